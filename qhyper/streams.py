@@ -1,0 +1,35 @@
+"""Random streams: a tree of seeds, so that nothing depends on a global generator.
+
+A run has one seed a replica. The stream of a replica at a step, for a purpose, depends on these
+three alone: replicas are independent, a resumed run continues exactly, and adding a replica
+changes no other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Rngs = Sequence[np.random.Generator]
+"""One generator a replica."""
+
+Purpose = Literal["initialise", "draw", "evaluate", "search"]
+_PURPOSES: tuple[Purpose, ...] = ("initialise", "draw", "evaluate", "search")
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The random streams of a run with one seed a replica: `streams(step)` -> one rng a replica."""
+
+    seeds: tuple[int, ...]
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        object.__setattr__(self, "seeds", tuple(int(seed) for seed in seeds))
+
+    def __call__(self, step: int, purpose: Purpose = "draw") -> list[np.random.Generator]:
+        key = (_PURPOSES.index(purpose), step)
+        return [
+            np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+            for seed in self.seeds
+        ]
