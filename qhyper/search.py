@@ -1,0 +1,85 @@
+"""What a search spends and finds: the control protocol, and the record of the best draws."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.bits import Bits
+from qhyper.streams import Rngs
+
+SAME_LOSS = 1e-9
+"""Losses within this distance are one level; a hit is a loss within it of the minimum."""
+
+Losses = Callable[[Bits], npt.NDArray[np.float64]]
+"""Any bits [..., bit] to losses [...]: an Objective is one."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A batch of evaluated bitstrings, in the order in which they were evaluated."""
+
+    bits: Bits
+    """[replica, shot, bit]"""
+    losses: npt.NDArray[np.float64]
+    """[replica, shot]"""
+    current: npt.NDArray[np.float64]
+    """[replica, k]: losses of what the search holds now; its mean is the search's mean loss."""
+
+
+class Control(Protocol):
+    """A search without a generator that spends an objective's budget."""
+
+    def __init__(self, n_bits: int) -> None: ...
+
+    def search(self, objective: Losses, *, evaluations: int, rng: Rngs) -> Iterator[Evaluated]:
+        """Spend exactly `evaluations` for each replica (one rng a replica), batch by batch."""
+        ...
+
+
+@dataclass
+class SearchRecord:
+    """The best bitstring of each replica, and when each improvement was found."""
+
+    best_loss: npt.NDArray[np.float64]
+    """[replica], inf before the first evaluation"""
+    best_bits: Bits
+    """[replica, bit]"""
+    evaluations: int = 0
+    """spent so far by each replica"""
+    improvements: list[list[tuple[int, float]]] = field(default_factory=list)
+    """[replica][k]: (evaluations spent when found, loss), losses falling"""
+
+    @classmethod
+    def empty(cls, replicas: int, n_bits: int) -> "SearchRecord":
+        """The record before the first evaluation."""
+        return cls(
+            best_loss=np.full(replicas, np.inf),
+            best_bits=np.zeros((replicas, n_bits), dtype=np.uint8),
+            improvements=[[] for _ in range(replicas)],
+        )
+
+    def update(self, bits: Bits, losses: npt.NDArray[np.float64]) -> None:
+        """Take in a batch: bits [replica, shot, bit] and losses [replica, shot], in order."""
+        lowest = losses.min(axis=1)
+        for replica in np.flatnonzero(lowest < self.best_loss - SAME_LOSS):
+            found = np.minimum.accumulate(losses[replica])
+            better = np.flatnonzero(
+                found < np.concatenate([[self.best_loss[replica]], found[:-1]]) - SAME_LOSS
+            )
+            self.improvements[replica] += [
+                (self.evaluations + int(shot) + 1, float(found[shot])) for shot in better
+            ]
+            shot = better[-1]
+            self.best_loss[replica] = losses[replica, shot]
+            self.best_bits[replica] = bits[replica, shot]
+        self.evaluations += losses.shape[1]
+
+    def first_hits(self, target: float) -> Sequence[int | None]:
+        """For each replica, the evaluations spent until a loss within 1e-9 of `target` or below."""
+        return [
+            next((at for at, loss in found if loss <= target + SAME_LOSS), None)
+            for found in self.improvements
+        ]
