@@ -1,1 +1,1 @@
-"""."""
+"""Classical generators and searches: the controls that any claim about quantum ones needs."""

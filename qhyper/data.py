@@ -1,23 +1,476 @@
-"""Data sets by name; the only module that reads or downloads them."""
+"""Data sets by name; the only module that reads or downloads them.
 
+Files are looked for in the folder that the environment variable QHYPER_DATA names, then in the
+cache, and downloaded only if they are in neither. Nothing is ever made up in their place.
+"""
+
+import csv
+import difflib
+import gzip
+import hashlib
+import os
+import zipfile
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.errors import ConfigurationError, MissingError, QhyperError, StorageError, unknown
 
-@dataclass(frozen=True)
+_LABEL_LIMIT = 2**31  # larger labels are a mistake, and would not survive the cast to integers
+_SUFFIXES = (".npz", ".csv")
+_ARRAYS = ("x", "y", "x_test", "y_test")
+
+_MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+_MNIST_SHA256 = {
+    "train-images-idx3-ubyte.gz": (
+        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
+    ),
+    "train-labels-idx1-ubyte.gz": (
+        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
+    ),
+    "t10k-images-idx3-ubyte.gz": (
+        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
+    ),
+    "t10k-labels-idx1-ubyte.gz": (
+        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
 class Samples:
-    """Labelled rows: x float64 [row, feature], y int64 [row] with labels 0 to classes - 1."""
+    """Labelled rows: x float64 [row, feature], y int64 [row] with labels 0 to classes - 1.
+
+    Any arrays of numbers are taken; they are copied, and the copies are read-only. Raises
+    ConfigurationError if the shapes do not fit, there is no row or no feature, a feature is not
+    finite, or a label is not a whole number from 0.
+    """
 
     x: npt.NDArray[np.float64]
     y: npt.NDArray[np.int64]
 
+    def __post_init__(self) -> None:
+        x = _numbers(self.x, "x", ("row", "feature"))
+        y = _numbers(self.y, "y", ("row",))
+        if len(x) != len(y):
+            raise ConfigurationError(
+                f"Got {len(x)} rows in x and {len(y)} labels in y, expected one label for each row."
+            )
+        if x.size == 0:
+            raise ConfigurationError(
+                f"Got x of shape {x.shape}, expected at least one row and one feature. Check that "
+                "the source of the data is not empty."
+            )
+        _check_finite(x)
+        _check_labels(y)
+        object.__setattr__(self, "x", _read_only(x))
+        object.__setattr__(self, "y", _read_only(y.astype(np.int64)))
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
-    """A named data set with its training and test rows."""
+    """A named data set with its training and test rows.
+
+    Raises ConfigurationError if the two differ in their number of features, if the training rows
+    are all of one class, or if a test label is above all labels of the training rows.
+    """
 
     name: str
     train: Samples
     test: Samples
+
+    def __post_init__(self) -> None:
+        width, test_width = self.n_features, self.test.x.shape[1]
+        if width != test_width:
+            raise ConfigurationError(
+                f"Data set '{self.name}': got {width} features in the training rows and "
+                f"{test_width} in the test rows, expected the same number in both."
+            )
+        if (self.train.y == self.train.y[0]).all():
+            raise ConfigurationError(
+                f"Data set '{self.name}': got only the class {self.train.y[0]} in the training "
+                "rows, expected at least two classes. Add rows of another class."
+            )
+        if self.test.y.max() >= self.n_classes:
+            raise ConfigurationError(
+                f"Data set '{self.name}': got the label {self.test.y.max()} in the test rows, "
+                f"expected 0 to {self.n_classes - 1}, as in the training rows. Correct it, or add "
+                "training rows of this class."
+            )
+
+    @property
+    def n_features(self) -> int:
+        """Number of features of a row."""
+        return self.train.x.shape[1]
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes: the largest training label plus 1."""
+        return int(self.train.y.max()) + 1
+
+
+def load(name: str | Path, *, seed: int = 0, test: str | Path | None = None) -> Dataset:
+    """Load the data set `name`: one of DATASETS, or the path of your own .npz or .csv file.
+
+    toy        2x2 grey images [tl, tr, bl, br]: class 0 has tr = 255, class 1 has bl = 255, the
+               other pixels are uniform in 0..254; 80,000 + 20,000 rows, (v - 127.5) / 128
+    digits     scikit-learn's digits 0 and 1, 2x2 means of 4x4 blocks; 288 + 72 rows, (v - 8) / 8
+    mnist      MNIST's digits 0 and 1 in 2x2 pixels (bilinear, half-pixel centres, no
+               antialiasing); 12,665 + 2,115 rows, (v - 127.5) / 128
+    gaussians  the mixture of Carrasquilla et al. (arXiv:2301.08292) in the plane; class 0 is one
+               Gaussian, class 1 is three; 10,000 + 2,000 rows
+    PATH.npz   arrays x [row, feature] and y [row], and for testing x_test and y_test
+    PATH.csv   the features and, in the last column, the label; commas; a header row may come first
+
+    `seed` decides what is drawn (toy, gaussians) and how rows are split (digits, your own file);
+    mnist does not depend on it. Your own features are taken as they are. Test rows come from the
+    file `test` (x and y only, .npz or .csv), else from x_test and y_test, else a random fifth of
+    the rows of each class is set aside, so that every class is in both parts.
+
+    Raises ConfigurationError for an unknown name, unsuitable contents or a bad combination,
+    MissingError if a file is neither there nor downloadable, StorageError if one is damaged.
+    """
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ConfigurationError(f"The seed of a data set is a whole number from 0; got {seed!r}.")
+    rng = np.random.default_rng(np.random.SeedSequence(int(seed)))
+    make = _BUILT_IN.get(str(name))
+    if make is None:
+        return Dataset(str(name), *_own(name, test, rng))
+    if test is not None:
+        raise ConfigurationError(
+            f"Got the test file {test} for the data set '{name}', which has test rows of its own. "
+            "Leave the test file out, or give a training file too."
+        )
+    return Dataset(str(name), *make(rng))
+
+
+def availability() -> dict[str, str]:
+    """Where each built-in data set would come from, in words. Downloads nothing, never raises."""
+    return {
+        "toy": "generated",
+        "digits": "shipped with scikit-learn",
+        "mnist": _mnist_availability(),
+        "gaussians": "generated",
+    }
+
+
+# Checks of arrays
+
+
+def _numbers(values: npt.ArrayLike, name: str, axes: tuple[str, ...]) -> npt.NDArray[np.float64]:
+    """Copy `values` as float64; they must be numbers with the axes `axes`."""
+    expected = f"expected numbers in the shape [{', '.join(axes)}]"
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ConfigurationError(f"Got rows of different lengths in {name}, {expected}.") from error
+    if array.ndim != len(axes) or array.dtype.kind not in "biuf":
+        raise ConfigurationError(
+            f"Got {name} of type {array.dtype} and shape {array.shape}, {expected}."
+        )
+    return array.astype(np.float64, order="C")
+
+
+def _check_finite(x: npt.NDArray[np.float64]) -> None:
+    wrong = np.argwhere(~np.isfinite(x))
+    if len(wrong):
+        row, column = wrong[0]
+        raise ConfigurationError(
+            f"Got the feature {x[row, column]} in row {row}, column {column} (counted from 0), "
+            "expected a finite number. Remove the row or fill in the value."
+        )
+
+
+def _check_labels(y: npt.NDArray[np.float64]) -> None:
+    right = (y >= 0) & (y < _LABEL_LIMIT) & (y == np.floor(y))  # false for NaN as well
+    if not right.all():
+        row = np.argmin(right)
+        raise ConfigurationError(
+            f"Got the label {y[row]:g} in row {row} (counted from 0), expected a whole number from "
+            "0: number the classes 0, 1, 2, ..."
+        )
+
+
+def _read_only(array: npt.NDArray) -> npt.NDArray:
+    array.setflags(write=False)
+    return array
+
+
+# Built-in data sets: each takes a random stream and returns its training and test rows
+
+
+def _toy(rng: np.random.Generator) -> tuple[Samples, Samples]:
+    images = rng.integers(0, 255, size=(2, 50_000, 4))
+    images[0, :, 1] = 255  # right above is white
+    images[1, :, 2] = 255  # left under is white
+    x = (images - 127.5) / 128
+
+    def part(rows: slice) -> Samples:
+        chosen = x[:, rows]
+        return Samples(chosen.reshape(-1, 4), np.repeat([0, 1], chosen.shape[1]))
+
+    return part(slice(40_000)), part(slice(40_000, None))
+
+
+def _digits(rng: np.random.Generator) -> tuple[Samples, Samples]:
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(n_class=2, return_X_y=True)
+    blocks = images.reshape(-1, 2, 4, 2, 4).mean(axis=(2, 4))
+    return _split(Samples((blocks.reshape(-1, 4) - 8) / 8, labels), rng, "digits")
+
+
+def _gaussians(rng: np.random.Generator) -> tuple[Samples, Samples]:
+    centres = np.array([[-1, -2], [-2, 1], [1, 1], [2, -2]])
+
+    def draw(n_rows: int) -> Samples:
+        y = rng.integers(0, 2, size=n_rows)
+        which = y * rng.integers(1, 4, size=n_rows)
+        noise = np.sqrt(0.1) * rng.standard_normal((n_rows, 2))
+        return Samples(centres[which] + noise, y)
+
+    return draw(10_000), draw(2_000)
+
+
+def _mnist(_rng: np.random.Generator) -> tuple[Samples, Samples]:
+    def part(prefix: str) -> Samples:
+        images = _mnist_content(f"{prefix}-images-idx3-ubyte.gz", header=16).reshape(-1, 28, 28)
+        labels = _mnist_content(f"{prefix}-labels-idx1-ubyte.gz", header=8)
+        chosen = labels <= 1
+        return Samples(
+            (_resize_to_2x2(images[chosen]) - 127.5) / 128, labels[chosen].astype(np.int64)
+        )
+
+    return part("train"), part("t10k")
+
+
+def _resize_to_2x2(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Bilinear resize of images [image, 28, 28] to [image, 4].
+
+    The centres of the new pixels fall between the old pixels 6 and 7, and 20 and 21, in each
+    direction, so that a new pixel is the mean of four old ones.
+    """
+    near = images[:, [6, 7, 20, 21]][:, :, [6, 7, 20, 21]]
+    return near.reshape(-1, 2, 2, 2, 2).mean(axis=(2, 4)).reshape(-1, 4)
+
+
+_BUILT_IN: dict[str, Callable[[np.random.Generator], tuple[Samples, Samples]]] = {
+    "toy": _toy,
+    "digits": _digits,
+    "mnist": _mnist,
+    "gaussians": _gaussians,
+}
+
+DATASETS = tuple(_BUILT_IN)
+"""Names of the built-in data sets."""
+
+
+def _split(samples: Samples, rng: np.random.Generator, name: str) -> tuple[Samples, Samples]:
+    """Set a random fifth of the rows of each class aside, at least one; rows stay in order."""
+    for_test = np.zeros(len(samples.y), dtype=bool)
+    for label in np.unique(samples.y):
+        rows = np.flatnonzero(samples.y == label)
+        if len(rows) == 1:
+            raise ConfigurationError(
+                f"Data set '{name}': got a single row of class {label}, expected at least two of "
+                "each class, so that one can be set aside for testing. Add rows, or give test "
+                "rows of your own."
+            )
+        for_test[rng.permutation(rows)[: max(1, round(len(rows) / 5))]] = True
+    return (
+        Samples(samples.x[~for_test], samples.y[~for_test]),
+        Samples(samples.x[for_test], samples.y[for_test]),
+    )
+
+
+# The files of MNIST
+
+
+def _mnist_content(file: str, header: int) -> npt.NDArray[np.uint8]:
+    """Content of an MNIST file after its header, uint8."""
+    path = _find(file) or _download(file)
+    return np.frombuffer(gzip.decompress(_checked_bytes(path)), np.uint8, offset=header)
+
+
+def _mnist_availability() -> str:
+    try:
+        paths = [_find(file) for file in _MNIST_SHA256]
+        found = [path for path in paths if path is not None]
+        for path in found:
+            _checked_bytes(path)
+    except QhyperError as error:
+        return f"cannot be used: {error}"
+    if len(found) < len(paths):
+        return f"would be downloaded from {_MNIST_URL} to {_cache()}"
+    return "found at " + " and ".join(sorted({str(path.parent) for path in found}))
+
+
+def _find(file: str) -> Path | None:
+    """Where `file` lies: in the QHYPER_DATA folder, else in the cache, else nowhere (None)."""
+    folders = [_cache()]
+    if named := os.environ.get("QHYPER_DATA"):
+        folder = Path(named).expanduser()
+        if not folder.is_dir():
+            raise MissingError(
+                f"QHYPER_DATA names {folder}, which is not a folder. Correct it, or unset it."
+            )
+        folders.insert(0, folder)
+    for folder in folders:
+        for path in (folder / "mnist" / file, folder / file):
+            if path.is_file():
+                return path
+    return None
+
+
+def _cache() -> Path:
+    import pooch
+
+    return Path(pooch.os_cache("qhyper"))
+
+
+def _download(file: str) -> Path:
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    folder = _cache() / "mnist"
+    sha256 = _MNIST_SHA256[file]
+    try:
+        return Path(pooch.retrieve(_MNIST_URL + file, f"sha256:{sha256}", file, folder))
+    except (OSError, ValueError) as error:  # no network, an unwritable cache, a wrong checksum
+        raise MissingError(
+            f"The file {file} of MNIST is not on this machine and could not be downloaded from "
+            f"{_MNIST_URL} ({type(error).__name__}: {error}). Get the file with SHA-256 {sha256} "
+            f"and put it in {folder}, or in a folder that QHYPER_DATA names."
+        ) from error
+
+
+def _checked_bytes(path: Path) -> bytes:
+    """Bytes of an MNIST file, whose checksum must be the published one."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"Cannot read {path}: {error}. Check its permissions.") from error
+    got, expected = hashlib.sha256(content).hexdigest(), _MNIST_SHA256[path.name]
+    if got != expected:
+        raise StorageError(
+            f"{path} is damaged or another file: got SHA-256 {got}, expected {expected}. Put the "
+            f"file from {_MNIST_URL}{path.name} in its place, or delete it to have it downloaded."
+        )
+    return content
+
+
+# A user's own files
+
+
+def _own(
+    name: str | Path, test: str | Path | None, rng: np.random.Generator
+) -> tuple[Samples, Samples]:
+    """Training and test rows from a user's own file or files."""
+    if Path(name).suffix.lower() not in _SUFFIXES:
+        raise unknown("data set", str(name), (*DATASETS, *(f"PATH{end}" for end in _SUFFIXES)))
+    train_rows, test_rows = _read(Path(name))
+    if test is None:
+        if test_rows is None:
+            return _split(train_rows, rng, str(name))
+        return train_rows, test_rows
+    if Path(test).suffix.lower() not in _SUFFIXES:
+        raise ConfigurationError(f"Got the test file {test}, expected a path to .npz or .csv.")
+    given, more = _read(Path(test))
+    if test_rows or more:
+        raise ConfigurationError(
+            f"{name if test_rows else test} holds x_test and y_test, and there is a test file too. "
+            "Leave one of them out: with a test file, both files hold x and y only."
+        )
+    return train_rows, given
+
+
+def _read(path: Path) -> tuple[Samples, Samples | None]:
+    """Rows of a file, and its test rows if it has any."""
+    if not path.is_file():
+        raise MissingError(f"There is no file {path} (in {Path.cwd()}). Check the path.")
+    try:
+        return _read_npz(path) if path.suffix.lower() == ".npz" else (_read_csv(path), None)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+
+
+def _read_npz(path: Path) -> tuple[Samples, Samples | None]:
+    if not zipfile.is_zipfile(path):
+        raise StorageError(f"{path} is not an .npz archive. Write it with numpy.savez.")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise StorageError(
+            f"Cannot read {path}: {error}. Write plain arrays of numbers with numpy.savez."
+        ) from error
+    _check_keys(sorted(arrays))
+    test = Samples(arrays["x_test"], arrays["y_test"]) if "x_test" in arrays else None
+    return Samples(arrays["x"], arrays["y"]), test
+
+
+def _check_keys(keys: list[str]) -> None:
+    """Refuse other names than the known ones: a misspelt x_test would otherwise be ignored."""
+    expected = "expected x and y, and for testing x_test and y_test"
+    for key in keys:
+        if key not in _ARRAYS:
+            near = difflib.get_close_matches(key.lower(), _ARRAYS, n=1, cutoff=0.2)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise ConfigurationError(
+                f"Got the array '{key}', {expected}.{hint} Rename the array or leave it out."
+            )
+    needed = _ARRAYS if "x_test" in keys or "y_test" in keys else _ARRAYS[:2]
+    missing = [key for key in needed if key not in keys]
+    if missing:
+        raise ConfigurationError(
+            f"Got no array '{missing[0]}' beside {', '.join(keys) or 'nothing'}, "
+            f"{expected}. Add it."
+        )
+
+
+def _read_csv(path: Path) -> Samples:
+    rows: list[npt.NDArray[np.float64]] = []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            for i, cells in enumerate(cells for cells in reader if cells):
+                numbers = np.array([_number(cell) for cell in cells])
+                if i == 0 and np.isnan(numbers).all():
+                    continue  # a header; with some numbers in it, it is a row with wrong cells
+                _check_line(cells, numbers, reader.line_num, len(rows[0]) if rows else None)
+                rows.append(numbers)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise StorageError(f"Cannot read {path} as CSV in UTF-8: {error}.") from error
+    if not rows:
+        raise ConfigurationError("Got no rows, expected features and a label in each line.")
+    table: npt.NDArray = np.array(rows)
+    return Samples(table[:, :-1], table[:, -1])
+
+
+def _number(cell: str) -> float:
+    """Convert a cell to a number, NaN if it holds something else."""
+    try:
+        return float(cell)
+    except ValueError:
+        return np.nan
+
+
+def _check_line(
+    cells: list[str], numbers: npt.NDArray[np.float64], line: int, width: int | None
+) -> None:
+    """Refuse a line with a wrong cell, or with other than `width` columns (None: at least two)."""
+    if not np.isfinite(numbers).all():
+        column = np.argmin(np.isfinite(numbers))
+        raise ConfigurationError(
+            f"Got '{cells[column]}' in line {line}, column {column + 1}, expected a finite number, "
+            "and commas between the columns. Correct the cell, or remove the line."
+        )
+    if len(cells) != width if width else len(cells) < 2:
+        raise ConfigurationError(
+            f"Got {len(cells)} column(s) in line {line}, expected {width or 'at least 2'}: the "
+            "features and, in the last column, the label, with commas between them."
+        )

@@ -79,7 +79,9 @@ class BinaryNetwork:
         self.check(data)
         return (predictions(self.logits(bits, data.x)) == data.y).mean(axis=-1)
 
-    def objective(self, data: Samples, loss: LossName | str = "cross_entropy") -> "NetworkObjective":
+    def objective(
+        self, data: Samples, loss: LossName | str = "cross_entropy"
+    ) -> "NetworkObjective":
         """The mean loss over `data` as an Objective, on the packed kernel."""
         from qhyper.target.objective import NetworkObjective
 

@@ -1,0 +1,98 @@
+"""Categorical: the bits of a hidden unit drawn together, the units independently."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from qhyper.bits import Bits, all_bitstrings
+from qhyper.errors import ConfigurationError
+from qhyper.hypernetwork import Capabilities, HyperNetwork
+from qhyper.streams import Rngs
+from qhyper.target.space import WeightSpace
+
+MAX_BITS_OF_BLOCK = 16
+
+
+class Categorical(HyperNetwork):
+    """One categorical over the 2^b values of the b bits of each hidden unit.
+
+    p(w) = Π_u softmax(l_u)[v_u], with v_u the bits of unit u read as a number (the first bit
+    counts 1) and logits l float64 [replica, unit, 2^b]. For (4, 6, 2): six 64-way categoricals.
+    Starts near the uniform distribution, at l ~ N(0, 0.05²).
+
+    Raises ConfigurationError unless `space` is that of the target and has one hidden layer, and
+    if a unit has more than 16 bits.
+    """
+
+    capabilities = Capabilities(log_prob=True)
+    recipe: Mapping[str, Any] = {"draws": 64, "learning_rate": 0.05, "restarts": 1}
+
+    def __init__(
+        self, n_bits: int, *, seeds: Sequence[int] = (0,), space: WeightSpace | None = None
+    ) -> None:
+        super().__init__(n_bits, seeds=seeds)
+        self._blocks = _blocks(n_bits, space)
+        units, width = self._blocks.shape
+        self._position = np.argsort(self._blocks.ravel())
+        self._values = all_bitstrings(width)
+        self.logits = torch.nn.Parameter(
+            torch.empty(self.replicas, units, 1 << width, dtype=torch.float64)
+        )
+        self.initialise()
+
+    def describe(self) -> str:
+        """One line on what this generator is, for reports."""
+        units, values = self.logits.shape[1:]
+        return f"Categorical, {units} hidden units of {values} values each"
+
+    def _initialise(self, rng: Rngs) -> None:
+        start = np.stack([stream.normal(0, 0.05, self.logits.shape[1:]) for stream in rng])
+        self.logits.copy_(torch.from_numpy(start))
+
+    def _sample(self, shots: int, rng: Rngs, inputs: Any) -> Bits:
+        units = len(self._blocks)
+        uniforms = torch.from_numpy(np.stack([stream.random((units, shots)) for stream in rng]))
+        cumulative = self.logits.softmax(-1).cumsum(-1)
+        # Divided by its last entry, the sum ends at exactly 1 and no uniform lies past it.
+        cumulative = cumulative / cumulative[..., -1:]
+        values = torch.searchsorted(cumulative, uniforms, right=True).transpose(1, 2).numpy()
+        bits = self._values[values].reshape(self.replicas, 1, shots, self.n_bits)
+        return bits.take(self._position, axis=-1)
+
+    def _log_prob(self, bits: Bits, inputs: Any) -> torch.Tensor:
+        units, width = self._blocks.shape
+        blocks = bits.take(self._blocks.ravel(), axis=-1).reshape(self.replicas, -1, units, width)
+        values = torch.from_numpy(blocks @ (1 << np.arange(width)))
+        log_p = self.logits.log_softmax(-1).gather(-1, values.transpose(1, 2)).sum(1)
+        return log_p.view(bits.shape[:-1])
+
+
+def _blocks(n_bits: int, space: WeightSpace | None) -> np.ndarray:
+    """Bits of each hidden unit, [unit, b], which together are all bits; else an error."""
+    if space is None:
+        raise ConfigurationError(
+            "Categorical needs the target's WeightSpace, to know which bits belong to which "
+            "hidden unit; got none. Pass space=network.space, or use Bernoulli or "
+            "Autoregressive, which need none."
+        )
+    if space.n_bits != n_bits:
+        raise ConfigurationError(
+            f"Got n_bits={n_bits}, but the WeightSpace {space.layers} has {space.n_bits} bits. "
+            "Pass the n_bits and the space of the same network."
+        )
+    if len(space.layers) != 3:
+        raise ConfigurationError(
+            f"Categorical is for one hidden layer, where every bit belongs to one hidden unit; "
+            f"got layers {space.layers}. Use Bernoulli or Autoregressive for other networks."
+        )
+    blocks = np.stack(space.unit_blocks())
+    units, width = blocks.shape
+    if width > MAX_BITS_OF_BLOCK:
+        raise ConfigurationError(
+            f"A hidden unit of {space.layers} has {width} bits; the limit is "
+            f"{MAX_BITS_OF_BLOCK}, since Categorical would need {units} * 2^{width} = "
+            f"{units << width} logits. Use Autoregressive or MLP."
+        )
+    return blocks

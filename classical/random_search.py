@@ -1,0 +1,41 @@
+"""RandomSearch: uniform draws, the search that knows nothing."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from qhyper.bits import n_words, unpack
+from qhyper.errors import ConfigurationError
+from qhyper.search import Evaluated, Losses
+from qhyper.streams import Rngs
+
+
+class RandomSearch:
+    """Bitstrings drawn uniformly and independently, evaluated `batch` at a time.
+
+    The result does not depend on `batch`. Raises ConfigurationError if n_bits or batch < 1.
+    """
+
+    def __init__(self, n_bits: int, *, batch: int = 4096) -> None:
+        if n_bits < 1 or batch < 1:
+            raise ConfigurationError(
+                f"Random search needs n_bits and batch of 1 or more; got n_bits={n_bits} and "
+                f"batch={batch}."
+            )
+        self.n_bits = n_bits
+        self.batch = batch
+
+    def describe(self) -> str:
+        """One line on what this search is, for reports."""
+        return "Random search, uniform draws"
+
+    def search(self, objective: Losses, *, evaluations: int, rng: Rngs) -> Iterator[Evaluated]:
+        """Spend exactly `evaluations` for each replica (one rng a replica), batch by batch."""
+        for spent in range(0, evaluations, self.batch):
+            shape = (min(self.batch, evaluations - spent), n_words(self.n_bits))
+            words = np.stack(
+                [stream.integers(2**64, size=shape, dtype=np.uint64) for stream in rng]
+            )
+            bits = unpack(words, self.n_bits)
+            losses = objective(bits)
+            yield Evaluated(bits, losses, current=losses)
