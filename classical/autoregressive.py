@@ -75,11 +75,14 @@ class Autoregressive(HyperNetwork):
         bits = _compiled()(uniforms, *parameters, self._complete)
         return np.ascontiguousarray(bits.swapaxes(1, 2))[:, None]
 
+    def _logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits of each bit given those before it, for strings x = ±1, [replica, shot, bit]."""
+        hidden = torch.baddbmm(self.b1[:, None], x, self.W1 * self._mask1).relu()
+        return torch.baddbmm(self.b2[:, None], hidden, self.W2 * self._mask2)
+
     def _log_prob(self, bits: Bits, inputs: Any) -> torch.Tensor:
         x = torch.from_numpy(2.0 * bits.reshape(self.replicas, -1, self.n_bits) - 1)
-        hidden = torch.baddbmm(self.b1[:, None], x, self.W1 * self._mask1).relu()
-        logits = torch.baddbmm(self.b2[:, None], hidden, self.W2 * self._mask2)
-        return logsigmoid(x * logits).sum(-1).view(bits.shape[:-1])
+        return logsigmoid(x * self._logits(x)).sum(-1).view(bits.shape[:-1])
 
 
 def _draw(uniforms, W1, b1, W2, b2, complete):
@@ -94,6 +97,7 @@ def _draw(uniforms, W1, b1, W2, b2, complete):
     bits = np.empty(uniforms.shape, dtype=np.uint8)
     activation = np.empty((hidden, shots))
     logit = np.empty(shots)
+    sign = np.empty(shots)
     for r in range(replicas):
         for h in range(hidden):
             activation[h] = b1[r, h]
@@ -109,9 +113,10 @@ def _draw(uniforms, W1, b1, W2, b2, complete):
                     logit[s] += activation[h, s] * W2[r, h, i]
             for s in range(shots):
                 bits[r, i, s] = uniforms[r, i, s] < 1 / (1 + np.exp(-logit[s]))
+                sign[s] = 2.0 * bits[r, i, s] - 1.0
             for h in range(done, hidden):
                 for s in range(shots):
-                    activation[h, s] += (2.0 * bits[r, i, s] - 1.0) * W1[r, i, h]
+                    activation[h, s] += sign[s] * W1[r, i, h]
     return bits
 
 

@@ -42,8 +42,6 @@ class Bernoulli(HyperNetwork):
 
     def _log_prob(self, bits: Bits, inputs: Any) -> torch.Tensor:
         # log σ(l) = l + log σ(-l): the bits enter in a product alone, which is fast.
-        w = torch.from_numpy(bits.reshape(self.replicas, -1, self.n_bits).astype(np.float64))
-        log_p = torch.baddbmm(
-            logsigmoid(-self.logits).sum(-1)[:, None, None], w, self.logits[:, :, None]
-        )
-        return log_p.view(bits.shape[:-1])
+        w = torch.from_numpy(bits.astype(np.float64))
+        logits = self.logits[:, None, None]
+        return (w * logits).sum(-1) + logsigmoid(-logits).sum(-1)

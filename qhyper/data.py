@@ -305,7 +305,7 @@ def _mnist_availability() -> str:
     except QhyperError as error:
         return f"cannot be used: {error}"
     if len(found) < len(paths):
-        return f"would be downloaded from {_MNIST_URL} to {_cache()}"
+        return f"would be downloaded from {_MNIST_URL} to {_cache() / 'mnist'}"
     return "found at " + " and ".join(sorted({str(path.parent) for path in found}))
 
 
@@ -391,7 +391,7 @@ def _own(
 def _read(path: Path) -> tuple[Samples, Samples | None]:
     """Rows of a file, and its test rows if it has any."""
     if not path.is_file():
-        raise MissingError(f"There is no file {path} (in {Path.cwd()}). Check the path.")
+        raise MissingError(f"There is no file {path.absolute()}. Check the path.")
     try:
         return _read_npz(path) if path.suffix.lower() == ".npz" else (_read_csv(path), None)
     except ConfigurationError as error:

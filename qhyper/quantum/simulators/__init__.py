@@ -1,1 +1,1 @@
-"""."""
+"""Simulators of circuits."""

@@ -1,0 +1,559 @@
+"""Exact matrix-product simulation: sampling, log p and its gradient, linear in the qubits.
+
+A CX is a matrix-product operator of bond 2, Σ_a |a><a| ⊗ X^a, and a CZ is Σ_a |a><a| ⊗ Z^a, so
+each gate across a bond doubles that bond and nothing is ever truncated. Every qubit is a site
+with a tensor A[bit, left, right]; the amplitude of a bitstring is the product of its matrices.
+
+A site's tensor is built from its own gates alone, in time order: a rotation turns the bit axis, a
+two-qubit gate appends a leg to `left` or `right`. Both sites of a gate append it at the same
+place, so the legs match. Gates that only ever see |0> do nothing and are left out.
+
+Everything here runs compiled on the CPU in complex128: sites are small, so loops over draws beat
+any tensor library.
+"""
+
+import os
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.errors import ConfigurationError
+from qhyper.quantum.circuit import ROTATIONS, Circuit
+
+Complex = npt.NDArray[np.complex128]
+Float = npt.NDArray[np.float64]
+
+RX, RY, RZ, LEFT_CONTROL, LEFT_X, LEFT_Z, RIGHT_CONTROL, RIGHT_X, RIGHT_Z, WIRE = range(10)
+_BYTES = 16
+_LANES = 64
+"""Draws that are carried through the sites together."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A circuit compiled to one list of operations per site."""
+
+    n_sites: int
+    n_angles: int
+    start: npt.NDArray[np.int64]
+    """operations of site i: start[i] to start[i + 1]"""
+    code: npt.NDArray[np.int64]
+    angle: npt.NDArray[np.int64]
+    """index of the angle of a rotation, else -1"""
+    bond: npt.NDArray[np.int64]
+    """bond[i] is the dimension left of site i; n_sites + 1 entries"""
+    offset: npt.NDArray[np.int64]
+    """where the tensor A[bit, left, right] of site i begins in the flat array"""
+
+
+def compile_circuit(circuit: Circuit, *, replicas: int = 1) -> Program:
+    """The site program of a circuit.
+
+    Raises ConfigurationError, with the estimate, if its tensors would not fit in memory.
+    """
+    operations: list[list[tuple[int, int]]] = [[] for _ in range(circuit.n_qubits)]
+    log2_bond = [0] * (circuit.n_qubits + 1)
+    for gate in circuit.gates:
+        if gate.name in ROTATIONS:
+            code = (RX, RY, RZ)[ROTATIONS.index(gate.name)]
+            assert gate.angle is not None
+            operations[gate.qubits[0]].append((code, gate.angle))
+            continue
+        control, target = gate.qubits
+        inert = not operations[control] or (gate.name == "cz" and not operations[target])
+        if inert:
+            continue
+        left, right = min(control, target), max(control, target)
+        on_target = (RIGHT_X, LEFT_X) if gate.name == "cx" else (RIGHT_Z, LEFT_Z)
+        operations[left].append((RIGHT_CONTROL if left == control else on_target[0], -1))
+        operations[right].append((LEFT_CONTROL if right == control else on_target[1], -1))
+        for between in range(left + 1, right):
+            operations[between].append((WIRE, -1))
+        for bond in range(left + 1, right + 1):
+            log2_bond[bond] += 1
+    _check_memory(log2_bond, replicas)
+    bond = np.array([1 << b for b in log2_bond], dtype=np.int64)
+    flat = [operation for site in operations for operation in site]
+    return Program(
+        n_sites=circuit.n_qubits,
+        n_angles=circuit.n_angles,
+        start=np.cumsum([0] + [len(site) for site in operations]),
+        code=np.array([code for code, _ in flat], dtype=np.int64),
+        angle=np.array([angle for _, angle in flat], dtype=np.int64),
+        bond=bond,
+        offset=np.concatenate([[0], np.cumsum(2 * bond[:-1] * bond[1:])]),
+    )
+
+
+def _check_memory(log2_bond: list[int], replicas: int) -> None:
+    # tensors and their gradients, two matrices a site for sampling, and a pass of left vectors
+    bonds = [1 << b for b in log2_bond]
+    tensors = sum(4 * left * right for left, right in zip(bonds[:-1], bonds[1:], strict=True))
+    matrices = sum(2 * left * left for left in bonds)
+    needed = _BYTES * (replicas * (tensors + matrices) + 2 * _LANES * sum(bonds))
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > available:
+        raise ConfigurationError(
+            f"The exact matrix-product simulation of this circuit has bonds of up to "
+            f"2^{max(log2_bond)} and would need about {needed / 2**30:.3g} GiB for {replicas} "
+            f"replicas; this machine has {available / 2**30:.3g} GiB. Use fewer entangling gates "
+            "across each bond (a smaller depth), or fewer replicas."
+        )
+
+
+def site_tensors(program: Program, angles: Float) -> Complex:
+    """All tensors, flat complex128 [replica, size], of angles [replica, n_angles]."""
+    tensors = np.empty((len(angles), program.offset[-1]), np.complex128)
+    _build(
+        program.start, program.code, program.angle, program.bond, program.offset, angles, tensors
+    )
+    return tensors
+
+
+def sample(program: Program, angles: Float, uniforms: Float) -> npt.NDArray[np.uint8]:
+    """Exact draws uint8 [replica, shot, qubit].
+
+    angles [replica, n_angles]; uniforms in [0, 1) [replica, shot, qubit], one for each bit.
+    """
+    tensors = site_tensors(program, angles)
+    matrices = np.empty((len(angles), 2 * int((program.bond[:-1] ** 2).sum())), np.complex128)
+    _weight_matrices(program.bond, program.offset, tensors, matrices)
+    bits = np.empty(uniforms.shape, np.uint8)
+    _sample(program.bond, program.offset, tensors, matrices, uniforms, bits)
+    return bits
+
+
+def log_prob(program: Program, angles: Float, bits: npt.NDArray[np.uint8]) -> Float:
+    """log p [replica, shot] of bits uint8 [replica, shot, qubit]; -inf if impossible."""
+    out = np.empty(bits.shape[:2])
+    _log_prob(program.bond, program.offset, site_tensors(program, angles), bits, out)
+    return out
+
+
+def score(
+    program: Program, angles: Float, bits: npt.NDArray[np.uint8], coefficients: Float
+) -> Float:
+    """Σ over shots of coefficient · ∂ log p / ∂ angle, [replica, n_angles].
+
+    bits uint8 [replica, shot, qubit], coefficients [replica, shot]. Impossible strings count 0.
+    """
+    tensors = site_tensors(program, angles)
+    blocks = -(-bits.shape[1] // _LANES)
+    parts = np.empty((blocks, *tensors.shape), np.complex128)
+    _tensor_scores(program.bond, program.offset, tensors, bits, coefficients, parts)
+    gradients = parts.sum(axis=0)  # in order: the sum does not depend on the threads
+    out = np.zeros_like(angles)
+    _angle_scores(
+        program.start, program.code, program.angle, program.bond, program.offset, angles,
+        tensors, gradients, out,
+    )  # fmt: skip
+    return out
+
+
+# -- building the tensors from the angles, and back ----------------------------------------------
+
+
+_jit = nb.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+_parallel = nb.njit(
+    cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}, parallel=True
+)
+
+
+@_jit
+def _rotation(code, angle):
+    """The matrix of a rotation, as four numbers."""
+    c, s = np.cos(angle / 2), np.sin(angle / 2)
+    if code == RX:
+        return complex(c, 0.0), complex(0.0, -s), complex(0.0, -s), complex(c, 0.0)
+    if code == RY:
+        return complex(c, 0.0), complex(-s, 0.0), complex(s, 0.0), complex(c, 0.0)
+    return complex(c, -s), complex(0.0, 0.0), complex(0.0, 0.0), complex(c, s)
+
+
+@_jit
+def _rotate(tensor, u00, u01, u10, u11):
+    for left in range(tensor.shape[1]):
+        for right in range(tensor.shape[2]):
+            zero, one = tensor[0, left, right], tensor[1, left, right]
+            tensor[0, left, right] = u00 * zero + u01 * one
+            tensor[1, left, right] = u10 * zero + u11 * one
+
+
+@_jit
+def _operator(code, leg, bit):
+    """The bit that `bit` comes from under the operator of a leg's value, and its factor."""
+    if code in (LEFT_CONTROL, RIGHT_CONTROL):
+        return bit, 1.0 if bit == leg else 0.0
+    if code in (LEFT_X, RIGHT_X):
+        return bit ^ leg, 1.0
+    return bit, -1.0 if bit and leg else 1.0
+
+
+@_jit
+def _append_leg(tensor, code):
+    """The tensor with one more leg on the left, on the right, or a wire on both."""
+    _, n_left, n_right = tensor.shape
+    more_left = 2 if code == WIRE or code <= LEFT_Z else 1
+    more_right = 2 if code >= RIGHT_CONTROL else 1
+    grown = np.zeros((2, n_left * more_left, n_right * more_right), np.complex128)
+    for leg in range(2):
+        a, b = (leg if more_left == 2 else 0), (leg if more_right == 2 else 0)
+        for bit in range(2):
+            source, factor = (bit, 1.0) if code == WIRE else _operator(code, leg, bit)
+            for left in range(n_left):
+                for right in range(n_right):
+                    grown[bit, left * more_left + a, right * more_right + b] = (
+                        factor * tensor[source, left, right]
+                    )
+    return grown
+
+
+@_jit
+def _fold_leg(tensor, gradient, code):
+    """Undo `_append_leg` on the tensor, and take its gradient back through it."""
+    more_left = 2 if code == WIRE or code <= LEFT_Z else 1
+    more_right = 2 if code >= RIGHT_CONTROL else 1
+    n_left, n_right = tensor.shape[1] // more_left, tensor.shape[2] // more_right
+    before = np.zeros((2, n_left, n_right), np.complex128)
+    folded = np.zeros((2, n_left, n_right), np.complex128)
+    for leg in range(2):
+        a, b = (leg if more_left == 2 else 0), (leg if more_right == 2 else 0)
+        for bit in range(2):
+            source, factor = (bit, 1.0) if code == WIRE else _operator(code, leg, bit)
+            if factor == 0.0:
+                continue
+            for left in range(n_left):
+                for right in range(n_right):
+                    at_left, at_right = left * more_left + a, right * more_right + b
+                    before[source, left, right] = factor * tensor[bit, at_left, at_right]
+                    folded[source, left, right] += factor * gradient[bit, at_left, at_right]
+    return before, folded
+
+
+@_jit
+def _build(start, code, angle, bond, offset, angles, tensors):
+    for replica in range(len(angles)):
+        for site in range(len(start) - 1):
+            tensor = np.zeros((2, 1, 1), np.complex128)
+            tensor[0, 0, 0] = 1.0
+            for k in range(start[site], start[site + 1]):
+                if angle[k] >= 0:
+                    u00, u01, u10, u11 = _rotation(code[k], angles[replica, angle[k]])
+                    _rotate(tensor, u00, u01, u10, u11)
+                else:
+                    tensor = _append_leg(tensor, code[k])
+            tensors[replica, offset[site] : offset[site + 1]] = tensor.ravel()
+
+
+@_jit
+def _angle_scores(start, code, angle, bond, offset, angles, tensors, gradients, out):
+    """From d log p = 2 Re Σ gradient · dA to ∂ log p / ∂ angle, undoing the gates one by one."""
+    for replica in range(len(angles)):
+        for site in range(len(start) - 1):
+            shape = (2, bond[site], bond[site + 1])
+            here = slice(offset[site], offset[site + 1])
+            tensor = tensors[replica, here].copy().reshape(shape)
+            gradient = gradients[replica, here].copy().reshape(shape)
+            for k in range(start[site + 1] - 1, start[site] - 1, -1):
+                if angle[k] < 0:
+                    tensor, gradient = _fold_leg(tensor, gradient, code[k])
+                    continue
+                u00, u01, u10, u11 = _rotation(code[k], angles[replica, angle[k]])
+                out[replica, angle[k]] += _generator_score(code[k], tensor, gradient)
+                _rotate(tensor, np.conj(u00), np.conj(u10), np.conj(u01), np.conj(u11))
+                _rotate(gradient, u00, u10, u01, u11)
+
+
+@_jit
+def _generator_score(code, tensor, gradient):
+    """2 Re Σ gradient · (-i/2) P A, with P the Pauli matrix of the rotation."""
+    total = 0.0
+    for left in range(tensor.shape[1]):
+        for right in range(tensor.shape[2]):
+            zero, one = tensor[0, left, right], tensor[1, left, right]
+            g_zero, g_one = gradient[0, left, right], gradient[1, left, right]
+            if code == RX:
+                total += (g_zero * one + g_one * zero).imag
+            elif code == RY:
+                total += (g_one * zero - g_zero * one).real
+            else:
+                total += (g_zero * zero - g_one * one).imag
+    return total
+
+
+# -- sampling -------------------------------------------------------------------------------------
+
+
+@_jit
+def _weight_matrices(bond, offset, tensors, matrices):
+    """For each site and bit, A_bit E A_bit†: the weight of a bit is v M v† of the left vector v.
+
+    E, the right environment, is the sum of the two matrices of the next site.
+    """
+    for replica in range(len(tensors)):
+        environment = np.ones((1, 1), np.complex128)
+        end = matrices.shape[1]
+        for site in range(len(bond) - 2, -1, -1):
+            n_left, n_right = bond[site], bond[site + 1]
+            tensor = tensors[replica, offset[site] : offset[site + 1]].reshape(2, n_left, n_right)
+            end -= 2 * n_left * n_left
+            both = matrices[replica, end : end + 2 * n_left * n_left].reshape(2, n_left, n_left)
+            half = np.zeros(n_right, np.complex128)
+            for bit in range(2):
+                for i in range(n_left):
+                    half[:] = 0.0
+                    for k in range(n_right):
+                        for m in range(n_right):
+                            half[m] += tensor[bit, i, k] * environment[k, m]
+                    for j in range(n_left):
+                        total = 0j
+                        for m in range(n_right):
+                            total += half[m] * np.conj(tensor[bit, j, m])
+                        both[bit, i, j] = total
+            environment = both[0] + both[1]
+
+
+@_parallel
+def _sample(bond, offset, tensors, matrices, uniforms, bits):
+    replicas, shots, n_sites = uniforms.shape
+    blocks = (shots + _LANES - 1) // _LANES
+    for task in nb.prange(replicas * blocks):
+        replica, first = task // blocks, (task % blocks) * _LANES
+        lanes = min(_LANES, shots - first)
+        width = bond.max()
+        real, imag = np.zeros((width, lanes)), np.zeros((width, lanes))
+        next_real, next_imag = np.zeros((width, lanes)), np.zeros((width, lanes))
+        weight = np.zeros((2, lanes))
+        chosen, scale = np.zeros(lanes), np.zeros(lanes)
+        real[0, :] = 1.0
+        matrix_at = 0
+        for site in range(n_sites):
+            n_left, n_right = bond[site], bond[site + 1]
+            for bit in range(2):
+                matrix = matrices[replica, matrix_at : matrix_at + n_left * n_left]
+                matrix_at += n_left * n_left
+                _quadratic_form(matrix, n_left, real, imag, weight[bit])
+            for k in range(lanes):
+                one = (
+                    uniforms[replica, first + k, site] * (weight[0, k] + weight[1, k])
+                    < weight[1, k]
+                )
+                bits[replica, first + k, site] = one
+                chosen[k] = one
+                scale[k] = 1.0 / np.sqrt(weight[1, k] if one else weight[0, k])
+            tensor = tensors[replica, offset[site] : offset[site + 1]].reshape(2, n_left, n_right)
+            _advance(tensor, chosen, scale, real, imag, next_real, next_imag)
+            real, next_real = next_real, real
+            imag, next_imag = next_imag, imag
+
+
+@_jit
+def _quadratic_form(matrix, n, real, imag, out):
+    """v M v† of every lane, for a Hermitian M."""
+    lanes = len(out)
+    for k in range(lanes):
+        out[k] = 0.0
+    for i in range(n):
+        diagonal = matrix[i * n + i].real
+        for k in range(lanes):
+            out[k] += diagonal * (real[i, k] * real[i, k] + imag[i, k] * imag[i, k])
+        for j in range(i + 1, n):
+            a, b = 2 * matrix[i * n + j].real, 2 * matrix[i * n + j].imag
+            for k in range(lanes):
+                same = real[i, k] * real[j, k] + imag[i, k] * imag[j, k]
+                cross = imag[i, k] * real[j, k] - real[i, k] * imag[j, k]
+                out[k] += a * same - b * cross
+
+
+@_jit
+def _advance(tensor, chosen, scale, real, imag, next_real, next_imag):
+    """The left vector of every lane times its bit's matrix, times its scale."""
+    _, n_left, n_right = tensor.shape
+    lanes = len(chosen)
+    for right in range(n_right):
+        to_real, to_imag = next_real[right], next_imag[right]
+        for k in range(lanes):
+            to_real[k] = 0.0
+            to_imag[k] = 0.0
+        for left in range(n_left):
+            a0, b0 = tensor[0, left, right].real, tensor[0, left, right].imag
+            a1, b1 = tensor[1, left, right].real, tensor[1, left, right].imag
+            from_real, from_imag = real[left], imag[left]
+            for k in range(lanes):
+                a = a1 if chosen[k] > 0.5 else a0
+                b = b1 if chosen[k] > 0.5 else b0
+                to_real[k] += from_real[k] * a - from_imag[k] * b
+                to_imag[k] += from_real[k] * b + from_imag[k] * a
+        for k in range(lanes):
+            to_real[k] *= scale[k]
+            to_imag[k] *= scale[k]
+
+
+# -- log p of given bits, and its gradient --------------------------------------------------------
+
+
+@_jit
+def _normalise(real, imag, n, scale):
+    """Write 1 / norm of every lane's vector to `scale`, 0 for a vanishing one, and apply it."""
+    for k in range(len(scale)):
+        scale[k] = 0.0
+    for i in range(n):
+        for k in range(len(scale)):
+            scale[k] += real[i, k] * real[i, k] + imag[i, k] * imag[i, k]
+    for k in range(len(scale)):
+        scale[k] = 1.0 / np.sqrt(scale[k]) if scale[k] > 0.0 else 0.0
+    for i in range(n):
+        for k in range(len(scale)):
+            real[i, k] *= scale[k]
+            imag[i, k] *= scale[k]
+
+
+@_parallel
+def _log_prob(bond, offset, tensors, bits, out):
+    replicas, shots, n_sites = bits.shape
+    blocks = (shots + _LANES - 1) // _LANES
+    for task in nb.prange(replicas * blocks):
+        replica, first = task // blocks, (task % blocks) * _LANES
+        lanes = min(_LANES, shots - first)
+        width = bond.max()
+        real, imag = np.zeros((width, lanes)), np.zeros((width, lanes))
+        next_real, next_imag = np.zeros((width, lanes)), np.zeros((width, lanes))
+        chosen, scale, total = np.zeros(lanes), np.ones(lanes), np.zeros(lanes)
+        ones = np.ones(lanes)
+        real[0, :] = 1.0
+        for site in range(n_sites):
+            n_left, n_right = bond[site], bond[site + 1]
+            for k in range(lanes):
+                chosen[k] = bits[replica, first + k, site]
+            tensor = tensors[replica, offset[site] : offset[site + 1]].reshape(2, n_left, n_right)
+            _advance(tensor, chosen, ones, real, imag, next_real, next_imag)
+            _normalise(next_real, next_imag, n_right, scale)
+            for k in range(lanes):
+                total[k] += -2.0 * np.log(scale[k]) if scale[k] > 0.0 else -np.inf
+            real, next_real = next_real, real
+            imag, next_imag = next_imag, imag
+        out[replica, first : first + lanes] = total
+
+
+@_parallel
+def _tensor_scores(bond, offset, tensors, bits, coefficients, parts):
+    """Σ coefficient · ∂ log p / ∂ A for each block of draws, with d log p = 2 Re Σ gradient · dA.
+
+    With the left vector l, the right vector r and the amplitude l A r, the gradient for the drawn
+    bit's matrix is the outer product of l and r over the amplitude; norms of l and r drop out.
+    """
+    replicas, shots, n_sites = bits.shape
+    blocks = (shots + _LANES - 1) // _LANES
+    for task in nb.prange(replicas * blocks):
+        replica, block = task // blocks, task % blocks
+        first = block * _LANES
+        lanes = min(_LANES, shots - first)
+        width = bond.max()
+        start = np.zeros(n_sites + 1, np.int64)
+        for site in range(n_sites):
+            start[site + 1] = start[site] + bond[site]
+        left_real, left_imag = np.zeros((start[-1] + 1, lanes)), np.zeros((start[-1] + 1, lanes))
+        drawn, scale, ones = np.zeros((n_sites, lanes)), np.zeros(lanes), np.ones(lanes)
+        left_real[0, :] = 1.0
+        for site in range(n_sites):
+            for k in range(lanes):
+                drawn[site, k] = bits[replica, first + k, site]
+        for site in range(n_sites - 1):
+            n_left, n_right = bond[site], bond[site + 1]
+            tensor = tensors[replica, offset[site] : offset[site + 1]].reshape(2, n_left, n_right)
+            here, there = start[site], start[site + 1]
+            _advance(
+                tensor, drawn[site], ones, left_real[here:there], left_imag[here:there],
+                left_real[there : there + n_right], left_imag[there : there + n_right],
+            )  # fmt: skip
+            _normalise(
+                left_real[there : there + n_right],
+                left_imag[there : there + n_right],
+                n_right,
+                scale,
+            )
+        real, imag = np.zeros((width, lanes)), np.zeros((width, lanes))
+        next_real, next_imag = np.zeros((width, lanes)), np.zeros((width, lanes))
+        factor_real, factor_imag = np.zeros((2, lanes)), np.zeros((2, lanes))
+        real[0, :] = 1.0
+        for site in range(n_sites - 1, -1, -1):
+            n_left, n_right = bond[site], bond[site + 1]
+            tensor = tensors[replica, offset[site] : offset[site + 1]].reshape(2, n_left, n_right)
+            here, there = start[site], start[site] + n_left
+            _retreat(tensor, drawn[site], real, imag, next_real, next_imag)
+            _score_factors(
+                left_real[here:there], left_imag[here:there], next_real, next_imag, n_left,
+                coefficients[replica, first : first + lanes], drawn[site], factor_real, factor_imag,
+            )  # fmt: skip
+            part = parts[block, replica, offset[site] : offset[site + 1]]
+            _outer_products(
+                left_real[here:there], left_imag[here:there], real, imag, n_left, n_right,
+                factor_real, factor_imag, part.reshape(2, n_left, n_right),
+            )  # fmt: skip
+            _normalise(next_real, next_imag, n_left, scale)
+            real, next_real = next_real, real
+            imag, next_imag = next_imag, imag
+
+
+@_jit
+def _retreat(tensor, chosen, real, imag, next_real, next_imag):
+    """Every lane's bit's matrix times its right vector."""
+    _, n_left, n_right = tensor.shape
+    lanes = len(chosen)
+    for left in range(n_left):
+        to_real, to_imag = next_real[left], next_imag[left]
+        for k in range(lanes):
+            to_real[k] = 0.0
+            to_imag[k] = 0.0
+        for right in range(n_right):
+            a0, b0 = tensor[0, left, right].real, tensor[0, left, right].imag
+            a1, b1 = tensor[1, left, right].real, tensor[1, left, right].imag
+            from_real, from_imag = real[right], imag[right]
+            for k in range(lanes):
+                a = a1 if chosen[k] > 0.5 else a0
+                b = b1 if chosen[k] > 0.5 else b0
+                to_real[k] += from_real[k] * a - from_imag[k] * b
+                to_imag[k] += from_real[k] * b + from_imag[k] * a
+
+
+@_jit
+def _score_factors(
+    left_real, left_imag, real, imag, n, coefficients, chosen, factor_real, factor_imag
+):
+    """coefficient / (left · right) of every lane, in the row of its bit; 0 if impossible."""
+    for k in range(len(chosen)):
+        amplitude_real, amplitude_imag = 0.0, 0.0
+        for i in range(n):
+            amplitude_real += left_real[i, k] * real[i, k] - left_imag[i, k] * imag[i, k]
+            amplitude_imag += left_real[i, k] * imag[i, k] + left_imag[i, k] * real[i, k]
+        square = amplitude_real * amplitude_real + amplitude_imag * amplitude_imag
+        inverse = coefficients[k] / square if square > 0.0 else 0.0
+        one = chosen[k]
+        factor_real[0, k] = (1.0 - one) * amplitude_real * inverse
+        factor_imag[0, k] = (one - 1.0) * amplitude_imag * inverse
+        factor_real[1, k] = one * amplitude_real * inverse
+        factor_imag[1, k] = -one * amplitude_imag * inverse
+
+
+@_jit
+def _outer_products(
+    left_real, left_imag, right_real, right_imag, n_left, n_right, factor_real, factor_imag, out
+):
+    """Σ over lanes of factor · left ⊗ right, for both bits."""
+    lanes = factor_real.shape[1]
+    real, imag = np.empty(lanes), np.empty(lanes)
+    for bit in range(2):
+        for left in range(n_left):
+            for k in range(lanes):
+                a, b = left_real[left, k], left_imag[left, k]
+                c, d = factor_real[bit, k], factor_imag[bit, k]
+                real[k] = a * c - b * d
+                imag[k] = a * d + b * c
+            for right in range(n_right):
+                total_real, total_imag = 0.0, 0.0
+                for k in range(lanes):
+                    total_real += real[k] * right_real[right, k] - imag[k] * right_imag[right, k]
+                    total_imag += real[k] * right_imag[right, k] + imag[k] * right_real[right, k]
+                out[bit, left, right] = complex(total_real, total_imag)
