@@ -27,9 +27,9 @@ class Autoregressive(HyperNetwork):
     """
 
     capabilities = Capabilities(log_prob=True)
-    recipe: Mapping[str, Any] = {"draws": 64, "learning_rate": 0.01, "restarts": 1}
+    recipe: Mapping[str, Any] = {"draws": 64, "learning_rate": 0.005, "restarts": 1}
 
-    def __init__(self, n_bits: int, *, seeds: Sequence[int] = (0,), hidden: int = 128) -> None:
+    def __init__(self, n_bits: int, *, seeds: Sequence[int] = (0,), hidden: int = 64) -> None:
         super().__init__(n_bits, seeds=seeds)
         if hidden < 1:
             raise ConfigurationError(

@@ -14,8 +14,8 @@ The first layer depends on the data (`Rows.first`):
 Rows that no network of this shape can tell apart are collapsed into one, with counts per class.
 """
 
-import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba as nb
 import numpy as np
@@ -24,6 +24,7 @@ import numpy.typing as npt
 from qhyper.bits import Words, all_bitstrings, pack
 from qhyper.data import Samples
 from qhyper.target.loss import LOSSES, LossName, label_losses
+from qhyper.threads import in_threads
 
 PACKED, PATTERN, REAL = 0, 1, 2
 MAX_PATTERN_INPUTS = 8
@@ -57,6 +58,19 @@ class Rows:
     def n_rows(self) -> int:
         """Number of distinct rows."""
         return self.counts.shape[0]
+
+
+class _Net(NamedTuple):
+    """What a kernel needs to know of a network and its rows, besides the weights."""
+
+    layers: npt.NDArray[np.int64]
+    sign_of_zero: int
+    first: int
+    words: Words
+    active: npt.NDArray[np.uint64]
+    nonzero: npt.NDArray[np.uint64]
+    x: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.float64]
 
 
 def collapse(data: Samples, layers: tuple[int, ...], sign_of_zero: int) -> Rows:
@@ -122,9 +136,16 @@ def _popcount(typingctx, word):  # noqa: ANN001, ANN202
 
 
 @_jit
+def _clear(words, n_units):
+    for word in range((n_units + 63) >> 6):
+        for row in range(words.shape[1]):
+            words[word, row] = 0
+
+
+@_jit
 def _pack_unit(bits, start, unit, n_in, n_out, weight):
     """The weights into `unit` of the [n_in, n_out] matrix at bit `start`, as packed words."""
-    for word in range(len(weight)):
+    for word in range((n_in + 63) >> 6):
         weight[word] = 0
     for i in range(n_in):
         weight[i >> 6] |= np.uint64(bits[start + i * n_out + unit]) << np.uint64(i & 63)
@@ -136,13 +157,13 @@ def _integer_sums(hidden, nonzero, sign_of_zero, n_in, weight, sums):
     if sign_of_zero == 1:  # no activation is 0
         for row in range(len(sums)):
             sums[row] = n_in
-        for word in range(len(weight)):
+        for word in range((n_in + 63) >> 6):
             for row in range(len(sums)):
                 sums[row] -= 2 * np.int64(_popcount(hidden[word, row] ^ weight[word]))
         return
     for row in range(len(sums)):
         sums[row] = 0
-    for word in range(len(weight)):
+    for word in range((n_in + 63) >> 6):
         for row in range(len(sums)):
             live = nonzero[word, row]
             differ = (hidden[word, row] ^ weight[word]) & live
@@ -161,11 +182,11 @@ def _activate(sums, unit, sign_of_zero, hidden, nonzero):
 
 
 @_jit
-def _set_bit(words, values, position):
-    """Write 0 or 1 `values` as bit `position` of `words`, which is still 0 there."""
-    shift = np.uint64(position)
-    for row in range(len(words)):
-        words[row] |= values[row] << shift
+def _copy_bits(table, pattern, unit, words):
+    """Write the zeros and ones of a table's row as bit `unit` of `words`, which is still 0."""
+    word, shift = unit >> 6, np.uint64(unit & 63)
+    for row in range(words.shape[1]):
+        words[word, row] |= table[pattern, row] << shift
 
 
 @_jit
@@ -179,42 +200,41 @@ def _real_sums(bits, unit, n_out, x, sums):
 
 
 @_jit
-def _activations(bits, layers, sign_of_zero, first, words, active, nonzero_of, x, space):
+def _activations(bits, net, space):
     """All layers but the last: (hidden words, nonzero words, bits used) of one draw."""
     hidden, nonzero, next_hidden, next_nonzero, weight, sums, real_sums = space
-    n_rows = len(sums)
+    layers, sign_of_zero, n_rows = net.layers, net.sign_of_zero, len(sums)
     n_in, start, begin = layers[0], 0, 0
-    if first == PACKED:
+    if net.first == PACKED:
         for word in range((n_in + 63) >> 6):
             tail = n_in - 64 * word
             live = ~np.uint64(0) if tail >= 64 else (np.uint64(1) << np.uint64(tail)) - np.uint64(1)
             for row in range(n_rows):
-                hidden[word, row] = words[word, row]
+                hidden[word, row] = net.words[word, row]
                 nonzero[word, row] = live
     elif len(layers) > 2:
         begin = 1
         n_out = layers[1]
-        hidden[: (n_out + 63) >> 6] = 0
-        nonzero[: (n_out + 63) >> 6] = 0
+        _clear(hidden, n_out)
+        _clear(nonzero, n_out)
         for unit in range(n_out):
-            if first == PATTERN:
-                _pack_unit(bits, 0, unit, n_in, n_out, weight[:1])
+            if net.first == PATTERN:
+                _pack_unit(bits, 0, unit, n_in, n_out, weight)
                 pattern = weight[0]
-                _set_bit(hidden[unit >> 6], active[pattern], unit & 63)
+                _copy_bits(net.active, pattern, unit, hidden)
                 if sign_of_zero == 0:
-                    _set_bit(nonzero[unit >> 6], nonzero_of[pattern], unit & 63)
+                    _copy_bits(net.nonzero, pattern, unit, nonzero)
             else:
-                _real_sums(bits, unit, n_out, x, real_sums)
+                _real_sums(bits, unit, n_out, net.x, real_sums)
                 _activate(real_sums, unit, sign_of_zero, hidden, nonzero)
         start = n_in * n_out
     for layer in range(begin, len(layers) - 2):
         n_in, n_out = layers[layer], layers[layer + 1]
-        used, made = (n_in + 63) >> 6, (n_out + 63) >> 6
-        next_hidden[:made] = 0
-        next_nonzero[:made] = 0
+        _clear(next_hidden, n_out)
+        _clear(next_nonzero, n_out)
         for unit in range(n_out):
-            _pack_unit(bits, start, unit, n_in, n_out, weight[:used])
-            _integer_sums(hidden, nonzero, sign_of_zero, n_in, weight[:used], sums)
+            _pack_unit(bits, start, unit, n_in, n_out, weight)
+            _integer_sums(hidden, nonzero, sign_of_zero, n_in, weight, sums)
             _activate(sums, unit, sign_of_zero, next_hidden, next_nonzero)
         hidden, next_hidden = next_hidden, hidden
         nonzero, next_nonzero = next_nonzero, nonzero
@@ -223,9 +243,9 @@ def _activations(bits, layers, sign_of_zero, first, words, active, nonzero_of, x
 
 
 @_jit
-def _workspace(layers, n_rows):
-    """Buffers of one thread."""
-    width = (layers[:-1].max() + 63) >> 6
+def _workspace(net):
+    """Buffers of one thread: two sets of hidden words, packed weights, and sums of a unit."""
+    n_rows, width = len(net.counts), (net.layers[:-1].max() + 63) >> 6
     return (
         np.zeros((width, n_rows), np.uint64),
         np.zeros((width, n_rows), np.uint64),
@@ -238,52 +258,45 @@ def _workspace(layers, n_rows):
 
 
 @_jit
-def _output_sums(bits, start, unit, layers, sign_of_zero, first, x, hidden, nonzero, space):
+def _output_sums(bits, start, unit, net, hidden, nonzero, space):
     """The logit of output `unit` for every row: integers, or real sums without a hidden layer."""
     weight, sums, real_sums = space[4], space[5], space[6]
-    n_in, n_out = layers[-2], layers[-1]
-    if len(layers) == 2 and first != PACKED:
-        _real_sums(bits, unit, n_out, x, real_sums)
+    n_in, n_out = net.layers[-2], net.layers[-1]
+    if len(net.layers) == 2 and net.first != PACKED:
+        _real_sums(bits, unit, n_out, net.x, real_sums)
         return
-    used = (n_in + 63) >> 6
-    _pack_unit(bits, start, unit, n_in, n_out, weight[:used])
-    _integer_sums(hidden, nonzero, sign_of_zero, n_in, weight[:used], sums)
+    _pack_unit(bits, start, unit, n_in, n_out, weight)
+    _integer_sums(hidden, nonzero, net.sign_of_zero, n_in, weight, sums)
     for row in range(len(sums)):
         real_sums[row] = sums[row]
 
 
 @_jit
-def _logits(bits, layers, sign_of_zero, first, words, active, nonzero_of, x, space, out):
+def _logits(bits, net, space, out):
     """Logits [row, output] of one draw."""
-    hidden, nonzero, start = _activations(
-        bits, layers, sign_of_zero, first, words, active, nonzero_of, x, space
-    )
-    for unit in range(layers[-1]):
-        _output_sums(bits, start, unit, layers, sign_of_zero, first, x, hidden, nonzero, space)
+    hidden, nonzero, start = _activations(bits, net, space)
+    for unit in range(net.layers[-1]):
+        _output_sums(bits, start, unit, net, hidden, nonzero, space)
         out[:, unit] = space[6]
 
 
 @_jit
-def _two_class_loss(
-    bits, layers, sign_of_zero, first, words, active, nonzero_of, x, space, counts, table, margin
-):
-    """Summed loss of one draw whose loss depends on the difference of its logits alone."""
-    hidden, nonzero, start = _activations(
-        bits, layers, sign_of_zero, first, words, active, nonzero_of, x, space
-    )
+def _two_class_loss(bits, net, space, table, margin):
+    """Summed loss over the data of one draw whose loss depends on the difference of its logits alone."""
+    hidden, nonzero, start = _activations(bits, net, space)
     weight, sums = space[4], space[5]
-    n_in, n_out = layers[-2], layers[-1]
-    used = (n_in + 63) >> 6
-    _pack_unit(bits, start, 0, n_in, n_out, weight[:used])
-    _integer_sums(hidden, nonzero, sign_of_zero, n_in, weight[:used], sums)
-    if n_out == 1:
-        margin[:] = sums
-    else:
-        margin[:] = -sums
-        _pack_unit(bits, start, 1, n_in, n_out, weight[:used])
-        _integer_sums(hidden, nonzero, sign_of_zero, n_in, weight[:used], sums)
-        margin += sums
-    return _look_up(margin, 2 * n_in, counts, table)
+    n_in, n_out = net.layers[-2], net.layers[-1]
+    _pack_unit(bits, start, 0, n_in, n_out, weight)
+    _integer_sums(hidden, nonzero, net.sign_of_zero, n_in, weight, sums)
+    sign = 1 if n_out == 1 else -1  # the margin is logit 1 minus logit 0
+    for row in range(len(margin)):
+        margin[row] = sign * sums[row]
+    if n_out == 2:
+        _pack_unit(bits, start, 1, n_in, n_out, weight)
+        _integer_sums(hidden, nonzero, net.sign_of_zero, n_in, weight, sums)
+        for row in range(len(margin)):
+            margin[row] += sums[row]
+    return _look_up(margin, 2 * n_in, net.counts, table)
 
 
 @nb.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
@@ -327,53 +340,36 @@ def _label_loss_sum(logits, counts, code):
     return total
 
 
-_CHUNK = 64
-"""Draws that a thread takes at a time; few draws are not worth waking threads for."""
+_FEW = 256
+"""Fewer draws than this are not worth waking a thread for."""
 
-_parallel = nb.njit(parallel=True, cache=True, error_model="numpy")
-
-
-@_parallel
-def _two_class_losses(
-    bits, layers, sign_of_zero, first, words, active, nonzero_of, x, counts, table, total, out
-):
-    for chunk in nb.prange((len(bits) + _CHUNK - 1) // _CHUNK):
-        space = _workspace(layers, len(counts))
-        margin = np.zeros(len(counts), np.int64)
-        for draw in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, len(bits))):
-            out[draw] = (
-                _two_class_loss(
-                    bits[draw], layers, sign_of_zero, first, words, active, nonzero_of, x, space,
-                    counts, table, margin,
-                )
-                / total
-            )  # fmt: skip
+_threaded = nb.njit(cache=True, error_model="numpy", nogil=True)
 
 
-@_parallel
-def _many_class_losses(
-    bits, layers, sign_of_zero, first, words, active, nonzero_of, x, counts, code, total, out
-):
-    for chunk in nb.prange((len(bits) + _CHUNK - 1) // _CHUNK):
-        space = _workspace(layers, len(counts))
-        logits = np.zeros((len(counts), counts.shape[1]))
-        last = logits[:, counts.shape[1] - layers[-1] :]
-        for draw in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, len(bits))):
-            _logits(
-                bits[draw], layers, sign_of_zero, first, words, active, nonzero_of, x, space, last
-            )
-            out[draw] = _label_loss_sum(logits, counts, code) / total
+@_threaded
+def _two_class_losses(first_draw, last_draw, bits, net, table, out):
+    space = _workspace(net)
+    margin = np.zeros(len(net.counts), np.int64)
+    for draw in range(first_draw, last_draw):
+        out[draw] = _two_class_loss(bits[draw], net, space, table, margin)
 
 
-@_parallel
-def _all_logits(bits, layers, sign_of_zero, first, words, active, nonzero_of, x, n_rows, out):
-    for chunk in nb.prange((len(bits) + _CHUNK - 1) // _CHUNK):
-        space = _workspace(layers, n_rows)
-        for draw in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, len(bits))):
-            _logits(
-                bits[draw], layers, sign_of_zero, first, words, active, nonzero_of, x, space,
-                out[draw],
-            )  # fmt: skip
+@_threaded
+def _many_class_losses(first_draw, last_draw, bits, net, code, out):
+    space = _workspace(net)
+    logits = np.zeros(net.counts.shape)
+    # one output stands for the logits (0, z)
+    outputs = logits[:, logits.shape[1] - net.layers[-1] :]
+    for draw in range(first_draw, last_draw):
+        _logits(bits[draw], net, space, outputs)
+        out[draw] = _label_loss_sum(logits, net.counts, code)
+
+
+@_threaded
+def _all_logits(first_draw, last_draw, bits, net, out):
+    space = _workspace(net)
+    for draw in range(first_draw, last_draw):
+        _logits(bits[draw], net, space, out[draw])
 
 
 class PackedNetwork:
@@ -381,46 +377,29 @@ class PackedNetwork:
 
     def __init__(self, layers: tuple[int, ...], rows: Rows, sign_of_zero: int) -> None:
         self.rows = rows
-        self._total = rows.counts.sum()
-        self._layers = np.array(layers, dtype=np.int64)
-        self._sign_of_zero = sign_of_zero
+        self._samples = rows.counts.sum()
+        self._net = _Net(
+            np.array(layers, dtype=np.int64), sign_of_zero, rows.first,
+            rows.words, rows.active, rows.nonzero, rows.x, rows.counts,
+        )  # fmt: skip
+        # with two classes and packed logits, the loss is a function of one integer
+        integers = len(layers) > 2 or rows.first == PACKED
+        self._tables = {}
+        if integers and layers[-1] <= 2:
+            margins = np.arange(-2 * layers[-2], 2 * layers[-2] + 1)
+            self._tables = {loss: label_losses(margins[:, None], loss) for loss in LOSSES}
 
     def logits(self, bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """Logits float64 [draw, row, output] of weights uint8 [draw, n_bits]."""
-        out = np.empty((len(bits), self.rows.n_rows, self._layers[-1]))
-        _all_logits(
-            bits, self._layers, self._sign_of_zero, *self._first_layer(), self.rows.n_rows, out
-        )
+        out = np.empty((len(bits), self.rows.n_rows, self._net.layers[-1]))
+        in_threads(_all_logits, len(bits), bits, self._net, out, at_least=_FEW)
         return out
 
     def losses(self, bits: npt.NDArray[np.uint8], loss: LossName) -> npt.NDArray[np.float64]:
         """Mean loss over the data, float64 [draw], of weights uint8 [draw, n_bits]."""
         out = np.empty(len(bits))
-        counts, total = self.rows.counts, self._total
-        if self._two_class_integers:
-            _two_class_losses(
-                bits, self._layers, self._sign_of_zero, *self._first_layer(),
-                counts, self._table(loss), total, out,
-            )  # fmt: skip
-        else:
-            _many_class_losses(
-                bits, self._layers, self._sign_of_zero, *self._first_layer(),
-                counts, _LOSS_CODES[loss], total, out,
-            )  # fmt: skip
-        return out
-
-    @property
-    def _two_class_integers(self) -> bool:
-        """Whether the loss is a function of one integer: the difference of two packed logits."""
-        packed = len(self._layers) > 2 or self.rows.first == PACKED
-        return packed and self._layers[-1] <= 2
-
-    @functools.lru_cache(maxsize=len(LOSSES))  # noqa: B019 (as long-lived as the network)
-    def _table(self, loss: LossName) -> npt.NDArray[np.float64]:
-        """Loss for each label of logits (0, z), for every integer z from -2n to 2n, [z, class]."""
-        width = 2 * int(self._layers[-2])
-        return label_losses(np.arange(-width, width + 1)[:, None], loss)
-
-    def _first_layer(self) -> tuple:
-        rows = self.rows
-        return rows.first, rows.words, rows.active, rows.nonzero, rows.x
+        kernel, how = _many_class_losses, _LOSS_CODES[loss]
+        if self._tables:
+            kernel, how = _two_class_losses, self._tables[loss]
+        in_threads(kernel, len(bits), bits, self._net, how, out, at_least=_FEW)
+        return out / self._samples

@@ -13,6 +13,7 @@ any tensor library.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numba as nb
@@ -21,6 +22,7 @@ import numpy.typing as npt
 
 from qhyper.errors import ConfigurationError
 from qhyper.quantum.circuit import ROTATIONS, Circuit
+from qhyper.threads import in_threads
 
 Complex = npt.NDArray[np.complex128]
 Float = npt.NDArray[np.float64]
@@ -103,6 +105,15 @@ def _check_memory(log2_bond: list[int], replicas: int) -> None:
         )
 
 
+def _in_blocks(kernel: Callable, program: Program, bits: npt.NDArray, *args: npt.NDArray) -> None:
+    """Run a kernel over the blocks of draws of every replica, several threads if it is long."""
+    replicas, shots, _ = bits.shape
+    block_work = _LANES * int((program.bond[:-1] * program.bond[1:]).sum())
+    at_least = 1 + 100_000 // block_work  # some tenths of a millisecond
+    blocks = replicas * -(-shots // _LANES)
+    in_threads(kernel, blocks, program.bond, program.offset, *args, at_least=at_least)
+
+
 def site_tensors(program: Program, angles: Float) -> Complex:
     """All tensors, flat complex128 [replica, size], of angles [replica, n_angles]."""
     tensors = np.empty((len(angles), program.offset[-1]), np.complex128)
@@ -121,14 +132,14 @@ def sample(program: Program, angles: Float, uniforms: Float) -> npt.NDArray[np.u
     matrices = np.empty((len(angles), 2 * int((program.bond[:-1] ** 2).sum())), np.complex128)
     _weight_matrices(program.bond, program.offset, tensors, matrices)
     bits = np.empty(uniforms.shape, np.uint8)
-    _sample(program.bond, program.offset, tensors, matrices, uniforms, bits)
+    _in_blocks(_sample, program, bits, tensors, matrices, uniforms, bits)
     return bits
 
 
 def log_prob(program: Program, angles: Float, bits: npt.NDArray[np.uint8]) -> Float:
     """log p [replica, shot] of bits uint8 [replica, shot, qubit]; -inf if impossible."""
     out = np.empty(bits.shape[:2])
-    _log_prob(program.bond, program.offset, site_tensors(program, angles), bits, out)
+    _in_blocks(_log_prob, program, bits, site_tensors(program, angles), bits, out)
     return out
 
 
@@ -142,7 +153,7 @@ def score(
     tensors = site_tensors(program, angles)
     blocks = -(-bits.shape[1] // _LANES)
     parts = np.empty((blocks, *tensors.shape), np.complex128)
-    _tensor_scores(program.bond, program.offset, tensors, bits, coefficients, parts)
+    _in_blocks(_tensor_scores, program, bits, tensors, bits, coefficients, parts)
     gradients = parts.sum(axis=0)  # in order: the sum does not depend on the threads
     out = np.zeros_like(angles)
     _angle_scores(
@@ -156,8 +167,8 @@ def score(
 
 
 _jit = nb.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
-_parallel = nb.njit(
-    cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}, parallel=True
+_threaded = nb.njit(
+    cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}, nogil=True
 )
 
 
@@ -315,11 +326,11 @@ def _weight_matrices(bond, offset, tensors, matrices):
             environment = both[0] + both[1]
 
 
-@_parallel
-def _sample(bond, offset, tensors, matrices, uniforms, bits):
+@_threaded
+def _sample(first_task, last_task, bond, offset, tensors, matrices, uniforms, bits):
     replicas, shots, n_sites = uniforms.shape
     blocks = (shots + _LANES - 1) // _LANES
-    for task in nb.prange(replicas * blocks):
+    for task in range(first_task, last_task):
         replica, first = task // blocks, (task % blocks) * _LANES
         lanes = min(_LANES, shots - first)
         width = bond.max()
@@ -410,11 +421,11 @@ def _normalise(real, imag, n, scale):
             imag[i, k] *= scale[k]
 
 
-@_parallel
-def _log_prob(bond, offset, tensors, bits, out):
+@_threaded
+def _log_prob(first_task, last_task, bond, offset, tensors, bits, out):
     replicas, shots, n_sites = bits.shape
     blocks = (shots + _LANES - 1) // _LANES
-    for task in nb.prange(replicas * blocks):
+    for task in range(first_task, last_task):
         replica, first = task // blocks, (task % blocks) * _LANES
         lanes = min(_LANES, shots - first)
         width = bond.max()
@@ -437,8 +448,8 @@ def _log_prob(bond, offset, tensors, bits, out):
         out[replica, first : first + lanes] = total
 
 
-@_parallel
-def _tensor_scores(bond, offset, tensors, bits, coefficients, parts):
+@_threaded
+def _tensor_scores(first_task, last_task, bond, offset, tensors, bits, coefficients, parts):
     """Σ coefficient · ∂ log p / ∂ A for each block of draws, with d log p = 2 Re Σ gradient · dA.
 
     With the left vector l, the right vector r and the amplitude l A r, the gradient for the drawn
@@ -446,7 +457,7 @@ def _tensor_scores(bond, offset, tensors, bits, coefficients, parts):
     """
     replicas, shots, n_sites = bits.shape
     blocks = (shots + _LANES - 1) // _LANES
-    for task in nb.prange(replicas * blocks):
+    for task in range(first_task, last_task):
         replica, block = task // blocks, task % blocks
         first = block * _LANES
         lanes = min(_LANES, shots - first)

@@ -1,0 +1,47 @@
+"""Running a compiled kernel on slices of its work in several threads.
+
+Kernels release the interpreter's lock. Waiting threads sleep, so a busy machine costs no more than
+the cores it takes. Results never depend on the slices.
+"""
+
+import functools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+
+def n_threads() -> int:
+    """Number of cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n_threads(), thread_name_prefix="qhyper")
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def in_threads(kernel: Callable[..., None], tasks: int, *args: Any, at_least: int = 1) -> None:
+    """Call kernel(first, last, *args) on slices of range(tasks), one slice a core.
+
+    A slice has `at_least` tasks: less work than that is not worth waking a thread for.
+    """
+    slices = min(n_threads(), max(1, tasks // at_least))
+    if slices == 1:
+        kernel(0, tasks, *args)
+        return
+    bounds = [tasks * k // slices for k in range(slices + 1)]
+    futures = [
+        _pool().submit(kernel, first, last, *args)
+        for first, last in pairwise(bounds)
+    ]
+    for future in futures:
+        future.result()
