@@ -142,13 +142,16 @@ class HyperNetwork(torch.nn.Module, ABC):
             )
         self._check_inputs(inputs)
         array = as_bits(bits, self.n_bits)
-        if array.ndim != 4 or array.shape[0] not in (1, self.replicas):
+        fits = array.ndim == 4 and array.shape[0] in (1, self.replicas)
+        if not fits or (self.n_inputs == 0 and array.shape[1] != 1):
             raise ConfigurationError(
                 f"Got bits of shape {array.shape}; expected [replica, input, shot, bit] with "
-                f"{self.replicas} replicas (or 1, shared by all) and {self.n_bits} bits."
+                f"{self.replicas} replicas (or 1, shared by all), {self.n_bits} bits, and one "
+                "input for an unconditional generator."
             )
-        array = np.broadcast_to(array, (self.replicas, *array.shape[1:]))
-        return self._log_prob(np.ascontiguousarray(array), inputs)
+        if len(array) != self.replicas:
+            array = np.repeat(array, self.replicas, axis=0)
+        return self._log_prob(array, inputs)
 
     def _log_prob(self, bits: Bits, inputs: Any) -> torch.Tensor:
         raise NotImplementedError

@@ -39,9 +39,6 @@ def in_threads(kernel: Callable[..., None], tasks: int, *args: Any, at_least: in
         kernel(0, tasks, *args)
         return
     bounds = [tasks * k // slices for k in range(slices + 1)]
-    futures = [
-        _pool().submit(kernel, first, last, *args)
-        for first, last in pairwise(bounds)
-    ]
+    futures = [_pool().submit(kernel, first, last, *args) for first, last in pairwise(bounds)]
     for future in futures:
         future.result()

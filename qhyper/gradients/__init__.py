@@ -1,1 +1,1 @@
-"""."""
+"""Gradient estimators; none passes through the target."""

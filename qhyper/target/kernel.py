@@ -44,11 +44,9 @@ class Rows:
     """PACKED, PATTERN or REAL"""
     words: Words
     """PACKED: inputs, uint64 [word, row]"""
-    active: npt.NDArray[np.uint64]
-    """PATTERN: 1 where pattern · row counts as +1, [pattern, row]; bit i of the pattern's number
-    is the sign of weight i"""
-    nonzero: npt.NDArray[np.uint64]
-    """PATTERN: 1 where the activation is not 0, [pattern, row]"""
+    signs: npt.NDArray[np.int8]
+    """PATTERN: activations -1, 0 or +1 of every pattern, [pattern, row]; bit i of a pattern's
+    number is the sign of weight i"""
     x: npt.NDArray[np.float64]
     """REAL: inputs [row, input]"""
     counts: npt.NDArray[np.float64]
@@ -67,8 +65,7 @@ class _Net(NamedTuple):
     sign_of_zero: int
     first: int
     words: Words
-    active: npt.NDArray[np.uint64]
-    nonzero: npt.NDArray[np.uint64]
+    signs: npt.NDArray[np.int8]
     x: npt.NDArray[np.float64]
     counts: npt.NDArray[np.float64]
 
@@ -77,8 +74,7 @@ def collapse(data: Samples, layers: tuple[int, ...], sign_of_zero: int) -> Rows:
     """The rows of `data` that a network of these `layers` can tell apart, with counts per class."""
     x, n_inputs = data.x, data.x.shape[1]
     has_hidden = len(layers) > 2
-    unused = np.zeros((1, 1), dtype=np.uint64)
-    words, active, nonzero, real = unused, unused, unused, np.zeros((1, 1))
+    words, signs, real = (np.zeros((1, 1), t) for t in (np.uint64, np.int8, np.float64))
     if np.isin(x, (-1.0, 1.0)).all():
         first = PACKED
         packed, member = _distinct(pack((x > 0).astype(np.uint8)))
@@ -86,23 +82,20 @@ def collapse(data: Samples, layers: tuple[int, ...], sign_of_zero: int) -> Rows:
     elif has_hidden and n_inputs <= MAX_PATTERN_INPUTS:
         first = PATTERN
         sums = pattern_sums(x)
-        plus = (sums >= 0) if sign_of_zero else (sums > 0)
-        not_zero = (sums != 0) | bool(sign_of_zero)
-        signature = pack(np.concatenate([plus, not_zero], axis=0).T.astype(np.uint8))
-        _, index, member = np.unique(_as_keys(signature), return_index=True, return_inverse=True)
-        active = np.ascontiguousarray(plus[:, index], dtype=np.uint64)
-        nonzero = np.ascontiguousarray(not_zero[:, index], dtype=np.uint64)
+        signature = np.where(sums == 0, sign_of_zero, np.sign(sums)).astype(np.int8)
+        distinct, member = _distinct(signature.T)
+        signs = np.ascontiguousarray(distinct.T)
     else:
         first = REAL
         real, member = _distinct(x)
     n_rows = int(member.max()) + 1
     counts = np.zeros((n_rows, max(layers[-1], 2)))
     np.add.at(counts, (member.ravel(), data.y), 1)
-    return Rows(first, words, active, nonzero, real, counts)
+    return Rows(first, words, signs, real, counts)
 
 
 def pattern_sums(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """x · v for every sign pattern v, float64 [2^inputs, row], summed from left to right."""
+    """Sums x · v for every sign pattern v, float64 [2^inputs, row], summed from left to right."""
     n_inputs = x.shape[1]
     patterns = 2.0 * all_bitstrings(n_inputs) - 1.0
     sums = np.zeros((len(patterns), len(x)))
@@ -122,14 +115,14 @@ def _distinct(rows: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray]:
     return np.ascontiguousarray(rows[index]), member
 
 
-_jit = nb.njit(cache=True, inline="never", error_model="numpy")
+_jit = nb.njit(cache=True, error_model="numpy")
 
 
 @nb.extending.intrinsic
-def _popcount(typingctx, word):  # noqa: ANN001, ANN202
+def _popcount(typingctx, word):
     """The number of ones in a uint64: one instruction, which numba has no name for."""
 
-    def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+    def codegen(context, builder, signature, args):
         return builder.ctpop(args[0])
 
     return nb.types.uint64(nb.types.uint64), codegen
@@ -145,10 +138,13 @@ def _clear(words, n_units):
 @_jit
 def _pack_unit(bits, start, unit, n_in, n_out, weight):
     """The weights into `unit` of the [n_in, n_out] matrix at bit `start`, as packed words."""
+    at = start + unit
     for word in range((n_in + 63) >> 6):
-        weight[word] = 0
-    for i in range(n_in):
-        weight[i >> 6] |= np.uint64(bits[start + i * n_out + unit]) << np.uint64(i & 63)
+        packed = np.uint64(0)
+        for i in range(min(64, n_in - 64 * word)):
+            packed |= np.uint64(bits[at]) << np.uint64(i)
+            at += n_out
+        weight[word] = packed
 
 
 @_jit
@@ -179,14 +175,6 @@ def _activate(sums, unit, sign_of_zero, hidden, nonzero):
         live = sums[row] != 0 or sign_of_zero == 1
         hidden[word, row] |= np.uint64(plus) << shift
         nonzero[word, row] |= np.uint64(live) << shift
-
-
-@_jit
-def _copy_bits(table, pattern, unit, words):
-    """Write the zeros and ones of a table's row as bit `unit` of `words`, which is still 0."""
-    word, shift = unit >> 6, np.uint64(unit & 63)
-    for row in range(words.shape[1]):
-        words[word, row] |= table[pattern, row] << shift
 
 
 @_jit
@@ -221,9 +209,7 @@ def _activations(bits, net, space):
             if net.first == PATTERN:
                 _pack_unit(bits, 0, unit, n_in, n_out, weight)
                 pattern = weight[0]
-                _copy_bits(net.active, pattern, unit, hidden)
-                if sign_of_zero == 0:
-                    _copy_bits(net.nonzero, pattern, unit, nonzero)
+                _activate(net.signs[pattern], unit, sign_of_zero, hidden, nonzero)
             else:
                 _real_sums(bits, unit, n_out, net.x, real_sums)
                 _activate(real_sums, unit, sign_of_zero, hidden, nonzero)
@@ -282,7 +268,7 @@ def _logits(bits, net, space, out):
 
 @_jit
 def _two_class_loss(bits, net, space, table, margin):
-    """Summed loss over the data of one draw whose loss depends on the difference of its logits alone."""
+    """Summed loss of one draw whose loss depends on the difference of its logits alone."""
     hidden, nonzero, start = _activations(bits, net, space)
     weight, sums = space[4], space[5]
     n_in, n_out = net.layers[-2], net.layers[-1]
@@ -340,7 +326,7 @@ def _label_loss_sum(logits, counts, code):
     return total
 
 
-_FEW = 256
+_FEW = 4096
 """Fewer draws than this are not worth waking a thread for."""
 
 _threaded = nb.njit(cache=True, error_model="numpy", nogil=True)
@@ -352,6 +338,37 @@ def _two_class_losses(first_draw, last_draw, bits, net, table, out):
     margin = np.zeros(len(net.counts), np.int64)
     for draw in range(first_draw, last_draw):
         out[draw] = _two_class_loss(bits[draw], net, space, table, margin)
+
+
+@nb.njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
+def _pattern_losses(first_draw, last_draw, bits, net, table, out):
+    """The case that the project is named for: few real inputs, one hidden layer, two classes.
+
+    The margin is Σ over units of (w_1 - w_0) times the activation of the unit's pattern, so a unit
+    with two equal output weights costs nothing, and rows are summed in narrow integers.
+    """
+    n_in, hidden, n_out = net.layers[0], net.layers[1], net.layers[2]
+    signs, counts, zero = net.signs, net.counts, 2 * net.layers[1]
+    margin = np.zeros(len(counts), np.int16)
+    for draw in range(first_draw, last_draw):
+        margin[:] = 0
+        for unit in range(hidden):
+            at = n_in * hidden + unit * n_out
+            factor = 2 * np.int16(bits[draw, at]) - 1
+            if n_out == 2:
+                factor = 2 * np.int16(bits[draw, at + 1]) - 1 - factor
+            if factor == 0:
+                continue
+            pattern = 0
+            for i in range(n_in):
+                pattern |= np.int64(bits[draw, i * hidden + unit]) << i
+            for row in range(len(margin)):
+                margin[row] += np.int16(factor * signs[pattern, row])
+        total = 0.0
+        for row in range(len(margin)):
+            z = np.uint64(margin[row] + zero)
+            total += counts[row, 0] * table[z, 0] + counts[row, 1] * table[z, 1]
+        out[draw] = total
 
 
 @_threaded
@@ -380,7 +397,7 @@ class PackedNetwork:
         self._samples = rows.counts.sum()
         self._net = _Net(
             np.array(layers, dtype=np.int64), sign_of_zero, rows.first,
-            rows.words, rows.active, rows.nonzero, rows.x, rows.counts,
+            rows.words, rows.signs, rows.x, rows.counts,
         )  # fmt: skip
         # with two classes and packed logits, the loss is a function of one integer
         integers = len(layers) > 2 or rows.first == PACKED
@@ -400,6 +417,8 @@ class PackedNetwork:
         out = np.empty(len(bits))
         kernel, how = _many_class_losses, _LOSS_CODES[loss]
         if self._tables:
-            kernel, how = _two_class_losses, self._tables[loss]
+            simple = self.rows.first == PATTERN and len(self._net.layers) == 3
+            kernel = _pattern_losses if simple else _two_class_losses
+            how = self._tables[loss]
         in_threads(kernel, len(bits), bits, self._net, how, out, at_least=_FEW)
         return out / self._samples
