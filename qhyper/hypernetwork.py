@@ -140,6 +140,13 @@ class HyperNetwork(torch.nn.Module, ABC):
                 f"{self.describe()} has no log p: it can only be sampled. Use an estimator that "
                 "needs samples alone."
             )
+        return self._log_prob(self._checked(bits, inputs), inputs)
+
+    def _log_prob(self, bits: Bits, inputs: Any) -> torch.Tensor:
+        raise NotImplementedError
+
+    def _checked(self, bits: npt.ArrayLike, inputs: Any) -> Bits:
+        """Bits that fit this generator, with one entry a replica, or ConfigurationError."""
         self._check_inputs(inputs)
         array = as_bits(bits, self.n_bits)
         fits = array.ndim == 4 and array.shape[0] in (1, self.replicas)
@@ -151,10 +158,7 @@ class HyperNetwork(torch.nn.Module, ABC):
             )
         if len(array) != self.replicas:
             array = np.repeat(array, self.replicas, axis=0)
-        return self._log_prob(array, inputs)
-
-    def _log_prob(self, bits: Bits, inputs: Any) -> torch.Tensor:
-        raise NotImplementedError
+        return array
 
     def accumulate_scores(
         self, bits: Bits, coefficients: npt.NDArray[np.float64], *, inputs: Any = None

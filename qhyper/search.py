@@ -65,16 +65,15 @@ class SearchRecord:
         """Take in a batch: bits [replica, shot, bit] and losses [replica, shot], in order."""
         lowest = losses.min(axis=1)
         for replica in np.flatnonzero(lowest < self.best_loss - SAME_LOSS):
-            found = np.minimum.accumulate(losses[replica])
-            better = np.flatnonzero(
-                found < np.concatenate([[self.best_loss[replica]], found[:-1]]) - SAME_LOSS
-            )
-            self.improvements[replica] += [
-                (self.evaluations + int(shot) + 1, float(found[shot])) for shot in better
-            ]
-            shot = better[-1]
-            self.best_loss[replica] = losses[replica, shot]
-            self.best_bits[replica] = bits[replica, shot]
+            row, best = losses[replica], self.best_loss[replica]
+            before = np.minimum.accumulate(np.concatenate([[best], row[:-1]]))
+            for shot in np.flatnonzero(row < before):
+                if row[shot] < best - SAME_LOSS:  # falls of less than a level can add up to one
+                    best = row[shot]
+                    self.best_bits[replica] = bits[replica, shot]
+                    at = self.evaluations + int(shot) + 1
+                    self.improvements[replica].append((at, float(best)))
+            self.best_loss[replica] = best
         self.evaluations += losses.shape[1]
 
     def first_hits(self, target: float) -> Sequence[int | None]:

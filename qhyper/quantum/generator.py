@@ -1,6 +1,7 @@
 """QuantumHyperNetwork: a measured circuit as a distribution over weight bitstrings."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ class QuantumHyperNetwork(HyperNetwork):
         score = self._mps.score(
             self._program,
             self.angles.detach().numpy(),
-            self._measured(bits),
+            self._measured(self._checked(bits, inputs)),
             np.ascontiguousarray(coefficients.reshape(self.replicas, -1), dtype=np.float64),
         )
         torch.autograd.backward(self.angles, torch.from_numpy(score))
@@ -111,6 +112,11 @@ class _LogProb(torch.autograd.Function):
 
 
 def _permutation(order: Order, n_bits: int, space: WeightSpace | None) -> npt.NDArray[np.int64]:
+    if space is not None and space.n_bits != n_bits:
+        raise ConfigurationError(
+            f"Got n_bits={n_bits}, but the WeightSpace {space.layers} has {space.n_bits} bits. "
+            "Pass the n_bits and the space of the same network."
+        )
     if isinstance(order, str):
         if space is None and order != "row":
             raise ConfigurationError(
@@ -131,36 +137,51 @@ def _permutation(order: Order, n_bits: int, space: WeightSpace | None) -> npt.ND
 
 
 def brickwork(
-    n_bits: int, *, space: WeightSpace | None = None, depth: int = 4, phase: int = 0, **options: Any
+    n_bits: int,
+    *,
+    depth: int = 4,
+    phase: int = 0,
+    order: Order | None = None,
+    start: Start = "near-product",
+    space: WeightSpace | None = None,
+    seeds: Sequence[int] = (0,),
 ) -> QuantumHyperNetwork:
-    """The brickwork ansatz of any `depth`, in the order `split` unless told."""
+    """The brickwork ansatz, in the order `split` unless told otherwise."""
     ansatz = Brickwork(depth, phase)  # type: ignore[arg-type]
-    return _with_recipe(n_bits, ansatz, space, {"draws": 64, "learning_rate": 0.1}, options)
+    recipe = {"draws": 64, "learning_rate": 0.1, "restarts": 10}
+    return _with_recipe(recipe, n_bits, ansatz, order, start, space, seeds)
 
 
-def depth2(n_bits: int, **options: Any) -> QuantumHyperNetwork:
-    """The brickwork ansatz with 2 sublayers."""
-    return brickwork(n_bits, **{"depth": 2, **options})
-
-
-def depth4(n_bits: int, **options: Any) -> QuantumHyperNetwork:
-    """The brickwork ansatz with 4 sublayers."""
-    return brickwork(n_bits, **{"depth": 4, **options})
+depth2 = partial(brickwork, depth=2)
+depth4 = partial(brickwork, depth=4)
 
 
 def product(
-    n_bits: int, *, space: WeightSpace | None = None, **options: Any
+    n_bits: int,
+    *,
+    order: Order | None = None,
+    start: Start = "near-product",
+    space: WeightSpace | None = None,
+    seeds: Sequence[int] = (0,),
 ) -> QuantumHyperNetwork:
     """The product ansatz: the control without entanglement."""
     recipe = {"draws": 64, "learning_rate": 0.2, "restarts": 30}
-    return _with_recipe(n_bits, Product(), space, recipe, options)
+    return _with_recipe(recipe, n_bits, Product(), order, start, space, seeds)
 
 
 def _with_recipe(
-    n_bits: int, ansatz: Ansatz, space: WeightSpace | None, recipe: dict, options: dict
+    recipe: dict[str, Any],
+    n_bits: int,
+    ansatz: Ansatz,
+    order: Order | None,
+    start: Start,
+    space: WeightSpace | None,
+    seeds: Sequence[int],
 ) -> QuantumHyperNetwork:
-    has_hidden = space is not None and len(space.layers) > 2
-    options = {"order": "split" if has_hidden else "row", **options}
-    generator = QuantumHyperNetwork(n_bits, ansatz=ansatz, space=space, **options)
+    if order is None:
+        order = "row" if space is None else "split"
+    generator = QuantumHyperNetwork(
+        n_bits, ansatz=ansatz, order=order, start=start, space=space, seeds=seeds
+    )
     generator.recipe = recipe
     return generator

@@ -81,27 +81,47 @@ def collapse(data: Samples, layers: tuple[int, ...], sign_of_zero: int) -> Rows:
         words = np.ascontiguousarray(packed.T)
     elif has_hidden and n_inputs <= MAX_PATTERN_INPUTS:
         first = PATTERN
-        sums = pattern_sums(x)
-        signature = np.where(sums == 0, sign_of_zero, np.sign(sums)).astype(np.int8)
-        distinct, member = _distinct(signature.T)
-        signs = np.ascontiguousarray(distinct.T)
+        signs, member = _distinct_patterns(x, sign_of_zero)
     else:
         first = REAL
         real, member = _distinct(x)
-    n_rows = int(member.max()) + 1
-    counts = np.zeros((n_rows, max(layers[-1], 2)))
-    np.add.at(counts, (member.ravel(), data.y), 1)
-    return Rows(first, words, signs, real, counts)
+    return Rows(first, words, signs, real, _count(member, data.y, max(layers[-1], 2)))
 
 
-def pattern_sums(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Sums x · v for every sign pattern v, float64 [2^inputs, row], summed from left to right."""
+def collapse_patterns(
+    data: Samples, sign_of_zero: int
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float64]]:
+    """Rows as two classes and few inputs see them, whatever the inputs: `signs` and `counts`.
+
+    They are what `Rows` says of PATTERN: int8 [pattern, row] and float64 [row, 2].
+    """
+    signs, member = _distinct_patterns(data.x, sign_of_zero)
+    return signs, _count(member, data.y, 2)
+
+
+def _distinct_patterns(
+    x: npt.NDArray[np.float64], sign_of_zero: int
+) -> tuple[npt.NDArray[np.int8], npt.NDArray]:
+    """Signs of x · v for every sign pattern v, summed from left to right, of distinct rows.
+
+    Returns int8 [2^inputs, distinct row] and, for each row, the number of its distinct one.
+    """
     n_inputs = x.shape[1]
-    patterns = 2.0 * all_bitstrings(n_inputs) - 1.0
-    sums = np.zeros((len(patterns), len(x)))
-    for i in range(n_inputs):
-        sums += patterns[:, i, None] * x[:, i]
-    return sums
+    signs = np.empty((1 << n_inputs, len(x)), dtype=np.int8)
+    for pattern, bits in enumerate(all_bitstrings(n_inputs)):  # one at a time, to save memory
+        sums = np.zeros(len(x))
+        for i in range(n_inputs):
+            sums += x[:, i] if bits[i] else -x[:, i]
+        signs[pattern] = np.where(sums == 0, sign_of_zero, np.sign(sums))
+    distinct, member = _distinct(signs.T)
+    return np.ascontiguousarray(distinct.T), member
+
+
+def _count(member: npt.NDArray, labels: npt.NDArray, n_classes: int) -> npt.NDArray[np.float64]:
+    """Samples of each class in each distinct row, [row, class]."""
+    counts = np.zeros((int(member.max()) + 1, n_classes))
+    np.add.at(counts, (member.ravel(), labels), 1)
+    return counts
 
 
 def _as_keys(rows: npt.NDArray) -> npt.NDArray:

@@ -15,6 +15,7 @@ any tensor library.
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numba as nb
 import numpy as np
@@ -97,9 +98,10 @@ def _check_memory(log2_bond: list[int], replicas: int) -> None:
     needed = _BYTES * (replicas * (tensors + matrices) + 2 * _LANES * sum(bonds))
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > available:
+        needed_gib = Decimal(needed) / 2**30  # past the range of a float for silly depths
         raise ConfigurationError(
             f"The exact matrix-product simulation of this circuit has bonds of up to "
-            f"2^{max(log2_bond)} and would need about {needed / 2**30:.3g} GiB for {replicas} "
+            f"2^{max(log2_bond)} and would need about {needed_gib:.3g} GiB for {replicas} "
             f"replicas; this machine has {available / 2**30:.3g} GiB. Use fewer entangling gates "
             "across each bond (a smaller depth), or fewer replicas."
         )

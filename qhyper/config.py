@@ -1,0 +1,185 @@
+"""Typed configuration, to and from TOML."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from qhyper.errors import ConfigurationError, MissingError, unknown
+from qhyper.target.loss import check_loss
+
+COMPARED = (
+    "product", "quantum-depth2", "quantum-depth4",
+    "bernoulli", "categorical", "mlp", "autoregressive",
+    "random", "annealing",
+)  # fmt: skip
+"""What `qhyper compare` compares by default."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse(model: type[Model], values: Mapping[str, Any], where: str = "configuration") -> Model:
+    """`values` as a checked model.
+
+    Raises ConfigurationError for an unknown key, with the nearest known one, or a bad value.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, ConfigurationError):
+            raise cause from None
+        if first["type"] == "extra_forbidden":
+            owner: Any = Entry if "entries" in first["loc"] else model
+            raise unknown(f"key in the {where}", path.split(".")[-1], owner.model_fields) from None
+        raise ConfigurationError(
+            f"{path or where} = {first['input']!r}: {first['msg']}. Mend it in the {where}."
+        ) from None
+
+
+class TrainingSettings(_Strict):
+    """How a generator is trained within its budget."""
+
+    evaluations: int = Field(300_000, ge=1)
+    """objective evaluations of each seed, all restarts together"""
+    draws: int = Field(64, ge=2)
+    """shots of each step; 2 at least, for the leave-one-out baseline"""
+    restarts: int = Field(1, ge=1)
+    """fresh starts that share the budget; the one with the lowest mean loss is kept"""
+    learning_rate: float = Field(0.1, gt=0)
+    optimizer: str = "Adam"
+    """a class of torch.optim"""
+    optimizer_options: dict[str, Any] = {}
+    schedule: str = "CosineAnnealingLR"
+    """a class of torch.optim.lr_scheduler; the cosine falls to 2 % within each start"""
+    schedule_options: dict[str, Any] = {}
+    checkpoint_every: int = Field(500, ge=1)
+    """steps"""
+    final_draws: int = Field(1024, ge=2)
+    """fresh draws of the trained generator, outside the budget, for its mean loss"""
+
+
+class Entry(_Strict):
+    """One generator or control, with its options and what differs from its training recipe."""
+
+    name: str
+    """a registered name, or module:Class"""
+    label: str | None = None
+    """what it is called in tables; its name unless told"""
+    options: dict[str, Any] = {}
+    """arguments of its constructor"""
+    training: dict[str, Any] = {}
+    """fields of TrainingSettings"""
+
+    @field_validator("training")
+    @classmethod
+    def _known_settings(cls, training: dict[str, Any]) -> dict[str, Any]:
+        parse(TrainingSettings, training, "training")
+        return training
+
+    @property
+    def title(self) -> str:
+        """What it is called in tables."""
+        return self.label or self.name
+
+    @property
+    def folder(self) -> str:
+        """What its folder in a run directory is called."""
+        return re.sub(r"[^\w.-]", "_", self.title)
+
+
+class Config(_Strict):
+    """A whole run: the problem, and what is tried on it. `train` has one entry."""
+
+    data: str = "toy"
+    """a data set's name, or a path to .npz or .csv"""
+    test: str | None = None
+    """a file of test rows, for data that are a path"""
+    data_seed: int = 0
+    """of generated data, and of the split of data without a test file"""
+    layers: list[int] | None = None
+    """of the target network; (features, 6, classes) unless told, one output for none"""
+    sign_of_zero: int = Field(1, ge=0, le=1)
+    loss: str = "cross_entropy"
+    objective: str | None = None
+    """module:callable from bits [draws, bit] to one loss a draw, in place of data and network"""
+    bits: int | None = Field(None, ge=1)
+    """number of bits of the own objective"""
+    seeds: list[int] = Field(list(range(10)), min_length=1)
+    evaluations: int = Field(300_000, ge=1)
+    """objective evaluations of each seed, for every entry"""
+    temperature: float = Field(0.05, gt=0)
+    """of the certificate's log Z"""
+    entries: list[Entry] = Field([Entry(name=name) for name in COMPARED], min_length=1)
+
+    @field_validator("loss")
+    @classmethod
+    def _known_loss(cls, loss: str) -> str:
+        return check_loss(loss)
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct_seeds(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) != len(seeds) or min(seeds) < 0:
+            raise ValueError(f"expected different seeds from 0 up, got {seeds}")
+        return seeds
+
+    @field_validator("entries")
+    @classmethod
+    def _distinct_titles(cls, entries: list[Entry]) -> list[Entry]:
+        titles = [entry.folder for entry in entries]
+        for title in titles:
+            if titles.count(title) > 1:
+                raise ValueError(f"'{title}' stands twice; give each its own `label`")
+        return entries
+
+
+def settings_for(
+    recipe: Mapping[str, Any], entry: Mapping[str, Any], evaluations: int
+) -> TrainingSettings:
+    """Training settings: a generator's recipe, then what the entry says, within the budget."""
+    merged = {**recipe, **entry}
+    return parse(TrainingSettings, {"evaluations": evaluations, **merged}, "training")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The values in a TOML file, not yet checked."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MissingError(f"There is no configuration file {path}. Check the path.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path} is not a readable TOML file: {error}.") from error
+
+
+def to_toml(config: Config) -> str:
+    """The resolved configuration as TOML."""
+    return tomli_w.dumps(config.model_dump(exclude_none=True))
+
+
+def assign(values: dict[str, Any], assignment: str) -> None:
+    """Set `a.b=value` in nested `values`; the value is read as TOML, or else as text."""
+    path, equals, text = assignment.partition("=")
+    if not equals or not path.strip():
+        raise ConfigurationError(f"Got '--set {assignment}'; expected --set key=value.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = path.strip().split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise ConfigurationError(f"'--set {assignment}': {parent} is not a table of settings.")
+    values[last] = value

@@ -1,0 +1,99 @@
+"""Generators and controls by name: ours are found in the same way as anybody's.
+
+A package registers under the entry-point groups `qhyper.generators` and `qhyper.controls`.
+Wherever a name is accepted, so is `module:Class`.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import entry_points
+from typing import Any
+
+from qhyper.errors import ConfigurationError, unknown
+from qhyper.hypernetwork import HyperNetwork
+from qhyper.search import Control
+from qhyper.target.space import WeightSpace
+
+GENERATORS = "qhyper.generators"
+CONTROLS = "qhyper.controls"
+
+
+def names(group: str) -> list[str]:
+    """Registered names of a group, sorted."""
+    return sorted({point.name for point in entry_points(group=group)})
+
+
+def is_control(name: str) -> bool:
+    """Whether `name` is a control; a name that is neither raises ConfigurationError."""
+    factory = _find(name)
+    return hasattr(factory, "search")
+
+
+def build_generator(
+    name: str,
+    n_bits: int,
+    *,
+    seeds: Sequence[int] = (0,),
+    space: WeightSpace | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> HyperNetwork:
+    """The generator registered as `name` (or `module:Class`), one replica a seed.
+
+    `space` goes to factories that take it. Raises ConfigurationError for an unknown name or
+    option, with the nearest known one.
+    """
+    factory = _find(name)
+    arguments: dict[str, Any] = {"seeds": tuple(seeds)}
+    if "space" in inspect.signature(factory).parameters:
+        arguments["space"] = space
+    generator = factory(n_bits, **arguments, **_checked(name, factory, options))
+    if not isinstance(generator, HyperNetwork):
+        raise ConfigurationError(
+            f"'{name}' made a {type(generator).__name__}; expected a HyperNetwork. Subclass "
+            "qhyper.HyperNetwork, or write a control with a `search` method."
+        )
+    return generator
+
+
+def build_control(name: str, n_bits: int, options: Mapping[str, Any] | None = None) -> Control:
+    """The control registered as `name` (or `module:Class`)."""
+    factory = _find(name)
+    return factory(n_bits, **_checked(name, factory, options))
+
+
+def load_object(path: str) -> Any:
+    """The object that `module:name` names.
+
+    Raises ConfigurationError, saying what could not be imported.
+    """
+    module, _, attribute = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"Cannot load '{path}': {error}. Expected module:name, with the module importable from "
+            "here (check the name, and PYTHONPATH)."
+        ) from error
+
+
+def _find(name: str) -> Callable[..., Any]:
+    if ":" in name:
+        return load_object(name)
+    for group in (GENERATORS, CONTROLS):
+        for point in entry_points(group=group, name=name):
+            return point.load()
+    raise unknown("generator or control", name, names(GENERATORS) + names(CONTROLS))
+
+
+def _checked(
+    name: str, factory: Callable[..., Any], options: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    reserved = {"n_bits", "seeds", "space"}
+    parameters = inspect.signature(factory).parameters.values()
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    known = [p.name for p in parameters if p.name not in reserved and p.kind is not p.VAR_KEYWORD]
+    for option in options or {}:
+        if option in reserved or (option not in known and not takes_any):
+            raise unknown(f"option of '{name}'", option, known or ["(none)"])
+    return dict(options or {})

@@ -1,0 +1,662 @@
+"""The exact certificate: the minimum, its multiplicity and the whole spectrum of a landscape.
+
+Two methods, both exact:
+
+- *enumeration*: the packed kernel evaluates every bitstring;
+- *classes*: with one hidden layer, few inputs and one or two outputs, bitstrings are sorted into
+  the few functions that they compute, with an exact count of the bitstrings of each.
+
+Classes. A hidden unit reads its input through one of 2^inputs sign patterns p and adds u h_p to the
+margin (logit 1 minus logit 0, in steps of the factor below), where h_p is the pattern's activation:
+
+- two outputs: u = (w[1] - w[0]) / 2, which is -1, 0, 0 or +1, and a factor of 2;
+- one output: u = w, which is -1 or +1, and a factor of 1.
+
+So a network computes Σ_p k_p h_p, where the integer k_p is the sum of u over the units of pattern p,
+and Σ_p |k_p| is at most the number of hidden units H. With sign(0) = 0 opposite patterns have
+opposite activations and share one entry of k. The number of bitstrings of a vector k counts the
+ways to deal H units out to its entries and to the units without effect. In exponential generating
+functions it is
+
+    H! [t^H] exp(null t) Π_p Σ_{a - b = k_p} (c t)^(a + b) / (a! b!),
+
+with c the patterns of one entry (1, or 2 with sign(0) = 0) and null the choices of one unit that
+have u = 0 (2 · 2^inputs with two outputs, none with one). It depends on the sorted |k_p| alone, and
+is computed once for each such partition, in integers.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, get_args
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.bits import Bits, all_bitstrings, to_string
+from qhyper.data import Samples
+from qhyper.errors import ConfigurationError, unknown
+from qhyper.search import SAME_LOSS
+from qhyper.target.kernel import (
+    MAX_PATTERN_INPUTS,
+    PackedNetwork,
+    collapse,
+    collapse_patterns,
+)
+from qhyper.target.loss import LossName, check_loss, label_losses, predictions
+from qhyper.target.network import BinaryNetwork
+from qhyper.target.objective import Objective
+from qhyper.threads import in_threads
+
+MAX_BITS = 26
+"""Enumeration takes up to 2^26 bitstrings, and classes up to as many functions."""
+MAX_HIDDEN = 64
+"""Classes take up to this many hidden units."""
+
+Method = Literal["auto", "classes", "enumeration"]
+Progress = Callable[[float], None]
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """What is true of a landscape, over all 2^n_bits bitstrings."""
+
+    n_bits: int
+    functions: int | None
+    """vectors k that were examined; None with enumeration, which does not tell functions apart"""
+    method: str
+    """classes or enumeration"""
+    minimum_loss: float
+    accuracy_at_minimum: float | None
+    """accuracy of `optimum`: the best of all bitstrings that reach the minimum loss. This and the
+    other accuracies are None if the objective is not a network's"""
+    best_accuracy: float | None
+    optimum: Bits
+    """one bitstring that reaches the minimum loss, uint8 [n_bits]"""
+    best_accuracy_bits: Bits | None
+    """one bitstring that reaches the best accuracy, of the least loss, uint8 [n_bits]"""
+    best_accuracy_bitstrings: int | None
+    """how many bitstrings reach the best accuracy"""
+    levels: npt.NDArray[np.float64]
+    """the losses that occur, ascending, [level]; losses within 1e-9 of a level's lowest are one"""
+    multiplicities: npt.NDArray
+    """bitstrings of each level, [level]; int64, or Python integers if n_bits > 62"""
+    temperature: float
+
+    @property
+    def configurations(self) -> int:
+        """Number of bitstrings."""
+        return 1 << self.n_bits
+
+    @property
+    def optimal_bitstrings(self) -> int:
+        """How many bitstrings reach the minimum loss, within 1e-9."""
+        return int(self.multiplicities[0])
+
+    @property
+    def uniform_hit_probability(self) -> float:
+        """The chance that a uniform draw reaches the minimum loss."""
+        return self.optimal_bitstrings / self.configurations
+
+    @property
+    def expected_draws(self) -> float:
+        """Uniform draws until the minimum loss is reached, on average."""
+        return self.configurations / self.optimal_bitstrings
+
+    @property
+    def log_Z(self) -> float:
+        """`log_Z_at` the temperature of the certificate."""
+        return self.log_Z_at(self.temperature)
+
+    def log_Z_at(self, temperature: float) -> float:
+        """log Σ_w exp(-L(w) / T), the plain sum over all bitstrings, to 1e-9 / T or better.
+
+        Raises ConfigurationError unless the temperature is a positive number.
+        """
+        _check_temperature(temperature)
+        exponents = np.log(self.multiplicities.astype(np.float64)) - self.levels / temperature
+        top = exponents.max()
+        return float(top + np.log(np.exp(exponents - top).sum()))
+
+    def histogram(self, bins: int = 200) -> tuple[npt.NDArray[np.float64], list[int]]:
+        """Bitstrings by loss: edges float64 [bins + 1] and exact counts [bins].
+
+        A bin holds its lower edge, and the last one its upper edge too.
+        """
+        if bins < 1:
+            raise ConfigurationError(f"A histogram needs at least 1 bin; got bins={bins}.")
+        edges = np.histogram_bin_edges(self.levels, bins)
+        bounds = np.searchsorted(self.levels, edges)
+        bounds[-1] = len(self.levels)
+        below = np.concatenate([[0], np.cumsum(self.multiplicities)])
+        return edges, [int(count) for count in np.diff(below[bounds])]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The certificate as JSON can hold it, without the spectrum; bitstrings bit 0 first."""
+        most = self.best_accuracy_bits
+        return {
+            "bits": self.n_bits,
+            "configurations": self.configurations,
+            "functions": self.functions,
+            "method": self.method,
+            "minimum_loss": self.minimum_loss,
+            "accuracy_at_minimum": self.accuracy_at_minimum,
+            "best_accuracy": self.best_accuracy,
+            "optimal_bitstrings": self.optimal_bitstrings,
+            "optimum": to_string(self.optimum),
+            "best_accuracy_bitstrings": self.best_accuracy_bitstrings,
+            "best_accuracy_optimum": None if most is None else to_string(most),
+            "levels": len(self.levels),
+            "temperature": self.temperature,
+            "log_Z": self.log_Z,
+            "uniform_hit_probability": self.uniform_hit_probability,
+            "expected_draws": self.expected_draws,
+        }
+
+
+def certify(
+    network: BinaryNetwork,
+    data: Samples,
+    *,
+    loss: LossName | str = "cross_entropy",
+    temperature: float = 0.05,
+    method: Method = "auto",
+    progress: Progress | None = None,
+) -> Certificate:
+    """The certificate of `network` on `data`: its mean loss over all bitstrings, exactly.
+
+    `method` is `classes`, `enumeration`, or `auto`: classes if they apply, else enumeration.
+    `progress` is called with the share done, up to 1. Raises ConfigurationError if the data do not
+    fit the network, or if the method (each method, for `auto`) does not apply, with the reason.
+    """
+    network.check(data)
+    loss = check_loss(loss)
+    _check_temperature(temperature)
+    chosen = _choose(method, network)
+    certify_by = {"classes": _by_classes, "enumeration": _by_enumeration}[chosen]
+    survey, bits_of, functions = certify_by(network, data, loss, progress)
+    levels, multiplicities = survey.spectrum()
+    lowest, most = survey.lowest(), survey.most_accurate()
+    return Certificate(
+        n_bits=network.n_bits,
+        functions=functions,
+        method=chosen,
+        minimum_loss=float(levels[0]),
+        accuracy_at_minimum=lowest.correct / len(data.y),
+        best_accuracy=most.correct / len(data.y),
+        optimum=bits_of(lowest.index),
+        best_accuracy_bits=bits_of(most.index),
+        best_accuracy_bitstrings=most.bitstrings,
+        levels=levels,
+        multiplicities=multiplicities,
+        temperature=float(temperature),
+    )
+
+
+def certify_objective(
+    objective: Objective, *, temperature: float = 0.05, progress: Progress | None = None
+) -> Certificate:
+    """The certificate of any objective, by enumeration; its evaluations count as evaluations.
+
+    It has no accuracies. Raises ConfigurationError if there are more than 2^26 bitstrings.
+    """
+    _check_temperature(temperature)
+    n_bits = objective.n_bits
+    if reason := _against_enumeration(n_bits):
+        raise ConfigurationError(f"{objective.name} cannot be certified: {reason}.")
+    survey = _enumerate(n_bits, lambda bits: (objective(bits), np.zeros(len(bits))), progress)
+    levels, multiplicities = survey.spectrum()
+    return Certificate(
+        n_bits=n_bits,
+        functions=None,
+        method="enumeration",
+        minimum_loss=float(levels[0]),
+        accuracy_at_minimum=None,
+        best_accuracy=None,
+        optimum=_bitstring(survey.lowest().index, n_bits),
+        best_accuracy_bits=None,
+        best_accuracy_bitstrings=None,
+        levels=levels,
+        multiplicities=multiplicities,
+        temperature=float(temperature),
+    )
+
+
+def _check_temperature(temperature: float) -> None:
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise ConfigurationError(f"A temperature is a positive number; got {temperature}.")
+
+
+# Which method
+
+
+def _choose(method: str, network: BinaryNetwork) -> str:
+    if method not in get_args(Method):
+        raise unknown("method", method, get_args(Method))
+    against = {
+        "classes": _against_classes(network),
+        "enumeration": _against_enumeration(network.n_bits),
+    }
+    for name in against if method == "auto" else (method,):
+        if against[name] is None:
+            return name
+    if method == "auto":
+        reasons = f"classes do not apply: {against['classes']}; enumeration does not apply: "
+        reasons += f"{against['enumeration']}. Choose a smaller network."
+        raise ConfigurationError(f"{network} cannot be certified: {reasons}")
+    raise ConfigurationError(
+        f"The method '{method}' does not apply to {network}: {against[method]}. "
+        "Choose a smaller network, or method='auto' to take any method that applies."
+    )
+
+
+def _against_enumeration(n_bits: int) -> str | None:
+    if n_bits <= MAX_BITS:
+        return None
+    return f"it has 2^{n_bits} bitstrings, and the limit is 2^{MAX_BITS}"
+
+
+def _against_classes(network: BinaryNetwork) -> str | None:
+    layers = network.layers
+    if len(layers) != 3:
+        return f"they need exactly one hidden layer, and it has {len(layers) - 2}"
+    inputs, hidden, outputs = layers
+    if outputs > 2:
+        return f"they need one or two outputs, and it has {outputs}"
+    if inputs > MAX_PATTERN_INPUTS:
+        return f"it has {inputs} inputs, and the limit is {MAX_PATTERN_INPUTS}"
+    if hidden > MAX_HIDDEN:
+        return f"it has {hidden} hidden units, and the limit is {MAX_HIDDEN}"
+    functions = _Classes.of(network).sizes[-1][-1]
+    if functions > 1 << MAX_BITS:
+        return f"it has {functions:,} function classes, and the limit is 2^{MAX_BITS}"
+    return None
+
+
+# What both methods collect
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The best function of a chunk in some respect."""
+
+    index: int
+    loss: float
+    correct: int
+    bitstrings: int
+    """of all functions that are as good"""
+
+
+class _Survey:
+    """The spectrum of the functions seen so far, and the best of each chunk of them.
+
+    `multiplicity[kind]` is the number of bitstrings of a function of that kind. Sums are exact:
+    they are taken in int64, digit by digit if n_bits > 62: 2^26 digits below 2^32 do not overflow.
+    """
+
+    def __init__(self, multiplicity: list[int], n_bits: int) -> None:
+        self._n_bits = n_bits
+        self._width = 63 if n_bits <= 62 else 32
+        count = n_bits // self._width + 1
+        mask = (1 << self._width) - 1
+        self._digits = np.array(
+            [[ways >> self._width * d & mask for d in range(count)] for ways in multiplicity],
+            dtype=np.int64,
+        )
+        self._merged = (np.empty(0), np.empty((0, count), dtype=np.int64))
+        self._pending: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]] = []
+        self._lowest: list[_Best] = []
+        self._most_accurate: list[_Best] = []
+
+    def add(
+        self,
+        first: int,
+        losses: npt.NDArray[np.float64],
+        correct: npt.NDArray,
+        kinds: npt.NDArray[np.int32],
+    ) -> None:
+        """Take in functions number `first` and on: loss, correct samples and kind of each."""
+        digits = self._digits[kinds]
+
+        def best(good: npt.NDArray[np.intp], i: int) -> _Best:
+            bitstrings = self._whole(digits[good].sum(axis=0))
+            return _Best(first + i, float(losses[i]), int(correct[i]), int(bitstrings))
+
+        low = np.flatnonzero(losses <= losses.min() + SAME_LOSS)
+        self._lowest.append(best(low, int(low[np.argmax(correct[low])])))
+        high = np.flatnonzero(correct == correct.max())
+        self._most_accurate.append(best(high, int(high[np.argmin(losses[high])])))
+        self._pending.append(_sum_equal(losses, digits))
+        if sum(len(levels) for levels, _ in self._pending) >= len(self._merged[0]):
+            self._merge()
+
+    def lowest(self) -> _Best:
+        """The function of least loss; of those within 1e-9, the most accurate."""
+        minimum = min(best.loss for best in self._lowest)
+        near = [best for best in self._lowest if best.loss <= minimum + SAME_LOSS]
+        return max(near, key=lambda best: best.correct)
+
+    def most_accurate(self) -> _Best:
+        """The function of best accuracy and least loss, with the bitstrings of that accuracy."""
+        most = max(best.correct for best in self._most_accurate)
+        equal = [best for best in self._most_accurate if best.correct == most]
+        first = min(equal, key=lambda best: best.loss)
+        total = sum(best.bitstrings for best in equal)
+        return _Best(first.index, first.loss, first.correct, total)
+
+    def spectrum(self) -> tuple[npt.NDArray[np.float64], npt.NDArray]:
+        """Levels and their multiplicities, which sum to 2^n_bits."""
+        self._merge()
+        losses, digits = self._merged
+        starts = _level_starts(losses)
+        multiplicities = self._whole(np.add.reduceat(digits, starts, axis=0).T)
+        if int(multiplicities.sum()) != 1 << self._n_bits:
+            raise RuntimeError(
+                f"Internal error: multiplicities sum to {int(multiplicities.sum())} instead of "
+                f"2^{self._n_bits}. Please report it with the network and the data."
+            )
+        return losses[starts], multiplicities
+
+    def _merge(self) -> None:
+        losses, digits = zip(self._merged, *self._pending, strict=True)
+        self._merged = _sum_equal(np.concatenate(losses), np.concatenate(digits))
+        self._pending = []
+
+    def _whole(self, digits: npt.NDArray[np.int64]) -> Any:
+        """The integers whose digits [digit, ...] are given: int64, or Python's if too large."""
+        if len(digits) == 1:
+            return digits[0]
+        return sum(digits[d].astype(object) << self._width * d for d in range(len(digits)))
+
+
+def _sum_equal(
+    losses: npt.NDArray[np.float64], digits: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Distinct losses, ascending, with the summed digits [loss, digit] of each."""
+    order = np.argsort(losses, kind="stable")
+    losses = losses[order]
+    starts = np.flatnonzero(np.concatenate([[True], losses[1:] != losses[:-1]]))
+    return losses[starts], np.add.reduceat(digits[order], starts, axis=0)
+
+
+def _level_starts(losses: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+    """Where levels begin in ascending `losses`: all within 1e-9 of a level's first are in it."""
+    starts = np.flatnonzero(np.diff(losses, prepend=-np.inf) > SAME_LOSS)
+    while True:  # cut off the first level of every run of losses that is wider than a level
+        last = losses[np.append(starts[1:], len(losses)) - 1]
+        ends = losses[starts] + SAME_LOSS
+        wide = last > ends
+        if not wide.any():
+            return starts
+        cuts = np.searchsorted(losses, ends[wide], side="right")
+        starts = np.sort(np.concatenate([starts, cuts]))
+
+
+_Result = tuple[_Survey, Callable[[int], Bits], int | None]
+"""The survey, the bitstring of a function by its number, and the number of functions."""
+
+
+def _chunks(total: int, progress: Progress | None) -> Iterator[tuple[int, int]]:
+    """Bounds of consecutive chunks of range(total); reports the share done after each."""
+    for start in range(0, total, _CHUNK):
+        stop = min(start + _CHUNK, total)
+        yield start, stop
+        if progress is not None:
+            progress(stop / total)
+
+
+# Enumeration
+
+
+def _by_enumeration(
+    network: BinaryNetwork, data: Samples, loss: LossName, progress: Progress | None
+) -> _Result:
+    n_bits, samples = network.n_bits, len(data.y)
+    rows = collapse(data, network.layers, network.sign_of_zero)
+    kernel = PackedNetwork(network.layers, rows, network.sign_of_zero)
+
+    def evaluate(bits: Bits) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        wrong = kernel.losses(bits, "accuracy")
+        losses = wrong if loss == "accuracy" else kernel.losses(bits, loss)
+        return losses, np.rint(samples * (1 - wrong))
+
+    return _enumerate(n_bits, evaluate, progress), lambda index: _bitstring(index, n_bits), None
+
+
+def _enumerate(
+    n_bits: int,
+    evaluate: Callable[[Bits], tuple[npt.NDArray, npt.NDArray]],
+    progress: Progress | None,
+) -> _Survey:
+    """Survey all bitstrings; `evaluate` gives the loss and the correct samples of each."""
+    survey = _Survey([1], n_bits)
+    for start, stop in _chunks(1 << n_bits, progress):
+        losses, correct = evaluate(all_bitstrings(n_bits, start, stop))
+        survey.add(start, losses, correct, np.zeros(stop - start, dtype=np.int32))
+    return survey
+
+
+def _bitstring(index: int, n_bits: int) -> Bits:
+    return all_bitstrings(n_bits, index, index + 1)[0]
+
+
+# Function classes
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """The vectors k of a network's shape."""
+
+    inputs: int
+    hidden: int
+    outputs: int
+    entries: int
+    """of k: patterns, or pairs of opposite ones"""
+    sizes: list[list[int]]
+    """[n][b]: number of vectors of n entries with Σ|k| <= b (of the parity of b, with one output,
+    as each of its units counts)"""
+
+    @classmethod
+    def of(cls, network: BinaryNetwork) -> "_Classes":
+        inputs, hidden, outputs = network.layers
+        entries = 1 << (inputs if network.sign_of_zero == 1 else inputs - 1)
+        sizes = [[int(outputs == 2 or b % 2 == 0) for b in range(hidden + 1)]]
+        for _ in range(entries):
+            last = sizes[-1]
+            sizes.append([last[b] + 2 * sum(last[:b]) for b in range(hidden + 1)])
+        return cls(inputs, hidden, outputs, entries, sizes)
+
+    def multiplicities(self) -> dict[tuple[int, ...], int]:
+        """The number of bitstrings of every partition: the |k_p| above 0, falling.
+
+        Counted as words: coefficient n of a series is the number of ways to fill n given units, so
+        a product is Σ_j C(n, j) a_j b_(n - j).
+        """
+        n = self.hidden + 1
+        choose = [[math.comb(i, j) for j in range(i + 1)] for i in range(n)]
+        patterns_per_entry = (1 << self.inputs) // self.entries
+        null = 2 << self.inputs if self.outputs == 2 else 0
+
+        def entry(k: int) -> list[int]:  # a + b = i units, of which a - b = k
+            return [
+                choose[i][(i - k) // 2] * patterns_per_entry**i
+                if i >= k and (i - k) % 2 == 0
+                else 0
+                for i in range(n)
+            ]
+
+        def coefficient(a: list[int], b: list[int], i: int) -> int:
+            return sum(choose[i][j] * a[j] * b[i - j] for j in range(i + 1) if a[j])
+
+        def times(a: list[int], b: list[int]) -> list[int]:
+            return [coefficient(a, b, i) for i in range(n)]
+
+        most_parts = min(self.entries, self.hidden)
+        series = [entry(k) for k in range(n)]
+        rest = [null**i for i in range(n)]  # entries that are 0, and units without effect
+        for _ in range(self.entries - most_parts):
+            rest = times(rest, series[0])
+        rests = [rest]  # by the number of parts, from the most down
+        for _ in range(most_parts):
+            rests.append(times(rests[-1], series[0]))
+        rests.reverse()
+
+        found: dict[tuple[int, ...], int] = {}
+
+        def grow(parts: tuple[int, ...], product: list[int], left: int) -> None:
+            found[parts] = coefficient(product, rests[len(parts)], self.hidden)
+            if len(parts) < most_parts:
+                for k in range(1, min(left, parts[-1] if parts else left) + 1):
+                    grow((*parts, k), times(product, series[k]), left - k)
+
+        grow((), [1] + [0] * self.hidden, self.hidden)
+        return found
+
+    def bits(self, index: int, network: BinaryNetwork) -> Bits:
+        """One bitstring of vector number `index`."""
+        entry, value, left, depth = _seek(index, np.array(self.sizes))
+        k = zip(entry[1 : depth + 1], value[1 : depth + 1], strict=True)
+        units = [(p, int(np.sign(v))) for p, v in k for _ in range(abs(v))]
+        # the other units do nothing: equal outputs, or in pairs of opposite ones
+        for i in range(left[depth]):
+            units.append((0, 0 if self.outputs == 2 else (-1) ** i))
+        patterns = 2 * all_bitstrings(self.inputs).astype(np.int64) - 1
+        first = np.stack([patterns[p] for p, _ in units], axis=1)
+        second = [[u] if self.outputs == 1 else [-1 if u == 0 else -u, u or -1] for _, u in units]
+        return network.space.encode([first, second])
+
+
+def _by_classes(
+    network: BinaryNetwork, data: Samples, loss: LossName, progress: Progress | None
+) -> _Result:
+    classes = _Classes.of(network)
+    hidden, functions = classes.hidden, classes.sizes[-1][-1]
+    signs, counts = collapse_patterns(data, network.sign_of_zero)
+    margins = classes.outputs * np.arange(-hidden, hidden + 1)[:, None]
+    losses_of = counts @ label_losses(margins, loss).T / len(data.y)
+    correct_of = counts.astype(np.int64)[:, predictions(margins)]
+
+    multiplicities = classes.multiplicities()
+    number = {parts: i for i, parts in enumerate(multiplicities)}
+    next_kind = np.full((len(number), hidden + 1), -1, dtype=np.int32)
+    for parts, i in number.items():
+        for k in range(1, hidden + 1 - sum(parts)):
+            next_kind[i, k] = number.get(tuple(sorted((*parts, k), reverse=True)), -1)
+
+    survey = _Survey(list(multiplicities.values()), network.n_bits)
+    rows = _RowTables(signs[: classes.entries], losses_of, correct_of)
+    sizes = np.array(classes.sizes)
+    for start, stop in _chunks(functions, progress):
+        n = stop - start
+        losses, correct = np.empty(n), np.empty(n, dtype=np.int64)
+        kinds = np.empty(n, dtype=np.int32)
+        in_threads(_walk, n, start, sizes, next_kind, *rows, losses, correct, kinds)
+        survey.add(start, losses, correct, kinds)
+    return survey, lambda index: classes.bits(index, network), functions
+
+
+class _RowTables(NamedTuple):
+    """What the kernel needs to know of the rows."""
+
+    signs: npt.NDArray[np.int8]
+    """activation of the pattern of every entry of k, [entry, row]"""
+    losses: npt.NDArray[np.float64]
+    """share of the mean loss at margin m - H, [row, m]"""
+    correct: npt.NDArray[np.int64]
+    """correct samples at margin m - H, [row, m]"""
+
+
+# Vectors k are numbered in depth-first order: a vector comes before those that continue it with
+# another nonzero entry further on. The path to a vector is a stack of its nonzero entries: which,
+# their values, and how much of Σ|k| <= H is left (level 0 is the vector of zeros).
+
+_jit = nb.njit(cache=True, nogil=True, error_model="numpy")
+
+
+@_jit
+def _next_sibling(entry, value, left, depth, n_entries):
+    """Replace the last nonzero entry by the next choice, 1, -1, 2, ... and then further on."""
+    most = left[depth - 1]
+    if value[depth] > 0:
+        value[depth] = -value[depth]
+    elif -value[depth] < most:
+        value[depth] = 1 - value[depth]
+    elif entry[depth] + 1 < n_entries:
+        entry[depth] += 1
+        value[depth] = 1
+    else:
+        return False
+    left[depth] = most - abs(value[depth])
+    return True
+
+
+@_jit
+def _first_child(entry, value, left, depth, n_entries):
+    """Add the first nonzero entry after the last, if there is room."""
+    if left[depth] == 0 or entry[depth] + 1 == n_entries:
+        return False
+    entry[depth + 1] = entry[depth] + 1
+    value[depth + 1] = 1
+    left[depth + 1] = left[depth] - 1
+    return True
+
+
+@_jit
+def _seek(index, sizes):
+    """The path to vector number `index`: (entry, value, left), and its depth."""
+    n_entries, hidden = sizes.shape[0] - 1, sizes.shape[1] - 1
+    entry, value = np.full(hidden + 1, -1), np.zeros(hidden + 1, np.int64)
+    left = np.full(hidden + 1, hidden)
+    depth = 0
+    while True:
+        if sizes[0, left[depth]] == 1:  # 0 if one output cannot leave this many units over
+            if index == 0:
+                return entry, value, left, depth
+            index -= 1
+        _first_child(entry, value, left, depth, n_entries)
+        depth += 1
+        while index >= sizes[n_entries - 1 - entry[depth], left[depth]]:
+            index -= sizes[n_entries - 1 - entry[depth], left[depth]]
+            _next_sibling(entry, value, left, depth, n_entries)
+
+
+@_jit
+def _walk(
+    first, last, offset, sizes, next_kind, signs, loss_of, correct_of, losses, correct, kinds
+):
+    """Loss, correct samples and kind of the vectors number offset + first to offset + last - 1."""
+    n_entries, hidden, n_rows = sizes.shape[0] - 1, sizes.shape[1] - 1, signs.shape[1]
+    entry, value, left, depth = _seek(offset + first, sizes)
+    margin = np.full((hidden + 1, n_rows), hidden, np.int16)  # by level, H added
+    kind = np.zeros(hidden + 1, np.int32)
+    for level in range(1, depth):
+        for row in range(n_rows):
+            step = np.int16(value[level] * signs[entry[level], row])
+            margin[level, row] = margin[level - 1, row] + step
+        kind[level] = next_kind[kind[level - 1], abs(value[level])]
+    i = first
+    while True:
+        if depth > 0:
+            factor = np.int16(value[depth])
+            for row in range(n_rows):
+                step = np.int16(factor * signs[entry[depth], row])
+                margin[depth, row] = margin[depth - 1, row] + step
+            kind[depth] = next_kind[kind[depth - 1], abs(value[depth])]
+        if sizes[0, left[depth]] == 1:
+            loss, right = 0.0, 0
+            for row in range(n_rows):
+                m = np.uint64(margin[depth, row])
+                loss += loss_of[row, m]
+                right += correct_of[row, m]
+            losses[i], correct[i], kinds[i] = loss, right, kind[depth]
+            i += 1
+            if i == last:
+                return
+        if _first_child(entry, value, left, depth, n_entries):
+            depth += 1
+        else:
+            while not _next_sibling(entry, value, left, depth, n_entries):
+                depth -= 1

@@ -1,0 +1,254 @@
+"""The training loop: one generator, one objective, one budget, restarts inside it."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from qhyper.config import TrainingSettings
+from qhyper.errors import ConfigurationError, unknown
+from qhyper.gradients.score import ScoreFunction
+from qhyper.hypernetwork import HyperNetwork
+from qhyper.risk import Expectation
+from qhyper.search import Losses, SearchRecord
+from qhyper.streams import Streams
+
+ELEMENTWISE = frozenset(
+    {"SGD", "ASGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "Adagrad"}
+) | {"Adadelta"}  # fmt: skip
+"""Optimisers that treat every parameter alone, and so keep replicas independent."""
+
+COSINE_FLOOR = 0.02
+TAIL = 0.1
+"""Share of a start, at its end, over which its mean loss is taken to compare starts."""
+CURVE_POINTS = 200
+
+
+class Trainer:
+    """Trains all replicas of a generator together, step by step, within a budget.
+
+    The state is complete: a trainer that loads the `state_dict` of another goes on exactly as that
+    one would have. After the last step, `generator` holds, replica by replica, the parameters of
+    the start with the lowest mean loss over its last tenth of steps.
+    """
+
+    def __init__(
+        self, generator: HyperNetwork, objective: Losses, settings: TrainingSettings
+    ) -> None:
+        self.generator, self.objective, self.settings = generator, objective, settings
+        self.total_steps = settings.evaluations // settings.draws
+        if self.total_steps < settings.restarts:
+            raise ConfigurationError(
+                f"{settings.evaluations} evaluations are {self.total_steps} steps of "
+                f"{settings.draws} draws, too few for {settings.restarts} start(s). Raise "
+                "evaluations, or lower draws or restarts."
+            )
+        _check_optimizer(settings.optimizer, generator.replicas)
+        self.estimator = ScoreFunction(settings.draws)
+        self.risk = Expectation()
+        self.streams = Streams(generator.seeds)
+        replicas = generator.replicas
+        self.step = 0
+        self.record = SearchRecord.empty(replicas, generator.n_bits)
+        self.curve: list[dict[str, Any]] = []
+        self.seconds = 0.0
+        self._tail = np.zeros(replicas)
+        self._curve_sum, self._curve_steps = np.zeros(replicas), 0
+        self._champion_loss = np.full(replicas, np.inf)
+        self._champion = _copy(generator)
+        self._begin_start()
+
+    @property
+    def done(self) -> bool:
+        """Whether the budget is spent."""
+        return self.step >= self.total_steps
+
+    def advance(self) -> None:
+        """One step of every replica."""
+        begun = time.perf_counter()
+        if self.step == self._bound(self.restart + 1):
+            self._begin_start(self.restart + 1)
+        self.optimizer.zero_grad()
+        estimate = self.estimator(
+            self.generator, self.objective, self.risk, rng=self.streams(self.step)
+        )
+        self.optimizer.step()
+        if self.schedule is not None:
+            self.schedule.step()
+        self.step += 1
+        replicas = self.generator.replicas
+        self.record.update(
+            estimate.draw.bits.reshape(replicas, -1, self.generator.n_bits),
+            estimate.losses.reshape(replicas, -1),
+        )
+        self._follow(estimate.value)
+        self.seconds += time.perf_counter() - begun
+
+    # -- starts -------------------------------------------------------------------------------
+
+    def _bound(self, start: int) -> int:
+        """The step at which start number `start` begins: the budget in equal parts."""
+        return self.total_steps * start // self.settings.restarts
+
+    def _begin_start(self, restart: int = 0) -> None:
+        self.restart = restart
+        self.generator.initialise(restart)
+        self._tail[:] = 0.0
+        steps = self._bound(restart + 1) - self._bound(restart)
+        self.optimizer = _optimizer(self.generator, self.settings)
+        self.schedule = _schedule(self.optimizer, self.settings, steps)
+
+    def _follow(self, value: npt.NDArray[np.float64]) -> None:
+        """Take the mean losses of a step into the curve and the comparison of starts."""
+        self._curve_sum += value
+        self._curve_steps += 1
+        if self._curve_steps >= max(1, self.total_steps // CURVE_POINTS) or self.done:
+            self.curve.append(
+                {
+                    "step": self.step,
+                    "restart": self.restart,
+                    "evaluations": self.record.evaluations,
+                    "mean_loss": (self._curve_sum / self._curve_steps).tolist(),
+                    "best_loss": self.record.best_loss.tolist(),
+                }
+            )
+            self._curve_sum, self._curve_steps = np.zeros_like(self._curve_sum), 0
+        begin, end = self._bound(self.restart), self._bound(self.restart + 1)
+        tail_steps = max(1, int(TAIL * (end - begin)))
+        if self.step > end - tail_steps:
+            self._tail += value / tail_steps
+        if self.step == end:
+            self._keep_better()
+        if self.done:
+            self.generator.load_state_dict(self._champion)
+
+    def _keep_better(self) -> None:
+        better = self._tail < self._champion_loss
+        self._champion_loss[better] = self._tail[better]
+        chosen = torch.from_numpy(better)
+        parameters = {name for name, _ in self.generator.named_parameters()}
+        for name, tensor in self.generator.state_dict().items():
+            if name in parameters:
+                self._champion[name][chosen] = tensor[chosen]
+
+    # -- checkpoints --------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the rest of the training depends on: tensors, numbers, lists."""
+        return {
+            "step": self.step,
+            "restart": self.restart,
+            "seconds": self.seconds,
+            "generator": _copy(self.generator),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "best_loss": torch.from_numpy(self.record.best_loss.copy()),
+            "best_bits": torch.from_numpy(self.record.best_bits.copy()),
+            "evaluations": self.record.evaluations,
+            "improvements": [list(found) for found in self.record.improvements],
+            "curve": list(self.curve),
+            "curve_sum": torch.from_numpy(self._curve_sum.copy()),
+            "curve_steps": self._curve_steps,
+            "tail": torch.from_numpy(self._tail.copy()),
+            "champion_loss": torch.from_numpy(self._champion_loss.copy()),
+            "champion": {name: tensor.clone() for name, tensor in self._champion.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where the trainer that gave `state` was."""
+        self._begin_start(state["restart"])
+        self.step = state["step"]
+        self.seconds = state["seconds"]
+        self.generator.load_state_dict(state["generator"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        self.record = SearchRecord(
+            best_loss=state["best_loss"].numpy().copy(),
+            best_bits=state["best_bits"].numpy().copy(),
+            evaluations=state["evaluations"],
+            improvements=[[(at, loss) for at, loss in found] for found in state["improvements"]],
+        )
+        self.curve = list(state["curve"])
+        self._curve_sum = state["curve_sum"].numpy().copy()
+        self._curve_steps = state["curve_steps"]
+        self._tail = state["tail"].numpy().copy()
+        self._champion_loss = state["champion_loss"].numpy().copy()
+        self._champion = {name: tensor.clone() for name, tensor in state["champion"].items()}
+
+
+def train(
+    generator: HyperNetwork,
+    objective: Losses,
+    settings: TrainingSettings,
+    *,
+    on_step: Callable[[Trainer], None] | None = None,
+) -> Trainer:
+    """Train `generator` to the end of its budget and return the trainer with its record.
+
+    `on_step` is called after every step; what it raises ends the training.
+    """
+    trainer = Trainer(generator, objective, settings)
+    while not trainer.done:
+        trainer.advance()
+        if on_step is not None:
+            on_step(trainer)
+    return trainer
+
+
+def _copy(generator: HyperNetwork) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+
+
+def _check_optimizer(name: str, replicas: int) -> None:
+    known = [n for n, c in vars(torch.optim).items() if isinstance(c, type)]
+    if name not in known or name == "Optimizer":
+        raise unknown("optimiser of torch.optim", name, set(known) - {"Optimizer"})
+    if name == "LBFGS":
+        raise ConfigurationError(
+            "torch.optim.LBFGS re-evaluates its objective inside a step, which a sampled gradient "
+            f"cannot do. Use one of {', '.join(sorted(ELEMENTWISE))}."
+        )
+    if name not in ELEMENTWISE and replicas > 1:
+        raise ConfigurationError(
+            f"{name} would mix the {replicas} replicas: it does not treat every parameter alone. "
+            f"Use one of {', '.join(sorted(ELEMENTWISE))}, or a single seed."
+        )
+
+
+def _optimizer(generator: HyperNetwork, settings: TrainingSettings) -> torch.optim.Optimizer:
+    kind = getattr(torch.optim, settings.optimizer)
+    try:
+        return kind(generator.parameters(), lr=settings.learning_rate, **settings.optimizer_options)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"torch.optim.{settings.optimizer} refused its options "
+            f"{settings.optimizer_options}: {error}."
+        ) from error
+
+
+def _schedule(
+    optimizer: torch.optim.Optimizer, settings: TrainingSettings, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler | None:
+    name, options = settings.schedule, dict(settings.schedule_options)
+    if name == "constant":
+        return None
+    schedules = torch.optim.lr_scheduler
+    known = {
+        n for n, c in vars(schedules).items()
+        if isinstance(c, type) and issubclass(c, schedules.LRScheduler)
+    } - {"LRScheduler", "ReduceLROnPlateau"}  # fmt: skip
+    if name not in known:
+        raise unknown("schedule of torch.optim.lr_scheduler", name, known | {"constant"})
+    if name == "CosineAnnealingLR":
+        floor = COSINE_FLOOR * settings.learning_rate
+        options = {"T_max": steps, "eta_min": floor, **options}
+    try:
+        return getattr(schedules, name)(optimizer, **options)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"torch.optim.lr_scheduler.{name} refused its options {options}: {error}."
+        ) from error

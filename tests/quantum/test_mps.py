@@ -1,0 +1,485 @@
+"""The matrix-product simulator against a state vector written out here, and against PennyLane."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from qhyper import threads
+from qhyper.bits import all_bitstrings
+from qhyper.errors import ConfigurationError
+from qhyper.quantum.circuit import Brickwork, Circuit, Gate, Product
+from qhyper.quantum.generator import QuantumHyperNetwork
+from qhyper.quantum.simulators import mps
+
+RELIABLE = 1e-12
+"""log p is compared where p is above this: below it, the state vector itself is rounding."""
+
+
+# -- oracles --------------------------------------------------------------------------------------
+
+
+def rotation(name, angle):
+    c, s = np.cos(angle / 2), np.sin(angle / 2)
+    return np.array(
+        {
+            "rx": [[c, -1j * s], [-1j * s, c]],
+            "ry": [[c, -s], [s, c]],
+            "rz": [[np.exp(-0.5j * angle), 0], [0, np.exp(0.5j * angle)]],
+        }[name]
+    )
+
+
+def state_vector(circuit, angles):
+    """The amplitudes [2, ..., 2], axis q for qubit q."""
+    n = circuit.n_qubits
+    psi = np.zeros((2,) * n, complex)
+    psi[(0,) * n] = 1
+    for gate in circuit.gates:
+        if gate.angle is not None:
+            (q,) = gate.qubits
+            psi = np.tensordot(rotation(gate.name, angles[gate.angle]), psi, (1, q))
+            psi = np.moveaxis(psi, 0, q)
+            continue
+        control, target = gate.qubits
+        on = [slice(None)] * n
+        on[control] = 1
+        part = psi[tuple(on)]
+        axis = target - (target > control)
+        if gate.name == "cx":
+            psi[tuple(on)] = np.flip(part, axis).copy()
+        else:
+            sign = np.array([1, -1]).reshape([2 if a == axis else 1 for a in range(n - 1)])
+            psi[tuple(on)] = part * sign
+    return psi
+
+
+def state_vector_probabilities(circuit, angles):
+    """p of every bitstring, bit 0 changing fastest."""
+    return (abs(state_vector(circuit, angles)) ** 2).T.ravel()
+
+
+def pennylane_probabilities(circuit, angles):
+    """The same from default.qubit, where wire 0 would change slowest: so the wires are reversed."""
+    import pennylane as qml
+
+    @qml.qnode(qml.device("default.qubit", wires=circuit.n_qubits))
+    def probabilities():
+        for gate in circuit.gates:
+            if gate.angle is None:
+                {"cx": qml.CNOT, "cz": qml.CZ}[gate.name](wires=gate.qubits)
+            else:
+                rotate = {"rx": qml.RX, "ry": qml.RY, "rz": qml.RZ}[gate.name]
+                rotate(angles[gate.angle], wires=gate.qubits[0])
+        return qml.probs(wires=range(circuit.n_qubits)[::-1])
+
+    return np.asarray(probabilities())
+
+
+def mps_log_p(circuit, angles, bits=None):
+    """log p of bits [shot, qubit], by default of all, for one replica."""
+    bits = all_bitstrings(circuit.n_qubits) if bits is None else bits
+    return mps.log_prob(mps.compile_circuit(circuit), angles[None], bits[None])[0]
+
+
+def assert_agrees(circuit, angles, expected):
+    log_p = mps_log_p(circuit, angles)
+    assert not np.isnan(log_p).any()
+    np.testing.assert_allclose(np.exp(log_p), expected, rtol=0, atol=1e-12)
+    sure = expected > RELIABLE
+    np.testing.assert_allclose(log_p[sure], np.log(expected[sure]), rtol=0, atol=1e-8)
+
+
+def random_angles(circuit, seed):
+    return np.random.default_rng(seed).uniform(-np.pi, np.pi, circuit.n_angles)
+
+
+@st.composite
+def circuits(draw, max_qubits=7, max_long=6):
+    """Random circuits; two-qubit gates between any qubits, few as each doubles the bonds it spans."""
+    n = draw(st.integers(1, max_qubits))
+    names = ["rx", "ry", "rz"] + (["cx", "cz"] if n > 1 else [])
+    gates, n_angles, entangling = [], 0, 0
+    for name in draw(st.lists(st.sampled_from(names), max_size=24)):
+        if name in ("cx", "cz"):
+            entangling += 1
+            if entangling <= max_long:
+                pair = draw(st.permutations(range(n)))[:2]
+                gates.append(Gate(name, tuple(pair)))
+        else:
+            gates.append(Gate(name, (draw(st.integers(0, n - 1)),), n_angles))
+            n_angles += 1
+    return Circuit(n, tuple(gates))
+
+
+def ring(n, layers, entangler="cx"):
+    """Ry and Rx on all, then a ladder closed to a ring, `layers` times."""
+    gates, angle = [], 0
+    for _ in range(layers):
+        for name in ("ry", "rx"):
+            gates += [Gate(name, (q,), angle + q) for q in range(n)]
+            angle += n
+        gates += [Gate(entangler, (q, (q + 1) % n)) for q in range(n)]
+    return Circuit(n, tuple(gates))
+
+
+# -- probabilities --------------------------------------------------------------------------------
+
+BRICKWORK = [
+    (n, depth)
+    for n in range(1, 13)
+    for depth in ((1, 2, 3, 4, 5, 6, 7, 8) if n <= 5 else (1, 4, 7) if n <= 9 else (3, 6))
+] + [(12, 8), (11, 8)]
+
+
+@pytest.mark.parametrize("phase", [0, 1])
+@pytest.mark.parametrize(("n", "depth"), BRICKWORK)
+def test_brickwork_agrees_with_the_state_vector(n, depth, phase):
+    circuit = Brickwork(depth, phase).build(n)
+    angles = random_angles(circuit, [n, depth, phase])
+    assert_agrees(circuit, angles, state_vector_probabilities(circuit, angles))
+
+
+@pytest.mark.parametrize("phase", [0, 1])
+@pytest.mark.parametrize(("n", "depth"), [(1, 3), (2, 8), (3, 5), (5, 4), (8, 4), (9, 3), (12, 2)])
+def test_brickwork_agrees_with_pennylane(n, depth, phase):
+    circuit = Brickwork(depth, phase).build(n)
+    angles = random_angles(circuit, [n, depth, phase, 1])
+    assert_agrees(circuit, angles, pennylane_probabilities(circuit, angles))
+
+
+@pytest.mark.parametrize("entangler", ["cx", "cz"])
+@pytest.mark.parametrize(("n", "layers"), [(2, 3), (3, 2), (6, 2), (7, 1), (8, 2)])
+def test_rings_agree_with_both_oracles(n, layers, entangler):
+    circuit = ring(n, layers, entangler)
+    angles = random_angles(circuit, [n, layers])
+    assert_agrees(circuit, angles, state_vector_probabilities(circuit, angles))
+    assert_agrees(circuit, angles, pennylane_probabilities(circuit, angles))
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_product_is_a_product(n):
+    circuit = Product().build(n)
+    angles = random_angles(circuit, n)
+    one = np.sin(angles / 2) ** 2
+    bits = all_bitstrings(n)
+    expected = np.where(bits, one, 1 - one).prod(axis=1)
+    assert_agrees(circuit, angles, expected)
+
+
+@given(circuit=circuits(), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_random_circuits_agree_with_the_state_vector(circuit, seed):
+    angles = random_angles(circuit, seed)
+    assert_agrees(circuit, angles, state_vector_probabilities(circuit, angles))
+
+
+@given(circuit=circuits(), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None, derandomize=True)
+def test_random_circuits_agree_with_pennylane(circuit, seed):
+    angles = random_angles(circuit, seed)
+    assert_agrees(circuit, angles, pennylane_probabilities(circuit, angles))
+
+
+def test_gates_that_do_not_commute_act_in_their_order():
+    # X then CX(0, 1) gives 11; CX then X would give 10 and 01.
+    circuit = Circuit(2, (Gate("rx", (0,), 0), Gate("cx", (0, 1)), Gate("rx", (1,), 1)))
+    np.testing.assert_allclose(
+        np.exp(mps_log_p(circuit, np.array([np.pi, 0.0]))), [0, 0, 0, 1], atol=1e-15
+    )
+    np.testing.assert_allclose(
+        np.exp(mps_log_p(circuit, np.array([np.pi, np.pi]))), [0, 1, 0, 0], atol=1e-15
+    )
+
+
+def test_a_circuit_without_gates_is_all_zeros():
+    circuit = Circuit(3, ())
+    log_p = mps_log_p(circuit, np.zeros(0))
+    np.testing.assert_array_equal(log_p, [0.0] + [-np.inf] * 7)
+    bits = mps.sample(mps.compile_circuit(circuit), np.zeros((2, 0)), np.full((2, 5, 3), 0.999))
+    assert not bits.any()
+
+
+@pytest.mark.parametrize("depth", [2, 4])
+def test_interleaved_circuits_on_36_qubits_are_independent(depth):
+    # Three brickworks of 12 qubits on every third qubit: each one alone has an oracle.
+    part = Brickwork(depth).build(12)
+    gates, angle = [], 0
+    for block in range(3):
+        for gate in part.gates:
+            qubits = tuple(3 * q + block for q in gate.qubits)
+            gates.append(Gate(gate.name, qubits, None if gate.angle is None else angle))
+            angle += gate.angle is not None
+    circuit = Circuit(36, tuple(gates))
+    angles = random_angles(circuit, depth)
+    bits = np.random.default_rng(0).integers(2, size=(20, 36), dtype=np.uint8)
+    expected = np.zeros(20)
+    for block, own in enumerate(np.split(angles, 3)):
+        p = state_vector_probabilities(part, own)
+        expected += np.log(p[bits[:, block::3] @ (1 << np.arange(12))])
+    np.testing.assert_allclose(mps_log_p(circuit, angles, bits), expected, rtol=0, atol=1e-6)
+
+
+def squared_norm(program, tensors):
+    """<psi|psi>, contracted from the left."""
+    environment = np.ones((1, 1), complex)
+    for site, (left, right) in enumerate(pairwise(program.bond)):
+        tensor = tensors[program.offset[site] : program.offset[site + 1]].reshape(2, left, right)
+        environment = sum(A.T @ environment @ A.conj() for A in tensor)
+    return environment.item()
+
+
+@pytest.mark.parametrize(("n", "depth"), [(36, 2), (36, 4), (36, 6), (1000, 4)])
+def test_norm_is_one(n, depth):
+    circuit = Brickwork(depth, phase=1).build(n)
+    program = mps.compile_circuit(circuit, replicas=2)
+    angles = np.stack([random_angles(circuit, seed) for seed in (0, 1)])
+    for tensors in mps.site_tensors(program, angles):
+        assert abs(squared_norm(program, tensors) - 1) < 1e-10
+
+
+@pytest.mark.parametrize("depth", [2, 4, 6])
+def test_bonds_grow_as_stated(depth):
+    for phase in (0, 1):
+        program = mps.compile_circuit(Brickwork(depth, phase).build(12))
+        assert program.bond.max() <= 2 ** -(-depth // 2)
+
+
+# -- impossible strings ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "circuit",
+    [Brickwork(4).build(5), Brickwork(3, 1).build(4), Product().build(3), ring(4, 2, "cz")],
+    ids=["brickwork", "phase 1", "product", "ring"],
+)
+def test_impossible_strings_have_minus_infinity_and_finite_scores(circuit):
+    angles = np.zeros((1, circuit.n_angles))
+    n = circuit.n_qubits
+    log_p = mps_log_p(circuit, angles[0])
+    np.testing.assert_array_equal(log_p, [0.0] + [-np.inf] * (2**n - 1))
+    program = mps.compile_circuit(circuit)
+    score = mps.score(program, angles, all_bitstrings(n)[None], np.ones((1, 2**n)))
+    np.testing.assert_array_equal(score, np.zeros_like(angles))
+    bits = mps.sample(program, angles, np.random.default_rng(0).random((1, 100, n)))
+    assert not bits.any()
+
+
+def test_impossible_strings_beside_possible_ones_change_no_gradient():
+    circuit = Brickwork(2).build(4)
+    generator = QuantumHyperNetwork(4, ansatz=Brickwork(2))
+    angles = np.zeros(circuit.n_angles)
+    angles[-8:-4] = [0.0, 0.3, 0.0, -0.8]  # last Ry of qubits 1 and 3: half of the bits are 0
+    generator.angles.data[0] = generator.angles.new_tensor(angles)
+    bits = all_bitstrings(4)
+    possible = state_vector_probabilities(circuit, angles) > RELIABLE
+    assert possible.sum() == 4
+
+    log_p = generator.log_prob(bits[None, None])
+    assert log_p.detach().isneginf()[0, 0].numpy().tolist() == (~possible).tolist()
+    (gradient,) = np.asarray(_gradient(generator, bits))
+    (expected,) = np.asarray(_gradient(generator, bits[possible]))
+    assert np.isfinite(gradient).all()
+    np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-12)
+    generator.zero_grad()
+    generator.probabilities().sum().backward()
+    np.testing.assert_allclose(generator.angles.grad, np.zeros((1, len(angles))), atol=1e-12)
+
+
+def _gradient(generator, bits):
+    generator.zero_grad()
+    generator.log_prob(bits[None, None]).sum().backward()
+    return generator.angles.grad.numpy().copy()
+
+
+# -- gradients ------------------------------------------------------------------------------------
+
+
+def assert_scores_agree_with_central_differences(circuit, seed):
+    rng = np.random.default_rng(seed)
+    program = mps.compile_circuit(circuit)
+    angles = rng.uniform(-np.pi, np.pi, (2, circuit.n_angles))
+    # Draws, as those have a log p whose third derivative is not huge.
+    bits = mps.sample(program, angles, rng.random((2, 70, circuit.n_qubits)))
+    coefficients = rng.normal(size=(2, 70))
+    coefficients[mps.log_prob(program, angles, bits) < np.log(1e-3)] = 0
+    score = mps.score(program, angles, bits, coefficients)
+    step = 1e-5
+    for index in range(circuit.n_angles):
+        shifted = [angles.copy(), angles.copy()]
+        shifted[0][:, index] += step
+        shifted[1][:, index] -= step
+        above, below = (
+            (coefficients * mps.log_prob(program, a, bits)).sum(axis=1) for a in shifted
+        )
+        np.testing.assert_allclose(score[:, index], (above - below) / (2 * step), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "circuit",
+    [
+        Brickwork(1).build(1),
+        Brickwork(4).build(6),
+        Brickwork(5, 1).build(5),
+        Product().build(4),
+        ring(5, 2),
+        ring(4, 2, "cz"),
+    ],
+    ids=["one qubit", "brickwork", "phase 1", "product", "ring", "cz ring"],
+)
+def test_scores_agree_with_central_differences(circuit):
+    assert_scores_agree_with_central_differences(circuit, seed=3)
+
+
+@given(circuit=circuits(max_qubits=5), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None, derandomize=True)
+def test_scores_of_random_circuits_agree_with_central_differences(circuit, seed):
+    assert_scores_agree_with_central_differences(circuit, seed)
+
+
+def test_scores_at_36_qubits_agree_with_central_differences():
+    circuit = Brickwork(4).build(36)
+    program = mps.compile_circuit(circuit)
+    rng = np.random.default_rng(5)
+    angles = rng.uniform(-np.pi, np.pi, (1, circuit.n_angles))
+    bits = mps.sample(program, angles, rng.random((1, 100, 36)))
+    coefficients = rng.normal(size=(1, 100))
+    score = mps.score(program, angles, bits, coefficients)
+    for _ in range(5):
+        direction = rng.normal(size=angles.shape)
+        above, below = (
+            (coefficients * mps.log_prob(program, angles + s * direction, bits)).sum()
+            for s in (1e-6, -1e-6)
+        )
+        along = (score * direction).sum()
+        assert along == pytest.approx((above - below) / 2e-6, rel=1e-5, abs=1e-4)
+
+
+# -- sampling -------------------------------------------------------------------------------------
+
+
+@given(circuit=circuits(max_qubits=5), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_draws_invert_the_conditional_probabilities(circuit, seed):
+    """Bit q is 1 if its uniform is below p(bit q = 1 | bits before): an oracle draw for draw."""
+    n = circuit.n_qubits
+    angles = random_angles(circuit, seed)
+    uniforms = np.random.default_rng(seed).random((1, 70, n))
+    p = (abs(state_vector(circuit, angles)) ** 2).reshape((2,) * n)
+    drawn = mps.sample(mps.compile_circuit(circuit), angles[None], uniforms)[0]
+    for bits, u in zip(drawn, uniforms[0], strict=True):
+        here = p
+        for q in range(n):
+            zero, one = (here[bit].sum() for bit in (0, 1))
+            conditional = one / (zero + one)
+            if abs(u[q] - conditional) > 1e-9:
+                assert bits[q] == (u[q] < conditional)
+            here = here[bits[q]]
+
+
+@pytest.mark.parametrize(
+    ("circuit", "seed"),
+    [
+        (Brickwork(3).build(3), 1),
+        (Brickwork(4, 1).build(4), 2),
+        (ring(5, 2), 3),
+        (Brickwork(6).build(6), 4),
+    ],
+    ids=["3 qubits", "4 qubits", "ring of 5", "6 qubits"],
+)
+def test_draws_follow_the_probabilities(circuit, seed):
+    # Chi-squared of 40,001 draws (the last block of lanes is not full) with the seeds above;
+    # p > 1e-6, so chance fails each case once in a million.
+    n, shots = circuit.n_qubits, 40_001
+    angles = random_angles(circuit, seed)
+    uniforms = np.random.default_rng(seed).random((1, shots, n))
+    drawn = mps.sample(mps.compile_circuit(circuit), angles[None], uniforms)[0]
+    counts = np.bincount(drawn @ (1 << np.arange(n)), minlength=2**n)
+    expected = shots * state_vector_probabilities(circuit, angles)
+    common = expected >= 5
+    counts = np.append(counts[common], counts[~common].sum())
+    expected = np.append(expected[common], expected[~common].sum())
+    some = expected > 0
+    assert chisquare(counts[some], expected[some]).pvalue > 1e-6
+
+
+def test_draws_depend_on_neither_the_other_replicas_nor_the_other_shots():
+    circuit = Brickwork(4).build(9)
+    program = mps.compile_circuit(circuit, replicas=3)
+    rng = np.random.default_rng(0)
+    angles = rng.uniform(-np.pi, np.pi, (3, circuit.n_angles))
+    uniforms = rng.random((3, 150, 9))
+    bits = mps.sample(program, angles, uniforms)
+    log_p = mps.log_prob(program, angles, bits)
+    coefficients = rng.normal(size=(3, 150))
+    score = mps.score(program, angles, bits, coefficients)
+    for r in range(3):
+        own = slice(r, r + 1)
+        np.testing.assert_array_equal(mps.sample(program, angles[own], uniforms[own]), bits[own])
+        np.testing.assert_array_equal(mps.log_prob(program, angles[own], bits[own]), log_p[own])
+        alone = mps.score(program, angles[own], bits[own], coefficients[own])
+        np.testing.assert_allclose(alone, score[own], rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(mps.sample(program, angles, uniforms[:, 20:30]), bits[:, 20:30])
+
+
+@pytest.mark.parametrize("several", [2, 5])
+def test_results_do_not_depend_on_the_number_of_threads(monkeypatch, several):
+    circuit = Brickwork(4).build(10)
+    program = mps.compile_circuit(circuit, replicas=3)
+    rng = np.random.default_rng(1)
+    angles = rng.uniform(-np.pi, np.pi, (3, circuit.n_angles))
+    uniforms, coefficients = rng.random((3, 1000, 10)), rng.normal(size=(3, 1000))
+    slices = []
+
+    def counted(kernel, tasks, *args, at_least):
+        def slice_of(first, last, *rest):
+            slices.append((first, last))
+            kernel(first, last, *rest)
+
+        threads.in_threads(slice_of, tasks, *args)  # at_least 1: short work is shared out too
+
+    monkeypatch.setattr(mps, "in_threads", counted)
+
+    def results(cores):
+        monkeypatch.setattr(threads, "n_threads", lambda: cores)
+        bits = mps.sample(program, angles, uniforms)
+        return (
+            bits,
+            mps.log_prob(program, angles, bits),
+            mps.score(program, angles, bits, coefficients),
+        )
+
+    one = results(1)
+    assert len(slices) == 3
+    many = results(several)
+    assert len(slices) == 3 + 3 * several
+    for alone, together in zip(one, many, strict=True):
+        np.testing.assert_array_equal(alone, together)
+
+
+# -- memory ---------------------------------------------------------------------------------------
+
+
+def test_a_circuit_that_does_not_fit_is_refused_before_anything_is_allocated(monkeypatch):
+    monkeypatch.setattr(mps, "site_tensors", lambda *_: pytest.fail("allocated"))
+    message = r"bonds of up to 2\^30 and would need about \S+ GiB for 1 replicas"
+    with pytest.raises(ConfigurationError, match=message):
+        mps.compile_circuit(Brickwork(60).build(36))
+    with pytest.raises(ConfigurationError, match="GiB for 7 replicas"):
+        QuantumHyperNetwork(36, ansatz=Brickwork(60), seeds=range(7))
+
+
+def test_an_estimate_past_the_range_of_a_float_is_still_an_answer():
+    with pytest.raises(ConfigurationError, match=r"2\^1100 and would need about 1\.\d+e\+655 GiB"):
+        mps.compile_circuit(Brickwork(2200).build(4))
+
+
+def test_more_replicas_need_more_memory(monkeypatch):
+    circuit = Brickwork(8).build(12)
+    monkeypatch.setattr(mps.os, "sysconf", lambda name: 4096 if "SIZE" in name else 1000)
+    mps.compile_circuit(circuit)
+    with pytest.raises(ConfigurationError, match="fewer replicas"):
+        mps.compile_circuit(circuit, replicas=100)
