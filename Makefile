@@ -3,22 +3,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: compare test bench lint clean
+.PHONY: compare test lint bench clean
 
 compare: $(VENV)/installed
 	$(BIN)/qhyper compare
 
 test: $(VENV)/installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/python -m pytest
 
 bench: $(VENV)/installed
-	$(BIN)/python -m tests.benchmarks
-
-lint: $(VENV)/installed
-	$(BIN)/pre-commit run --all-files
+	$(BIN)/python tests/benchmarks/run.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -27,7 +27,7 @@ class Categorical(HyperNetwork):
     """
 
     capabilities = Capabilities(log_prob=True)
-    recipe: Mapping[str, Any] = {"draws": 64, "learning_rate": 0.2, "restarts": 1}
+    recipe: Mapping[str, Any] = {"draws": 64, "learning_rate": 0.2, "restarts": 10}
 
     def __init__(
         self, n_bits: int, *, seeds: Sequence[int] = (0,), space: WeightSpace | None = None

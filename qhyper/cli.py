@@ -278,13 +278,10 @@ def _start(name: str, values: dict[str, Any], out: Path, as_json: bool) -> None:
 
 def _execute(run: Any, as_json: bool) -> None:
     """Run what is not finished yet, then print and write the report."""
-    import torch
-
     from qhyper.comparison import execute
     from qhyper.report import page, table, tests_table
     from qhyper.runs import Interrupted, stop_on_signals
 
-    torch.set_num_threads(1)  # the tensors are small: more threads only wait for one another
     print(f"Run directory: {run.path}", file=sys.stderr)
     with stop_on_signals() as stop, _progress() as progress:
         try:

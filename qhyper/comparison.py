@@ -23,6 +23,7 @@ from qhyper.search import SearchRecord
 from qhyper.streams import Streams
 from qhyper.target.network import BinaryNetwork
 from qhyper.target.objective import NetworkObjective, Objective
+from qhyper.threads import one_torch_thread
 from qhyper.training import CURVE_POINTS, Trainer
 
 DRAWN = 256
@@ -183,7 +184,8 @@ class _Job:
             with storage(folder):
                 folder.mkdir(parents=True, exist_ok=True)
         if self.generator is not None:
-            measured = self._train(folder, stop, progress, warn)
+            with one_torch_thread():
+                measured = self._train(folder, stop, progress, warn)
         else:
             measured = self._search(stop, progress)
         record: SearchRecord = measured.pop("record")

@@ -45,7 +45,7 @@ def build_generator(
     """
     factory = _find(name)
     arguments: dict[str, Any] = {"seeds": tuple(seeds)}
-    if "space" in inspect.signature(factory).parameters:
+    if "space" in _parameters(name, factory):
         arguments["space"] = space
     generator = factory(n_bits, **arguments, **_checked(name, factory, options))
     if not isinstance(generator, HyperNetwork):
@@ -90,10 +90,20 @@ def _checked(
     name: str, factory: Callable[..., Any], options: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     reserved = {"n_bits", "seeds", "space"}
-    parameters = inspect.signature(factory).parameters.values()
+    parameters = _parameters(name, factory).values()
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
     known = [p.name for p in parameters if p.name not in reserved and p.kind is not p.VAR_KEYWORD]
     for option in options or {}:
         if option in reserved or (option not in known and not takes_any):
             raise unknown(f"option of '{name}'", option, known or ["(none)"])
     return dict(options or {})
+
+
+def _parameters(name: str, factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            f"'{name}' is not a class or function that builds a generator: expected one that takes "
+            "n_bits and seeds."
+        ) from None

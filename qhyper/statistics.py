@@ -76,7 +76,7 @@ def _bootstrap(sample: npt.NDArray[np.float64], method: str, seed: int) -> tuple
             n_resamples=RESAMPLES,
             confidence_level=CONFIDENCE,
             method=method,
-            random_state=np.random.default_rng(seed),
+            rng=np.random.default_rng(seed),
         ).confidence_interval
     return float(interval.low), float(interval.high)
 
@@ -125,7 +125,8 @@ def paired_tests(
         for other in classical:
             difference = values[name] - values[other]
             difference[np.abs(difference) <= SAME_LOSS] = 0.0
-            p = float(wilcoxon(difference).pvalue) if difference.any() else 1.0
+            result: Any = wilcoxon(difference) if difference.any() else None
+            p = 1.0 if result is None else float(result.pvalue)
             tests.append(
                 {
                     "quantum": name,

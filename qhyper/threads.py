@@ -1,4 +1,4 @@
-"""Running a compiled kernel on slices of its work in several threads.
+"""Threads: several for compiled kernels, one for torch's small tensors.
 
 Kernels release the interpreter's lock. Waiting threads sleep, so a busy machine costs no more than
 the cores it takes. Results never depend on the slices.
@@ -6,8 +6,9 @@ the cores it takes. Results never depend on the slices.
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -42,3 +43,20 @@ def in_threads(kernel: Callable[..., None], tasks: int, *args: Any, at_least: in
     futures = [_pool().submit(kernel, first, last, *args) for first, last in pairwise(bounds)]
     for future in futures:
         future.result()
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Within, torch uses one thread.
+
+    A generator's tensors are small: more threads would only wait for one another, and on a busy
+    machine each of them waits for a core.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

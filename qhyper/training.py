@@ -1,5 +1,6 @@
 """The training loop: one generator, one objective, one budget, restarts inside it."""
 
+import copy
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from qhyper.hypernetwork import HyperNetwork
 from qhyper.risk import Expectation
 from qhyper.search import Losses, SearchRecord
 from qhyper.streams import Streams
+from qhyper.threads import one_torch_thread
 
 ELEMENTWISE = frozenset(
     {"SGD", "ASGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "Adagrad"}
@@ -143,8 +145,8 @@ class Trainer:
             "restart": self.restart,
             "seconds": self.seconds,
             "generator": _copy(self.generator),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+            "schedule": None if self.schedule is None else dict(self.schedule.state_dict()),
             "best_loss": torch.from_numpy(self.record.best_loss.copy()),
             "best_bits": torch.from_numpy(self.record.best_bits.copy()),
             "evaluations": self.record.evaluations,
@@ -163,7 +165,7 @@ class Trainer:
         self.step = state["step"]
         self.seconds = state["seconds"]
         self.generator.load_state_dict(state["generator"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
         self.record = SearchRecord(
@@ -192,10 +194,11 @@ def train(
     `on_step` is called after every step; what it raises ends the training.
     """
     trainer = Trainer(generator, objective, settings)
-    while not trainer.done:
-        trainer.advance()
-        if on_step is not None:
-            on_step(trainer)
+    with one_torch_thread():
+        while not trainer.done:
+            trainer.advance()
+            if on_step is not None:
+                on_step(trainer)
     return trainer
 
 

@@ -148,7 +148,7 @@ def brickwork(
 ) -> QuantumHyperNetwork:
     """The brickwork ansatz, in the order `split` unless told otherwise."""
     ansatz = Brickwork(depth, phase)  # type: ignore[arg-type]
-    recipe = {"draws": 64, "learning_rate": 0.1, "restarts": 10}
+    recipe = {"draws": 64, "learning_rate": 0.1, "restarts": 10 if depth < 4 else 5}
     return _with_recipe(recipe, n_bits, ansatz, order, start, space, seeds)
 
 

@@ -15,11 +15,12 @@ Rows that no network of this shape can tell apart are collapsed into one, with c
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
+from numba.extending import intrinsic
 
 from qhyper.bits import Words, all_bitstrings, pack
 from qhyper.data import Samples
@@ -74,7 +75,9 @@ def collapse(data: Samples, layers: tuple[int, ...], sign_of_zero: int) -> Rows:
     """The rows of `data` that a network of these `layers` can tell apart, with counts per class."""
     x, n_inputs = data.x, data.x.shape[1]
     has_hidden = len(layers) > 2
-    words, signs, real = (np.zeros((1, 1), t) for t in (np.uint64, np.int8, np.float64))
+    words = np.zeros((1, 1), dtype=np.uint64)
+    signs = np.zeros((1, 1), dtype=np.int8)
+    real = np.zeros((1, 1))
     if np.isin(x, (-1.0, 1.0)).all():
         first = PACKED
         packed, member = _distinct(pack((x > 0).astype(np.uint8)))
@@ -138,14 +141,17 @@ def _distinct(rows: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray]:
 _jit = nb.njit(cache=True, error_model="numpy")
 
 
-@nb.extending.intrinsic
-def _popcount(typingctx, word):
+@intrinsic
+def _count_ones(typingctx, word):
     """The number of ones in a uint64: one instruction, which numba has no name for."""
 
     def codegen(context, builder, signature, args):
         return builder.ctpop(args[0])
 
     return nb.types.uint64(nb.types.uint64), codegen
+
+
+_popcount: Any = _count_ones  # called with the word alone, which a type checker cannot know
 
 
 @_jit
@@ -394,7 +400,7 @@ def _pattern_losses(first_draw, last_draw, bits, net, table, out):
 @_threaded
 def _many_class_losses(first_draw, last_draw, bits, net, code, out):
     space = _workspace(net)
-    logits = np.zeros(net.counts.shape)
+    logits = np.zeros((len(net.counts), net.counts.shape[1]))
     # one output stands for the logits (0, z)
     outputs = logits[:, logits.shape[1] - net.layers[-1] :]
     for draw in range(first_draw, last_draw):
@@ -422,8 +428,9 @@ class PackedNetwork:
         # with two classes and packed logits, the loss is a function of one integer
         integers = len(layers) > 2 or rows.first == PACKED
         self._tables = {}
-        if integers and layers[-1] <= 2:
-            margins = np.arange(-2 * layers[-2], 2 * layers[-2] + 1)
+        n_in, n_out = self._net.layers[-2:]
+        if integers and n_out <= 2:
+            margins = np.arange(-2 * n_in, 2 * n_in + 1)
             self._tables = {loss: label_losses(margins[:, None], loss) for loss in LOSSES}
 
     def logits(self, bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

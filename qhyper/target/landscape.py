@@ -12,8 +12,8 @@ margin (logit 1 minus logit 0, in steps of the factor below), where h_p is the p
 - two outputs: u = (w[1] - w[0]) / 2, which is -1, 0, 0 or +1, and a factor of 2;
 - one output: u = w, which is -1 or +1, and a factor of 1.
 
-So a network computes Σ_p k_p h_p, where the integer k_p is the sum of u over the units of pattern p,
-and Σ_p |k_p| is at most the number of hidden units H. With sign(0) = 0 opposite patterns have
+So a network computes Σ_p k_p h_p, where the integer k_p is the sum of u over the units of pattern
+p, and Σ_p |k_p| is at most the number of hidden units H. With sign(0) = 0 opposite patterns have
 opposite activations and share one entry of k. The number of bitstrings of a vector k counts the
 ways to deal H units out to its entries and to the units without effect. In exponential generating
 functions it is
@@ -50,8 +50,9 @@ from qhyper.target.objective import Objective
 from qhyper.threads import in_threads
 
 MAX_BITS = 26
-"""Enumeration takes up to 2^26 bitstrings, and classes up to as many functions."""
-MAX_HIDDEN = 64
+"""Enumeration takes up to 2^26 bitstrings, and classes up to as many functions. Memory grows with
+the number of distinct losses: at the most about 40 bytes for each, 16 of them in the certificate."""
+MAX_HIDDEN = 32
 """Classes take up to this many hidden units."""
 
 Method = Literal["auto", "classes", "enumeration"]
@@ -107,12 +108,12 @@ class Certificate:
         return self.configurations / self.optimal_bitstrings
 
     @property
-    def log_Z(self) -> float:
+    def log_Z(self) -> float:  # noqa: N802
         """`log_Z_at` the temperature of the certificate."""
         return self.log_Z_at(self.temperature)
 
-    def log_Z_at(self, temperature: float) -> float:
-        """log Σ_w exp(-L(w) / T), the plain sum over all bitstrings, to 1e-9 / T or better.
+    def log_Z_at(self, temperature: float) -> float:  # noqa: N802
+        """The logarithm of Σ_w exp(-L(w) / T) over all bitstrings, exact to 1e-9 / T or better.
 
         Raises ConfigurationError unless the temperature is a positive number.
         """
@@ -362,8 +363,8 @@ class _Survey:
 
     def _merge(self) -> None:
         losses, digits = zip(self._merged, *self._pending, strict=True)
-        self._merged = _sum_equal(np.concatenate(losses), np.concatenate(digits))
         self._pending = []
+        self._merged = _sum_equal(np.concatenate(losses), np.concatenate(digits))
 
     def _whole(self, digits: npt.NDArray[np.int64]) -> Any:
         """The integers whose digits [digit, ...] are given: int64, or Python's if too large."""

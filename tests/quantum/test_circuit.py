@@ -154,7 +154,7 @@ def test_the_same_seed_gives_the_same_start(start):
 
 
 def test_an_unknown_start_is_refused_with_the_nearest_name():
-    with pytest.raises(ConfigurationError, match="'near_product'. Did you mean 'near-product'"):
+    with pytest.raises(ConfigurationError, match=r"'near_product'\. Did you mean 'near-product'"):
         initial_angles(Product().build(2), "near_product", np.random.default_rng(0))
 
 

@@ -99,7 +99,7 @@ def random_angles(circuit, seed):
 
 @st.composite
 def circuits(draw, max_qubits=7, max_long=6):
-    """Random circuits; two-qubit gates between any qubits, few as each doubles the bonds it spans."""
+    """Random circuits; few gates of two qubits, as each doubles all the bonds that it spans."""
     n = draw(st.integers(1, max_qubits))
     names = ["rx", "ry", "rz"] + (["cx", "cz"] if n > 1 else [])
     gates, n_angles, entangling = [], 0, 0

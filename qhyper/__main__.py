@@ -1,0 +1,5 @@
+"""`python -m qhyper` is the `qhyper` command."""
+
+from qhyper.cli import main
+
+main()

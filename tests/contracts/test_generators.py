@@ -1,0 +1,372 @@
+"""What every registered generator and control must do, ours and anybody's alike."""
+
+from collections import Counter
+from importlib.metadata import entry_points
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from qhyper.bits import all_bitstrings
+from qhyper.config import TrainingSettings
+from qhyper.errors import ConfigurationError
+from qhyper.hypernetwork import Draw, HyperNetwork
+from qhyper.registry import build_control, build_generator
+from qhyper.streams import Streams
+from qhyper.target.space import WeightSpace
+
+SPACE = WeightSpace((2, 2, 2))
+N = SPACE.n_bits
+SEEDS = (11, 12, 13)
+
+GENERATORS = {point.name: point for point in entry_points(group="qhyper.generators")}
+CONTROLS = {point.name: point for point in entry_points(group="qhyper.controls")}
+
+OURS = {"bernoulli", "categorical", "mlp", "autoregressive", "product"} | {
+    "quantum",
+    "quantum-depth2",
+    "quantum-depth4",
+}
+
+
+def build(name, seeds=SEEDS, n_bits=N, space=SPACE):
+    return build_generator(name, n_bits, seeds=seeds, space=space)
+
+
+def moved(generator):
+    """Move the parameters well away from the start, each replica by its own seed."""
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            for values, seed in zip(parameter, generator.seeds, strict=True):
+                rng = np.random.default_rng([seed, values.numel()])
+                values += torch.from_numpy(rng.normal(0, 0.7, values.shape)).to(values)
+    return generator
+
+
+def draw(generator, shots, step=0):
+    return generator.sample(shots, rng=Streams(generator.seeds)(step)).bits
+
+
+def parameters_of(generator):
+    return [p.detach().clone() for p in generator.parameters()]
+
+
+def test_all_of_ours_are_registered():
+    assert set(GENERATORS) >= OURS
+    assert set(CONTROLS) >= {"random", "annealing"}
+
+
+def test_no_two_are_registered_under_one_name():
+    for group in ("qhyper.generators", "qhyper.controls"):
+        names = Counter(point.name for point in set(entry_points(group=group)))
+        assert set(names.values()) == {1}
+    assert not set(GENERATORS) & set(CONTROLS)
+
+
+# -- generators -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=sorted(GENERATORS))
+def name(request):
+    return request.param
+
+
+def test_can_be_built_and_says_what_it_is(name):
+    generator = build(name)
+    assert isinstance(generator, HyperNetwork)
+    assert generator.n_bits == N
+    assert generator.seeds == SEEDS
+    assert generator.replicas == 3
+    assert generator.describe().strip()
+    assert "\n" not in generator.describe()
+
+
+def test_parameters_have_a_replica_axis(name):
+    generator, alone = build(name), build(name, seeds=(11,))
+    assert all(p.shape[0] == 3 for p in generator.parameters())
+    assert 0 < generator.n_parameters <= sum(p.numel() for p in generator.parameters()) // 3
+    assert generator.n_parameters == alone.n_parameters
+
+
+def test_draws_are_uint8_in_the_agreed_axes(name):
+    for seeds in (SEEDS, (5,)):
+        generator = build(name, seeds=seeds)
+        for shots in (1, 7):
+            got = generator.sample(shots, rng=Streams(seeds)(0))
+            assert isinstance(got, Draw)
+            assert got.bits.shape == (len(seeds), 1, shots, N)
+            assert got.bits.dtype == np.uint8
+            assert got.bits.max() <= 1
+            assert got.shots == shots
+            log_p = generator.log_prob(got.bits)
+            assert log_p.shape == (len(seeds), 1, shots)
+            assert log_p.dtype == torch.float64
+        assert generator.probabilities().shape == (len(seeds), 1, 2**N)
+
+
+def test_replicas_are_independent(name):
+    together = moved(build(name))
+    bits = draw(together, 100)
+    log_p = together.log_prob(bits).detach()
+    coefficients = np.random.default_rng(0).normal(size=(3, 1, 100))
+    together.accumulate_scores(bits, coefficients)
+    for replica, seed in enumerate(SEEDS):
+        alone = moved(build(name, seeds=(seed,)))
+        own = slice(replica, replica + 1)
+        np.testing.assert_array_equal(draw(alone, 100), bits[own])
+        torch.testing.assert_close(alone.log_prob(bits[own]), log_p[own], rtol=0, atol=1e-12)
+        alone.accumulate_scores(bits[own], coefficients[own])
+        for one, all_of in zip(alone.parameters(), together.parameters(), strict=True):
+            torch.testing.assert_close(one.grad, all_of.grad[own], rtol=0, atol=1e-10)
+
+
+def test_the_same_seed_gives_the_same_draws_and_another_one_others(name):
+    first, again, other = build(name), build(name), build(name, seeds=(11, 12, 99))
+    np.testing.assert_array_equal(draw(first, 50), draw(again, 50))
+    np.testing.assert_array_equal(draw(first, 50)[:2], draw(other, 50)[:2])
+    assert (draw(first, 50)[2] != draw(other, 50)[2]).any()
+    assert (draw(first, 50, step=0) != draw(first, 50, step=1)).any(axis=(1, 2, 3)).all()
+
+
+def test_draws_leave_the_global_generators_alone(name):
+    generator = build(name)
+    draws = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        draws.append(draw(generator, 20))
+        generator.initialise()
+        assert torch.equal(before, torch.get_rng_state())
+    np.testing.assert_array_equal(*draws)
+
+
+def test_probabilities_sum_to_one(name):
+    for generator in (build(name), moved(build(name))):
+        totals = generator.probabilities().sum(-1).detach()
+        torch.testing.assert_close(totals, torch.ones(3, 1).double(), rtol=0, atol=1e-10)
+
+
+def test_draws_follow_log_p(name):
+    # Seeds 11 to 13, 20,000 draws each over 256 values, p > 1e-6 for each replica.
+    shots = 20_000
+    generator = moved(build(name))
+    bits = draw(generator, shots)
+    p = generator.log_prob(all_bitstrings(N)[None, None]).exp().detach().numpy()[:, 0]
+    for replica in range(3):
+        counts = np.bincount(bits[replica, 0] @ (1 << np.arange(N)), minlength=2**N)
+        expected = shots * p[replica]
+        common = expected >= 5
+        counts = np.append(counts[common], counts[~common].sum())
+        expected = np.append(expected[common], expected[~common].sum())
+        some = expected > 0
+        assert chisquare(counts[some], expected[some]).pvalue > 1e-6
+
+
+def test_log_p_is_differentiable(name):
+    generator = moved(build(name))
+    bits = draw(generator, 40)
+    (-generator.log_prob(bits)).sum().backward()
+    gradients = [p.grad.clone() for p in generator.parameters()]
+    assert all(torch.isfinite(g).all() for g in gradients)
+    assert any((g != 0).any() for g in gradients)
+    generator.zero_grad()
+    generator.accumulate_scores(bits, -np.ones((3, 1, 40)))
+    for gradient, parameter in zip(gradients, generator.parameters(), strict=True):
+        torch.testing.assert_close(gradient, parameter.grad, rtol=0, atol=1e-10)
+
+
+def test_the_mean_score_is_zero(name):
+    # Σ p ∇ log p = ∇ Σ p = 0: holds only if the gradient belongs to the probabilities.
+    generator = moved(build(name))
+    p = generator.probabilities().detach().numpy()
+    strings = np.repeat(all_bitstrings(N)[None, None], 3, axis=0)
+    generator.accumulate_scores(strings, p)
+    for parameter in generator.parameters():
+        assert parameter.grad.abs().max() < 1e-10
+
+
+def test_an_axis_of_one_replica_is_shared_by_all(name):
+    generator = moved(build(name))
+    strings = all_bitstrings(N)[None, None]
+    shared = generator.log_prob(strings)
+    repeated = generator.log_prob(np.repeat(strings, 3, axis=0))
+    torch.testing.assert_close(shared, repeated, rtol=0, atol=0)
+
+
+def test_initialise_starts_anew_and_can_be_repeated(name):
+    generator = build(name)
+    start = parameters_of(generator)
+    moved(generator)
+    generator.initialise()
+    for parameter, before in zip(generator.parameters(), start, strict=True):
+        assert torch.equal(parameter, before)
+    generator.initialise(restart=1)
+    second = parameters_of(generator)
+    assert all(
+        (one != two).flatten(1).any(dim=1).all() for one, two in zip(start, second, strict=True)
+    )
+    other = build(name)
+    other.initialise(restart=1)
+    for parameter, expected in zip(other.parameters(), second, strict=True):
+        assert torch.equal(parameter, expected)
+
+
+def test_initialise_keeps_the_parameters_of_an_optimiser(name):
+    generator = build(name)
+    before = [id(p) for p in generator.parameters()]
+    generator.initialise(restart=2)
+    assert [id(p) for p in generator.parameters()] == before
+    assert all(p.requires_grad for p in generator.parameters())
+
+
+def test_a_state_dict_gives_the_same_distribution(name):
+    generator = moved(build(name))
+    other = build(name, seeds=(1, 2, 3))
+    strings = all_bitstrings(N)[None, None]
+    assert not torch.equal(generator.log_prob(strings), other.log_prob(strings))
+    other.load_state_dict(generator.state_dict())
+    torch.testing.assert_close(
+        generator.log_prob(strings), other.log_prob(strings), rtol=0, atol=1e-12
+    )
+    streams = Streams(SEEDS)
+    np.testing.assert_array_equal(
+        generator.sample(30, rng=streams(4)).bits, other.sample(30, rng=streams(4)).bits
+    )
+
+
+def test_the_recipe_is_of_training_settings(name):
+    recipe = build(name).recipe
+    settings = TrainingSettings(**recipe)
+    assert {field: getattr(settings, field) for field in recipe} == dict(recipe)
+
+
+@pytest.mark.parametrize("shots", [0, -1])
+def test_no_shots_are_refused(name, shots):
+    with pytest.raises(ConfigurationError, match=f"shots must be at least 1; got {shots}"):
+        draw(build(name), shots)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 4])
+def test_a_wrong_number_of_random_generators_is_refused(name, number):
+    with pytest.raises(ConfigurationError, match=f"Got {number} random generators for 3 replicas"):
+        build(name).sample(2, rng=Streams(range(number))(0))
+
+
+@pytest.mark.parametrize("width", [N - 1, N + 1])
+def test_bits_of_another_width_are_refused(name, width):
+    generator, bits = build(name), np.zeros((3, 1, 2, width), np.uint8)
+    message = f"Got bitstrings of {width} bits, expected {N}"
+    with pytest.raises(ConfigurationError, match=message):
+        generator.log_prob(bits)
+    with pytest.raises(ConfigurationError, match=message):
+        generator.accumulate_scores(bits, np.ones((3, 1, 2)))
+
+
+@pytest.mark.parametrize("shape", [(N,), (2, N), (3, 2, N), (2, 1, 4, N), (3, 2, 4, N)])
+def test_bits_in_other_axes_are_refused(name, shape):
+    with pytest.raises(ConfigurationError, match=r"expected \[replica, input, shot, bit\]"):
+        build(name).log_prob(np.zeros(shape, np.uint8))
+
+
+def test_values_that_are_no_bits_are_refused(name):
+    with pytest.raises(ConfigurationError, match="Bits must be 0 or 1"):
+        build(name).log_prob(np.full((3, 1, 2, N), -1))
+
+
+def test_inputs_are_refused_by_the_unconditional(name):
+    generator = build(name)
+    if generator.n_inputs:
+        pytest.skip("takes inputs")
+    with pytest.raises(ConfigurationError, match="it takes no inputs"):
+        generator.sample(2, rng=Streams(SEEDS)(0), inputs=np.zeros((1, 3)))
+    with pytest.raises(ConfigurationError, match="it takes no inputs"):
+        generator.log_prob(np.zeros((3, 1, 2, N), np.uint8), inputs=np.zeros((1, 3)))
+
+
+def test_no_seed_and_no_bit_are_refused(name):
+    with pytest.raises(ConfigurationError, match="at least one seed"):
+        build(name, seeds=())
+    with pytest.raises(ConfigurationError, match="at least 1 bit"):
+        build(name, n_bits=0, space=None)
+
+
+# -- controls -------------------------------------------------------------------------------------
+
+
+class Counted:
+    """A loss of any bits [..., bit] that counts what it was asked for."""
+
+    def __init__(self):
+        self.evaluations = 0
+        self.table = np.random.default_rng(0).normal(size=2**N)
+
+    def __call__(self, bits):
+        self.evaluations += int(np.prod(bits.shape[:-1]))
+        return self.table[bits @ (1 << np.arange(N))]
+
+
+def run(control, evaluations, seeds=SEEDS, objective=None):
+    """Bits [replica, shot, bit] and losses [replica, shot] of a whole search."""
+    search = build_control(control, N)
+    batches = list(
+        search.search(
+            objective or Counted(), evaluations=evaluations, rng=Streams(seeds)(0, "search")
+        )
+    )
+    for batch in batches:
+        assert batch.bits.shape[:2] == batch.losses.shape
+        assert batch.current.ndim == 2
+        assert len(batch.current) == len(seeds)
+        assert batch.current.shape[1] >= 1
+        assert np.isfinite(batch.current).all()
+    bits, losses = zip(*((batch.bits, batch.losses) for batch in batches), strict=True)
+    return np.concatenate(bits, axis=1), np.concatenate(losses, axis=1)
+
+
+@pytest.fixture(params=sorted(CONTROLS))
+def control(request):
+    return request.param
+
+
+@pytest.mark.parametrize("evaluations", [1, 2, 999, 1001, 5000])
+def test_a_control_spends_exactly_its_budget(control, evaluations):
+    objective = Counted()
+    bits, losses = run(control, evaluations, objective=objective)
+    assert bits.shape == (3, evaluations, N)
+    assert bits.dtype == np.uint8
+    assert bits.max() <= 1
+    assert losses.dtype == np.float64
+    assert objective.evaluations == 3 * evaluations
+
+
+def test_the_losses_of_a_control_are_those_of_its_bits(control):
+    bits, losses = run(control, 1500)
+    np.testing.assert_array_equal(losses, Counted()(bits))
+
+
+def test_the_replicas_of_a_control_are_independent(control):
+    bits, losses = run(control, 1500)
+    for replica, seed in enumerate(SEEDS):
+        alone, its_losses = run(control, 1500, seeds=(seed,))
+        np.testing.assert_array_equal(alone[0], bits[replica])
+        np.testing.assert_array_equal(its_losses[0], losses[replica])
+
+
+def test_a_control_can_be_repeated(control):
+    first, again, other = (run(control, 300, seeds=s)[0] for s in (SEEDS, SEEDS, (1, 2, 3)))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any(axis=(1, 2)).all()
+
+
+def test_a_control_finds_something_good(control):
+    # Seeds 11 to 13: 5,000 evaluations of 256 strings miss the best one with chance 3e-9 if drawn
+    # uniformly; an annealing may end elsewhere, but among the best tenth.
+    _, losses = run(control, 5000)
+    assert (losses.min(axis=1) <= np.quantile(Counted().table, 0.1)).all()
+
+
+def test_a_control_says_what_it_is_and_refuses_no_bits(control):
+    assert build_control(control, N).describe().strip()
+    with pytest.raises(ConfigurationError, match="n_bits=0"):
+        build_control(control, 0)

@@ -1,0 +1,211 @@
+"""The rules of the house: who may import whom, what `import qhyper` costs, docstrings."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+SDKS = ("pennylane", "qiskit", "braket", "cirq", "perceval", "qsimcirq", "iqm", "pytket", "azure")
+"""Top-level packages of quantum SDKs, and the beginnings of their relatives' names."""
+
+# What each part may import of qhyper. Parts that are not named here stand above all of these, and
+# may import anything but the command line.
+FOUNDATION = {"errors", "streams", "threads", "bits", "data", "search"}
+ALLOWED = {
+    "errors": set(),
+    "streams": set(),
+    "threads": set(),
+    "bits": {"errors"},
+    "data": {"errors"},
+    "search": {"errors", "bits", "streams"},
+    "target": FOUNDATION | {"target"},
+    "hypernetwork": FOUNDATION,
+    "risk": FOUNDATION | {"hypernetwork"},
+    "quantum": FOUNDATION | {"target", "hypernetwork", "quantum"},
+    "gradients": FOUNDATION | {"hypernetwork", "risk", "gradients"},
+}
+
+
+def sources(*packages):
+    paths = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+    assert paths
+    return [path for path in paths if "__pycache__" not in path.parts]
+
+
+def ids(paths):
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+def imports(path):
+    """(module, line, whether inside a function) of every import in a file."""
+    found = []
+    package = list(path.relative_to(ROOT).parts[:-1])
+
+    def visit(node, inside):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                found.extend((alias.name, child.lineno, inside) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                above = package[: len(package) - child.level + 1] if child.level else []
+                module = ".".join([*above, *([child.module] if child.module else [])])
+                found.append((module, child.lineno, inside))
+                found.extend((f"{module}.{a.name}", child.lineno, inside) for a in child.names)
+            function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            visit(child, inside or function)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")), False)
+    return found
+
+
+def part_of(path):
+    """The part of qhyper that a file belongs to: its module or sub-package."""
+    return path.relative_to(ROOT / "qhyper").parts[0].removesuffix(".py")
+
+
+def is_sdk(top):
+    return any(top == sdk or top.startswith((f"{sdk}_", f"{sdk}-")) for sdk in SDKS)
+
+
+QHYPER, CLASSICAL = sources("qhyper"), sources("classical")
+
+
+@pytest.mark.parametrize("path", QHYPER, ids=ids(QHYPER))
+def test_qhyper_imports_neither_classical_nor_experiments(path):
+    for module, line, _ in imports(path):
+        assert module.split(".")[0] not in ("classical", "experiments", "tests"), (module, line)
+
+
+@pytest.mark.parametrize("path", CLASSICAL, ids=ids(CLASSICAL))
+def test_classical_imports_neither_experiments_nor_the_command_line(path):
+    for module, line, _ in imports(path):
+        assert module.split(".")[0] not in ("experiments", "tests"), (module, line)
+        assert not f"{module}.".startswith("qhyper.cli."), (module, line)
+
+
+@pytest.mark.parametrize("path", QHYPER, ids=ids(QHYPER))
+def test_imports_go_one_way(path):
+    part = part_of(path)
+    if part == "__init__":  # lends names of all parts, when they are first used
+        return
+    for module, line, _ in imports(path):
+        names = module.split(".")
+        if names[0] != "qhyper" or len(names) == 1:
+            continue
+        if part in ALLOWED:
+            assert names[1] in ALLOWED[part], f"{part} imports {module} in line {line}"
+        elif part not in ("cli", "__main__"):
+            assert names[1] != "cli", f"{part} imports {module} in line {line}"
+
+
+def test_the_table_names_only_parts_that_exist():
+    assert set(ALLOWED) <= {part_of(path) for path in QHYPER}
+
+
+@pytest.mark.parametrize("path", QHYPER + CLASSICAL, ids=ids(QHYPER + CLASSICAL))
+def test_sdks_are_imported_in_modules_named_for_them_and_inside_functions(path):
+    for module, line, inside in imports(path):
+        top = module.split(".")[0]
+        if not is_sdk(top):
+            continue
+        named = path.stem == "convert" or any(
+            path.stem.startswith(sdk) for sdk in SDKS if top.startswith(sdk)
+        )
+        assert named, f"{module} is imported in line {line}, in a module not named for it"
+        assert inside, f"{module} is imported outside a function, in line {line}"
+
+
+@pytest.mark.parametrize("path", QHYPER + CLASSICAL, ids=ids(QHYPER + CLASSICAL))
+def test_no_module_bears_the_name_of_a_package_that_it_imports(path):
+    assert path.stem not in {module.split(".")[0] for module, _, _ in imports(path)}
+
+
+def test_the_finder_of_imports_finds_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    package = tmp_path / "qhyper" / "quantum"
+    package.mkdir(parents=True)
+    path = package / "one.py"
+    path.write_text(
+        "import a.b as c\nfrom ..gradients import score\n"
+        "if True:\n    from . import two\ndef f():\n    import qiskit_aer\n"
+    )
+    assert imports(path) == [
+        ("a.b", 1, False),
+        ("qhyper.gradients", 2, False),
+        ("qhyper.gradients.score", 2, False),
+        ("qhyper.quantum", 4, False),
+        ("qhyper.quantum.two", 4, False),
+        ("qiskit_aer", 6, True),
+    ]
+    assert part_of(path) == "quantum"
+    assert is_sdk("qiskit_aer")
+    assert is_sdk("pennylane")
+    assert not is_sdk("qhyper")
+
+
+HEAVY = ["pennylane", "qiskit", "qiskit_aer", "numba"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import qhyper",
+        "from qhyper import HyperNetwork, QuantumHyperNetwork, ScoreFunction, Brickwork, Streams",
+        "from qhyper import Objective, BinaryNetwork, WeightSpace, Expectation",
+    ],
+    ids=["qhyper", "generators", "targets"],
+)
+def test_importing_loads_no_sdk_and_no_compiler(statement):
+    program = f"{statement}\nimport sys\nprint([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", QHYPER + CLASSICAL, ids=ids(QHYPER + CLASSICAL))
+def test_everything_public_has_a_docstring(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), "the module has no docstring"
+    definitions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+    def missing(node, prefix=""):
+        for child in node.body:
+            if isinstance(child, definitions) and not child.name.startswith("_"):
+                name = prefix + child.name
+                if not ast.get_docstring(child):
+                    yield f"{name} (line {child.lineno})"
+                if isinstance(child, ast.ClassDef):
+                    yield from missing(child, f"{name}.")
+
+    assert not list(missing(tree))
+
+
+def project_files():
+    """Files of the project, without what is generated."""
+    generated = {"runs", "build", "dist", "__pycache__", ".git", ".venv", "venv", "node_modules"}
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [
+            f
+            for f in folders
+            if f not in generated and not f.endswith((".egg-info", "_cache")) and f != ".hypothesis"
+        ]
+        yield from (Path(folder, file) for file in files)
+
+
+def test_no_file_knows_the_machine_that_it_was_written_on():
+    places = ("/".join(["", "work", ""]), "/".join(["..", "shared"]))
+    files = {str(path.relative_to(ROOT)): path for path in project_files()}
+    assert {"pyproject.toml", "qhyper/bits.py", "classical/mlp.py"} <= set(files)
+    guilty = [
+        name
+        for name, path in files.items()
+        if name != ".ci/run"
+        and any(place in path.read_text(encoding="utf-8", errors="ignore") for place in places)
+    ]
+    assert not guilty

@@ -1,0 +1,171 @@
+"""The command line: what it prints, where, and how it exits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qhyper.cli import main
+
+SMALL = ["--data", "digits", "--evaluations", "2000", "--seeds", "3"]
+
+
+@pytest.fixture
+def cli(monkeypatch, tmp_path, capsys):
+    """Run the command in an empty folder: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["qhyper", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        out, err = capsys.readouterr()
+        return stopped.value.code or 0, out, err
+
+    return call
+
+
+def test_compare_prints_one_json_object_and_leaves_a_page(cli, tmp_path: Path) -> None:
+    code, out, err = cli("compare", *SMALL, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    names = ["product", "quantum-depth2", "quantum-depth4", "bernoulli", "categorical", "mlp",
+             "autoregressive", "random", "annealing"]  # fmt: skip
+    assert [g["name"] for g in found["generators"]] == names
+    assert found["certificate"]["configurations"] == 2**36
+    for entry in found["generators"]:
+        assert entry["seeds"] == 3
+        assert set(entry["regret"]) == {"median", "low", "high"}
+        assert set(entry["hit_share"]) == {"value", "low", "high"}
+        assert entry["regret"]["low"] >= 0
+        assert entry["final_loss"]["median"] >= found["certificate"]["minimum_loss"]
+    assert "NaN" not in out
+    (run,) = (tmp_path / "runs").iterdir()
+    assert {"config.toml", "provenance.json", "summary.json", "report.html"} <= {
+        path.name for path in run.iterdir()
+    }
+    code, again, _ = cli("report", str(run), "--json")
+    assert (code, json.loads(again)) == (0, found)
+    code, table, _ = cli("report", str(run))
+    assert code == 0
+    assert "annealing" in table
+
+
+def test_train_and_resume_of_a_finished_run(cli, tmp_path: Path) -> None:
+    code, out, err = cli("train", "--generator", "quantum", "--option", "depth=3", "--data",
+                         "digits", "--evaluations", "1000", "--draws", "20", "--seed", "5",
+                         "--json")  # fmt: skip
+    assert code == 0, err
+    (entry,) = json.loads(out)["generators"]
+    assert entry["parameters"] == 2 * 36 * 3
+    (run,) = (tmp_path / "runs").iterdir()
+    assert "seeds = [\n    5,\n]" in (run / "config.toml").read_text()
+    assert cli("resume", str(run), "--json")[1] == out
+
+
+def test_certify(cli) -> None:
+    code, out, _ = cli("certify", "--data", "digits", "--json")
+    assert code == 0
+    found = json.loads(out)
+    keys = {"data", "bits", "configurations", "functions", "minimum_loss", "accuracy_at_minimum",
+            "best_accuracy", "optimal_bitstrings", "optimum", "temperature", "log_Z"}  # fmt: skip
+    assert keys <= set(found)
+    assert (found["data"], found["bits"], found["temperature"]) == ("digits", 36, 0.05)
+    assert len(found["optimum"]) == 36
+    assert cli("certify", "--data", "digits")[0] == 0
+
+
+def test_own_data_and_own_objective(cli, tmp_path: Path, monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    np.savez("mine.npz", x=rng.normal(size=(50, 3)), y=rng.integers(0, 2, 50))
+    code, out, err = cli("compare", "--data", "mine.npz", "--evaluations", "500", "--seeds", "2",
+                         "--generators", "product,random", "--json")  # fmt: skip
+    assert code == 0, err
+    Path("mine.py").write_text("def loss(bits):\n    return 1 - bits.mean(axis=1)\n")
+    code, out, err = cli("compare", "--objective", "mine:loss", "--bits", "12", "--evaluations",
+                         "500", "--seeds", "2", "--generators", "bernoulli,random", "--json")  # fmt: skip
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["certificate"] is None
+    assert found["reference"]["kind"] == "best loss seen"
+
+
+def test_doctor(cli) -> None:
+    code, out, _ = cli("doctor", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert "bernoulli" in found["generators"]
+    assert found["versions"]["torch"]
+    assert cli("doctor")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["compare", "--data", "tooy"], 2, "Unknown data set 'tooy'. Did you mean 'toy'"),
+        (["compare", "--generators", "prodct"], 2, "Did you mean 'product'"),
+        (["compare", "--set", "evaluatons=3"], 2, "Did you mean 'evaluations'"),
+        (["compare", "--loss", "crossentropy"], 2, "Did you mean 'cross_entropy'"),
+        (["compare", "--evaluations", "0"], 2, "evaluations = 0"),
+        (["compare", "--evaluations", "10"], 2, "10 evaluations are 0 steps"),
+        (["compare", "--seeds", "many"], 2, "Got --seeds many"),
+        (["compare", "--layers", "3,6,2"], 2, "3 inputs"),
+        (["compare", "--objective", "os:getcwd"], 2, "needs the number of bits"),
+        (["compare", "--config", "none.toml"], 3, "There is no configuration file"),
+        (["train", "--generator", "mlp", "--option", "latent_bits=9"], 2, "latent"),
+        (["train", "--generator", "mlp", "--draws", "1"], 2, "draws = 1"),
+        (["train", "--generator", "quantum", "--option", "depth=60"], 2, "GiB"),
+        (["certify", "--data", "digits", "--layers", "4,9,9,2"], 2, "26"),
+        (["resume", "."], 2, "is not a run directory"),
+        (["report", "."], 2, "is not a run directory"),
+    ],
+)
+def test_bad_input_gets_a_clear_error(cli, arguments, code: int, message: str) -> None:
+    got, out, err = cli(*arguments)
+    assert got == code
+    assert message in err
+    assert out == ""
+    assert not Path("runs").exists()
+
+
+def test_missing_data_exits_with_3(cli, monkeypatch) -> None:
+    from qhyper import data
+
+    def no_network(*arguments, **options):
+        raise OSError("no network")
+
+    import pooch
+
+    monkeypatch.setenv("QHYPER_DATA", ".")
+    monkeypatch.setattr(pooch, "retrieve", no_network)
+    monkeypatch.setattr(pooch, "os_cache", lambda name: Path("cache"))
+    code, _, err = cli("compare", "--data", "mnist")
+    assert code == 3
+    assert "SHA-256" in err
+    assert data.DATASETS
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_checkpoint_and_130(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "qhyper"]
+    training = ["train", "--generator", "quantum-depth2", "--data", "digits", "--draws", "16"]
+    process = subprocess.Popen(
+        [*command, *training, "--evaluations", "100000000", "--set",
+         "entries=[{name='quantum-depth2', training={checkpoint_every=10}}]"],
+        cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("runs/*/quantum-depth2/checkpoints/*.pt")):
+        assert time.monotonic() < deadline, "no checkpoint after 120 s"
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Go on with: qhyper resume" in err

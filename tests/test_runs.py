@@ -1,0 +1,208 @@
+"""The run directory: nothing is lost, whatever stops a run."""
+
+import errno
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from qhyper.comparison import execute, load_generator
+from qhyper.config import Config, Entry
+from qhyper.errors import ConfigurationError, MissingError, StorageError
+from qhyper.runs import Checkpoints, Metrics, Run, provenance, write_whole
+
+TRAINING = {"draws": 16, "checkpoint_every": 7, "restarts": 2}
+
+
+def config(**changes) -> Config:
+    entries = [Entry(name="quantum-depth2", training=TRAINING)]
+    base = {"data": "digits", "seeds": [0, 1], "evaluations": 6000, "entries": entries}
+    return Config(**{**base, **changes})
+
+
+def outcome_of(run: Run, title: str) -> dict:
+    result = run.read_json(f"{title}/result.json")
+    result["seconds_per_step"] = None  # the one figure that a clock decides
+    return result
+
+
+def test_killed_at_twenty_moments_a_run_ends_as_the_undisturbed_one(tmp_path: Path) -> None:
+    """SIGKILL at 20 random moments (seed 0); every start resumes what the one before left."""
+    undisturbed = Run.create(tmp_path / "whole", "train", config(evaluations=60_000))
+    execute(undisturbed)
+    killed = Run.create(tmp_path / "killed", "train", config(evaluations=60_000))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["qhyper.comparison"])
+    rng = np.random.default_rng(0)
+    kills = 0
+    for _ in range(20):
+        process = context.Process(target=execute, args=(killed,))
+        process.start()
+        process.join(rng.uniform(0.2, 2.0))
+        kills += process.is_alive()
+        process.kill()
+        process.join()
+    assert kills > 0
+    execute(killed)
+    title = "quantum-depth2"
+    assert outcome_of(killed, title) == outcome_of(undisturbed, title)
+    for name in ("metrics.jsonl", "generator.pt"):
+        ours, theirs = killed.path / title / name, undisturbed.path / title / name
+        if name.endswith("pt"):
+            one, other = torch.load(ours), torch.load(theirs)
+            assert all(torch.equal(one[key], other[key]) for key in other)
+        else:
+            assert ours.read_text() == theirs.read_text()
+
+
+def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
+    from qhyper.runs import Interrupted
+
+    whole = Run.create(tmp_path / "whole", "train", config())
+    execute(whole)
+    stopped = Run.create(tmp_path / "stopped", "train", config())
+    for patience in (3, 50, 111):
+        calls = iter(range(10**6))
+        with pytest.raises(Interrupted, match="Stopped by a signal"):
+            execute(stopped, stop=lambda calls=calls, patience=patience: next(calls) == patience)
+    execute(stopped)
+    assert outcome_of(stopped, "quantum-depth2") == outcome_of(whole, "quantum-depth2")
+
+
+def test_finished_entries_are_not_run_again(tmp_path: Path) -> None:
+    entries = [Entry(name="random"), Entry(name="bernoulli", training=TRAINING)]
+    run = Run.create(tmp_path, "compare", config(entries=entries, evaluations=2000))
+    first = execute(run)
+    seen = []
+    again = execute(run, progress=lambda title, spent, total: seen.append(title))
+    assert seen == []
+    assert again.summary == json.loads(json.dumps(first.summary))
+
+
+def test_a_trained_generator_comes_back(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "train", config())
+    with pytest.raises(StorageError, match="is not there: the entry is not finished"):
+        load_generator(run)
+    execute(run)
+    generator = load_generator(Run.open(run.path))
+    assert generator.replicas == 2
+    state = torch.load(run.path / "quantum-depth2" / "generator.pt")
+    assert torch.equal(generator.state_dict()["angles"], state["angles"])
+    with pytest.raises(ConfigurationError, match="Got entry 'mlp'"):
+        load_generator(run, "mlp")
+
+
+# -- checkpoints -------------------------------------------------------------------------------
+
+
+def test_the_last_two_checkpoints_are_kept(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in range(5):
+        checkpoints.save(step, {"step": step})
+    assert len(list(tmp_path.iterdir())) == 2
+    assert checkpoints.load(warn=pytest.fail) == {"step": 4}
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, damage: str) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in range(3):
+        checkpoints.save(step, {"step": step, "x": torch.arange(100)})
+    newest = max(tmp_path.iterdir())
+    data = bytearray(newest.read_bytes())
+    if damage == "flip":
+        data[len(data) // 2] ^= 1
+    newest.write_bytes({"cut": data[:-10], "flip": data, "empty": b""}[damage])
+    heard: list[str] = []
+    state = checkpoints.load(heard.append)
+    assert state is not None
+    assert state["step"] == 1
+    assert "is damaged" in heard[0]
+    assert "Using the one before" in heard[0]
+    for file in tmp_path.iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(StorageError, match="All checkpoints in .* are damaged"):
+        checkpoints.load(heard.append)
+
+
+def test_no_checkpoint_is_none(tmp_path: Path) -> None:
+    assert Checkpoints(tmp_path / "none").load(warn=pytest.fail) is None
+
+
+# -- metrics -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tail", [b"", b'{"step": 3}\n', b'{"ste', b'{"step": 3}\n{"st'])
+def test_metrics_keep_what_the_checkpoint_knows(tmp_path: Path, tail: bytes) -> None:
+    metrics = Metrics(tmp_path / "metrics.jsonl")
+    metrics.append([{"step": 1}, {"step": 2}])
+    with metrics.path.open("ab") as file:
+        file.write(tail)
+    metrics.rewind(2)
+    metrics.append([{"step": 3}])
+    steps = [json.loads(line)["step"] for line in metrics.path.read_text().splitlines()]
+    assert steps == [1, 2, 3]
+
+
+# -- what cannot be read or written ------------------------------------------------------------
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="is not a run directory: expected a folder with"):
+        Run.open(tmp_path)
+
+
+def test_two_runs_of_one_second_do_not_meet(tmp_path: Path) -> None:
+    paths = {Run.create(tmp_path, "train", config()).path for _ in range(5)}
+    assert len(paths) == 5
+
+
+def test_a_full_disk_says_so_and_keeps_what_was(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "result.json"
+    write_whole(path, b"before")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="No space left on device.*Free some space"):
+        write_whole(path, b"after")
+    assert path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["result.json"]
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(StorageError, match="Cannot read or write .*--out"):
+        Run.create(blocked, "train", config())
+
+
+def test_a_changed_file_of_the_run(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "train", config())
+    run.write("summary.json", "{")
+    with pytest.raises(StorageError, match="cannot be read as JSON"):
+        run.read_json("summary.json")
+    (run.path / "config.toml").unlink()
+    with pytest.raises(StorageError, match="is not a run directory"):
+        Run.open(run.path)
+
+
+def test_provenance_holds_no_environment() -> None:
+    found = provenance([1, 2])
+    assert found["seed_entropy"] == [1, 2]
+    assert found["versions"]["torch"] is not None
+    assert "environ" not in json.dumps(found)
+
+
+def test_a_run_without_its_configuration_file_names_it(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "train", config())
+    text = (run.path / "config.toml").read_text()
+    (run.path / "config.toml").write_text(text.replace("evaluations", "evaluatons"))
+    with pytest.raises(ConfigurationError, match="Did you mean 'evaluations'"):
+        Run.open(run.path)
+    assert issubclass(MissingError, Exception)

@@ -1,0 +1,109 @@
+"""Slices of work in threads: everything once, errors not swallowed."""
+
+import os
+import threading
+
+import pytest
+
+from qhyper import threads
+
+
+@pytest.fixture(autouse=True)
+def own_pool():
+    threads._pool.cache_clear()
+    yield
+    if threads._pool.cache_info().currsize:
+        threads._pool().shutdown()
+    threads._pool.cache_clear()
+
+
+def slices_of(tasks, **options):
+    """The slices in which `tasks` tasks are done, sorted, and the names of their threads."""
+    lock, got, names = threading.Lock(), [], []
+
+    def kernel(first, last, *args):
+        assert args == ("a", 1)
+        with lock:
+            got.append((first, last))
+            names.append(threading.current_thread().name)
+
+    threads.in_threads(kernel, tasks, "a", 1, **options)
+    return sorted(got), names
+
+
+def test_the_number_of_threads_is_that_of_the_cores_at_hand():
+    assert 1 <= threads.n_threads() <= os.cpu_count()
+
+
+def test_without_affinity_all_cores_count(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert threads.n_threads() == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert threads.n_threads() == 1
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 8])
+@pytest.mark.parametrize("tasks", [0, 1, 2, 7, 100])
+def test_every_task_is_done_once(monkeypatch, cores, tasks):
+    monkeypatch.setattr(threads, "n_threads", lambda: cores)
+    slices, _ = slices_of(tasks)
+    assert [task for first, last in slices for task in range(first, last)] == list(range(tasks))
+    assert len(slices) == max(1, min(cores, tasks))
+    sizes = [last - first for first, last in slices]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(("tasks", "number"), [(9, 1), (10, 1), (19, 1), (20, 2), (35, 3), (90, 4)])
+def test_a_slice_has_at_least_so_many_tasks(monkeypatch, tasks, number):
+    monkeypatch.setattr(threads, "n_threads", lambda: 4)
+    slices, _ = slices_of(tasks, at_least=10)
+    assert len(slices) == number
+    assert number == 1 or min(last - first for first, last in slices) >= 10
+
+
+def test_one_slice_stays_in_this_thread(monkeypatch):
+    monkeypatch.setattr(threads, "n_threads", lambda: 4)
+    here = threading.current_thread().name
+    assert slices_of(5, at_least=5)[1] == [here]
+    _, names = slices_of(5)
+    assert all(name.startswith("qhyper") for name in names)
+
+
+def test_slices_run_at_the_same_time(monkeypatch):
+    monkeypatch.setattr(threads, "n_threads", lambda: 3)
+    together = threading.Barrier(3, timeout=30)
+    threads.in_threads(lambda first, last: together.wait(), 3)
+
+
+def test_an_error_in_a_slice_is_raised(monkeypatch):
+    monkeypatch.setattr(threads, "n_threads", lambda: 3)
+
+    def kernel(first, last):
+        if first == 2:
+            raise ZeroDivisionError("in slice 2")
+
+    with pytest.raises(ZeroDivisionError, match="in slice 2"):
+        threads.in_threads(kernel, 3)
+
+
+@pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="no fork on this system")
+def test_a_forked_child_has_threads_of_its_own(tmp_path):
+    # In a process of its own, as this one has threads of torch and numba.
+    import subprocess
+    import sys
+
+    program = """
+import os, warnings
+from qhyper import threads
+threads.n_threads = lambda: 2
+threads.in_threads(lambda first, last: None, 2)
+warnings.simplefilter("ignore")  # Python warns of a fork with threads: that is what is tested
+child = os.fork()
+if child == 0:
+    threads.in_threads(lambda first, last: None, 2)
+    os._exit(7)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, timeout=60, check=False)
+    assert done.returncode == 7

@@ -1,0 +1,144 @@
+"""The training loop: budgets, restarts, independence of replicas, resuming."""
+
+import numpy as np
+import pytest
+import torch
+
+from qhyper.config import TrainingSettings
+from qhyper.errors import ConfigurationError
+from qhyper.registry import build_generator
+from qhyper.streams import Streams
+from qhyper.target.objective import Objective
+from qhyper.training import ELEMENTWISE, Trainer, train
+
+
+def settings(**changes) -> TrainingSettings:
+    base = {"evaluations": 3200, "draws": 32, "restarts": 2, "learning_rate": 0.2}
+    return TrainingSettings(**{**base, **changes})
+
+
+def ones(bits: np.ndarray) -> np.ndarray:
+    """Least where every bit is 1: an objective whose optimum is known."""
+    return 1 - bits.mean(axis=1)
+
+
+@pytest.mark.parametrize("name", ["product", "quantum-depth2", "bernoulli", "mlp"])
+def test_an_easy_objective_is_solved(name: str) -> None:
+    objective = Objective(ones, 8)
+    generator = build_generator(name, 8, seeds=[0, 1, 2])
+    trainer = train(generator, objective, settings(evaluations=20_000))
+    draw = generator.sample(200, rng=Streams(generator.seeds)(0, "evaluate"))
+    assert ones(draw.bits.reshape(-1, 8)).mean() < 0.1
+    assert (trainer.record.best_loss == 0).all()
+
+
+def test_the_budget_is_spent_and_never_exceeded(objective) -> None:
+    generator = build_generator("product", 36, seeds=[0, 1])
+    trainer = train(generator, objective, settings(evaluations=1000, draws=64, restarts=3))
+    assert trainer.step == 1000 // 64
+    assert trainer.record.evaluations == 15 * 64
+    assert objective.evaluations == 2 * 15 * 64
+    assert trainer.curve[-1]["evaluations"] == 15 * 64
+
+
+def test_replicas_train_as_if_alone(objective) -> None:
+    together = build_generator("quantum-depth2", 36, seeds=[3, 4, 5])
+    train(together, objective, settings())
+    alone = build_generator("quantum-depth2", 36, seeds=[4])
+    train(alone, objective, settings())
+    assert isinstance(together.angles, torch.Tensor)
+    torch.testing.assert_close(together.angles[1], alone.angles[0], rtol=1e-9, atol=1e-9)
+
+
+def test_the_best_start_is_kept() -> None:
+    """With a loss that rises with every evaluation, the first start is the best one."""
+    spent = [0]
+
+    def worse_every_time(bits: np.ndarray) -> np.ndarray:
+        spent[0] += len(bits)
+        return np.full(len(bits), spent[0]) + bits[:, 0] * 1e-3
+
+    generator = build_generator("product", 4, seeds=[0])
+    trainer = Trainer(generator, Objective(worse_every_time, 4), settings(restarts=4))
+    while trainer.step < 25:
+        trainer.advance()
+    first = generator.state_dict()["angles"].clone()
+    while not trainer.done:
+        trainer.advance()
+    torch.testing.assert_close(generator.state_dict()["angles"], first)
+
+
+def test_a_resumed_training_ends_as_the_undisturbed_one(objective) -> None:
+    undisturbed = Trainer(build_generator("mlp", 36, seeds=[0, 1]), objective, settings())
+    states = []
+    while not undisturbed.done:
+        states.append(undisturbed.state_dict())
+        undisturbed.advance()
+    end = undisturbed.state_dict()
+    for state in states[:: len(states) // 7]:
+        resumed = Trainer(build_generator("mlp", 36, seeds=[0, 1]), objective, settings())
+        resumed.load_state_dict(state)
+        while not resumed.done:
+            resumed.advance()
+        assert_same(resumed.state_dict(), end)
+
+
+def assert_same(one, other, path: str = "state") -> None:
+    """Equal in every tensor and number, but for the time it took."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), path
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            if key != "seconds":
+                assert_same(one[key], other[key], f"{path}.{key}")
+    else:
+        assert one == other, path
+
+
+@pytest.mark.parametrize("optimizer", sorted(ELEMENTWISE))
+def test_every_elementwise_optimizer_trains(optimizer: str) -> None:
+    generator = build_generator("bernoulli", 6, seeds=[0, 1])
+    train(generator, Objective(ones, 6), settings(evaluations=320, optimizer=optimizer))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "options"),
+    [("constant", {}), ("ExponentialLR", {"gamma": 0.99}), ("CosineAnnealingLR", {"eta_min": 0})],
+)
+def test_schedules(schedule: str, options: dict) -> None:
+    generator = build_generator("bernoulli", 6)
+    chosen = settings(evaluations=640, schedule=schedule, schedule_options=options)
+    assert train(generator, Objective(ones, 6), chosen).done
+
+
+def test_the_cosine_falls_to_two_percent_within_each_start() -> None:
+    generator = build_generator("bernoulli", 6)
+    trainer = Trainer(generator, Objective(ones, 6), settings(learning_rate=1.0))
+    rates = []
+    while not trainer.done:
+        trainer.advance()
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+    assert rates[49] == pytest.approx(0.02)
+    assert rates[99] == pytest.approx(0.02)
+    assert rates[50] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimizer": "Adamm"}, "Unknown optimiser of torch.optim 'Adamm'. Did you mean 'Adam'"),
+        ({"optimizer": "LBFGS"}, "re-evaluates its objective inside a step"),
+        ({"optimizer": "Muon"}, "would mix the 2 replicas"),
+        ({"optimizer_options": {"beta": 1}}, "torch.optim.Adam refused its options"),
+        ({"schedule": "CosineAnealingLR"}, "Did you mean 'CosineAnnealingLR'"),
+        ({"schedule": "ReduceLROnPlateau"}, "Unknown schedule"),
+        ({"schedule": "StepLR"}, "torch.optim.lr_scheduler.StepLR refused its options"),
+        ({"evaluations": 31}, "31 evaluations are 0 steps of 32 draws"),
+        ({"restarts": 101}, "too few for 101 start"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(changes: dict, message: str) -> None:
+    generator = build_generator("bernoulli", 6, seeds=[0, 1])
+    with pytest.raises(ConfigurationError, match=message):
+        Trainer(generator, Objective(ones, 6), settings(**changes))
