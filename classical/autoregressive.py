@@ -27,7 +27,11 @@ class Autoregressive(HyperNetwork):
     """
 
     capabilities = Capabilities(log_prob=True)
-    recipe: Mapping[str, Any] = {"draws": 64, "learning_rate": 0.02, "restarts": 10}
+    recipe: Mapping[str, Any] = {
+        "draws": 64,
+        "learning_rate": 0.02,
+        "start_evaluations": 30_000,
+    }
 
     def __init__(self, n_bits: int, *, seeds: Sequence[int] = (0,), hidden: int = 64) -> None:
         super().__init__(n_bits, seeds=seeds)

@@ -20,7 +20,11 @@ class Bernoulli(HyperNetwork):
     """
 
     capabilities = Capabilities(log_prob=True)
-    recipe: Mapping[str, Any] = {"draws": 64, "learning_rate": 1.0, "restarts": 30}
+    recipe: Mapping[str, Any] = {
+        "draws": 64,
+        "learning_rate": 1.0,
+        "start_evaluations": 10_000,
+    }
 
     def __init__(self, n_bits: int, *, seeds: Sequence[int] = (0,)) -> None:
         super().__init__(n_bits, seeds=seeds)

@@ -29,7 +29,11 @@ class MLP(HyperNetwork):
     """
 
     capabilities = Capabilities(log_prob=True)
-    recipe: Mapping[str, Any] = {"draws": 64, "learning_rate": 0.02, "restarts": 10}
+    recipe: Mapping[str, Any] = {
+        "draws": 64,
+        "learning_rate": 0.02,
+        "start_evaluations": 30_000,
+    }
 
     def __init__(
         self, n_bits: int, *, seeds: Sequence[int] = (0,), latent_bits: int = 4, hidden: int = 32

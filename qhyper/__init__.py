@@ -53,7 +53,7 @@ _HOME = {
     "train": "qhyper.training",
 }
 
-__all__ = sorted(_HOME)  # noqa: PLE0605
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -149,9 +149,16 @@ class Config(_Strict):
 def settings_for(
     recipe: Mapping[str, Any], entry: Mapping[str, Any], evaluations: int
 ) -> TrainingSettings:
-    """Training settings: a generator's recipe, then what the entry says, within the budget."""
-    merged = {**recipe, **entry}
-    return parse(TrainingSettings, {"evaluations": evaluations, **merged}, "training")
+    """Training settings: a generator's recipe, then what the entry says, within the budget.
+
+    A recipe's `start_evaluations` says how many evaluations one start needs: the budget has as
+    many starts as fit, at least one, unless the entry gives `restarts`.
+    """
+    merged = {"evaluations": evaluations, **recipe, **entry}
+    each = merged.pop("start_evaluations", None)
+    if each is not None and "restarts" not in entry:
+        merged["restarts"] = max(1, merged["evaluations"] // each)
+    return parse(TrainingSettings, merged, "training")
 
 
 def read(path: Path) -> dict[str, Any]:

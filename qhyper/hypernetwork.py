@@ -69,7 +69,8 @@ class HyperNetwork(torch.nn.Module, ABC):
 
     capabilities: ClassVar[Capabilities]
     recipe: Mapping[str, Any] = {}
-    """Training settings that suit this generator (fields of `TrainingSettings`)."""
+    """Training settings that suit this generator: fields of `TrainingSettings`, and
+    `start_evaluations`, how many evaluations one start needs."""
 
     def __init__(self, n_bits: int, *, seeds: Sequence[int] = (0,), n_inputs: int = 0) -> None:
         super().__init__()

@@ -287,8 +287,8 @@ def _answer(comparison: Mapping[str, Any]) -> str:
 
 def _goal(comparison: Mapping[str, Any]) -> str:
     reference = comparison["reference"]
-    goal = "the proven optimum" if reference["kind"] == CERTIFIED else "the best loss seen"
-    return f"{goal} (loss {_loss(reference['loss'])})"
+    goal = "the proven optimal loss" if reference["kind"] == CERTIFIED else "the best loss seen"
+    return f"{goal} ({_loss(reference['loss'])})"
 
 
 def _who_hits(comparison: Mapping[str, Any]) -> str:
@@ -298,15 +298,16 @@ def _who_hits(comparison: Mapping[str, Any]) -> str:
     if share == 0:
         return f"No run reached {goal} {budget}."
     first = [entry for entry in entries if entry["hit_share"]["value"] == share]
+    names = _listed([entry["name"] for entry in first])
+    if first[0]["seeds"] == 1:
+        return f"{names} reached {goal} {budget}; one seed cannot tell how often."
     hits, interval = _cells(first[0])["hit_share"]
-    seeds = "seeds" if first[0]["seeds"] > 1 else "seed"
-    reached = f"{hits} {seeds} reached {goal} {budget} (95\u00a0% interval {interval})."
+    reached = f"{hits} seeds reached {goal} {budget} (95\u00a0% interval {interval})."
     if len(entries) == 1:
-        return f"{_listed([first[0]['name']])}: {reached}"
+        return f"{names}: {reached}"
     if len(first) > 1:
-        names = _listed([entry["name"] for entry in first])
         return f"{names} find the best network equally often: for each, {reached}"
-    answer = f"{_listed([first[0]['name']])} finds the best network most often: {reached}"
+    answer = f"{names} finds the best network most often: {reached}"
     low = first[0]["hit_share"]["low"]
     near = [e["name"] for e in entries if e is not first[0] and e["hit_share"]["high"] >= low]
     if near:
@@ -565,7 +566,7 @@ def _draws(
         axes.axvline(reference, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
     for axes in canvas.axes[:-1]:
         axes.tick_params(axis="x", which="both", labelbottom=False, length=0)
-    _text(canvas.axes[0], reference, 1.03, _reference_label(comparison), va="bottom", side="x")
+    _text(canvas.axes[0], reference, 1.0, _reference_label(comparison), va="bottom", side="x")
     bottom.set_xlabel("loss")
     return canvas
 
@@ -701,8 +702,17 @@ def _loss_axis(axis: "Axis", low: float, high: float) -> bool:
 
 def _text(axes: "Axes", x: float, y: float, words: str, *, side: str, **where: Any) -> None:
     """Words at a place given on one axis (`side`) in data, on the other as a share of the axes."""
-    transform = axes.get_yaxis_transform() if side == "y" else axes.get_xaxis_transform()
-    axes.text(x, y, words, transform=transform, color=INK, fontsize=8.5, parse_math=False, **where)
+    axes.annotate(
+        words,
+        (x, y),
+        xycoords=axes.get_yaxis_transform() if side == "y" else axes.get_xaxis_transform(),
+        xytext=(0, -2 if side == "y" else 2),
+        textcoords="offset points",
+        color=INK,
+        fontsize=8.5,
+        parse_math=False,
+        **where,
+    )
 
 
 def _reference_label(comparison: Mapping[str, Any]) -> str:

@@ -61,7 +61,9 @@ def median_interval(values: npt.ArrayLike, *, seed: int = 0) -> Figure:
     low, high = _bootstrap(sample, "BCa", seed)
     if np.isnan(low) or np.isnan(high):
         low, high = _bootstrap(sample, "percentile", seed)
-    return {"median": median, "low": low, "high": high}
+    # Interpolated bounds may lie a rounding error past the values that they are made of.
+    low, high = max(low, float(sample.min())), min(high, float(sample.max()))
+    return {"median": median, "low": min(low, median), "high": max(high, median)}
 
 
 def _bootstrap(sample: npt.NDArray[np.float64], method: str, seed: int) -> tuple[float, float]:

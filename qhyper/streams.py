@@ -28,6 +28,7 @@ class Streams:
         object.__setattr__(self, "seeds", tuple(int(seed) for seed in seeds))
 
     def __call__(self, step: int, purpose: Purpose = "draw") -> list[np.random.Generator]:
+        """The generators of a step, one a replica."""
         key = (_PURPOSES.index(purpose), step)
         return [
             np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))

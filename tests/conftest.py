@@ -10,7 +10,6 @@ from qhyper.target.objective import NetworkObjective
 from qhyper.threads import one_torch_thread
 
 
-
 @pytest.fixture(autouse=True)
 def _one_torch_thread() -> Iterator[None]:
     """Tests run on busy machines."""

@@ -89,7 +89,8 @@ def test_own_data_and_own_objective(cli, tmp_path: Path, monkeypatch) -> None:
     assert code == 0, err
     Path("mine.py").write_text("def loss(bits):\n    return 1 - bits.mean(axis=1)\n")
     code, out, err = cli("compare", "--objective", "mine:loss", "--bits", "12", "--evaluations",
-                         "500", "--seeds", "2", "--generators", "bernoulli,random", "--json")  # fmt: skip
+                         "500", "--seeds", "2", "--generators", "bernoulli,random",
+                         "--json")  # fmt: skip
     assert code == 0, err
     found = json.loads(out)
     assert found["certificate"] is None

@@ -33,7 +33,10 @@ def test_toml_round_trip(tmp_path: Path) -> None:
             {"entries": [{"name": "mlp", "training": {"drawz": 3}}]},
             "Unknown key in the training 'drawz'. Did you mean 'draws'",
         ),
-        ({"entries": [{"name": "mlp", "training": {"draws": 1}}]}, "draws = 1: .*at least|draws = 1: .*greater"),
+        (
+            {"entries": [{"name": "mlp", "training": {"draws": 1}}]},
+            "draws = 1: .*at least|draws = 1: .*greater",
+        ),
         ({"entries": [{"name": "mlp"}, {"name": "mlp"}]}, "'mlp' stands twice"),
         ({"entries": []}, "entries = .*at least 1 item"),
         ({"loss": "crossentropy"}, "Unknown loss 'crossentropy'. Did you mean 'cross_entropy'"),

@@ -85,7 +85,7 @@ class QuantumHyperNetwork(HyperNetwork):
         torch.autograd.backward(self.angles, torch.from_numpy(score))
 
     def _measured(self, bits: Bits) -> Bits:
-        """Bits in weight order [replica, input, shot, bit] as measurements [replica, shot, qubit]."""
+        """Bits [replica, input, shot, bit], in weight order, as measured [replica, shot, qubit]."""
         return np.ascontiguousarray(bits[..., self.order].reshape(self.replicas, -1, self.n_bits))
 
 
@@ -148,7 +148,8 @@ def brickwork(
 ) -> QuantumHyperNetwork:
     """The brickwork ansatz, in the order `split` unless told otherwise."""
     ansatz = Brickwork(depth, phase)  # type: ignore[arg-type]
-    recipe = {"draws": 64, "learning_rate": 0.1, "restarts": 10 if depth < 4 else 5}
+    each = 30_000 if depth < 4 else 60_000
+    recipe = {"draws": 64, "learning_rate": 0.1, "start_evaluations": each}
     return _with_recipe(recipe, n_bits, ansatz, order, start, space, seeds)
 
 
@@ -165,7 +166,7 @@ def product(
     seeds: Sequence[int] = (0,),
 ) -> QuantumHyperNetwork:
     """The product ansatz: the control without entanglement."""
-    recipe = {"draws": 64, "learning_rate": 0.2, "restarts": 30}
+    recipe = {"draws": 64, "learning_rate": 0.2, "start_evaluations": 10_000}
     return _with_recipe(recipe, n_bits, Product(), order, start, space, seeds)
 
 

@@ -52,6 +52,11 @@ class WeightSpace:
 
     def encode(self, weights: Sequence[npt.ArrayLike]) -> Bits:
         """The bits [..., n_bits] of weight matrices of -1 and +1: the inverse of `decode`."""
+        if len(weights) != len(self.shapes):
+            raise ConfigurationError(
+                f"Got {len(weights)} weight matrices, expected {len(self.shapes)} of the shapes "
+                f"{self.shapes}."
+            )
         parts = []
         for weight, shape in zip(weights, self.shapes, strict=True):
             array = np.asarray(weight)

@@ -21,13 +21,11 @@ CIRCUITS = ("product", "quantum-depth2", "quantum-depth4")
 
 
 def _shares(data: str) -> Iterator[tuple[str, float, str]]:
-    """(name, share of seeds whose final mean loss is within 5 % of the minimum, Wilson interval)."""
+    """Name, share of seeds whose final mean loss is within 5 % of the minimum, its interval."""
     torch.set_num_threads(1)
     objective = BinaryNetwork((4, 6, 2)).objective(load(data).train)
     for name in (*CIRCUITS, "bernoulli", "annealing", "random"):
-        outcome = compare(
-            objective, [name], seeds=SEEDS, evaluations=EVALUATIONS, name=data
-        )
+        outcome = compare(objective, [name], seeds=SEEDS, evaluations=EVALUATIONS, name=data)
         minimum = outcome.summary["certificate"]["minimum_loss"]
         final = np.array(outcome.results[0]["final_loss"])
         within = wilson(int((final <= 1.05 * minimum).sum()), len(SEEDS))

@@ -4,6 +4,7 @@ import os
 import statistics
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -39,9 +40,9 @@ def objective_speed() -> Iterator[Line]:
             hidden = torch.where(x @ chunk[:, :24].reshape(-1, 4, 6) >= 0, 1.0, -1.0)
             logits = hidden @ chunk[:, 24:].reshape(-1, 6, 2)
             flat = logits.reshape(-1, 2), y.repeat(len(chunk))
-            torch.nn.functional.cross_entropy(*flat, reduction="none").reshape(
-                len(chunk), -1
-            ).mean(1)
+            torch.nn.functional.cross_entropy(*flat, reduction="none").reshape(len(chunk), -1).mean(
+                1
+            )
 
     def packed() -> None:
         objective(fresh())
@@ -57,9 +58,7 @@ def objective_speed() -> Iterator[Line]:
 
 
 def _step(qubits: int, seeds: int, draws: int, objective, depth: int = DEPTH):
-    generator = QuantumHyperNetwork(
-        qubits, ansatz=Brickwork(depth), seeds=range(seeds)
-    )
+    generator = QuantumHyperNetwork(qubits, ansatz=Brickwork(depth), seeds=range(seeds))
     estimator, streams = ScoreFunction(draws), Streams(generator.seeds)
     optimizer = torch.optim.Adam(generator.parameters(), lr=0.05)
     count = iter(range(10**9))
@@ -138,7 +137,7 @@ def many_qubits() -> Iterator[Line]:
         "step-per-qubit-10000-vs-36", large / small, "x", at_most=2,
         detail=f"{1e6 * large:.1f} us and {1e6 * small:.1f} us a qubit",
     )  # fmt: skip
-    here = os.path.dirname(__file__)
+    here = str(Path(__file__).parent)
     script = (
         f"import sys; sys.path.insert(0, {here!r}); import numpy, bench_speed;"
         "step = bench_speed._step(10_000, 1, 256, lambda bits: bits[..., 0].astype(float));"
@@ -174,9 +173,7 @@ def compare_defaults() -> Iterator[Line]:
 def import_time() -> Iterator[Line]:
     """`import qhyper` against `import torch` alone, fresh processes in turn."""
     both = "import torch, qhyper, qhyper.hypernetwork"
-    pairs = [
-        (process(["-c", both])[0], process(["-c", "import torch"])[0]) for _ in range(6)
-    ][1:]
+    pairs = [(process(["-c", both])[0], process(["-c", "import torch"])[0]) for _ in range(6)][1:]
     ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
     yield Line(
         "import-vs-torch", ours / theirs, "x", at_most=1.3,

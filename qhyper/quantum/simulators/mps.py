@@ -16,6 +16,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 
 import numba as nb
 import numpy as np
@@ -32,6 +33,8 @@ RX, RY, RZ, LEFT_CONTROL, LEFT_X, LEFT_Z, RIGHT_CONTROL, RIGHT_X, RIGHT_Z, WIRE 
 _BYTES = 16
 _LANES = 64
 """Draws that are carried through the sites together."""
+_PARTS_BYTES = 2**28
+"""Memory for the gradients of blocks of draws before they are summed."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,10 @@ def compile_circuit(circuit: Circuit, *, replicas: int = 1) -> Program:
 
 
 def _check_memory(log2_bond: list[int], replicas: int) -> None:
-    # tensors and their gradients, two matrices a site for sampling, and a pass of left vectors
+    # tensors, their gradients and one part of these, two matrices a site for sampling, and a pass
+    # of left vectors
     bonds = [1 << b for b in log2_bond]
-    tensors = sum(4 * left * right for left, right in zip(bonds[:-1], bonds[1:], strict=True))
+    tensors = sum(6 * left * right for left, right in pairwise(bonds))
     matrices = sum(2 * left * left for left in bonds)
     needed = _BYTES * (replicas * (tensors + matrices) + 2 * _LANES * sum(bonds))
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -153,10 +157,15 @@ def score(
     bits uint8 [replica, shot, qubit], coefficients [replica, shot]. Impossible strings count 0.
     """
     tensors = site_tensors(program, angles)
-    blocks = -(-bits.shape[1] // _LANES)
-    parts = np.empty((blocks, *tensors.shape), np.complex128)
-    _in_blocks(_tensor_scores, program, bits, tensors, bits, coefficients, parts)
-    gradients = parts.sum(axis=0)  # in order: the sum does not depend on the threads
+    gradients = np.zeros_like(tensors)
+    # each block of draws has its own part, summed in order, so that threads do not matter
+    blocks = min(16, max(1, _PARTS_BYTES // tensors.nbytes))
+    for first in range(0, bits.shape[1], blocks * _LANES):
+        slab = slice(first, first + blocks * _LANES)
+        drawn, factors = bits[:, slab].copy(), coefficients[:, slab].copy()
+        parts = np.empty((-(-drawn.shape[1] // _LANES), *tensors.shape), np.complex128)
+        _in_blocks(_tensor_scores, program, drawn, tensors, drawn, factors, parts)
+        gradients += parts.sum(axis=0)
     out = np.zeros_like(angles)
     _angle_scores(
         program.start, program.code, program.angle, program.bond, program.offset, angles,
@@ -330,7 +339,7 @@ def _weight_matrices(bond, offset, tensors, matrices):
 
 @_threaded
 def _sample(first_task, last_task, bond, offset, tensors, matrices, uniforms, bits):
-    replicas, shots, n_sites = uniforms.shape
+    _, shots, n_sites = uniforms.shape
     blocks = (shots + _LANES - 1) // _LANES
     for task in range(first_task, last_task):
         replica, first = task // blocks, (task % blocks) * _LANES
@@ -425,7 +434,7 @@ def _normalise(real, imag, n, scale):
 
 @_threaded
 def _log_prob(first_task, last_task, bond, offset, tensors, bits, out):
-    replicas, shots, n_sites = bits.shape
+    _, shots, n_sites = bits.shape
     blocks = (shots + _LANES - 1) // _LANES
     for task in range(first_task, last_task):
         replica, first = task // blocks, (task % blocks) * _LANES
@@ -457,7 +466,7 @@ def _tensor_scores(first_task, last_task, bond, offset, tensors, bits, coefficie
     With the left vector l, the right vector r and the amplitude l A r, the gradient for the drawn
     bit's matrix is the outer product of l and r over the amplitude; norms of l and r drop out.
     """
-    replicas, shots, n_sites = bits.shape
+    _, shots, n_sites = bits.shape
     blocks = (shots + _LANES - 1) // _LANES
     for task in range(first_task, last_task):
         replica, block = task // blocks, task % blocks
