@@ -51,7 +51,8 @@ from qhyper.threads import in_threads
 
 MAX_BITS = 26
 """Enumeration takes up to 2^26 bitstrings, and classes up to as many functions. Memory grows with
-the number of distinct losses: about 80 bytes for each at the peak, 16 to keep in the certificate."""
+the number of distinct losses: about 80 bytes for each at the peak, 16 for each in the certificate.
+"""
 MAX_HIDDEN = 32
 """Classes take up to this many hidden units."""
 

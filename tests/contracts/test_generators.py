@@ -9,7 +9,7 @@ import torch
 from scipy.stats import chisquare
 
 from qhyper.bits import all_bitstrings
-from qhyper.config import TrainingSettings
+from qhyper.config import settings_for
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import Draw, HyperNetwork
 from qhyper.registry import build_control, build_generator
@@ -236,9 +236,13 @@ def test_a_state_dict_gives_the_same_distribution(name):
 
 
 def test_the_recipe_is_of_training_settings(name):
-    recipe = build(name).recipe
-    settings = TrainingSettings(**recipe)
-    assert {field: getattr(settings, field) for field in recipe} == dict(recipe)
+    recipe = dict(build(name).recipe)
+    each = recipe.pop("start_evaluations", 300_000)
+    settings = settings_for(build(name).recipe, {}, 300_000)
+    assert {field: getattr(settings, field) for field in recipe} == recipe
+    assert settings.restarts == 300_000 // each
+    assert settings_for(build(name).recipe, {}, 100).restarts == 1
+    assert settings_for(build(name).recipe, {"restarts": 3}, 100).restarts == 3
 
 
 @pytest.mark.parametrize("shots", [0, -1])
