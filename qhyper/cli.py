@@ -298,9 +298,7 @@ def _execute(run: Any, as_json: bool) -> None:
     if as_json:
         print(json.dumps(outcome.summary))
     else:
-        from rich.console import Console
-
-        console = Console()
+        console = _console()
         console.print(table(outcome.summary))
         if outcome.summary["tests"]:
             console.print(tests_table(outcome.summary))
@@ -339,10 +337,16 @@ def _warn(message: str) -> None:
 
 
 def _print_pairs(title: str, pairs: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, show_header=False)
     for key, value in pairs.items():
         table.add_row(key, f"{value:.10g}" if isinstance(value, float) else str(value))
-    Console().print(table)
+    _console().print(table)
+
+
+def _console() -> Any:
+    """Standard output; wide where it is not a terminal, so that nothing is folded in a file."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 140)

@@ -128,5 +128,5 @@ def initial_angles(
         raise unknown("start", start, ("near-product", "uniform"))
     angles = rng.normal(0, 0.05, circuit.n_angles)
     last_ry = {gate.qubits[0]: gate.angle for gate in circuit.gates if gate.name == "ry"}
-    angles[list(last_ry.values())] += np.pi / 2
+    angles[[angle for angle in last_ry.values() if angle is not None]] += np.pi / 2
     return angles
