@@ -17,10 +17,10 @@ from qhyper.data import Dataset, Samples, load
 from qhyper.errors import ConfigurationError, StorageError
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.registry import build_control, build_generator, is_control, load_object
-from qhyper.report import summarise
 from qhyper.runs import Checkpoints, Interrupted, Metrics, Run, storage, write_whole
 from qhyper.search import SearchRecord
 from qhyper.streams import Streams
+from qhyper.summary import summarise
 from qhyper.target.network import BinaryNetwork
 from qhyper.target.objective import NetworkObjective, Objective
 from qhyper.threads import one_torch_thread

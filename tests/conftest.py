@@ -1,10 +1,13 @@
-"""Shared by all tests: a small problem that trains in milliseconds."""
+"""Shared by all tests: a small problem that trains in milliseconds, and results of searches."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
 import pytest
 
 from qhyper.data import Samples, load
+from qhyper.summary import summarise
 from qhyper.target.network import BinaryNetwork
 from qhyper.target.objective import NetworkObjective
 from qhyper.threads import one_torch_thread
@@ -26,3 +29,100 @@ def digits() -> Samples:
 def objective(digits: Samples) -> NetworkObjective:
     """Cross-entropy of a 4-6-2 network on the digits 0 and 1; 36 bits."""
     return BinaryNetwork((4, 6, 2)).objective(digits)
+
+
+# -- made-up results, for summary, figures and report ---------------------------------------------
+
+LEVELS = np.array([0.1160, 0.1165, 0.195, 0.24, 0.45, 0.693])
+BUDGET = 3000
+CERTIFICATE = {
+    "data": "toy",
+    "bits": 36,
+    "configurations": 2**36,
+    "functions": 1884961,
+    "minimum_loss": 0.1160,
+    "accuracy_at_minimum": 0.9184,
+    "best_accuracy": 0.9193,
+    "optimal_bitstrings": 768,
+    "optimum": "01" * 18,
+    "temperature": 0.02,
+    "log_Z": 19.5,
+    "uniform_hit_probability": 768 / 2**36,
+    "expected_draws": 2**36 / 768,
+    "method": "every function counted",
+}
+ABOUT = {"data": "toy", "network": "BinaryNetwork((4, 6, 2))", "loss": "cross_entropy"}
+
+
+def search_result(
+    name: str, kind: str, ends: list[int], *, shift: float = 0.0, steps: bool = True
+) -> dict[str, Any]:
+    """One search whose seeds end at the given levels, finding a level every 100 evaluations."""
+    seeds = len(ends)
+    final = [float(LEVELS[end]) + shift + 0.01 + 0.001 * seed for seed, end in enumerate(ends)]
+    evaluations = np.arange(64, BUDGET + 1, 64)
+    return {
+        "name": name,
+        "kind": kind,
+        "description": f"the {name} of the tests",
+        "parameters": 72,
+        "seeds": list(range(seeds)),
+        "evaluations": BUDGET,
+        "best_loss": [float(LEVELS[end]) for end in ends],
+        "best_bits": ["01" * 18] * seeds,
+        "improvements": [
+            [[1 + 100 * k, float(LEVELS[5 - k])] for k in range(6 - end)] for end in ends
+        ],
+        "final_loss": final,
+        "final_losses": [[value - 0.005, value + 0.005] for value in final],
+        "train_accuracy": [0.9] * seeds if steps else None,
+        "test_accuracy": [0.89] * seeds if steps else None,
+        "seconds_per_step": 0.0123 if steps else None,
+        "curve": {
+            "evaluations": evaluations.tolist() if steps else [],
+            "mean_loss": [
+                (value + 0.8 * np.exp(-evaluations / 400)).tolist() if steps else []
+                for value in final
+            ],
+        },
+    }
+
+
+@pytest.fixture
+def result() -> Callable[..., dict[str, Any]]:
+    return search_result
+
+
+@pytest.fixture
+def ten_seeds() -> list[dict[str, Any]]:
+    return [
+        search_result("product", "quantum", [0, 0, 0] + [1] * 7),
+        search_result("quantum", "quantum", [1] * 10, shift=-0.005),
+        search_result("bernoulli", "classical", [1] * 9 + [2], shift=0.05),
+        search_result("autoregressive", "classical", [0] * 8 + [1] * 2),
+        search_result("random", "control", [3] * 10, shift=0.5, steps=False),
+    ]
+
+
+@pytest.fixture
+def certified() -> Callable[..., dict[str, Any]]:
+    """A comparison of results with a certificate, of which keywords change items."""
+    return lambda results, **changes: summarise(
+        results, certificate=CERTIFICATE | changes, no_certificate=None, **ABOUT
+    )
+
+
+@pytest.fixture
+def uncertified() -> Callable[..., dict[str, Any]]:
+    return lambda results, reason="the network has too many bits": summarise(
+        results, certificate=None, no_certificate=reason, **ABOUT
+    )
+
+
+@pytest.fixture
+def spectrum() -> dict[str, Any]:
+    """Counts of bitstrings over a range of losses, as a certificate has them."""
+    return {
+        "edges": np.linspace(0.1, 3.0, 30).tolist(),
+        "bitstrings": [768, 10**6, 0, *[10**9 + k for k in range(26)]],
+    }

@@ -29,6 +29,8 @@ from qhyper.threads import in_threads
 
 PACKED, PATTERN, REAL = 0, 1, 2
 MAX_PATTERN_INPUTS = 8
+MAX_TABLE = 2**20
+"""Entries of a table of losses by row and margin, at most."""
 CROSS_ENTROPY, SQUARED_ERROR, ACCURACY = 0, 1, 2
 _LOSS_CODES = {
     "cross_entropy": CROSS_ENTROPY,
@@ -366,35 +368,42 @@ def _two_class_losses(first_draw, last_draw, bits, net, table, out):
         out[draw] = _two_class_loss(bits[draw], net, space, table, margin)
 
 
-@nb.njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
+@_threaded
 def _pattern_losses(first_draw, last_draw, bits, net, table, out):
     """The case that the project is named for: few real inputs, one hidden layer, two classes.
 
-    The margin is Σ over units of (w_1 - w_0) times the activation of the unit's pattern, so a unit
-    with two equal output weights costs nothing, and rows are summed in narrow integers.
+    A row's margin is Σ over units of (w_1 - w_0) times the activation of the unit's pattern, and
+    `table` holds its loss, all rows after one another, each from the lowest margin to the highest.
     """
     n_in, hidden, n_out = net.layers[0], net.layers[1], net.layers[2]
-    signs, counts, zero = net.signs, net.counts, 2 * net.layers[1]
-    margin = np.zeros(len(counts), np.int16)
+    signs, n_rows = net.signs, len(net.counts)
+    at = np.zeros(n_rows, np.int32)  # where the row's margin stands in the table
+    even = n_rows - n_rows % 4
     for draw in range(first_draw, last_draw):
-        margin[:] = 0
+        for row in range(n_rows):
+            at[row] = row * (4 * hidden + 1) + 2 * hidden
         for unit in range(hidden):
-            at = n_in * hidden + unit * n_out
-            factor = 2 * np.int16(bits[draw, at]) - 1
+            output = n_in * hidden + unit * n_out
+            factor = 2 * np.int32(bits[draw, output]) - 1
             if n_out == 2:
-                factor = 2 * np.int16(bits[draw, at + 1]) - 1 - factor
+                factor = 2 * np.int32(bits[draw, output + 1]) - 1 - factor
             if factor == 0:
                 continue
             pattern = 0
             for i in range(n_in):
                 pattern |= np.int64(bits[draw, i * hidden + unit]) << i
-            for row in range(len(margin)):
-                margin[row] += np.int16(factor * signs[pattern, row])
-        total = 0.0
-        for row in range(len(margin)):
-            z = np.uint64(margin[row] + zero)
-            total += counts[row, 0] * table[z, 0] + counts[row, 1] * table[z, 1]
-        out[draw] = total
+            for row in range(n_rows):
+                at[row] += np.int32(factor * signs[pattern, row])
+        # four sums: the additions of one would each wait for the one before
+        a, b, c, d = 0.0, 0.0, 0.0, 0.0
+        for row in range(0, even, 4):
+            a += table[np.uint64(at[row])]
+            b += table[np.uint64(at[row + 1])]
+            c += table[np.uint64(at[row + 2])]
+            d += table[np.uint64(at[row + 3])]
+        for row in range(even, n_rows):
+            a += table[np.uint64(at[row])]
+        out[draw] = (a + b) + (c + d)
 
 
 @_threaded
@@ -432,6 +441,11 @@ class PackedNetwork:
         if integers and n_out <= 2:
             margins = np.arange(-2 * n_in, 2 * n_in + 1)
             self._tables = {loss: label_losses(margins[:, None], loss) for loss in LOSSES}
+        self._row_tables = {}
+        size = rows.n_rows * (4 * int(n_in) + 1)
+        if self._tables and rows.first == PATTERN and len(layers) == 3 and size <= MAX_TABLE:
+            by_row = {loss: rows.counts @ table.T for loss, table in self._tables.items()}
+            self._row_tables = {loss: table.ravel() for loss, table in by_row.items()}
 
     def logits(self, bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """Logits float64 [draw, row, output] of weights uint8 [draw, n_bits]."""
@@ -442,10 +456,11 @@ class PackedNetwork:
     def losses(self, bits: npt.NDArray[np.uint8], loss: LossName) -> npt.NDArray[np.float64]:
         """Mean loss over the data, float64 [draw], of weights uint8 [draw, n_bits]."""
         out = np.empty(len(bits))
-        kernel, how = _many_class_losses, _LOSS_CODES[loss]
-        if self._tables:
-            simple = self.rows.first == PATTERN and len(self._net.layers) == 3
-            kernel = _pattern_losses if simple else _two_class_losses
-            how = self._tables[loss]
+        if self._row_tables:
+            kernel, how = _pattern_losses, self._row_tables[loss]
+        elif self._tables:
+            kernel, how = _two_class_losses, self._tables[loss]
+        else:
+            kernel, how = _many_class_losses, _LOSS_CODES[loss]
         in_threads(kernel, len(bits), bits, self._net, how, out, at_least=_FEW)
         return out / self._samples

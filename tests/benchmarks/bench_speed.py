@@ -36,13 +36,14 @@ def objective_speed() -> Iterator[Line]:
 
     def in_torch() -> None:
         weights = 2 * torch.from_numpy(fresh()).float() - 1
-        for chunk in weights.split(8):
-            hidden = torch.where(x @ chunk[:, :24].reshape(-1, 4, 6) >= 0, 1.0, -1.0)
-            logits = hidden @ chunk[:, 24:].reshape(-1, 6, 2)
-            flat = logits.reshape(-1, 2), y.repeat(len(chunk))
-            torch.nn.functional.cross_entropy(*flat, reduction="none").reshape(len(chunk), -1).mean(
-                1
+        for chunk in weights.split(8):  # the fastest of 1, 2, 4, 8, 16 and 32
+            hidden = torch.sign(x @ chunk[:, :24].reshape(-1, 4, 6))
+            hidden[hidden == 0] = 1
+            logits = (hidden @ chunk[:, 24:].reshape(-1, 6, 2)).reshape(-1, 2)
+            losses = torch.nn.functional.cross_entropy(
+                logits, y.repeat(len(chunk)), reduction="none"
             )
+            losses.reshape(len(chunk), -1).mean(1)
 
     def packed() -> None:
         objective(fresh())

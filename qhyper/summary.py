@@ -1,0 +1,112 @@
+"""From results to figures of merit: regret, hits, evaluations to a hit, and paired tests."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from qhyper.errors import ConfigurationError
+from qhyper.search import SAME_LOSS
+from qhyper.statistics import Figure, censored_median, median_interval, paired_tests, wilson
+
+CERTIFIED = "certified minimum"
+BEST_SEEN = "best loss seen"
+KINDS = ("quantum", "classical", "control")
+
+
+def summarise(
+    results: Sequence[Mapping[str, Any]],
+    *,
+    certificate: Mapping[str, Any] | None,
+    no_certificate: str | None,
+    data: str,
+    network: str,
+    loss: str,
+) -> dict[str, Any]:
+    """Results of several searches over the same seeds as one comparison, ready for JSON.
+
+    The reference is the certified minimum, or else the best loss that any of them saw; a hit is a
+    loss within 1e-9 of it. Medians over the seeds come with bootstrap intervals, shares with
+    Wilson's. Raises ConfigurationError if there are no results, names repeat, a kind is unknown,
+    seeds differ, or a loss lies below the certified minimum.
+    """
+    _check(results)
+    best = min(min(result["best_loss"]) for result in results)
+    if certificate is None:
+        reference, kind = float(best), BEST_SEEN
+    else:
+        reference, kind = float(certificate["minimum_loss"]), CERTIFIED
+        if best < reference - SAME_LOSS:
+            raise ConfigurationError(
+                f"A search found the loss {best}, below the certified minimum {reference}: this "
+                "certificate belongs to another objective. Certify this data and loss, or compare "
+                "without a certificate."
+            )
+    final_losses = {result["name"]: result["final_loss"] for result in results}
+    names = {
+        kind: [result["name"] for result in results if result["kind"] == kind]
+        for kind in ("quantum", "classical")
+    }
+    return {
+        "data": data,
+        "network": network,
+        "loss": loss,
+        "evaluations": max(result["evaluations"] for result in results),
+        "seeds": list(results[0]["seeds"]),
+        "certificate": None if certificate is None else dict(certificate),
+        "no_certificate": no_certificate,
+        "reference": {"loss": reference, "kind": kind},
+        "generators": [_summary(result, reference) for result in results],
+        "tests": paired_tests(final_losses, names["quantum"], names["classical"]),
+    }
+
+
+def _check(results: Sequence[Mapping[str, Any]]) -> None:
+    if not results:
+        raise ConfigurationError("There are no results to compare.")
+    for result in results:
+        if result["kind"] not in KINDS:
+            raise ConfigurationError(
+                f"Unknown kind '{result['kind']}' of {result['name']}; known: {', '.join(KINDS)}."
+            )
+    names = [result["name"] for result in results]
+    if len(set(names)) < len(names):
+        raise ConfigurationError(f"Each result needs a name of its own; got {', '.join(names)}.")
+    if any(list(result["seeds"]) != list(results[0]["seeds"]) for result in results):
+        seeds = {result["name"]: result["seeds"] for result in results}
+        raise ConfigurationError(f"A comparison needs the same seeds for all; got {seeds}.")
+
+
+def _summary(result: Mapping[str, Any], reference: float) -> dict[str, Any]:
+    regret = np.asarray(result["best_loss"], dtype=np.float64) - reference
+    regret[np.abs(regret) < SAME_LOSS] = 0.0
+    hits = first_hits(result, reference)
+    return {
+        "name": result["name"],
+        "kind": result["kind"],
+        "description": result["description"],
+        "parameters": result["parameters"],
+        "seeds": len(result["seeds"]),
+        "evaluations": result["evaluations"],
+        "regret": median_interval(regret),
+        "best_loss": median_interval(result["best_loss"]),
+        "hit_share": wilson(sum(hit is not None for hit in hits), len(hits)),
+        "evaluations_to_hit": censored_median(hits, result["evaluations"]),
+        "final_loss": median_interval(result["final_loss"]),
+        "train_accuracy": _accuracy(result["train_accuracy"]),
+        "test_accuracy": _accuracy(result["test_accuracy"]),
+        "seconds_per_step": result["seconds_per_step"],
+    }
+
+
+def first_hits(result: Mapping[str, Any], reference: float) -> list[int | None]:
+    """For each seed, the evaluations at its first loss within 1e-9 of the reference."""
+    return [
+        next((at for at, loss in found if loss <= reference + SAME_LOSS), None)
+        for found in result["improvements"]
+    ]
+
+
+def _accuracy(values: Sequence[float | None] | None) -> Figure | None:
+    known = [value for value in values or () if value is not None]
+    return median_interval(known) if known else None
