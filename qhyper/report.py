@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SIGNIFICANT = 0.05
 
-# -- words -----------------------------------------------------------------------------------------
+# -- words ----------------------------------------------------------------------------------------
 
 
 def _regret(value: float) -> str:
@@ -143,7 +143,7 @@ def _test_cells(test: Mapping[str, Any]) -> tuple[str, ...]:
 
 TEST_COLUMNS = ("Quantum", "Classical", "Median difference", "p", "p (Holm)", "Final mean loss")
 
-# -- the answer ------------------------------------------------------------------------------------
+# -- the answer -----------------------------------------------------------------------------------
 
 
 def _answer(comparison: Mapping[str, Any]) -> str:
@@ -214,7 +214,7 @@ def _what_tests_say(tests: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-# -- terminal --------------------------------------------------------------------------------------
+# -- terminal -------------------------------------------------------------------------------------
 
 
 def table(comparison: Mapping[str, Any]) -> "Table":
@@ -287,13 +287,14 @@ def tests_table(comparison: Mapping[str, Any]) -> "Table":
     shown = Table(box=box.SIMPLE_HEAD, caption=Text(caption), padding=(0, 1, 0, 0))
     for index, title in enumerate(TEST_COLUMNS):
         justify = "right" if index in (2, 3, 4) else "left"
+        title = title.replace("Median ", "Median\n")
         shown.add_column(title, justify=justify, overflow="fold")
     for test in comparison["tests"]:
         shown.add_row(*map(Text, _test_cells(test)))
     return shown
 
 
-# -- page ------------------------------------------------------------------------------------------
+# -- page -----------------------------------------------------------------------------------------
 
 CERTIFICATE = {
     "minimum_loss": "Minimum of the loss",

@@ -49,6 +49,7 @@ class Trainer:
                 "evaluations, or lower draws or restarts."
             )
         _check_optimizer(settings.optimizer, generator.replicas)
+        _check_replica_axis(generator)
         self.estimator = ScoreFunction(settings.draws)
         self.risk = Expectation()
         self.streams = Streams(generator.seeds)
@@ -118,6 +119,7 @@ class Trainer:
                 }
             )
             self._curve_sum, self._curve_steps = np.zeros_like(self._curve_sum), 0
+            self._check_finite()
         begin, end = self._bound(self.restart), self._bound(self.restart + 1)
         tail_steps = max(1, int(TAIL * (end - begin)))
         if self.step > end - tail_steps:
@@ -135,6 +137,15 @@ class Trainer:
         for name, tensor in self.generator.state_dict().items():
             if name in parameters:
                 self._champion[name][chosen] = tensor[chosen]
+
+    def _check_finite(self) -> None:
+        for name, parameter in self.generator.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise ConfigurationError(
+                    f"After step {self.step} the parameters '{name}' of "
+                    f"{self.generator.describe()} are no longer finite. Lower learning_rate "
+                    f"({self.settings.learning_rate})."
+                )
 
     # -- checkpoints --------------------------------------------------------------------------
 
@@ -204,6 +215,16 @@ def train(
 
 def _copy(generator: HyperNetwork) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+
+
+def _check_replica_axis(generator: HyperNetwork) -> None:
+    for name, parameter in generator.named_parameters():
+        if parameter.ndim == 0 or len(parameter) != generator.replicas:
+            raise ConfigurationError(
+                f"The parameter '{name}' of {generator.describe()} has shape "
+                f"{tuple(parameter.shape)}; expected [replica, ...] with {generator.replicas} "
+                "replicas, so that each seed trains by itself."
+            )
 
 
 def _check_optimizer(name: str, replicas: int) -> None:

@@ -70,7 +70,7 @@ def read(comparison, results, spectrum=None):
     return words
 
 
-# -- tables ----------------------------------------------------------------------------------------
+# -- tables ---------------------------------------------------------------------------------------
 
 
 def test_table_fits_a_terminal_of_80_columns(ten_seeds, certified):
@@ -81,6 +81,78 @@ def test_table_fits_a_terminal_of_80_columns(ten_seeds, certified):
         assert words in shown
     caption = " ".join(shown.split())
     assert "3,000 evaluations for each of 10 seeds; certified minimum 0.116000" in caption
+
+
+@pytest.fixture
+def nine(result):
+    """The built-in generators and controls with results whose intervals are all wide."""
+    kinds = {
+        "product": "quantum",
+        "quantum-depth2": "quantum",
+        "quantum-depth4": "quantum",
+        "bernoulli": "classical",
+        "categorical": "classical",
+        "mlp": "classical",
+        "autoregressive": "classical",
+        "random": "control",
+        "annealing": "control",
+    }
+    results = []
+    for name, kind in kinds.items():
+        one = result(name, kind, [0, 1] * 5, steps=kind != "control")
+        one["parameters"], one["evaluations"] = 12_345, 300_000
+        one["best_loss"] = [0.1160 + 0.00017 * seed for seed in range(10)]
+        one["improvements"] = [
+            [[1, 0.5], [1_234 + 13_570 * seed, 0.1160 if seed < 9 else loss]]
+            for seed, loss in enumerate(one["best_loss"])
+        ]
+        one["final_loss"] = [0.1174 + 0.0003 * (seed + len(results)) for seed in range(10)]
+        one["train_accuracy"] = [0.9196, 0.9201] * 5
+        one["test_accuracy"] = [0.9184, 0.9193] * 5
+        results.append(one)
+    return results
+
+
+def test_table_of_nine_is_whole_in_a_file(nine, certified):
+    comparison = certified(nine)
+    shown = text_of(report.table(comparison), width=140)
+    assert "…" not in shown
+    for entry in comparison["generators"]:
+        (line, below) = re.search(rf"(?m)^{entry['name']} (.*)\n(.*)", shown).groups()
+        cells = report._cells(entry)
+        for key in ("parameters", "regret", "hit_share", "evaluations_to_hit", "final_loss"):
+            value, interval = cells[key]
+            assert value in line
+            assert re.sub(r"\b0\.", ".", interval) in below
+        assert cells["train_accuracy"][0] in line
+        assert cells["test_accuracy"][0] in below
+
+
+@pytest.mark.parametrize("width", [80, 72])
+def test_table_of_nine_loses_nothing_where_it_is_narrow(nine, certified, width):
+    comparison = certified(nine)
+    shown = text_of(report.table(comparison), width=width)
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    for entry in comparison["generators"]:
+        assert re.search(rf"(?m)^{entry['name']} ", shown)
+        for key, (value, interval) in report._cells(entry).items():
+            assert value in shown
+            if "accuracy" in key:  # the terminal has no room for their intervals, the page has
+                continue
+            # An interval that breaks does so after its dash.
+            for part in re.sub(r"\b0\.", ".", interval).replace("–", "– ").split():
+                assert part in shown
+
+
+def test_names_longer_than_the_terminal_fold(result, certified):
+    name = "package.of.mine:" + "Generator" * 10
+    results = [result(name, "quantum", [1, 1]), result("b", "classical", [1, 1])]
+    for shown in (report.table(certified(results)), report.tests_table(certified(results))):
+        text = text_of(shown)
+        assert max(map(len, text.splitlines())) <= 80
+        assert "…" not in text
+        assert name in "".join(line.strip().split(" ")[0] for line in text.splitlines())
 
 
 def test_table_without_certificate_says_so_and_keeps_brackets_in_names(uncertified, result):
@@ -97,18 +169,26 @@ def test_tests_table(ten_seeds, certified, result):
     report.tests_table(certified([result("a", "quantum", [1])]))
 
 
-def test_budgets_that_differ_are_told(certified):
-    results = ten_seeds
-    results[0]["evaluations"] = 3000 - 8
-    assert "up to 3,000 evaluations" in report._setting(certified(results))
+def test_tests_table_of_nine_is_whole(nine, certified):
+    comparison = certified(nine)
+    shown = text_of(report.tests_table(comparison), width=100)
+    assert "…" not in shown
+    assert len(comparison["tests"]) == 12
+    for test in comparison["tests"]:
+        start, end = f"{test['quantum']} +{test['classical']} +[+−]0", f"{test['quantum']} is lower"
+        assert re.search(rf"(?m)^ *{start}.* {end} *$", shown)
 
 
-# -- page ------------------------------------------------------------------------------------------
+def test_budgets_that_differ_are_told(ten_seeds, certified):
+    ten_seeds[0]["evaluations"] = 3000 - 8
+    assert "up to 3,000 evaluations" in report._setting(certified(ten_seeds))
 
 
-def test_page_answers_in_words(certified, spectrum):
-    results = ten_seeds
-    words = read(certified(results), results, spectrum)
+# -- page -----------------------------------------------------------------------------------------
+
+
+def test_page_answers_in_words(ten_seeds, certified, spectrum):
+    words = read(certified(ten_seeds), ten_seeds, spectrum)
     assert "“autoregressive” finds the best network most often: 8 of 10 seeds reached" in words
     assert "the proven optimal loss (0.1160) within 3,000 evaluations" in words
     assert "The intervals of “product” overlap with that." in words
@@ -118,35 +198,31 @@ def test_page_answers_in_words(certified, spectrum):
     assert "the quantum one is lower in 3" in words
     assert "1,884,961" in words
     assert "exact spectrum" in words
+    assert "the start kept at the end is the best one" in words
 
 
-def test_page_shows_how_it_was_run(certified, spectrum):
-    results = ten_seeds
-    comparison = certified(results) | {
+def test_page_shows_how_it_was_run(ten_seeds, certified, spectrum):
+    comparison = certified(ten_seeds) | {
         "provenance": {"versions": {"torch": "2.9.0"}, "git": {"dirty": False, "tag": None}},
         "config": {"training": {"shots": 2048, "rate": 0.05}},
     }
-    words = read(comparison, results, spectrum)
+    words = read(comparison, ten_seeds, spectrum)
     assert "versions.torch 2.9.0" in words
     assert "git.dirty no git.tag –" in words
     assert "training.shots 2048 training.rate 0.05" in words
     assert "the product of the tests" in words
 
 
-@pytest.mark.parametrize("certificate", [CERTIFICATE, None])
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_page_of_one_run(certificate, seeds, result):
+def test_page_of_one_run(seeds, certified, uncertified, result):
     results = [result("product", "quantum", [1] * seeds)]
-    comparison = report.summarise(
-        results, certificate=certificate, no_certificate="it has 100 bits.", **ABOUT
-    )
-    words = read(comparison, results)
+    words = read(certified(results), results)
     assert "Quantum against classical" not in words
-    if certificate is None:
-        assert ("“product”: 3 of 3 seeds" if seeds == 3 else "one seed cannot tell") in words
-        assert "Whether a better network exists is not known: it has 100 bits." in words
-    else:
-        assert "No run reached the proven optimal loss (0.1160)" in words
+    assert "No run reached the proven optimal loss (0.1160)" in words
+    words = read(uncertified(results, reason="it has 100 bits."), results)
+    assert "Quantum against classical" not in words
+    assert ("“product”: 3 of 3 seeds" if seeds == 3 else "one seed cannot tell") in words
+    assert "Whether a better network exists is not known: it has 100 bits." in words
 
 
 def test_page_without_reason_or_hits_in_common(uncertified, result):
@@ -167,7 +243,7 @@ def test_page_takes_any_name_as_text(name, certified, result, spectrum):
 
 
 @pytest.mark.parametrize("losses", [[0.0, 0.0], [-3.0, -1.0], [1e-7, 2.0]])
-def test_figures_of_any_objective(losses, uncertified, result):
+def test_page_of_any_objective(losses, uncertified, result):
     odd = result("own", "quantum", [1, 1])
     odd["best_loss"] = losses
     odd["improvements"] = [[[1, loss]] for loss in losses]
@@ -176,11 +252,10 @@ def test_figures_of_any_objective(losses, uncertified, result):
     read(uncertified([odd]), [odd])
 
 
-def test_an_objective_that_every_draw_solves(result):
+def test_an_objective_that_every_draw_solves(certified, result):
     easy = result("easy", "quantum", [0])
     easy["improvements"], easy["evaluations"] = [[[1, 0.1160]]], 1
-    certain = CERTIFICATE | {"uniform_hit_probability": 1.0}
-    comparison = report.summarise([easy], certificate=certain, no_certificate=None, **ABOUT)
+    comparison = certified([easy], uniform_hit_probability=1.0)
     assert "“easy” reached the proven optimal loss (0.1160)" in read(comparison, [easy])
 
 
@@ -193,15 +268,14 @@ def test_importing_report_is_light():
     assert run.stdout.strip() == "[]"
 
 
-def test_pyplot_is_never_loaded(certified):
+def test_pyplot_is_never_loaded(ten_seeds, certified, spectrum):
     code = (
         "import sys, json; from qhyper import report;"
         "r, c, s = json.load(sys.stdin); report.page(c, r, s);"
         "print('matplotlib.pyplot' in sys.modules)"
     )
-    results = ten_seeds
     # What summary.json holds is enough to make the page.
-    stored = json.dumps([results, certified(results), spectrum])
+    stored = json.dumps([ten_seeds, certified(ten_seeds), spectrum])
     run = subprocess.run(
         [sys.executable, "-c", code], input=stored, capture_output=True, text=True, check=True
     )

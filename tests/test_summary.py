@@ -58,19 +58,16 @@ def test_tests_pair_quantum_with_classical_and_leave_controls_out(ten_seeds, cer
     ("results", "message"),
     [
         ([], "no results"),
-        ([result("a", "quantum", [1]), result("a", "classical", [1])], "name of its own"),
-        ([result("a", "quantum", [1]), result("b", "classical", [1, 1])], "same seeds"),
-        ([result("a", "cat", [1])], "Unknown kind"),
+        ([("a", "quantum", [1]), ("a", "classical", [1])], "name of its own"),
+        ([("a", "quantum", [1]), ("b", "classical", [1, 1])], "same seeds"),
+        ([("a", "cat", [1])], "Unknown kind 'cat' of a; known: quantum, classical, control"),
     ],
 )
-def test_summarise_refuses_what_cannot_be_compared(results, message, certified):
+def test_summarise_refuses_what_cannot_be_compared(results, message, certified, result):
     with pytest.raises(ConfigurationError, match=message):
-        certified(results)
+        certified([result(*words) for words in results])
 
 
-def test_a_loss_below_the_certified_minimum_is_refused(result):
-    wrong = CERTIFICATE | {"minimum_loss": 0.1162}
+def test_a_loss_below_the_certified_minimum_is_refused(certified, result):
     with pytest.raises(ConfigurationError, match="another objective"):
-        report.summarise(
-            [result("a", "quantum", [0])], certificate=wrong, no_certificate=None, **ABOUT
-        )
+        certified([result("a", "quantum", [0])], minimum_loss=0.1162)

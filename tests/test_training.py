@@ -96,6 +96,20 @@ def assert_same(one, other, path: str = "state") -> None:
         assert one == other, path
 
 
+def test_parameters_that_are_no_longer_finite_end_the_training() -> None:
+    generator = build_generator("bernoulli", 6)
+    chosen = settings(optimizer="SGD", learning_rate=1e308, schedule="constant")
+    with pytest.raises(ConfigurationError, match=r"are no longer finite. Lower learning_rate"):
+        train(generator, Objective(lambda bits: 1e6 * ones(bits), 6), chosen)
+
+
+def test_parameters_without_the_replica_axis_are_refused() -> None:
+    generator = build_generator("bernoulli", 6, seeds=[0, 1])
+    generator.shared = torch.nn.Parameter(torch.zeros(3))
+    with pytest.raises(ConfigurationError, match=r"'shared' .* has shape \(3,\); expected"):
+        Trainer(generator, Objective(ones, 6), settings())
+
+
 @pytest.mark.parametrize("optimizer", sorted(ELEMENTWISE))
 def test_every_elementwise_optimizer_trains(optimizer: str) -> None:
     generator = build_generator("bernoulli", 6, seeds=[0, 1])
