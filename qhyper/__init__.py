@@ -53,7 +53,35 @@ _HOME = {
     "train": "qhyper.training",
 }
 
-__all__ = sorted(_HOME)
+__all__ = [
+    "BinaryNetwork",
+    "Brickwork",
+    "Capabilities",
+    "Certificate",
+    "Circuit",
+    "Comparison",
+    "Dataset",
+    "Draw",
+    "Entry",
+    "Evaluated",
+    "Expectation",
+    "Gate",
+    "HyperNetwork",
+    "Objective",
+    "Product",
+    "QuantumHyperNetwork",
+    "Samples",
+    "ScoreFunction",
+    "Streams",
+    "Trainer",
+    "TrainingSettings",
+    "WeightSpace",
+    "certify",
+    "compare",
+    "load",
+    "load_generator",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

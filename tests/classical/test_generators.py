@@ -129,15 +129,16 @@ def test_replicas_are_independent(make):
         )
 
 
-def test_log_p_takes_bits_shared_by_all_replicas_and_several_inputs(make):
+def test_log_p_takes_bits_shared_by_all_replicas(make):
     generator = make()
-    bits = all_bitstrings(N).reshape(1, 4, 16, N)
-    log_p = generator.log_prob(bits)
-    assert log_p.shape == (3, 4, 16)
+    log_p = generator.log_prob(all_bitstrings(N)[None, None])
+    assert log_p.shape == (3, 1, 64)
     assert log_p.dtype == torch.float64
     np.testing.assert_allclose(
-        log_p.exp().detach().numpy().reshape(3, 64), generator.probabilities()[:, 0].detach()
+        log_p[:, 0].exp().detach().numpy(), generator.probabilities()[:, 0].detach()
     )
+    with pytest.raises(ConfigurationError, match="one input for an unconditional generator"):
+        generator.log_prob(all_bitstrings(N).reshape(1, 4, 16, N))
 
 
 def test_extreme_parameters_stay_finite(make):

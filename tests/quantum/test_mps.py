@@ -473,7 +473,7 @@ def test_a_circuit_that_does_not_fit_is_refused_before_anything_is_allocated(mon
 
 
 def test_an_estimate_past_the_range_of_a_float_is_still_an_answer():
-    with pytest.raises(ConfigurationError, match=r"2\^1100 and would need about 1\.\d+e\+655 GiB"):
+    with pytest.raises(ConfigurationError, match=r"2\^1100 and would need about 2\.\d+e\+655 GiB"):
         mps.compile_circuit(Brickwork(2200).build(4))
 
 
