@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from qhyper.bits import Bits, all_bitstrings
-from qhyper.errors import ConfigurationError
+from qhyper.errors import UnsuitableError
 from qhyper.hypernetwork import Capabilities, HyperNetwork
 from qhyper.streams import Rngs
 from qhyper.target.space import WeightSpace
@@ -76,25 +76,21 @@ class Categorical(HyperNetwork):
 def _blocks(n_bits: int, space: WeightSpace | None) -> np.ndarray:
     """Bits of each hidden unit, [unit, b], which together are all bits; else an error."""
     if space is None:
-        raise ConfigurationError(
+        raise UnsuitableError(
             "Categorical needs the target's WeightSpace, to know which bits belong to which "
             "hidden unit; got none. Pass space=network.space, or use Bernoulli or "
             "Autoregressive, which need none."
         )
-    if space.n_bits != n_bits:
-        raise ConfigurationError(
-            f"Got n_bits={n_bits}, but the WeightSpace {space.layers} has {space.n_bits} bits. "
-            "Pass the n_bits and the space of the same network."
-        )
+    space.check(n_bits)
     if len(space.layers) != 3:
-        raise ConfigurationError(
+        raise UnsuitableError(
             f"Categorical is for one hidden layer, where every bit belongs to one hidden unit; "
             f"got layers {space.layers}. Use Bernoulli or Autoregressive for other networks."
         )
     blocks = np.stack(space.unit_blocks())
     units, width = blocks.shape
     if width > MAX_BITS_OF_BLOCK:
-        raise ConfigurationError(
+        raise UnsuitableError(
             f"A hidden unit of {space.layers} has {width} bits; the limit is "
             f"{MAX_BITS_OF_BLOCK}, since Categorical would need {units} * 2^{width} = "
             f"{units << width} logits. Use Autoregressive or MLP."

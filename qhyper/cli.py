@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qhyper.errors import ConfigurationError, QhyperError
+from qhyper.errors import ConfigurationError, Interrupted, QhyperError
 
 app = typer.Typer(
     help="Compare classical and quantum generators of binary networks, against a proven optimum.",
@@ -76,17 +76,21 @@ def compare(
                      loss=loss, sign_of_zero=sign_of_zero, evaluations=evaluations,
                      objective=objective, bits=bits)  # fmt: skip
     if seeds is not None:
-        listed = _integers(seeds, "--seeds") or []
-        values["seeds"] = listed if "," in seeds else list(range(listed[0]))
+        numbers = _integers(seeds, "--seeds") or []
+        values["seeds"] = numbers if "," in seeds else list(range(numbers[0]))
     if generators is not None:
-        values["entries"] = [{"name": name.strip()} for name in generators.split(",")]
+        listed = {
+            entry.get("label", entry.get("name")): entry for entry in values.get("entries", [])
+        }
+        titles = [title.strip() for title in generators.split(",")]
+        values["entries"] = [listed.get(title, {"name": title}) for title in titles]
     _start("compare", values, out, as_json)
 
 
 @app.command()
 def train(
     generator: Annotated[
-        str | None, typer.Option("--generator", help="A registered name, or module:Class.")
+        str | None, typer.Option("--generator", help="A name, or module:Class (quantum-depth2).")
     ] = None,
     config: ConfigFile = None,
     data: Data = None,
@@ -97,8 +101,16 @@ def train(
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the run (0).")] = None,
     evaluations: Evaluations = None,
     draws: Annotated[int | None, typer.Option("--draws", help="Shots of each step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate")] = None,
-    restarts: Annotated[int | None, typer.Option("--restarts")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="Step size at the start.")
+    ] = None,
+    restarts: Annotated[
+        int | None, typer.Option("--restarts", help="Fresh starts that share the budget.")
+    ] = None,
+    training: Annotated[
+        list[str] | None,
+        typer.Option("--training", metavar="KEY=VALUE", help="A setting, such as optimizer=SGD."),
+    ] = None,
     objective: OwnObjective = None,
     bits: NumberOfBits = None,
     option: Annotated[
@@ -110,27 +122,15 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train one generator."""
-    from qhyper.config import assign
-
     values = _values(config, setting, data=data, test=test, layers=_integers(layers, "--layers"),
                      loss=loss, sign_of_zero=sign_of_zero, evaluations=evaluations,
                      objective=objective, bits=bits)  # fmt: skip
     if seed is not None or "seeds" not in values:
         values["seeds"] = [seed or 0]
-    entries = values.setdefault("entries", [{"name": generator or "quantum-depth2"}])
-    if len(entries) != 1:
-        raise ConfigurationError(
-            f"`qhyper train` takes one generator; the configuration has {len(entries)} entries. "
-            "Use `qhyper compare` for several."
-        )
-    entry = entries[0]
-    if generator is not None:
-        entry["name"] = generator
-    for assignment in option or []:
-        assign(entry.setdefault("options", {}), assignment)
-    given = {"draws": draws, "learning_rate": learning_rate, "restarts": restarts}
-    training = entry.setdefault("training", {})
-    training.update({key: value for key, value in given.items() if value is not None})
+    values["entries"] = [
+        _entry(values.get("entries", []), generator, option or [], training or [],
+               {"draws": draws, "learning_rate": learning_rate, "restarts": restarts})
+    ]  # fmt: skip
     _start("train", values, out, as_json)
 
 
@@ -187,20 +187,19 @@ def report(
     runs: Annotated[list[Path], typer.Argument(help="Run directories.")], as_json: Json = False
 ) -> None:
     """Print the results of finished runs again, and write their report.html anew."""
-    from qhyper.errors import StorageError
+    from qhyper.comparison import stored, write_report
     from qhyper.runs import Run
 
     opened = [Run.open(path) for path in runs]
-    for run in opened:
-        if not run.complete:
-            raise StorageError(
-                f"{run.path} is not complete. Finish it with `qhyper resume {run.path}`."
-            )
-    if as_json and len(opened) > 1:
-        print(json.dumps([run.read_json("summary.json") for run in opened]))
-        return
-    for run in opened:
-        _execute(run, as_json)
+    outcomes = [stored(run) for run in opened]
+    if as_json:
+        found = [outcome.summary for outcome in outcomes]
+        print(json.dumps(found[0] if len(found) == 1 else found))
+    for run, outcome in zip(opened, outcomes, strict=True):
+        report_file = write_report(run, outcome)
+        if not as_json:
+            _print_outcome(outcome)
+        print(f"Report: {report_file}", file=sys.stderr)
 
 
 @app.command()
@@ -255,6 +254,33 @@ def _values(config: Path | None, setting: list[str] | None, **given: Any) -> dic
     return values
 
 
+def _entry(
+    entries: list[dict[str, Any]],
+    generator: str | None,
+    options: list[str],
+    training: list[str],
+    given: dict[str, Any],
+) -> dict[str, Any]:
+    """The one entry of `qhyper train`: the configuration's, then what the command line says."""
+    from qhyper.config import assign
+
+    if len(entries) > 1:
+        raise ConfigurationError(
+            f"`qhyper train` takes one generator; the configuration has {len(entries)} entries. "
+            "Use `qhyper compare` for several."
+        )
+    entry: dict[str, Any] = dict(entries[0]) if entries else {"name": "quantum-depth2"}
+    if generator is not None:
+        entry["name"] = generator
+    for part, assignments in (("options", options), ("training", training)):
+        values = dict(entry.get(part, {}))
+        for assignment in assignments:
+            assign(values, assignment)
+        entry[part] = values
+    entry["training"] |= {key: value for key, value in given.items() if value is not None}
+    return entry
+
+
 def _integers(text: str | None, option: str) -> list[int] | None:
     if text is None:
         return None
@@ -267,20 +293,18 @@ def _integers(text: str | None, option: str) -> list[int] | None:
 
 
 def _start(name: str, values: dict[str, Any], out: Path, as_json: bool) -> None:
-    from qhyper.comparison import check
+    from qhyper.comparison import plan
     from qhyper.config import Config, parse
     from qhyper.runs import Run
 
-    config = parse(Config, values)
-    check(config)  # before a folder is made
+    config = plan(parse(Config, values), _warn)  # before a folder is made
     _execute(Run.create(out, name, config), as_json)
 
 
 def _execute(run: Any, as_json: bool) -> None:
-    """Run what is not finished yet, then print and write the report."""
+    """Carry out what is not finished yet, and print the outcome."""
     from qhyper.comparison import execute
-    from qhyper.report import page, table, tests_table
-    from qhyper.runs import Interrupted, stop_on_signals
+    from qhyper.runs import stop_on_signals
 
     print(f"Run directory: {run.path}", file=sys.stderr)
     with stop_on_signals() as stop, _progress() as progress:
@@ -288,21 +312,22 @@ def _execute(run: Any, as_json: bool) -> None:
             outcome = execute(run, stop=stop, progress=progress, warn=_warn)
         except Interrupted:
             raise Interrupted(
-                f"Stopped by a signal; everything so far is saved. Go on with: qhyper resume "
-                f"{run.path}"
+                f"Stopped by a signal, with a checkpoint. Go on with: qhyper resume {run.path}"
             ) from None
-    shown = {**outcome.summary, "provenance": run.read_json("provenance.json")}
-    report_file = run.write("report.html", page(shown, outcome.results, outcome.spectrum))
-    if not run.complete:
-        run.write("summary.json", json.dumps(outcome.summary, indent=1))
     if as_json:
         print(json.dumps(outcome.summary))
     else:
-        console = _console()
-        console.print(table(outcome.summary))
-        if outcome.summary["tests"]:
-            console.print(tests_table(outcome.summary))
-    print(f"Report: {report_file}", file=sys.stderr)
+        _print_outcome(outcome)
+    print(f"Report: {run.path / 'report.html'}", file=sys.stderr)
+
+
+def _print_outcome(outcome: Any) -> None:
+    from qhyper.report import table, tests_table
+
+    console = _console()
+    console.print(table(outcome.summary))
+    if outcome.summary["tests"]:
+        console.print(tests_table(outcome.summary))
 
 
 @contextmanager

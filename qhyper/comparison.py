@@ -1,36 +1,24 @@
 """Compare generators and controls on one objective, at the same budget, over the same seeds."""
 
-import io
 import json
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from qhyper.bits import to_string
-from qhyper.config import COMPARED, Config, Entry, settings_for
+from qhyper.config import COMPARED, Config, Entry, parse
 from qhyper.data import Dataset, Samples, load
-from qhyper.errors import ConfigurationError, StorageError
+from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
 from qhyper.hypernetwork import HyperNetwork
-from qhyper.registry import build_control, build_generator, is_control, load_object
-from qhyper.runs import Checkpoints, Interrupted, Metrics, Run, storage, write_whole
-from qhyper.search import SearchRecord
-from qhyper.streams import Streams
+from qhyper.jobs import Job, Progress
+from qhyper.registry import load_object
+from qhyper.report import page
+from qhyper.runs import Run
 from qhyper.summary import summarise
 from qhyper.target.network import BinaryNetwork
 from qhyper.target.objective import NetworkObjective, Objective
-from qhyper.threads import one_torch_thread
-from qhyper.training import CURVE_POINTS, Trainer
-
-DRAWN = 256
-"""Final draws of each seed whose losses are kept for the figures."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with an entry's title, evaluations spent and evaluations in all."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +50,12 @@ def problem(config: Config) -> tuple[Objective, Dataset | None]:
 
 def compare(
     objective: Objective,
-    entries: Iterable[str | Entry] = COMPARED,
+    entries: Iterable[str | Entry] | None = None,
     *,
     seeds: Sequence[int] = tuple(range(10)),
     evaluations: int = 300_000,
     test: Samples | None = None,
-    name: str = "",
+    name: str = "own data",
     temperature: float = 0.05,
     run: Run | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -76,13 +64,30 @@ def compare(
 ) -> Comparison:
     """Train every entry on `objective` with the same budget and measure it.
 
-    entries: registered names, `module:Class`, or `Entry` with options and training settings.
-    `evaluations` is the budget of each seed. With `run`, finished entries are taken from it and
-    the rest is checkpointed in it. When `stop()` becomes true, Interrupted is raised after a
-    checkpoint. Raises ConfigurationError before anything runs if an entry cannot work.
+    - entries: registered names, `module:Class`, or `Entry` with options and training settings;
+      unless told, those of `COMPARED` that the objective admits
+    - evaluations: the budget of each seed
+    - test: rows for the test accuracy
+    - name: what the data are called in tables
+    - temperature: of the certificate's log Z
+    - run: finished entries are taken from it, and the rest is checkpointed in it
+    - stop: once it returns true, Interrupted is raised, after a checkpoint
+
+    Raises ConfigurationError before anything runs if something cannot work.
     """
-    chosen = [Entry(name=entry) if isinstance(entry, str) else entry for entry in entries]
-    jobs = [_Job(entry, objective, tuple(seeds), evaluations) for entry in chosen]
+    if not isinstance(objective, Objective):
+        raise ConfigurationError(
+            f"Got {type(objective).__name__} as the objective; expected an Objective, such as "
+            "network.objective(data.train), or Objective(function, n_bits) of your own function."
+        )
+    if isinstance(entries, str):
+        entries = [entries]
+    named = None if entries is None else [
+        Entry(name=entry) if isinstance(entry, str) else entry for entry in entries
+    ]  # fmt: skip
+    asked = {"seeds": list(seeds), "evaluations": evaluations, "temperature": temperature}
+    config = parse(Config, {**asked, "entries": named}, "arguments of compare")
+    jobs = _jobs(objective, config, warn)
     certificate, spectrum, reason = _certificate(objective, name, temperature, run)
     results = []
     for job in jobs:
@@ -101,11 +106,18 @@ def compare(
     return Comparison(summary, results, spectrum)
 
 
-def check(config: Config) -> None:
-    """Raise what `execute` would raise at once: a configuration, name or file that cannot work."""
+def plan(config: Config, warn: Callable[[str], None] = print) -> Config:
+    """The configuration in full: which entries, each with every training setting.
+
+    Raises ConfigurationError or MissingError if something in it cannot work.
+    """
+    if Path(config.data).suffix:  # a file: found from wherever the run is resumed
+        paths = {"data": config.data, "test": config.test}
+        absolute = {key: str(Path(path).resolve()) for key, path in paths.items() if path}
+        config = config.model_copy(update=absolute)
     objective, _ = problem(config)
-    for entry in config.entries:
-        _Job(entry, objective, tuple(config.seeds), config.evaluations)
+    entries = [job.entry for job in _jobs(objective, config, warn)]
+    return config.model_copy(update={"entries": entries})
 
 
 def execute(
@@ -115,188 +127,91 @@ def execute(
     progress: Progress = lambda title, spent, total: None,
     warn: Callable[[str], None] = print,
 ) -> Comparison:
-    """Carry out what a run directory's configuration asks for, from where it was left."""
+    """Carry out what a run directory's configuration asks for, from where it was left.
+
+    Writes report.html and, last, summary.json. A complete run is read, not carried out again.
+    """
+    if run.complete:
+        return stored(run)
     config = run.config
     objective, dataset = problem(config)
-    return compare(
+    outcome = compare(
         objective, config.entries, seeds=config.seeds, evaluations=config.evaluations,
         test=None if dataset is None else dataset.test,
-        name=config.objective if dataset is None else dataset.name,  # type: ignore[arg-type]
+        name=objective.name if dataset is None else dataset.name,
         temperature=config.temperature, run=run, stop=stop, progress=progress, warn=warn,
     )  # fmt: skip
+    write_report(run, outcome)
+    run.write("summary.json", json.dumps(outcome.summary, indent=1))
+    return outcome
 
 
-def load_generator(run: Run, title: str | None = None) -> HyperNetwork:
+def stored(run: Run) -> Comparison:
+    """The outcome of a complete run, from its files alone; StorageError if it is not complete."""
+    if not run.complete:
+        raise StorageError(
+            f"{run.path} is not complete. Finish it with `qhyper resume {run.path}`."
+        )
+    results = [run.read_json(f"{entry.folder}/result.json") for entry in run.config.entries or []]
+    if None in results:
+        raise StorageError(
+            f"{run.path} has lost the result.json of an entry. Put it back, or remove summary.json "
+            f"there and `qhyper resume {run.path}` makes it again."
+        )
+    kept = run.read_json("certificate.json")
+    spectrum = None if kept is None else kept["spectrum"]
+    return Comparison(run.read_json("summary.json"), results, spectrum)
+
+
+def write_report(run: Run, outcome: Comparison) -> Path:
+    """Write the run's report.html, and return its path."""
+    shown = {
+        **outcome.summary,
+        "config": run.config.model_dump(exclude_none=True),
+        "provenance": run.read_json("provenance.json"),
+    }
+    return run.write("report.html", page(shown, outcome.results, outcome.spectrum))
+
+
+def load_generator(run: Run | Path | str, title: str | None = None) -> HyperNetwork:
     """The trained generator of a finished entry of a run (its only one unless `title` is given).
 
     Raises ConfigurationError if there is no such entry, StorageError if it is not finished.
     """
-    titles = [entry.title for entry in run.config.entries]
-    if title is None and len(titles) == 1:
-        title = titles[0]
-    if title not in titles:
-        raise ConfigurationError(f"Got entry '{title}'; {run.path} has {', '.join(titles)}.")
-    entry = run.config.entries[titles.index(title)]
-    file = run.path / entry.folder / "generator.pt"
+    if not isinstance(run, Run):
+        run = Run.open(Path(run))
+    entries = {entry.title: entry for entry in run.config.entries or []}
+    if title is None and len(entries) == 1:
+        (title,) = entries
+    if title not in entries:
+        raise ConfigurationError(
+            f"Got title={title!r}; expected one of the entries of {run.path}: {', '.join(entries)}."
+        )
+    file = run.path / entries[title].folder / "generator.pt"
     if not file.is_file():
         raise StorageError(
             f"{file} is not there: the entry is not finished, or is a control. Finish the run with "
             f"`qhyper resume {run.path}`."
         )
     objective, _ = problem(run.config)
-    generator = _Job(entry, objective, tuple(run.config.seeds), run.config.evaluations).generator
-    assert generator is not None
-    generator.load_state_dict(torch.load(file, weights_only=True))
-    return generator
+    job = Job(entries[title], objective, tuple(run.config.seeds), run.config.evaluations)
+    assert job.generator is not None
+    job.generator.load_state_dict(torch.load(file, weights_only=True))
+    return job.generator
 
 
-class _Job:
-    """One entry of a comparison: built and checked at once, executed later."""
-
-    def __init__(
-        self, entry: Entry, objective: Objective, seeds: tuple[int, ...], evaluations: int
-    ) -> None:
-        self.entry, self.objective, self.seeds = entry, objective, seeds
-        self.evaluations = evaluations
-        self.generator: HyperNetwork | None = None
-        n_bits = objective.n_bits
-        if is_control(entry.name):
-            if entry.training:
-                raise ConfigurationError(f"'{entry.name}' is a control: it has no training.")
-            self.control = build_control(entry.name, n_bits, entry.options)
-            return
-        space = objective.network.space if isinstance(objective, NetworkObjective) else None
-        self.generator = build_generator(
-            entry.name, n_bits, seeds=seeds, space=space, options=entry.options
-        )
-        settings = settings_for(self.generator.recipe, entry.training, evaluations)
-        self.trainer = Trainer(self.generator, objective, settings)
-
-    def execute(
-        self,
-        folder: Path | None,
-        test: Samples | None,
-        stop: Callable[[], bool],
-        progress: Progress,
-        warn: Callable[[str], None],
-    ) -> dict[str, Any]:
-        if folder is not None:
-            with storage(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-        if self.generator is not None:
-            with one_torch_thread():
-                measured = self._train(folder, stop, progress, warn)
-        else:
-            measured = self._search(stop, progress)
-        record: SearchRecord = measured.pop("record")
-        return {
-            "name": self.entry.title,
-            "seeds": list(self.seeds),
-            "evaluations": record.evaluations,
-            "best_loss": record.best_loss.tolist(),
-            "best_bits": [to_string(bits) for bits in record.best_bits],
-            "improvements": record.improvements,
-            **self._accuracies(record, test),
-            **measured,
-        }
-
-    def _train(
-        self,
-        folder: Path | None,
-        stop: Callable[[], bool],
-        progress: Progress,
-        warn: Callable[[str], None],
-    ) -> dict[str, Any]:
-        assert self.generator is not None
-        trainer, settings = self.trainer, self.trainer.settings
-        keeper = None if folder is None else _Keeper(folder, trainer, warn)
-        every = max(1, trainer.total_steps // CURVE_POINTS)
-        while not trainer.done:
-            trainer.advance()
-            if keeper and trainer.step % settings.checkpoint_every == 0:
-                keeper.save()
-            if trainer.step % every == 0:
-                progress(self.entry.title, trainer.record.evaluations, self.evaluations)
-            if stop() and not trainer.done:
-                if keeper:
-                    keeper.save()
-                raise Interrupted("Stopped by a signal.")
-        if keeper:
-            keeper.save()
-            buffer = io.BytesIO()
-            torch.save(self.generator.state_dict(), buffer)
-            write_whole(keeper.folder / "generator.pt", buffer.getvalue())
-        progress(self.entry.title, self.evaluations, self.evaluations)
-        draw = self.generator.sample(settings.final_draws, rng=Streams(self.seeds)(0, "evaluate"))
-        losses = self.objective(draw.bits).reshape(len(self.seeds), -1)
-        return {
-            "kind": "quantum" if self.generator.capabilities.quantum else "classical",
-            "description": self.generator.describe(),
-            "parameters": self.generator.n_parameters,
-            "record": trainer.record,
-            "final_loss": losses.mean(axis=1).tolist(),
-            "final_losses": losses[:, :DRAWN].tolist(),
-            "seconds_per_step": trainer.seconds / trainer.total_steps,
-            "curve": _curve(trainer.curve),
-        }
-
-    def _search(self, stop: Callable[[], bool], progress: Progress) -> dict[str, Any]:
-        record = SearchRecord.empty(len(self.seeds), self.objective.n_bits)
-        rng = Streams(self.seeds)(0, "search")
-        curve: list[dict[str, Any]] = []
-        batch = None
-        begun = time.perf_counter()
-        for batch in self.control.search(self.objective, evaluations=self.evaluations, rng=rng):
-            record.update(batch.bits, batch.losses)
-            mean = batch.current.mean(axis=1).tolist()
-            curve.append({"evaluations": record.evaluations, "mean_loss": mean})
-            progress(self.entry.title, record.evaluations, self.evaluations)
-            if stop():
-                raise Interrupted("Stopped by a signal.")
-        assert batch is not None
-        describe = getattr(self.control, "describe", lambda: type(self.control).__name__)
-        return {
-            "kind": "control",
-            "description": describe(),
-            "parameters": 0,
-            "record": record,
-            "final_loss": batch.current.mean(axis=1).tolist(),
-            "final_losses": batch.current[:, :DRAWN].tolist(),
-            "seconds_per_step": None,
-            "seconds": time.perf_counter() - begun,
-            "curve": _curve(_thinned(curve)),
-        }
-
-    def _accuracies(self, record: SearchRecord, test: Samples | None) -> dict[str, Any]:
-        """Accuracy of each seed's best bitstring, by training loss, on training and test rows."""
-        if not isinstance(self.objective, NetworkObjective):
-            return {"train_accuracy": None, "test_accuracy": None}
-        best, network = record.best_bits, self.objective.network
-        found = {}
-        for part, samples in (("train", self.objective.data), ("test", test)):
-            errors = None if samples is None else network.objective(samples, "accuracy")(best)
-            found[f"{part}_accuracy"] = None if errors is None else (1 - errors).tolist()
-        return found
-
-
-class _Keeper:
-    """Checkpoints and metrics of one training; goes on from the last whole checkpoint."""
-
-    def __init__(self, folder: Path, trainer: Trainer, warn: Callable[[str], None]) -> None:
-        self.folder, self.trainer = folder, trainer
-        self.metrics = Metrics(folder / "metrics.jsonl")
-        self.checkpoints = Checkpoints(folder / "checkpoints")
-        state = self.checkpoints.load(warn)
-        if state is not None:
-            trainer.load_state_dict(state)
-        self._written = len(trainer.curve)
-        self.metrics.rewind(self._written)
-
-    def save(self) -> None:
-        """Metrics first: a checkpoint never knows more lines than the file has."""
-        self.metrics.append(self.trainer.curve[self._written :])
-        self._written = len(self.trainer.curve)
-        self.checkpoints.save(self.trainer.step, self.trainer.state_dict())
+def _jobs(objective: Objective, config: Config, warn: Callable[[str], None]) -> list[Job]:
+    """The entries, built; one that was not asked for by name may refuse, and is left out."""
+    seeds = tuple(config.seeds)
+    if config.entries is not None:
+        return [Job(entry, objective, seeds, config.evaluations) for entry in config.entries]
+    jobs = []
+    for name in COMPARED:
+        try:
+            jobs.append(Job(Entry(name=name), objective, seeds, config.evaluations))
+        except UnsuitableError as refusal:
+            warn(f"Left out {name}: {refusal}")
+    return jobs
 
 
 def _certificate(
@@ -322,16 +237,3 @@ def _certificate(
         both = {"certificate": certificate, "spectrum": spectrum}
         run.write("certificate.json", json.dumps(both, indent=1))
     return certificate, spectrum, None
-
-
-def _curve(points: list[dict[str, Any]]) -> dict[str, Any]:
-    by_seed = np.array([point["mean_loss"] for point in points]).T
-    return {
-        "evaluations": [point["evaluations"] for point in points],
-        "mean_loss": by_seed.tolist(),
-    }
-
-
-def _thinned(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    step = -(-len(points) // CURVE_POINTS)
-    return points[step - 1 :: step] if step > 1 else points

@@ -86,6 +86,8 @@ class Entry(_Strict):
     @field_validator("training")
     @classmethod
     def _known_settings(cls, training: dict[str, Any]) -> dict[str, Any]:
+        if "evaluations" in training:
+            raise ValueError("the budget is the whole run's: set `evaluations` there")
         parse(TrainingSettings, training, "training")
         return training
 
@@ -101,7 +103,10 @@ class Entry(_Strict):
 
 
 class Config(_Strict):
-    """A whole run: the problem, and what is tried on it. `train` has one entry."""
+    """A whole run: the problem, and what is tried on it.
+
+    A run directory's `config.toml` has every entry's training in full.
+    """
 
     data: str = "toy"
     """a data set's name, or a path to .npz or .csv"""
@@ -122,7 +127,8 @@ class Config(_Strict):
     """objective evaluations of each seed, for every entry"""
     temperature: float = Field(0.05, gt=0)
     """of the certificate's log Z"""
-    entries: list[Entry] = Field([Entry(name=name) for name in COMPARED], min_length=1)
+    entries: list[Entry] | None = Field(None, min_length=1)
+    """generators and controls; unless told, those of `COMPARED` that the problem admits"""
 
     @field_validator("loss")
     @classmethod
@@ -133,12 +139,14 @@ class Config(_Strict):
     @classmethod
     def _distinct_seeds(cls, seeds: list[int]) -> list[int]:
         if len(set(seeds)) != len(seeds) or min(seeds) < 0:
-            raise ValueError(f"expected different seeds from 0 up, got {seeds}")
+            raise ValueError(f"expected different seeds, from 0 up, but got {seeds}")
         return seeds
 
     @field_validator("entries")
     @classmethod
-    def _distinct_titles(cls, entries: list[Entry]) -> list[Entry]:
+    def _distinct_titles(cls, entries: list[Entry] | None) -> list[Entry] | None:
+        if entries is None:
+            return None
         titles = [entry.folder for entry in entries]
         for title in titles:
             if titles.count(title) > 1:
@@ -186,8 +194,15 @@ def assign(values: dict[str, Any], assignment: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text
     *parents, last = path.strip().split(".")
+    at: Any = values
     for parent in parents:
-        values = values.setdefault(parent, {})
-        if not isinstance(values, dict):
-            raise ConfigurationError(f"'--set {assignment}': {parent} is not a table of settings.")
-    values[last] = value
+        if isinstance(at, list) and parent.isdigit() and int(parent) < len(at):
+            at = at[int(parent)]
+        else:
+            at = at.setdefault(parent, {}) if isinstance(at, dict) else None
+    if not isinstance(at, dict):
+        raise ConfigurationError(
+            f"Got '--set {assignment}', but {'.'.join(parents)} is not a table of settings. "
+            "Entries are numbered from 0, and have to stand in the configuration file."
+        )
+    at[last] = value

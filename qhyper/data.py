@@ -76,7 +76,8 @@ class Dataset:
     """A named data set with its training and test rows.
 
     Raises ConfigurationError if the two differ in their number of features, if the training rows
-    are all of one class, or if a test label is above all labels of the training rows.
+    are all of one class or lack a label below their largest, or if a test label is above all
+    labels of the training rows.
     """
 
     name: str
@@ -94,6 +95,13 @@ class Dataset:
             raise ConfigurationError(
                 f"Data set '{self.name}': got only the class {self.train.y[0]} in the training "
                 "rows, expected at least two classes. Add rows of another class."
+            )
+        present = np.unique(self.train.y)
+        if len(present) != self.n_classes:
+            raise ConfigurationError(
+                f"Data set '{self.name}': got the labels {', '.join(map(str, present))} in the "
+                f"training rows, expected every label from 0 to {self.n_classes - 1}. Number the "
+                "classes from 0 without gaps."
             )
         if self.test.y.max() >= self.n_classes:
             raise ConfigurationError(

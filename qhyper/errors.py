@@ -17,6 +17,10 @@ class ConfigurationError(QhyperError, ValueError):
     """A value, name or combination that cannot work (exit code 2)."""
 
 
+class UnsuitableError(ConfigurationError):
+    """A generator that is not made for this target (exit code 2); a default set leaves it out."""
+
+
 class MissingError(QhyperError):
     """Something outside the program is missing: data, an extra, credentials (exit code 3)."""
 
@@ -25,6 +29,12 @@ class MissingError(QhyperError):
 
 class StorageError(QhyperError):
     """A file or folder cannot be read or written, or is not what it should be (exit code 2)."""
+
+
+class Interrupted(QhyperError):  # noqa: N818 (it is no error of anybody)
+    """A signal asked the run to stop; its state is saved (exit code 130)."""
+
+    exit_code = 130
 
 
 def unknown(kind: str, got: str, known: Iterable[str]) -> ConfigurationError:

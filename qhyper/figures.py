@@ -17,7 +17,7 @@ from qhyper.wording import format_count, format_loss
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
-    from matplotlib.figure import Figure as Canvas
+    from matplotlib.figure import Figure
 
 INK = "#0a0b0c"
 """Stands for the colour of the page's text: it becomes `currentColor`, so figures follow themes."""
@@ -33,8 +33,8 @@ FIGURES = {
     ),
     "draws": (
         "Where the draws end",
-        "The losses of each generator's last draws, all seeds together, each row to its own "
-        "height.",
+        "The losses of fresh draws of each trained generator, from the start that was kept; all "
+        "seeds together, each row to its own height.",
     ),
     "hits": (
         "When the optimum is found",
@@ -46,6 +46,13 @@ FIGURES = {
         "The lowest loss drawn so far: the median over the seeds.",
     ),
 }
+CONTROL_CAPTIONS = {
+    "learning": " Controls are shown without that minimum: theirs is the mean loss at that time, "
+    "for annealing of its state, for random search of its batch.",
+    "draws": " A control's row is what it held last: for annealing its last state, for random "
+    "search its last batch.",
+}
+"""What a figure's caption says besides where it shows a control."""
 SPECTRUM_CAPTION = (
     "On top the exact spectrum: how many of all bitstrings have a loss in each bin (log scale). "
 )
@@ -120,31 +127,37 @@ def figures(
     else:
         drawn["best"] = _best(comparison, results, styles)
     drawn["draws"] = _draws(comparison, results, spectrum, styles)
-    return {name: _svg(canvas, name) for name, canvas in drawn.items() if canvas is not None}
+    return {name: _svg(figure, name) for name, figure in drawn.items() if figure is not None}
 
 
 def _learning(
     comparison: Mapping[str, Any], results: Sequence[Mapping[str, Any]], styles: dict[str, Style]
-) -> "Canvas | None":
+) -> "Figure | None":
     curves = {}
     for result in results:
         evaluations = np.asarray(result["curve"]["evaluations"], dtype=np.float64)
         if evaluations.size:
             losses = np.asarray(result["curve"]["mean_loss"], dtype=np.float64)
             keep = np.unique(np.linspace(0, len(evaluations) - 1, POINTS_OF_A_CURVE).astype(int))
-            # Restarts, inside the budget, would draw teeth.
-            lowest = np.minimum.accumulate(losses, axis=1)[:, keep]
-            quartiles = np.quantile(lowest, [0.25, 0.5, 0.75], axis=0)
+            # Restarts, inside the budget, would draw teeth. Controls have none: the lowest of
+            # their noisy means would fall, as if random search learned.
+            if result["kind"] != "control":
+                losses = np.minimum.accumulate(losses, axis=1)
+            quartiles = np.quantile(losses[:, keep], [0.25, 0.5, 0.75], axis=0)
             curves[result["name"]] = evaluations[keep], quartiles
     if not curves:
         return None
-    canvas, axes = _canvas(height=3.6)
+    figure, axes = _figure(height=3.6)
     for index, (name, (evaluations, (low, median, high))) in enumerate(curves.items()):
         style = styles[name]
         # Markers every sixth of the curve, and not those of all curves at one place.
         every = max(1, len(evaluations) // 6)
         axes.plot(
-            evaluations, median, markevery=(index * every // len(curves), every), **style.marks()
+            evaluations,
+            median,
+            clip_on=False,  # one point alone may lie on the edge
+            markevery=(index * every // len(curves), every),
+            **style.marks(),
         )
         axes.fill_between(evaluations, low, high, color=style.colour, alpha=0.15, linewidth=0)
     bands = [quartiles for _, quartiles in curves.values()]
@@ -155,9 +168,9 @@ def _learning(
     axes.set_xlim(0, comparison["evaluations"])
     axes.xaxis.set_major_formatter(lambda value, _: format_count(value))
     axes.set_xlabel("evaluations")
-    axes.set_ylabel("lowest mean loss so far")
-    _legend(canvas, {name: styles[name] for name in curves})
-    return canvas
+    axes.set_ylabel("mean loss")
+    _legend(figure, {name: styles[name] for name in curves})
+    return figure
 
 
 def _draws(
@@ -165,7 +178,7 @@ def _draws(
     results: Sequence[Mapping[str, Any]],
     spectrum: Mapping[str, Any] | None,
     styles: dict[str, Style],
-) -> "Canvas | None":
+) -> "Figure | None":
     draws = {
         result["name"]: np.concatenate([np.ravel(losses) for losses in result["final_losses"]])
         for result in results
@@ -180,7 +193,9 @@ def _draws(
         filled = np.flatnonzero(np.asarray(spectrum["bitstrings"], dtype=np.float64))
         high = max(high, float(spectrum["edges"][filled[-1] + 1]))
     heights = [4.0] * (spectrum is not None) + [1.0] * len(draws)
-    canvas, *rows = _canvas(height=0.75 + 0.32 * sum(heights), rows=heights)
+    # On a wide page it stands beside two others, and is about as high as both.
+    row = min(max(6.4 / sum(heights), 0.32), 0.6)
+    figure, *rows = _figure(height=0.75 + row * sum(heights), rows=heights)
     bottom = rows[-1]
     logarithmic = _loss_axis(bottom.xaxis, low, high)
     if spectrum is not None:
@@ -210,18 +225,20 @@ def _draws(
         axes.set_yticks([])
         axes.set_ylabel(_short(name), rotation=0, ha="right", va="center", parse_math=False)
         axes.yaxis.label.set_color(style.colour)
-    for axes in canvas.axes:
+    for axes in figure.axes:
         axes.axvline(reference, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
-    for axes in canvas.axes[:-1]:
+    for axes in figure.axes[:-1]:
         axes.tick_params(axis="x", which="both", labelbottom=False, length=0)
-    _text(canvas.axes[0], reference, 1.0, _reference_label(comparison), va="bottom", side="x")
+    _text(figure.axes[0], reference, 1.0, _reference_label(comparison), va="bottom", side="x")
     bottom.set_xlabel("loss")
-    return canvas
+    return figure
 
 
 def _hits(
     comparison: Mapping[str, Any], results: Sequence[Mapping[str, Any]], styles: dict[str, Style]
-) -> "Canvas":
+) -> "Figure":
+    from matplotlib.ticker import MaxNLocator
+
     reference = comparison["reference"]["loss"]
     hits = {
         result["name"]: sorted(at for at in first_hits(result, reference) if at is not None)
@@ -230,7 +247,7 @@ def _hits(
     budget = comparison["evaluations"]
     earliest = min((at for found in hits.values() for at in found), default=budget)
     start = 10.0 ** np.floor(np.log10(max(1, min(earliest, budget / 100))))
-    canvas, axes = _canvas(height=3.6)
+    figure, axes = _figure(height=3.6)
     for result in results:
         found, seeds = hits[result["name"]], len(result["seeds"])
         shares = [0.0, *(np.arange(1, len(found) + 1) / seeds), len(found) / seeds]
@@ -254,17 +271,18 @@ def _hits(
     axes.xaxis.set_minor_formatter("")
     highest = max(len(found) / len(comparison["seeds"]) for found in hits.values())
     axes.set_ylim(0, min(1.0, max(0.2, highest + 0.1)))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))  # whole per cents
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     axes.set_xlabel("evaluations")
     axes.set_ylabel("seeds that have hit")
     extra = {} if chance is None else {"uniform (exact)": {"color": INK, "linewidth": 0.9}}
-    _legend(canvas, styles, extra)
-    return canvas
+    _legend(figure, styles, extra)
+    return figure
 
 
 def _best(
     comparison: Mapping[str, Any], results: Sequence[Mapping[str, Any]], styles: dict[str, Style]
-) -> "Canvas | None":
+) -> "Figure | None":
     results = [result for result in results if all(result["improvements"])]
     if not results:
         return None
@@ -278,7 +296,7 @@ def _best(
             at, losses = np.asarray(found, dtype=np.float64).T
             seeds.append(losses[np.searchsorted(at, grid, side="right") - 1])
         medians[result["name"]] = np.median(seeds, axis=0)
-    canvas, axes = _canvas(height=3.6)
+    figure, axes = _figure(height=3.6)
     for index, (name, median) in enumerate(medians.items()):
         every = max(1, len(grid) // 6)
         axes.step(
@@ -298,22 +316,22 @@ def _best(
     axes.xaxis.set_minor_formatter("")
     axes.set_xlabel("evaluations")
     axes.set_ylabel("best loss so far")
-    _legend(canvas, {name: styles[name] for name in medians})
-    return canvas
+    _legend(figure, {name: styles[name] for name in medians})
+    return figure
 
 
 # The figures' common parts. Matplotlib's objects only: no pyplot, no settings changed.
 
 
-def _canvas(*, height: float, rows: Sequence[float] = (1.0,)) -> "tuple[Any, ...]":
+def _figure(*, height: float, rows: Sequence[float] = (1.0,)) -> "tuple[Any, ...]":
     """A figure and its axes, one under another, `rows` their relative heights; x is shared."""
-    from matplotlib.figure import Figure as Canvas
+    from matplotlib.figure import Figure
 
-    canvas = Canvas(figsize=(5.0, height), layout="constrained", facecolor="none")
-    grid = canvas.add_gridspec(len(rows), 1, height_ratios=list(rows), hspace=0)
+    figure = Figure(figsize=(5.0, height), layout="constrained", facecolor="none")
+    grid = figure.add_gridspec(len(rows), 1, height_ratios=list(rows), hspace=0)
     first: Axes | None = None
     for row in range(len(rows)):
-        axes = canvas.add_subplot(grid[row], sharex=first, facecolor="none")
+        axes = figure.add_subplot(grid[row], sharex=first, facecolor="none")
         first = first or axes
         for spine in ("top", "right"):
             axes.spines[spine].set_visible(False)
@@ -324,14 +342,15 @@ def _canvas(*, height: float, rows: Sequence[float] = (1.0,)) -> "tuple[Any, ...
         axes.set_axisbelow(True)
         for axis in (axes.xaxis, axes.yaxis):
             axis.label.set(color=INK, fontsize=9.5)
-    return canvas, *canvas.axes
+    return figure, *figure.axes
 
 
 def _loss_axis(axis: "Axis", low: float, high: float) -> bool:
     """Make an axis of losses from `low` to `high`: logarithmic where it helps; whether it is."""
     from matplotlib.ticker import LogLocator
 
-    logarithmic = low > 0 and high / low > 3
+    # A log axis over less than a decade would have too few labels.
+    logarithmic = low > 0 and high / low > 10
     # On y there is room below the reference for its label.
     name, below = ("x", 0.04) if axis is axis.axes.xaxis else ("y", 0.1)
     if logarithmic:
@@ -373,13 +392,13 @@ def _short(name: str) -> str:
 
 
 def _legend(
-    canvas: "Canvas", styles: Mapping[str, Style], extra: Mapping[str, dict[str, Any]] | None = None
+    figure: "Figure", styles: Mapping[str, Style], extra: Mapping[str, dict[str, Any]] | None = None
 ) -> None:
     from matplotlib.lines import Line2D
 
     marks = {name: style.marks() for name, style in styles.items()} | dict(extra or {})
     handles: list[Line2D] = [Line2D([], [], **mark) for mark in marks.values()]
-    legend = canvas.legend(
+    legend = figure.legend(
         handles,
         [_short(name) for name in marks],
         loc="outside lower center",
@@ -393,11 +412,11 @@ def _legend(
         text.set_parse_math(False)
 
 
-def _svg(canvas: "Canvas", name: str) -> str:
+def _svg(figure: "Figure", name: str) -> str:
     """The figure as an SVG element that can share a page with others."""
     out = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    canvas.savefig(out, format="svg", metadata=nothing)
+    figure.savefig(out, format="svg", metadata=nothing)
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{FIGURES[name][0]}"', 1)

@@ -63,11 +63,13 @@ class HasScores(Protocol):
 class HyperNetwork(torch.nn.Module, ABC):
     """A distribution over bitstrings with parameters [replica, ...] and one seed a replica.
 
-    Subclasses give `capabilities`, `_initialise`, `_sample` and, where they can, `_log_prob`;
-    they end their constructor with `self.initialise()`.
+    Subclasses give `capabilities`, `_initialise`, `_sample` and, where they can, `_log_prob`.
+    Their constructor takes `(n_bits, *, seeds, ...)`, and `space` if they need the target's
+    WeightSpace; it calls this one, makes parameters [replica, ...] and ends with
+    `self.initialise()`.
     """
 
-    capabilities: ClassVar[Capabilities]
+    capabilities: ClassVar[Capabilities] = Capabilities()
     recipe: Mapping[str, Any] = {}
     """Training settings that suit this generator: fields of `TrainingSettings`, and
     `start_evaluations`, how many evaluations one start needs."""
@@ -104,7 +106,8 @@ class HyperNetwork(torch.nn.Module, ABC):
             self._initialise(Streams(self.seeds)(restart, "initialise"))
 
     @abstractmethod
-    def _initialise(self, rng: Rngs) -> None: ...
+    def _initialise(self, rng: Rngs) -> None:
+        """Draw every parameter in place; `rng` has one NumPy generator a replica. No gradients."""
 
     # -- draws --------------------------------------------------------------------------------
 
@@ -122,10 +125,19 @@ class HyperNetwork(torch.nn.Module, ABC):
                 "replica, such as Streams(generator.seeds)(step)."
             )
         with torch.no_grad():
-            return Draw(self._sample(shots, rng, inputs))
+            bits = self._sample(shots, rng, inputs)
+        expected = (self.replicas, shots, self.n_bits)
+        if bits.ndim != 4 or (bits.shape[0], *bits.shape[2:]) != expected or bits.dtype != np.uint8:
+            raise ConfigurationError(
+                f"{type(self).__name__}._sample returned {bits.dtype} of shape {bits.shape}; "
+                f"expected uint8 [replica, input, shot, bit] = [{self.replicas}, inputs (1 if "
+                f"unconditional), {shots}, {self.n_bits}]."
+            )
+        return Draw(bits)
 
     @abstractmethod
-    def _sample(self, shots: int, rng: Rngs, inputs: Any) -> Bits: ...
+    def _sample(self, shots: int, rng: Rngs, inputs: Any) -> Bits:
+        """Draws, uint8 [replica, input, shot, bit]; a replica uses its own generator alone."""
 
     # -- probabilities ------------------------------------------------------------------------
 
@@ -144,6 +156,7 @@ class HyperNetwork(torch.nn.Module, ABC):
         return self._log_prob(self._checked(bits, inputs), inputs)
 
     def _log_prob(self, bits: Bits, inputs: Any) -> torch.Tensor:
+        """The log p of checked bits, differentiable float64 [replica, input, shot]."""
         raise NotImplementedError
 
     def _checked(self, bits: npt.ArrayLike, inputs: Any) -> Bits:

@@ -25,7 +25,10 @@ def names(group: str) -> list[str]:
 
 
 def is_control(name: str) -> bool:
-    """Whether `name` is a control; a name that is neither raises ConfigurationError."""
+    """Whether `name` has a `search`, and so is a control; a generator has none.
+
+    Raises ConfigurationError if nothing of that name is registered.
+    """
     factory = _find(name)
     return hasattr(factory, "search")
 
@@ -47,7 +50,7 @@ def build_generator(
     arguments: dict[str, Any] = {"seeds": tuple(seeds)}
     if "space" in _parameters(name, factory):
         arguments["space"] = space
-    generator = factory(n_bits, **arguments, **_checked(name, factory, options))
+    generator = _call(name, factory, n_bits, **arguments, **_checked(name, factory, options))
     if not isinstance(generator, HyperNetwork):
         raise ConfigurationError(
             f"'{name}' made a {type(generator).__name__}; expected a HyperNetwork. Subclass "
@@ -59,7 +62,7 @@ def build_generator(
 def build_control(name: str, n_bits: int, options: Mapping[str, Any] | None = None) -> Control:
     """The control registered as `name` (or `module:Class`)."""
     factory = _find(name)
-    return factory(n_bits, **_checked(name, factory, options))
+    return _call(name, factory, n_bits, **_checked(name, factory, options))
 
 
 def load_object(path: str) -> Any:
@@ -67,7 +70,9 @@ def load_object(path: str) -> Any:
 
     Raises ConfigurationError, saying what could not be imported.
     """
-    module, _, attribute = path.partition(":")
+    module, colon, attribute = path.partition(":")
+    if not (module and colon and attribute):
+        raise ConfigurationError(f"Got '{path}'; expected module:name, such as mymodule:my_loss.")
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
@@ -86,6 +91,17 @@ def _find(name: str) -> Callable[..., Any]:
     raise unknown("generator or control", name, names(GENERATORS) + names(CONTROLS))
 
 
+def _call(name: str, factory: Callable[..., Any], n_bits: int, **arguments: Any) -> Any:
+    try:
+        return factory(n_bits, **arguments)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"'{name}' could not be built from n_bits, {', '.join(arguments) or 'no options'}: "
+            f"{error}. A generator takes (n_bits, *, seeds, ...), a control (n_bits, ...), and "
+            "their options have defaults or are given."
+        ) from error
+
+
 def _checked(
     name: str, factory: Callable[..., Any], options: Mapping[str, Any] | None
 ) -> dict[str, Any]:
@@ -95,7 +111,7 @@ def _checked(
     known = [p.name for p in parameters if p.name not in reserved and p.kind is not p.VAR_KEYWORD]
     for option in options or {}:
         if option in reserved or (option not in known and not takes_any):
-            raise unknown(f"option of '{name}'", option, known or ["(none)"])
+            raise unknown(f"option for {name}:", option, known or ["(none)"])
     return dict(options or {})
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from qhyper.figures import FIGURES, SPECTRUM_CAPTION, figures, styles_of
-from qhyper.statistics import Figure
+from qhyper.figures import CONTROL_CAPTIONS, FIGURES, SPECTRUM_CAPTION, figures, styles_of
+from qhyper.statistics import Interval
 from qhyper.summary import CERTIFIED
 from qhyper.wording import format_count, format_loss
 
@@ -44,8 +44,8 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
-def _interval(figure: Mapping[str, float | None], show: Callable[[float], str]) -> str:
-    low, high = figure["low"], figure["high"]
+def _interval(interval: Interval, show: Callable[[float], str]) -> str:
+    low, high = interval["low"], interval["high"]
     if low is None or high is None or low == high or show(low) == show(high):
         return ""
     return f"{show(low)}–{show(high)}"
@@ -91,12 +91,13 @@ def _cells(entry: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     return cells
 
 
-def _to_hit(figure: Figure, budget: int) -> tuple[str, str]:
-    median, low, high = figure["median"], figure["low"], figure["high"]
-    value = f"> {format_count(budget)}" if median is None else format_count(median)
+def _to_hit(interval: Interval, budget: int) -> tuple[str, str]:
+    median, low, high = interval["median"], interval["low"], interval["high"]
+    beyond = f"> {format_count(budget)}"
+    value = beyond if median is None else format_count(median)
     if low is not None and high is None:
-        return value, f"> {format_count(low)}"
-    return value, _interval(figure, format_count)
+        return value, f"{format_count(low)} to {beyond}"
+    return value, _interval(interval, format_count)
 
 
 def _setting(comparison: Mapping[str, Any]) -> str:
@@ -105,7 +106,8 @@ def _setting(comparison: Mapping[str, Any]) -> str:
     some_less = any(entry["evaluations"] < evaluations for entry in comparison["generators"])
     return (
         f"{comparison['data']}, {comparison['network']}, {comparison['loss'].replace('_', ' ')}; "
-        f"{'up to ' * some_less}{evaluations:,} evaluations for each of {seeds} "
+        f"{'up to ' * some_less}{evaluations:,} evaluations"
+        f"{', in whole steps of draws,' * some_less} for each of {seeds} "
         f"seed{'s' if seeds > 1 else ''}; {comparison['reference']['kind']} "
         f"{comparison['reference']['loss']:.6f}"
     )
@@ -150,7 +152,7 @@ def _answer(comparison: Mapping[str, Any]) -> str:
     """What was found, in one paragraph written from the numbers."""
     sentences = [_who_hits(comparison), _how_far(comparison)]
     if comparison["tests"]:
-        sentences.append(_what_tests_say(comparison["tests"]))
+        sentences.append(_what_tests_say(comparison))
     certificate, reason = comparison["certificate"], comparison["no_certificate"]
     if certificate is not None:
         sentences.append(
@@ -203,14 +205,16 @@ def _how_far(comparison: Mapping[str, Any]) -> str:
     return f"Distance of the best network {run} from that loss: {far}."
 
 
-def _what_tests_say(tests: Sequence[Mapping[str, Any]]) -> str:
+def _what_tests_say(comparison: Mapping[str, Any]) -> str:
+    tests = comparison["tests"]
     lower = [_lower(test) for test in tests]
+    too_few = f"; {_too_few(comparison)}" if _too_few(comparison) else ""
     pairs = f"{len(tests)} pair{'s' if len(tests) > 1 else ''}"
     return (
         f"By final mean loss, of {pairs} of a quantum and a classical generator, the quantum one "
         f"is lower in {lower.count('quantum')} and the classical one in "
         f"{lower.count('classical')}; {lower.count(None)} cannot be told apart (paired tests with "
-        "Holm's correction)."
+        f"Holm's correction{too_few})."
     )
 
 
@@ -223,10 +227,12 @@ def table(comparison: Mapping[str, Any]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
+    columns = dict(_columns_shown(comparison))
+    together = "; ms per step of all seeds together" if "seconds_per_step" in columns else ""
     # Texts, not strings: a name in brackets is no markup.
     shown = Table(
         box=box.SIMPLE_HEAD,
-        caption=Text(_setting(comparison)),
+        caption=Text(_setting(comparison) + together),
         padding=(0, 1, 0, 0),
         pad_edge=False,
         show_edge=False,
@@ -234,7 +240,6 @@ def table(comparison: Mapping[str, Any]) -> "Table":
     # Where it is too narrow, intervals break before names of usual length do.
     longest = max(14, *(len(entry["name"]) for entry in comparison["generators"]))
     shown.add_column("Generator", overflow="fold", width=longest if longest <= 16 else None)
-    columns = dict(_columns_shown(comparison))
     accuracies = [key for key in ("train_accuracy", "test_accuracy") if columns.pop(key, "")]
     # Narrow headings, and no zero before the point in the small print: it fits 80 columns.
     narrow = {" ": "\n", "Parameters": "Param-\neters", "Evaluations": "Evalu-\nations"}
@@ -255,7 +260,7 @@ def table(comparison: Mapping[str, Any]) -> "Table":
 
 
 class _TwoLines:
-    """For rich: a value, dim below it the detail; an interval too wide breaks after its dash."""
+    """For rich: a value, dim below it the detail; an interval too wide breaks in its middle."""
 
     def __init__(self, value: str, detail: str) -> None:
         self.value, self.detail = value, re.sub(r"\b0\.", ".", detail)
@@ -272,7 +277,7 @@ class _TwoLines:
         self, console: "Console", options: "ConsoleOptions"
     ) -> "Iterator[RenderableType]":
         narrow = len(self.detail) > options.max_width
-        yield self._text(self.detail.replace("–", "–\n") if narrow else self.detail)
+        yield self._text(re.sub("–| to ", r"\g<0>\n", self.detail) if narrow else self.detail)
 
 
 def tests_table(comparison: Mapping[str, Any]) -> "Table":
@@ -284,6 +289,8 @@ def tests_table(comparison: Mapping[str, Any]) -> "Table":
     caption = (
         "Wilcoxon signed-rank on final mean losses of the same seeds; p with Holm's correction"
     )
+    if _too_few(comparison):
+        caption += f"; {_too_few(comparison)}"
     shown = Table(box=box.SIMPLE_HEAD, caption=Text(caption), padding=(0, 1, 0, 0))
     for index, title in enumerate(TEST_COLUMNS):
         justify = "right" if index in (2, 3, 4) else "left"
@@ -321,19 +328,29 @@ def page(
     """The whole report as one HTML page that loads nothing from elsewhere.
 
     `spectrum` holds "edges" [n + 1] and "bitstrings" [n], or is None. Where `comparison` holds
-    "config" or "provenance" they are shown too. Works for one result, one seed, no certificate.
+    "config" (with "entries": name, label, options, training) or "provenance" they are shown too.
+    Works for one result, one seed, no certificate.
     """
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
     styles = styles_of(comparison["generators"])
     drawn = figures(comparison, results, spectrum)
+    config = comparison.get("config") or {}
+    headings, entries, agreed = _entries(config)
+    controls = {entry["name"] for entry in comparison["generators"] if entry["kind"] == "control"}
+    shows_control = {
+        "learning": any(r["curve"]["evaluations"] for r in results if r["name"] in controls),
+        "draws": any(any(map(len, r["final_losses"])) for r in results if r["name"] in controls),
+    }
     shown = []
     for name, svg in drawn.items():
         title, caption = FIGURES[name]
+        if shows_control.get(name):
+            caption += CONTROL_CAPTIONS[name]
         if name == "draws" and spectrum is not None:
             caption = SPECTRUM_CAPTION + "Below it, " + caption[0].lower() + caption[1:]
-        shown.append({"title": title, "caption": caption, "svg": Markup(svg)})
+        shown.append({"name": name, "title": title, "caption": caption, "svg": Markup(svg)})
     certificate = comparison["certificate"] or {}
     template = files("qhyper").joinpath("report.html.j2").read_text(encoding="utf-8")
     environment = Environment(
@@ -345,10 +362,18 @@ def page(
         answer=_answer(comparison),
         columns=_columns_shown(comparison),
         rows=[
-            {"entry": entry, "style": styles[entry["name"]], "cells": _cells(entry)}
+            {
+                "entry": entry,
+                "style": styles[entry["name"]],
+                "cells": _cells(entry),
+                "spent": _spent(entry, comparison),
+            }
             for entry in comparison["generators"]
         ],
         reference=comparison["reference"]["kind"],
+        fresh_draws=_fresh_draws(config),
+        trained=len(controls) < len(comparison["generators"]),
+        controls=bool(controls),
         figures=shown,
         test_columns=TEST_COLUMNS,
         tests=[_test_cells(test) for test in comparison["tests"]],
@@ -359,10 +384,15 @@ def page(
             if certificate.get(key) is not None
         ],
         no_certificate=comparison["no_certificate"],
+        setting_headings=headings,
+        setting_rows=entries,
         facts=[
-            (title, _facts(comparison[key]))
-            for key, title in (("config", "Configuration"), ("provenance", "Provenance"))
-            if comparison.get(key)
+            (title, facts)
+            for title, facts in (
+                ("Configuration", agreed),
+                ("Provenance", _facts(comparison.get("provenance") or {})),
+            )
+            if facts
         ],
     )
 
@@ -373,10 +403,85 @@ def _title(comparison: Mapping[str, Any]) -> str:
     return f"{what} on {comparison['data']}"
 
 
-def _too_few(comparison: Mapping[str, Any]) -> bool:
-    """Whether no outcome at all could pass the corrected tests: 2 / 2^seeds is the smallest p."""
-    tests = comparison["tests"]
-    return bool(tests) and len(tests) * 2.0 ** (1 - len(comparison["seeds"])) >= SIGNIFICANT
+def _spent(entry: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
+    """Evaluations of each seed, and why they are not the whole budget."""
+    words = f"{entry['evaluations']:,} evaluations each"
+    for asked in (comparison.get("config") or {}).get("entries") or ():
+        draws = (asked.get("training") or {}).get("draws")
+        if draws and (asked.get("label") or asked["name"]) == entry["name"]:
+            return f"{words}, in whole steps of {draws:,} draws"
+    return words + ", in whole steps of draws" * (entry["evaluations"] < comparison["evaluations"])
+
+
+def _fresh_draws(config: Mapping[str, Any]) -> str:
+    """How many final draws a generator made, where it is known and the same for all."""
+    numbers = {
+        (entry.get("training") or {}).get("final_draws") for entry in config.get("entries") or ()
+    } - {None}
+    return f"{numbers.pop():,} fresh draws" if len(numbers) == 1 else "fresh draws"
+
+
+SETTINGS = {
+    "draws": "Draws",
+    "learning_rate": "Learning rate",
+    "restarts": "Restarts",
+    "optimizer": "Optimiser",
+    "schedule": "Schedule",
+}
+"""Training settings with a column of their own, wherever an entry has them."""
+
+
+def _entries(
+    config: Mapping[str, Any],
+) -> tuple[list[str], list[list[str]], list[tuple[str, str]]]:
+    """A configuration as a table of its entries (headings, rows) and pairs with all the rest.
+
+    Training settings without a column of their own are pairs where all trainings agree in them,
+    and columns where not.
+    """
+    entries = [
+        {**entry, "options": entry.get("options") or {}, "training": entry.get("training") or {}}
+        for entry in config.get("entries") or ()
+    ]
+    trainings = [dict(entry["training"]) for entry in entries]
+    for training in trainings:
+        for key in ("optimizer", "schedule"):  # their options stand in the same cell
+            words = [training.get(key), _pairs(training.pop(f"{key}_options", None) or {})]
+            if any(words):
+                training[key] = ": ".join(filter(None, words))
+    trained = [training for training in trainings if training]
+    columns = [key for key in SETTINGS if any(key in training for training in trained)]
+    rest = {key: value for key, value in config.items() if key != "entries"}
+    agreed: dict[str, Any] = {}
+    for key in dict.fromkeys(key for training in trained for key in training):
+        if key in SETTINGS:
+            continue
+        if any(training.get(key) != trained[0].get(key) for training in trained):
+            columns.append(key)
+        elif key not in rest or rest[key] != trained[0][key]:
+            agreed[key] = trained[0][key]
+    pairs = _facts(rest) + (_facts(agreed, "training") if agreed else [])
+    headings = ["Entry", "Options"]
+    headings += [SETTINGS.get(key, key.replace("_", " ").capitalize()) for key in columns]
+    rows = []
+    for entry, training in zip(entries, trainings, strict=True):
+        title = entry.get("label") or entry["name"]
+        title += f" ({entry['name']})" if title != entry["name"] else ""
+        cells = [_fact(training[key]) if key in training else "–" for key in columns]
+        rows.append([title, _pairs(entry["options"]) or "–", *cells])
+    return headings, rows, pairs
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in _facts(values))
+
+
+def _too_few(comparison: Mapping[str, Any]) -> str:
+    """Says so where no outcome could pass the corrected tests: 2 / 2^seeds is the smallest p."""
+    tests, seeds = comparison["tests"], len(comparison["seeds"])
+    if not tests or len(tests) * 2.0 ** (1 - seeds) < SIGNIFICANT:
+        return ""
+    return f"{seeds} seeds are too few for any outcome to tell a pair apart"
 
 
 def _fact(value: Any) -> str:

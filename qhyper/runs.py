@@ -28,16 +28,10 @@ from types import FrameType
 from typing import Any
 
 from qhyper.config import Config, parse, read, to_toml
-from qhyper.errors import QhyperError, StorageError
+from qhyper.errors import StorageError
 
 KEPT_CHECKPOINTS = 2
 PACKAGES = ("qhyper", "torch", "numpy", "numba", "scipy", "pennylane", "qiskit", "qiskit-aer")
-
-
-class Interrupted(QhyperError):  # noqa: N818 (it is no error of anybody)
-    """A signal asked the run to stop; its state is saved (exit code 130)."""
-
-    exit_code = 130
 
 
 class Run:

@@ -14,13 +14,13 @@ import numpy.typing as npt
 from qhyper.errors import ConfigurationError
 from qhyper.search import SAME_LOSS
 
-Figure = dict[str, float | None]
+Interval = dict[str, float | None]
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
 
 
-def wilson(hits: int, n: int, confidence: float = CONFIDENCE) -> Figure:
+def wilson(hits: int, n: int, confidence: float = CONFIDENCE) -> Interval:
     """The share `hits` / `n` with Wilson's score interval (1927): {"value", "low", "high"}.
 
     Raises ConfigurationError unless 0 <= hits <= n, n >= 1 and 0 < confidence < 1.
@@ -45,7 +45,7 @@ def wilson(hits: int, n: int, confidence: float = CONFIDENCE) -> Figure:
     }
 
 
-def median_interval(values: npt.ArrayLike, *, seed: int = 0) -> Figure:
+def median_interval(values: npt.ArrayLike, *, seed: int = 0) -> Interval:
     """The median of values [n] with a 95 % bootstrap interval: {"median", "low", "high"}.
 
     BCa (Efron 1987) with 10,000 resamples drawn from `seed`; the plain percentile bootstrap where
@@ -83,7 +83,7 @@ def _bootstrap(sample: npt.NDArray[np.float64], method: str, seed: int) -> tuple
     return float(interval.low), float(interval.high)
 
 
-def censored_median(values: Sequence[float | None], budget: float, *, seed: int = 0) -> Figure:
+def censored_median(values: Sequence[float | None], budget: float, *, seed: int = 0) -> Interval:
     """The median of evaluations to hit [n], where None (or more than `budget`) is "not yet".
 
     {"median", "low", "high"}, each None where it lies past the budget; so the median is None where
@@ -100,8 +100,8 @@ def censored_median(values: Sequence[float | None], budget: float, *, seed: int 
     medians = np.sort(np.median(resamples, axis=1))
     # Order statistics as they are: interpolating between two infinite ones would give NaN.
     tail = round(RESAMPLES * (1 - CONFIDENCE) / 2)
-    figure = {"median": np.median(sample), "low": medians[tail], "high": medians[-1 - tail]}
-    return {key: float(value) if np.isfinite(value) else None for key, value in figure.items()}
+    interval = {"median": np.median(sample), "low": medians[tail], "high": medians[-1 - tail]}
+    return {key: float(value) if np.isfinite(value) else None for key, value in interval.items()}
 
 
 def paired_tests(

@@ -7,7 +7,7 @@ import numpy as np
 
 from qhyper.errors import ConfigurationError
 from qhyper.search import SAME_LOSS
-from qhyper.statistics import Figure, censored_median, median_interval, paired_tests, wilson
+from qhyper.statistics import Interval, censored_median, median_interval, paired_tests, wilson
 
 CERTIFIED = "certified minimum"
 BEST_SEEN = "best loss seen"
@@ -107,6 +107,6 @@ def first_hits(result: Mapping[str, Any], reference: float) -> list[int | None]:
     ]
 
 
-def _accuracy(values: Sequence[float | None] | None) -> Figure | None:
+def _accuracy(values: Sequence[float | None] | None) -> Interval | None:
     known = [value for value in values or () if value is not None]
     return median_interval(known) if known else None

@@ -32,9 +32,12 @@ CURVE_POINTS = 200
 class Trainer:
     """Trains all replicas of a generator together, step by step, within a budget.
 
-    The state is complete: a trainer that loads the `state_dict` of another goes on exactly as that
-    one would have. After the last step, `generator` holds, replica by replica, the parameters of
-    the start with the lowest mean loss over its last tenth of steps.
+    The first start begins at the parameters that `generator` has, every further one at fresh ones.
+    After the last step `generator` holds, replica by replica, the parameters of the start with the
+    lowest mean loss over its last tenth of steps. The state is complete: a trainer that loads the
+    `state_dict` of another goes on exactly as that one would have.
+
+    Raises ConfigurationError if generator, optimiser, schedule and budget do not go together.
     """
 
     def __init__(
@@ -48,6 +51,11 @@ class Trainer:
                 f"{settings.draws} draws, too few for {settings.restarts} start(s). Raise "
                 "evaluations, or lower draws or restarts."
             )
+        if not generator.capabilities.log_prob:
+            raise ConfigurationError(
+                f"{generator.describe()} has no log p, which the score function needs. If it has, "
+                "declare `capabilities = Capabilities(log_prob=True)`."
+            )
         _check_optimizer(settings.optimizer, generator.replicas)
         _check_replica_axis(generator)
         self.estimator = ScoreFunction(settings.draws)
@@ -57,17 +65,22 @@ class Trainer:
         self.step = 0
         self.record = SearchRecord.empty(replicas, generator.n_bits)
         self.curve: list[dict[str, Any]] = []
-        self.seconds = 0.0
+        self._seconds: list[float] = []
         self._tail = np.zeros(replicas)
         self._curve_sum, self._curve_steps = np.zeros(replicas), 0
         self._champion_loss = np.full(replicas, np.inf)
         self._champion = _copy(generator)
-        self._begin_start()
+        self._begin_start(0)
 
     @property
     def done(self) -> bool:
         """Whether the budget is spent."""
         return self.step >= self.total_steps
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        """Median wall time of a step of all replicas, of those that this trainer made itself."""
+        return float(np.median(self._seconds)) if self._seconds else None
 
     def advance(self) -> None:
         """One step of every replica."""
@@ -87,8 +100,17 @@ class Trainer:
             estimate.draw.bits.reshape(replicas, -1, self.generator.n_bits),
             estimate.losses.reshape(replicas, -1),
         )
-        self._follow(estimate.value)
-        self.seconds += time.perf_counter() - begun
+        self._draw_curve(estimate.value)
+        self._compare_starts(estimate.value)
+        self._seconds.append(time.perf_counter() - begun)
+
+    def run(self, on_step: "Callable[[Trainer], None] | None" = None) -> None:
+        """Go on to the end of the budget; `on_step` is called after every step."""
+        with one_torch_thread():
+            while not self.done:
+                self.advance()
+                if on_step is not None:
+                    on_step(self)
 
     # -- starts -------------------------------------------------------------------------------
 
@@ -96,30 +118,35 @@ class Trainer:
         """The step at which start number `start` begins: the budget in equal parts."""
         return self.total_steps * start // self.settings.restarts
 
-    def _begin_start(self, restart: int = 0) -> None:
+    def _begin_start(self, restart: int) -> None:
         self.restart = restart
-        self.generator.initialise(restart)
+        if restart > 0:
+            self.generator.initialise(restart)
         self._tail[:] = 0.0
         steps = self._bound(restart + 1) - self._bound(restart)
         self.optimizer = _optimizer(self.generator, self.settings)
         self.schedule = _schedule(self.optimizer, self.settings, steps)
 
-    def _follow(self, value: npt.NDArray[np.float64]) -> None:
-        """Take the mean losses of a step into the curve and the comparison of starts."""
+    def _draw_curve(self, value: npt.NDArray[np.float64]) -> None:
+        """Take the mean losses of a step into the learning curve."""
         self._curve_sum += value
         self._curve_steps += 1
-        if self._curve_steps >= max(1, self.total_steps // CURVE_POINTS) or self.done:
-            self.curve.append(
-                {
-                    "step": self.step,
-                    "restart": self.restart,
-                    "evaluations": self.record.evaluations,
-                    "mean_loss": (self._curve_sum / self._curve_steps).tolist(),
-                    "best_loss": self.record.best_loss.tolist(),
-                }
-            )
-            self._curve_sum, self._curve_steps = np.zeros_like(self._curve_sum), 0
-            self._check_finite()
+        if self._curve_steps < max(1, self.total_steps // CURVE_POINTS) and not self.done:
+            return
+        self._check_finite()
+        self.curve.append(
+            {
+                "step": self.step,
+                "restart": self.restart,
+                "evaluations": self.record.evaluations,
+                "mean_loss": (self._curve_sum / self._curve_steps).tolist(),
+                "best_loss": self.record.best_loss.tolist(),
+            }
+        )
+        self._curve_sum, self._curve_steps = np.zeros_like(self._curve_sum), 0
+
+    def _compare_starts(self, value: npt.NDArray[np.float64]) -> None:
+        """Take the mean losses of a step into the comparison of starts, and end a start."""
         begin, end = self._bound(self.restart), self._bound(self.restart + 1)
         tail_steps = max(1, int(TAIL * (end - begin)))
         if self.step > end - tail_steps:
@@ -154,7 +181,6 @@ class Trainer:
         return {
             "step": self.step,
             "restart": self.restart,
-            "seconds": self.seconds,
             "generator": _copy(self.generator),
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "schedule": None if self.schedule is None else dict(self.schedule.state_dict()),
@@ -174,7 +200,6 @@ class Trainer:
         """Go on from where the trainer that gave `state` was."""
         self._begin_start(state["restart"])
         self.step = state["step"]
-        self.seconds = state["seconds"]
         self.generator.load_state_dict(state["generator"])
         self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         if self.schedule is not None:
@@ -200,16 +225,13 @@ def train(
     *,
     on_step: Callable[[Trainer], None] | None = None,
 ) -> Trainer:
-    """Train `generator` to the end of its budget and return the trainer with its record.
+    """Train `generator`, from the parameters it has, to the end of its budget.
 
-    `on_step` is called after every step; what it raises ends the training.
+    Returns the trainer with its record. `on_step` is called after every step; what it raises ends
+    the training. See `Trainer` for what the generator holds at the end.
     """
     trainer = Trainer(generator, objective, settings)
-    with one_torch_thread():
-        while not trainer.done:
-            trainer.advance()
-            if on_step is not None:
-                on_step(trainer)
+    trainer.run(on_step)
     return trainer
 
 

@@ -69,6 +69,30 @@ def test_train_and_resume_of_a_finished_run(cli, tmp_path: Path) -> None:
     assert cli("resume", str(run), "--json")[1] == out
 
 
+def test_a_report_needs_neither_the_data_nor_the_folder(cli, tmp_path: Path) -> None:
+    np.savez("mine.npz", x=np.random.default_rng(0).normal(size=(50, 3)), y=np.arange(50) % 2)
+    run = ["--evaluations", "500", "--seeds", "2", "--generators", "bernoulli", "--json"]
+    out = cli("compare", "--data", "mine.npz", *run)[1]
+    (path,) = (tmp_path / "runs").iterdir()
+    (tmp_path / "mine.npz").unlink()
+    (path / "report.html").unlink()
+    assert cli("report", str(path), "--json")[1] == out
+    assert (path / "report.html").is_file()
+
+
+def test_entries_of_a_configuration_keep_their_settings(cli, tmp_path: Path) -> None:
+    Path("mine.toml").write_text(
+        'data = "digits"\nevaluations = 500\nseeds = [1]\n'
+        '[[entries]]\nname = "quantum"\nlabel = "deep"\noptions = {depth = 3}\n'
+        'training = {optimizer = "SGD"}\n[[entries]]\nname = "random"\n'
+    )
+    code, out, err = cli("compare", "--config", "mine.toml", "--generators", "deep", "--json")
+    assert code == 0, err
+    assert [entry["parameters"] for entry in json.loads(out)["generators"]] == [216]
+    (path,) = (tmp_path / "runs").iterdir()
+    assert 'optimizer = "SGD"' in (path / "config.toml").read_text()
+
+
 def test_certify(cli) -> None:
     code, out, _ = cli("certify", "--data", "digits", "--json")
     assert code == 0
@@ -95,6 +119,11 @@ def test_own_data_and_own_objective(cli, tmp_path: Path, monkeypatch) -> None:
     found = json.loads(out)
     assert found["certificate"] is None
     assert found["reference"]["kind"] == "best loss seen"
+    code, out, err = cli("compare", "--objective", "mine:loss", "--bits", "12", "--evaluations",
+                         "500", "--seeds", "2", "--json")  # fmt: skip
+    assert code == 0, err
+    assert "categorical" not in {entry["name"] for entry in json.loads(out)["generators"]}
+    assert "Left out categorical" in err
 
 
 def test_doctor(cli) -> None:

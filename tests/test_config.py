@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from qhyper.comparison import plan
+
 from qhyper.config import COMPARED, Config, Entry, TrainingSettings, assign, parse, read, to_toml
 from qhyper.errors import ConfigurationError, MissingError
 
@@ -13,7 +15,28 @@ def test_defaults_are_the_comparison_of_the_readme() -> None:
     assert config.data == "toy"
     assert config.seeds == list(range(10))
     assert config.evaluations == 300_000
-    assert [entry.title for entry in config.entries] == list(COMPARED)
+    assert [entry.title for entry in plan(config).entries or []] == list(COMPARED)
+
+
+def test_a_plan_has_every_training_setting_and_no_relative_path(tmp_path: Path) -> None:
+    entries = [Entry(name="product", training={"learning_rate": 0.3}), Entry(name="random")]
+    product, random = plan(Config(data="digits", entries=entries, evaluations=50_000)).entries or []
+    assert random.training == {}
+    assert product.training["learning_rate"] == 0.3
+    assert product.training["restarts"] == 5
+    assert set(product.training) == set(TrainingSettings.model_fields) - {"evaluations"}
+    again = plan(Config(data="digits", entries=[product], evaluations=50_000))
+    assert again.entries == [product]
+
+
+def test_what_is_not_made_for_the_target_is_left_out_unless_it_was_asked_for() -> None:
+    heard: list[str] = []
+    own = {"objective": "numpy:sum", "bits": 5}
+    entries = plan(Config(**own), heard.append).entries or []
+    assert [entry.title for entry in entries] == [n for n in COMPARED if n != "categorical"]
+    assert "Left out categorical: Categorical needs the target's WeightSpace" in heard[0]
+    with pytest.raises(ConfigurationError, match="Categorical needs the target's WeightSpace"):
+        plan(Config(**own, entries=[Entry(name="categorical")]))
 
 
 def test_toml_round_trip(tmp_path: Path) -> None:
@@ -44,6 +67,7 @@ def test_toml_round_trip(tmp_path: Path) -> None:
         ({"seeds": []}, "seeds = .*at least 1 item"),
         ({"evaluations": 0}, "evaluations = 0: .*greater than or equal to 1"),
         ({"sign_of_zero": 2}, "sign_of_zero = 2"),
+        ({"entries": [{"name": "mlp", "training": {"evaluations": 9}}]}, "the whole run's"),
     ],
 )
 def test_bad_values_are_refused(values: dict, message: str) -> None:
@@ -70,7 +94,12 @@ def test_assignments() -> None:
     for text in ("a.b=3", "a.c=[1, 2]", "name=toy", 'quoted="x"', "rate=1e-3"):
         assign(values, text)
     assert values == {"a": {"b": 3, "c": [1, 2]}, "name": "toy", "quoted": "x", "rate": 1e-3}
+    entries: dict = {"entries": [{"name": "mlp"}]}
+    assign(entries, "entries.0.training.optimizer=SGD")
+    assert entries == {"entries": [{"name": "mlp", "training": {"optimizer": "SGD"}}]}
+    with pytest.raises(ConfigurationError, match="Entries are numbered from 0"):
+        assign(entries, "entries.1.training.optimizer=SGD")
     with pytest.raises(ConfigurationError, match="expected --set key=value"):
         assign(values, "nothing")
-    with pytest.raises(ConfigurationError, match="name is not a table"):
+    with pytest.raises(ConfigurationError, match="name is not a table of settings"):
         assign(values, "name.x=1")

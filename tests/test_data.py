@@ -68,7 +68,7 @@ def test_samples_refuse_what_is_not_labelled_rows(x, y, message):
 
 
 def test_a_dataset_counts_features_and_classes():
-    dataset = Dataset("mine", Samples(X, [0, 3, 3, 0]), Samples(X, [2, 2, 2, 2]))
+    dataset = Dataset("mine", Samples(X, [0, 1, 2, 3]), Samples(X, [2, 2, 2, 2]))
     assert dataset.n_features == 2
     assert dataset.n_classes == 4
 
@@ -77,6 +77,7 @@ def test_a_dataset_counts_features_and_classes():
     ("train", "test", "message"),
     [
         (Samples(X, [1] * 4), Samples(X, Y), "'mine'.*only the class 1"),
+        (Samples(X, [1, 2, 2, 1]), Samples(X, Y), "'mine'.*labels 1, 2 .*every label from 0 to 2"),
         (Samples(X, Y), Samples(X, [0, 1, 2, 1]), "'mine'.*label 2 .*expected 0 to 1"),
         (Samples(X, Y), Samples([[1.0]], [0]), "'mine'.*2 features .* and 1 in the test"),
     ],

@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 
-from qhyper.figures import COLOURS, _learning, figures, styles_of
+from qhyper.figures import COLOURS, _figure, _hits, _learning, _loss_axis, figures, styles_of
 
 
 def test_figures_are_svg_that_follow_the_page_and_repeat_exactly(ten_seeds, certified, spectrum):
@@ -28,10 +29,50 @@ def test_learning_curves_never_rise(certified, result):
         "evaluations": [750, 1500, 2250, 3000],
         "mean_loss": [[0.5, 0.2, 0.6, 0.3], [0.4, 0.45, 0.4, 0.15]],
     }
-    canvas = _learning(certified([restarted]), [restarted], styles_of([restarted]))
-    (axes,) = canvas.axes
+    figure = _learning(certified([restarted]), [restarted], styles_of([restarted]))
+    (axes,) = figure.axes
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.45, 0.3, 0.3, 0.175])
-    assert axes.get_ylabel() == "lowest mean loss so far"
+    assert axes.get_ylabel() == "mean loss"
+
+
+def test_controls_keep_their_own_mean(certified, result):
+    noisy = result("random", "control", [1])
+    noisy["curve"] = {"evaluations": [1000, 2000, 3000], "mean_loss": [[0.5, 0.4, 0.6]]}
+    figure = _learning(certified([noisy]), [noisy], styles_of([noisy]))
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), [0.5, 0.4, 0.6])
+
+
+def labels(axis):
+    """What stands at the ticks inside the limits."""
+    low, high = sorted(axis.get_view_interval())
+    ticks = axis.get_majorticklocs()
+    words = axis.get_major_formatter().format_ticks(ticks)
+    return [word for tick, word in zip(ticks, words, strict=True) if low <= tick <= high and word]
+
+
+@pytest.mark.parametrize("high", [0.2, 0.55, 1.7, 5.0, 40.0])
+@pytest.mark.parametrize("low", [0.116, 0.55])
+def test_loss_axes_have_labels_enough(low, high):
+    figure, axes = _figure(height=3.6)
+    logarithmic = _loss_axis(axes.yaxis, *sorted((low, high)))
+    figure.draw_without_rendering()
+    assert logarithmic == (high / low > 10)
+    assert len(labels(axes.yaxis)) >= 4 or low == high
+
+
+@pytest.mark.parametrize("hits", range(11))
+def test_shares_are_labelled_with_what_they_are(hits, certified, result):
+    one = result("a", "quantum", [0] * hits + [1] * (10 - hits))
+    figure = _hits(certified([one]), [one], styles_of([one]))
+    figure.draw_without_rendering()
+    axis = figure.axes[0].yaxis
+    assert len(labels(axis)) >= 3
+    for tick, word in zip(
+        axis.get_majorticklocs(),
+        axis.get_major_formatter().format_ticks(axis.get_majorticklocs()),
+        strict=True,
+    ):
+        assert 100 * tick == pytest.approx(float(word.removesuffix(" %")))
 
 
 def test_figures_with_nothing_to_show_are_left_out(certified, result):

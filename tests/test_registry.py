@@ -38,7 +38,7 @@ def test_options_and_space_reach_the_generator() -> None:
     [
         (lambda: build_generator("bernouli", 4), "'bernouli'. Did you mean 'bernoulli'"),
         (lambda: build_generator("quantum", 4, options={"dept": 2}), "Did you mean 'depth'"),
-        (lambda: build_generator("mlp", 4, options={"seeds": 2}), "option of 'mlp' 'seeds'"),
+        (lambda: build_generator("mlp", 4, options={"seeds": 2}), "option for mlp: 'seeds'"),
         (lambda: build_control("annealing", 4, {"t_star": 2}), "Did you mean 't_start'"),
         (lambda: build_generator("nowhere:Thing", 4), "Cannot load 'nowhere:Thing'"),
         (lambda: load_object("classical.bernoulli:B"), "Cannot load 'classical.bernoulli:B'"),

@@ -181,7 +181,13 @@ def test_tests_table_of_nine_is_whole(nine, certified):
 
 def test_budgets_that_differ_are_told(ten_seeds, certified):
     ten_seeds[0]["evaluations"] = 3000 - 8
-    assert "up to 3,000 evaluations" in report._setting(certified(ten_seeds))
+    comparison = certified(ten_seeds)
+    assert "up to 3,000 evaluations, in whole steps of draws, for each" in report._setting(
+        comparison
+    )
+    words = read(comparison, ten_seeds)
+    assert "2,992 evaluations each, in whole steps of draws)" in words
+    assert "3,000 evaluations each)" in words
 
 
 # -- page -----------------------------------------------------------------------------------------
@@ -196,6 +202,7 @@ def test_page_answers_in_words(ten_seeds, certified, spectrum):
     assert "0.1240 for “random”" in words
     assert "the lowest of all 68,719,476,736 weight settings" in words
     assert "the quantum one is lower in 3" in words
+    assert "too few" not in words
     assert "1,884,961" in words
     assert "exact spectrum" in words
     assert "the start kept at the end is the best one" in words
@@ -211,6 +218,75 @@ def test_page_shows_how_it_was_run(ten_seeds, certified, spectrum):
     assert "git.dirty no git.tag –" in words
     assert "training.shots 2048 training.rate 0.05" in words
     assert "the product of the tests" in words
+    assert "Entry Options" not in words
+
+
+TRAINING = {
+    "evaluations": 3000, "draws": 64, "restarts": 2, "learning_rate": 0.1, "optimizer": "Adam",
+    "optimizer_options": {"betas": [0.9, 0.99]}, "schedule": "CosineAnnealingLR",
+    "schedule_options": {}, "checkpoint_every": 500, "final_draws": 1024,
+}  # fmt: skip
+
+
+def test_page_shows_the_settings_of_each_entry_as_a_row(ten_seeds, certified, spectrum):
+    entries = [
+        {"name": "product", "options": {"order": "split"}, "training": TRAINING},
+        {"name": "quantum-depth2", "label": "quantum", "options": {}, "training": TRAINING},
+        {"name": "bernoulli", "training": {**TRAINING, "checkpoint_every": 7}},
+        {"name": "random", "label": None, "options": {}, "training": {}},
+    ]
+    config = {"data": "toy", "evaluations": 3000, "test": None, "entries": entries}
+    comparison = certified(ten_seeds) | {"config": config}
+    words = read(comparison, ten_seeds, spectrum)
+    adam = "Adam: betas 0.9, 0.99 CosineAnnealingLR"
+    assert (
+        "Entry Options Draws Learning rate Restarts Optimiser Schedule Checkpoint every "
+        f"product order split 64 0.1 2 {adam} 500 "
+        f"quantum (quantum-depth2) – 64 0.1 2 {adam} 500 "
+        f"bernoulli – 64 0.1 2 {adam} 7 "
+        "random – – – – – – – "
+        "Configuration data toy evaluations 3000 test – training.final_draws 1024"
+    ) in words
+    assert "(quantum, 10 seeds, 3,000 evaluations each, in whole steps of 64 draws)" in words
+    assert "(control, 10 seeds, 3,000 evaluations each)" in words
+    assert "that of 1,024 fresh draws after training, from the start that was kept" in words
+    controls = [{"name": "random", "options": {}, "training": {}}]
+    words = read(comparison | {"config": {"entries": controls}}, ten_seeds)
+    assert "Entry Options random – " in words
+    read(comparison | {"config": {"data": "toy", "entries": None}}, ten_seeds)
+
+
+def test_notes_say_what_is_measured(ten_seeds, certified, result):
+    words = read(certified(ten_seeds), ten_seeds)
+    assert (
+        "that of fresh draws after training, from the start that was kept. For a control" in words
+    )
+    assert "“ms per step” is the time of one step of all seeds together." in words
+    assert "The losses of fresh draws of each trained generator" in words
+    assert "for random search its last batch" in words
+    assert "shown without that minimum" not in words  # this control has no curve
+    alone = [result("annealing", "control", [1, 1])]
+    alone[0]["seconds_per_step"] = None
+    words = read(certified(alone), alone)
+    assert "The final mean loss is that of what it held last: for annealing the loss of" in words
+    assert "shown without that minimum" in words
+    assert "after training" not in words
+    assert "ms per step" not in words
+    generator = [result("a", "quantum", [1, 1])]
+    words = read(certified(generator), generator)
+    assert "annealing" not in words
+    shown = " ".join(text_of(report.table(certified(generator))).split())
+    assert "ms per step of all seeds together" in shown
+
+
+def test_an_interval_that_reaches_past_the_budget_has_both_ends(certified, result):
+    half = result("a", "quantum", [0] * 5 + [1] * 5)
+    (entry,) = certified([half])["generators"]
+    assert report._cells(entry)["evaluations_to_hit"] == ("> 3k", "501 to > 3k")
+    most = result("a", "quantum", [0] * 7 + [1] * 3)
+    (entry,) = certified([most])["generators"]
+    assert report._cells(entry)["evaluations_to_hit"] == ("501", "501 to > 3k")
+    assert "501 to > 3k" in read(certified([half]), [half])
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -230,7 +306,11 @@ def test_page_without_reason_or_hits_in_common(uncertified, result):
     words = read(uncertified(results, reason=None), results)
     assert "“a” and “b” find the best network equally often: for each, 2 of 2 seeds" in words
     assert "is not known." in words
-    assert "With so few seeds no outcome could have told a pair apart" in words
+    too_few = "2 seeds are too few for any outcome to tell a pair apart"
+    assert f"1 cannot be told apart (paired tests with Holm's correction; {too_few})." in words
+    assert f"{too_few}: the smallest possible p is not small enough." in words
+    shown = text_of(report.tests_table(uncertified(results)))
+    assert too_few in " ".join(shown.split())
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "_own:Gen", "$x_{", "a&b" * 20])

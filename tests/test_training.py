@@ -6,6 +6,7 @@ import torch
 
 from qhyper.config import TrainingSettings
 from qhyper.errors import ConfigurationError
+from qhyper.hypernetwork import Capabilities
 from qhyper.registry import build_generator
 from qhyper.streams import Streams
 from qhyper.target.objective import Objective
@@ -66,6 +67,24 @@ def test_the_best_start_is_kept() -> None:
     while not trainer.done:
         trainer.advance()
     torch.testing.assert_close(generator.state_dict()["angles"], first)
+
+
+def test_training_goes_on_from_the_parameters_that_are_there() -> None:
+    objective, once = Objective(ones, 8), settings(evaluations=6400, restarts=1)
+    generator = build_generator("product", 8)
+    train(generator, objective, once)
+    loss = ones(generator.sample(500, rng=Streams([9])(0)).bits.reshape(-1, 8)).mean()
+    assert train(generator, objective, once).curve[0]["mean_loss"][0] <= loss + 0.02
+
+
+def test_a_generator_without_log_p_is_refused() -> None:
+    generator = build_generator("bernoulli", 6)
+    type(generator).capabilities, before = Capabilities(), type(generator).capabilities
+    try:
+        with pytest.raises(ConfigurationError, match="has no log p, which the score function"):
+            Trainer(generator, Objective(ones, 6), settings())
+    finally:
+        type(generator).capabilities = before
 
 
 def test_a_resumed_training_ends_as_the_undisturbed_one(objective) -> None:

@@ -71,6 +71,9 @@ class Ansatz(Protocol):
 class Product:
     """One Ry on every qubit: no entanglement, so a product of Bernoulli distributions."""
 
+    def __str__(self) -> str:
+        return "product circuit"
+
     def build(self, n_qubits: int) -> Circuit:
         """The circuit on `n_qubits` qubits."""
         return Circuit(n_qubits, tuple(Gate("ry", (q,), q) for q in range(n_qubits)))
@@ -88,6 +91,9 @@ class Brickwork:
 
     depth: int
     phase: Literal[0, 1] = 0
+
+    def __str__(self) -> str:
+        return f"brickwork of depth {self.depth}"
 
     def __post_init__(self) -> None:
         if self.depth < 1:

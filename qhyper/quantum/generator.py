@@ -22,9 +22,11 @@ class QuantumHyperNetwork(HyperNetwork):
     """The circuit of an ansatz on n_bits qubits; a measurement is a bitstring.
 
     Parameters: `angles` float64 [replica, angle]. Qubit q carries bit `order[q]`; `order` is a
-    permutation or a name that `WeightSpace.order` knows (all but `row` need the target's
-    `space`). Draws always come back in weight order. `start`: see `initial_angles`. Runs on the
-    exact matrix-product simulator; raises ConfigurationError if that would not fit in memory.
+    permutation or a name that `WeightSpace.order` knows: `row`, `unit` or `split`, of which all
+    but `row` need the target's `space`. Unless told it is `split` with a space, the best one for
+    optimising, and `row` without. Draws always come back in weight order. `start`: see
+    `initial_angles`. Runs on the exact matrix-product simulator; raises ConfigurationError if that
+    would not fit in memory.
     """
 
     capabilities = Capabilities(log_prob=True, quantum=True)
@@ -34,7 +36,7 @@ class QuantumHyperNetwork(HyperNetwork):
         n_bits: int,
         *,
         ansatz: Ansatz,
-        order: Order = "row",
+        order: Order | None = None,
         start: Start = "near-product",
         space: WeightSpace | None = None,
         seeds: Sequence[int] = (0,),
@@ -56,7 +58,11 @@ class QuantumHyperNetwork(HyperNetwork):
 
     def describe(self) -> str:
         """The ansatz, and the size of its circuit."""
-        return f"{self.ansatz}: {self.n_bits} qubits, {self.circuit.n_angles} angles"
+        entangling = sum(gate.angle is None for gate in self.circuit.gates)
+        return (
+            f"{self.ansatz}: {self.n_bits} qubits, {self.circuit.n_angles} angles, {entangling} "
+            f"two-qubit gates, {self.start} start"
+        )
 
     def _initialise(self, rng: Rngs) -> None:
         angles = [initial_angles(self.circuit, self.start, r) for r in rng]
@@ -111,12 +117,13 @@ class _LogProb(torch.autograd.Function):
         return torch.from_numpy(score), None, None
 
 
-def _permutation(order: Order, n_bits: int, space: WeightSpace | None) -> npt.NDArray[np.int64]:
-    if space is not None and space.n_bits != n_bits:
-        raise ConfigurationError(
-            f"Got n_bits={n_bits}, but the WeightSpace {space.layers} has {space.n_bits} bits. "
-            "Pass the n_bits and the space of the same network."
-        )
+def _permutation(
+    order: Order | None, n_bits: int, space: WeightSpace | None
+) -> npt.NDArray[np.int64]:
+    if space is not None:
+        space.check(n_bits)
+    if order is None:
+        order = "row" if space is None else "split"
     if isinstance(order, str):
         if space is None and order != "row":
             raise ConfigurationError(
@@ -179,8 +186,6 @@ def _with_recipe(
     space: WeightSpace | None,
     seeds: Sequence[int],
 ) -> QuantumHyperNetwork:
-    if order is None:
-        order = "row" if space is None else "split"
     generator = QuantumHyperNetwork(
         n_bits, ansatz=ansatz, order=order, start=start, space=space, seeds=seeds
     )

@@ -40,6 +40,14 @@ class WeightSpace:
         """Number of weights, and so of bits."""
         return sum(rows * columns for rows, columns in self.shapes)
 
+    def check(self, n_bits: int) -> None:
+        """Raise ConfigurationError unless the space has `n_bits` bits."""
+        if self.n_bits != n_bits:
+            raise ConfigurationError(
+                f"Got n_bits={n_bits}, but the WeightSpace {self.layers} has {self.n_bits} bits. "
+                "Pass the n_bits and the space of the same network."
+            )
+
     def decode(self, bits: npt.ArrayLike) -> list[npt.NDArray[np.int64]]:
         """The weight matrices, -1 or +1, int64 [..., in, out], of bits [..., n_bits]."""
         values = 2 * as_bits(bits, self.n_bits).astype(np.int64) - 1

@@ -1,0 +1,199 @@
+"""One entry of a comparison carried out: its training or search, checkpoints and result."""
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from qhyper.bits import to_string
+from qhyper.config import Entry, settings_for
+from qhyper.data import Samples
+from qhyper.errors import ConfigurationError, Interrupted
+from qhyper.hypernetwork import HyperNetwork
+from qhyper.registry import build_control, build_generator, is_control
+from qhyper.runs import Checkpoints, Metrics, storage, write_whole
+from qhyper.search import SearchRecord
+from qhyper.streams import Streams
+from qhyper.target.objective import NetworkObjective, Objective
+from qhyper.training import CURVE_POINTS, Trainer
+
+DRAWN = 256
+"""Final draws of each seed whose losses are kept for the figures."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with an entry's title, evaluations spent and evaluations in all."""
+
+
+class Job:
+    """One entry of a comparison: built and checked at once, executed later.
+
+    Raises ConfigurationError if the entry cannot work on the objective.
+    """
+
+    def __init__(
+        self, entry: Entry, objective: Objective, seeds: tuple[int, ...], evaluations: int
+    ) -> None:
+        self.objective, self.seeds = objective, seeds
+        self.entry = entry  # with every training setting in full, once they are known
+        self.evaluations = evaluations
+        self.generator: HyperNetwork | None = None
+        n_bits = objective.n_bits
+        if is_control(entry.name):
+            if entry.training:
+                raise ConfigurationError(f"'{entry.name}' is a control: it has no training.")
+            self.control = build_control(entry.name, n_bits, entry.options)
+            return
+        space = objective.network.space if isinstance(objective, NetworkObjective) else None
+        self.generator = build_generator(
+            entry.name, n_bits, seeds=seeds, space=space, options=entry.options
+        )
+        settings = settings_for(self.generator.recipe, entry.training, evaluations)
+        self.trainer = Trainer(self.generator, objective, settings)
+        self.entry = entry.model_copy(
+            update={"training": settings.model_dump(exclude={"evaluations"})}
+        )
+
+    def execute(
+        self,
+        folder: Path | None,
+        test: Samples | None,
+        stop: Callable[[], bool],
+        progress: Progress,
+        warn: Callable[[str], None],
+    ) -> dict[str, Any]:
+        """The result of the entry, every figure by seed; checkpoints go to `folder`."""
+        if folder is not None:
+            with storage(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+        if self.generator is not None:
+            measured = self._train(folder, stop, progress, warn)
+        else:
+            measured = self._search(stop, progress)
+        record: SearchRecord = measured.pop("record")
+        return {
+            "name": self.entry.title,
+            "seeds": list(self.seeds),
+            "evaluations": record.evaluations,
+            "best_loss": record.best_loss.tolist(),
+            "best_bits": [to_string(bits) for bits in record.best_bits],
+            "improvements": record.improvements,
+            **self._accuracies(record, test),
+            **measured,
+        }
+
+    def _train(
+        self,
+        folder: Path | None,
+        stop: Callable[[], bool],
+        progress: Progress,
+        warn: Callable[[str], None],
+    ) -> dict[str, Any]:
+        assert self.generator is not None
+        trainer, settings = self.trainer, self.trainer.settings
+        keeper = None if folder is None else _Keeper(folder, trainer, warn)
+        every = max(1, trainer.total_steps // CURVE_POINTS)
+
+        def after_step(trainer: Trainer) -> None:
+            if keeper and trainer.step % settings.checkpoint_every == 0:
+                keeper.save()
+            if trainer.step % every == 0:
+                progress(self.entry.title, trainer.record.evaluations, self.evaluations)
+            if stop() and not trainer.done:
+                if keeper:
+                    keeper.save()
+                raise Interrupted("Stopped by a signal.")
+
+        trainer.run(after_step)
+        if keeper:
+            keeper.save()
+            buffer = io.BytesIO()
+            torch.save(self.generator.state_dict(), buffer)
+            write_whole(keeper.folder / "generator.pt", buffer.getvalue())
+        progress(self.entry.title, self.evaluations, self.evaluations)
+        draw = self.generator.sample(settings.final_draws, rng=Streams(self.seeds)(0, "evaluate"))
+        losses = self.objective(draw.bits).reshape(len(self.seeds), -1)
+        return {
+            "kind": "quantum" if self.generator.capabilities.quantum else "classical",
+            "description": self.generator.describe(),
+            "parameters": self.generator.n_parameters,
+            "record": trainer.record,
+            "final_loss": losses.mean(axis=1).tolist(),
+            "final_losses": losses[:, :DRAWN].tolist(),
+            "seconds_per_step": trainer.seconds_per_step,
+            "curve": _curve(trainer.curve),
+        }
+
+    def _search(self, stop: Callable[[], bool], progress: Progress) -> dict[str, Any]:
+        record = SearchRecord.empty(len(self.seeds), self.objective.n_bits)
+        rng = Streams(self.seeds)(0, "search")
+        curve: list[dict[str, Any]] = []
+        batch = None
+        begun = time.perf_counter()
+        for batch in self.control.search(self.objective, evaluations=self.evaluations, rng=rng):
+            record.update(batch.bits, batch.losses)
+            mean = batch.current.mean(axis=1).tolist()
+            curve.append({"evaluations": record.evaluations, "mean_loss": mean})
+            progress(self.entry.title, record.evaluations, self.evaluations)
+            if stop():
+                raise Interrupted("Stopped by a signal.")
+        assert batch is not None
+        describe = getattr(self.control, "describe", lambda: type(self.control).__name__)
+        return {
+            "kind": "control",
+            "description": describe(),
+            "parameters": 0,
+            "record": record,
+            "final_loss": batch.current.mean(axis=1).tolist(),
+            "final_losses": batch.current[:, :DRAWN].tolist(),
+            "seconds_per_step": None,
+            "seconds": time.perf_counter() - begun,
+            "curve": _curve(_thinned(curve)),
+        }
+
+    def _accuracies(self, record: SearchRecord, test: Samples | None) -> dict[str, Any]:
+        """Accuracy of each seed's best bitstring, by training loss, on training and test rows."""
+        if not isinstance(self.objective, NetworkObjective):
+            return {"train_accuracy": None, "test_accuracy": None}
+        best, network = record.best_bits, self.objective.network
+        found = {}
+        for part, samples in (("train", self.objective.data), ("test", test)):
+            errors = None if samples is None else network.objective(samples, "accuracy")(best)
+            found[f"{part}_accuracy"] = None if errors is None else (1 - errors).tolist()
+        return found
+
+
+class _Keeper:
+    """Checkpoints and metrics of one training; goes on from the last whole checkpoint."""
+
+    def __init__(self, folder: Path, trainer: Trainer, warn: Callable[[str], None]) -> None:
+        self.folder, self.trainer = folder, trainer
+        self.metrics = Metrics(folder / "metrics.jsonl")
+        self.checkpoints = Checkpoints(folder / "checkpoints")
+        state = self.checkpoints.load(warn)
+        if state is not None:
+            trainer.load_state_dict(state)
+        self._written = len(trainer.curve)
+        self.metrics.rewind(self._written)
+
+    def save(self) -> None:
+        """Metrics first: a checkpoint never knows more lines than the file has."""
+        self.metrics.append(self.trainer.curve[self._written :])
+        self._written = len(self.trainer.curve)
+        self.checkpoints.save(self.trainer.step, self.trainer.state_dict())
+
+
+def _curve(points: list[dict[str, Any]]) -> dict[str, Any]:
+    by_seed = np.array([point["mean_loss"] for point in points]).T
+    return {
+        "evaluations": [point["evaluations"] for point in points],
+        "mean_loss": by_seed.tolist(),
+    }
+
+
+def _thinned(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    step = -(-len(points) // CURVE_POINTS)
+    return points[step - 1 :: step] if step > 1 else points
