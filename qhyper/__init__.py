@@ -7,17 +7,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qhyper.comparison import Comparison, compare, load_generator
-    from qhyper.config import Entry, TrainingSettings
+    from qhyper.comparison import Comparison, compare, execute, load_generator
+    from qhyper.config import Config, Entry, TrainingSettings
     from qhyper.data import Dataset, Samples, load
+    from qhyper.errors import QhyperError
     from qhyper.gradients.score import ScoreFunction
     from qhyper.hypernetwork import Capabilities, Draw, HyperNetwork
     from qhyper.quantum.circuit import Brickwork, Circuit, Gate, Product
     from qhyper.quantum.generator import QuantumHyperNetwork
+    from qhyper.registry import build_generator
+    from qhyper.report import page, table
     from qhyper.risk import Expectation
-    from qhyper.search import Evaluated
+    from qhyper.runs import Run
+    from qhyper.search import Control, Evaluated
     from qhyper.streams import Streams
-    from qhyper.target.landscape import Certificate, certify
+    from qhyper.target.landscape import Certificate, certify, certify_objective
     from qhyper.target.network import BinaryNetwork
     from qhyper.target.objective import Objective
     from qhyper.target.space import WeightSpace
@@ -30,6 +34,8 @@ _HOME = {
     "Certificate": "qhyper.target.landscape",
     "Circuit": "qhyper.quantum.circuit",
     "Comparison": "qhyper.comparison",
+    "Config": "qhyper.config",
+    "Control": "qhyper.search",
     "Dataset": "qhyper.data",
     "Draw": "qhyper.hypernetwork",
     "Entry": "qhyper.config",
@@ -39,17 +45,24 @@ _HOME = {
     "HyperNetwork": "qhyper.hypernetwork",
     "Objective": "qhyper.target.objective",
     "Product": "qhyper.quantum.circuit",
+    "QhyperError": "qhyper.errors",
     "QuantumHyperNetwork": "qhyper.quantum.generator",
+    "Run": "qhyper.runs",
     "Samples": "qhyper.data",
     "ScoreFunction": "qhyper.gradients.score",
     "Streams": "qhyper.streams",
     "Trainer": "qhyper.training",
     "TrainingSettings": "qhyper.config",
     "WeightSpace": "qhyper.target.space",
+    "build_generator": "qhyper.registry",
     "certify": "qhyper.target.landscape",
+    "certify_objective": "qhyper.target.landscape",
     "compare": "qhyper.comparison",
+    "execute": "qhyper.comparison",
     "load": "qhyper.data",
     "load_generator": "qhyper.comparison",
+    "page": "qhyper.report",
+    "table": "qhyper.report",
     "train": "qhyper.training",
 }
 
@@ -60,6 +73,8 @@ __all__ = [
     "Certificate",
     "Circuit",
     "Comparison",
+    "Config",
+    "Control",
     "Dataset",
     "Draw",
     "Entry",
@@ -69,17 +84,24 @@ __all__ = [
     "HyperNetwork",
     "Objective",
     "Product",
+    "QhyperError",
     "QuantumHyperNetwork",
+    "Run",
     "Samples",
     "ScoreFunction",
     "Streams",
     "Trainer",
     "TrainingSettings",
     "WeightSpace",
+    "build_generator",
     "certify",
+    "certify_objective",
     "compare",
+    "execute",
     "load",
     "load_generator",
+    "page",
+    "table",
     "train",
 ]
 

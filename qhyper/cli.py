@@ -77,6 +77,8 @@ def compare(
                      objective=objective, bits=bits)  # fmt: skip
     if seeds is not None:
         numbers = _integers(seeds, "--seeds") or []
+        if len(numbers) == 1 and numbers[0] < 1:
+            raise ConfigurationError(f"Got --seeds {seeds}; expected at least 1 seed.")
         values["seeds"] = numbers if "," in seeds else list(range(numbers[0]))
     if generators is not None:
         listed = {
@@ -146,30 +148,34 @@ def certify(
         float | None, typer.Option("--temperature", help="Of log Z (0.05).")
     ] = None,
     method: Annotated[str, typer.Option("--method", help="auto, classes or enumeration.")] = "auto",
+    objective: OwnObjective = None,
+    bits: NumberOfBits = None,
     setting: Set = None,
     as_json: Json = False,
 ) -> None:
     """Prove the optimum: exact minimum, best accuracy, spectrum and log Z of a landscape."""
     from qhyper.comparison import problem
-    from qhyper.config import Config, parse
-    from qhyper.target.landscape import certify as certify_landscape
+    from qhyper.config import Config
+    from qhyper.target import landscape
     from qhyper.target.objective import NetworkObjective
 
     values = _values(config, setting, data=data, test=test, layers=_integers(layers, "--layers"),
-                     loss=loss, sign_of_zero=sign_of_zero, temperature=temperature)  # fmt: skip
-    settings = parse(Config, values)
-    objective, dataset = problem(settings)
-    if not isinstance(objective, NetworkObjective) or dataset is None:
-        raise ConfigurationError("Only the landscape of a binary network on data is certified.")
-    exact = certify_landscape(
-        objective.network, objective.data, loss=objective.loss,
-        temperature=settings.temperature, method=method,  # type: ignore[arg-type]
-    )  # fmt: skip
-    certificate = {"data": dataset.name, **exact.to_dict()}
+                     loss=loss, sign_of_zero=sign_of_zero, temperature=temperature,
+                     objective=objective, bits=bits)  # fmt: skip
+    settings = Config(**values)
+    asked, dataset = problem(settings)
+    if isinstance(asked, NetworkObjective):
+        exact = landscape.certify(
+            asked.network, asked.data, loss=asked.loss,
+            temperature=settings.temperature, method=method,  # type: ignore[arg-type]
+        )  # fmt: skip
+    else:
+        exact = landscape.certify_objective(asked, temperature=settings.temperature)
+    certificate = {"data": asked.name if dataset is None else dataset.name, **exact.to_dict()}
     if as_json:
         print(json.dumps(certificate))
         return
-    _print_pairs(f"Certificate of {objective.network} on {dataset.name}", certificate)
+    _print_pairs(f"Certificate of {asked.name}", certificate)
 
 
 @app.command()
@@ -264,6 +270,8 @@ def _entry(
     """The one entry of `qhyper train`: the configuration's, then what the command line says."""
     from qhyper.config import assign
 
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigurationError(f"Got entries = {entries!r}; expected tables, [[entries]].")
     if len(entries) > 1:
         raise ConfigurationError(
             f"`qhyper train` takes one generator; the configuration has {len(entries)} entries. "
@@ -294,10 +302,10 @@ def _integers(text: str | None, option: str) -> list[int] | None:
 
 def _start(name: str, values: dict[str, Any], out: Path, as_json: bool) -> None:
     from qhyper.comparison import plan
-    from qhyper.config import Config, parse
+    from qhyper.config import Config
     from qhyper.runs import Run
 
-    config = plan(parse(Config, values), _warn)  # before a folder is made
+    config = plan(Config(**values), _warn)  # before a folder is made
     _execute(Run.create(out, name, config), as_json)
 
 

@@ -1,5 +1,6 @@
 """Compare generators and controls on one objective, at the same budget, over the same seeds."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 
 import torch
 
-from qhyper.config import COMPARED, Config, Entry, parse
+from qhyper.config import COMPARED, Config, Entry
 from qhyper.data import Dataset, Samples, load
 from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
 from qhyper.hypernetwork import HyperNetwork
@@ -85,8 +86,9 @@ def compare(
     named = None if entries is None else [
         Entry(name=entry) if isinstance(entry, str) else entry for entry in entries
     ]  # fmt: skip
-    asked = {"seeds": list(seeds), "evaluations": evaluations, "temperature": temperature}
-    config = parse(Config, {**asked, "entries": named}, "arguments of compare")
+    config = Config(
+        seeds=list(seeds), evaluations=evaluations, temperature=temperature, entries=named
+    )
     jobs = _jobs(objective, config, warn)
     certificate, spectrum, reason = _certificate(objective, name, temperature, run)
     results = []
@@ -135,6 +137,8 @@ def execute(
         return stored(run)
     config = run.config
     objective, dataset = problem(config)
+    if dataset is not None:
+        _check_same_data(run, dataset)
     outcome = compare(
         objective, config.entries, seeds=config.seeds, evaluations=config.evaluations,
         test=None if dataset is None else dataset.test,
@@ -200,6 +204,23 @@ def load_generator(run: Run | Path | str, title: str | None = None) -> HyperNetw
     return job.generator
 
 
+def _check_same_data(run: Run, dataset: Dataset) -> None:
+    """Raise StorageError if the data are not those that the run began with."""
+    digest = hashlib.sha256()
+    for part in (dataset.train, dataset.test):
+        digest.update(part.x.tobytes())
+        digest.update(part.y.tobytes())
+    found = {"name": dataset.name, "rows": len(dataset.train.y), "sha256": digest.hexdigest()}
+    begun = run.read_json("data.json")
+    if begun is None:
+        run.write("data.json", json.dumps(found))
+    elif begun != found:
+        raise StorageError(
+            f"The data '{dataset.name}' are not those that {run.path} began with: got SHA-256 "
+            f"{found['sha256']}, expected {begun['sha256']}. Put the data back, or begin a new run."
+        )
+
+
 def _jobs(objective: Objective, config: Config, warn: Callable[[str], None]) -> list[Job]:
     """The entries, built; one that was not asked for by name may refuse, and is left out."""
     seeds = tuple(config.seeds)
@@ -228,7 +249,7 @@ def _certificate(
         exact = certify(
             objective.network, objective.data, loss=objective.loss, temperature=temperature
         )
-    except ConfigurationError as refusal:
+    except UnsuitableError as refusal:
         return None, None, str(refusal)
     edges, counts = exact.histogram()
     certificate = {"data": name, **exact.to_dict()}

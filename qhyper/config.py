@@ -4,10 +4,17 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from qhyper.errors import ConfigurationError, MissingError, unknown
 from qhyper.target.loss import check_loss
@@ -19,60 +26,67 @@ COMPARED = (
 )  # fmt: skip
 """What `qhyper compare` compares by default."""
 
+OF_DATA = {"data", "test", "data_seed", "layers", "sign_of_zero", "loss"}
+"""Settings that have no meaning with an own objective."""
+
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    """A model whose errors are ours: unknown keys come with the nearest known one."""
 
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
+    _name: ClassVar[str]
 
-Model = TypeVar("Model", bound=BaseModel)
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise self._translated(error) from None
 
-
-def parse(model: type[Model], values: Mapping[str, Any], where: str = "configuration") -> Model:
-    """`values` as a checked model.
-
-    Raises ConfigurationError for an unknown key, with the nearest known one, or a bad value.
-    """
-    try:
-        return model.model_validate(dict(values))
-    except ValidationError as error:
+    @classmethod
+    def _translated(cls, error: ValidationError) -> ConfigurationError:
         errors = error.errors()
         first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-        path = ".".join(str(part) for part in first["loc"])
         cause = first.get("ctx", {}).get("error")
-        if isinstance(cause, ConfigurationError):
-            raise cause from None
+        if isinstance(cause, ConfigurationError):  # of a model within this one
+            return cause
+        path = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            owner: Any = Entry if "entries" in first["loc"] else model
-            raise unknown(f"key in the {where}", path.split(".")[-1], owner.model_fields) from None
-        raise ConfigurationError(
-            f"{path or where} = {first['input']!r}: {first['msg']}. Mend it in the {where}."
-        ) from None
+            return unknown(f"key in the {cls._name}", path, cls.model_fields)
+        return ConfigurationError(
+            f"{path or cls._name} = {first['input']!r}: {first['msg']}. Mend it in the {cls._name}."
+        )
 
 
 class TrainingSettings(_Strict):
-    """How a generator is trained within its budget."""
+    """How a generator is trained within its budget. ConfigurationError for bad settings."""
 
-    evaluations: int = Field(300_000, ge=1)
+    _name = "training"
+
+    evaluations: int = Field(default=300_000, ge=1)
     """objective evaluations of each seed, all restarts together"""
-    draws: int = Field(64, ge=2)
+    draws: int = Field(default=64, ge=2)
     """shots of each step; 2 at least, for the leave-one-out baseline"""
-    restarts: int = Field(1, ge=1)
+    restarts: int = Field(default=1, ge=1)
     """fresh starts that share the budget; the one with the lowest mean loss is kept"""
-    learning_rate: float = Field(0.1, gt=0)
+    learning_rate: float = Field(default=0.1, gt=0)
     optimizer: str = "Adam"
     """a class of torch.optim"""
     optimizer_options: dict[str, Any] = {}
     schedule: str = "CosineAnnealingLR"
     """a class of torch.optim.lr_scheduler; the cosine falls to 2 % within each start"""
     schedule_options: dict[str, Any] = {}
-    checkpoint_every: int = Field(500, ge=1)
+    checkpoint_every: int = Field(default=500, ge=1)
     """steps"""
-    final_draws: int = Field(1024, ge=2)
+    final_draws: int = Field(default=1024, ge=2)
     """fresh draws of the trained generator, outside the budget, for its mean loss"""
 
 
 class Entry(_Strict):
     """One generator or control, with its options and what differs from its training recipe."""
+
+    _name = "entry"
 
     name: str
     """a registered name, or module:Class"""
@@ -88,7 +102,7 @@ class Entry(_Strict):
     def _known_settings(cls, training: dict[str, Any]) -> dict[str, Any]:
         if "evaluations" in training:
             raise ValueError("the budget is the whole run's: set `evaluations` there")
-        parse(TrainingSettings, training, "training")
+        TrainingSettings(**training)
         return training
 
     @property
@@ -99,14 +113,17 @@ class Entry(_Strict):
     @property
     def folder(self) -> str:
         """What its folder in a run directory is called."""
-        return re.sub(r"[^\w.-]", "_", self.title)
+        return re.sub(r"[^\w-]", "_", self.title)
 
 
 class Config(_Strict):
     """A whole run: the problem, and what is tried on it.
 
-    A run directory's `config.toml` has every entry's training in full.
+    A run directory's `config.toml` has every entry's training in full. ConfigurationError for bad
+    settings.
     """
+
+    _name = "configuration"
 
     data: str = "toy"
     """a data set's name, or a path to .npz or .csv"""
@@ -116,19 +133,30 @@ class Config(_Strict):
     """of generated data, and of the split of data without a test file"""
     layers: list[int] | None = None
     """of the target network; (features, 6, classes) unless told, one output for none"""
-    sign_of_zero: int = Field(1, ge=0, le=1)
+    sign_of_zero: int = Field(default=1, ge=0, le=1)
     loss: str = "cross_entropy"
     objective: str | None = None
     """module:callable from bits [draws, bit] to one loss a draw, in place of data and network"""
-    bits: int | None = Field(None, ge=1)
+    bits: int | None = Field(default=None, ge=1)
     """number of bits of the own objective"""
-    seeds: list[int] = Field(list(range(10)), min_length=1)
-    evaluations: int = Field(300_000, ge=1)
+    seeds: list[int] = Field(default=list(range(10)), min_length=1)
+    evaluations: int = Field(default=300_000, ge=1)
     """objective evaluations of each seed, for every entry"""
-    temperature: float = Field(0.05, gt=0)
+    temperature: float = Field(default=0.05, gt=0)
     """of the certificate's log Z"""
-    entries: list[Entry] | None = Field(None, min_length=1)
+    entries: list[Entry] | None = Field(default=None, min_length=1)
     """generators and controls; unless told, those of `COMPARED` that the problem admits"""
+
+    @model_validator(mode="after")
+    def _one_problem(self) -> "Config":
+        ignored = sorted(self.model_fields_set & OF_DATA)
+        if self.objective is not None and ignored:
+            raise ValueError(
+                f"with an own objective, {', '.join(ignored)} would be ignored: leave them out"
+            )
+        if self.objective is None and self.bits is not None:
+            raise ValueError("`bits` is for an own objective: leave it out, or set `objective`")
+        return self
 
     @field_validator("loss")
     @classmethod
@@ -162,11 +190,11 @@ def settings_for(
     A recipe's `start_evaluations` says how many evaluations one start needs: the budget has as
     many starts as fit, at least one, unless the entry gives `restarts`.
     """
-    merged = {"evaluations": evaluations, **recipe, **entry}
+    merged = {**recipe, **entry, "evaluations": evaluations}
     each = merged.pop("start_evaluations", None)
     if each is not None and "restarts" not in entry:
-        merged["restarts"] = max(1, merged["evaluations"] // each)
-    return parse(TrainingSettings, merged, "training")
+        merged["restarts"] = max(1, evaluations // each)
+    return TrainingSettings(**merged)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -181,7 +209,8 @@ def read(path: Path) -> dict[str, Any]:
 
 def to_toml(config: Config) -> str:
     """The resolved configuration as TOML."""
-    return tomli_w.dumps(config.model_dump(exclude_none=True))
+    without = OF_DATA if config.objective is not None else set()
+    return tomli_w.dumps(config.model_dump(exclude_none=True, exclude=without))
 
 
 def assign(values: dict[str, Any], assignment: str) -> None:

@@ -18,7 +18,7 @@ class ConfigurationError(QhyperError, ValueError):
 
 
 class UnsuitableError(ConfigurationError):
-    """A generator that is not made for this target (exit code 2); a default set leaves it out."""
+    """A generator or method that is not made for this target; defaults do without it."""
 
 
 class MissingError(QhyperError):

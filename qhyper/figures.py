@@ -155,7 +155,7 @@ def _learning(
         axes.plot(
             evaluations,
             median,
-            clip_on=False,  # one point alone may lie on the edge
+            clip_on=len(evaluations) > 1,  # one point alone may lie on the edge
             markevery=(index * every // len(curves), every),
             **style.marks(),
         )

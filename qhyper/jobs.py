@@ -100,7 +100,7 @@ class Job:
         def after_step(trainer: Trainer) -> None:
             if keeper and trainer.step % settings.checkpoint_every == 0:
                 keeper.save()
-            if trainer.step % every == 0:
+            if trainer.step % every == 0 and not trainer.done:
                 progress(self.entry.title, trainer.record.evaluations, self.evaluations)
             if stop() and not trainer.done:
                 if keeper:
@@ -123,7 +123,7 @@ class Job:
             "record": trainer.record,
             "final_loss": losses.mean(axis=1).tolist(),
             "final_losses": losses[:, :DRAWN].tolist(),
-            "seconds_per_step": trainer.seconds_per_step,
+            "seconds_per_step": trainer.step_seconds,
             "curve": _curve(trainer.curve),
         }
 
@@ -140,7 +140,11 @@ class Job:
             progress(self.entry.title, record.evaluations, self.evaluations)
             if stop():
                 raise Interrupted("Stopped by a signal.")
-        assert batch is not None
+        if batch is None or record.evaluations != self.evaluations:
+            raise ConfigurationError(
+                f"The control '{self.entry.name}' spent {record.evaluations} evaluations of each "
+                f"seed; expected exactly the budget of {self.evaluations}."
+            )
         describe = getattr(self.control, "describe", lambda: type(self.control).__name__)
         return {
             "kind": "control",
@@ -149,7 +153,7 @@ class Job:
             "record": record,
             "final_loss": batch.current.mean(axis=1).tolist(),
             "final_losses": batch.current[:, :DRAWN].tolist(),
-            "seconds_per_step": None,
+            "seconds_per_step": [],
             "seconds": time.perf_counter() - begun,
             "curve": _curve(_thinned(curve)),
         }
@@ -177,7 +181,7 @@ class _Keeper:
         if state is not None:
             trainer.load_state_dict(state)
         self._written = len(trainer.curve)
-        self.metrics.rewind(self._written)
+        self.metrics.write(trainer.curve)
 
     def save(self) -> None:
         """Metrics first: a checkpoint never knows more lines than the file has."""
@@ -196,4 +200,4 @@ def _curve(points: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _thinned(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
     step = -(-len(points) // CURVE_POINTS)
-    return points[step - 1 :: step] if step > 1 else points
+    return points[::-step][::-1]  # the last one is always kept

@@ -75,10 +75,10 @@ def load_object(path: str) -> Any:
         raise ConfigurationError(f"Got '{path}'; expected module:name, such as mymodule:my_loss.")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # a user's module can fail in any way
         raise ConfigurationError(
-            f"Cannot load '{path}': {error}. Expected module:name, with the module importable from "
-            "here (check the name, and PYTHONPATH)."
+            f"Cannot load '{path}': {type(error).__name__}: {error}. Expected module:name, with "
+            "the module importable from here (check the name, and PYTHONPATH)."
         ) from error
 
 

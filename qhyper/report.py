@@ -34,6 +34,10 @@ def _share(value: float) -> str:
     return f"{100 * value:.0f}"
 
 
+def _milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.3g}" if seconds < 1 else f"{1000 * seconds:,.0f}"
+
+
 def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
@@ -79,7 +83,11 @@ def _cells(entry: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
             format_loss(entry["final_loss"]["median"]),
             _interval(entry["final_loss"], format_loss),
         ),
-        "seconds_per_step": ("–" if seconds is None else f"{1000 * seconds:.3g}", ""),
+        "seconds_per_step": (
+            ("–", "")
+            if seconds is None
+            else (_milliseconds(seconds["median"]), _interval(seconds, _milliseconds))
+        ),
     }
     for key in ("train_accuracy", "test_accuracy"):
         figure = entry[key]

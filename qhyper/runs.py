@@ -3,6 +3,8 @@
 runs/<utc>-<name>-<hash8>/
   config.toml       what was asked, resolved
   provenance.json   versions, machine, seeds, git revision, arguments
+  data.json         checksum of the data, so that a resumed run has the same
+  certificate.json  the certificate and a histogram of the spectrum
   <entry>/          one folder for each generator or control
     metrics.jsonl   one line for each point of its learning curve
     checkpoints/    the last two
@@ -27,7 +29,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from qhyper.config import Config, parse, read, to_toml
+from qhyper.config import Config, read, to_toml
 from qhyper.errors import StorageError
 
 KEPT_CHECKPOINTS = 2
@@ -69,7 +71,7 @@ class Run:
                 f"{path} is not a run directory: expected a folder with config.toml and "
                 "provenance.json, such as `qhyper compare` and `qhyper train` make under runs/."
             )
-        return cls(path, parse(Config, read(path / "config.toml"), str(path / "config.toml")))
+        return cls(path, Config(**read(path / "config.toml")))
 
     @property
     def complete(self) -> bool:
@@ -102,14 +104,9 @@ class Metrics:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def rewind(self, lines: int) -> None:
-        """Keep the first `lines` lines: those that the checkpoint knows; a torn one is dropped."""
-        kept = b""
-        if self.path.is_file():
-            kept = b"".join(self.path.read_bytes().splitlines(keepends=True)[:lines])
-        if not kept.endswith(b"\n") or kept.count(b"\n") < lines:
-            kept = b""
-        write_whole(self.path, kept)
+    def write(self, rows: list[dict[str, Any]]) -> None:
+        """Write the file anew with the rows that a checkpoint knows; later or torn ones go."""
+        write_whole(self.path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def append(self, rows: list[dict[str, Any]]) -> None:
         """Add rows at the end."""
@@ -196,13 +193,18 @@ def storage(path: Path) -> Iterator[None]:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Within, SIGINT and SIGTERM only set a flag, which the yielded function returns."""
+    """Within, the first SIGINT or SIGTERM only sets a flag, which the yielded function returns.
+
+    A second one acts as it would have before: whatever is slow to stop can be ended.
+    """
     received: list[int] = []
+    watched = (signal.SIGINT, signal.SIGTERM)
 
     def remember(number: int, frame: FrameType | None) -> None:
         received.append(number)
+        for watched_number, handler in before.items():
+            signal.signal(watched_number, handler)
 
-    watched = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, remember) for number in watched}
     try:
         yield lambda: bool(received)

@@ -95,7 +95,7 @@ def _summary(result: Mapping[str, Any], reference: float) -> dict[str, Any]:
         "final_loss": median_interval(result["final_loss"]),
         "train_accuracy": _accuracy(result["train_accuracy"]),
         "test_accuracy": _accuracy(result["test_accuracy"]),
-        "seconds_per_step": result["seconds_per_step"],
+        "seconds_per_step": _seconds(result["seconds_per_step"]),
     }
 
 
@@ -105,6 +105,12 @@ def first_hits(result: Mapping[str, Any], reference: float) -> list[int | None]:
         next((at for at, loss in found if loss <= reference + SAME_LOSS), None)
         for found in result["improvements"]
     ]
+
+
+def _seconds(times: Sequence[float] | float | None) -> Interval | None:
+    """Of the times of single steps, or of one time for all."""
+    known = [] if times is None else np.ravel(times)
+    return median_interval(known) if len(known) else None
 
 
 def _accuracy(values: Sequence[float | None] | None) -> Interval | None:

@@ -78,9 +78,13 @@ class Trainer:
         return self.step >= self.total_steps
 
     @property
-    def seconds_per_step(self) -> float | None:
-        """Median wall time of a step of all replicas, of those that this trainer made itself."""
-        return float(np.median(self._seconds)) if self._seconds else None
+    def step_seconds(self) -> list[float]:
+        """Wall times of some 200 steps of all replicas, of those that this trainer made itself.
+
+        Without its first step, which may load or compile kernels.
+        """
+        times = self._seconds[1:]
+        return times[:: 1 + len(times) // CURVE_POINTS]
 
     def advance(self) -> None:
         """One step of every replica."""
@@ -91,9 +95,15 @@ class Trainer:
         estimate = self.estimator(
             self.generator, self.objective, self.risk, rng=self.streams(self.step)
         )
-        self.optimizer.step()
-        if self.schedule is not None:
-            self.schedule.step()
+        try:
+            self.optimizer.step()
+            if self.schedule is not None:
+                self.schedule.step()
+        except (RuntimeError, ValueError) as error:
+            raise ConfigurationError(
+                f"At step {self.step + 1}, torch.optim.{self.settings.optimizer} or its schedule "
+                f"{self.settings.schedule} failed: {error}. Choose others, or mend their options."
+            ) from error
         self.step += 1
         replicas = self.generator.replicas
         self.record.update(
@@ -250,9 +260,10 @@ def _check_replica_axis(generator: HyperNetwork) -> None:
 
 
 def _check_optimizer(name: str, replicas: int) -> None:
-    known = [n for n, c in vars(torch.optim).items() if isinstance(c, type)]
-    if name not in known or name == "Optimizer":
-        raise unknown("optimiser of torch.optim", name, set(known) - {"Optimizer"})
+    known = {n for n, c in vars(torch.optim).items() if isinstance(c, type)}
+    known -= {"Optimizer", "SparseAdam"}  # gradients here are dense
+    if name not in known:
+        raise unknown("optimiser of torch.optim", name, known)
     if name == "LBFGS":
         raise ConfigurationError(
             "torch.optim.LBFGS re-evaluates its objective inside a step, which a sampled gradient "

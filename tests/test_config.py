@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from qhyper.comparison import plan
-
-from qhyper.config import COMPARED, Config, Entry, TrainingSettings, assign, parse, read, to_toml
+from qhyper.config import COMPARED, Config, Entry, TrainingSettings, assign, read, to_toml
 from qhyper.errors import ConfigurationError, MissingError
 
 
@@ -44,14 +43,14 @@ def test_toml_round_trip(tmp_path: Path) -> None:
     config = Config(data="digits", seeds=[4, 7], layers=[4, 3, 2], entries=[entry])
     path = tmp_path / "config.toml"
     path.write_text(to_toml(config))
-    assert parse(Config, read(path)) == config
+    assert Config(**read(path)) == config
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"dta": "toy"}, "Unknown key in the configuration 'dta'. Did you mean 'data'"),
-        ({"entries": [{"nam": "mlp"}]}, "Unknown key in the configuration 'nam'. Did you mean"),
+        ({"entries": [{"nam": "mlp"}]}, "Unknown key in the entry 'nam'. Did you mean"),
         (
             {"entries": [{"name": "mlp", "training": {"drawz": 3}}]},
             "Unknown key in the training 'drawz'. Did you mean 'draws'",
@@ -68,16 +67,19 @@ def test_toml_round_trip(tmp_path: Path) -> None:
         ({"evaluations": 0}, "evaluations = 0: .*greater than or equal to 1"),
         ({"sign_of_zero": 2}, "sign_of_zero = 2"),
         ({"entries": [{"name": "mlp", "training": {"evaluations": 9}}]}, "the whole run's"),
+        ({"temperature": float("inf")}, "temperature = inf: Input should be a finite number"),
+        ({"bits": 5}, "`bits` is for an own objective"),
+        ({"objective": "a:b", "bits": 5, "loss": "accuracy"}, "loss would be ignored"),
     ],
 )
 def test_bad_values_are_refused(values: dict, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        parse(Config, values)
+        Config(**values)
 
 
 def test_fewer_than_two_draws_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="draws = 1"):
-        parse(TrainingSettings, {"draws": 1}, "training")
+        TrainingSettings(draws=1)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -53,18 +53,16 @@ def labels(axis):
 @pytest.mark.parametrize("high", [0.2, 0.55, 1.7, 5.0, 40.0])
 @pytest.mark.parametrize("low", [0.116, 0.55])
 def test_loss_axes_have_labels_enough(low, high):
-    figure, axes = _figure(height=3.6)
+    _, axes = _figure(height=3.6)
     logarithmic = _loss_axis(axes.yaxis, *sorted((low, high)))
-    figure.draw_without_rendering()
     assert logarithmic == (high / low > 10)
     assert len(labels(axes.yaxis)) >= 4 or low == high
 
 
-@pytest.mark.parametrize("hits", range(11))
+@pytest.mark.parametrize("hits", [0, 1, 3, 4, 8, 10])
 def test_shares_are_labelled_with_what_they_are(hits, certified, result):
     one = result("a", "quantum", [0] * hits + [1] * (10 - hits))
     figure = _hits(certified([one]), [one], styles_of([one]))
-    figure.draw_without_rendering()
     axis = figure.axes[0].yaxis
     assert len(labels(axis)) >= 3
     for tick, word in zip(

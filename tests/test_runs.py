@@ -32,31 +32,35 @@ def outcome_of(run: Run, title: str) -> dict:
 
 def test_killed_at_twenty_moments_a_run_ends_as_the_undisturbed_one(tmp_path: Path) -> None:
     """SIGKILL at 20 random moments (seed 0); every start resumes what the one before left."""
-    undisturbed = Run.create(tmp_path / "whole", "train", config(evaluations=60_000))
-    execute(undisturbed)
-    killed = Run.create(tmp_path / "killed", "train", config(evaluations=60_000))
+    entries = [Entry(name="random"), Entry(name="quantum-depth2", training=TRAINING)]
+    long = config(evaluations=200_000, entries=entries)
+    undisturbed = Run.create(tmp_path / "whole", "compare", long)
+    whole = execute(undisturbed)
+    killed = Run.create(tmp_path / "killed", "compare", long)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["qhyper.comparison"])
     rng = np.random.default_rng(0)
-    kills = 0
-    for _ in range(20):
+    for kills in range(20):
         process = context.Process(target=execute, args=(killed,))
         process.start()
-        process.join(rng.uniform(0.2, 2.0))
-        kills += process.is_alive()
+        process.join(rng.uniform(0.05, 1.2))
+        assert process.is_alive(), f"the run ended after {kills} kills: make it longer"
         process.kill()
         process.join()
-    assert kills > 0
-    execute(killed)
+    resumed = execute(killed)
     title = "quantum-depth2"
     assert outcome_of(killed, title) == outcome_of(undisturbed, title)
-    for name in ("metrics.jsonl", "generator.pt"):
-        ours, theirs = killed.path / title / name, undisturbed.path / title / name
-        if name.endswith("pt"):
-            one, other = torch.load(ours), torch.load(theirs)
-            assert all(torch.equal(one[key], other[key]) for key in other)
-        else:
-            assert ours.read_text() == theirs.read_text()
+    assert without_times(resumed.summary) == without_times(whole.summary)
+    metrics = [run.path / title / "metrics.jsonl" for run in (killed, undisturbed)]
+    assert metrics[0].read_text() == metrics[1].read_text()
+    one, other = (torch.load(run.path / title / "generator.pt") for run in (killed, undisturbed))
+    assert all(torch.equal(one[key], other[key]) for key in other)
+
+
+def without_times(summary: dict) -> dict:
+    for entry in summary["generators"]:
+        entry["seconds_per_step"] = None
+    return summary
 
 
 def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
@@ -69,6 +73,17 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
             execute(stopped, stop=lambda calls=calls, patience=patience: next(calls) == patience)
     execute(stopped)
     assert outcome_of(stopped, "quantum-depth2") == outcome_of(whole, "quantum-depth2")
+
+
+def test_data_that_changed_meanwhile_are_refused(tmp_path: Path) -> None:
+    x, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
+    np.savez(tmp_path / "mine.npz", x=x, y=y)
+    run = Run.create(tmp_path, "train", config(data=str(tmp_path / "mine.npz")))
+    with pytest.raises(Interrupted, match="Stopped by a signal"):
+        execute(run, stop=lambda: True)
+    np.savez(tmp_path / "mine.npz", x=-x, y=y)
+    with pytest.raises(StorageError, match=r"are not those that .* began with"):
+        execute(run)
 
 
 def test_finished_entries_are_not_run_again(tmp_path: Path) -> None:
@@ -140,7 +155,7 @@ def test_metrics_keep_what_the_checkpoint_knows(tmp_path: Path, tail: bytes) -> 
     metrics.append([{"step": 1}, {"step": 2}])
     with metrics.path.open("ab") as file:
         file.write(tail)
-    metrics.rewind(2)
+    metrics.write([{"step": 1}, {"step": 2}])
     metrics.append([{"step": 3}])
     steps = [json.loads(line)["step"] for line in metrics.path.read_text().splitlines()]
     assert steps == [1, 2, 3]

@@ -26,6 +26,16 @@ def test_summarise_measures_from_the_certified_minimum(ten_seeds, certified):
     json.dumps(comparison, allow_nan=False)
 
 
+@pytest.mark.parametrize(
+    ("times", "median"), [([0.1, 0.2, 0.4], 0.2), (0.3, 0.3), ([], None), (None, None)]
+)
+def test_time_of_a_step_is_the_median_of_steps(times, median, certified, result):
+    timed = result("a", "quantum", [0])
+    timed["seconds_per_step"] = times
+    seconds = certified([timed])["generators"][0]["seconds_per_step"]
+    assert (seconds and seconds["median"]) == median
+
+
 def test_summarise_without_certificate_measures_from_the_best_loss_seen(uncertified, result):
     comparison = uncertified([result("product", "quantum", [1, 2, 2])])
     assert comparison["reference"] == {"loss": 0.1165, "kind": "best loss seen"}

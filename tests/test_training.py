@@ -157,6 +157,13 @@ def test_the_cosine_falls_to_two_percent_within_each_start() -> None:
     assert rates[50] > 0.99
 
 
+def test_a_schedule_that_fails_on_the_way_says_so() -> None:
+    options = {"max_lr": 0.1, "total_steps": 5}
+    chosen = settings(schedule="OneCycleLR", schedule_options=options, restarts=1)
+    with pytest.raises(ConfigurationError, match=r"At step \d, .* OneCycleLR failed"):
+        train(build_generator("bernoulli", 6), Objective(ones, 6), chosen)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -166,6 +173,7 @@ def test_the_cosine_falls_to_two_percent_within_each_start() -> None:
         ({"optimizer_options": {"beta": 1}}, "torch.optim.Adam refused its options"),
         ({"schedule": "CosineAnealingLR"}, "Did you mean 'CosineAnnealingLR'"),
         ({"schedule": "ReduceLROnPlateau"}, "Unknown schedule"),
+        ({"optimizer": "SparseAdam"}, "Unknown optimiser"),
         ({"schedule": "StepLR"}, "torch.optim.lr_scheduler.StepLR refused its options"),
         ({"evaluations": 31}, "31 evaluations are 0 steps of 32 draws"),
         ({"restarts": 101}, "too few for 101 start"),

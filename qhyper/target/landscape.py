@@ -36,7 +36,7 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits, all_bitstrings, to_string
 from qhyper.data import Samples
-from qhyper.errors import ConfigurationError, unknown
+from qhyper.errors import ConfigurationError, UnsuitableError, unknown
 from qhyper.search import SAME_LOSS
 from qhyper.target.kernel import (
     MAX_PATTERN_INPUTS,
@@ -248,8 +248,8 @@ def _choose(method: str, network: BinaryNetwork) -> str:
     if method == "auto":
         reasons = f"classes do not apply: {against['classes']}; enumeration does not apply: "
         reasons += f"{against['enumeration']}. Choose a smaller network."
-        raise ConfigurationError(f"{network} cannot be certified: {reasons}")
-    raise ConfigurationError(
+        raise UnsuitableError(f"{network} cannot be certified: {reasons}")
+    raise UnsuitableError(
         f"The method '{method}' does not apply to {network}: {against[method]}. "
         "Choose a smaller network, or method='auto' to take any method that applies."
     )

@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 
 
 class Objective:
-    """Any loss of bitstrings; `function` gets bits uint8 [draws, bit] and gives one number each.
+    """Any loss of bitstrings; `function` gets bits [draws, bit] and gives one number each.
 
-    Lower is better. `evaluations` counts the draws evaluated so far.
+    The bits are 0 and 1 as int8, so that 2 * bits - 1 are the weights -1 and +1, and cannot be
+    written to. Lower is better. `evaluations` counts the draws evaluated so far.
     """
 
     def __init__(
-        self, function: Callable[[Bits], npt.ArrayLike], n_bits: int, *, name: str = "own objective"
+        self,
+        function: Callable[[npt.NDArray[np.int8]], npt.ArrayLike],
+        n_bits: int,
+        *,
+        name: str = "own objective",
     ) -> None:
         if n_bits < 1:
             raise ConfigurationError(f"An objective needs at least 1 bit; got n_bits={n_bits}.")
@@ -39,7 +44,7 @@ class Objective:
         """
         array = as_bits(bits, self.n_bits)
         flat = array.reshape(-1, self.n_bits)
-        losses = np.asarray(self._function(flat), dtype=np.float64)
+        losses = np.asarray(self._evaluate(flat), dtype=np.float64)
         if losses.shape != (len(flat),):
             raise ConfigurationError(
                 f"{self.name} returned losses of shape {losses.shape} for {len(flat)} bitstrings; "
@@ -54,6 +59,11 @@ class Objective:
         self.evaluations += len(flat)
         return losses.reshape(array.shape[:-1])
 
+    def _evaluate(self, bits: Bits) -> npt.ArrayLike:
+        seen = bits.view(np.int8)
+        seen.flags.writeable = False
+        return self._function(seen)
+
 
 class NetworkObjective(Objective):
     """The mean loss of a binary network over a data set, on the packed kernel."""
@@ -63,9 +73,15 @@ class NetworkObjective(Objective):
         from qhyper.target.kernel import PackedNetwork, collapse
 
         network.check(data)
-        self.network, self.data, self.loss = network, data, loss
+        self.network, self.data = network, data
+        self.loss: LossName = loss
         rows = collapse(data, network.layers, network.sign_of_zero)
         self.kernel = PackedNetwork(network.layers, rows, network.sign_of_zero)
         super().__init__(
-            lambda bits: self.kernel.losses(bits, loss), network.n_bits, name=f"{loss} of {network}"
+            lambda bits: self._evaluate(bits.view(np.uint8)),
+            network.n_bits,
+            name=f"{loss} of {network}",
         )
+
+    def _evaluate(self, bits: Bits) -> npt.ArrayLike:
+        return self.kernel.losses(bits, self.loss)
