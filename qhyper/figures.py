@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qhyper.summary import KINDS, first_hits
+from qhyper.search import first_hits
+from qhyper.summary import KINDS
 from qhyper.wording import format_count, format_loss
 
 if TYPE_CHECKING:
@@ -241,7 +242,9 @@ def _hits(
 
     reference = comparison["reference"]["loss"]
     hits = {
-        result["name"]: sorted(at for at in first_hits(result, reference) if at is not None)
+        result["name"]: sorted(
+            at for at in first_hits(result["improvements"], reference) if at is not None
+        )
         for result in results
     }
     budget = comparison["evaluations"]

@@ -76,9 +76,12 @@ class SearchRecord:
             self.best_loss[replica] = best
         self.evaluations += losses.shape[1]
 
-    def first_hits(self, target: float) -> Sequence[int | None]:
-        """For each replica, the evaluations spent until a loss within 1e-9 of `target` or below."""
-        return [
-            next((at for at, loss in found if loss <= target + SAME_LOSS), None)
-            for found in self.improvements
-        ]
+
+def first_hits(
+    improvements: Sequence[Sequence[tuple[int, float]]], target: float
+) -> list[int | None]:
+    """For each replica, the evaluations spent until a loss within 1e-9 of `target` or below."""
+    return [
+        next((at for at, loss in found if loss <= target + SAME_LOSS), None)
+        for found in improvements
+    ]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from qhyper.errors import ConfigurationError
-from qhyper.search import SAME_LOSS
+from qhyper.search import SAME_LOSS, first_hits
 from qhyper.statistics import Interval, censored_median, median_interval, paired_tests, wilson
 
 CERTIFIED = "certified minimum"
@@ -80,7 +80,7 @@ def _check(results: Sequence[Mapping[str, Any]]) -> None:
 def _summary(result: Mapping[str, Any], reference: float) -> dict[str, Any]:
     regret = np.asarray(result["best_loss"], dtype=np.float64) - reference
     regret[np.abs(regret) < SAME_LOSS] = 0.0
-    hits = first_hits(result, reference)
+    hits = first_hits(result["improvements"], reference)
     return {
         "name": result["name"],
         "kind": result["kind"],
@@ -97,14 +97,6 @@ def _summary(result: Mapping[str, Any], reference: float) -> dict[str, Any]:
         "test_accuracy": _accuracy(result["test_accuracy"]),
         "seconds_per_step": _seconds(result["seconds_per_step"]),
     }
-
-
-def first_hits(result: Mapping[str, Any], reference: float) -> list[int | None]:
-    """For each seed, the evaluations at its first loss within 1e-9 of the reference."""
-    return [
-        next((at for at, loss in found if loss <= reference + SAME_LOSS), None)
-        for found in result["improvements"]
-    ]
 
 
 def _seconds(times: Sequence[float] | float | None) -> Interval | None:

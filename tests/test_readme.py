@@ -17,5 +17,5 @@ def test_the_loop_is_there() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_python_of_the_readme(block: str, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(block, str(README), "exec"), {})
+    exec(compile(block, str(README), "exec"), {})  # as a user would paste it
     assert capsys.readouterr().out

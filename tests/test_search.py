@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qhyper.search import SAME_LOSS, SearchRecord
+from qhyper.search import SAME_LOSS, SearchRecord, first_hits
 
 quick = settings(max_examples=100, deadline=None, derandomize=True)
 
@@ -39,7 +39,7 @@ def fill(losses, cuts):
 def assert_agrees(losses, cuts, target):
     record, bits = fill(losses, cuts)
     assert record.evaluations == losses.shape[1]
-    hits = record.first_hits(target)
+    hits = first_hits(record.improvements, target)
     for replica, own in enumerate(losses.tolist()):
         best, place, improvements, hit = naive(own, target)
         assert record.best_loss[replica] == best
@@ -91,12 +91,12 @@ def test_a_tie_is_no_improvement_and_the_first_one_stays():
 @pytest.mark.parametrize(("above", "hit"), [(0.9e-9, 2), (0.0, 2), (-0.5, 2), (1.1e-9, None)])
 def test_a_hit_is_within_a_level_of_the_target_or_below(above, hit):
     record, _ = fill(np.array([[3.0, 1.0 + above, 3.0]]), cuts=[])
-    assert record.first_hits(1.0) == [hit]
+    assert first_hits(record.improvements, 1.0) == [hit]
 
 
 def test_hits_count_the_evaluations_of_one_replica():
     record, _ = fill(np.array([[5.0, 4.0, 1.0, 0.0], [1.0, 9.0, 9.0, 9.0], [2.0] * 4]), cuts=[1])
-    assert list(record.first_hits(1.0)) == [3, 1, None]
+    assert first_hits(record.improvements, 1.0) == [3, 1, None]
 
 
 def test_an_empty_record_has_found_nothing():
@@ -104,7 +104,7 @@ def test_an_empty_record_has_found_nothing():
     assert record.best_loss.tolist() == [np.inf, np.inf]
     assert record.best_bits.shape == (2, 5)
     assert record.evaluations == 0
-    assert record.first_hits(np.inf) == [None, None]
+    assert first_hits(record.improvements, np.inf) == [None, None]
 
 
 def test_replicas_do_not_share_their_improvements():

@@ -216,9 +216,9 @@ def _real_sums(bits, unit, n_out, x, sums):
 
 
 @_jit
-def _activations(bits, net, space):
+def _activations(bits, net, buffers):
     """All layers but the last: (hidden words, nonzero words, bits used) of one draw."""
-    hidden, nonzero, next_hidden, next_nonzero, weight, sums, real_sums = space
+    hidden, nonzero, next_hidden, next_nonzero, weight, sums, real_sums = buffers
     layers, sign_of_zero, n_rows = net.layers, net.sign_of_zero, len(sums)
     n_in, start, begin = layers[0], 0, 0
     if net.first == PACKED:
@@ -257,7 +257,7 @@ def _activations(bits, net, space):
 
 
 @_jit
-def _workspace(net):
+def _new_buffers(net):
     """Buffers of one thread: two sets of hidden words, packed weights, and sums of a unit."""
     n_rows, width = len(net.counts), (net.layers[:-1].max() + 63) >> 6
     return (
@@ -272,9 +272,9 @@ def _workspace(net):
 
 
 @_jit
-def _output_sums(bits, start, unit, net, hidden, nonzero, space):
+def _output_sums(bits, start, unit, net, hidden, nonzero, buffers):
     """The logit of output `unit` for every row: integers, or real sums without a hidden layer."""
-    weight, sums, real_sums = space[4], space[5], space[6]
+    weight, sums, real_sums = buffers[4], buffers[5], buffers[6]
     n_in, n_out = net.layers[-2], net.layers[-1]
     if len(net.layers) == 2 and net.first != PACKED:
         _real_sums(bits, unit, n_out, net.x, real_sums)
@@ -286,19 +286,19 @@ def _output_sums(bits, start, unit, net, hidden, nonzero, space):
 
 
 @_jit
-def _logits(bits, net, space, out):
+def _logits(bits, net, buffers, out):
     """Logits [row, output] of one draw."""
-    hidden, nonzero, start = _activations(bits, net, space)
+    hidden, nonzero, start = _activations(bits, net, buffers)
     for unit in range(net.layers[-1]):
-        _output_sums(bits, start, unit, net, hidden, nonzero, space)
-        out[:, unit] = space[6]
+        _output_sums(bits, start, unit, net, hidden, nonzero, buffers)
+        out[:, unit] = buffers[6]
 
 
 @_jit
-def _two_class_loss(bits, net, space, table, margin):
+def _two_class_loss(bits, net, buffers, table, margin):
     """Summed loss of one draw whose loss depends on the difference of its logits alone."""
-    hidden, nonzero, start = _activations(bits, net, space)
-    weight, sums = space[4], space[5]
+    hidden, nonzero, start = _activations(bits, net, buffers)
+    weight, sums = buffers[4], buffers[5]
     n_in, n_out = net.layers[-2], net.layers[-1]
     _pack_unit(bits, start, 0, n_in, n_out, weight)
     _integer_sums(hidden, nonzero, net.sign_of_zero, n_in, weight, sums)
@@ -362,10 +362,10 @@ _threaded = nb.njit(cache=True, error_model="numpy", nogil=True)
 
 @_threaded
 def _two_class_losses(first_draw, last_draw, bits, net, table, out):
-    space = _workspace(net)
+    buffers = _new_buffers(net)
     margin = np.zeros(len(net.counts), np.int64)
     for draw in range(first_draw, last_draw):
-        out[draw] = _two_class_loss(bits[draw], net, space, table, margin)
+        out[draw] = _two_class_loss(bits[draw], net, buffers, table, margin)
 
 
 @_threaded
@@ -408,20 +408,20 @@ def _pattern_losses(first_draw, last_draw, bits, net, table, out):
 
 @_threaded
 def _many_class_losses(first_draw, last_draw, bits, net, code, out):
-    space = _workspace(net)
+    buffers = _new_buffers(net)
     logits = np.zeros((len(net.counts), net.counts.shape[1]))
     # one output stands for the logits (0, z)
     outputs = logits[:, logits.shape[1] - net.layers[-1] :]
     for draw in range(first_draw, last_draw):
-        _logits(bits[draw], net, space, outputs)
+        _logits(bits[draw], net, buffers, outputs)
         out[draw] = _label_loss_sum(logits, net.counts, code)
 
 
 @_threaded
 def _all_logits(first_draw, last_draw, bits, net, out):
-    space = _workspace(net)
+    buffers = _new_buffers(net)
     for draw in range(first_draw, last_draw):
-        _logits(bits[draw], net, space, out[draw])
+        _logits(bits[draw], net, buffers, out[draw])
 
 
 class PackedNetwork:

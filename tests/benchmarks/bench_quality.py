@@ -43,9 +43,10 @@ def quality_toy() -> Iterator[Line]:
 
 @bar
 def quality_mnist() -> Iterator[Line]:
-    best = 0.0
+    circuits = []
     for name, share, interval in _shares("mnist"):
         if name in CIRCUITS:
-            best = max(best, share)
+            circuits.append((share, f"{name}; {interval}"))
         yield Line(f"within-5%-mnist-{name}", share, detail=interval)
-    yield Line("within-5%-mnist-best-circuit", best, at_least=0.85)
+    share, detail = max(circuits)
+    yield Line("within-5%-mnist-best-circuit", share, at_least=0.85, detail=detail)
