@@ -51,7 +51,7 @@ def test_wilson_is_wider_at_higher_confidence():
     ("hits", "n", "confidence"), [(1, 0, 0.95), (-1, 3, 0.95), (4, 3, 0.95), (1, 3, 1.0)]
 )
 def test_wilson_refuses_what_is_no_share(hits, n, confidence):
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=r"0 <= hits <= n|must lie between 0 and 1"):
         wilson(hits, n, confidence)
 
 
@@ -117,7 +117,7 @@ def test_intervals_of_plateaus_are_finite_and_in_order(values):
 
 @pytest.mark.parametrize("values", [[], [1.0, math.nan], [math.inf], [[1.0, 2.0]]])
 def test_median_interval_refuses_what_has_no_median(values):
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match="one or more finite values"):
         median_interval(values)
 
 
@@ -158,7 +158,7 @@ def test_censored_median_of_one_seed():
 
 
 def test_censored_median_refuses_no_values():
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match="one or more values or None"):
         censored_median([], 100)
 
 
