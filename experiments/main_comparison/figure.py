@@ -1,4 +1,4 @@
-"""Write hits.svg and draws.svg, the README's pictures, from a run of `qhyper compare`.
+"""Write hits.svg, the README's picture, from a run of `qhyper compare`.
 
 python experiments/main_comparison/figure.py runs/…
 """
@@ -17,9 +17,8 @@ TEXT = "#7a8490"
 def main(run: str) -> None:
     outcome = stored(Run.open(Path(run)))
     drawn = figures(outcome.summary, outcome.results, outcome.spectrum)
-    for name in ("hits", "draws"):
-        svg = drawn[name].replace("currentColor", TEXT)
-        (Path(__file__).parent / f"{name}.svg").write_text(svg, encoding="utf-8")
+    svg = drawn["hits"].replace("currentColor", TEXT)
+    (Path(__file__).parent / "hits.svg").write_text(svg, encoding="utf-8")
 
 
 if __name__ == "__main__":
