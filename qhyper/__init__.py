@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qhyper.comparison import Comparison, compare, execute, load_generator
+    from qhyper.comparison import Comparison, compare, execute, load_generator, plan
     from qhyper.config import Config, Entry, TrainingSettings
     from qhyper.data import Dataset, Samples, load
     from qhyper.errors import QhyperError
@@ -62,6 +62,7 @@ _HOME = {
     "load": "qhyper.data",
     "load_generator": "qhyper.comparison",
     "page": "qhyper.report",
+    "plan": "qhyper.comparison",
     "table": "qhyper.report",
     "train": "qhyper.training",
 }
@@ -101,6 +102,7 @@ __all__ = [
     "load",
     "load_generator",
     "page",
+    "plan",
     "table",
     "train",
 ]

@@ -81,10 +81,8 @@ def compare(
             raise ConfigurationError(f"Got --seeds {seeds}; expected at least 1 seed.")
         values["seeds"] = numbers if "," in seeds else list(range(numbers[0]))
     if generators is not None:
-        listed = {
-            entry.get("label", entry.get("name")): entry for entry in values.get("entries", [])
-        }
-        titles = [title.strip() for title in generators.split(",")]
+        listed = {entry.get("label", entry.get("name")): entry for entry in _tables(values)}
+        titles = [title.strip() for title in generators.split(",") if title.strip()]
         values["entries"] = [listed.get(title, {"name": title}) for title in titles]
     _start("compare", values, out, as_json)
 
@@ -130,7 +128,7 @@ def train(
     if seed is not None or "seeds" not in values:
         values["seeds"] = [seed or 0]
     values["entries"] = [
-        _entry(values.get("entries", []), generator, option or [], training or [],
+        _entry(_tables(values), generator, option or [], training or [],
                {"draws": draws, "learning_rate": learning_rate, "restarts": restarts})
     ]  # fmt: skip
     _start("train", values, out, as_json)
@@ -169,6 +167,10 @@ def certify(
             asked.network, asked.data, loss=asked.loss,
             temperature=settings.temperature, method=method,  # type: ignore[arg-type]
         )  # fmt: skip
+    elif method not in ("auto", "enumeration"):
+        raise ConfigurationError(
+            f"Got --method {method}; an own objective is certified by enumeration alone."
+        )
     else:
         exact = landscape.certify_objective(asked, temperature=settings.temperature)
     certificate = {"data": asked.name if dataset is None else dataset.name, **exact.to_dict()}
@@ -260,6 +262,14 @@ def _values(config: Path | None, setting: list[str] | None, **given: Any) -> dic
     return values
 
 
+def _tables(values: dict[str, Any]) -> list[dict[str, Any]]:
+    """The entries of a configuration file."""
+    entries = values.get("entries", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigurationError(f"Got entries = {entries!r}; expected tables, [[entries]].")
+    return entries
+
+
 def _entry(
     entries: list[dict[str, Any]],
     generator: str | None,
@@ -270,8 +280,6 @@ def _entry(
     """The one entry of `qhyper train`: the configuration's, then what the command line says."""
     from qhyper.config import assign
 
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ConfigurationError(f"Got entries = {entries!r}; expected tables, [[entries]].")
     if len(entries) > 1:
         raise ConfigurationError(
             f"`qhyper train` takes one generator; the configuration has {len(entries)} entries. "
@@ -281,7 +289,10 @@ def _entry(
     if generator is not None:
         entry["name"] = generator
     for part, assignments in (("options", options), ("training", training)):
-        values = dict(entry.get(part, {}))
+        values = entry.get(part, {})
+        if not isinstance(values, dict):
+            raise ConfigurationError(f"Got {part} = {values!r}; expected a table of settings.")
+        values = dict(values)
         for assignment in assignments:
             assign(values, assignment)
         entry[part] = values
@@ -320,7 +331,7 @@ def _execute(run: Any, as_json: bool) -> None:
             outcome = execute(run, stop=stop, progress=progress, warn=_warn)
         except Interrupted:
             raise Interrupted(
-                f"Stopped by a signal, with a checkpoint. Go on with: qhyper resume {run.path}"
+                f"Stopped by a signal; what was done is kept. Go on with: qhyper resume {run.path}"
             ) from None
     if as_json:
         print(json.dumps(outcome.summary))

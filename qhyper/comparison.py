@@ -14,7 +14,7 @@ from qhyper.data import Dataset, Samples, load
 from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.jobs import Job, Progress
-from qhyper.registry import load_object
+from qhyper.registry import is_control, load_object
 from qhyper.report import page
 from qhyper.runs import Run
 from qhyper.summary import summarise
@@ -83,6 +83,14 @@ def compare(
         )
     if isinstance(entries, str):
         entries = [entries]
+    if isinstance(seeds, int):
+        raise ConfigurationError(f"Got seeds={seeds}; expected a list of them, or range({seeds}).")
+    if test is not None and not isinstance(test, Samples):
+        raise ConfigurationError(
+            f"Got {type(test).__name__} as test; expected Samples, such as dataset.test."
+        )
+    if test is not None and isinstance(objective, NetworkObjective):
+        objective.network.check(test)
     named = None if entries is None else [
         Entry(name=entry) if isinstance(entry, str) else entry for entry in entries
     ]  # fmt: skip
@@ -135,6 +143,8 @@ def execute(
     """
     if run.complete:
         return stored(run)
+    if run.config.entries is None:  # made by hand, not by a plan
+        run.configure(plan(run.config, warn))
     config = run.config
     objective, dataset = problem(config)
     if dataset is not None:
@@ -191,10 +201,12 @@ def load_generator(run: Run | Path | str, title: str | None = None) -> HyperNetw
         raise ConfigurationError(
             f"Got title={title!r}; expected one of the entries of {run.path}: {', '.join(entries)}."
         )
+    if is_control(entries[title].name):
+        raise ConfigurationError(f"'{title}' is a control: it has no generator to load.")
     file = run.path / entries[title].folder / "generator.pt"
     if not file.is_file():
         raise StorageError(
-            f"{file} is not there: the entry is not finished, or is a control. Finish the run with "
+            f"{file} is not there: the entry is not finished. Finish the run with "
             f"`qhyper resume {run.path}`."
         )
     objective, _ = problem(run.config)
@@ -208,9 +220,8 @@ def _check_same_data(run: Run, dataset: Dataset) -> None:
     """Raise StorageError if the data are not those that the run began with."""
     digest = hashlib.sha256()
     for part in (dataset.train, dataset.test):
-        digest.update(part.x.tobytes())
-        digest.update(part.y.tobytes())
-    found = {"name": dataset.name, "rows": len(dataset.train.y), "sha256": digest.hexdigest()}
+        digest.update(str(part.x.shape).encode() + part.x.tobytes() + part.y.tobytes())
+    found = {"sha256": digest.hexdigest()}
     begun = run.read_json("data.json")
     if begun is None:
         run.write("data.json", json.dumps(found))

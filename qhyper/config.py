@@ -52,6 +52,8 @@ class _Strict(BaseModel):
         if isinstance(cause, ConfigurationError):  # of a model within this one
             return cause
         path = ".".join(str(part) for part in first["loc"])
+        if cause is not None:  # one of the validators here
+            return ConfigurationError(f"{path or cls._name}: {cause}.")
         if first["type"] == "extra_forbidden":
             return unknown(f"key in the {cls._name}", path, cls.model_fields)
         return ConfigurationError(

@@ -95,10 +95,11 @@ def _call(name: str, factory: Callable[..., Any], n_bits: int, **arguments: Any)
     try:
         return factory(n_bits, **arguments)
     except TypeError as error:
+        given = [f"{k}={v!r}" for k, v in arguments.items() if k not in ("seeds", "space")]
         raise ConfigurationError(
-            f"'{name}' could not be built from n_bits, {', '.join(arguments) or 'no options'}: "
-            f"{error}. A generator takes (n_bits, *, seeds, ...), a control (n_bits, ...), and "
-            "their options have defaults or are given."
+            f"'{name}' could not be built with {', '.join(given) or 'no options'}: {error}. A "
+            "generator takes (n_bits, *, seeds, ...), a control (n_bits, ...), and their options "
+            "have defaults or are given."
         ) from error
 
 

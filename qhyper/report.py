@@ -112,8 +112,9 @@ def _setting(comparison: Mapping[str, Any]) -> str:
     """What was compared, in one line."""
     seeds, evaluations = len(comparison["seeds"]), comparison["evaluations"]
     some_less = any(entry["evaluations"] < evaluations for entry in comparison["generators"])
+    named = (comparison["data"], comparison["network"], comparison["loss"].replace("_", " "))
     return (
-        f"{comparison['data']}, {comparison['network']}, {comparison['loss'].replace('_', ' ')}; "
+        f"{', '.join(dict.fromkeys(named))}; "  # an own objective has one name for all three
         f"{'up to ' * some_less}{evaluations:,} evaluations"
         f"{', in whole steps of draws,' * some_less} for each of {seeds} "
         f"seed{'s' if seeds > 1 else ''}; {comparison['reference']['kind']} "

@@ -73,6 +73,11 @@ class Run:
             )
         return cls(path, Config(**read(path / "config.toml")))
 
+    def configure(self, config: Config) -> None:
+        """Replace the configuration, in the folder too."""
+        self.write("config.toml", to_toml(config))
+        self.config = config
+
     @property
     def complete(self) -> bool:
         """Whether the run has ended."""

@@ -211,7 +211,7 @@ class Trainer:
         self._begin_start(state["restart"])
         self.step = state["step"]
         self.generator.load_state_dict(state["generator"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self._load_optimizer(state["optimizer"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
         self.record = SearchRecord(
@@ -226,6 +226,13 @@ class Trainer:
         self._tail = state["tail"].numpy().copy()
         self._champion_loss = state["champion_loss"].numpy().copy()
         self._champion = {name: tensor.clone() for name, tensor in state["champion"].items()}
+
+    def _load_optimizer(self, state: dict[str, Any]) -> None:
+        """Load an optimiser's state bit by bit: torch casts some of its numbers, of NAdam say."""
+        self.optimizer.load_state_dict(copy.deepcopy(state))
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for index, saved in state["state"].items():
+            self.optimizer.state[parameters[index]].update(copy.deepcopy(saved))
 
 
 def train(

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from qhyper.cli import main
+from qhyper.comparison import compare
+from qhyper.errors import ConfigurationError
 
 SMALL = ["--data", "digits", "--evaluations", "2000", "--seeds", "3"]
 
@@ -147,6 +149,12 @@ def test_doctor(cli) -> None:
         (["compare", "--seeds", "many"], 2, "Got --seeds many"),
         (["compare", "--layers", "3,6,2"], 2, "3 inputs"),
         (["compare", "--objective", "os:getcwd"], 2, "needs the number of bits"),
+        (["compare", "--seeds", "-1"], 2, "expected at least 1 seed"),
+        (["compare", "--bits", "7"], 2, "`bits` is for an own objective"),
+        (["train", "--set", "entries=5"], 2, "expected tables, [[entries]]"),
+        (["compare", "--set", "entries=['x']", "--generators", "mlp"], 2, "expected tables"),
+        (["train", "--set", "entries=[{name='mlp', training=5}]"], 2, "Got training = 5"),
+        (["train", "--generator", "quantum", "--option", "depth=abc"], 2, "'abc'"),
         (["compare", "--config", "none.toml"], 3, "There is no configuration file"),
         (["train", "--generator", "mlp", "--option", "latent_bits=9"], 2, "latent"),
         (["train", "--generator", "mlp", "--draws", "1"], 2, "draws = 1"),
@@ -199,3 +207,24 @@ def test_a_signal_leaves_a_checkpoint_and_130(tmp_path: Path, number: signal.Sig
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Go on with: qhyper resume" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seeds": 3}, r"Got seeds=3; expected a list of them, or range\(3\)"),
+        ({"test": 5}, "Got int as test; expected Samples"),
+        ({"evaluations": 0}, "evaluations = 0"),
+        ({"entries": ["mlp", "mlp"]}, "'mlp' stands twice"),
+        ({"temperature": 0}, "temperature = 0"),
+    ],
+)
+def test_compare_in_python_checks_before_it_runs(objective, arguments: dict, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        compare(objective, **arguments)
+    assert objective.evaluations == 0
+
+
+def test_compare_in_python_wants_an_objective(digits) -> None:
+    with pytest.raises(ConfigurationError, match="Got function as the objective; expected an Obj"):
+        compare(lambda bits: bits.sum(axis=1))

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from qhyper.comparison import execute, load_generator
-from qhyper.config import Config, Entry
+from qhyper.config import COMPARED, Config, Entry
 from qhyper.errors import ConfigurationError, Interrupted, StorageError
 from qhyper.runs import Checkpoints, Metrics, Run, provenance, write_whole
 
@@ -73,6 +73,16 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
             execute(stopped, stop=lambda calls=calls, patience=patience: next(calls) == patience)
     execute(stopped)
     assert outcome_of(stopped, "quantum-depth2") == outcome_of(whole, "quantum-depth2")
+
+
+def test_a_run_made_by_hand_is_planned_when_it_is_executed(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "mine", Config(data="digits", seeds=[0, 1], evaluations=300))
+    first = execute(run)
+    again = execute(Run.open(run.path))
+    assert [result["name"] for result in again.results] == list(COMPARED)
+    assert again.summary == json.loads(json.dumps(first.summary))
+    with pytest.raises(ConfigurationError, match="'random' is a control"):
+        load_generator(run, "random")
 
 
 def test_data_that_changed_meanwhile_are_refused(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The training loop: budgets, restarts, independence of replicas, resuming."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -130,9 +132,18 @@ def test_parameters_without_the_replica_axis_are_refused() -> None:
 
 
 @pytest.mark.parametrize("optimizer", sorted(ELEMENTWISE))
-def test_every_elementwise_optimizer_trains(optimizer: str) -> None:
-    generator = build_generator("bernoulli", 6, seeds=[0, 1])
-    train(generator, Objective(ones, 6), settings(evaluations=320, optimizer=optimizer))
+def test_every_elementwise_optimizer_trains_and_resumes(optimizer: str) -> None:
+    chosen = settings(evaluations=1280, optimizer=optimizer)
+    undisturbed = Trainer(build_generator("mlp", 6, seeds=[0, 1]), Objective(ones, 6), chosen)
+    while undisturbed.step < 9:
+        undisturbed.advance()
+    file = io.BytesIO()
+    torch.save(undisturbed.state_dict(), file)
+    undisturbed.run()
+    resumed = Trainer(build_generator("mlp", 6, seeds=[0, 1]), Objective(ones, 6), chosen)
+    resumed.load_state_dict(torch.load(io.BytesIO(file.getvalue()), weights_only=True))
+    resumed.run()
+    assert_same(resumed.state_dict(), undisturbed.state_dict())
 
 
 @pytest.mark.parametrize(

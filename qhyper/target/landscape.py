@@ -189,7 +189,7 @@ def certify_objective(
     _check_temperature(temperature)
     n_bits = objective.n_bits
     if reason := _against_enumeration(n_bits):
-        raise ConfigurationError(f"{objective.name} cannot be certified: {reason}.")
+        raise UnsuitableError(f"{objective.name} cannot be certified: {reason}. Choose fewer bits.")
     survey = _enumerate(n_bits, lambda bits: (objective(bits), np.zeros(len(bits))), progress)
     levels, multiplicities = survey.spectrum()
     return Certificate(

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Objective:
     """Any loss of bitstrings; `function` gets bits [draws, bit] and gives one number each.
 
-    The bits are 0 and 1 as int8, so that 2 * bits - 1 are the weights -1 and +1, and cannot be
-    written to. Lower is better. `evaluations` counts the draws evaluated so far.
+    The bits are 0 and 1 as int8, so that 2 * bits - 1 are the weights -1 and +1, and a copy that
+    the function may change. Lower is better. `evaluations` counts the draws evaluated so far.
     """
 
     def __init__(
@@ -60,9 +60,7 @@ class Objective:
         return losses.reshape(array.shape[:-1])
 
     def _evaluate(self, bits: Bits) -> npt.ArrayLike:
-        seen = bits.view(np.int8)
-        seen.flags.writeable = False
-        return self._function(seen)
+        return self._function(bits.astype(np.int8))
 
 
 class NetworkObjective(Objective):
