@@ -1,7 +1,6 @@
 """One entry of a comparison carried out: its training or search, checkpoints and result."""
 
 import io
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,7 +131,6 @@ class Job:
         rng = Streams(self.seeds)(0, "search")
         curve: list[dict[str, Any]] = []
         batch = None
-        begun = time.perf_counter()
         for batch in self.control.search(self.objective, evaluations=self.evaluations, rng=rng):
             record.update(batch.bits, batch.losses)
             mean = batch.current.mean(axis=1).tolist()
@@ -154,7 +152,6 @@ class Job:
             "final_loss": batch.current.mean(axis=1).tolist(),
             "final_losses": batch.current[:, :DRAWN].tolist(),
             "seconds_per_step": [],
-            "seconds": time.perf_counter() - begun,
             "curve": _curve(_thinned(curve)),
         }
 
