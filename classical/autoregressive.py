@@ -30,7 +30,7 @@ class Autoregressive(HyperNetwork):
     recipe: Mapping[str, Any] = {
         "draws": 64,
         "learning_rate": 0.02,
-        "start_evaluations": 30_000,
+        "start_steps": 468,
     }
 
     def __init__(self, n_bits: int, *, seeds: Sequence[int] = (0,), hidden: int = 64) -> None:

@@ -23,7 +23,7 @@ class Bernoulli(HyperNetwork):
     recipe: Mapping[str, Any] = {
         "draws": 64,
         "learning_rate": 1.0,
-        "start_evaluations": 10_000,
+        "start_steps": 156,
     }
 
     def __init__(self, n_bits: int, *, seeds: Sequence[int] = (0,)) -> None:

@@ -30,7 +30,7 @@ class Categorical(HyperNetwork):
     recipe: Mapping[str, Any] = {
         "draws": 64,
         "learning_rate": 0.2,
-        "start_evaluations": 30_000,
+        "start_steps": 468,
     }
 
     def __init__(

@@ -32,7 +32,7 @@ class MLP(HyperNetwork):
     recipe: Mapping[str, Any] = {
         "draws": 64,
         "learning_rate": 0.02,
-        "start_evaluations": 30_000,
+        "start_steps": 468,
     }
 
     def __init__(

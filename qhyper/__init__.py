@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from qhyper.errors import QhyperError
     from qhyper.gradients.score import ScoreFunction
     from qhyper.hypernetwork import Capabilities, Draw, HyperNetwork
-    from qhyper.quantum.circuit import Brickwork, Circuit, Gate, Product
+    from qhyper.quantum.ansatz import Brickwork, Product
+    from qhyper.quantum.circuit import Circuit, Gate
     from qhyper.quantum.generator import QuantumHyperNetwork
     from qhyper.registry import build_generator
     from qhyper.report import page, table
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "BinaryNetwork": "qhyper.target.network",
-    "Brickwork": "qhyper.quantum.circuit",
+    "Brickwork": "qhyper.quantum.ansatz",
     "Capabilities": "qhyper.hypernetwork",
     "Certificate": "qhyper.target.landscape",
     "Circuit": "qhyper.quantum.circuit",
@@ -44,7 +45,7 @@ _HOME = {
     "Gate": "qhyper.quantum.circuit",
     "HyperNetwork": "qhyper.hypernetwork",
     "Objective": "qhyper.target.objective",
-    "Product": "qhyper.quantum.circuit",
+    "Product": "qhyper.quantum.ansatz",
     "QhyperError": "qhyper.errors",
     "QuantumHyperNetwork": "qhyper.quantum.generator",
     "Run": "qhyper.runs",

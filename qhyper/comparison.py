@@ -14,7 +14,8 @@ from qhyper.data import Dataset, Samples, load
 from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.jobs import Job, Progress
-from qhyper.registry import is_control, load_object
+from qhyper.names import load_object
+from qhyper.registry import is_control
 from qhyper.report import page
 from qhyper.runs import Run
 from qhyper.summary import summarise

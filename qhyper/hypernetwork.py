@@ -14,7 +14,7 @@ input.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,10 @@ class Capabilities:
 
     log_prob: bool = False
     """`log_prob` is exact and differentiable."""
+    angles: bool = False
+    """`HasAngles`: it has angles that obey the two-term shift rule."""
+    probability_bits: int = 0
+    """`probabilities` is exact and differentiable up to so many bits."""
     quantum: bool = False
     """The draws are measurements of a quantum circuit (simulated or real)."""
 
@@ -59,6 +63,28 @@ class HasScores(Protocol):
         """Add Σ coefficients · ∇ log p(bits) to `.grad` of the parameters."""
         ...
 
+    def scores(self, bits: Bits, *, inputs: Any = None) -> npt.NDArray[np.float64]:
+        """∇ log p of every draw, [replica, input, shot, parameter]."""
+        ...
+
+
+@runtime_checkable
+class HasAngles(Protocol):
+    """A generator with angles: ∂E/∂angle = (E[angle + π/2] - E[angle - π/2]) / 2 for any loss."""
+
+    def angles(self, *, inputs: Any = None) -> torch.Tensor:
+        """The angles, [replica, input, angle], differentiable in the parameters."""
+        ...
+
+    @property
+    def trained_angles(self) -> npt.NDArray[np.int64]:
+        """The numbers of the angles that depend on a parameter."""
+        ...
+
+    def sample_angles(self, angles: npt.NDArray[np.float64], shots: int, *, rng: Rngs) -> Bits:
+        """Draws [replica, row, shot, bit] at angles [replica, row, angle], in one call."""
+        ...
+
 
 class HyperNetwork(torch.nn.Module, ABC):
     """A distribution over bitstrings with parameters [replica, ...] and one seed a replica.
@@ -66,13 +92,14 @@ class HyperNetwork(torch.nn.Module, ABC):
     Subclasses give `capabilities`, `_initialise`, `_sample` and, where they can, `_log_prob`.
     Their constructor takes `(n_bits, *, seeds, ...)`, and `space` if they need the target's
     WeightSpace; it calls this one, makes parameters [replica, ...] and ends with
-    `self.initialise()`.
+    `self.initialise()`. With `n_inputs` > 0 the distribution depends on inputs of so many
+    features: `inputs` is [input, feature], the same for all replicas, or [replica, input, feature].
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities()
+    capabilities: Capabilities = Capabilities()
     recipe: Mapping[str, Any] = {}
     """Training settings that suit this generator: fields of `TrainingSettings`, and
-    `start_evaluations`, how many evaluations one start needs."""
+    `start_steps`, how many steps one start needs."""
 
     def __init__(self, n_bits: int, *, seeds: Sequence[int] = (0,), n_inputs: int = 0) -> None:
         super().__init__()
@@ -118,7 +145,7 @@ class HyperNetwork(torch.nn.Module, ABC):
         """
         if shots < 1:
             raise ConfigurationError(f"shots must be at least 1; got {shots}.")
-        self._check_inputs(inputs)
+        inputs = self._as_inputs(inputs)
         if len(rng) != self.replicas:
             raise ConfigurationError(
                 f"Got {len(rng)} random generators for {self.replicas} replicas; expected one a "
@@ -126,18 +153,20 @@ class HyperNetwork(torch.nn.Module, ABC):
             )
         with torch.no_grad():
             bits = self._sample(shots, rng, inputs)
-        expected = (self.replicas, shots, self.n_bits)
-        if bits.ndim != 4 or (bits.shape[0], *bits.shape[2:]) != expected or bits.dtype != np.uint8:
+        expected = (self.replicas, 1 if inputs is None else inputs.shape[1], shots, self.n_bits)
+        if bits.shape != expected or bits.dtype != np.uint8:
             raise ConfigurationError(
                 f"{type(self).__name__}._sample returned {bits.dtype} of shape {bits.shape}; "
-                f"expected uint8 [replica, input, shot, bit] = [{self.replicas}, inputs (1 if "
-                f"unconditional), {shots}, {self.n_bits}]."
+                f"expected uint8 [replica, input, shot, bit] = {list(expected)}."
             )
         return Draw(bits)
 
     @abstractmethod
-    def _sample(self, shots: int, rng: Rngs, inputs: Any) -> Bits:
-        """Draws, uint8 [replica, input, shot, bit]; a replica uses its own generator alone."""
+    def _sample(self, shots: int, rng: Rngs, inputs: torch.Tensor | None) -> Bits:
+        """Draws, uint8 [replica, input, shot, bit]; a replica uses its own generator alone.
+
+        Inputs are float64 [replica, input, feature], None for an unconditional generator.
+        """
 
     # -- probabilities ------------------------------------------------------------------------
 
@@ -153,22 +182,23 @@ class HyperNetwork(torch.nn.Module, ABC):
                 f"{self.describe()} has no log p: it can only be sampled. Use an estimator that "
                 "needs samples alone."
             )
+        inputs = self._as_inputs(inputs)
         return self._log_prob(self._checked(bits, inputs), inputs)
 
-    def _log_prob(self, bits: Bits, inputs: Any) -> torch.Tensor:
+    def _log_prob(self, bits: Bits, inputs: torch.Tensor | None) -> torch.Tensor:
         """The log p of checked bits, differentiable float64 [replica, input, shot]."""
         raise NotImplementedError
 
-    def _checked(self, bits: npt.ArrayLike, inputs: Any) -> Bits:
+    def _checked(self, bits: npt.ArrayLike, inputs: torch.Tensor | None) -> Bits:
         """Bits that fit this generator, with one entry a replica, or ConfigurationError."""
-        self._check_inputs(inputs)
         array = as_bits(bits, self.n_bits)
+        n_inputs = 1 if inputs is None else inputs.shape[1]
         fits = array.ndim == 4 and array.shape[0] in (1, self.replicas)
-        if not fits or (self.n_inputs == 0 and array.shape[1] != 1):
+        if not fits or array.shape[1] != n_inputs:
             raise ConfigurationError(
                 f"Got bits of shape {array.shape}; expected [replica, input, shot, bit] with "
-                f"{self.replicas} replicas (or 1, shared by all), {self.n_bits} bits, and one "
-                "input for an unconditional generator."
+                f"{self.replicas} replicas (or 1, shared by all), {n_inputs} input(s) and "
+                f"{self.n_bits} bits."
             )
         if len(array) != self.replicas:
             array = np.repeat(array, self.replicas, axis=0)
@@ -182,21 +212,79 @@ class HyperNetwork(torch.nn.Module, ABC):
         bits [replica, input, shot, bit], coefficients [replica, input, shot].
         """
         log_p = self.log_prob(bits, inputs=inputs)
-        torch.autograd.backward(log_p, torch.from_numpy(coefficients))
+        torch.autograd.backward(log_p, torch.from_numpy(coefficients).to(log_p.device))
+
+    def scores(self, bits: Bits, *, inputs: Any = None) -> npt.NDArray[np.float64]:
+        """∇ log p of every draw, float64 [replica, input, shot, parameter].
+
+        bits [replica, input, shot, bit]; parameters in the order of `parameters()`, flat.
+        """
+        log_p = self.log_prob(bits, inputs=inputs)
+        trained = [p for p in self.parameters() if p.requires_grad]
+        one = torch.eye(log_p[0].numel(), dtype=log_p.dtype, device=log_p.device)
+        # replicas do not mix: the same draw of every replica in one backward pass
+        ones = one.reshape(-1, 1, *log_p.shape[1:]).expand(-1, *log_p.shape)
+        jacobians = torch.autograd.grad(
+            log_p, trained, ones, is_grads_batched=True, allow_unused=True
+        )
+        flat = [
+            (torch.zeros(len(one), *p.shape) if j is None else j).reshape(
+                len(one), self.replicas, -1
+            )
+            for j, p in zip(jacobians, trained, strict=True)
+        ]
+        rows = torch.cat(flat, dim=-1).transpose(0, 1)
+        return rows.reshape(*log_p.shape, -1).double().cpu().numpy()
 
     def probabilities(self, *, inputs: Any = None) -> torch.Tensor:
         """p of every bitstring, float64 [replica, input, 2^n_bits]; bit 0 changes fastest.
 
-        Differentiable. Raises ConfigurationError past 20 bits.
+        Differentiable. Raises ConfigurationError past `capabilities.probability_bits` (20 where
+        the generator has log p).
         """
-        if self.n_bits > MAX_BITS_OF_PROBABILITIES:
+        inputs = self._as_inputs(inputs)
+        if self.n_bits > self.max_probability_bits:
             raise ConfigurationError(
-                f"All 2^{self.n_bits} probabilities do not fit; the limit is "
-                f"{MAX_BITS_OF_PROBABILITIES} bits. Use sample or log_prob."
+                f"All 2^{self.n_bits} probabilities of {self.describe()} are more than it can "
+                f"give; the limit is {self.max_probability_bits} bits. Use sample or log_prob."
             )
-        strings = all_bitstrings(self.n_bits)[None, None]
-        return self.log_prob(strings, inputs=inputs).exp()
+        return self._probabilities(inputs)
 
-    def _check_inputs(self, inputs: Any) -> None:
-        if self.n_inputs == 0 and inputs is not None:
-            raise ConfigurationError(f"{self.describe()} is unconditional: it takes no inputs.")
+    @property
+    def max_probability_bits(self) -> int:
+        """Up to how many bits `probabilities` can be had; 0 if not at all."""
+        by_log_prob = MAX_BITS_OF_PROBABILITIES if self.capabilities.log_prob else 0
+        return self.capabilities.probability_bits or by_log_prob
+
+    def _probabilities(self, inputs: torch.Tensor | None) -> torch.Tensor:
+        strings = all_bitstrings(self.n_bits)
+        n_inputs = 1 if inputs is None else inputs.shape[1]
+        every = np.broadcast_to(strings, (self.replicas, n_inputs, *strings.shape))
+        return self._log_prob(np.ascontiguousarray(every), inputs).exp()
+
+    def expectation(self, costs: torch.Tensor, *, inputs: Any = None) -> torch.Tensor:
+        """Σ p · costs, differentiable [replica, input], of costs [replica, input, 2^n_bits]."""
+        return (self.probabilities(inputs=inputs) * costs).sum(-1)
+
+    def _as_inputs(self, inputs: Any) -> torch.Tensor | None:
+        """Inputs as float64 [replica, input, feature]; None if this generator takes none."""
+        if self.n_inputs == 0:
+            if inputs is not None:
+                raise ConfigurationError(f"{self.describe()} is unconditional: it takes no inputs.")
+            return None
+        if inputs is None:
+            raise ConfigurationError(
+                f"{self.describe()} depends on inputs of {self.n_inputs} features; got none. Pass "
+                "inputs [input, feature]."
+            )
+        array = torch.as_tensor(inputs, dtype=torch.float64)
+        if array.ndim == 2:
+            array = array.expand(self.replicas, *array.shape)
+        if array.ndim != 3 or array.shape[0] != self.replicas or array.shape[2] != self.n_inputs:
+            raise ConfigurationError(
+                f"Got inputs of shape {tuple(array.shape)}; expected [input, {self.n_inputs}], or "
+                f"[replica, input, feature] = [{self.replicas}, inputs, {self.n_inputs}]."
+            )
+        if not torch.isfinite(array).all():
+            raise ConfigurationError("Inputs must be finite numbers; got NaN or infinity.")
+        return array

@@ -4,7 +4,6 @@ A package registers under the entry-point groups `qhyper.generators` and `qhyper
 Wherever a name is accepted, so is `module:Class`.
 """
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
@@ -12,6 +11,7 @@ from typing import Any
 
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.hypernetwork import HyperNetwork
+from qhyper.names import load_object
 from qhyper.search import Control
 from qhyper.target.space import WeightSpace
 
@@ -63,23 +63,6 @@ def build_control(name: str, n_bits: int, options: Mapping[str, Any] | None = No
     """The control registered as `name` (or `module:Class`)."""
     factory = _find(name)
     return _call(name, factory, n_bits, **_checked(name, factory, options))
-
-
-def load_object(path: str) -> Any:
-    """The object that `module:name` names.
-
-    Raises ConfigurationError, saying what could not be imported.
-    """
-    module, colon, attribute = path.partition(":")
-    if not (module and colon and attribute):
-        raise ConfigurationError(f"Got '{path}'; expected module:name, such as mymodule:my_loss.")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # a user's module can fail in any way
-        raise ConfigurationError(
-            f"Cannot load '{path}': {type(error).__name__}: {error}. Expected module:name, with "
-            "the module importable from here (check the name, and PYTHONPATH)."
-        ) from error
 
 
 def _find(name: str) -> Callable[..., Any]:

@@ -1,10 +1,12 @@
-"""Circuit, a neutral list of gates, and the ansätze that build one.
+"""Circuit: a neutral list of gates, and how their angles come from what is trained.
 
-All qubits start in |0>. A rotation is exp(-i angle P / 2) with P = X, Y or Z.
+All qubits start in |0>. A rotation is exp(-i angle P / 2) with P = X, Y or Z, so that the two-term
+shift rule holds for every angle. Angles are what gates see; parameters are what is trained.
 """
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +18,45 @@ TWO_QUBIT_GATES = ("cx", "cz")
 
 
 @dataclass(frozen=True)
+class Angle:
+    """An angle in radians: offset + Σ parameters[i] · θ_i + Σ inputs[j] · x_j."""
+
+    parameters: Mapping[int, float] = field(default_factory=dict)
+    inputs: Mapping[int, float] = field(default_factory=dict)
+    offset: float = 0.0
+
+
+@dataclass(frozen=True)
 class Gate:
-    """One gate: a rotation with the index of its angle, or a CX or CZ (control first)."""
+    """One gate: a rotation with its angle, or a CX or CZ (control first).
+
+    An angle that is a number k is parameter k itself. A fixed rotation has `Angle(offset=...)`,
+    and rotations are tied by naming the same parameter.
+    """
 
     name: str
     qubits: tuple[int, ...]
-    angle: int | None = None
+    angle: Angle | int | None = None
+
+
+@dataclass(frozen=True)
+class Affine:
+    """angles = offset + matrix · x, with the matrix given by its entries."""
+
+    offset: npt.NDArray[np.float64]
+    """[angle]"""
+    angle: npt.NDArray[np.int64]
+    column: npt.NDArray[np.int64]
+    coefficient: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Circuit:
-    """Gates in the order in which they act; every angle belongs to one rotation."""
+    """Gates in the order in which they act. Rotation number k, in that order, has angle k.
+
+    Raises ConfigurationError for a gate that is not one of rx, ry, rz, cx and cz, for qubits that
+    do not fit it, and if a parameter or an input is left out: they are numbered from 0.
+    """
 
     n_qubits: int
     gates: tuple[Gate, ...]
@@ -34,105 +64,91 @@ class Circuit:
     def __post_init__(self) -> None:
         if self.n_qubits < 1:
             raise ConfigurationError(f"A circuit needs at least 1 qubit; got {self.n_qubits}.")
-        angles = 0
         for gate in self.gates:
-            rotation = gate.name in ROTATIONS
-            if not rotation and gate.name not in TWO_QUBIT_GATES:
-                raise unknown("gate", gate.name, ROTATIONS + TWO_QUBIT_GATES)
-            arity = 1 if rotation else 2
-            on_qubits = all(0 <= qubit < self.n_qubits for qubit in gate.qubits)
-            if len(set(gate.qubits)) != arity or len(gate.qubits) != arity or not on_qubits:
+            self._check(gate)
+        for kind in ("parameters", "inputs"):
+            used = {number for angle in self.angles for number in getattr(angle, kind)}
+            if used != set(range(len(used))):
                 raise ConfigurationError(
-                    f"Gate '{gate.name}' got qubits {gate.qubits}; expected {arity} different "
-                    f"qubits from 0 to {self.n_qubits - 1}."
+                    f"The gates use {kind} {sorted(used)}; expected all from 0 to "
+                    f"{max(len(used) - 1, max(used))}, without gaps."
                 )
-            if gate.angle != (angles if rotation else None):
-                raise ConfigurationError(
-                    f"Gate '{gate.name}' got angle {gate.angle}; expected "
-                    f"{angles if rotation else None}: rotations number their angles in order."
-                )
-            angles += rotation
 
-    @property
+    def _check(self, gate: Gate) -> None:
+        rotation = gate.name in ROTATIONS
+        if not rotation and gate.name not in TWO_QUBIT_GATES:
+            raise unknown("gate", gate.name, ROTATIONS + TWO_QUBIT_GATES)
+        arity = 1 if rotation else 2
+        on_qubits = all(0 <= qubit < self.n_qubits for qubit in gate.qubits)
+        if len(set(gate.qubits)) != arity or len(gate.qubits) != arity or not on_qubits:
+            raise ConfigurationError(
+                f"Gate '{gate.name}' got qubits {gate.qubits}; expected {arity} different "
+                f"qubits from 0 to {self.n_qubits - 1}."
+            )
+        if rotation != (gate.angle is not None):
+            expected = "the number of its parameter, or an Angle" if rotation else "none"
+            raise ConfigurationError(
+                f"Gate '{gate.name}' got angle {gate.angle}; expected {expected}."
+            )
+
+    @cached_property
+    def angles(self) -> tuple[Angle, ...]:
+        """The angle of each rotation."""
+        return tuple(
+            Angle({gate.angle: 1.0}) if isinstance(gate.angle, int) else gate.angle
+            for gate in self.gates
+            if gate.angle is not None
+        )
+
+    @cached_property
     def n_angles(self) -> int:
         """Number of rotations."""
-        return sum(gate.angle is not None for gate in self.gates)
+        return len(self.angles)
 
+    @cached_property
+    def n_parameters(self) -> int:
+        """Number of parameters that are trained."""
+        return len({number for angle in self.angles for number in angle.parameters})
 
-class Ansatz(Protocol):
-    """A family of circuits, one for each number of qubits."""
+    @cached_property
+    def n_inputs(self) -> int:
+        """Number of input features that the angles depend on; 0 for most circuits."""
+        return len({number for angle in self.angles for number in angle.inputs})
 
-    def build(self, n_qubits: int) -> Circuit:
-        """The circuit on `n_qubits` qubits."""
-        ...
+    @cached_property
+    def trained(self) -> npt.NDArray[np.int64]:
+        """The numbers of the angles that depend on a parameter."""
+        return np.flatnonzero([any(angle.parameters.values()) for angle in self.angles])
 
+    @cached_property
+    def plain(self) -> bool:
+        """Whether angle k is parameter k, for all of them, and nothing else."""
+        return all(
+            angle.parameters == {number: 1.0} and not angle.inputs and angle.offset == 0
+            for number, angle in enumerate(self.angles)
+        )
 
-@dataclass(frozen=True)
-class Product:
-    """One Ry on every qubit: no entanglement, so a product of Bernoulli distributions."""
+    def numbered(self) -> Iterator[tuple[Gate, int | None]]:
+        """Every gate with the number of its angle, None for CX and CZ."""
+        number = 0
+        for gate in self.gates:
+            if gate.angle is None:
+                yield gate, None
+            else:
+                yield gate, number
+                number += 1
 
-    def __str__(self) -> str:
-        return "product circuit"
-
-    def build(self, n_qubits: int) -> Circuit:
-        """The circuit on `n_qubits` qubits."""
-        return Circuit(n_qubits, tuple(Gate("ry", (q,), q) for q in range(n_qubits)))
-
-
-@dataclass(frozen=True)
-class Brickwork:
-    """The ansatz of Carrasquilla et al. (2023, arXiv:2301.08292): `depth` sublayers.
-
-    Each sublayer: CX(j, j+1) on every second pair, then Ry on all qubits, then Rz on all. The
-    pairs start at the first qubit in the first sublayer and at the second qubit in the second
-    (`phase` 0), or the reverse (`phase` 1), alternating. 2 · n · depth angles; two sublayers are
-    one "layer" of the paper.
-    """
-
-    depth: int
-    phase: Literal[0, 1] = 0
-
-    def __str__(self) -> str:
-        return f"brickwork of depth {self.depth}"
-
-    def __post_init__(self) -> None:
-        if self.depth < 1:
-            raise ConfigurationError(
-                f"Brickwork depth must be at least 1; got {self.depth}. Without entangling gates, "
-                "use the product ansatz."
-            )
-        if self.phase not in (0, 1):
-            raise ConfigurationError(f"Brickwork phase is 0 or 1; got {self.phase}.")
-
-    def build(self, n_qubits: int) -> Circuit:
-        """The circuit on `n_qubits` qubits."""
-        gates: list[Gate] = []
-        angle = 0
-        for sublayer in range(self.depth):
-            first = (sublayer + self.phase) % 2
-            gates += [Gate("cx", (j, j + 1)) for j in range(first, n_qubits - 1, 2)]
-            for name in ("ry", "rz"):
-                gates += [Gate(name, (q,), angle + q) for q in range(n_qubits)]
-                angle += n_qubits
-        return Circuit(n_qubits, tuple(gates))
-
-
-Start = Literal["near-product", "uniform"]
-
-
-def initial_angles(
-    circuit: Circuit, start: Start, rng: np.random.Generator
-) -> npt.NDArray[np.float64]:
-    """Angles [n_angles] to begin training at.
-
-    `near-product`: all N(0, 0.05²) about zero, except that the last Ry of each qubit is about
-    π/2: near the uniform distribution without entanglement. `uniform`: all uniform in [-π, π).
-    """
-    if start == "uniform":
-        return rng.uniform(-np.pi, np.pi, circuit.n_angles)
-    if start != "near-product":
-        raise unknown("start", start, ("near-product", "uniform"))
-    angles = rng.normal(0, 0.05, circuit.n_angles)
-    last_ry = {gate.qubits[0]: gate.angle for gate in circuit.gates if gate.name == "ry"}
-    angles[[angle for angle in last_ry.values() if angle is not None]] += np.pi / 2
-    return angles
+    def affine(self) -> Affine:
+        """The angles as an affine function of x, the parameters followed by the inputs."""
+        entries = [
+            (number, column + shift, coefficient)
+            for number, angle in enumerate(self.angles)
+            for shift, part in ((0, angle.parameters), (self.n_parameters, angle.inputs))
+            for column, coefficient in part.items()
+        ]
+        return Affine(
+            offset=np.array([angle.offset for angle in self.angles], dtype=np.float64),
+            angle=np.array([angle for angle, _, _ in entries], dtype=np.int64),
+            column=np.array([column for _, column, _ in entries], dtype=np.int64),
+            coefficient=np.array([value for _, _, value in entries], dtype=np.float64),
+        )

@@ -1,6 +1,6 @@
 """QuantumHyperNetwork: a measured circuit as a distribution over weight bitstrings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,10 @@ import torch
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import Capabilities, HyperNetwork
-from qhyper.quantum.circuit import Ansatz, Brickwork, Product, Start, initial_angles
+from qhyper.names import load_object
+from qhyper.quantum.ansatz import Ansatz, Start, build_ansatz, initial_parameters
+from qhyper.quantum.backend import Backend, build_backend, suitable
+from qhyper.quantum.circuit import Circuit
 from qhyper.streams import Rngs
 from qhyper.target.space import WeightSpace
 
@@ -19,107 +22,256 @@ Order = str | Sequence[int]
 
 
 class QuantumHyperNetwork(HyperNetwork):
-    """The circuit of an ansatz on n_bits qubits; a measurement is a bitstring.
+    """A circuit on n_bits qubits; a measurement is a bitstring.
 
-    Parameters: `angles` float64 [replica, angle]. Qubit q carries bit `order[q]`; `order` is a
-    permutation or a name that `WeightSpace.order` knows: `row`, `unit` or `split`, of which all
-    but `row` need the target's `space`. Unless told it is `split` with a space, the best one for
-    optimising, and `row` without. Draws always come back in weight order. `start`: see
-    `initial_angles`. Runs on the exact matrix-product simulator; raises ConfigurationError if that
-    would not fit in memory.
+    - ansatz: what builds the circuit, or the Circuit itself
+    - order: qubit q carries bit `order[q]`. A permutation, or a name that `WeightSpace.order`
+      knows: `row`, `unit` or `split`, of which all but `row` need the target's `space`. Unless
+      told it is `split` with a space, the best one for optimising, and `row` without. Draws
+      always come back in weight order.
+    - start: see `initial_parameters`, or parameters [n_parameters] to begin at. Unless told it is
+      near-product for an ansatz, and uniform for a circuit of one's own.
+    - backend: where the circuit runs, or its name (`build_backend`). Unless told it is chosen by
+      what the circuit needs.
+
+    Parameters: `theta` float64 [replica, parameter]; the gates' angles are affine in them. Raises
+    ConfigurationError if the backend cannot hold the circuit.
     """
-
-    capabilities = Capabilities(log_prob=True, quantum=True)
 
     def __init__(
         self,
         n_bits: int,
         *,
-        ansatz: Ansatz,
+        ansatz: Ansatz | Circuit,
         order: Order | None = None,
-        start: Start = "near-product",
+        start: Start | Sequence[float] | None = None,
+        backend: Backend | str | None = None,
         space: WeightSpace | None = None,
         seeds: Sequence[int] = (0,),
     ) -> None:
-        # numba is slow to import, and only whoever runs a circuit needs it
-        from qhyper.quantum.simulators import mps
-
-        super().__init__(n_bits, seeds=seeds)
+        circuit = ansatz if isinstance(ansatz, Circuit) else ansatz.build(n_bits)
+        super().__init__(n_bits, seeds=seeds, n_inputs=circuit.n_inputs)
+        if circuit.n_qubits != n_bits:
+            raise ConfigurationError(
+                f"Got a circuit of {circuit.n_qubits} qubits for {n_bits} bits; expected one qubit "
+                "a bit."
+            )
+        if circuit.n_parameters == 0:
+            raise ConfigurationError(
+                "The circuit has no parameter to train: give some of its rotations one."
+            )
         self.ansatz = ansatz
-        self.circuit = ansatz.build(n_bits)
-        self.start: Start = start
-        self.order = _permutation(order, n_bits, space)
-        self._mps = mps
-        self._program = mps.compile_circuit(self.circuit, replicas=self.replicas)
-        self.angles = torch.nn.Parameter(
-            torch.zeros(self.replicas, self.circuit.n_angles, dtype=torch.float64)
+        self.circuit = circuit
+        if start is None:
+            start = "uniform" if isinstance(ansatz, Circuit) else "near-product"
+        self.start: Start | Sequence[float] = start
+        self.order = permutation(order, n_bits, space)
+        if backend is None:
+            backend = suitable(circuit)
+        self.backend = build_backend(backend) if isinstance(backend, str) else backend
+        self._executable = self.backend.compile(circuit)
+        able = self.backend.capabilities
+        self.capabilities = Capabilities(
+            log_prob=able.log_prob,
+            angles=True,
+            probability_bits=able.probability_bits if able.log_prob or able.expectation else 0,
+            quantum=True,
+        )
+        self._affine = None if circuit.plain else circuit.affine()
+        self.theta = torch.nn.Parameter(
+            torch.zeros(self.replicas, circuit.n_parameters, dtype=torch.float64)
         )
         self.initialise()
 
     def describe(self) -> str:
-        """The ansatz, and the size of its circuit."""
+        """The ansatz, the size of its circuit, and where it runs."""
         entangling = sum(gate.angle is None for gate in self.circuit.gates)
+        name = "own circuit" if isinstance(self.ansatz, Circuit) else str(self.ansatz)
+        start = f"{self.start} start" if isinstance(self.start, str) else "own start"
+        where = "" if str(self.backend) == "mps" else f", on {self.backend}"
         return (
-            f"{self.ansatz}: {self.n_bits} qubits, {self.circuit.n_angles} angles, {entangling} "
-            f"two-qubit gates, {self.start} start"
+            f"{name}: {self.n_bits} qubits, {self.circuit.n_angles} angles, {entangling} "
+            f"two-qubit gates, {start}{where}"
         )
 
     def _initialise(self, rng: Rngs) -> None:
-        angles = [initial_angles(self.circuit, self.start, r) for r in rng]
-        self.angles.copy_(torch.from_numpy(np.stack(angles)))
+        if isinstance(self.start, str):
+            rows = [initial_parameters(self.circuit, self.start, stream) for stream in rng]
+        else:
+            own = np.asarray(self.start, dtype=np.float64)
+            if own.shape != (self.circuit.n_parameters,) or not np.isfinite(own).all():
+                raise ConfigurationError(
+                    f"Got a start of shape {own.shape}; expected {self.circuit.n_parameters} "
+                    "finite parameters, or one of near-product, uniform and identity-block."
+                )
+            rows = [own] * len(rng)
+        self.theta.copy_(torch.from_numpy(np.stack(rows)))
 
-    def _sample(self, shots: int, rng: Rngs, inputs: Any) -> Bits:
-        uniforms = np.stack([r.random((shots, self.n_bits)) for r in rng])
-        measured = self._mps.sample(self._program, self.angles.detach().numpy(), uniforms)
+    # -- angles -------------------------------------------------------------------------------
+
+    def angles(self, *, inputs: Any = None) -> torch.Tensor:
+        """The angles of the gates, float64 [replica, input, angle], differentiable."""
+        return self._angles(self._as_inputs(inputs))
+
+    def _angles(self, inputs: torch.Tensor | None) -> torch.Tensor:
+        x = self.theta[:, None]
+        if self._affine is None:
+            return x
+        if inputs is not None:
+            inputs = inputs.to(x.device)
+            x = torch.cat([x.expand(-1, inputs.shape[1], -1), inputs], dim=-1)
+        affine = self._affine
+        terms = x[..., affine.column] * torch.as_tensor(affine.coefficient, device=x.device)
+        offset = torch.as_tensor(affine.offset, device=x.device).expand(*x.shape[:2], -1)
+        return offset.index_add(2, torch.as_tensor(affine.angle, device=x.device), terms)
+
+    @property
+    def trained_angles(self) -> npt.NDArray[np.int64]:
+        """The numbers of the angles that depend on a parameter."""
+        return self.circuit.trained
+
+    def sample_angles(self, angles: npt.NDArray[np.float64], shots: int, *, rng: Rngs) -> Bits:
+        """Draws [replica, row, shot, bit] at angles [replica, row, angle], in one call."""
+        if shots < 1:
+            raise ConfigurationError(f"shots must be at least 1; got {shots}.")
+        measured = self._executable.sample(np.ascontiguousarray(angles), shots, rng)
         bits = np.empty_like(measured)
         bits[..., self.order] = measured
-        return bits[:, None]
+        return bits
 
-    def _log_prob(self, bits: Bits, inputs: Any) -> torch.Tensor:
-        return _LogProb.apply(self.angles, self, self._measured(bits)).reshape(bits.shape[:3])
+    # -- draws and probabilities --------------------------------------------------------------
+
+    def _sample(self, shots: int, rng: Rngs, inputs: torch.Tensor | None) -> Bits:
+        return self.sample_angles(_numpy(self._angles(inputs)), shots, rng=rng)
+
+    def _log_prob(self, bits: Bits, inputs: torch.Tensor | None) -> torch.Tensor:
+        angles = self._angles(inputs)
+        return _LogProb.apply(angles, self._executable, self._measured(bits))
 
     def accumulate_scores(
         self, bits: Bits, coefficients: npt.NDArray[np.float64], *, inputs: Any = None
     ) -> None:
         """As in HyperNetwork, in one pass: log p itself is not needed."""
-        score = self._mps.score(
-            self._program,
-            self.angles.detach().numpy(),
-            self._measured(self._checked(bits, inputs)),
-            np.ascontiguousarray(coefficients.reshape(self.replicas, -1), dtype=np.float64),
+        checked = self._as_inputs(inputs)
+        angles = self._angles(checked)
+        measured = self._measured(self._checked(bits, checked))
+        score = self._executable.score(
+            _numpy(angles), measured, np.ascontiguousarray(coefficients, dtype=np.float64)
         )
-        torch.autograd.backward(self.angles, torch.from_numpy(score))
+        torch.autograd.backward(angles, torch.from_numpy(score).to(angles.device))
+
+    def scores(self, bits: Bits, *, inputs: Any = None) -> npt.NDArray[np.float64]:
+        """As in HyperNetwork, by the backend's own derivatives."""
+        checked = self._as_inputs(inputs)
+        angles = _numpy(self._angles(checked))
+        scores = self._executable.scores(angles, self._measured(self._checked(bits, checked)))
+        if self._affine is None:
+            return scores
+        affine, n_parameters = self._affine, self.circuit.n_parameters
+        by_parameter = np.zeros((*scores.shape[:3], n_parameters + self.n_inputs))
+        for angle, column, coefficient in zip(
+            affine.angle, affine.column, affine.coefficient, strict=True
+        ):
+            by_parameter[..., column] += coefficient * scores[..., angle]
+        return by_parameter[..., :n_parameters]
+
+    def _probabilities(self, inputs: torch.Tensor | None) -> torch.Tensor:
+        if not self.backend.capabilities.expectation:
+            return super()._probabilities(inputs)
+        return self._by_weight(_Probabilities.apply(self._angles(inputs), self._executable))
+
+    def expectation(self, costs: torch.Tensor, *, inputs: Any = None) -> torch.Tensor:
+        """As in HyperNetwork; in one adjoint pass where the backend has it."""
+        if not self.backend.capabilities.expectation:
+            return super().expectation(costs, inputs=inputs)
+        angles = self._angles(self._as_inputs(inputs))
+        return _Expectation.apply(angles, self._executable, _numpy(self._by_qubit(costs)))
+
+    # -- bits and qubits ----------------------------------------------------------------------
 
     def _measured(self, bits: Bits) -> Bits:
-        """Bits [replica, input, shot, bit], in weight order, as measured [replica, shot, qubit]."""
-        return np.ascontiguousarray(bits[..., self.order].reshape(self.replicas, -1, self.n_bits))
+        """Bits [..., bit], in weight order, as measured [..., qubit]."""
+        return np.ascontiguousarray(bits[..., self.order])
+
+    def _by_weight(self, table: torch.Tensor) -> torch.Tensor:
+        """A table over strings of qubits, [..., 2^n], as one over bitstrings in weight order."""
+        return self._permuted(table, np.argsort(self.order))
+
+    def _by_qubit(self, table: torch.Tensor) -> torch.Tensor:
+        """The inverse of `_by_weight`."""
+        return self._permuted(table, self.order)
+
+    def _permuted(self, table: torch.Tensor, new: npt.NDArray[np.int64]) -> torch.Tensor:
+        """Position i of the new strings is position new[i] of the old ones."""
+        if (new == np.arange(self.n_bits)).all():
+            return table
+        n, lead = self.n_bits, table.ndim - 1
+        axes = table.reshape(*table.shape[:-1], *[2] * n)  # the last position comes first
+        order = [lead + n - 1 - int(new[n - 1 - i]) for i in range(n)]
+        return axes.permute(*range(lead), *order).reshape(table.shape)
 
 
 class _LogProb(torch.autograd.Function):
-    """log p of the exact simulator, whose backward pass is its score."""
+    """log p of an executable [replica, row, shot], whose backward pass is its score."""
 
     @staticmethod
-    def forward(
-        ctx: Any, angles: torch.Tensor, generator: QuantumHyperNetwork, measured: Bits
-    ) -> torch.Tensor:
+    def forward(ctx: Any, angles: torch.Tensor, executable: Any, measured: Bits) -> torch.Tensor:
         ctx.save_for_backward(angles)
-        ctx.generator, ctx.measured = generator, measured
-        simulator, program = generator._mps, generator._program
-        return torch.from_numpy(simulator.log_prob(program, angles.detach().numpy(), measured))
+        ctx.executable, ctx.measured = executable, measured
+        log_p = executable.log_prob(_numpy(angles), measured)
+        return torch.from_numpy(log_p).to(angles.device)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (angles,) = ctx.saved_tensors
-        simulator, program = ctx.generator._mps, ctx.generator._program
-        coefficients = np.ascontiguousarray(gradient.numpy())
-        score = simulator.score(program, angles.detach().numpy(), ctx.measured, coefficients)
-        return torch.from_numpy(score), None, None
+        score = ctx.executable.score(_numpy(angles), ctx.measured, _numpy(gradient))
+        return torch.from_numpy(score).to(angles.device), None, None
 
 
-def _permutation(
+class _Probabilities(torch.autograd.Function):
+    """p of every string: its backward pass is the gradient of an expectation."""
+
+    @staticmethod
+    def forward(ctx: Any, angles: torch.Tensor, executable: Any) -> torch.Tensor:
+        ctx.save_for_backward(angles)
+        ctx.executable = executable
+        return torch.from_numpy(executable.probabilities(_numpy(angles))).to(angles.device)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (angles,) = ctx.saved_tensors
+        _, derivatives = ctx.executable.expectation(_numpy(angles), _numpy(gradient))
+        return torch.from_numpy(derivatives).to(angles.device), None
+
+
+class _Expectation(torch.autograd.Function):
+    """Σ p · costs, with its derivatives computed in the same pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, angles: torch.Tensor, executable: Any, costs: npt.NDArray[np.float64]
+    ) -> torch.Tensor:
+        value, derivatives = executable.expectation(_numpy(angles), costs)
+        ctx.save_for_backward(torch.from_numpy(derivatives).to(angles.device))
+        return torch.from_numpy(value).to(angles.device)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (derivatives,) = ctx.saved_tensors
+        return gradient[..., None] * derivatives, None, None
+
+
+def _numpy(tensor: torch.Tensor) -> npt.NDArray[np.float64]:
+    return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=np.float64)
+
+
+def permutation(
     order: Order | None, n_bits: int, space: WeightSpace | None
 ) -> npt.NDArray[np.int64]:
+    """The qubit order [n_bits]: entry q is the bit that qubit q carries."""
     if space is not None:
         space.check(n_bits)
     if order is None:
@@ -131,63 +283,65 @@ def _permutation(
                 "`space`, or give a permutation of the bits."
             )
         return np.arange(n_bits) if space is None else space.order(order)
-    permutation = np.asarray(order)
-    if permutation.shape != (n_bits,) or (np.sort(permutation) != np.arange(n_bits)).any():
+    given = np.asarray(order)
+    if given.shape != (n_bits,) or (np.sort(given) != np.arange(n_bits)).any():
         raise ConfigurationError(
             f"Got the qubit order {list(order)}; expected a permutation of 0 to {n_bits - 1}: "
             "entry q is the bit that qubit q carries."
         )
-    return permutation
+    return given
 
 
 # -- the registered ones, with the settings that suit them -----------------------------------------
 
 
-def brickwork(
+def quantum(
     n_bits: int,
     *,
-    depth: int = 4,
-    phase: int = 0,
+    ansatz: str = "brickwork",
     order: Order | None = None,
-    start: Start = "near-product",
+    start: Start | Sequence[float] | None = None,
+    backend: Backend | str | None = None,
+    backend_options: Mapping[str, Any] | None = None,
     space: WeightSpace | None = None,
     seeds: Sequence[int] = (0,),
+    **ansatz_options: Any,
 ) -> QuantumHyperNetwork:
-    """The brickwork ansatz, in the order `split` unless told otherwise."""
-    ansatz = Brickwork(depth, phase)  # type: ignore[arg-type]
-    each = 30_000 if depth < 4 else 60_000
-    recipe = {"draws": 64, "learning_rate": 0.1, "start_evaluations": each}
-    return _with_recipe(recipe, n_bits, ansatz, order, start, space, seeds)
+    """A circuit by the name of its ansatz (`build_ansatz`), whose options come besides.
 
+    `ansatz` is also `module:object` of a circuit of one's own: a Circuit, a Qiskit
+    QuantumCircuit or a PennyLane function. Raises ConfigurationError for what cannot be built.
+    """
+    built: Ansatz | Circuit
+    if ":" in ansatz:
+        from qhyper.quantum.convert import as_circuit
 
-depth2 = partial(brickwork, depth=2)
-depth4 = partial(brickwork, depth=4)
-
-
-def product(
-    n_bits: int,
-    *,
-    order: Order | None = None,
-    start: Start = "near-product",
-    space: WeightSpace | None = None,
-    seeds: Sequence[int] = (0,),
-) -> QuantumHyperNetwork:
-    """The product ansatz: the control without entanglement."""
-    recipe = {"draws": 64, "learning_rate": 0.2, "start_evaluations": 10_000}
-    return _with_recipe(recipe, n_bits, Product(), order, start, space, seeds)
-
-
-def _with_recipe(
-    recipe: dict[str, Any],
-    n_bits: int,
-    ansatz: Ansatz,
-    order: Order | None,
-    start: Start,
-    space: WeightSpace | None,
-    seeds: Sequence[int],
-) -> QuantumHyperNetwork:
+        if ansatz_options:
+            raise ConfigurationError(
+                f"The own circuit {ansatz} takes no options; got {', '.join(ansatz_options)}."
+            )
+        built = as_circuit(load_object(ansatz), n_bits)
+    else:
+        hidden = space is not None and len(space.layers) > 2
+        blocks = space.unit_blocks() if space is not None and hidden else None
+        qubits = permutation(order, n_bits, space)
+        built = build_ansatz(ansatz, ansatz_options, order=qubits.tolist(), blocks=blocks)
+    if backend_options is not None and not isinstance(backend, str):
+        raise ConfigurationError("backend_options need the name of a backend: set `backend` too.")
+    if isinstance(backend, str):
+        backend = build_backend(backend, backend_options)
     generator = QuantumHyperNetwork(
-        n_bits, ansatz=ansatz, order=order, start=start, space=space, seeds=seeds
+        n_bits, ansatz=built, order=order, start=start, backend=backend, space=space, seeds=seeds
     )
-    generator.recipe = recipe
+    deep = ansatz_options.get("depth", 4) >= 4
+    generator.recipe = (
+        {"draws": 64, "learning_rate": 0.2, "start_steps": 156}
+        if ansatz == "product"
+        else {"draws": 64, "learning_rate": 0.1, "start_steps": 937 if deep else 468}
+    )
     return generator
+
+
+product = partial(quantum, ansatz="product")
+depth2 = partial(quantum, ansatz="brickwork", depth=2)
+depth4 = partial(quantum, ansatz="brickwork", depth=4)

@@ -12,7 +12,7 @@ from bars import Line, bar, paired_seconds, process, seconds
 
 from qhyper.data import load
 from qhyper.gradients.score import ScoreFunction
-from qhyper.quantum.circuit import Brickwork, initial_angles
+from qhyper.quantum.ansatz import Brickwork, initial_parameters
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.risk import Expectation
 from qhyper.streams import Streams
@@ -90,7 +90,7 @@ def step_vs_aer() -> Iterator[Line]:
             getattr(qiskit_circuit, gate.name)(angles[gate.angle], gate.qubits[0])
     qiskit_circuit.measure_all()
     rng = np.random.default_rng(0)
-    rows = np.stack([initial_angles(circuit, "near-product", rng) for _ in range(16)])
+    rows = np.stack([initial_parameters(circuit, "near-product", rng) for _ in range(16)])
     options = {
         "method": "matrix_product_state",
         "mps_sample_measure_algorithm": "mps_probabilities",

@@ -11,7 +11,7 @@ from classical.mlp import MLP
 from qhyper.errors import ConfigurationError
 from qhyper.gradients.score import ScoreFunction
 from qhyper.hypernetwork import Capabilities, HyperNetwork
-from qhyper.quantum.circuit import Brickwork, Product
+from qhyper.quantum.ansatz import Brickwork, Product
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.risk import Expectation
 from qhyper.streams import Streams

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from qhyper.errors import ConfigurationError
-from qhyper.quantum.circuit import Brickwork, Circuit, Gate, Product, initial_angles
+from qhyper.quantum.ansatz import Brickwork, Product, initial_parameters
+from qhyper.quantum.circuit import Circuit, Gate
 
 
 def pairs(circuit):
@@ -103,7 +104,7 @@ def test_near_product_has_the_last_ry_about_half_pi():
     # Seed 0: 200 qubits and 1,200 angles of N(0, 0.05²) about their centres; all within 5 sigma.
     n = 200
     circuit = Brickwork(3).build(n)
-    angles = initial_angles(circuit, "near-product", np.random.default_rng(0))
+    angles = initial_parameters(circuit, "near-product", np.random.default_rng(0))
     centre = np.zeros(circuit.n_angles)
     centre[4 * n : 5 * n] = np.pi / 2
     assert abs(angles - centre).max() < 5 * 0.05
@@ -120,7 +121,7 @@ def test_near_product_finds_the_last_ry_of_each_qubit_by_itself():
         Gate("ry", (1,), 3),
         Gate("rz", (0,), 4),
     )
-    angles = initial_angles(Circuit(3, gates), "near-product", np.random.default_rng(1))
+    angles = initial_parameters(Circuit(3, gates), "near-product", np.random.default_rng(1))
     half = np.pi / 2
     np.testing.assert_allclose(angles, [0, half, 0, half, 0], rtol=0, atol=0.25)
 
@@ -128,7 +129,7 @@ def test_near_product_finds_the_last_ry_of_each_qubit_by_itself():
 def test_near_product_without_an_ry_is_about_zero():
     # Seed 2; 5 sigma of 0.05.
     circuit = Circuit(2, (Gate("rx", (0,), 0), Gate("cz", (0, 1))))
-    angles = initial_angles(circuit, "near-product", np.random.default_rng(2))
+    angles = initial_parameters(circuit, "near-product", np.random.default_rng(2))
     assert angles.shape == (1,)
     assert abs(angles[0]) < 0.25
 
@@ -136,7 +137,7 @@ def test_near_product_without_an_ry_is_about_zero():
 def test_uniform_start_fills_the_circle():
     # Seed 3: the mean of 4,000 uniform angles is 0 ± (2π/√12)/√4000 = 0.029; 5 sigma.
     circuit = Brickwork(1).build(2000)
-    angles = initial_angles(circuit, "uniform", np.random.default_rng(3))
+    angles = initial_parameters(circuit, "uniform", np.random.default_rng(3))
     assert (angles >= -np.pi).all()
     assert (angles < np.pi).all()
     assert np.ptp(angles) > 1.9 * np.pi
@@ -147,7 +148,7 @@ def test_uniform_start_fills_the_circle():
 def test_the_same_seed_gives_the_same_start(start):
     circuit = Brickwork(2).build(5)
     first, again, other = (
-        initial_angles(circuit, start, np.random.default_rng(seed)) for seed in (4, 4, 5)
+        initial_parameters(circuit, start, np.random.default_rng(seed)) for seed in (4, 4, 5)
     )
     np.testing.assert_array_equal(first, again)
     assert (first != other).all()
@@ -155,13 +156,13 @@ def test_the_same_seed_gives_the_same_start(start):
 
 def test_an_unknown_start_is_refused_with_the_nearest_name():
     with pytest.raises(ConfigurationError, match=r"'near_product'\. Did you mean 'near-product'"):
-        initial_angles(Product().build(2), "near_product", np.random.default_rng(0))
+        initial_parameters(Product().build(2), "near_product", np.random.default_rng(0))
 
 
 def test_long_circuits_are_quick():
     # 10,000 qubits, 170,000 gates: half a second here; anything quadratic would take minutes.
     begin = time.perf_counter()
     circuit = Brickwork(8).build(10_000)
-    angles = initial_angles(circuit, "near-product", np.random.default_rng(0))
+    angles = initial_parameters(circuit, "near-product", np.random.default_rng(0))
     assert len(angles) == circuit.n_angles == 160_000
     assert time.perf_counter() - begin < 20

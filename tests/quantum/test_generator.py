@@ -8,8 +8,8 @@ from classical.bernoulli import Bernoulli
 from qhyper.bits import all_bitstrings
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import HasScores, HyperNetwork
-from qhyper.quantum.circuit import Brickwork, Product
-from qhyper.quantum.generator import QuantumHyperNetwork, brickwork, depth2, depth4, product
+from qhyper.quantum.ansatz import Brickwork, Product
+from qhyper.quantum.generator import QuantumHyperNetwork, depth2, depth4, product, quantum
 from qhyper.streams import Streams
 from qhyper.target.space import WeightSpace
 
@@ -27,7 +27,7 @@ PERMUTATION = [5, 0, 7, 2, 1, 6, 4, 3]
 def set_angles(generator, seed=0):
     rng = np.random.default_rng(seed)
     angles = rng.uniform(-np.pi, np.pi, (generator.replicas, generator.circuit.n_angles))
-    generator.angles.data = torch.from_numpy(angles)
+    generator.theta.data = torch.from_numpy(angles)
     return generator
 
 
@@ -59,7 +59,7 @@ def test_an_order_only_relabels_the_bits(order):
     bits, coefficients = batch(2, 30)
     other.accumulate_scores(bits, coefficients)
     plain.accumulate_scores(np.ascontiguousarray(bits[..., permutation]), coefficients)
-    torch.testing.assert_close(other.angles.grad, plain.angles.grad, rtol=0, atol=0)
+    torch.testing.assert_close(other.theta.grad, plain.theta.grad, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("order", [*ORDERS, PERMUTATION], ids=str)
@@ -70,7 +70,7 @@ def test_draws_come_back_in_weight_order(order):
     generator = QuantumHyperNetwork(N, ansatz=Product(), order=order, space=SPACE)
     with torch.no_grad():
         for qubit, bit in enumerate(permutation):
-            generator.angles[0, qubit] = np.pi if pattern[bit] else 0.0
+            generator.theta[0, qubit] = np.pi if pattern[bit] else 0.0
     bits = generator.sample(7, rng=Streams((0,))(0)).bits
     np.testing.assert_array_equal(bits, np.broadcast_to(pattern, (1, 1, 7, N)))
     assert generator.log_prob(pattern[None, None, None]).item() == pytest.approx(0, abs=1e-12)
@@ -124,24 +124,24 @@ def test_accumulated_scores_equal_autograd_of_log_p(ansatz):
     assert isinstance(generator, HasScores)
     bits, coefficients = batch(3, 90)
     generator.accumulate_scores(bits, coefficients)
-    own = generator.angles.grad.clone()
+    own = generator.theta.grad.clone()
     generator.zero_grad()
     HyperNetwork.accumulate_scores(generator, bits, coefficients)
-    torch.testing.assert_close(own, generator.angles.grad, rtol=0, atol=1e-10)
+    torch.testing.assert_close(own, generator.theta.grad, rtol=0, atol=1e-10)
 
     generator.zero_grad()
     log_p = generator.log_prob(bits)
     (log_p * torch.from_numpy(coefficients)).sum().backward()
-    torch.testing.assert_close(own, generator.angles.grad, rtol=0, atol=1e-10)
+    torch.testing.assert_close(own, generator.theta.grad, rtol=0, atol=1e-10)
 
 
 def test_scores_accumulate():
     generator = set_angles(QuantumHyperNetwork(N, ansatz=Brickwork(2)))
     bits, coefficients = batch(1, 10)
     generator.accumulate_scores(bits, coefficients)
-    once = generator.angles.grad.clone()
+    once = generator.theta.grad.clone()
     generator.accumulate_scores(bits, coefficients)
-    torch.testing.assert_close(generator.angles.grad, 2 * once)
+    torch.testing.assert_close(generator.theta.grad, 2 * once)
 
 
 def test_scores_of_bits_that_all_replicas_share():
@@ -149,10 +149,10 @@ def test_scores_of_bits_that_all_replicas_share():
     bits, _ = batch(1, 9)
     _, coefficients = batch(3, 9)
     generator.accumulate_scores(bits, coefficients)
-    shared = generator.angles.grad.clone()
+    shared = generator.theta.grad.clone()
     generator.zero_grad()
     generator.accumulate_scores(np.repeat(bits, 3, axis=0), coefficients)
-    torch.testing.assert_close(shared, generator.angles.grad, rtol=0, atol=0)
+    torch.testing.assert_close(shared, generator.theta.grad, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 4, N + 1), (2, 1, 4, N - 1)])
@@ -172,7 +172,7 @@ def test_scores_of_bits_of_another_shape_are_refused():
 @pytest.mark.parametrize("order", ["row", PERMUTATION], ids=str)
 def test_a_product_circuit_is_a_bernoulli(order):
     circuit = set_angles(QuantumHyperNetwork(N, ansatz=Product(), order=order, seeds=(0, 1)))
-    half = circuit.angles.detach() / 2
+    half = circuit.theta.detach() / 2
     bernoulli = Bernoulli(N, seeds=(0, 1))
     with torch.no_grad():
         bernoulli.logits[:, circuit.order] = 2 * (half.sin().abs().log() - half.cos().abs().log())
@@ -183,7 +183,7 @@ def test_a_product_circuit_is_a_bernoulli(order):
 def test_a_last_rz_changes_no_bit():
     generator = set_angles(QuantumHyperNetwork(N, ansatz=Brickwork(3)))
     generator.probabilities()[0, 0, :5].sum().backward()
-    grad = generator.angles.grad[0]
+    grad = generator.theta.grad[0]
     assert (grad[-N:].abs() < 1e-15).all()
     assert (grad[-2 * N : -N].abs() > 1e-9).any()
 
@@ -201,7 +201,7 @@ def test_starts_near_the_uniform_distribution():
 
 def test_the_uniform_start_is_another_one():
     near, uniform = (
-        QuantumHyperNetwork(N, ansatz=Brickwork(2), start=start, seeds=(0, 1)).angles.detach()
+        QuantumHyperNetwork(N, ansatz=Brickwork(2), start=start, seeds=(0, 1)).theta.detach()
         for start in ("near-product", "uniform")
     )
     assert near.abs().max() < 2
@@ -232,7 +232,7 @@ def test_registered_ones_build_their_ansatz_in_their_order(factory, ansatz):
 
 
 def test_brickwork_takes_its_options():
-    generator = brickwork(N, depth=3, phase=1, start="uniform")
+    generator = quantum(N, depth=3, phase=1, start="uniform")
     assert generator.ansatz == Brickwork(3, 1)
     assert generator.start == "uniform"
     assert generator.capabilities.log_prob

@@ -11,7 +11,8 @@ from scipy.stats import chisquare
 from qhyper import threads
 from qhyper.bits import all_bitstrings
 from qhyper.errors import ConfigurationError
-from qhyper.quantum.circuit import Brickwork, Circuit, Gate, Product
+from qhyper.quantum.ansatz import Brickwork, Product
+from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.quantum.simulators import mps
 

@@ -12,29 +12,97 @@ Everything here runs compiled on the CPU in complex128: sites are small, so loop
 any tensor library.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
-from itertools import pairwise
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.errors import ConfigurationError
+from qhyper.bits import Bits, all_bitstrings
+from qhyper.quantum.backend import (
+    BackendCapabilities,
+    acts,
+    check_memory,
+    matrix_product_bonds,
+    matrix_product_bytes,
+)
 from qhyper.quantum.circuit import ROTATIONS, Circuit
+from qhyper.streams import Rngs
 from qhyper.threads import in_threads
 
 Complex = npt.NDArray[np.complex128]
 Float = npt.NDArray[np.float64]
 
 RX, RY, RZ, LEFT_CONTROL, LEFT_X, LEFT_Z, RIGHT_CONTROL, RIGHT_X, RIGHT_Z, WIRE = range(10)
-_BYTES = 16
 _LANES = 64
 """Draws that are carried through the sites together."""
 _PARTS_BYTES = 2**28
 """Memory for the gradients of blocks of draws before they are summed."""
+
+
+_ROWS_BYTES = 2**30
+"""Memory for the tensors of rows of angles that are sampled together."""
+
+
+class MatrixProductBackend:
+    """Exact matrix products: sampling, log p and its scores, for circuits of small bonds."""
+
+    capabilities = BackendCapabilities(log_prob=True, probability_bits=20)
+
+    def __str__(self) -> str:
+        return "mps"
+
+    def compile(self, circuit: Circuit) -> "MatrixProduct":
+        """The circuit, ready to run. Raises ConfigurationError if it does not fit in memory."""
+        return MatrixProduct(circuit)
+
+
+class MatrixProduct:
+    """A circuit as a matrix product: the methods of `Executable`, by the functions below."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.program = compile_circuit(circuit)
+        self._row_bytes = matrix_product_bytes(matrix_product_bonds(circuit))
+
+    def sample(self, angles: Float, shots: int, rng: Rngs) -> Bits:
+        """As in Executable."""
+        replicas, rows, _ = angles.shape
+        n_sites = self.program.n_sites
+        bits = np.empty((replicas, rows, shots, n_sites), np.uint8)
+        together = max(1, _ROWS_BYTES // (replicas * self._row_bytes))
+        for first in range(0, rows, together):
+            part = angles[:, first : first + together]
+            shape = (part.shape[1], shots, n_sites)
+            uniforms = np.stack([stream.random(shape) for stream in rng])
+            drawn = sample(self.program, _flat(part, 1), _flat(uniforms, 2))
+            bits[:, first : first + together] = drawn.reshape(replicas, *shape)
+        return bits
+
+    def log_prob(self, angles: Float, bits: Bits) -> Float:
+        """As in Executable."""
+        return log_prob(self.program, _flat(angles, 1), _flat(bits, 2)).reshape(bits.shape[:3])
+
+    def score(self, angles: Float, bits: Bits, coefficients: Float) -> Float:
+        """As in Executable."""
+        flat = score(self.program, _flat(angles, 1), _flat(bits, 2), _flat(coefficients, 1))
+        return flat.reshape(angles.shape)
+
+    def scores(self, angles: Float, bits: Bits) -> Float:
+        """As in Executable."""
+        flat = scores(self.program, _flat(angles, 1), _flat(bits, 2))
+        return flat.reshape(*bits.shape[:3], angles.shape[-1])
+
+    def probabilities(self, angles: Float) -> Float:
+        """As in Executable."""
+        strings = all_bitstrings(self.program.n_sites)
+        every = np.broadcast_to(strings, (*angles.shape[:2], *strings.shape))
+        return np.exp(self.log_prob(angles, every))
+
+
+def _flat(array: npt.NDArray, kept: int) -> npt.NDArray:
+    """[replica, row, ...] as [replica and row, ...], with `kept` axes after these."""
+    return np.ascontiguousarray(array.reshape(-1, *array.shape[array.ndim - kept :]))
 
 
 @dataclass(frozen=True)
@@ -54,32 +122,31 @@ class Program:
     """where the tensor A[bit, left, right] of site i begins in the flat array"""
 
 
-def compile_circuit(circuit: Circuit, *, replicas: int = 1) -> Program:
+def compile_circuit(circuit: Circuit) -> Program:
     """The site program of a circuit.
 
     Raises ConfigurationError, with the estimate, if its tensors would not fit in memory.
     """
+    log2_bond = matrix_product_bonds(circuit)
+    check_memory(circuit, "mps", matrix_product_bytes(log2_bond))
     operations: list[list[tuple[int, int]]] = [[] for _ in range(circuit.n_qubits)]
-    log2_bond = [0] * (circuit.n_qubits + 1)
-    for gate in circuit.gates:
-        if gate.name in ROTATIONS:
+    touched: set[int] = set()
+    for gate, angle in circuit.numbered():
+        if angle is not None:
             code = (RX, RY, RZ)[ROTATIONS.index(gate.name)]
-            assert gate.angle is not None
-            operations[gate.qubits[0]].append((code, gate.angle))
+            operations[gate.qubits[0]].append((code, angle))
+            touched.add(gate.qubits[0])
             continue
+        if not acts(gate.name, gate.qubits, touched):
+            continue
+        touched.update(gate.qubits)
         control, target = gate.qubits
-        inert = not operations[control] or (gate.name == "cz" and not operations[target])
-        if inert:
-            continue
         left, right = min(control, target), max(control, target)
         on_target = (RIGHT_X, LEFT_X) if gate.name == "cx" else (RIGHT_Z, LEFT_Z)
         operations[left].append((RIGHT_CONTROL if left == control else on_target[0], -1))
         operations[right].append((LEFT_CONTROL if right == control else on_target[1], -1))
         for between in range(left + 1, right):
             operations[between].append((WIRE, -1))
-        for bond in range(left + 1, right + 1):
-            log2_bond[bond] += 1
-    _check_memory(log2_bond, replicas)
     bond = np.array([1 << b for b in log2_bond], dtype=np.int64)
     flat = [operation for site in operations for operation in site]
     return Program(
@@ -91,24 +158,6 @@ def compile_circuit(circuit: Circuit, *, replicas: int = 1) -> Program:
         bond=bond,
         offset=np.concatenate([[0], np.cumsum(2 * bond[:-1] * bond[1:])]),
     )
-
-
-def _check_memory(log2_bond: list[int], replicas: int) -> None:
-    # tensors, their gradients and one part of these, two matrices a site for sampling, and a pass
-    # of left vectors
-    bonds = [1 << b for b in log2_bond]
-    tensors = sum(6 * left * right for left, right in pairwise(bonds))
-    matrices = sum(2 * left * left for left in bonds)
-    needed = _BYTES * (replicas * (tensors + matrices) + 2 * _LANES * sum(bonds))
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > available:
-        needed_gib = Decimal(needed) / 2**30  # past the range of a float for silly depths
-        raise ConfigurationError(
-            f"The exact matrix-product simulation of this circuit has bonds of up to "
-            f"2^{max(log2_bond)} and would need about {needed_gib:.3g} GiB for {replicas} "
-            f"replicas; this machine has {available / 2**30:.3g} GiB. Use fewer entangling gates "
-            "across each bond (a smaller depth), or fewer replicas."
-        )
 
 
 def _in_blocks(kernel: Callable, program: Program, bits: npt.NDArray, *args: npt.NDArray) -> None:
@@ -172,6 +221,36 @@ def score(
         tensors, gradients, out,
     )  # fmt: skip
     return out
+
+
+def scores(program: Program, angles: Float, bits: npt.NDArray[np.uint8]) -> Float:
+    """∂ log p / ∂ angle of every draw, [replica, shot, n_angles]; 0 for impossible strings.
+
+    bits uint8 [replica, shot, qubit].
+    """
+    tensors = site_tensors(program, angles)
+    derivatives, offset = _angle_derivatives(program, angles, tensors)
+    out = np.zeros((*bits.shape[:2], program.n_angles))
+    _in_blocks(
+        _draw_scores, program, bits, tensors, bits, program.start, program.angle, derivatives,
+        offset, out,
+    )  # fmt: skip
+    return out
+
+
+def _angle_derivatives(
+    program: Program, angles: Float, tensors: Complex
+) -> tuple[Complex, npt.NDArray[np.int64]]:
+    """∂A / ∂ angle of every rotation, flat [replica, size], and where each operation's begins."""
+    sizes = np.diff(program.offset)
+    site = np.repeat(np.arange(program.n_sites), np.diff(program.start))
+    lengths = np.where(program.angle >= 0, sizes[site], 0)
+    offset = np.concatenate([[0], np.cumsum(lengths)])
+    derivatives = np.zeros((len(angles), offset[-1]), np.complex128)
+    _derive(
+        program.start, program.code, program.angle, program.bond, angles, derivatives, offset
+    )
+    return derivatives, offset
 
 
 # -- building the tensors from the angles, and back ----------------------------------------------
@@ -459,6 +538,26 @@ def _log_prob(first_task, last_task, bond, offset, tensors, bits, out):
         out[replica, first : first + lanes] = total
 
 
+@_jit
+def _left_vectors(bond, offset, tensors, drawn, scale):
+    """The normalised left vector of every lane at every site: (first row of each site, re, im)."""
+    n_sites, lanes = drawn.shape
+    start = np.zeros(n_sites + 1, np.int64)
+    for site in range(n_sites):
+        start[site + 1] = start[site] + bond[site]
+    real, imag = np.zeros((start[-1] + 1, lanes)), np.zeros((start[-1] + 1, lanes))
+    ones = np.ones(lanes)
+    real[0, :] = 1.0
+    for site in range(n_sites - 1):
+        n_left, n_right = bond[site], bond[site + 1]
+        tensor = tensors[offset[site] : offset[site + 1]].reshape(2, n_left, n_right)
+        here, there = start[site], start[site + 1]
+        to_real, to_imag = real[there : there + n_right], imag[there : there + n_right]
+        _advance(tensor, drawn[site], ones, real[here:there], imag[here:there], to_real, to_imag)
+        _normalise(to_real, to_imag, n_right, scale)
+    return start, real, imag
+
+
 @_threaded
 def _tensor_scores(first_task, last_task, bond, offset, tensors, bits, coefficients, parts):
     """Σ coefficient · ∂ log p / ∂ A for each block of draws, with d log p = 2 Re Σ gradient · dA.
@@ -473,29 +572,11 @@ def _tensor_scores(first_task, last_task, bond, offset, tensors, bits, coefficie
         first = block * _LANES
         lanes = min(_LANES, shots - first)
         width = bond.max()
-        start = np.zeros(n_sites + 1, np.int64)
-        for site in range(n_sites):
-            start[site + 1] = start[site] + bond[site]
-        left_real, left_imag = np.zeros((start[-1] + 1, lanes)), np.zeros((start[-1] + 1, lanes))
-        drawn, scale, ones = np.zeros((n_sites, lanes)), np.zeros(lanes), np.ones(lanes)
-        left_real[0, :] = 1.0
-        for site in range(n_sites):
-            for k in range(lanes):
-                drawn[site, k] = bits[replica, first + k, site]
-        for site in range(n_sites - 1):
-            n_left, n_right = bond[site], bond[site + 1]
-            tensor = tensors[replica, offset[site] : offset[site + 1]].reshape(2, n_left, n_right)
-            here, there = start[site], start[site + 1]
-            _advance(
-                tensor, drawn[site], ones, left_real[here:there], left_imag[here:there],
-                left_real[there : there + n_right], left_imag[there : there + n_right],
-            )  # fmt: skip
-            _normalise(
-                left_real[there : there + n_right],
-                left_imag[there : there + n_right],
-                n_right,
-                scale,
-            )
+        drawn = bits[replica, first : first + lanes].T.astype(np.float64)
+        scale = np.zeros(lanes)
+        start, left_real, left_imag = _left_vectors(
+            bond, offset, tensors[replica], drawn, scale
+        )
         real, imag = np.zeros((width, lanes)), np.zeros((width, lanes))
         next_real, next_imag = np.zeros((width, lanes)), np.zeros((width, lanes))
         factor_real, factor_imag = np.zeros((2, lanes)), np.zeros((2, lanes))
@@ -579,3 +660,88 @@ def _outer_products(
                     total_real += real[k] * right_real[right, k] - imag[k] * right_imag[right, k]
                     total_imag += real[k] * right_imag[right, k] + imag[k] * right_real[right, k]
                 out[bit, left, right] = complex(total_real, total_imag)
+
+
+@_jit
+def _derive(start, code, angle, bond, angles, derivatives, offset):
+    """∂A / ∂ angle of every rotation: its gate's generator put behind it, then the later gates."""
+    for replica in range(len(angles)):
+        for site in range(len(start) - 1):
+            before = np.zeros((2, 1, 1), np.complex128)
+            before[0, 0, 0] = 1.0
+            for k in range(start[site], start[site + 1]):
+                if angle[k] < 0:
+                    before = _append_leg(before, code[k])
+                    continue
+                u00, u01, u10, u11 = _rotation(code[k], angles[replica, angle[k]])
+                _rotate(before, u00, u01, u10, u11)
+                # d/dθ exp(-iθP/2) = exp(-i(θ + π)P/2) / 2
+                tensor = before.copy()
+                u00, u01, u10, u11 = _rotation(code[k], np.pi)
+                _rotate(tensor, u00 / 2, u01 / 2, u10 / 2, u11 / 2)
+                for later in range(k + 1, start[site + 1]):
+                    if angle[later] < 0:
+                        tensor = _append_leg(tensor, code[later])
+                    else:
+                        u00, u01, u10, u11 = _rotation(code[later], angles[replica, angle[later]])
+                        _rotate(tensor, u00, u01, u10, u11)
+                derivatives[replica, offset[k] : offset[k + 1]] = tensor.ravel()
+
+
+@_threaded
+def _draw_scores(
+    first_task, last_task, bond, offset, tensors, bits, start, angle, derivatives, begin, out
+):
+    """∂ log p / ∂ angle = 2 Re l (∂A / ∂ angle) r / (l A r) of every draw, for the drawn bit."""
+    _, shots, n_sites = bits.shape
+    blocks = (shots + _LANES - 1) // _LANES
+    for task in range(first_task, last_task):
+        replica, first = task // blocks, (task % blocks) * _LANES
+        lanes = min(_LANES, shots - first)
+        width = bond.max()
+        drawn = bits[replica, first : first + lanes].T.astype(np.float64)
+        scale, ones = np.zeros(lanes), np.ones(lanes)
+        at, left_real, left_imag = _left_vectors(bond, offset, tensors[replica], drawn, scale)
+        real, imag = np.zeros((width, lanes)), np.zeros((width, lanes))
+        next_real, next_imag = np.zeros((width, lanes)), np.zeros((width, lanes))
+        factor_real, factor_imag = np.zeros((2, lanes)), np.zeros((2, lanes))
+        outer_real, outer_imag = np.zeros((width * width, lanes)), np.zeros((width * width, lanes))
+        total = np.zeros(lanes)
+        real[0, :] = 1.0
+        for site in range(n_sites - 1, -1, -1):
+            n_left, n_right = bond[site], bond[site + 1]
+            size = n_left * n_right
+            tensor = tensors[replica, offset[site] : offset[site + 1]].reshape(2, n_left, n_right)
+            here, there = at[site], at[site] + n_left
+            _retreat(tensor, drawn[site], real, imag, next_real, next_imag)
+            _score_factors(
+                left_real[here:there], left_imag[here:there], next_real, next_imag, n_left,
+                ones, drawn[site], factor_real, factor_imag,
+            )  # fmt: skip
+            for left in range(n_left):
+                for right in range(n_right):
+                    entry = left * n_right + right
+                    for k in range(lanes):
+                        c = factor_real[0, k] + factor_real[1, k]
+                        d = factor_imag[0, k] + factor_imag[1, k]
+                        a = left_real[here + left, k] * c - left_imag[here + left, k] * d
+                        b = left_real[here + left, k] * d + left_imag[here + left, k] * c
+                        outer_real[entry, k] = 2 * (a * real[right, k] - b * imag[right, k])
+                        outer_imag[entry, k] = 2 * (a * imag[right, k] + b * real[right, k])
+            for operation in range(start[site], start[site + 1]):
+                if angle[operation] < 0:
+                    continue
+                total[:] = 0.0
+                derivative = derivatives[replica, begin[operation] : begin[operation + 1]]
+                for entry in range(size):
+                    a0, b0 = derivative[entry].real, derivative[entry].imag
+                    a1, b1 = derivative[size + entry].real, derivative[size + entry].imag
+                    for k in range(lanes):
+                        a = a1 if drawn[site, k] > 0.5 else a0
+                        b = b1 if drawn[site, k] > 0.5 else b0
+                        total[k] += a * outer_real[entry, k] - b * outer_imag[entry, k]
+                for k in range(lanes):
+                    out[replica, first + k, angle[operation]] = total[k]
+            _normalise(next_real, next_imag, n_left, scale)
+            real, next_real = next_real, real
+            imag, next_imag = next_imag, imag

@@ -1,0 +1,296 @@
+"""Ansätze, families of circuits with one for each number of qubits, and where training starts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.errors import ConfigurationError, unknown
+from qhyper.quantum.circuit import ROTATIONS, TWO_QUBIT_GATES, Circuit, Gate
+
+
+class Ansatz(Protocol):
+    """A family of circuits, one for each number of qubits."""
+
+    def build(self, n_qubits: int) -> Circuit:
+        """The circuit on `n_qubits` qubits."""
+        ...
+
+
+@dataclass(frozen=True)
+class Product:
+    """One Ry on every qubit: no entanglement, so a product of Bernoulli distributions."""
+
+    def __str__(self) -> str:
+        return "product circuit"
+
+    def build(self, n_qubits: int) -> Circuit:
+        """The circuit on `n_qubits` qubits."""
+        return Circuit(n_qubits, tuple(Gate("ry", (q,), q) for q in range(n_qubits)))
+
+
+@dataclass(frozen=True)
+class Brickwork:
+    """The ansatz of Carrasquilla et al. (2023, arXiv:2301.08292): `depth` sublayers.
+
+    Each sublayer: CX(j, j+1) on every second pair, then Ry on all qubits, then Rz on all. The
+    pairs start at the first qubit in the first sublayer and at the second qubit in the second
+    (`phase` 0), or the reverse (`phase` 1), alternating. 2 · n · depth angles; two sublayers are
+    one "layer" of the paper.
+    """
+
+    depth: int
+    phase: Literal[0, 1] = 0
+
+    def __str__(self) -> str:
+        return f"brickwork of depth {self.depth}"
+
+    def __post_init__(self) -> None:
+        _check_depth("Brickwork", self.depth)
+        if self.phase not in (0, 1):
+            raise ConfigurationError(f"Brickwork phase is 0 or 1; got {self.phase}.")
+
+    def build(self, n_qubits: int) -> Circuit:
+        """The circuit on `n_qubits` qubits."""
+        gates: list[Gate] = []
+        parameters = 0
+        for sublayer in range(self.depth):
+            first = (sublayer + self.phase) % 2
+            gates += [Gate("cx", (j, j + 1)) for j in range(first, n_qubits - 1, 2)]
+            for name in ("ry", "rz"):
+                gates += [Gate(name, (q,), parameters + q) for q in range(n_qubits)]
+                parameters += n_qubits
+        return Circuit(n_qubits, tuple(gates))
+
+
+Pairs = Literal["linear", "ring", "all-to-all"]
+
+
+@dataclass(frozen=True)
+class HardwareEfficient:
+    """Rotations on all qubits, then `depth` times entanglers and the same rotations again.
+
+    As of Kandala et al. (2017, Nature 549, 242). `pairs`: `linear` has entanglers (j, j+1) from
+    the first qubit to the last, `ring` one from the last to the first besides, `all-to-all` all
+    pairs j < k, or list them. `gate` is cx or cz, `rotations` the rotations in their order.
+    (depth + 1) · n · len(rotations) angles.
+    """
+
+    depth: int
+    pairs: Pairs | Sequence[tuple[int, int]] = "linear"
+    gate: Literal["cx", "cz"] = "cx"
+    rotations: Sequence[str] = ("ry",)
+
+    def __post_init__(self) -> None:
+        _check_depth("HardwareEfficient", self.depth)
+        if self.gate not in TWO_QUBIT_GATES:
+            raise unknown("entangling gate", self.gate, TWO_QUBIT_GATES)
+        if isinstance(self.rotations, str) or not self.rotations:
+            raise ConfigurationError(
+                f"Got rotations={self.rotations!r}; expected a list such as ['ry', 'rz']."
+            )
+        for name in self.rotations:
+            if name not in ROTATIONS:
+                raise unknown("rotation", name, ROTATIONS)
+        if isinstance(self.pairs, str) and self.pairs not in ("linear", "ring", "all-to-all"):
+            raise unknown("pairs", self.pairs, ("linear", "ring", "all-to-all"))
+
+    def __str__(self) -> str:
+        pairs = self.pairs if isinstance(self.pairs, str) else f"{len(self.pairs)} own pairs"
+        return (
+            f"hardware-efficient ansatz of depth {self.depth} ({pairs}, {self.gate}, "
+            f"{' '.join(self.rotations)})"
+        )
+
+    def build(self, n_qubits: int) -> Circuit:
+        """The circuit on `n_qubits` qubits."""
+        gates: list[Gate] = []
+        parameters = 0
+        for layer in range(self.depth + 1):
+            if layer:
+                gates += [Gate(self.gate, pair) for pair in self._pairs(n_qubits)]
+            for name in self.rotations:
+                gates += [Gate(name, (q,), parameters + q) for q in range(n_qubits)]
+                parameters += n_qubits
+        return Circuit(n_qubits, tuple(gates))
+
+    def _pairs(self, n: int) -> list[tuple[int, int]]:
+        if not isinstance(self.pairs, str):
+            return [(int(a), int(b)) for a, b in self.pairs]
+        if self.pairs == "all-to-all":
+            return [(j, k) for j in range(n) for k in range(j + 1, n)]
+        line = [(j, j + 1) for j in range(n - 1)]
+        return line + [(n - 1, 0)] if self.pairs == "ring" and n > 2 else line
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """`blocks` times the gates of an ansatz and then the same in reverse, and a last Ry on all.
+
+    Every rotation has a parameter of its own. With the start `identity-block` each block is the
+    identity at first (Grant et al., 2019, Quantum 3, 214).
+    """
+
+    ansatz: Ansatz
+    blocks: int = 1
+
+    def __post_init__(self) -> None:
+        if self.blocks < 1:
+            raise ConfigurationError(f"A mirrored ansatz needs at least 1 block; got {self.blocks}.")
+
+    def __str__(self) -> str:
+        return f"{self.blocks} mirrored block{'s' * (self.blocks > 1)} of {self.ansatz}"
+
+    def build(self, n_qubits: int) -> Circuit:
+        """The circuit on `n_qubits` qubits."""
+        half = self.ansatz.build(n_qubits).gates
+        last = tuple(Gate("ry", (q,), 0) for q in range(n_qubits))
+        gates, parameters = [], 0
+        for gate in (half + half[::-1]) * self.blocks + last:
+            number = None if gate.angle is None else parameters
+            gates.append(Gate(gate.name, gate.qubits, number))
+            parameters += number is not None
+        return Circuit(n_qubits, tuple(gates))
+
+
+def within(blocks: Sequence[Sequence[int]], order: Sequence[int]) -> list[tuple[int, int]]:
+    """Pairs of qubits for entanglers inside each block of bits, from a bit to the next one.
+
+    Entry q of `order` is the bit that qubit q carries. For `WeightSpace.unit_blocks` the
+    entanglers follow the hidden units of the target.
+    """
+    qubit = {int(bit): q for q, bit in enumerate(order)}
+    return [
+        (qubit[int(one)], qubit[int(other)])
+        for block in blocks
+        for one, other in zip(block[:-1], block[1:], strict=True)
+    ]
+
+
+def _check_depth(name: str, depth: int) -> None:
+    if depth < 1:
+        raise ConfigurationError(
+            f"{name} depth must be at least 1; got {depth}. Without entangling gates, use the "
+            "product ansatz."
+        )
+
+
+# -- starts ----------------------------------------------------------------------------------------
+
+Start = Literal["near-product", "uniform", "identity-block"]
+STARTS: tuple[Start, ...] = ("near-product", "uniform", "identity-block")
+
+
+def initial_parameters(
+    circuit: Circuit, start: Start, rng: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Parameters [n_parameters] to begin training at.
+
+    `near-product`: all N(0, 0.05²) about zero, except that the last Ry of each qubit is about
+    π/2: near the uniform distribution without entanglement, unless the circuit has fixed
+    rotations. `uniform`: all uniform in [-π, π). `identity-block`: gates that meet their own
+    mirror image undo it, at angles uniform in [-π, π), and the last Ry of each qubit is at π/2
+    (Grant et al., 2019); raises ConfigurationError for a circuit that is not built of such blocks.
+    """
+    if start == "uniform":
+        return rng.uniform(-np.pi, np.pi, circuit.n_parameters)
+    if start == "identity-block":
+        return _identity_blocks(circuit, rng)
+    if start != "near-product":
+        raise unknown("start", start, STARTS)
+    parameters = rng.normal(0, 0.05, circuit.n_parameters)
+    for number, coefficient in _last_ry(circuit).items():
+        parameters[number] += np.pi / 2 / coefficient
+    return parameters
+
+
+def _last_ry(circuit: Circuit) -> dict[int, float]:
+    """The parameters of the qubits' last Ry, each with its coefficient; tied ones stand once."""
+    last = {gate.qubits[0]: number for gate, number in circuit.numbered() if gate.name == "ry"}
+    found: dict[int, float] = {}
+    for number in last.values():
+        assert number is not None
+        terms = {k: c for k, c in circuit.angles[number].parameters.items() if c}
+        if len(terms) == 1:
+            ((parameter, coefficient),) = terms.items()
+            found.setdefault(parameter, coefficient)
+    return found
+
+
+def _identity_blocks(circuit: Circuit, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    parameters = np.full(circuit.n_parameters, np.pi / 2)
+    open_gates: list[list[tuple[Gate, int | None]]] = [[] for _ in range(circuit.n_qubits)]
+    for gate, number in circuit.numbered():
+        tops = [open_gates[qubit][-1] if open_gates[qubit] else None for qubit in gate.qubits]
+        first = tops[0]
+        meets = first is not None and all(top is first for top in tops)
+        if first is not None and meets and first[0].name == gate.name:
+            if first[0].qubits == gate.qubits:
+                for qubit in gate.qubits:
+                    open_gates[qubit].pop()
+                if number is not None and first[1] is not None:
+                    undone = rng.uniform(-np.pi, np.pi)
+                    parameters[first[1]], parameters[number] = undone, -undone
+                continue
+        entry = (gate, number)
+        for qubit in gate.qubits:
+            open_gates[qubit].append(entry)
+    left = [[gate.name for gate, _ in gates] for gates in open_gates]
+    if not circuit.plain or any(names not in ([], ["ry"]) for names in left):
+        raise ConfigurationError(
+            "The start 'identity-block' needs a circuit of blocks that mirror themselves, each "
+            "rotation with a parameter of its own, and at most one Ry on each qubit after them. "
+            "Use the ansatz 'mirrored', or the start 'near-product' or 'uniform'."
+        )
+    return parameters
+
+
+# -- by name ---------------------------------------------------------------------------------------
+
+
+def build_ansatz(
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    order: Sequence[int],
+    blocks: Sequence[Sequence[int]] | None = None,
+) -> Ansatz:
+    """The ansatz called `name`, with its options; `depth` is 4 unless told.
+
+    `order` is the qubit order and `blocks` the bits of each hidden unit, which `units` needs.
+    Raises ConfigurationError for an unknown name, or an option that the ansatz does not take.
+    """
+    known = {
+        "product": (),
+        "brickwork": ("depth", "phase"),
+        "hardware-efficient": ("depth", "pairs", "gate", "rotations"),
+        "linear": ("depth", "gate", "rotations"),
+        "ring": ("depth", "gate", "rotations"),
+        "all-to-all": ("depth", "gate", "rotations"),
+        "units": ("depth", "gate", "rotations"),
+        "mirrored": ("depth", "phase", "blocks"),
+    }
+    if name not in known:
+        raise unknown("ansatz", name, known)
+    for option in options:
+        if option not in known[name]:
+            raise unknown(f"option of the ansatz {name}:", option, known[name] or ["(none)"])
+    if name == "product":
+        return Product()
+    given = {"depth": 4, **options}
+    if name == "brickwork":
+        return Brickwork(**given)
+    if name == "mirrored":
+        repeats = given.pop("blocks", 1)
+        return Mirrored(Brickwork(**given), repeats)
+    if name == "units":
+        if blocks is None:
+            raise ConfigurationError(
+                "The ansatz 'units' puts entanglers inside the hidden units of the target: pass "
+                "its WeightSpace as `space`, or use another ansatz."
+            )
+        return HardwareEfficient(**{**given, "pairs": within(blocks, order)})
+    pairs = {} if name == "hardware-efficient" else {"pairs": name}
+    return HardwareEfficient(**{**given, **pairs})

@@ -1,0 +1,215 @@
+"""Backends: where a circuit runs, and which one can hold it.
+
+A backend compiles a circuit once; what it returns then answers for as many rows of angles as are
+asked for, in one call. Axes: angles [replica, row, angle], draws [replica, row, shot, qubit].
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.bits import Bits
+from qhyper.errors import ConfigurationError, unknown
+from qhyper.quantum.circuit import ROTATIONS, Circuit
+from qhyper.streams import Rngs
+
+Float = npt.NDArray[np.float64]
+
+GIB = 2**30
+AMPLITUDE = 16
+"""Bytes of a complex number in double precision."""
+_SMALL = 8 * 2**20
+"""Bytes of a matrix product that is quicker than any state vector: bonds of about 64."""
+
+
+@dataclass(frozen=True)
+class BackendCapabilities:
+    """What a backend can do besides sampling; generators ask here, never by type."""
+
+    log_prob: bool = False
+    """`log_prob` and `score` are exact."""
+    probability_bits: int = 0
+    """`probabilities` gives the exact distribution of up to so many qubits."""
+    expectation: bool = False
+    """`expectation` gives exact ⟨C⟩ of a diagonal cost with all its derivatives."""
+
+
+class Executable(Protocol):
+    """A circuit on a backend. All but `sample` only where the backend's capabilities say so."""
+
+    def sample(self, angles: Float, shots: int, rng: Rngs) -> Bits:
+        """Draws uint8 [replica, row, shot, qubit]; a replica uses its own generator alone."""
+        ...
+
+    def log_prob(self, angles: Float, bits: Bits) -> Float:
+        """log p [replica, row, shot] of bits [replica, row, shot, qubit]; -inf if impossible."""
+        ...
+
+    def score(self, angles: Float, bits: Bits, coefficients: Float) -> Float:
+        """Σ over shots of coefficient · ∂ log p / ∂ angle, [replica, row, angle]."""
+        ...
+
+    def scores(self, angles: Float, bits: Bits) -> Float:
+        """∂ log p / ∂ angle of every draw, [replica, row, shot, angle]."""
+        ...
+
+    def probabilities(self, angles: Float) -> Float:
+        """p of every bitstring, [replica, row, 2^n]; qubit 0 changes fastest."""
+        ...
+
+    def expectation(self, angles: Float, costs: Float) -> tuple[Float, Float]:
+        """Σ p · costs [replica, row] and its derivatives [replica, row, angle].
+
+        costs [replica, row, 2^n], qubit 0 changing fastest.
+        """
+        ...
+
+
+class Backend(Protocol):
+    """Where circuits run. Its `str` is the name that `build_backend` knows it by."""
+
+    capabilities: BackendCapabilities
+
+    def compile(self, circuit: Circuit) -> Executable:
+        """The circuit, ready to run.
+
+        Raises ConfigurationError, with the memory needed and who can do it, if it does not fit.
+        """
+        ...
+
+
+# -- memory ----------------------------------------------------------------------------------------
+
+
+def memory() -> int:
+    """Bytes of memory that this process may use: the machine's, or its container's limit."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(path, encoding="ascii") as file:  # noqa: PTH123 (a system file)
+                text = file.read().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            limits.append(int(text))
+    return min(limits)
+
+
+def state_vector_bytes(n_qubits: int, copies: int = 1) -> int:
+    """Memory of `copies` state vectors; a density matrix is a vector of twice the qubits."""
+    return AMPLITUDE * copies << n_qubits
+
+
+def matrix_product_bonds(circuit: Circuit) -> list[int]:
+    """log2 of the bond left of each site, n_qubits + 1 of them, of the exact matrix product.
+
+    Each CX or CZ doubles the bonds that it spans; CX with a control still in |0> and CZ with
+    either qubit in |0> do nothing.
+    """
+    touched: set[int] = set()
+    bonds = np.zeros(circuit.n_qubits + 1, dtype=np.int64)
+    for gate in circuit.gates:
+        if gate.name in ROTATIONS:
+            touched.add(gate.qubits[0])
+        elif acts(gate.name, gate.qubits, touched):
+            touched.update(gate.qubits)
+            bonds[min(gate.qubits) + 1 : max(gate.qubits) + 1] += 1
+    return bonds.tolist()
+
+
+def acts(name: str, qubits: tuple[int, ...], touched: set[int]) -> bool:
+    """Whether a CX or CZ does anything, when only the qubits in `touched` have left |0>."""
+    return touched.issuperset(qubits) if name == "cz" else qubits[0] in touched
+
+
+def matrix_product_bytes(bonds: list[int], rows: int = 1) -> int:
+    """Memory of the exact matrix product: tensors, their gradients and sampling's matrices."""
+    sizes = [1 << bond for bond in bonds]
+    tensors = sum(6 * left * right for left, right in zip(sizes[:-1], sizes[1:], strict=True))
+    matrices = sum(2 * left * left for left in sizes)
+    return AMPLITUDE * (rows * (tensors + matrices) + 2 * 64 * sum(sizes))
+
+
+def check_memory(circuit: Circuit, backend: str, needed: int) -> None:
+    """Raise ConfigurationError, naming the backends that can, if `needed` bytes are too many."""
+    available = memory()
+    if needed <= available:
+        return
+    able = [name for name, size in footprints(circuit).items() if size <= available]
+    instead = (
+        f"It fits on {', '.join(able)}."
+        if able
+        else "No exact simulator holds it here: use fewer entangling gates across each bond (a "
+        "smaller depth), or fewer qubits."
+    )
+    raise ConfigurationError(
+        f"The backend {backend} would need about {_gib(needed)} GiB for this circuit of "
+        f"{circuit.n_qubits} qubits and {len(circuit.gates)} gates; this machine has "
+        f"{_gib(available)} GiB. {instead}"
+    )
+
+
+def footprints(circuit: Circuit) -> dict[str, int]:
+    """Bytes that each exact simulator would need for one row of angles."""
+    return {
+        "mps": matrix_product_bytes(matrix_product_bonds(circuit)),
+        "pennylane:lightning.qubit": state_vector_bytes(circuit.n_qubits, 4),
+        "aer:statevector": state_vector_bytes(circuit.n_qubits, 2),
+    }
+
+
+def _gib(size: int) -> str:
+    # past the range of a float for silly depths
+    return f"{size / GIB:.3g}" if size < 1 << 900 else f"2^{size.bit_length() - 31}"
+
+
+# -- by name ---------------------------------------------------------------------------------------
+
+
+def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backend:
+    """The backend called `name`, with its options.
+
+    `mps`: exact matrix product. `pennylane:DEVICE`: a PennyLane device, such as lightning.qubit.
+    `aer`, `aer:METHOD`: Qiskit Aer (statevector, matrix_product_state, density_matrix), whose
+    options are those of `AerBackend`. Raises ConfigurationError for an unknown name or option.
+    """
+    kind, _, rest = name.partition(":")
+    given = dict(options or {})
+    if kind == "mps" and not rest:
+        from qhyper.quantum.simulators.mps import MatrixProductBackend as build
+    elif kind == "pennylane" and rest:
+        from qhyper.quantum.simulators.pennylane_device import PennyLaneBackend as build
+
+        given["device"] = rest
+    elif kind == "aer":
+        from qhyper.quantum.simulators.qiskit_aer_simulator import AerBackend as build
+
+        if rest:
+            given["method"] = rest
+    else:
+        known = ("mps", "pennylane:lightning.qubit", "pennylane:default.qubit", "aer")
+        raise unknown("backend", name, (*known, "aer:statevector", "aer:matrix_product_state"))
+    try:
+        return build(**given)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"The backend '{name}' does not take the options {dict(options or {})}: {error}."
+        ) from error
+
+
+def suitable(circuit: Circuit) -> str:
+    """The name of the exact backend for a circuit, decided from the circuit itself.
+
+    The matrix product where it is small or smaller than the state vector, else the state vector.
+    Raises ConfigurationError if neither fits.
+    """
+    sizes, available = footprints(circuit), memory()
+    product, vector = sizes["mps"], sizes["pennylane:lightning.qubit"]
+    if product <= max(vector, _SMALL) or vector > available:
+        check_memory(circuit, "mps", product)
+        return "mps"
+    return "pennylane:lightning.qubit"
