@@ -74,8 +74,8 @@ class Backend(Protocol):
 
     capabilities: BackendCapabilities
 
-    def compile(self, circuit: Circuit) -> Executable:
-        """The circuit, ready to run.
+    def compile(self, circuit: Circuit, *, rows: int = 1) -> Executable:
+        """The circuit, ready to run, with memory for `rows` rows of angles at a time.
 
         Raises ConfigurationError, with the memory needed and who can do it, if it does not fit.
         """

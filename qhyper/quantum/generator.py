@@ -69,7 +69,7 @@ class QuantumHyperNetwork(HyperNetwork):
         if backend is None:
             backend = suitable(circuit)
         self.backend = build_backend(backend) if isinstance(backend, str) else backend
-        self._executable = self.backend.compile(circuit)
+        self._executable = self.backend.compile(circuit, rows=self.replicas)
         able = self.backend.capabilities
         self.capabilities = Capabilities(
             log_prob=able.log_prob,

@@ -211,7 +211,7 @@ def test_the_uniform_start_is_another_one():
 @pytest.mark.parametrize(
     ("factory", "ansatz"),
     [
-        (brickwork, Brickwork(4)),
+        (quantum, Brickwork(4)),
         (depth2, Brickwork(2)),
         (depth4, Brickwork(4)),
         (product, Product()),

@@ -53,16 +53,16 @@ class MatrixProductBackend:
     def __str__(self) -> str:
         return "mps"
 
-    def compile(self, circuit: Circuit) -> "MatrixProduct":
+    def compile(self, circuit: Circuit, *, rows: int = 1) -> "MatrixProduct":
         """The circuit, ready to run. Raises ConfigurationError if it does not fit in memory."""
-        return MatrixProduct(circuit)
+        return MatrixProduct(circuit, rows)
 
 
 class MatrixProduct:
     """A circuit as a matrix product: the methods of `Executable`, by the functions below."""
 
-    def __init__(self, circuit: Circuit) -> None:
-        self.program = compile_circuit(circuit)
+    def __init__(self, circuit: Circuit, rows: int = 1) -> None:
+        self.program = compile_circuit(circuit, rows=rows)
         self._row_bytes = matrix_product_bytes(matrix_product_bonds(circuit))
 
     def sample(self, angles: Float, shots: int, rng: Rngs) -> Bits:
@@ -122,13 +122,13 @@ class Program:
     """where the tensor A[bit, left, right] of site i begins in the flat array"""
 
 
-def compile_circuit(circuit: Circuit) -> Program:
+def compile_circuit(circuit: Circuit, *, rows: int = 1) -> Program:
     """The site program of a circuit.
 
     Raises ConfigurationError, with the estimate, if its tensors would not fit in memory.
     """
     log2_bond = matrix_product_bonds(circuit)
-    check_memory(circuit, "mps", matrix_product_bytes(log2_bond))
+    check_memory(circuit, "mps", matrix_product_bytes(log2_bond, rows))
     operations: list[list[tuple[int, int]]] = [[] for _ in range(circuit.n_qubits)]
     touched: set[int] = set()
     for gate, angle in circuit.numbered():
