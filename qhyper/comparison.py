@@ -55,7 +55,10 @@ def compare(
     entries: Iterable[str | Entry] | None = None,
     *,
     seeds: Sequence[int] = tuple(range(10)),
-    evaluations: int = 300_000,
+    evaluations: int | None = None,
+    shots: int | None = None,
+    circuits: int | None = None,
+    device: str = "cpu",
     test: Samples | None = None,
     name: str = "own data",
     temperature: float = 0.05,
@@ -68,7 +71,9 @@ def compare(
 
     - entries: registered names, `module:Class`, or `Entry` with options and training settings;
       unless told, those of `COMPARED` that the objective admits
-    - evaluations: the budget of each seed
+    - evaluations, shots, circuits: the budget of each seed, in one of them or several;
+      300,000 evaluations unless told
+    - device: where generators compute, cpu or cuda
     - test: rows for the test accuracy
     - name: what the data are called in tables
     - temperature: of the certificate's log Z
@@ -96,8 +101,9 @@ def compare(
         Entry(name=entry) if isinstance(entry, str) else entry for entry in entries
     ]  # fmt: skip
     config = Config(
-        seeds=list(seeds), evaluations=evaluations, temperature=temperature, entries=named
-    )
+        seeds=list(seeds), evaluations=evaluations, shots=shots, circuits=circuits,
+        device=device, temperature=temperature, entries=named,
+    )  # fmt: skip
     jobs = _jobs(objective, config, warn)
     certificate, spectrum, reason = _certificate(objective, name, temperature, run)
     results = []
@@ -152,6 +158,7 @@ def execute(
         _check_same_data(run, dataset)
     outcome = compare(
         objective, config.entries, seeds=config.seeds, evaluations=config.evaluations,
+        shots=config.shots, circuits=config.circuits, device=config.device,
         test=None if dataset is None else dataset.test,
         name=objective.name if dataset is None else dataset.name,
         temperature=config.temperature, run=run, stop=stop, progress=progress, warn=warn,
@@ -211,9 +218,9 @@ def load_generator(run: Run | Path | str, title: str | None = None) -> HyperNetw
             f"`qhyper resume {run.path}`."
         )
     objective, _ = problem(run.config)
-    job = Job(entries[title], objective, tuple(run.config.seeds), run.config.evaluations)
+    job = Job(entries[title], objective, tuple(run.config.seeds), run.config.budget)
     assert job.generator is not None
-    job.generator.load_state_dict(torch.load(file, weights_only=True))
+    job.generator.load_state_dict(torch.load(file, weights_only=True, map_location="cpu"))
     return job.generator
 
 
@@ -237,11 +244,15 @@ def _jobs(objective: Objective, config: Config, warn: Callable[[str], None]) -> 
     """The entries, built; one that was not asked for by name may refuse, and is left out."""
     seeds = tuple(config.seeds)
     if config.entries is not None:
-        return [Job(entry, objective, seeds, config.evaluations) for entry in config.entries]
+        return [
+            Job(entry, objective, seeds, config.budget, device=config.device)
+            for entry in config.entries
+        ]
     jobs = []
     for name in COMPARED:
         try:
-            jobs.append(Job(Entry(name=name), objective, seeds, config.evaluations))
+            job = Job(Entry(name=name), objective, seeds, config.budget, device=config.device)
+            jobs.append(job)
         except UnsuitableError as refusal:
             warn(f"Left out {name}: {refusal}")
     return jobs

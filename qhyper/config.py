@@ -2,7 +2,6 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +16,7 @@ from pydantic import (
 )
 
 from qhyper.errors import ConfigurationError, MissingError, unknown
+from qhyper.spending import Budget
 from qhyper.target.loss import check_loss
 
 COMPARED = (
@@ -28,6 +28,10 @@ COMPARED = (
 
 OF_DATA = {"data", "test", "data_seed", "layers", "sign_of_zero", "loss"}
 """Settings that have no meaning with an own objective."""
+
+
+BUDGETS = ("evaluations", "shots", "circuits")
+DEFAULT_EVALUATIONS = 300_000
 
 
 class _Strict(BaseModel):
@@ -61,15 +65,45 @@ class _Strict(BaseModel):
         )
 
 
-class TrainingSettings(_Strict):
-    """How a generator is trained within its budget. ConfigurationError for bad settings."""
+class _Budgeted(_Strict):
+    """A model with a budget for each seed; of 300,000 evaluations if none is set."""
+
+    evaluations: int | None = Field(default=None, ge=1)
+    """objective evaluations"""
+    shots: int | None = Field(default=None, ge=1)
+    """bitstrings drawn"""
+    circuits: int | None = Field(default=None, ge=1)
+    """parameter settings sampled or simulated: one a step for the score function"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _some_budget(cls, values: Any) -> Any:
+        if isinstance(values, dict) and all(values.get(name) is None for name in BUDGETS):
+            return {**values, "evaluations": DEFAULT_EVALUATIONS}
+        return values
+
+    @property
+    def budget(self) -> Budget:
+        """What each seed may spend at the most."""
+        return Budget(self.evaluations, self.shots, self.circuits)
+
+
+class TrainingSettings(_Budgeted):
+    """How a generator is trained within its budget, all restarts together.
+
+    ConfigurationError for bad settings.
+    """
 
     _name = "training"
 
-    evaluations: int = Field(default=300_000, ge=1)
-    """objective evaluations of each seed, all restarts together"""
-    draws: int = Field(default=64, ge=2)
-    """shots of each step; 2 at least, for the leave-one-out baseline"""
+    draws: int = Field(default=64, ge=1)
+    """shots of each circuit; the score function has one circuit a step"""
+    estimator: str = "score-function"
+    """a gradient estimator by name, or module:Class"""
+    estimator_options: dict[str, Any] = {}
+    risk: str = "expectation"
+    """what is minimised, by name, or module:Class"""
+    risk_options: dict[str, Any] = {}
     restarts: int = Field(default=1, ge=1)
     """fresh starts that share the budget; the one with the lowest mean loss is kept"""
     learning_rate: float = Field(default=0.1, gt=0)
@@ -102,8 +136,9 @@ class Entry(_Strict):
     @field_validator("training")
     @classmethod
     def _known_settings(cls, training: dict[str, Any]) -> dict[str, Any]:
-        if "evaluations" in training:
-            raise ValueError("the budget is the whole run's: set `evaluations` there")
+        for name in BUDGETS:
+            if name in training:
+                raise ValueError(f"the budget is the whole run's: set `{name}` there")
         TrainingSettings(**training)
         return training
 
@@ -118,7 +153,7 @@ class Entry(_Strict):
         return re.sub(r"[^\w-]", "_", self.title)
 
 
-class Config(_Strict):
+class Config(_Budgeted):
     """A whole run: the problem, and what is tried on it.
 
     A run directory's `config.toml` has every entry's training in full. ConfigurationError for bad
@@ -142,8 +177,8 @@ class Config(_Strict):
     bits: int | None = Field(default=None, ge=1)
     """number of bits of the own objective"""
     seeds: list[int] = Field(default=list(range(10)), min_length=1)
-    evaluations: int = Field(default=300_000, ge=1)
-    """objective evaluations of each seed, for every entry"""
+    device: str = "cpu"
+    """where generators compute: cpu or cuda"""
     temperature: float = Field(default=0.05, gt=0)
     """of the certificate's log Z"""
     entries: list[Entry] | None = Field(default=None, min_length=1)
@@ -182,21 +217,6 @@ class Config(_Strict):
             if titles.count(title) > 1:
                 raise ValueError(f"'{title}' stands twice; give each its own `label`")
         return entries
-
-
-def settings_for(
-    recipe: Mapping[str, Any], entry: Mapping[str, Any], evaluations: int
-) -> TrainingSettings:
-    """Training settings: a generator's recipe, then what the entry says, within the budget.
-
-    A recipe's `start_evaluations` says how many evaluations one start needs: the budget has as
-    many starts as fit, at least one, unless the entry gives `restarts`.
-    """
-    merged = {**recipe, **entry, "evaluations": evaluations}
-    each = merged.pop("start_evaluations", None)
-    if each is not None and "restarts" not in entry:
-        merged["restarts"] = max(1, evaluations // each)
-    return TrainingSettings(**merged)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -264,7 +264,8 @@ class HyperNetwork(torch.nn.Module, ABC):
 
     def expectation(self, costs: torch.Tensor, *, inputs: Any = None) -> torch.Tensor:
         """Σ p · costs, differentiable [replica, input], of costs [replica, input, 2^n_bits]."""
-        return (self.probabilities(inputs=inputs) * costs).sum(-1)
+        p = self.probabilities(inputs=inputs)
+        return (p * costs.to(p)).sum(-1)
 
     def _as_inputs(self, inputs: Any) -> torch.Tensor | None:
         """Inputs as float64 [replica, input, feature]; None if this generator takes none."""

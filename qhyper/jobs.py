@@ -9,22 +9,24 @@ import numpy as np
 import torch
 
 from qhyper.bits import to_string
-from qhyper.config import Entry, settings_for
+from qhyper.config import BUDGETS, Entry
 from qhyper.data import Samples
-from qhyper.errors import ConfigurationError, Interrupted
+from qhyper.errors import ConfigurationError, Interrupted, UnsuitableError
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.registry import build_control, build_generator, is_control
 from qhyper.runs import Checkpoints, Metrics, storage, write_whole
 from qhyper.search import SearchRecord
+from qhyper.spending import Budget
 from qhyper.streams import Streams
 from qhyper.target.objective import NetworkObjective, Objective
-from qhyper.training import CURVE_POINTS, Trainer
+from qhyper.training import CURVE_POINTS, Trainer, settings_for
 
 DRAWN = 256
 """Final draws of each seed whose losses are kept for the figures."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with an entry's title, evaluations spent and evaluations in all."""
+"""Called with an entry's title, how much of its budget is spent, and all of it, in steps or
+evaluations."""
 
 
 class Job:
@@ -34,26 +36,36 @@ class Job:
     """
 
     def __init__(
-        self, entry: Entry, objective: Objective, seeds: tuple[int, ...], evaluations: int
+        self,
+        entry: Entry,
+        objective: Objective,
+        seeds: tuple[int, ...],
+        budget: Budget,
+        *,
+        device: str = "cpu",
     ) -> None:
-        self.objective, self.seeds = objective, seeds
+        self.objective, self.seeds, self.budget = objective, seeds, budget
         self.entry = entry  # with every training setting in full, once they are known
-        self.evaluations = evaluations
         self.generator: HyperNetwork | None = None
         n_bits = objective.n_bits
         if is_control(entry.name):
             if entry.training:
                 raise ConfigurationError(f"'{entry.name}' is a control: it has no training.")
+            if budget.evaluations is None and budget.shots is None:
+                raise UnsuitableError(
+                    f"'{entry.name}' is a control: it runs no circuits, so a budget of {budget} is "
+                    "none for it. Give evaluations or shots as well, or leave it out."
+                )
             self.control = build_control(entry.name, n_bits, entry.options)
             return
         space = objective.network.space if isinstance(objective, NetworkObjective) else None
-        self.generator = build_generator(
-            entry.name, n_bits, seeds=seeds, space=space, options=entry.options
+        generator = self.generator = build_generator(
+            entry.name, n_bits, seeds=seeds, space=space, options=entry.options, device=device
         )
-        settings = settings_for(self.generator.recipe, entry.training, evaluations)
-        self.trainer = Trainer(self.generator, objective, settings)
+        settings = settings_for(generator, entry.training, budget)
+        self.trainer = Trainer(generator, objective, settings)
         self.entry = entry.model_copy(
-            update={"training": settings.model_dump(exclude={"evaluations"})}
+            update={"training": settings.model_dump(exclude=set(BUDGETS))}
         )
 
     def execute(
@@ -77,6 +89,8 @@ class Job:
             "name": self.entry.title,
             "seeds": list(self.seeds),
             "evaluations": record.evaluations,
+            "shots": record.evaluations,
+            "circuits": 0,
             "best_loss": record.best_loss.tolist(),
             "best_bits": [to_string(bits) for bits in record.best_bits],
             "improvements": record.improvements,
@@ -100,7 +114,7 @@ class Job:
             if keeper and trainer.step % settings.checkpoint_every == 0:
                 keeper.save()
             if trainer.step % every == 0 and not trainer.done:
-                progress(self.entry.title, trainer.record.evaluations, self.evaluations)
+                progress(self.entry.title, trainer.step, trainer.total_steps)
             if stop() and not trainer.done:
                 if keeper:
                     keeper.save()
@@ -112,7 +126,7 @@ class Job:
             buffer = io.BytesIO()
             torch.save(self.generator.state_dict(), buffer)
             write_whole(keeper.folder / "generator.pt", buffer.getvalue())
-        progress(self.entry.title, self.evaluations, self.evaluations)
+        progress(self.entry.title, trainer.total_steps, trainer.total_steps)
         draw = self.generator.sample(settings.final_draws, rng=Streams(self.seeds)(0, "evaluate"))
         losses = self.objective(draw.bits).reshape(len(self.seeds), -1)
         return {
@@ -120,6 +134,8 @@ class Job:
             "description": self.generator.describe(),
             "parameters": self.generator.n_parameters,
             "record": trainer.record,
+            "shots": trainer.spent.shots,
+            "circuits": trainer.spent.circuits,
             "final_loss": losses.mean(axis=1).tolist(),
             "final_losses": losses[:, :DRAWN].tolist(),
             "seconds_per_step": trainer.step_seconds,
@@ -131,17 +147,19 @@ class Job:
         rng = Streams(self.seeds)(0, "search")
         curve: list[dict[str, Any]] = []
         batch = None
-        for batch in self.control.search(self.objective, evaluations=self.evaluations, rng=rng):
+        # every bitstring that a control tries counts as one shot
+        evaluations = min(n for n in (self.budget.evaluations, self.budget.shots) if n is not None)
+        for batch in self.control.search(self.objective, evaluations=evaluations, rng=rng):
             record.update(batch.bits, batch.losses)
             mean = batch.current.mean(axis=1).tolist()
             curve.append({"evaluations": record.evaluations, "mean_loss": mean})
-            progress(self.entry.title, record.evaluations, self.evaluations)
+            progress(self.entry.title, record.evaluations, evaluations)
             if stop():
                 raise Interrupted("Stopped by a signal.")
-        if batch is None or record.evaluations != self.evaluations:
+        if batch is None or record.evaluations != evaluations:
             raise ConfigurationError(
                 f"The control '{self.entry.name}' spent {record.evaluations} evaluations of each "
-                f"seed; expected exactly the budget of {self.evaluations}."
+                f"seed; expected exactly the budget of {evaluations}."
             )
         describe = getattr(self.control, "describe", lambda: type(self.control).__name__)
         return {

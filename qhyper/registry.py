@@ -1,7 +1,8 @@
-"""Generators and controls by name: ours are found in the same way as anybody's.
+"""Generators, controls, estimators and risks by name.
 
-A package registers under the entry-point groups `qhyper.generators` and `qhyper.controls`.
-Wherever a name is accepted, so is `module:Class`.
+A package registers generators and controls under the entry-point groups `qhyper.generators` and
+`qhyper.controls`, ours in the same way as anybody's. Wherever a name is accepted, so is
+`module:Class`.
 """
 
 import inspect
@@ -10,8 +11,10 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from qhyper.errors import ConfigurationError, unknown
+from qhyper.gradients.estimator import GradientEstimator
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.names import load_object
+from qhyper.risk import RISKS, Risk
 from qhyper.search import Control
 from qhyper.target.space import WeightSpace
 
@@ -40,12 +43,18 @@ def build_generator(
     seeds: Sequence[int] = (0,),
     space: WeightSpace | None = None,
     options: Mapping[str, Any] | None = None,
+    device: str = "cpu",
 ) -> HyperNetwork:
     """The generator registered as `name` (or `module:Class`), one replica a seed.
 
-    `space` goes to factories that take it. Raises ConfigurationError for an unknown name or
-    option, with the nearest known one.
+    `space` goes to factories that take it. `device` is the torch device of the parameters: cpu,
+    cuda, cuda:1. Raises ConfigurationError for an unknown name or option, with the nearest known
+    one, and for a device that torch cannot use here, with those that it can.
     """
+    if device != "cpu":
+        from qhyper.quantum.simulators.mps_torch import torch_device
+
+        torch_device(device)
     factory = _find(name)
     arguments: dict[str, Any] = {"seeds": tuple(seeds)}
     if "space" in _parameters(name, factory):
@@ -56,13 +65,72 @@ def build_generator(
             f"'{name}' made a {type(generator).__name__}; expected a HyperNetwork. Subclass "
             "qhyper.HyperNetwork, or write a control with a `search` method."
         )
-    return generator
+    return generator.to(device)
 
 
 def build_control(name: str, n_bits: int, options: Mapping[str, Any] | None = None) -> Control:
     """The control registered as `name` (or `module:Class`)."""
     factory = _find(name)
     return _call(name, factory, n_bits, **_checked(name, factory, options))
+
+
+ESTIMATORS = {
+    "score-function": "qhyper.gradients.score:ScoreFunction",
+    "natural-gradient": "qhyper.gradients.natural:NaturalGradient",
+    "parameter-shift": "qhyper.gradients.parameter_shift:ParameterShift",
+    "stochastic-parameter-shift": "qhyper.gradients.parameter_shift:StochasticParameterShift",
+    "spsa": "qhyper.gradients.spsa:SPSA",
+    "exact": "qhyper.gradients.exact:Exact",
+}
+"""Gradient estimators by name."""
+
+
+def build_estimator(
+    name: str, shots: int, options: Mapping[str, Any] | None = None
+) -> GradientEstimator:
+    """The estimator called `name` (or `module:Class`), which measures the value as well.
+
+    `shots` goes to those that take it. Raises ConfigurationError for an unknown name or option.
+    """
+    factory = _named("estimator", name, ESTIMATORS)
+    parameters = _parameters(name, factory)
+    fixed = {"shots": shots, "value": True}
+    given = {key: value for key, value in fixed.items() if key in parameters}
+    return _built("estimator", name, factory, given, options)
+
+
+def build_risk(name: str, options: Mapping[str, Any] | None = None) -> Risk:
+    """The risk called `name` (or `module:Class`), with its options.
+
+    Raises ConfigurationError for an unknown name or option.
+    """
+    known = {risk: f"qhyper.risk:{kind.__name__}" for risk, kind in RISKS.items()}
+    return _built("risk", name, _named("risk", name, known), {}, options)
+
+
+def _named(kind: str, name: str, known: Mapping[str, str]) -> Callable[..., Any]:
+    if ":" not in name and name not in known:
+        raise unknown(kind, name, known)
+    return load_object(known.get(name, name))
+
+
+def _built(
+    kind: str,
+    name: str,
+    factory: Callable[..., Any],
+    fixed: Mapping[str, Any],
+    options: Mapping[str, Any] | None,
+) -> Any:
+    known = [option for option in _parameters(name, factory) if option not in ("shots", "value")]
+    for option in options or {}:
+        if option not in known:
+            raise unknown(f"option of the {kind} {name}:", option, known or ["(none)"])
+    try:
+        return factory(**fixed, **(options or {}))
+    except TypeError as error:
+        raise ConfigurationError(
+            f"The {kind} '{name}' could not be built with {dict(options or {})}: {error}."
+        ) from error
 
 
 def _find(name: str) -> Callable[..., Any]:

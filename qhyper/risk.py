@@ -1,15 +1,351 @@
-"""Risks: what is minimised of the distribution of losses."""
+"""Risks: what is minimised of the distribution of losses.
 
-from dataclasses import dataclass
+A risk R(q) of the distribution q changes by Σ_w δq(w) c(w) when q changes by δq: c is its *first
+variation*. So its gradient is that of an expectation of the costs c, held fixed, and every
+estimator of ∇E[c] is one of ∇R. For the expectation the costs are the losses; for the others
+they also depend on q, through log p, a quantile or a kernel, and so on draws at the parameters.
+
+Draws have axes [..., shot, bit], losses, log p and costs [..., shot], values [...].
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from qhyper.bits import Bits
+from qhyper.errors import ConfigurationError
+
+Float = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Draws of a distribution with their losses, and log p under it where a risk needs that."""
+
+    bits: Bits
+    """[..., shot, bit]"""
+    losses: Float
+    """[..., shot]"""
+    log_prob: Float | None = None
+    """[..., shot]"""
+
+
+class Risk(Protocol):
+    """What is minimised. Estimators ask for what it needs, and refuse what they cannot give."""
+
+    needs_log_prob: ClassVar[bool]
+    needs_reference: ClassVar[bool]
+    """`costs` depends on draws at the parameters themselves."""
+    min_shots: ClassVar[int]
+    """Draws that one value needs."""
+
+    def at(self, progress: float) -> "Risk":
+        """The risk at a share of the training, from 0 to 1: itself, unless it has a schedule."""
+        ...
+
+    def value(self, drawn: Evaluated) -> tuple[Float, Float]:
+        """The risk [...] of the distribution that gave the draws, and its standard error."""
+        ...
+
+    def costs(self, drawn: Evaluated, reference: Evaluated) -> Float:
+        """The costs of draws, about the distribution that gave `reference`, independent of them.
+
+        `drawn.log_prob` is log p under that distribution too.
+        """
+        ...
+
+    def own_costs(self, drawn: Evaluated) -> tuple[Float, Float]:
+        """(costs, baselines) of draws about their own distribution, from the other draws."""
+        ...
+
+    def exact(self, probabilities: Float, losses: Float) -> tuple[Float, Float]:
+        """(value, costs) from all probabilities and losses, [..., 2^n], bit 0 fastest."""
+        ...
 
 
 @dataclass(frozen=True)
 class Expectation:
     """The mean loss of the draws, E[L]."""
 
-    def costs(self, losses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The cost of each draw whose mean over shots is the risk: the losses themselves."""
-        return losses
+    needs_log_prob: ClassVar[bool] = False
+    needs_reference: ClassVar[bool] = False
+    min_shots: ClassVar[int] = 1
+
+    def at(self, progress: float) -> "Expectation":
+        """Itself."""
+        return self
+
+    def value(self, drawn: Evaluated) -> tuple[Float, Float]:
+        """As in Risk."""
+        return _mean(drawn.losses)
+
+    def costs(self, drawn: Evaluated, reference: Evaluated) -> Float:
+        """The losses."""
+        return drawn.losses
+
+    def own_costs(self, drawn: Evaluated) -> tuple[Float, Float]:
+        """The losses, and for each the mean of the others."""
+        return drawn.losses, _others(drawn.losses)
+
+    def exact(self, probabilities: Float, losses: Float) -> tuple[Float, Float]:
+        """As in Risk."""
+        return (probabilities * losses).sum(-1), losses
+
+
+@dataclass(frozen=True)
+class CVaR:
+    """The mean of the best share `alpha` of the losses, by Rockafellar and Uryasev (2000).
+
+    CVaR = v + E[min(L - v, 0)] / alpha with v the alpha-quantile; costs min(L - v, 0) / alpha.
+    The quantile of K draws makes value and gradient biased by O(1/K). alpha = 1 is the
+    expectation. Raises ConfigurationError unless 0 < alpha <= 1.
+    """
+
+    alpha: float = 0.25
+
+    needs_log_prob: ClassVar[bool] = False
+    needs_reference: ClassVar[bool] = True
+    min_shots: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha <= 1:
+            raise ConfigurationError(
+                f"CVaR needs 0 < alpha <= 1, the share of the best draws; got {self.alpha}."
+            )
+
+    def at(self, progress: float) -> "CVaR":
+        """Itself."""
+        return self
+
+    def value(self, drawn: Evaluated) -> tuple[Float, Float]:
+        """As in Risk; the standard error leaves out that of the quantile, which is smaller."""
+        return _mean(self._about(drawn.losses, self._quantile(drawn.losses)))
+
+    def costs(self, drawn: Evaluated, reference: Evaluated) -> Float:
+        """As in Risk."""
+        return self._about(drawn.losses, self._quantile(reference.losses))
+
+    def own_costs(self, drawn: Evaluated) -> tuple[Float, Float]:
+        """As in Risk."""
+        costs = self._about(drawn.losses, self._quantile(drawn.losses))
+        return costs, _others(costs)
+
+    def exact(self, probabilities: Float, losses: Float) -> tuple[Float, Float]:
+        """As in Risk."""
+        losses = np.broadcast_to(losses, probabilities.shape)
+        order = np.argsort(losses, axis=-1, kind="stable")
+        total = np.take_along_axis(probabilities, order, axis=-1).cumsum(axis=-1)
+        last = (total < self.alpha * (1 - 1e-12)).sum(-1, keepdims=True)
+        at = np.minimum(last, losses.shape[-1] - 1)
+        quantile = np.take_along_axis(np.take_along_axis(losses, order, -1), at, -1)
+        costs = self._about(losses, quantile)
+        return (probabilities * costs).sum(-1), costs
+
+    def _about(self, losses: Float, quantile: Float) -> Float:
+        return quantile + np.minimum(losses - quantile, 0) / self.alpha
+
+    def _quantile(self, losses: Float) -> Float:
+        """The loss [..., 1] up to which a share alpha of the draws lies."""
+        rank = math.ceil(self.alpha * losses.shape[-1] - 1e-9) - 1
+        return np.partition(losses, rank, axis=-1)[..., rank : rank + 1]
+
+
+@dataclass(frozen=True)
+class FreeEnergy:
+    """F = E[L] + T E[log q], whose minimum is the posterior exp(-L/T) / Z of a uniform prior.
+
+    KL(q || posterior) = (F + T log Z) / T. `temperature` T goes to `end_temperature` over a
+    training, if that is given: by equal factors (`geometric`) or equal steps (`linear`). Raises
+    ConfigurationError for a negative temperature, and for a geometric schedule from or to 0.
+    """
+
+    temperature: float
+    end_temperature: float | None = None
+    schedule: Literal["geometric", "linear"] = "geometric"
+
+    needs_log_prob: ClassVar[bool] = True
+    needs_reference: ClassVar[bool] = False
+    min_shots: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        ends = [self.temperature, self.end_temperature]
+        for temperature in ends:
+            if temperature is not None and not 0 <= temperature < math.inf:
+                raise ConfigurationError(
+                    f"The free energy needs a temperature of 0 or more; got {temperature}."
+                )
+        if self.schedule not in ("geometric", "linear"):
+            raise ConfigurationError(
+                f"A temperature schedule is 'geometric' or 'linear'; got {self.schedule!r}."
+            )
+        if self.end_temperature is not None and self.schedule == "geometric" and 0 in ends:
+            raise ConfigurationError(
+                f"A geometric schedule cannot go from {self.temperature} to "
+                f"{self.end_temperature}: use schedule='linear', or temperatures above 0."
+            )
+
+    def at(self, progress: float) -> "FreeEnergy":
+        """The free energy at the temperature of a share of the training."""
+        if self.end_temperature is None:
+            return self
+        begin, end = self.temperature, self.end_temperature
+        if self.schedule == "linear":
+            return FreeEnergy(begin + (end - begin) * progress)
+        return FreeEnergy(begin * (end / begin) ** progress)
+
+    def kl(self, value: npt.ArrayLike, log_z: float) -> Float:
+        """KL(q || posterior) in nats, from the value of F and the exact log Z at T.
+
+        Raises ConfigurationError at temperature 0, where there is no posterior.
+        """
+        if self.temperature == 0:
+            raise ConfigurationError("At temperature 0 there is no posterior to compare with.")
+        return np.asarray(value, dtype=np.float64) / self.temperature + log_z
+
+    def value(self, drawn: Evaluated) -> tuple[Float, Float]:
+        """As in Risk."""
+        return _mean(self._costs(drawn))
+
+    def costs(self, drawn: Evaluated, reference: Evaluated) -> Float:
+        """L + T log q, up to a constant."""
+        return self._costs(drawn)
+
+    def own_costs(self, drawn: Evaluated) -> tuple[Float, Float]:
+        """As in Risk."""
+        costs = self._costs(drawn)
+        return costs, _others(costs)
+
+    def exact(self, probabilities: Float, losses: Float) -> tuple[Float, Float]:
+        """As in Risk; a string of probability 0 counts 0 · log 0 = 0."""
+        possible = probabilities > 0
+        log_q = np.log(probabilities, where=possible, out=np.zeros_like(probabilities))
+        costs = losses + self.temperature * log_q
+        return (probabilities * costs).sum(-1), costs
+
+    def _costs(self, drawn: Evaluated) -> Float:
+        assert drawn.log_prob is not None
+        # a draw of a shifted circuit may be impossible at the parameters themselves
+        possible = np.isfinite(drawn.log_prob)
+        return drawn.losses + self.temperature * np.where(possible, drawn.log_prob, 0.0)
+
+
+@dataclass(frozen=True)
+class MMD:
+    """E[L] + weight · MMD²(q, uniform), a stand-in for the free energy that needs no log p.
+
+    With the kernel k(w, v) = kappa^Hamming(w, v) over n bits, MMD² = E_{q,q} k -
+    ((1 + kappa) / 2)^n, estimated by the U-statistic over pairs of draws (Gretton et al., 2012,
+    eq. 3; as a surrogate of the ELBO: Nepote et al., 2025, arXiv:2506.05888). Raises
+    ConfigurationError unless weight >= 0 and 0 < kappa < 1.
+    """
+
+    weight: float = 1.0
+    kappa: float = 0.5
+
+    needs_log_prob: ClassVar[bool] = False
+    needs_reference: ClassVar[bool] = True
+    min_shots: ClassVar[int] = 3
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < math.inf:
+            raise ConfigurationError(f"MMD needs a weight of 0 or more; got {self.weight}.")
+        if not 0 < self.kappa < 1:
+            raise ConfigurationError(
+                f"MMD needs 0 < kappa < 1, the kernel's factor for each bit that differs; got "
+                f"{self.kappa}."
+            )
+
+    def at(self, progress: float) -> "MMD":
+        """Itself."""
+        return self
+
+    def value(self, drawn: Evaluated) -> tuple[Float, Float]:
+        """As in Risk; the standard error is that of the U-statistic to first order in 1/K."""
+        kernel = self._to_others(drawn.bits)
+        costs = drawn.losses + 2 * self.weight * kernel
+        value = drawn.losses.mean(-1) + self.weight * (
+            kernel.mean(-1) - self._uniform(drawn.bits.shape[-1])
+        )
+        return value, _mean(costs)[1]
+
+    def costs(self, drawn: Evaluated, reference: Evaluated) -> Float:
+        """L + 2 · weight · mean kernel to the reference."""
+        kernel = _kernel_sums(drawn.bits, reference.bits, self.kappa)
+        return drawn.losses + 2 * self.weight * kernel / reference.bits.shape[-2]
+
+    def own_costs(self, drawn: Evaluated) -> tuple[Float, Float]:
+        """As in Risk; the baseline of a draw takes in only pairs without it."""
+        shots = drawn.bits.shape[-2]
+        sums = self._to_others(drawn.bits) * (shots - 1)
+        without = sums.sum(-1, keepdims=True) - 2 * sums
+        baseline = _others(drawn.losses) + 2 * self.weight * without / ((shots - 1) * (shots - 2))
+        return drawn.losses + 2 * self.weight * sums / (shots - 1), baseline
+
+    def exact(self, probabilities: Float, losses: Float) -> tuple[Float, Float]:
+        """As in Risk."""
+        size = probabilities.shape[-1]
+        n_bits = size.bit_length() - 1
+        kernel = probabilities  # K q, bit by bit: K is a product of [[1, kappa], [kappa, 1]]
+        for bit in range(n_bits):
+            pairs = kernel.reshape(*probabilities.shape[:-1], size >> (bit + 1), 2, 1 << bit)
+            mixed = pairs + self.kappa * pairs[..., ::-1, :]
+            kernel = mixed.reshape(probabilities.shape)
+        square = (probabilities * kernel).sum(-1) - self._uniform(n_bits)
+        value = (probabilities * losses).sum(-1) + self.weight * square
+        return value, losses + 2 * self.weight * kernel
+
+    def _uniform(self, n_bits: int) -> float:
+        """E k of a uniform draw and any other."""
+        return ((1 + self.kappa) / 2) ** n_bits
+
+    def _to_others(self, bits: Bits) -> Float:
+        """Mean kernel of each draw to the others, [..., shot]."""
+        return (_kernel_sums(bits, bits, self.kappa) - 1) / (bits.shape[-2] - 1)
+
+
+RISKS = {"expectation": Expectation, "cvar": CVaR, "free-energy": FreeEnergy, "mmd": MMD}
+"""The risks by name."""
+
+
+def with_log_prob(drawn: Evaluated, log_prob: Float | None) -> Evaluated:
+    """The draws with their log p."""
+    return replace(drawn, log_prob=log_prob)
+
+
+def _mean(costs: Float) -> tuple[Float, Float]:
+    """(mean, its standard error) over the shots; infinite from one shot."""
+    shots = costs.shape[-1]
+    if shots == 1:
+        return costs[..., 0], np.full(costs.shape[:-1], np.inf)
+    return costs.mean(-1), np.sqrt(costs.var(-1, ddof=1) / shots)
+
+
+def _others(costs: Float) -> Float:
+    """For each draw the mean of the others, [..., shot]."""
+    return (costs.sum(-1, keepdims=True) - costs) / (costs.shape[-1] - 1)
+
+
+_BLOCK = 2**24
+"""Entries of a block of the kernel matrix."""
+
+
+def _kernel_sums(drawn: Bits, reference: Bits, kappa: float) -> Float:
+    """Σ over the reference of kappa^Hamming to each draw, [..., shot]; leading axes as NumPy's."""
+    n_bits = drawn.shape[-1]
+    powers = kappa ** np.arange(n_bits + 1, dtype=np.float64)
+    lead = np.broadcast_shapes(drawn.shape[:-2], reference.shape[:-2])
+    drawn = np.broadcast_to(drawn, (*lead, *drawn.shape[-2:]))
+    reference = np.broadcast_to(reference, (*lead, *reference.shape[-2:]))
+    sums = np.empty(drawn.shape[:-1])
+    block = max(1, _BLOCK // reference.shape[-2])
+    for index in np.ndindex(lead):
+        signs = 2 * reference[index].astype(np.float32) - 1
+        for first in range(0, drawn.shape[-2], block):
+            some = 2 * drawn[index][first : first + block].astype(np.float32) - 1
+            equal_minus_different = some @ signs.T  # exact: small integers
+            differing = ((n_bits - equal_minus_different) / 2).astype(np.intp)
+            sums[index][first : first + block] = powers[differing].sum(-1)
+    return sums

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,13 @@ import torch
 
 from qhyper.config import TrainingSettings
 from qhyper.errors import ConfigurationError, unknown
-from qhyper.gradients.score import ScoreFunction
+from qhyper.gradients.estimator import GradientEstimator
+from qhyper.gradients.exact import Exact
 from qhyper.hypernetwork import HyperNetwork
-from qhyper.risk import Expectation
+from qhyper.registry import build_estimator, build_risk
+from qhyper.risk import Risk
 from qhyper.search import Losses, SearchRecord
+from qhyper.spending import Budget, Spending
 from qhyper.streams import Streams
 from qhyper.threads import one_torch_thread
 
@@ -34,7 +37,7 @@ class Trainer:
 
     The first start begins at the parameters that `generator` has, every further one at fresh ones.
     After the last step `generator` holds, replica by replica, the parameters of the start with the
-    lowest mean loss over its last tenth of steps. The state is complete: a trainer that loads the
+    lowest risk over its last tenth of steps. The state is complete: a trainer that loads the
     `state_dict` of another goes on exactly as that one would have.
 
     Raises ConfigurationError if generator, optimiser, schedule and budget do not go together.
@@ -44,25 +47,25 @@ class Trainer:
         self, generator: HyperNetwork, objective: Losses, settings: TrainingSettings
     ) -> None:
         self.generator, self.objective, self.settings = generator, objective, settings
-        self.total_steps = settings.evaluations // settings.draws
+        self.estimator, self.risk = _gradient(generator, settings)
+        cost = self.estimator.cost(generator, self.risk)
+        self.total_steps = _steps(settings, self.estimator, cost, generator.n_bits)
         if self.total_steps < settings.restarts:
             raise ConfigurationError(
-                f"{settings.evaluations} evaluations are {self.total_steps} steps of "
-                f"{settings.draws} draws, too few for {settings.restarts} start(s). Raise "
-                "evaluations, or lower draws or restarts."
+                f"A budget of {settings.budget} has {self.total_steps} steps of {cost}, too few "
+                f"for {settings.restarts} start(s). Raise the budget, or lower draws or restarts."
             )
-        if not generator.capabilities.log_prob:
+        if generator.n_inputs:
             raise ConfigurationError(
-                f"{generator.describe()} has no log p, which the score function needs. If it has, "
-                "declare `capabilities = Capabilities(log_prob=True)`."
+                f"{generator.describe()} depends on inputs, which this training has none of. Call "
+                "the estimator in a loop of your own, with `inputs`."
             )
         _check_optimizer(settings.optimizer, generator.replicas)
         _check_replica_axis(generator)
-        self.estimator = ScoreFunction(settings.draws)
-        self.risk = Expectation()
         self.streams = Streams(generator.seeds)
         replicas = generator.replicas
         self.step = 0
+        self.spent = Spending()
         self.record = SearchRecord.empty(replicas, generator.n_bits)
         self.curve: list[dict[str, Any]] = []
         self._seconds: list[float] = []
@@ -92,9 +95,11 @@ class Trainer:
         if self.step == self._bound(self.restart + 1):
             self._begin_start(self.restart + 1)
         self.optimizer.zero_grad()
-        estimate = self.estimator(
-            self.generator, self.objective, self.risk, rng=self.streams(self.step)
-        )
+        begin, end = self._bound(self.restart), self._bound(self.restart + 1)
+        risk = self.risk.at((self.step - begin) / max(1, end - begin - 1))
+        estimate = self.estimator(self.generator, self.objective, risk, rng=self.streams(self.step))
+        assert estimate.value is not None
+        assert estimate.mean_loss is not None
         try:
             self.optimizer.step()
             if self.schedule is not None:
@@ -105,12 +110,14 @@ class Trainer:
                 f"{self.settings.schedule} failed: {error}. Choose others, or mend their options."
             ) from error
         self.step += 1
-        replicas = self.generator.replicas
-        self.record.update(
-            estimate.draw.bits.reshape(replicas, -1, self.generator.n_bits),
-            estimate.losses.reshape(replicas, -1),
-        )
-        self._draw_curve(estimate.value)
+        self.spent += estimate.spent
+        if estimate.draw is not None and estimate.losses is not None:
+            replicas = self.generator.replicas
+            self.record.update(
+                estimate.draw.bits.reshape(replicas, -1, self.generator.n_bits),
+                estimate.losses.reshape(replicas, -1),
+            )
+        self._draw_curve(estimate.mean_loss)
         self._compare_starts(estimate.value)
         self._seconds.append(time.perf_counter() - begun)
 
@@ -137,9 +144,9 @@ class Trainer:
         self.optimizer = _optimizer(self.generator, self.settings)
         self.schedule = _schedule(self.optimizer, self.settings, steps)
 
-    def _draw_curve(self, value: npt.NDArray[np.float64]) -> None:
+    def _draw_curve(self, mean_loss: npt.NDArray[np.float64]) -> None:
         """Take the mean losses of a step into the learning curve."""
-        self._curve_sum += value
+        self._curve_sum += mean_loss
         self._curve_steps += 1
         if self._curve_steps < max(1, self.total_steps // CURVE_POINTS) and not self.done:
             return
@@ -148,7 +155,9 @@ class Trainer:
             {
                 "step": self.step,
                 "restart": self.restart,
-                "evaluations": self.record.evaluations,
+                "evaluations": self.spent.evaluations,
+                "shots": self.spent.shots,
+                "circuits": self.spent.circuits,
                 "mean_loss": (self._curve_sum / self._curve_steps).tolist(),
                 "best_loss": self.record.best_loss.tolist(),
             }
@@ -156,7 +165,7 @@ class Trainer:
         self._curve_sum, self._curve_steps = np.zeros_like(self._curve_sum), 0
 
     def _compare_starts(self, value: npt.NDArray[np.float64]) -> None:
-        """Take the mean losses of a step into the comparison of starts, and end a start."""
+        """Take the risks of a step into the comparison of starts, and end a start."""
         begin, end = self._bound(self.restart), self._bound(self.restart + 1)
         tail_steps = max(1, int(TAIL * (end - begin)))
         if self.step > end - tail_steps:
@@ -196,7 +205,7 @@ class Trainer:
             "schedule": None if self.schedule is None else dict(self.schedule.state_dict()),
             "best_loss": torch.from_numpy(self.record.best_loss.copy()),
             "best_bits": torch.from_numpy(self.record.best_bits.copy()),
-            "evaluations": self.record.evaluations,
+            "spent": [self.spent.evaluations, self.spent.shots, self.spent.circuits],
             "improvements": [list(found) for found in self.record.improvements],
             "curve": list(self.curve),
             "curve_sum": torch.from_numpy(self._curve_sum.copy()),
@@ -214,10 +223,13 @@ class Trainer:
         self._load_optimizer(state["optimizer"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
+        self.spent = Spending(*state["spent"])
+        if isinstance(self.estimator, Exact) and self.step:  # its table was paid for before
+            self.estimator.table(self.objective, self.generator.n_bits)
         self.record = SearchRecord(
             best_loss=state["best_loss"].numpy().copy(),
             best_bits=state["best_bits"].numpy().copy(),
-            evaluations=state["evaluations"],
+            evaluations=self.spent.evaluations,
             improvements=[[(at, loss) for at, loss in found] for found in state["improvements"]],
         )
         self.curve = list(state["curve"])
@@ -250,6 +262,54 @@ def train(
     trainer = Trainer(generator, objective, settings)
     trainer.run(on_step)
     return trainer
+
+
+def settings_for(
+    generator: HyperNetwork, training: Mapping[str, Any], budget: Budget
+) -> TrainingSettings:
+    """Training settings: the generator's recipe, then what `training` says, within the budget.
+
+    A recipe's `start_steps` says how many steps one start needs: the budget has as many starts as
+    fit, at least one, unless `training` gives `restarts`. Raises ConfigurationError if generator,
+    estimator, risk and budget do not go together.
+    """
+    recipe = dict(generator.recipe)
+    each = recipe.pop("start_steps", None)
+    settings = TrainingSettings(**{**recipe, **training, **budget.limits()})
+    if each is None or "restarts" in training:
+        return settings
+    estimator, risk = _gradient(generator, settings)
+    cost = estimator.cost(generator, risk)
+    starts = _steps(settings, estimator, cost, generator.n_bits) // each
+    return settings.model_copy(update={"restarts": max(1, starts)})
+
+
+def _gradient(
+    generator: HyperNetwork, settings: TrainingSettings
+) -> tuple[GradientEstimator, Risk]:
+    """The estimator and the risk that the settings name, checked against the generator."""
+    estimator = build_estimator(settings.estimator, settings.draws, settings.estimator_options)
+    risk = build_risk(settings.risk, settings.risk_options)
+    estimator.check(generator, risk)
+    return estimator, risk
+
+
+def _steps(
+    settings: TrainingSettings, estimator: GradientEstimator, cost: Spending, n_bits: int
+) -> int:
+    """How many steps the budget has."""
+    steps = settings.budget.steps(cost)
+    if steps is None:
+        raise ConfigurationError(
+            f"A step of {settings.estimator} spends {cost}, and nothing that the budget of "
+            f"{settings.budget} limits. Give the budget in circuits."
+        )
+    if isinstance(estimator, Exact) and (settings.evaluations or 1 << n_bits) < 1 << n_bits:
+        raise ConfigurationError(
+            f"The exact gradient evaluates all 2^{n_bits} bitstrings once, more than the budget of "
+            f"{settings.budget}. Raise evaluations, or leave them out and give circuits alone."
+        )
+    return steps
 
 
 def _copy(generator: HyperNetwork) -> dict[str, torch.Tensor]:

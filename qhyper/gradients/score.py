@@ -1,70 +1,103 @@
 """The score-function gradient: ∇E[L] = E[L ∇ log p] (Williams, 1992, REINFORCE)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from qhyper.errors import ConfigurationError
+from qhyper.errors import unknown
+from qhyper.gradients.estimator import (
+    ALL_UNBIASED,
+    ORDER_1_OVER_SHOTS,
+    Float,
+    GradientEstimate,
+    check_log_prob,
+    check_risk,
+    check_shots,
+    evaluate,
+    over_inputs,
+)
 from qhyper.hypernetwork import Draw, HyperNetwork
-from qhyper.risk import Expectation
+from qhyper.risk import CVaR, Evaluated, Risk
 from qhyper.search import Losses
+from qhyper.spending import Spending
 from qhyper.streams import Rngs
 
-
-@dataclass(frozen=True)
-class GradientEstimate:
-    """What an estimator measured on the way to a gradient, per replica."""
-
-    value: npt.NDArray[np.float64]
-    """[replica]: the risk, estimated at the parameters where the draws were made"""
-    standard_error: npt.NDArray[np.float64]
-    """[replica]: of `value`"""
-    draw: Draw
-    losses: npt.NDArray[np.float64]
-    """[replica, input, shot]"""
-    evaluations: int
-    """objective evaluations spent by each replica"""
+Baseline = Literal["leave-one-out", "none"]
 
 
 @dataclass(frozen=True)
 class ScoreFunction:
-    """Score function with the leave-one-out baseline: 1/(K-1) Σ (L_k - mean L) ∇ log p(w_k).
+    """Score function, 1/K Σ (c_k - b_k) ∇ log p(w_k) with the costs c of the risk.
 
-    Each draw's baseline is the mean loss of the others, so the estimate is unbiased (Kool et al.,
-    2019). `shots` is K, at least 2, for each replica and input.
+    With the baseline `leave-one-out`, b_k is the mean cost of the other draws, so that the
+    estimate stays unbiased (Kool et al., 2019) and varies less; with `none` it is 0. `shots` is K
+    for each replica and input, at least 2 with the baseline.
     """
 
     shots: int
+    baseline: Baseline = "leave-one-out"
+
+    bias: ClassVar[Mapping[type, str]] = {**ALL_UNBIASED, CVaR: ORDER_1_OVER_SHOTS}
 
     def __post_init__(self) -> None:
-        if self.shots < 2:
-            raise ConfigurationError(
-                f"The leave-one-out baseline needs at least 2 shots; got {self.shots}."
-            )
+        if self.baseline not in ("leave-one-out", "none"):
+            raise unknown("baseline", self.baseline, ("leave-one-out", "none"))
+        least = 2 if self.baseline == "leave-one-out" else 1
+        why = ", for the leave-one-out baseline" * (least == 2)
+        check_shots("The score function", self.shots, least, why)
+
+    def check(self, generator: HyperNetwork, risk: Risk) -> None:
+        """Raise ConfigurationError without log p, or for a risk that is not supported."""
+        check_log_prob("The score function", generator)
+        check_risk("The score function", self.bias, risk, generator)
+        check_shots("The score function", self.shots, risk.min_shots, " for this risk")
+
+    def cost(self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1) -> Spending:
+        """One circuit for each input, every shot evaluated."""
+        return Spending(self.shots * n_inputs, self.shots * n_inputs, n_inputs)
 
     def __call__(
-        self, generator: HyperNetwork, objective: Losses, risk: Expectation, *, rng: Rngs
+        self,
+        generator: HyperNetwork,
+        objective: Losses,
+        risk: Risk,
+        *,
+        rng: Rngs,
+        inputs: Any = None,
     ) -> GradientEstimate:
-        """Add the gradient of the risk to `.grad` of the generator's parameters.
-
-        Raises ConfigurationError if the generator has no log p.
-        """
-        if not generator.capabilities.log_prob:
-            raise ConfigurationError(
-                f"The score function needs log p, and {generator.describe()} has none: it can only "
-                "be sampled. Use an estimator that needs samples alone."
-            )
-        draw = generator.sample(self.shots, rng=rng)
-        losses = objective(draw.bits)
-        costs = risk.costs(losses)
-        mean = costs.mean(axis=2, keepdims=True)
-        inputs = costs.shape[1]
-        generator.accumulate_scores(draw.bits, (costs - mean) / ((self.shots - 1) * inputs))
-        return GradientEstimate(
-            value=mean.mean(axis=(1, 2)),
-            standard_error=np.sqrt(costs.var(axis=2, ddof=1).sum(axis=1) / self.shots) / inputs,
-            draw=draw,
-            losses=losses,
-            evaluations=self.shots * inputs,
+        """Add the gradient of the risk to `.grad` of the generator's parameters."""
+        self.check(generator, risk)
+        drawn, coefficients, estimate = measure(
+            generator, objective, risk, self.shots, self.baseline, rng, inputs
         )
+        generator.accumulate_scores(drawn.bits, coefficients, inputs=inputs)
+        return estimate
+
+
+def measure(
+    generator: HyperNetwork,
+    objective: Losses,
+    risk: Risk,
+    shots: int,
+    baseline: Baseline,
+    rng: Rngs,
+    inputs: Any,
+) -> tuple[Evaluated, Float, GradientEstimate]:
+    """(draws, coefficient of each draw's score in the gradient, what was measured)."""
+    bits = generator.sample(shots, rng=rng, inputs=inputs).bits
+    log_prob = partial(generator.log_prob, inputs=inputs) if risk.needs_log_prob else None
+    drawn = evaluate(bits, objective, log_prob)
+    costs, others = risk.own_costs(drawn) if shots > 1 else (risk.costs(drawn, drawn), 0.0)
+    n_inputs = bits.shape[1]
+    centred = costs - others if baseline == "leave-one-out" else costs
+    value, error = over_inputs(*risk.value(drawn))
+    estimate = GradientEstimate(
+        value=value,
+        standard_error=error,
+        mean_loss=drawn.losses.mean(axis=(1, 2)),
+        draw=Draw(bits),
+        losses=drawn.losses,
+        spent=Spending(shots * n_inputs, shots * n_inputs, n_inputs),
+    )
+    return drawn, centred / (shots * n_inputs), estimate

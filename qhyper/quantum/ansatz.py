@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -94,8 +95,14 @@ class HardwareEfficient:
         for name in self.rotations:
             if name not in ROTATIONS:
                 raise unknown("rotation", name, ROTATIONS)
-        if isinstance(self.pairs, str) and self.pairs not in ("linear", "ring", "all-to-all"):
-            raise unknown("pairs", self.pairs, ("linear", "ring", "all-to-all"))
+        if isinstance(self.pairs, str):
+            if self.pairs not in ("linear", "ring", "all-to-all"):
+                raise unknown("pairs", self.pairs, ("linear", "ring", "all-to-all"))
+        elif not all(np.shape(p) == (2,) and np.asarray(p).dtype.kind in "iu" for p in self.pairs):
+            raise ConfigurationError(
+                f"Got pairs={self.pairs!r}; expected linear, ring, all-to-all, or a list of pairs "
+                "of qubits such as [[0, 1], [1, 2]]."
+            )
 
     def __str__(self) -> str:
         pairs = self.pairs if isinstance(self.pairs, str) else f"{len(self.pairs)} own pairs"
@@ -122,7 +129,7 @@ class HardwareEfficient:
         if self.pairs == "all-to-all":
             return [(j, k) for j in range(n) for k in range(j + 1, n)]
         line = [(j, j + 1) for j in range(n - 1)]
-        return line + [(n - 1, 0)] if self.pairs == "ring" and n > 2 else line
+        return [*line, (n - 1, 0)] if self.pairs == "ring" and n > 2 else line
 
 
 @dataclass(frozen=True)
@@ -137,8 +144,10 @@ class Mirrored:
     blocks: int = 1
 
     def __post_init__(self) -> None:
-        if self.blocks < 1:
-            raise ConfigurationError(f"A mirrored ansatz needs at least 1 block; got {self.blocks}.")
+        if not isinstance(self.blocks, int | np.integer) or self.blocks < 1:
+            raise ConfigurationError(
+                f"A mirrored ansatz needs at least 1 whole block; got {self.blocks!r}."
+            )
 
     def __str__(self) -> str:
         return f"{self.blocks} mirrored block{'s' * (self.blocks > 1)} of {self.ansatz}"
@@ -163,17 +172,15 @@ def within(blocks: Sequence[Sequence[int]], order: Sequence[int]) -> list[tuple[
     """
     qubit = {int(bit): q for q, bit in enumerate(order)}
     return [
-        (qubit[int(one)], qubit[int(other)])
-        for block in blocks
-        for one, other in zip(block[:-1], block[1:], strict=True)
+        (qubit[int(one)], qubit[int(other)]) for block in blocks for one, other in pairwise(block)
     ]
 
 
 def _check_depth(name: str, depth: int) -> None:
-    if depth < 1:
+    if not isinstance(depth, int | np.integer) or depth < 1:
         raise ConfigurationError(
-            f"{name} depth must be at least 1; got {depth}. Without entangling gates, use the "
-            "product ansatz."
+            f"{name} depth must be a whole number, at least 1; got {depth!r}. Without entangling "
+            "gates, use the product ansatz."
         )
 
 
@@ -190,9 +197,10 @@ def initial_parameters(
 
     `near-product`: all N(0, 0.05²) about zero, except that the last Ry of each qubit is about
     π/2: near the uniform distribution without entanglement, unless the circuit has fixed
-    rotations. `uniform`: all uniform in [-π, π). `identity-block`: gates that meet their own
-    mirror image undo it, at angles uniform in [-π, π), and the last Ry of each qubit is at π/2
-    (Grant et al., 2019); raises ConfigurationError for a circuit that is not built of such blocks.
+    rotations or qubits without a trained Ry. `uniform`: all uniform in [-π, π).
+    `identity-block`: gates that meet their own mirror image undo it, at angles uniform in
+    [-π, π), and the last Ry of each qubit is at π/2 (Grant et al., 2019); raises
+    ConfigurationError for a circuit that is not built of such blocks.
     """
     if start == "uniform":
         return rng.uniform(-np.pi, np.pi, circuit.n_parameters)
@@ -220,31 +228,41 @@ def _last_ry(circuit: Circuit) -> dict[int, float]:
 
 
 def _identity_blocks(circuit: Circuit, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    refused = ConfigurationError(
+        "The start 'identity-block' needs a circuit of blocks that mirror themselves, each "
+        "rotation with a parameter of its own, and at most one Ry on each qubit after them. "
+        "Use the ansatz 'mirrored', or the start 'near-product' or 'uniform'."
+    )
+    if not circuit.plain:
+        raise refused
     parameters = np.full(circuit.n_parameters, np.pi / 2)
     open_gates: list[list[tuple[Gate, int | None]]] = [[] for _ in range(circuit.n_qubits)]
     for gate, number in circuit.numbered():
         tops = [open_gates[qubit][-1] if open_gates[qubit] else None for qubit in gate.qubits]
         first = tops[0]
-        meets = first is not None and all(top is first for top in tops)
-        if first is not None and meets and first[0].name == gate.name:
-            if first[0].qubits == gate.qubits:
-                for qubit in gate.qubits:
-                    open_gates[qubit].pop()
-                if number is not None and first[1] is not None:
-                    undone = rng.uniform(-np.pi, np.pi)
-                    parameters[first[1]], parameters[number] = undone, -undone
-                continue
+        if (
+            first is not None
+            and all(top is first for top in tops)
+            and (first[0].name, first[0].qubits) == (gate.name, gate.qubits)
+        ):
+            for qubit in gate.qubits:
+                open_gates[qubit].pop()
+            if number is not None and first[1] is not None:
+                undone = rng.uniform(-np.pi, np.pi)
+                parameters[first[1]], parameters[number] = undone, -undone
+            continue
         entry = (gate, number)
         for qubit in gate.qubits:
             open_gates[qubit].append(entry)
     left = [[gate.name for gate, _ in gates] for gates in open_gates]
-    if not circuit.plain or any(names not in ([], ["ry"]) for names in left):
-        raise ConfigurationError(
-            "The start 'identity-block' needs a circuit of blocks that mirror themselves, each "
-            "rotation with a parameter of its own, and at most one Ry on each qubit after them. "
-            "Use the ansatz 'mirrored', or the start 'near-product' or 'uniform'."
-        )
+    if any(names not in ([], ["ry"]) for names in left):
+        raise refused
     return parameters
+
+
+def _mirror(one: Gate, other: Gate) -> bool:
+    """Whether two neighbouring gates undo each other, at opposite angles if they have any."""
+    return one.name == other.name and one.qubits == other.qubits
 
 
 # -- by name ---------------------------------------------------------------------------------------
@@ -289,7 +307,8 @@ def build_ansatz(
         if blocks is None:
             raise ConfigurationError(
                 "The ansatz 'units' puts entanglers inside the hidden units of the target: pass "
-                "its WeightSpace as `space`, or use another ansatz."
+                "its WeightSpace, of a network with a hidden layer, as `space`, or use another "
+                "ansatz."
             )
         return HardwareEfficient(**{**given, "pairs": within(blocks, order)})
     pairs = {} if name == "hardware-efficient" else {"pairs": name}

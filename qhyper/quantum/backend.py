@@ -7,6 +7,7 @@ asked for, in one call. Axes: angles [replica, row, angle], draws [replica, row,
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,11 +40,15 @@ class BackendCapabilities:
 
 
 class Executable(Protocol):
-    """A circuit on a backend. All but `sample` only where the backend's capabilities say so."""
+    """A circuit on a backend."""
 
     def sample(self, angles: Float, shots: int, rng: Rngs) -> Bits:
         """Draws uint8 [replica, row, shot, qubit]; a replica uses its own generator alone."""
         ...
+
+
+class WithLogProb(Executable, Protocol):
+    """What a backend of capability `log_prob` compiles to."""
 
     def log_prob(self, angles: Float, bits: Bits) -> Float:
         """log p [replica, row, shot] of bits [replica, row, shot, qubit]; -inf if impossible."""
@@ -56,6 +61,10 @@ class Executable(Protocol):
     def scores(self, angles: Float, bits: Bits) -> Float:
         """∂ log p / ∂ angle of every draw, [replica, row, shot, angle]."""
         ...
+
+
+class WithExpectation(WithLogProb, Protocol):
+    """What a backend of capability `expectation` compiles to."""
 
     def probabilities(self, angles: Float) -> Float:
         """p of every bitstring, [replica, row, 2^n]; qubit 0 changes fastest."""
@@ -129,7 +138,7 @@ def acts(name: str, qubits: tuple[int, ...], touched: set[int]) -> bool:
 def matrix_product_bytes(bonds: list[int], rows: int = 1) -> int:
     """Memory of the exact matrix product: tensors, their gradients and sampling's matrices."""
     sizes = [1 << bond for bond in bonds]
-    tensors = sum(6 * left * right for left, right in zip(sizes[:-1], sizes[1:], strict=True))
+    tensors = sum(6 * left * right for left, right in pairwise(sizes))
     matrices = sum(2 * left * left for left in sizes)
     return AMPLITUDE * (rows * (tensors + matrices) + 2 * 64 * sum(sizes))
 
@@ -140,12 +149,15 @@ def check_memory(circuit: Circuit, backend: str, needed: int) -> None:
     if needed <= available:
         return
     able = [name for name, size in footprints(circuit).items() if size <= available]
-    instead = (
-        f"It fits on {', '.join(able)}."
-        if able
-        else "No exact simulator holds it here: use fewer entangling gates across each bond (a "
-        "smaller depth), or fewer qubits."
-    )
+    if backend in able:  # one row of angles would fit
+        instead = "Use fewer replicas at a time."
+    elif able:
+        instead = f"It fits on {', '.join(able)}."
+    else:
+        instead = (
+            "No exact simulator holds it here: use fewer entangling gates across each bond (a "
+            "smaller depth), or fewer qubits."
+        )
     raise ConfigurationError(
         f"The backend {backend} would need about {_gib(needed)} GiB for this circuit of "
         f"{circuit.n_qubits} qubits and {len(circuit.gates)} gates; this machine has "
@@ -179,26 +191,25 @@ def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backen
     """
     kind, _, rest = name.partition(":")
     given = dict(options or {})
-    if kind == "mps" and not rest:
-        from qhyper.quantum.simulators.mps import MatrixProductBackend as build
-    elif kind == "pennylane" and rest:
-        from qhyper.quantum.simulators.pennylane_device import PennyLaneBackend as build
-
-        given["device"] = rest
-    elif kind == "aer":
-        from qhyper.quantum.simulators.qiskit_aer_simulator import AerBackend as build
-
-        if rest:
-            given["method"] = rest
-    else:
-        known = ("mps", "pennylane:lightning.qubit", "pennylane:default.qubit", "aer")
-        raise unknown("backend", name, (*known, "aer:statevector", "aer:matrix_product_state"))
     try:
-        return build(**given)
+        if kind == "mps" and not rest:
+            from qhyper.quantum.simulators.mps import MatrixProductBackend
+
+            return MatrixProductBackend(**given)
+        if kind == "pennylane" and rest:
+            from qhyper.quantum.simulators.pennylane_device import PennyLaneBackend
+
+            return PennyLaneBackend(rest, **given)
+        if kind == "aer":
+            from qhyper.quantum.simulators.qiskit_aer_simulator import AerBackend
+
+            return AerBackend(**({"method": rest} if rest else {}), **given)
     except TypeError as error:
         raise ConfigurationError(
-            f"The backend '{name}' does not take the options {dict(options or {})}: {error}."
+            f"The backend '{name}' does not take the options {given}: {error}."
         ) from error
+    known = ("mps", "pennylane:lightning.qubit", "pennylane:default.qubit", "aer")
+    raise unknown("backend", name, (*known, "aer:statevector", "aer:matrix_product_state"))
 
 
 def suitable(circuit: Circuit) -> str:

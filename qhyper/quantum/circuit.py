@@ -54,8 +54,8 @@ class Affine:
 class Circuit:
     """Gates in the order in which they act. Rotation number k, in that order, has angle k.
 
-    Raises ConfigurationError for a gate that is not one of rx, ry, rz, cx and cz, for qubits that
-    do not fit it, and if a parameter or an input is left out: they are numbered from 0.
+    Raises ConfigurationError for a gate that is not one of rx, ry, rz, cx and cz, for qubits or an
+    angle that do not fit it, and if a parameter or an input is left out: they are numbered from 0.
     """
 
     n_qubits: int
@@ -79,23 +79,34 @@ class Circuit:
         if not rotation and gate.name not in TWO_QUBIT_GATES:
             raise unknown("gate", gate.name, ROTATIONS + TWO_QUBIT_GATES)
         arity = 1 if rotation else 2
-        on_qubits = all(0 <= qubit < self.n_qubits for qubit in gate.qubits)
-        if len(set(gate.qubits)) != arity or len(gate.qubits) != arity or not on_qubits:
+        on_qubits = isinstance(gate.qubits, tuple) and all(
+            isinstance(qubit, int | np.integer) and 0 <= qubit < self.n_qubits
+            for qubit in gate.qubits
+        )
+        if not on_qubits or not len(gate.qubits) == len(set(gate.qubits)) == arity:
             raise ConfigurationError(
                 f"Gate '{gate.name}' got qubits {gate.qubits}; expected {arity} different "
-                f"qubits from 0 to {self.n_qubits - 1}."
+                f"qubits from 0 to {self.n_qubits - 1}, as a tuple."
             )
-        if rotation != (gate.angle is not None):
+        kinds = int | np.integer | Angle if rotation else type(None)
+        if not isinstance(gate.angle, kinds):
             expected = "the number of its parameter, or an Angle" if rotation else "none"
             raise ConfigurationError(
                 f"Gate '{gate.name}' got angle {gate.angle}; expected {expected}."
             )
+        if isinstance(gate.angle, Angle):
+            angle = gate.angle
+            numbers = (angle.offset, *angle.parameters.values(), *angle.inputs.values())
+            if not np.isfinite(numbers).all():
+                raise ConfigurationError(
+                    f"Gate '{gate.name}' got {angle}; expected finite numbers."
+                )
 
     @cached_property
     def angles(self) -> tuple[Angle, ...]:
         """The angle of each rotation."""
         return tuple(
-            Angle({gate.angle: 1.0}) if isinstance(gate.angle, int) else gate.angle
+            gate.angle if isinstance(gate.angle, Angle) else Angle({int(gate.angle): 1.0})
             for gate in self.gates
             if gate.angle is not None
         )

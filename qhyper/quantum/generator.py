@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +69,7 @@ class QuantumHyperNetwork(HyperNetwork):
         if backend is None:
             backend = suitable(circuit)
         self.backend = build_backend(backend) if isinstance(backend, str) else backend
-        self._executable = self.backend.compile(circuit, rows=self.replicas)
+        self._executable: Any = self.backend.compile(circuit, rows=self.replicas)
         able = self.backend.capabilities
         self.capabilities = Capabilities(
             log_prob=able.log_prob,
@@ -107,6 +107,15 @@ class QuantumHyperNetwork(HyperNetwork):
             rows = [own] * len(rng)
         self.theta.copy_(torch.from_numpy(np.stack(rows)))
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Behind `to` and `cuda`: the matrix product runs where the parameters are."""
+        before = self.theta.device
+        super()._apply(fn, recurse)
+        if self.theta.device != before and str(self.backend) == "mps":
+            self.backend = build_backend("mps", {"device": str(self.theta.device)})
+            self._executable = self.backend.compile(self.circuit, rows=self.replicas)
+        return self
+
     # -- angles -------------------------------------------------------------------------------
 
     def angles(self, *, inputs: Any = None) -> torch.Tensor:
@@ -131,10 +140,26 @@ class QuantumHyperNetwork(HyperNetwork):
         return self.circuit.trained
 
     def sample_angles(self, angles: npt.NDArray[np.float64], shots: int, *, rng: Rngs) -> Bits:
-        """Draws [replica, row, shot, bit] at angles [replica, row, angle], in one call."""
+        """Draws [replica, row, shot, bit] at angles [replica, row, angle], in one call.
+
+        Raises ConfigurationError if `shots` < 1, or if the angles or `rng` do not fit.
+        """
         if shots < 1:
             raise ConfigurationError(f"shots must be at least 1; got {shots}.")
-        measured = self._executable.sample(np.ascontiguousarray(angles), shots, rng)
+        angles = np.ascontiguousarray(angles, dtype=np.float64)
+        rows = angles.shape[1] if angles.ndim == 3 else 0
+        expected = (self.replicas, rows, self.circuit.n_angles)
+        if angles.shape != expected or not np.isfinite(angles).all():
+            raise ConfigurationError(
+                f"Got angles of shape {angles.shape}; expected finite numbers [replica, row, "
+                f"angle] = [{self.replicas}, rows, {self.circuit.n_angles}]."
+            )
+        if len(rng) != self.replicas:
+            raise ConfigurationError(
+                f"Got {len(rng)} random generators for {self.replicas} replicas; expected one a "
+                "replica, such as Streams(generator.seeds)(step)."
+            )
+        measured = self._executable.sample(angles, shots, rng)
         bits = np.empty_like(measured)
         bits[..., self.order] = measured
         return bits
@@ -152,16 +177,24 @@ class QuantumHyperNetwork(HyperNetwork):
         self, bits: Bits, coefficients: npt.NDArray[np.float64], *, inputs: Any = None
     ) -> None:
         """As in HyperNetwork, in one pass: log p itself is not needed."""
+        if not self.capabilities.log_prob:
+            return super().accumulate_scores(bits, coefficients, inputs=inputs)  # refuses
         checked = self._as_inputs(inputs)
         angles = self._angles(checked)
         measured = self._measured(self._checked(bits, checked))
-        score = self._executable.score(
-            _numpy(angles), measured, np.ascontiguousarray(coefficients, dtype=np.float64)
-        )
+        factors = np.ascontiguousarray(coefficients, dtype=np.float64)
+        if factors.shape != measured.shape[:3]:
+            raise ConfigurationError(
+                f"Got coefficients of shape {factors.shape}; expected one a draw, [replica, input, "
+                f"shot] = {list(measured.shape[:3])}."
+            )
+        score = self._executable.score(_numpy(angles), measured, factors)
         torch.autograd.backward(angles, torch.from_numpy(score).to(angles.device))
 
     def scores(self, bits: Bits, *, inputs: Any = None) -> npt.NDArray[np.float64]:
         """As in HyperNetwork, by the backend's own derivatives."""
+        if not self.capabilities.log_prob:
+            return super().scores(bits, inputs=inputs)  # refuses
         checked = self._as_inputs(inputs)
         angles = _numpy(self._angles(checked))
         scores = self._executable.scores(angles, self._measured(self._checked(bits, checked)))
@@ -185,6 +218,7 @@ class QuantumHyperNetwork(HyperNetwork):
         if not self.backend.capabilities.expectation:
             return super().expectation(costs, inputs=inputs)
         angles = self._angles(self._as_inputs(inputs))
+        costs = costs.expand(*angles.shape[:2], 1 << self.n_bits)
         return _Expectation.apply(angles, self._executable, _numpy(self._by_qubit(costs)))
 
     # -- bits and qubits ----------------------------------------------------------------------
@@ -284,9 +318,10 @@ def permutation(
             )
         return np.arange(n_bits) if space is None else space.order(order)
     given = np.asarray(order)
-    if given.shape != (n_bits,) or (np.sort(given) != np.arange(n_bits)).any():
+    whole = given.shape == (n_bits,) and given.dtype.kind in "iu"
+    if not whole or (np.sort(given) != np.arange(n_bits)).any():
         raise ConfigurationError(
-            f"Got the qubit order {list(order)}; expected a permutation of 0 to {n_bits - 1}: "
+            f"Got the qubit order {given.tolist()}; expected a permutation of 0 to {n_bits - 1}: "
             "entry q is the bit that qubit q carries."
         )
     return given
@@ -323,7 +358,7 @@ def quantum(
         built = as_circuit(load_object(ansatz), n_bits)
     else:
         hidden = space is not None and len(space.layers) > 2
-        blocks = space.unit_blocks() if space is not None and hidden else None
+        blocks = [b.tolist() for b in space.unit_blocks()] if space is not None and hidden else None
         qubits = permutation(order, n_bits, space)
         built = build_ansatz(ansatz, ansatz_options, order=qubits.tolist(), blocks=blocks)
     if backend_options is not None and not isinstance(backend, str):

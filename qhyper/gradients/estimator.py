@@ -1,0 +1,129 @@
+"""What every gradient estimator takes, gives and refuses."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from qhyper.bits import Bits
+from qhyper.errors import ConfigurationError
+from qhyper.hypernetwork import Draw, HyperNetwork
+from qhyper.risk import MMD, Evaluated, Expectation, FreeEnergy, Risk, with_log_prob
+from qhyper.search import Losses
+from qhyper.spending import Spending
+from qhyper.streams import Rngs
+
+Float = npt.NDArray[np.float64]
+
+UNBIASED = "unbiased"
+ORDER_1_OVER_SHOTS = "bias of order 1/shots"
+
+
+@dataclass(frozen=True)
+class GradientEstimate:
+    """What an estimator measured on the way to a gradient, per replica."""
+
+    value: Float | None
+    """[replica]: the risk at the parameters themselves; None where it was not measured"""
+    standard_error: Float | None
+    """[replica]: of `value`; 0 where it is exact"""
+    mean_loss: Float | None
+    """[replica]: E[L] at the parameters themselves; None where it was not measured"""
+    draw: Draw | None
+    """every bitstring that was evaluated, [replica, input, shot, bit]; None if none was"""
+    losses: Float | None
+    """[replica, input, shot]: of `draw`"""
+    spent: Spending
+    """by each replica"""
+
+
+class GradientEstimator(Protocol):
+    """Adds the gradient of a risk to `.grad` of a generator's parameters, from losses alone."""
+
+    bias: ClassVar[Mapping[type, str]]
+    """The risks that it supports, each with what is known of the estimate's bias."""
+
+    def check(self, generator: HyperNetwork, risk: Risk) -> None:
+        """Raise ConfigurationError if it cannot work for this generator and risk."""
+        ...
+
+    def cost(self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1) -> Spending:
+        """What each replica spends in one call."""
+        ...
+
+    def __call__(
+        self,
+        generator: HyperNetwork,
+        objective: Losses,
+        risk: Risk,
+        *,
+        rng: Rngs,
+        inputs: Any = None,
+    ) -> GradientEstimate:
+        """Add the gradient, and return what was measured; `rng` has one generator a replica."""
+        ...
+
+
+ALL_UNBIASED = {Expectation: UNBIASED, FreeEnergy: UNBIASED, MMD: UNBIASED}
+"""Risks whose costs are known, or estimated from independent draws."""
+
+
+def check_risk(name: str, bias: Mapping[type, str], risk: Risk, generator: HyperNetwork) -> None:
+    """Raise ConfigurationError unless `risk` is declared, and has the log p that it needs."""
+    if not isinstance(risk, tuple(bias)):
+        known = ", ".join(kind.__name__ for kind in bias)
+        raise ConfigurationError(
+            f"{name} does not support the risk {type(risk).__name__}; it supports {known}."
+        )
+    if risk.needs_log_prob and not generator.capabilities.log_prob:
+        raise ConfigurationError(
+            f"The risk {type(risk).__name__} needs log p, and {generator.describe()} has none: it "
+            "can only be sampled. Use the risk MMD, or an exact backend."
+        )
+
+
+def check_log_prob(name: str, generator: HyperNetwork) -> None:
+    """Raise ConfigurationError unless the generator has log p."""
+    if not generator.capabilities.log_prob:
+        raise ConfigurationError(
+            f"{name} needs log p, and {generator.describe()} has none: it can only be sampled. If "
+            "it has, declare `capabilities = Capabilities(log_prob=True)`; else use an estimator "
+            "that needs samples alone: parameter-shift, stochastic-parameter-shift or spsa."
+        )
+
+
+def check_angles(name: str, generator: HyperNetwork) -> None:
+    """Raise ConfigurationError unless the generator has angles."""
+    if not generator.capabilities.angles:
+        raise ConfigurationError(
+            f"{name} shifts the angles of a circuit, and {generator.describe()} has none. Use "
+            "score-function or natural-gradient, which need log p, or spsa."
+        )
+
+
+def check_shots(name: str, shots: int, least: int, why: str) -> None:
+    """Raise ConfigurationError if there are too few shots."""
+    if shots < least:
+        raise ConfigurationError(
+            f"{name} needs at least {least} shot{'s' * (least > 1)}{why}; got {shots}."
+        )
+
+
+def evaluate(
+    bits: Bits, objective: Losses, log_prob: Callable[[Bits], torch.Tensor] | None
+) -> Evaluated:
+    """The draws with their losses, and with log p where the risk needs it."""
+    drawn = Evaluated(bits, objective(bits))
+    if log_prob is None:
+        return drawn
+    with torch.no_grad():
+        return with_log_prob(drawn, log_prob(bits).detach().cpu().numpy())
+
+
+def over_inputs(value: Float, standard_error: Float) -> tuple[Float, Float]:
+    """The mean over inputs of values [replica, input], and its standard error."""
+    n_inputs = value.shape[1]
+    return value.mean(axis=1), np.sqrt((standard_error**2).sum(axis=1)) / n_inputs

@@ -1,0 +1,104 @@
+"""The exact gradient: of all probabilities, with the loss of every bitstring."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+
+from qhyper.bits import all_bitstrings
+from qhyper.errors import ConfigurationError
+from qhyper.gradients.estimator import Float, GradientEstimate, check_risk
+from qhyper.hypernetwork import Draw, HyperNetwork
+from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy, Risk
+from qhyper.search import Losses
+from qhyper.spending import Spending
+from qhyper.streams import Rngs
+
+_CHUNK = 2**20
+"""Bitstrings evaluated together."""
+
+
+class Exact:
+    """∇R with no sampling at all: the oracle of the other estimators, for small numbers of bits.
+
+    The losses of all 2^n bitstrings are evaluated in the first call for an objective, and kept;
+    later calls spend one simulated circuit for each input. Circuits on a backend with adjoint
+    differentiation take one adjoint pass (Jones and Gacon, 2020), others autograd through the
+    probabilities.
+    """
+
+    bias: ClassVar[Mapping[type, str]] = dict.fromkeys(
+        (Expectation, CVaR, FreeEnergy, MMD), "exact"
+    )
+
+    def __init__(self) -> None:
+        self._tables: WeakKeyDictionary[Any, Float] = WeakKeyDictionary()
+
+    def check(self, generator: HyperNetwork, risk: Risk) -> None:
+        """Raise ConfigurationError without exact probabilities, or for an unsupported risk."""
+        check_risk("The exact gradient", self.bias, risk, generator)
+        limit = generator.max_probability_bits
+        if generator.n_bits > limit:
+            able = f"gives them up to {limit} bits" if limit else "does not give them"
+            raise ConfigurationError(
+                f"The exact gradient needs all 2^{generator.n_bits} probabilities, and "
+                f"{generator.describe()} {able}. Use score-function or parameter-shift."
+            )
+
+    def cost(self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1) -> Spending:
+        """One circuit for each input; the 2^n evaluations of the first call come besides."""
+        return Spending(circuits=n_inputs)
+
+    def table(self, objective: Losses, n_bits: int) -> tuple[Float, bool]:
+        """(the loss of every bitstring [2^n], whether it was evaluated just now)."""
+        if objective in self._tables:
+            return self._tables[objective], False
+        size = 1 << n_bits
+        parts = [
+            objective(all_bitstrings(n_bits, first, min(first + _CHUNK, size)))
+            for first in range(0, size, _CHUNK)
+        ]
+        self._tables[objective] = np.concatenate(parts)
+        return self._tables[objective], True
+
+    def __call__(
+        self,
+        generator: HyperNetwork,
+        objective: Losses,
+        risk: Risk,
+        *,
+        rng: Rngs | None = None,
+        inputs: Any = None,
+    ) -> GradientEstimate:
+        """Add the exact gradient of the risk to `.grad`; no randomness is used."""
+        self.check(generator, risk)
+        table, fresh = self.table(objective, generator.n_bits)
+        if type(risk) is Expectation:  # the costs are known beforehand: one pass
+            n_inputs = 1 if inputs is None else np.shape(inputs)[-2]
+            costs = np.broadcast_to(table, (generator.replicas, n_inputs, len(table)))
+            expected = generator.expectation(torch.from_numpy(costs.copy()), inputs=inputs)
+            value = expected.detach().cpu().numpy()
+            mean_loss = value
+        else:
+            with torch.no_grad():
+                p = generator.probabilities(inputs=inputs).cpu().numpy()
+            value, costs = risk.exact(p, np.broadcast_to(table, p.shape))
+            mean_loss = p @ table
+            expected = generator.expectation(torch.from_numpy(costs), inputs=inputs)
+        torch.autograd.backward(expected.mean(dim=1).sum())
+        replicas, n_inputs = value.shape
+        draw, losses = None, None
+        if fresh:
+            strings = all_bitstrings(generator.n_bits)
+            draw = Draw(np.broadcast_to(strings, (replicas, 1, *strings.shape)))
+            losses = np.broadcast_to(table, (replicas, 1, len(table)))
+        return GradientEstimate(
+            value=value.mean(axis=1),
+            standard_error=np.zeros(replicas),
+            mean_loss=mean_loss.mean(axis=1),
+            draw=draw,
+            losses=losses,
+            spent=Spending(evaluations=len(table) if fresh else 0, circuits=n_inputs),
+        )

@@ -1,0 +1,176 @@
+"""The natural gradient: the score-function gradient, preconditioned by the Fisher matrix."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.linalg
+import torch
+from scipy.sparse.linalg import LinearOperator, cg
+
+from qhyper.bits import Bits
+from qhyper.errors import ConfigurationError
+from qhyper.gradients.estimator import (
+    Float,
+    GradientEstimate,
+    check_log_prob,
+    check_risk,
+    check_shots,
+)
+from qhyper.gradients.score import measure
+from qhyper.hypernetwork import HyperNetwork
+from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy, Risk
+from qhyper.search import Losses
+from qhyper.spending import Spending
+from qhyper.streams import Rngs
+
+_CONSISTENT = "a quotient of unbiased estimates: bias of order 1/shots"
+DENSE_BYTES = 2**29
+"""Memory up to which the scores of all draws are kept; above, they are computed anew."""
+TOLERANCE = 1e-6
+"""Of the conjugate gradients: residual over right-hand side."""
+
+
+@dataclass(frozen=True)
+class NaturalGradient:
+    """(F + damping)⁻¹ ∇R with the Fisher matrix F = 1/K Σ s sᵀ of the draws' scores s = ∇ log p.
+
+    Amari (1998, eq. 6), damped as by Martens (2020, section 6). ∇R is the score-function
+    gradient with the leave-one-out baseline. The solve is dense, in the smaller of parameters and
+    draws; where the scores of all draws would take more than half a GiB it is matrix-free, by
+    conjugate gradients over blocks of draws. Raises ConfigurationError unless shots >= 2 and
+    damping > 0.
+    """
+
+    shots: int
+    damping: float = 1e-3
+
+    bias: ClassVar[Mapping[type, str]] = dict.fromkeys(
+        (Expectation, FreeEnergy, MMD, CVaR), _CONSISTENT
+    )
+
+    def __post_init__(self) -> None:
+        why = ", for the leave-one-out baseline"
+        check_shots("The natural gradient", self.shots, 2, why)
+        if not 0 < self.damping < np.inf:
+            raise ConfigurationError(
+                f"The natural gradient needs a damping above 0; got {self.damping}."
+            )
+
+    def check(self, generator: HyperNetwork, risk: Risk) -> None:
+        """Raise ConfigurationError without log p, or for a risk that is not supported."""
+        check_log_prob("The natural gradient", generator)
+        check_risk("The natural gradient", self.bias, risk, generator)
+        check_shots("The natural gradient", self.shots, risk.min_shots, " for this risk")
+
+    def cost(self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1) -> Spending:
+        """As the score function's."""
+        return Spending(self.shots * n_inputs, self.shots * n_inputs, n_inputs)
+
+    def __call__(
+        self,
+        generator: HyperNetwork,
+        objective: Losses,
+        risk: Risk,
+        *,
+        rng: Rngs,
+        inputs: Any = None,
+    ) -> GradientEstimate:
+        """Add the natural gradient of the risk to `.grad` of the generator's parameters."""
+        self.check(generator, risk)
+        drawn, coefficients, estimate = measure(
+            generator, objective, risk, self.shots, "leave-one-out", rng, inputs
+        )
+        n_parameters = sum(p[0].numel() for p in trained(generator))
+        draws = coefficients[0].size
+        if 8 * draws * n_parameters * generator.replicas <= DENSE_BYTES:
+            scores = generator.scores(drawn.bits, inputs=inputs)
+            scores = scores.reshape(generator.replicas, draws, n_parameters)
+            steps = [
+                solve(own, coefficient @ own, self.damping)
+                for own, coefficient in zip(
+                    scores, coefficients.reshape(generator.replicas, draws), strict=True
+                )
+            ]
+        else:
+            steps = self._matrix_free(generator, drawn.bits, coefficients, inputs)
+        _add(generator, np.stack(steps))
+        return estimate
+
+    def _matrix_free(
+        self, generator: HyperNetwork, bits: Bits, coefficients: Float, inputs: Any
+    ) -> list[Float]:
+        """The steps of all replicas, with the scores of a block of draws at a time."""
+        replicas, n_inputs, shots, _ = bits.shape
+        n_parameters = sum(p[0].numel() for p in trained(generator))
+        block = max(1, DENSE_BYTES // (8 * n_inputs * n_parameters * replicas))
+
+        def over_blocks(weights: Callable[[Float, slice], Float]) -> Float:
+            """Σ over draws of weights(scores) · scores, [replica, parameter]."""
+            total = np.zeros((replicas, n_parameters))
+            for first in range(0, shots, block):
+                part = slice(first, first + block)
+                scores = generator.scores(np.ascontiguousarray(bits[:, :, part]), inputs=inputs)
+                total += np.einsum("rik,rikp->rp", weights(scores, part), scores)
+            return total
+
+        gradient = over_blocks(lambda scores, part: coefficients[:, :, part])
+
+        def damped_fisher(flat: Float) -> Float:
+            vector = flat.reshape(replicas, n_parameters)
+            product = over_blocks(lambda s, part: np.einsum("rikp,rp->rik", s, vector))
+            return (product / (n_inputs * shots) + self.damping * vector).ravel()
+
+        size = replicas * n_parameters
+        operator = LinearOperator((size, size), matvec=damped_fisher, dtype=np.float64)
+        found, failed = cg(operator, gradient.ravel(), rtol=TOLERANCE, maxiter=size)
+        if failed:
+            raise ConfigurationError(
+                f"The natural gradient did not converge in {size} conjugate-gradient steps. Raise "
+                f"its damping ({self.damping})."
+            )
+        return list(found.reshape(replicas, n_parameters))
+
+
+def solve(scores: Float, gradient: Float, damping: float) -> Float:
+    """(scoresᵀ scores / K + damping)⁻¹ gradient, of scores [K, parameter].
+
+    In the draws where they are fewer, by the identity of Woodbury.
+    """
+    draws, n_parameters = scores.shape
+    if n_parameters <= draws:
+        fisher = scores.T @ scores / draws
+        fisher[np.diag_indices(n_parameters)] += damping
+        return _positive_solve(fisher, gradient)
+    gram = scores @ scores.T
+    gram[np.diag_indices(draws)] += draws * damping
+    return (gradient - scores.T @ _positive_solve(gram, scores @ gradient)) / damping
+
+
+def _positive_solve(matrix: Float, vector: Float) -> Float:
+    """By Cholesky, of a matrix that may be overwritten."""
+    try:
+        return scipy.linalg.solve(
+            matrix, vector, assume_a="pos", overwrite_a=True, check_finite=False
+        )
+    except scipy.linalg.LinAlgError:
+        raise ConfigurationError(
+            "The Fisher matrix is not finite and positive: the scores are too large. Lower the "
+            "learning rate, or raise the damping."
+        ) from None
+
+
+def trained(generator: HyperNetwork) -> list[torch.nn.Parameter]:
+    """The parameters that are trained, in the order of `scores`."""
+    return [p for p in generator.parameters() if p.requires_grad]
+
+
+def _add(generator: HyperNetwork, steps: Float) -> None:
+    """Add steps [replica, parameter] to `.grad`, parameter tensor by parameter tensor."""
+    at = 0
+    for parameter in trained(generator):
+        size = parameter[0].numel()
+        part = torch.from_numpy(steps[:, at : at + size]).to(parameter).reshape(parameter.shape)
+        parameter.grad = part.clone() if parameter.grad is None else parameter.grad + part
+        at += size

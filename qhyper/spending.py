@@ -1,0 +1,65 @@
+"""What a search spends: evaluations, shots and circuits, each by one seed."""
+
+from dataclasses import dataclass
+
+from qhyper.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What one seed has spent, or what one step of it costs."""
+
+    evaluations: int = 0
+    """bitstrings that the objective was asked for"""
+    shots: int = 0
+    """bitstrings that were drawn"""
+    circuits: int = 0
+    """parameter settings that were sampled or simulated, of classical generators too"""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.evaluations:,} evaluations, {self.shots:,} shots and {self.circuits:,} circuits"
+        )
+
+    def __add__(self, other: "Spending") -> "Spending":
+        return Spending(
+            self.evaluations + other.evaluations,
+            self.shots + other.shots,
+            self.circuits + other.circuits,
+        )
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one seed may spend at the most; None is no limit.
+
+    Raises ConfigurationError if there is no limit at all, or one below 1.
+    """
+
+    evaluations: int | None = None
+    shots: int | None = None
+    circuits: int | None = None
+
+    def __post_init__(self) -> None:
+        limits = self.limits()
+        if not limits or min(limits.values()) < 1:
+            raise ConfigurationError(
+                f"Got the budget {limits}; expected at least one of evaluations, shots and "
+                "circuits, each 1 or more."
+            )
+
+    def limits(self) -> dict[str, int]:
+        """The limits that are set, by name."""
+        return {name: limit for name, limit in vars(self).items() if limit is not None}
+
+    def steps(self, cost: Spending) -> int | None:
+        """How many steps of `cost` fit; None if the cost meets none of the limits."""
+        fitting = [
+            limit // getattr(cost, name)
+            for name, limit in self.limits().items()
+            if getattr(cost, name)
+        ]
+        return min(fitting) if fitting else None
+
+    def __str__(self) -> str:
+        return " and ".join(f"{limit:,} {name}" for name, limit in self.limits().items())
