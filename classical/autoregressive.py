@@ -33,6 +33,9 @@ class Autoregressive(HyperNetwork):
         "start_steps": 468,
     }
 
+    _mask1: torch.Tensor
+    _mask2: torch.Tensor
+
     def __init__(self, n_bits: int, *, seeds: Sequence[int] = (0,), hidden: int = 64) -> None:
         super().__init__(n_bits, seeds=seeds)
         if hidden < 1:
@@ -41,8 +44,8 @@ class Autoregressive(HyperNetwork):
             )
         seen = 1 + np.arange(hidden) * (n_bits - 1) // hidden
         before = np.arange(n_bits)[:, None] < seen  # [bit, hidden]
-        self._mask1 = torch.from_numpy(before).double()
-        self._mask2 = torch.from_numpy(~before.T).double()
+        for mask, kept in (("_mask1", before), ("_mask2", ~before.T)):
+            self.register_buffer(mask, torch.from_numpy(kept).double(), persistent=False)
         self._complete = np.searchsorted(seen, np.arange(n_bits), side="right")
 
         def parameter(*shape: int) -> torch.nn.Parameter:
@@ -75,7 +78,7 @@ class Autoregressive(HyperNetwork):
 
     def _sample(self, shots: int, rng: Rngs, inputs: Any) -> Bits:
         uniforms = np.stack([stream.random((self.n_bits, shots)) for stream in rng])
-        parameters = (p.detach().numpy() for p in (self.W1, self.b1, self.W2, self.b2))
+        parameters = (p.detach().cpu().numpy() for p in (self.W1, self.b1, self.W2, self.b2))
         bits = _compiled()(uniforms, *parameters, self._complete)
         return np.ascontiguousarray(bits.swapaxes(1, 2))[:, None]
 
@@ -85,7 +88,8 @@ class Autoregressive(HyperNetwork):
         return torch.baddbmm(self.b2[:, None], hidden, self.W2 * self._mask2)
 
     def _log_prob(self, bits: Bits, inputs: Any) -> torch.Tensor:
-        x = torch.from_numpy(2.0 * bits.reshape(self.replicas, -1, self.n_bits) - 1)
+        signs = 2.0 * bits.reshape(self.replicas, -1, self.n_bits) - 1
+        x = torch.as_tensor(signs, device=self.W1.device)
         return logsigmoid(x * self._logits(x)).sum(-1).view(bits.shape[:-1])
 
 

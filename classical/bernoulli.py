@@ -41,11 +41,11 @@ class Bernoulli(HyperNetwork):
 
     def _sample(self, shots: int, rng: Rngs, inputs: Any) -> Bits:
         uniforms = np.stack([stream.random((shots, self.n_bits)) for stream in rng])
-        p = expit(self.logits.detach().numpy())
+        p = expit(self.logits.detach().cpu().numpy())
         return (uniforms < p[:, None]).view(np.uint8)[:, None]
 
     def _log_prob(self, bits: Bits, inputs: Any) -> torch.Tensor:
         # log σ(l) = l + log σ(-l): the bits enter in a product alone, which is fast.
-        w = torch.from_numpy(bits.astype(np.float64))
+        w = torch.as_tensor(bits.astype(np.float64), device=self.logits.device)
         logits = self.logits[:, None, None]
         return (w * logits).sum(-1) + logsigmoid(-logits).sum(-1)

@@ -58,7 +58,7 @@ class Categorical(HyperNetwork):
     def _sample(self, shots: int, rng: Rngs, inputs: Any) -> Bits:
         units = len(self._blocks)
         uniforms = torch.from_numpy(np.stack([stream.random((units, shots)) for stream in rng]))
-        cumulative = self.logits.softmax(-1).cumsum(-1)
+        cumulative = self.logits.cpu().softmax(-1).cumsum(-1)
         # Divided by its last entry, the sum ends at exactly 1 and no uniform lies past it.
         cumulative = cumulative / cumulative[..., -1:]
         values = torch.searchsorted(cumulative, uniforms, right=True).transpose(1, 2).numpy()
@@ -68,7 +68,7 @@ class Categorical(HyperNetwork):
     def _log_prob(self, bits: Bits, inputs: Any) -> torch.Tensor:
         units, width = self._blocks.shape
         blocks = bits.take(self._blocks.ravel(), axis=-1).reshape(self.replicas, -1, units, width)
-        values = torch.from_numpy(blocks @ (1 << np.arange(width)))
+        values = torch.as_tensor(blocks @ (1 << np.arange(width)), device=self.logits.device)
         log_p = self.logits.log_softmax(-1).gather(-1, values.transpose(1, 2)).sum(1)
         return log_p.view(bits.shape[:-1])
 

@@ -35,6 +35,8 @@ class MLP(HyperNetwork):
         "start_steps": 468,
     }
 
+    _latents: torch.Tensor
+
     def __init__(
         self, n_bits: int, *, seeds: Sequence[int] = (0,), latent_bits: int = 4, hidden: int = 32
     ) -> None:
@@ -49,7 +51,8 @@ class MLP(HyperNetwork):
                 f"hidden is the number of hidden units, 1 or more; got {hidden}."
             )
         self.latent_bits = latent_bits
-        self._latents = 2 * torch.from_numpy(all_bitstrings(latent_bits)).double() - 1
+        latents = 2 * torch.from_numpy(all_bitstrings(latent_bits)).double() - 1
+        self.register_buffer("_latents", latents, persistent=False)
 
         def parameter(*shape: int) -> torch.nn.Parameter:
             return torch.nn.Parameter(torch.empty(self.replicas, *shape, dtype=torch.float64))
@@ -83,13 +86,15 @@ class MLP(HyperNetwork):
     def _sample(self, shots: int, rng: Rngs, inputs: Any) -> Bits:
         latent = np.stack([stream.integers(1 << self.latent_bits, size=shots) for stream in rng])
         uniforms = np.stack([stream.random((shots, self.n_bits)) for stream in rng])
-        p = expit(self._logits().numpy())[np.arange(self.replicas)[:, None], latent]
+        p = expit(self._logits().cpu().numpy())[np.arange(self.replicas)[:, None], latent]
         return (uniforms < p).view(np.uint8)[:, None]
 
     def _log_prob(self, bits: Bits, inputs: Any) -> torch.Tensor:
         # log σ(l) = l + log σ(-l): the bits enter in a product alone, which is fast.
-        w = torch.from_numpy(bits.reshape(self.replicas, -1, self.n_bits).astype(np.float64))
         logits = self._logits()
+        w = torch.as_tensor(
+            bits.reshape(self.replicas, -1, self.n_bits).astype(np.float64), device=logits.device
+        )
         joint = torch.baddbmm(logsigmoid(-logits).sum(-1)[:, None], w, logits.transpose(1, 2))
         log_p = joint.logsumexp(-1) - self.latent_bits * math.log(2)
         return log_p.view(bits.shape[:-1])

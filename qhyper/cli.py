@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,7 +39,14 @@ Loss = Annotated[
 ]
 SignOfZero = Annotated[int | None, typer.Option("--sign-of-zero", help="1 (default) or 0.")]
 Evaluations = Annotated[
-    int | None, typer.Option("--evaluations", help="Objective evaluations of each seed.")
+    int | None, typer.Option("--evaluations", help="Budget of each seed, in evaluations (300000).")
+]
+Shots = Annotated[int | None, typer.Option("--shots", help="Budget of each seed, in shots.")]
+Circuits = Annotated[
+    int | None, typer.Option("--circuits", help="Budget of each seed, in circuits.")
+]
+Device = Annotated[
+    str | None, typer.Option("--device", help="Where generators compute: cpu (default) or cuda.")
 ]
 OwnObjective = Annotated[
     str | None,
@@ -61,10 +69,22 @@ def compare(
         str | None, typer.Option("--seeds", help="How many (10), or a list such as 3,5,8.")
     ] = None,
     evaluations: Evaluations = None,
+    shots: Shots = None,
+    circuits: Circuits = None,
     generators: Annotated[
         str | None,
         typer.Option("--generators", help="Names of generators and controls, with commas."),
     ] = None,
+    backends: Annotated[
+        str | None, typer.Option("--backends", help="Run each circuit on each of these.")
+    ] = None,
+    estimators: Annotated[
+        str | None, typer.Option("--estimators", help="Train with each of these estimators.")
+    ] = None,
+    risks: Annotated[
+        str | None, typer.Option("--risks", help="Train for each of these risks.")
+    ] = None,
+    device: Device = None,
     objective: OwnObjective = None,
     bits: NumberOfBits = None,
     setting: Set = None,
@@ -73,8 +93,9 @@ def compare(
 ) -> None:
     """Compare generators and controls at the same budget, against the certified optimum."""
     values = _values(config, setting, data=data, test=test, layers=_integers(layers, "--layers"),
-                     loss=loss, sign_of_zero=sign_of_zero, evaluations=evaluations,
-                     objective=objective, bits=bits)  # fmt: skip
+                     loss=loss, sign_of_zero=sign_of_zero, evaluations=evaluations, shots=shots,
+                     circuits=circuits, device=device, objective=objective,
+                     bits=bits)  # fmt: skip
     if seeds is not None:
         numbers = _integers(seeds, "--seeds") or []
         if len(numbers) == 1 and numbers[0] < 1:
@@ -82,8 +103,10 @@ def compare(
         values["seeds"] = numbers if "," in seeds else list(range(numbers[0]))
     if generators is not None:
         listed = {entry.get("label", entry.get("name")): entry for entry in _tables(values)}
-        titles = [title.strip() for title in generators.split(",") if title.strip()]
-        values["entries"] = [listed.get(title, {"name": title}) for title in titles]
+        values["entries"] = [listed.get(title, {"name": title}) for title in _names(generators)]
+    combined = {"backend": _names(backends), "estimator": _names(estimators), "risk": _names(risks)}
+    if any(combined.values()):
+        values["entries"] = _combinations(_tables(values), combined)
     _start("compare", values, out, as_json)
 
 
@@ -100,7 +123,20 @@ def train(
     sign_of_zero: SignOfZero = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the run (0).")] = None,
     evaluations: Evaluations = None,
-    draws: Annotated[int | None, typer.Option("--draws", help="Shots of each step.")] = None,
+    shots: Shots = None,
+    circuits: Circuits = None,
+    backend: Annotated[
+        str | None,
+        typer.Option("--backend", help="mps, pennylane:DEVICE or aer:METHOD; by the circuit."),
+    ] = None,
+    estimator: Annotated[
+        str | None, typer.Option("--estimator", help="Gradient estimator (score-function).")
+    ] = None,
+    risk: Annotated[
+        str | None, typer.Option("--risk", help="expectation, cvar, free-energy or mmd.")
+    ] = None,
+    device: Device = None,
+    draws: Annotated[int | None, typer.Option("--draws", help="Shots of each circuit.")] = None,
     learning_rate: Annotated[
         float | None, typer.Option("--learning-rate", help="Step size at the start.")
     ] = None,
@@ -123,13 +159,15 @@ def train(
 ) -> None:
     """Train one generator."""
     values = _values(config, setting, data=data, test=test, layers=_integers(layers, "--layers"),
-                     loss=loss, sign_of_zero=sign_of_zero, evaluations=evaluations,
-                     objective=objective, bits=bits)  # fmt: skip
+                     loss=loss, sign_of_zero=sign_of_zero, evaluations=evaluations, shots=shots,
+                     circuits=circuits, device=device, objective=objective,
+                     bits=bits)  # fmt: skip
     if seed is not None or "seeds" not in values:
         values["seeds"] = [seed or 0]
     values["entries"] = [
-        _entry(_tables(values), generator, option or [], training or [],
-               {"draws": draws, "learning_rate": learning_rate, "restarts": restarts})
+        _entry(_tables(values), generator, option or [], training or [], backend,
+               {"draws": draws, "learning_rate": learning_rate, "restarts": restarts,
+                "estimator": estimator, "risk": risk})
     ]  # fmt: skip
     _start("train", values, out, as_json)
 
@@ -216,7 +254,8 @@ def doctor(as_json: Json = False) -> None:
     import platform
 
     from qhyper.data import availability
-    from qhyper.registry import CONTROLS, GENERATORS, names
+    from qhyper.registry import CONTROLS, ESTIMATORS, GENERATORS, names
+    from qhyper.risk import RISKS
     from qhyper.runs import versions
     from qhyper.threads import n_threads
 
@@ -226,6 +265,8 @@ def doctor(as_json: Json = False) -> None:
         "threads": n_threads(),
         "generators": names(GENERATORS),
         "controls": names(CONTROLS),
+        "estimators": sorted(ESTIMATORS),
+        "risks": sorted(RISKS),
         "data": availability(),
     }
     if as_json:
@@ -233,7 +274,8 @@ def doctor(as_json: Json = False) -> None:
         return
     flat: dict[str, Any] = {"python": found["python"], "threads": found["threads"]}
     flat |= {package: version or "missing" for package, version in versions().items()}
-    flat |= {"generators": ", ".join(found["generators"]), "controls": ", ".join(found["controls"])}
+    parts = ("generators", "controls", "estimators", "risks")
+    flat |= {part: ", ".join(found[part]) for part in parts}
     flat |= {f"data: {name}": where for name, where in found["data"].items()}
     _print_pairs("qhyper doctor", flat)
 
@@ -275,6 +317,7 @@ def _entry(
     generator: str | None,
     options: list[str],
     training: list[str],
+    backend: str | None,
     given: dict[str, Any],
 ) -> dict[str, Any]:
     """The one entry of `qhyper train`: the configuration's, then what the command line says."""
@@ -297,7 +340,38 @@ def _entry(
             assign(values, assignment)
         entry[part] = values
     entry["training"] |= {key: value for key, value in given.items() if value is not None}
+    if backend is not None:
+        entry["options"]["backend"] = backend
     return entry
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _combinations(
+    entries: list[dict[str, Any]], combined: dict[str, list[str]]
+) -> list[dict[str, Any]]:
+    """Every entry with every combination of the named backends, estimators and risks."""
+    if not entries:
+        raise ConfigurationError(
+            "--backends, --estimators and --risks combine what --generators or the configuration's "
+            "entries name; got none of these."
+        )
+    found = []
+    for entry in entries:
+        for chosen in product(*(names if names else [None] for names in combined.values())):
+            given = {
+                key: name for key, name in zip(combined, chosen, strict=True) if name is not None
+            }
+            title = entry.get("label") or entry.get("name", "")
+            options, training = dict(entry.get("options", {})), dict(entry.get("training", {}))
+            if "backend" in given:
+                options["backend"] = given["backend"]
+            training |= {key: name for key, name in given.items() if key != "backend"}
+            label = " ".join([title, *given.values()])
+            found.append({**entry, "label": label, "options": options, "training": training})
+    return found
 
 
 def _integers(text: str | None, option: str) -> list[int] | None:
@@ -373,7 +447,7 @@ def _progress() -> Iterator[Any]:
 
 def _plain_progress(title: str, spent: int, total: int) -> None:
     if spent == total:
-        print(f"{title}: {total} evaluations of each seed done", file=sys.stderr)
+        print(f"{title}: done", file=sys.stderr)
 
 
 def _warn(message: str) -> None:

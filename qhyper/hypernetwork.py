@@ -195,10 +195,11 @@ class HyperNetwork(torch.nn.Module, ABC):
         n_inputs = 1 if inputs is None else inputs.shape[1]
         fits = array.ndim == 4 and array.shape[0] in (1, self.replicas)
         if not fits or array.shape[1] != n_inputs:
+            own = "one input for an unconditional generator"
             raise ConfigurationError(
                 f"Got bits of shape {array.shape}; expected [replica, input, shot, bit] with "
-                f"{self.replicas} replicas (or 1, shared by all), {n_inputs} input(s) and "
-                f"{self.n_bits} bits."
+                f"{self.replicas} replicas (or 1, shared by all), {self.n_bits} bits, and "
+                f"{own if inputs is None else f'{n_inputs} inputs'}."
             )
         if len(array) != self.replicas:
             array = np.repeat(array, self.replicas, axis=0)
@@ -228,7 +229,7 @@ class HyperNetwork(torch.nn.Module, ABC):
             log_p, trained, ones, is_grads_batched=True, allow_unused=True
         )
         flat = [
-            (torch.zeros(len(one), *p.shape) if j is None else j).reshape(
+            (p.new_zeros(len(one), *p.shape) if j is None else j).reshape(
                 len(one), self.replicas, -1
             )
             for j, p in zip(jacobians, trained, strict=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any
 
+from qhyper.devices import torch_device
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.gradients.estimator import GradientEstimator
 from qhyper.hypernetwork import HyperNetwork
@@ -52,8 +53,6 @@ def build_generator(
     one, and for a device that torch cannot use here, with those that it can.
     """
     if device != "cpu":
-        from qhyper.quantum.simulators.mps_torch import torch_device
-
         torch_device(device)
     factory = _find(name)
     arguments: dict[str, Any] = {"seeds": tuple(seeds)}

@@ -151,7 +151,7 @@ class Checkpoints:
             with storage(file):
                 data = file.read_bytes()
             if hashlib.sha256(data).hexdigest()[:16] == file.stem.split("-")[-1]:
-                return torch.load(io.BytesIO(data), weights_only=True)
+                return torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
             warn(f"The checkpoint {file} is damaged: its content does not match its checksum. "
                  "Using the one before.")  # fmt: skip
         if files:

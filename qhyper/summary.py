@@ -88,8 +88,8 @@ def _summary(result: Mapping[str, Any], reference: float) -> dict[str, Any]:
         "parameters": result["parameters"],
         "seeds": len(result["seeds"]),
         "evaluations": result["evaluations"],
-        "shots": result["shots"],
-        "circuits": result["circuits"],
+        "shots": result.get("shots", result["evaluations"]),  # runs of before had no others
+        "circuits": result.get("circuits"),
         "regret": median_interval(regret),
         "best_loss": median_interval(result["best_loss"]),
         "hit_share": wilson(sum(hit is not None for hit in hits), len(hits)),

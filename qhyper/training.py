@@ -237,14 +237,20 @@ class Trainer:
         self._curve_steps = state["curve_steps"]
         self._tail = state["tail"].numpy().copy()
         self._champion_loss = state["champion_loss"].numpy().copy()
-        self._champion = {name: tensor.clone() for name, tensor in state["champion"].items()}
+        own = self.generator.state_dict()
+        self._champion = {
+            name: tensor.clone().to(own[name].device) for name, tensor in state["champion"].items()
+        }
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:
         """Load an optimiser's state bit by bit: torch casts some of its numbers, of NAdam say."""
         self.optimizer.load_state_dict(copy.deepcopy(state))
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for index, saved in state["state"].items():
-            self.optimizer.state[parameters[index]].update(copy.deepcopy(saved))
+            own = self.optimizer.state[parameters[index]]
+            for name, value in saved.items():
+                tensor = isinstance(value, torch.Tensor)
+                own[name] = value.clone().to(own[name].device) if tensor else value
 
 
 def train(

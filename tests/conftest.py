@@ -5,12 +5,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from qhyper.data import Samples, load
 from qhyper.summary import summarise
 from qhyper.target.network import BinaryNetwork
 from qhyper.target.objective import NetworkObjective
 from qhyper.threads import one_torch_thread
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests that are marked `cuda` where there is no such device."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("cuda"):
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device, and torch finds none"))
 
 
 @pytest.fixture(autouse=True)

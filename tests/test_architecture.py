@@ -15,10 +15,23 @@ SDKS = ("pennylane", "qiskit", "braket", "cirq", "perceval", "qsimcirq", "iqm", 
 
 # What each part may import of qhyper. Parts that are not named here stand above all of these, and
 # may import anything but the command line.
-FOUNDATION = {"errors", "streams", "threads", "bits", "data", "search"}
+FOUNDATION = {
+    "errors",
+    "names",
+    "devices",
+    "streams",
+    "spending",
+    "threads",
+    "bits",
+    "data",
+    "search",
+}
 ALLOWED = {
     "errors": set(),
+    "names": {"errors"},
+    "devices": {"errors"},
     "streams": set(),
+    "spending": {"errors"},
     "threads": set(),
     "bits": {"errors"},
     "data": {"errors"},
@@ -42,7 +55,7 @@ def ids(paths):
 
 
 def imports(path):
-    """(module, line, whether inside a function) of every import in a file."""
+    """(module, line, whether inside a function or for type checkers) of every import in a file."""
     found = []
     package = list(path.relative_to(ROOT).parts[:-1])
 
@@ -55,8 +68,10 @@ def imports(path):
                 module = ".".join([*above, *([child.module] if child.module else [])])
                 found.append((module, child.lineno, inside))
                 found.extend((f"{module}.{a.name}", child.lineno, inside) for a in child.names)
-            function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            visit(child, inside or function)
+            deferred = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or (
+                isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+            )
+            visit(child, inside or deferred)
 
     visit(ast.parse(path.read_text(encoding="utf-8")), False)
     return found

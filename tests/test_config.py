@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from qhyper.comparison import plan
-from qhyper.config import COMPARED, Config, Entry, TrainingSettings, assign, read, to_toml
+from qhyper.config import BUDGETS, COMPARED, Config, Entry, TrainingSettings, assign, read, to_toml
 from qhyper.errors import ConfigurationError, MissingError
+from qhyper.spending import Budget
 
 
 def test_defaults_are_the_comparison_of_the_readme() -> None:
@@ -23,7 +24,7 @@ def test_a_plan_has_every_training_setting_and_no_relative_path(tmp_path: Path) 
     assert random.training == {}
     assert product.training["learning_rate"] == 0.3
     assert product.training["restarts"] == 5
-    assert set(product.training) == set(TrainingSettings.model_fields) - {"evaluations"}
+    assert set(product.training) == set(TrainingSettings.model_fields) - set(BUDGETS)
     again = plan(Config(data="digits", entries=[product], evaluations=50_000))
     assert again.entries == [product]
 
@@ -56,8 +57,8 @@ def test_toml_round_trip(tmp_path: Path) -> None:
             "Unknown key in the training 'drawz'. Did you mean 'draws'",
         ),
         (
-            {"entries": [{"name": "mlp", "training": {"draws": 1}}]},
-            "draws = 1: .*at least|draws = 1: .*greater",
+            {"entries": [{"name": "mlp", "training": {"draws": 0}}]},
+            "draws = 0: .*at least|draws = 0: .*greater",
         ),
         ({"entries": [{"name": "mlp"}, {"name": "mlp"}]}, "'mlp' stands twice"),
         ({"entries": []}, "entries = .*at least 1 item"),
@@ -77,9 +78,16 @@ def test_bad_values_are_refused(values: dict, message: str) -> None:
         Config(**values)
 
 
-def test_fewer_than_two_draws_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="draws = 1"):
-        TrainingSettings(draws=1)
+def test_no_draws_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="draws = 0"):
+        TrainingSettings(draws=0)
+
+
+def test_a_budget_is_of_evaluations_unless_told() -> None:
+    assert Config().budget == Budget(evaluations=300_000)
+    assert Config(shots=5).budget == Budget(shots=5)
+    assert Config(circuits=7, evaluations=9).budget == Budget(evaluations=9, circuits=7)
+    assert TrainingSettings(circuits=3).evaluations is None
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

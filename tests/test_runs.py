@@ -114,7 +114,7 @@ def test_a_trained_generator_comes_back(tmp_path: Path) -> None:
     generator = load_generator(str(run.path))
     assert generator.replicas == 2
     state = torch.load(run.path / "quantum-depth2" / "generator.pt")
-    assert torch.equal(generator.state_dict()["angles"], state["angles"])
+    assert torch.equal(generator.state_dict()["theta"], state["theta"])
     with pytest.raises(ConfigurationError, match="Got title='mlp'; expected one of the entries"):
         load_generator(run, "mlp")
 

@@ -49,8 +49,8 @@ def test_replicas_train_as_if_alone(objective) -> None:
     train(together, objective, settings())
     alone = build_generator("quantum-depth2", 36, seeds=[4])
     train(alone, objective, settings())
-    assert isinstance(together.angles, torch.Tensor)
-    torch.testing.assert_close(together.angles[1], alone.angles[0], rtol=1e-9, atol=1e-9)
+    assert isinstance(together.theta, torch.Tensor)
+    torch.testing.assert_close(together.theta[1], alone.theta[0], rtol=1e-9, atol=1e-9)
 
 
 def test_the_best_start_is_kept() -> None:
@@ -65,10 +65,10 @@ def test_the_best_start_is_kept() -> None:
     trainer = Trainer(generator, Objective(worse_every_time, 4), settings(restarts=4))
     while trainer.step < 25:
         trainer.advance()
-    first = generator.state_dict()["angles"].clone()
+    first = generator.state_dict()["theta"].clone()
     while not trainer.done:
         trainer.advance()
-    torch.testing.assert_close(generator.state_dict()["angles"], first)
+    torch.testing.assert_close(generator.state_dict()["theta"], first)
 
 
 def test_training_goes_on_from_the_parameters_that_are_there() -> None:
@@ -83,7 +83,7 @@ def test_a_generator_without_log_p_is_refused() -> None:
     generator = build_generator("bernoulli", 6)
     type(generator).capabilities, before = Capabilities(), type(generator).capabilities
     try:
-        with pytest.raises(ConfigurationError, match="has no log p, which the score function"):
+        with pytest.raises(ConfigurationError, match="score function needs log p, and Bernoulli"):
             Trainer(generator, Objective(ones, 6), settings())
     finally:
         type(generator).capabilities = before
@@ -185,7 +185,10 @@ def test_a_schedule_that_fails_on_the_way_says_so() -> None:
         ({"schedule": "ReduceLROnPlateau"}, "Unknown schedule"),
         ({"optimizer": "SparseAdam"}, "Unknown optimiser"),
         ({"schedule": "StepLR"}, "torch.optim.lr_scheduler.StepLR refused its options"),
-        ({"evaluations": 31}, "31 evaluations are 0 steps of 32 draws"),
+        (
+            {"evaluations": 31},
+            "A budget of 31 evaluations has 0 steps of 32 evaluations, 32 shots and 1 circuits",
+        ),
         ({"restarts": 101}, "too few for 101 start"),
     ],
 )

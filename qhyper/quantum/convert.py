@@ -2,8 +2,9 @@
 
 What is taken over is the unitary part: all qubits start in |0>, all are measured at the end, and
 column q of the draws is qubit q, or wire q, whatever classical bit it was measured into. Other
-gates are decomposed, exactly up to a global phase, into rx, ry, rz, cx and cz by the SDK's own
-rules. Angles must be affine in the parameters and inputs, with real coefficients.
+gates are decomposed into rx, ry, rz, cx and cz by the SDK's own rules: exactly up to a global
+phase, but evolutions under sums that do not commute become the SDK's product formula. Angles must
+be affine in the parameters and inputs, with real coefficients.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -224,11 +225,16 @@ def _affine_expression(
 ) -> tuple[dict[int, float], float]:
     """The coefficients of an angle by column, and its offset."""
     symbols = list(getattr(expression, "parameters", ()))
-    slopes = [_real(expression.gradient(symbol)) for symbol in symbols]
-    # values at other points too: a slope that is a number is not enough for sign(a), say
+    slopes = [_attempt(expression.gradient, symbol) for symbol in symbols]
+    # the values there must agree with the derivatives
     points = np.random.default_rng(0).uniform(-3 * np.pi, 3 * np.pi, (5, len(symbols)))
     points[0] = 0
-    values = [_at(expression, dict(zip(symbols, x, strict=True))) for x in points.tolist()]
+    values = [
+        _attempt(expression.bind, dict(zip(symbols, x, strict=True)))
+        if symbols
+        else _real(expression)
+        for x in points.tolist()
+    ]
     if None not in slopes and None not in values:
         offset, exact = float(values[0] or 0), np.array(slopes, dtype=np.float64)
         if _near(np.array(values, dtype=np.float64), offset + points @ exact).all():
@@ -241,10 +247,10 @@ def _affine_expression(
     )
 
 
-def _at(expression: Any, point: Mapping[Any, float]) -> float | None:
+def _attempt(method: Callable[[Any], Any], argument: Any) -> float | None:
     try:
-        return _real(expression.bind(point) if point else expression)
-    except Exception:  # Qiskit has many: a division by zero, an overflow
+        return _real(method(argument))
+    except Exception:  # of many kinds: no derivative of sign(a), a division by zero
         return None
 
 
@@ -300,11 +306,11 @@ def from_pennylane(
     is none). What it returns is ignored: all wires are measured, and column q of the draws is
     wire q. Every wire must be used, if only by a measurement or `qml.Identity`.
 
-    Angles are found by recording the function once for each parameter and input, and checked at
-    other values. Raises ConfigurationError if the gates depend on the values or an angle is not
-    affine in them, to 1e-9; if a parameter or wire is not used or a wire is none of these; and,
-    naming it, for mid-circuit measurements, state preparations, channels and whatever PennyLane
-    cannot decompose.
+    Angles are found by recording the function some ten times, or once for each parameter and
+    input if an angle depends on several, and are checked at other values. Raises
+    ConfigurationError if the gates depend on the values or an angle is not affine in them, to
+    1e-9; if a parameter or wire is not used, or a wire is none of these; and, naming it, for
+    mid-circuit measurements, state preparations, channels and whatever PennyLane cannot decompose.
     """
     n_parameters = _count(function, "n_parameters", n_parameters)
     n_inputs = _count(function, "n_inputs", n_inputs, default=0)
@@ -315,19 +321,23 @@ def from_pennylane(
         tape = _tape(function, (parameters, inputs) if n_inputs else (parameters,))
         return _recorded(tape, n_qubits, _name(function))
 
-    # Values with no special meaning, and few binary digits for the sake of exact differences:
-    # at zeros some decompositions leave gates out.
+    # Values without a meaning, for at zeros some decompositions leave gates out, and with few
+    # binary digits, so that differences are exact.
     rng = np.random.default_rng(0)
     start = np.round(rng.uniform(-np.pi, np.pi, size) * 1024) / 1024
     first = record(start)
-    matrix = np.zeros((len(first.angles), size))
-    for column, step in enumerate(np.eye(size)):
+
+    def change(step: Float) -> Float:
         moved = record(start + step)
         _check_same(first.gates, moved.gates, _name(function))
-        matrix[:, column] = _rounded(moved.angles - first.angles)
+        return moved.angles - first.angles
+
+    matrix = _rounded(_matrix(change, len(first.angles), rng.uniform(-np.pi, np.pi, size)))
     offset = _rounded(first.angles - matrix @ start)
     _check_same(first.own, record(np.zeros(size)).own, _name(function))
-    for point in rng.uniform(-3 * np.pi, 3 * np.pi, (4, size)):
+    points = rng.uniform(-3 * np.pi, 3 * np.pi, (6, size))
+    points[0], points[1] = 13.1, -13.2  # past two turns, for what is clipped or wrapped
+    for point in points:
         other = record(point)
         _check_same(first.own, other.own, _name(function))
         _check_same(first.gates, other.gates, _name(function))
@@ -467,8 +477,29 @@ def _check_affine(recorded: _Recorded, expected: Float, function: str) -> None:
             f"The angle of {name.upper()} on wire {wires[0]}, rotation number {number} of the "
             f"PennyLane function {function}, is not affine in its parameters and inputs: it is "
             f"{recorded.angles[number]:.6g} where an affine one would be {expected[number]:.6g}. "
-            "Make what it depends on a parameter of its own."
+            "Make what it depends on a parameter of its own, or write the gate out if PennyLane "
+            "decomposes it by its numbers."
         )
+
+
+def _matrix(change: Callable[[Float], Float], n_angles: int, step: Float) -> Float:
+    """The matrix [n_angles, values] with change(step) = matrix @ step, if change is linear.
+
+    Two steps are enough where every angle follows a single value: by 1 in all values for the
+    coefficient, and by 1, 2, 3... for the number of the value. The given step tells whether they
+    were; if not, there is one step for each value.
+    """
+    size = len(step)
+    matrix = np.zeros((n_angles, size))
+    coefficient, rising = change(np.ones(size)), change(np.arange(1.0, size + 1.0))
+    angle = np.flatnonzero(abs(coefficient) > _ROUNDING)
+    value = np.rint(rising[angle] / coefficient[angle]) - 1
+    angle, value = (array[(value >= 0) & (value < size)] for array in (angle, value))
+    matrix[angle, value.astype(np.int64)] = coefficient[angle]
+    if not _near(change(step), matrix @ step).all():
+        for number in range(size):
+            matrix[:, number] = change(np.eye(size)[number])
+    return matrix
 
 
 def _rounded(values: Float) -> Float:

@@ -49,8 +49,9 @@ class QuantumHyperNetwork(HyperNetwork):
         space: WeightSpace | None = None,
         seeds: Sequence[int] = (0,),
     ) -> None:
+        super().__init__(n_bits, seeds=seeds)
         circuit = ansatz if isinstance(ansatz, Circuit) else ansatz.build(n_bits)
-        super().__init__(n_bits, seeds=seeds, n_inputs=circuit.n_inputs)
+        self.n_inputs = circuit.n_inputs
         if circuit.n_qubits != n_bits:
             raise ConfigurationError(
                 f"Got a circuit of {circuit.n_qubits} qubits for {n_bits} bits; expected one qubit "
@@ -60,8 +61,7 @@ class QuantumHyperNetwork(HyperNetwork):
             raise ConfigurationError(
                 "The circuit has no parameter to train: give some of its rotations one."
             )
-        self.ansatz = ansatz
-        self.circuit = circuit
+        self.ansatz, self.circuit = ansatz, circuit
         if start is None:
             start = "uniform" if isinstance(ansatz, Circuit) else "near-product"
         self.start: Start | Sequence[float] = start

@@ -9,12 +9,13 @@ import torch
 from scipy.stats import chisquare
 
 from qhyper.bits import all_bitstrings
-from qhyper.config import settings_for
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import Draw, HyperNetwork
 from qhyper.registry import build_control, build_generator
+from qhyper.spending import Budget
 from qhyper.streams import Streams
 from qhyper.target.space import WeightSpace
+from qhyper.training import settings_for
 
 SPACE = WeightSpace((2, 2, 2))
 N = SPACE.n_bits
@@ -236,13 +237,20 @@ def test_a_state_dict_gives_the_same_distribution(name):
 
 
 def test_the_recipe_is_of_training_settings(name):
-    recipe = dict(build(name).recipe)
-    each = recipe.pop("start_evaluations", 300_000)
-    settings = settings_for(build(name).recipe, {}, 300_000)
+    generator = build(name)
+    recipe = dict(generator.recipe)
+    each = recipe.pop("start_steps", 10**9)
+    settings = settings_for(generator, {}, Budget(evaluations=300_000))
     assert {field: getattr(settings, field) for field in recipe} == recipe
-    assert settings.restarts == 300_000 // each
-    assert settings_for(build(name).recipe, {}, 100).restarts == 1
-    assert settings_for(build(name).recipe, {"restarts": 3}, 100).restarts == 3
+    assert settings.restarts == max(1, 300_000 // settings.draws // each)
+    assert settings_for(generator, {}, Budget(evaluations=100)).restarts == 1
+    assert settings_for(generator, {"restarts": 3}, Budget(evaluations=100)).restarts == 3
+    by_circuits = settings_for(generator, {}, Budget(circuits=3 * each))
+    assert (by_circuits.restarts, by_circuits.evaluations, by_circuits.circuits) == (
+        3,
+        None,
+        3 * each,
+    )
 
 
 @pytest.mark.parametrize("shots", [0, -1])

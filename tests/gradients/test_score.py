@@ -131,7 +131,8 @@ def test_reports_what_it_measured():
         assert got.value[r] == pytest.approx(sum(losses) / 6)
         variance = sum((losses - losses.mean()) ** 2) / 5
         assert got.standard_error[r] == pytest.approx((variance / 6) ** 0.5)
-    assert got.evaluations == 6
+    assert (got.spent.evaluations, got.spent.shots, got.spent.circuits) == (6, 6, 1)
+    np.testing.assert_array_equal(got.mean_loss, got.value)
     assert objective.evaluations == 18
 
 
@@ -175,7 +176,9 @@ def test_equal_losses_give_no_gradient():
 
 @pytest.mark.parametrize("shots", [1, 0, -3])
 def test_fewer_than_two_shots_are_refused(shots):
-    with pytest.raises(ConfigurationError, match=f"at least 2 shots; got {shots}"):
+    with pytest.raises(
+        ConfigurationError, match=f"at least 2 shots, for the leave-one-out baseline; got {shots}"
+    ):
         ScoreFunction(shots)
 
 

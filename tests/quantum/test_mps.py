@@ -1,5 +1,6 @@
 """The matrix-product simulator against a state vector written out here, and against PennyLane."""
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.stats import chisquare
 from qhyper import threads
 from qhyper.bits import all_bitstrings
 from qhyper.errors import ConfigurationError
+from qhyper.quantum import backend
 from qhyper.quantum.ansatz import Brickwork, Product
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
@@ -236,7 +238,7 @@ def squared_norm(program, tensors):
 @pytest.mark.parametrize(("n", "depth"), [(36, 2), (36, 4), (36, 6), (1000, 4)])
 def test_norm_is_one(n, depth):
     circuit = Brickwork(depth, phase=1).build(n)
-    program = mps.compile_circuit(circuit, replicas=2)
+    program = mps.compile_circuit(circuit, rows=2)
     angles = np.stack([random_angles(circuit, seed) for seed in (0, 1)])
     for tensors in mps.site_tensors(program, angles):
         assert abs(squared_norm(program, tensors) - 1) < 1e-10
@@ -265,6 +267,8 @@ def test_impossible_strings_have_minus_infinity_and_finite_scores(circuit):
     program = mps.compile_circuit(circuit)
     score = mps.score(program, angles, all_bitstrings(n)[None], np.ones((1, 2**n)))
     np.testing.assert_array_equal(score, np.zeros_like(angles))
+    scores = mps.scores(program, angles, all_bitstrings(n)[None])
+    np.testing.assert_array_equal(scores[:, 1:], np.zeros((1, 2**n - 1, circuit.n_angles)))
     bits = mps.sample(program, angles, np.random.default_rng(0).random((1, 100, n)))
     assert not bits.any()
 
@@ -274,7 +278,7 @@ def test_impossible_strings_beside_possible_ones_change_no_gradient():
     generator = QuantumHyperNetwork(4, ansatz=Brickwork(2))
     angles = np.zeros(circuit.n_angles)
     angles[-8:-4] = [0.0, 0.3, 0.0, -0.8]  # last Ry of qubits 1 and 3: half of the bits are 0
-    generator.angles.data[0] = generator.angles.new_tensor(angles)
+    generator.theta.data[0] = generator.theta.new_tensor(angles)
     bits = all_bitstrings(4)
     possible = state_vector_probabilities(circuit, angles) > RELIABLE
     assert possible.sum() == 4
@@ -287,13 +291,13 @@ def test_impossible_strings_beside_possible_ones_change_no_gradient():
     np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-12)
     generator.zero_grad()
     generator.probabilities().sum().backward()
-    np.testing.assert_allclose(generator.angles.grad, np.zeros((1, len(angles))), atol=1e-12)
+    np.testing.assert_allclose(generator.theta.grad, np.zeros((1, len(angles))), atol=1e-12)
 
 
 def _gradient(generator, bits):
     generator.zero_grad()
     generator.log_prob(bits[None, None]).sum().backward()
-    return generator.angles.grad.numpy().copy()
+    return generator.theta.grad.numpy().copy()
 
 
 # -- gradients ------------------------------------------------------------------------------------
@@ -359,6 +363,47 @@ def test_scores_at_36_qubits_agree_with_central_differences():
         assert along == pytest.approx((above - below) / 2e-6, rel=1e-5, abs=1e-4)
 
 
+def assert_scores_of_draws_agree(circuit, seed, shots=70):
+    """A draw's score is the score with a coefficient of 1 for it alone: a replica of its own."""
+    rng = np.random.default_rng(seed)
+    angles = rng.uniform(-np.pi, np.pi, (2, circuit.n_angles))
+    program = mps.compile_circuit(circuit)
+    bits = mps.sample(program, angles, rng.random((2, shots, circuit.n_qubits)))
+    scores = mps.scores(program, angles, bits)
+    assert scores.shape == (2, shots, circuit.n_angles)
+    own = np.repeat(angles, shots, axis=0)
+    alone = mps.score(program, own, bits.reshape(-1, 1, circuit.n_qubits), np.ones((len(own), 1)))
+    np.testing.assert_allclose(scores.reshape(alone.shape), alone, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "circuit",
+    [Brickwork(1).build(1), Brickwork(4).build(6), Brickwork(4, 1).build(36), ring(5, 2, "cz")],
+    ids=["one qubit", "brickwork", "36 qubits", "cz ring"],
+)
+def test_scores_of_draws_are_scores_with_one_coefficient(circuit):
+    assert_scores_of_draws_agree(circuit, seed=6)
+
+
+@given(circuit=circuits(max_qubits=5), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None, derandomize=True)
+def test_scores_of_draws_of_random_circuits(circuit, seed):
+    assert_scores_of_draws_agree(circuit, seed, shots=7)
+
+
+def test_scores_of_draws_one_by_one():
+    # 130 draws: two full blocks of lanes and a part of one.
+    circuit = Brickwork(3).build(4)
+    program = mps.compile_circuit(circuit)
+    rng = np.random.default_rng(7)
+    angles = rng.uniform(-np.pi, np.pi, (1, circuit.n_angles))
+    bits = mps.sample(program, angles, rng.random((1, 130, 4)))
+    scores = mps.scores(program, angles, bits)
+    for shot, one in enumerate(np.eye(130)):
+        score = mps.score(program, angles, bits, one[None])
+        np.testing.assert_allclose(scores[:, shot], score, rtol=1e-10, atol=1e-10)
+
+
 # -- sampling -------------------------------------------------------------------------------------
 
 
@@ -409,7 +454,7 @@ def test_draws_follow_the_probabilities(circuit, seed):
 
 def test_draws_depend_on_neither_the_other_replicas_nor_the_other_shots():
     circuit = Brickwork(4).build(9)
-    program = mps.compile_circuit(circuit, replicas=3)
+    program = mps.compile_circuit(circuit, rows=3)
     rng = np.random.default_rng(0)
     angles = rng.uniform(-np.pi, np.pi, (3, circuit.n_angles))
     uniforms = rng.random((3, 150, 9))
@@ -417,19 +462,21 @@ def test_draws_depend_on_neither_the_other_replicas_nor_the_other_shots():
     log_p = mps.log_prob(program, angles, bits)
     coefficients = rng.normal(size=(3, 150))
     score = mps.score(program, angles, bits, coefficients)
+    scores = mps.scores(program, angles, bits)
     for r in range(3):
         own = slice(r, r + 1)
         np.testing.assert_array_equal(mps.sample(program, angles[own], uniforms[own]), bits[own])
         np.testing.assert_array_equal(mps.log_prob(program, angles[own], bits[own]), log_p[own])
         alone = mps.score(program, angles[own], bits[own], coefficients[own])
         np.testing.assert_allclose(alone, score[own], rtol=0, atol=1e-12)
+        np.testing.assert_array_equal(mps.scores(program, angles[own], bits[own]), scores[own])
     np.testing.assert_array_equal(mps.sample(program, angles, uniforms[:, 20:30]), bits[:, 20:30])
 
 
 @pytest.mark.parametrize("several", [2, 5])
 def test_results_do_not_depend_on_the_number_of_threads(monkeypatch, several):
     circuit = Brickwork(4).build(10)
-    program = mps.compile_circuit(circuit, replicas=3)
+    program = mps.compile_circuit(circuit, rows=3)
     rng = np.random.default_rng(1)
     angles = rng.uniform(-np.pi, np.pi, (3, circuit.n_angles))
     uniforms, coefficients = rng.random((3, 1000, 10)), rng.normal(size=(3, 1000))
@@ -451,14 +498,74 @@ def test_results_do_not_depend_on_the_number_of_threads(monkeypatch, several):
             bits,
             mps.log_prob(program, angles, bits),
             mps.score(program, angles, bits, coefficients),
+            mps.scores(program, angles, bits),
         )
 
     one = results(1)
-    assert len(slices) == 3
+    assert len(slices) == 4
     many = results(several)
-    assert len(slices) == 3 + 3 * several
+    assert len(slices) == 4 + 4 * several
     for alone, together in zip(one, many, strict=True):
         np.testing.assert_array_equal(alone, together)
+
+
+# -- the backend ----------------------------------------------------------------------------------
+
+
+def compiled(circuit, rows=1):
+    return mps.MatrixProductBackend().compile(circuit, rows=rows)
+
+
+def streams(replicas):
+    return [np.random.default_rng([9, replica]) for replica in range(replicas)]
+
+
+def test_the_backend_says_what_it_can():
+    able = mps.MatrixProductBackend()
+    assert str(able) == "mps"
+    assert able.capabilities == backend.BackendCapabilities(log_prob=True, probability_bits=20)
+
+
+@pytest.mark.parametrize(("replicas", "rows"), [(1, 1), (1, 3), (3, 1), (2, 3)])
+def test_every_replica_and_row_is_the_circuit_at_its_own_angles(replicas, rows):
+    circuit, shots = ring(4, 2), 70
+    rng = np.random.default_rng([replicas, rows])
+    angles = rng.uniform(-np.pi, np.pi, (replicas, rows, circuit.n_angles))
+    executable = compiled(circuit, rows=replicas * rows)
+    bits = executable.sample(angles, shots, streams(replicas))
+    assert bits.shape == (replicas, rows, shots, 4)
+    assert bits.dtype == np.uint8
+    coefficients = rng.normal(size=(replicas, rows, shots))
+    p = executable.probabilities(angles)
+    log_p = executable.log_prob(angles, bits)
+    score = executable.score(angles, bits, coefficients)
+    scores = executable.scores(angles, bits)
+    for replica, row in np.ndindex(replicas, rows):
+        own = angles[replica, row]
+        expected = state_vector_probabilities(circuit, own)
+        np.testing.assert_allclose(p[replica, row], expected, rtol=0, atol=1e-12)
+        number = bits[replica, row] @ (1 << np.arange(4))
+        np.testing.assert_allclose(log_p[replica, row], np.log(expected[number]), atol=1e-8)
+        weighted = coefficients[replica, row] @ scores[replica, row]
+        np.testing.assert_allclose(score[replica, row], weighted, rtol=1e-9, atol=1e-9)
+        program, own, drawn = mps.compile_circuit(circuit), own[None], bits[replica, row][None]
+        np.testing.assert_array_equal(mps.scores(program, own, drawn)[0], scores[replica, row])
+
+
+def test_a_replica_draws_with_its_own_generator_row_after_row(monkeypatch):
+    circuit = Brickwork(3).build(5)
+    angles = np.random.default_rng(8).uniform(-np.pi, np.pi, (2, 7, circuit.n_angles))
+    executable = compiled(circuit)
+    bits = executable.sample(angles, 40, streams(2))
+    for replica, stream in enumerate(streams(2)):
+        for row in range(7):
+            uniforms = stream.random((1, 40, 5))
+            alone = mps.sample(executable.program, angles[replica, row][None], uniforms)[0]
+            np.testing.assert_array_equal(bits[replica, row], alone)
+    row_bytes = backend.matrix_product_bytes(backend.matrix_product_bonds(circuit))
+    for limit in (1, 5 * row_bytes):  # one row of both replicas at a time, two of them
+        monkeypatch.setattr(mps, "_ROWS_BYTES", limit)
+        np.testing.assert_array_equal(executable.sample(angles, 40, streams(2)), bits)
 
 
 # -- memory ---------------------------------------------------------------------------------------
@@ -466,21 +573,40 @@ def test_results_do_not_depend_on_the_number_of_threads(monkeypatch, several):
 
 def test_a_circuit_that_does_not_fit_is_refused_before_anything_is_allocated(monkeypatch):
     monkeypatch.setattr(mps, "site_tensors", lambda *_: pytest.fail("allocated"))
-    message = r"bonds of up to 2\^30 and would need about \S+ GiB for 1 replicas"
+    monkeypatch.setattr(backend, "memory", lambda: 24 * 2**30)
+    message = (
+        r"The backend mps would need about (\S+) GiB for this circuit of 36 qubits and 5370 gates; "
+        r"this machine has 24 GiB\. No exact simulator holds it here: use fewer entangling gates"
+    )
+    circuit = Brickwork(60).build(36)
+    needed = []
+    for refused in (
+        lambda: mps.compile_circuit(circuit),
+        lambda: mps.MatrixProductBackend().compile(circuit),
+        lambda: mps.compile_circuit(circuit, rows=7),
+        lambda: QuantumHyperNetwork(36, ansatz=Brickwork(60), backend="mps", seeds=range(7)),
+    ):
+        with pytest.raises(ConfigurationError, match=message) as error:
+            refused()
+        needed.append(float(re.search(message, str(error.value))[1]))
+    # Bonds of 2^30 in the middle: 2 · 2^60 entries of 16 bytes in each of the tensors there.
+    assert needed[0] > 2 * 2**60 * 16 / 2**30
+    np.testing.assert_allclose(np.array(needed) / needed[0], [1, 1, 7, 7], rtol=0.01)
+
+
+def test_an_estimate_past_the_range_of_a_float_is_still_an_answer(monkeypatch):
+    # Bonds 2^1099, 2^1100, 2^1099 (the first sublayer sees |0>): 16 (6 · 1 + 2 · 1.5) 2^2200 bytes.
+    monkeypatch.setattr(backend, "memory", lambda: 24 * 2**30)
+    message = r"about 2\^2177 GiB .*It fits on pennylane:lightning\.qubit, aer:statevector\."
     with pytest.raises(ConfigurationError, match=message):
-        mps.compile_circuit(Brickwork(60).build(36))
-    with pytest.raises(ConfigurationError, match="GiB for 7 replicas"):
-        QuantumHyperNetwork(36, ansatz=Brickwork(60), seeds=range(7))
-
-
-def test_an_estimate_past_the_range_of_a_float_is_still_an_answer():
-    with pytest.raises(ConfigurationError, match=r"2\^1100 and would need about 2\.\d+e\+655 GiB"):
         mps.compile_circuit(Brickwork(2200).build(4))
 
 
 def test_more_replicas_need_more_memory(monkeypatch):
     circuit = Brickwork(8).build(12)
-    monkeypatch.setattr(mps.os, "sysconf", lambda name: 4096 if "SIZE" in name else 1000)
+    monkeypatch.setattr(backend, "memory", lambda: 4096 * 1000)
     mps.compile_circuit(circuit)
     with pytest.raises(ConfigurationError, match="fewer replicas"):
-        mps.compile_circuit(circuit, replicas=100)
+        mps.compile_circuit(circuit, rows=100)
+    with pytest.raises(ConfigurationError, match="fewer replicas"):
+        QuantumHyperNetwork(12, ansatz=Brickwork(8), backend="mps", seeds=range(100))

@@ -46,16 +46,29 @@ _ROWS_BYTES = 2**30
 
 
 class MatrixProductBackend:
-    """Exact matrix products: sampling, log p and its scores, for circuits of small bonds."""
+    """Exact matrix products: sampling, log p and its scores, for circuits of small bonds.
+
+    `device` is `cpu`, where the kernels below run, or any other torch device, such as `cuda`.
+    """
 
     capabilities = BackendCapabilities(log_prob=True, probability_bits=20)
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
 
     def __str__(self) -> str:
         return "mps"
 
     def compile(self, circuit: Circuit, *, rows: int = 1) -> "MatrixProduct":
-        """The circuit, ready to run. Raises ConfigurationError if it does not fit in memory."""
-        return MatrixProduct(circuit, rows)
+        """The circuit, ready to run.
+
+        Raises ConfigurationError if it does not fit in memory, or if torch cannot use the device.
+        """
+        if self.device == "cpu":
+            return MatrixProduct(circuit, rows)
+        from qhyper.quantum.simulators.mps_torch import MatrixProductOn
+
+        return MatrixProductOn(circuit, self.device, rows)
 
 
 class MatrixProduct:
@@ -75,9 +88,13 @@ class MatrixProduct:
             part = angles[:, first : first + together]
             shape = (part.shape[1], shots, n_sites)
             uniforms = np.stack([stream.random(shape) for stream in rng])
-            drawn = sample(self.program, _flat(part, 1), _flat(uniforms, 2))
-            bits[:, first : first + together] = drawn.reshape(replicas, *shape)
+            bits[:, first : first + together] = self._draw(part, uniforms)
         return bits
+
+    def _draw(self, angles: Float, uniforms: Float) -> Bits:
+        """Draws from uniforms [replica, row, shot, qubit], which decide every bit."""
+        drawn = sample(self.program, _flat(angles, 1), _flat(uniforms, 2))
+        return drawn.reshape(uniforms.shape)
 
     def log_prob(self, angles: Float, bits: Bits) -> Float:
         """As in Executable."""
@@ -247,9 +264,7 @@ def _angle_derivatives(
     lengths = np.where(program.angle >= 0, sizes[site], 0)
     offset = np.concatenate([[0], np.cumsum(lengths)])
     derivatives = np.zeros((len(angles), offset[-1]), np.complex128)
-    _derive(
-        program.start, program.code, program.angle, program.bond, angles, derivatives, offset
-    )
+    _derive(program.start, program.code, program.angle, program.bond, angles, derivatives, offset)
     return derivatives, offset
 
 
@@ -574,9 +589,7 @@ def _tensor_scores(first_task, last_task, bond, offset, tensors, bits, coefficie
         width = bond.max()
         drawn = bits[replica, first : first + lanes].T.astype(np.float64)
         scale = np.zeros(lanes)
-        start, left_real, left_imag = _left_vectors(
-            bond, offset, tensors[replica], drawn, scale
-        )
+        start, left_real, left_imag = _left_vectors(bond, offset, tensors[replica], drawn, scale)
         real, imag = np.zeros((width, lanes)), np.zeros((width, lanes))
         next_real, next_imag = np.zeros((width, lanes)), np.zeros((width, lanes))
         factor_real, factor_imag = np.zeros((2, lanes)), np.zeros((2, lanes))
