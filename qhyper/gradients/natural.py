@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import scipy.linalg
 import torch
 from scipy.sparse.linalg import LinearOperator, cg
 
@@ -88,7 +87,7 @@ class NaturalGradient:
             scores = generator.scores(drawn.bits, inputs=inputs)
             scores = scores.reshape(generator.replicas, draws, n_parameters)
             steps = [
-                solve(own, coefficient @ own, self.damping)
+                solve(own, _combined(coefficient, own), self.damping)
                 for own, coefficient in zip(
                     scores, coefficients.reshape(generator.replicas, draws), strict=True
                 )
@@ -136,29 +135,32 @@ class NaturalGradient:
 def solve(scores: Float, gradient: Float, damping: float) -> Float:
     """(scoresᵀ scores / K + damping)⁻¹ gradient, of scores [K, parameter].
 
-    In the draws where they are fewer, by the identity of Woodbury.
+    In the draws where they are fewer, by the identity of Woodbury. In torch, whose threads
+    `one_torch_thread` holds back: NumPy's would wait for one another on a busy machine.
     """
     draws, n_parameters = scores.shape
+    rows, right = torch.from_numpy(scores), torch.from_numpy(gradient)
     if n_parameters <= draws:
-        fisher = scores.T @ scores / draws
-        fisher[np.diag_indices(n_parameters)] += damping
-        return _positive_solve(fisher, gradient)
-    gram = scores @ scores.T
-    gram[np.diag_indices(draws)] += draws * damping
-    return (gradient - scores.T @ _positive_solve(gram, scores @ gradient)) / damping
+        fisher = rows.T @ rows / draws
+        return _positive_solve(fisher, right, damping).numpy()
+    inner = _positive_solve(rows @ rows.T, rows @ right, draws * damping)
+    return ((right - rows.T @ inner) / damping).numpy()
 
 
-def _positive_solve(matrix: Float, vector: Float) -> Float:
-    """By Cholesky, of a matrix that may be overwritten."""
-    try:
-        return scipy.linalg.solve(
-            matrix, vector, assume_a="pos", overwrite_a=True, check_finite=False
-        )
-    except scipy.linalg.LinAlgError:
+def _positive_solve(matrix: torch.Tensor, vector: torch.Tensor, damping: float) -> torch.Tensor:
+    """(matrix + damping)⁻¹ vector by Cholesky; the matrix is overwritten."""
+    matrix.diagonal().add_(damping)
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    if failed or not torch.isfinite(factor).all():
         raise ConfigurationError(
             "The Fisher matrix is not finite and positive: the scores are too large. Lower the "
             "learning rate, or raise the damping."
-        ) from None
+        )
+    return torch.cholesky_solve(vector[:, None], factor)[:, 0]
+
+
+def _combined(coefficients: Float, scores: Float) -> Float:
+    return (torch.from_numpy(coefficients) @ torch.from_numpy(scores)).numpy()
 
 
 def trained(generator: HyperNetwork) -> list[torch.nn.Parameter]:

@@ -272,7 +272,9 @@ def test_within_by_hand():
 
 @pytest.mark.parametrize("order", ["row", "unit", "split", None, PERMUTATION], ids=str)
 def test_units_entangle_within_hidden_units_whatever_the_order(order):
-    generator = quantum(8, ansatz="units", depth=2, order=order, space=SPACE, start="uniform")
+    generator = quantum(
+        8, ansatz="units", depth=2, order=order, space=SPACE, start="uniform", backend="mps"
+    )
     chains = [(one, other) for block in BLOCKS for one, other in pairwise(block)]
     bits = [tuple(generator.order[list(pair)].tolist()) for pair in pairs(generator.circuit)]
     assert bits == 2 * chains

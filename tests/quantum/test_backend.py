@@ -235,8 +235,9 @@ def test_sizes_past_the_range_of_a_float_are_powers_of_two(has):
         (HardwareEfficient(1, "all-to-all").build(4), "mps"),
         (ALL_TO_ALL_OF_12, "pennylane:lightning.qubit"),
         (HardwareEfficient(20).build(20), "pennylane:lightning.qubit"),
+        (HardwareEfficient(8).build(28), "mps"),  # 230 MiB against 16 GiB
     ],
-    ids=["brickwork", "1,000 qubits", "product", "small", "all-to-all", "deep"],
+    ids=["brickwork", "1,000 qubits", "product", "small", "all-to-all", "deep", "wide"],
 )
 def test_the_backend_that_suits(has, circuit, name):
     has(24 * GIB)

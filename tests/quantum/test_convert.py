@@ -625,6 +625,13 @@ def test_a_wire_without_a_gate_is_refused():
     refused(one_gate(lambda t: None), r"wires \[0, 1\]; expected all .* 0 to 2", n_qubits=3)
 
 
+def test_a_work_wire_that_is_no_bit_is_refused():
+    def gate(t):
+        qml.MultiControlledX([0, 1, 2, 3], work_wires=["w"], work_wire_type="zeroed")
+
+    refused(one_gate(gate), r"\[0, 1, 2, 3, 'w'\]; expected all wires from 0 to 3", n_qubits=4)
+
+
 def test_counts_that_do_not_fit_are_refused():
     mine = one_gate(lambda t: None)
     refused(mine, "parameters number 1, number 2; expected all of them", n_parameters=3)

@@ -651,6 +651,7 @@ class Dense:
 
     def expectation(self, angles, costs):
         """Derivatives by the two-term shift rule."""
+        assert costs.shape == (*angles.shape[:2], 2**self.circuit.n_qubits)
         derivatives = np.empty_like(angles)
         for index in range(angles.shape[-1]):
             shift = np.zeros(angles.shape[-1])

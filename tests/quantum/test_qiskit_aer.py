@@ -337,8 +337,6 @@ def test_a_snapshot_is_noisy_and_keeps_the_order_of_the_qubits():
     assert str(backend) == "aer with the noise of generic_backend_7q"
 
 
-# Such a device has no times T1 and T2, of which Aer warns.
-@pytest.mark.filterwarnings("ignore:Qiskit backend .* has no QubitProperties:UserWarning")
 @pytest.mark.parametrize("name", ["brickwork", "ring", "long range"])
 def test_a_snapshot_without_errors_is_ideal_wherever_its_qubits_are(name):
     circuit = CIRCUITS[name]
@@ -352,7 +350,6 @@ def test_a_snapshot_without_errors_is_ideal_wherever_its_qubits_are(name):
         assert_drawn_from(bits[replica, row], p[replica, row])
 
 
-@pytest.mark.filterwarnings("ignore:Qiskit backend .* has no QubitProperties:UserWarning")
 def test_a_snapshots_readout_errors_are_those_of_the_qubits_it_uses():
     from qiskit.transpiler import InstructionProperties
 
@@ -384,6 +381,22 @@ def test_a_snapshot_draws_by_trajectories_what_its_density_matrix_says():
         executable = AerBackend(method=method, snapshot=snapshot).compile(circuit)
         bits = executable.sample(angles, 1000, STEP(0)[:1])
         assert_drawn_from(bits[0, 0], p[0, 0])  # seed 3, 1000 shots, p > 1e-6
+
+
+@pytest.mark.parametrize("name", ["brickwork", "ring", "long range"])
+def test_a_snapshots_noise_is_aers_own_model_of_the_device(name):
+    from qiskit_aer.noise import NoiseModel
+
+    circuit = CIRCUITS[name]
+    angles = random_angles(circuit, rows=1)
+    snapshot = device(7, LINE)
+    executable = AerBackend(snapshot=snapshot).compile(circuit)
+    answers = []
+    for _ in range(2):
+        answers.append((executable.probabilities(angles), executable.sample(angles, 50, STEP(0))))
+        executable._simulator.set_options(noise_model=NoiseModel.from_backend(snapshot))
+    np.testing.assert_allclose(answers[0][0], answers[1][0], rtol=0, atol=1e-14)
+    np.testing.assert_array_equal(answers[0][1], answers[1][1])
 
 
 def test_qubits_that_are_routed_through_count():
