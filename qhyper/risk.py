@@ -149,7 +149,7 @@ class CVaR:
 
     def _quantile(self, losses: Float) -> Float:
         """The loss [..., 1] up to which a share alpha of the draws lies."""
-        rank = math.ceil(self.alpha * losses.shape[-1] - 1e-9) - 1
+        rank = max(0, math.ceil(self.alpha * losses.shape[-1] - 1e-9) - 1)
         return np.partition(losses, rank, axis=-1)[..., rank : rank + 1]
 
 
@@ -193,8 +193,10 @@ class FreeEnergy:
             return self
         begin, end = self.temperature, self.end_temperature
         if self.schedule == "linear":
-            return FreeEnergy(begin + (end - begin) * progress)
-        return FreeEnergy(begin * (end / begin) ** progress)
+            now = begin + (end - begin) * progress
+        else:
+            now = begin * (end / begin) ** progress
+        return replace(self, temperature=now, end_temperature=None)
 
     def kl(self, value: npt.ArrayLike, log_z: float) -> Float:
         """KL(q || posterior) in nats, from the value of F and the exact log Z at T.

@@ -136,6 +136,24 @@ def test_derivatives_equal_finite_differences(device):
 
 
 @every_exact
+@pytest.mark.parametrize("n", [1, 2])
+def test_costs_of_zero_count_and_stay_as_they_are(device, n):
+    circuit = Product().build(n)
+    angles = random_angles(circuit, 1, 2)
+    costs = np.zeros((1, 2, 1 << n))
+    costs[0, 1, -1] = 5.0
+    kept = costs.copy()
+    value, derivatives = compiled(device, circuit).expectation(angles, costs)
+    np.testing.assert_array_equal(costs, kept)
+    assert value[0, 0] == 0
+    assert not derivatives[0, 0].any()
+    ones = np.sin(angles[0, 1] / 2) ** 2
+    assert value[0, 1] == pytest.approx(5 * ones.prod(), abs=1e-12)
+    others = ones.prod() / ones * np.sin(angles[0, 1]) / 2
+    np.testing.assert_allclose(derivatives[0, 1], 5 * others, rtol=0, atol=1e-12)
+
+
+@every_exact
 def test_rows_and_replicas_do_not_mix(device):
     circuit = Brickwork(1).build(3)
     angles = random_angles(circuit)
@@ -309,17 +327,19 @@ def test_capabilities_are_those_of_the_device():
 
 
 def test_a_device_that_only_samples_refuses_the_rest():
-    executable = compiled("default.mixed", Product().build(2))
-    angles, bits = np.ones((1, 1, 2)), np.zeros((1, 1, 3, 2), np.uint8)
+    generator = QuantumHyperNetwork(2, ansatz=Product(), backend="pennylane:default.mixed")
+    assert generator.sample(5, rng=rngs(0)).bits.shape == (1, 1, 5, 2)
+    assert generator.max_probability_bits == 0
+    bits = np.zeros((1, 1, 3, 2), np.uint8)
     for ask in (
-        lambda: executable.probabilities(angles),
-        lambda: executable.log_prob(angles, bits),
-        lambda: executable.score(angles, bits, np.ones((1, 1, 3))),
-        lambda: executable.scores(angles, bits),
-        lambda: executable.expectation(angles, np.ones((1, 1, 4))),
+        lambda: generator.log_prob(bits),
+        lambda: generator.scores(bits),
+        lambda: generator.accumulate_scores(bits, np.ones((1, 1, 3))),
     ):
-        with pytest.raises(ConfigurationError, match=r"default\.mixed has no adjoint derivatives"):
+        with pytest.raises(ConfigurationError, match=r"default\.mixed has no log p"):
             ask()
+    with pytest.raises(ConfigurationError, match=r"the limit is 0 bits"):
+        generator.probabilities()
 
 
 def test_an_unknown_device_is_refused_with_the_nearest_name():

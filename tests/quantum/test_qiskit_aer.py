@@ -202,6 +202,16 @@ def test_calls_rows_and_replicas_differ(method):
     assert abs(correlations).max() < 6 / np.sqrt(2000 * 6)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_rows_do_not_share_their_noise(method):
+    # Aer on its own would draw shot j of row 1 as shot 2113 + j of row 0.
+    executable = AerBackend(method=method, depolarising=0.01).compile(Product().build(8))
+    (rows,) = executable.sample(np.full((1, 2, 8), np.pi / 2), 2400, STEP(0)[:1])
+    for one, other in ((rows[0, 2113:], rows[1, :287]), (rows[1, 2113:], rows[0, :287])):
+        same = (one == other).all(axis=-1).mean()
+        assert same < 0.05  # seed 3; by chance 1/256, sigma 0.0037 of 287 shots
+
+
 def test_fast_sampling_draws_the_same():
     circuit = Brickwork(3).build(12)
     angles = random_angles(circuit, rows=2)
@@ -468,8 +478,13 @@ def test_a_kind_of_gate_that_there_is_not():
 
 
 def test_a_snapshot_is_a_device_and_all_the_noise():
-    with pytest.raises(ConfigurationError, match="Got the snapshot 5; expected the name of a devi"):
-        AerBackend(snapshot=5)
+    from qiskit_aer import AerSimulator
+
+    for other in (5, AerSimulator()):
+        with pytest.raises(
+            ConfigurationError, match=r"Got the snapshot .*; expected the name of a d"
+        ):
+            AerBackend(snapshot=other)
     for other in ({"depolarising": 0.1}, {"readout": 0.1}):
         with pytest.raises(ConfigurationError, match="Leave one of them out"):
             AerBackend(snapshot="fake_torino", **other)

@@ -9,6 +9,7 @@ devices (Jones and Gacon, 2020, arXiv:2009.02823). A derivative of the state its
 ∂/∂θ exp(-iθP/2) = exp(-i(θ + π)P/2) / 2, so it is half of the state with π added to that angle.
 """
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,8 @@ class PennyLaneBackend:
             check_memory(circuit, str(self), footprints(circuit)["pennylane:lightning.qubit"])
         elif self.device in _MATRICES:
             check_memory(circuit, str(self), state_vector_bytes(2 * circuit.n_qubits, 3))
-        return PennyLaneCircuit(self, circuit)
+        exact = self.capabilities.expectation
+        return (ExactPennyLaneCircuit if exact else PennyLaneCircuit)(self, circuit)
 
     def open(self, n_qubits: int, seed: int = 0) -> Any:
         """The PennyLane device itself, on wires 0 to n_qubits - 1."""
@@ -124,10 +126,10 @@ class PennyLaneBackend:
 
 
 class PennyLaneCircuit:
-    """A circuit on a PennyLane device: the methods of `Executable`.
+    """A circuit on a PennyLane device that is sampled: an `Executable`.
 
-    All of them raise ConfigurationError for angles that are not finite (devices would make numbers
-    of NaN) or do not fit the circuit, and all but `sample` if the device only samples.
+    Raises ConfigurationError for angles that do not fit the circuit or are not finite: devices
+    would make draws of NaN.
     """
 
     def __init__(self, backend: PennyLaneBackend, circuit: Circuit) -> None:
@@ -142,9 +144,6 @@ class PennyLaneCircuit:
             for gate, number in circuit.numbered()
             for kind in (getattr(qml, _GATES[gate.name]),)
         ]
-        self._device = backend.open(self._n)
-
-    # -- draws --------------------------------------------------------------------------------
 
     def sample(self, angles: Float, shots: int, rng: Rngs) -> Bits:
         """As in Executable, by a device of each replica with a seed from its generator."""
@@ -167,10 +166,41 @@ class PennyLaneCircuit:
             bits[replica] = np.reshape(device.execute(tuple(tapes)), bits.shape[1:])
         return bits
 
-    # -- exact --------------------------------------------------------------------------------
+    def _tape(self, row: Float, measurement: Any, **options: Any) -> Any:
+        from pennylane.tape import QuantumScript
+
+        values = row.tolist()
+        gates = [
+            gate if number is None else gate(values[number], wires=qubits)
+            for gate, qubits, number in self._gates
+        ]
+        return QuantumScript(gates, [measurement], **options)
+
+    def _check(self, angles: Float) -> None:
+        if angles.ndim != 3 or angles.shape[-1] != self._circuit.n_angles:
+            raise ConfigurationError(
+                f"Got angles of shape {angles.shape}; expected [replica, row, angle] with "
+                f"{self._circuit.n_angles} angles."
+            )
+        if not np.isfinite(angles).all():
+            raise ConfigurationError(
+                "The angles must be finite; got NaN or infinity. If training led there, lower its "
+                "learning rate."
+            )
+
+
+class ExactPennyLaneCircuit(PennyLaneCircuit):
+    """A circuit on a device with adjoint derivatives: `WithExpectation`, exact by its states.
+
+    Raises ConfigurationError as `PennyLaneCircuit`, and for bits or costs that do not fit.
+    """
+
+    @cached_property
+    def _device(self) -> Any:
+        return self._backend.open(self._n)
 
     def log_prob(self, angles: Float, bits: Bits) -> Float:
-        """As in Executable, from the state of each row, whose rounding hides p below 1e-30."""
+        """As in WithExpectation, from the state of each row, whose rounding hides p below 1e-30."""
         index = self._index(angles, bits)
         p = np.empty(bits.shape[:3])
         for place in self._rows(angles):
@@ -179,7 +209,7 @@ class PennyLaneCircuit:
             return np.log(p)
 
     def score(self, angles: Float, bits: Bits, coefficients: Float) -> Float:
-        """As in Executable: the derivatives of one expectation a row.
+        """As in WithExpectation: the derivatives of one expectation a row.
 
         Σ c ∂ log p(w) = Σ (c / p(w)) ∂p(w), a diagonal cost that is c / p at the strings w, held
         fixed, and 0 elsewhere. Impossible strings count 0.
@@ -196,7 +226,7 @@ class PennyLaneCircuit:
         return out
 
     def scores(self, angles: Float, bits: Bits) -> Float:
-        """As in Executable: one simulation for each angle, whatever the number of strings.
+        """As in WithExpectation: one simulation for each angle, whatever the number of strings.
 
         ∂ log p / ∂θ = Re(ψ(θ + π) / ψ(θ)) at every string. Impossible strings have 0.
         """
@@ -212,17 +242,17 @@ class PennyLaneCircuit:
         return out
 
     def probabilities(self, angles: Float) -> Float:
-        """As in Executable."""
+        """As in WithExpectation."""
         out = np.empty((*angles.shape[:2], 1 << self._n))
         for place in self._rows(angles):
             out[place] = _reversed(_squared(self._state(angles[place])), self._n)
         return out
 
     def expectation(self, angles: Float, costs: Float) -> tuple[Float, Float]:
-        """As in Executable. On lightning devices one forward and one backward simulation a row.
+        """As in WithExpectation; on lightning devices by one adjoint pass a row.
 
-        On others as many simulations as angles: default.qubit would make a matrix of 2^n by 2^n
-        of the costs. Raises ConfigurationError if the costs have another shape.
+        On others by as many simulations as angles: default.qubit would make a matrix of 2^n by
+        2^n of the costs.
         """
         expected = (*angles.shape[:2], 1 << self._n)
         if costs.shape != expected:
@@ -269,39 +299,10 @@ class PennyLaneCircuit:
         (state,) = self._device.execute((tape,))
         return np.asarray(state)
 
-    def _tape(self, row: Float, measurement: Any, **options: Any) -> Any:
-        from pennylane.tape import QuantumScript
-
-        values = row.tolist()
-        gates = [
-            gate if number is None else gate(values[number], wires=qubits)
-            for gate, qubits, number in self._gates
-        ]
-        return QuantumScript(gates, [measurement], **options)
-
-    # -- checks -------------------------------------------------------------------------------
-
     def _rows(self, angles: Float) -> np.ndindex:
-        """The places [replica, row] of checked angles, on a device that is exact."""
-        if not self._backend.capabilities.expectation:
-            raise ConfigurationError(
-                f"The PennyLane device {self._backend.device} has no adjoint derivatives, so here "
-                "it can only be sampled. Use pennylane:lightning.qubit for exact probabilities."
-            )
+        """The places [replica, row] of angles, which are checked."""
         self._check(angles)
         return np.ndindex(*angles.shape[:2])
-
-    def _check(self, angles: Float) -> None:
-        if angles.ndim != 3 or angles.shape[-1] != self._circuit.n_angles:
-            raise ConfigurationError(
-                f"Got angles of shape {angles.shape}; expected [replica, row, angle] with "
-                f"{self._circuit.n_angles} angles."
-            )
-        if not np.isfinite(angles).all():
-            raise ConfigurationError(
-                "The angles must be finite; got NaN or infinity. If training led there, lower its "
-                "learning rate."
-            )
 
     def _index(self, angles: Float, bits: Bits) -> npt.NDArray[np.int64]:
         """The numbers [replica, row, shot] of bits, qubit 0 changing slowest."""
@@ -324,5 +325,5 @@ def _turned(row: Float, number: int) -> Float:
 
 
 def _reversed(table: Float, n: int) -> Float:
-    """A table [2^n] whose qubit 0 changes fastest with it changing slowest, and the reverse."""
-    return table.reshape((2,) * n).T.ravel()
+    """A copy of a table [2^n] whose qubit 0 changes fastest, changing slowest; or the reverse."""
+    return table.reshape((2,) * n).T.flatten()

@@ -30,6 +30,9 @@ METHODS = ("statevector", "matrix_product_state", "density_matrix")
 _DENSITY_QUBITS = 10
 """A density matrix of more qubits takes longer than a thousand noisy shots, one by one."""
 _VECTOR_QUBITS = 20
+_SEEDS_OF_A_ROW = 2113
+"""Aer seeds row i with seed + 2113 i, and noisy shot j of a row with that plus j: with more shots
+than this in a run, the rows would share their noise and draws."""
 
 
 class AerBackend:
@@ -38,7 +41,7 @@ class AerBackend:
     - method: Aer's name of it: `statevector`, `matrix_product_state` (exact to rounding) or
       `density_matrix`. Unless told, it is decided from the circuit: with noise and up to 10
       qubits `density_matrix`, else whichever of `matrix_product_state` and `statevector` needs
-      less memory. With noise these two simulate every shot on its own.
+      less memory. With noisy gates these two simulate every shot on its own.
     - depolarising: p of the depolarising channel after every gate on the qubits of that gate, in
       Aer's convention (`qiskit_aer.noise.depolarizing_error`): ρ → (1 - p) ρ + p I / 2^k, so that
       p = 1 forgets them completely. One number for all gates, or {"one": p, "two": p} for those
@@ -184,24 +187,13 @@ class AerExecutable:
             raise ConfigurationError(
                 f"Got {len(rng)} random generators for {len(angles)} replicas; expected one each."
             )
-        n = len(self._qubits)
-        bits = np.empty((*angles.shape[:2], shots, n), np.uint8)
+        bits = np.empty((*angles.shape[:2], shots, len(self._qubits)), np.uint8)
+        together = min(shots, _SEEDS_OF_A_ROW) if self.backend.noisy else shots
         for replica, stream in enumerate(rng):
-            results = self._run(
-                self._measured,
-                angles[replica],
-                method=self.method,
-                shots=shots,
-                memory=True,
-                seed_simulator=int(stream.integers(2**62)),  # Aer takes 63 bits, and adds to it
-            )
-            draws = [result.data.memory for result in results]
-            if any(len(row) != shots for row in draws):
-                raise ConfigurationError(
-                    f"Aer returned {sorted({len(row) for row in draws})} shots a row; expected "
-                    f"{shots}. Report it with the version of qiskit-aer."
-                )
-            bits[replica] = _unpack(draws, n)
+            for first in range(0, shots, together):
+                part = bits[replica, :, first : first + together]
+                seed = int(stream.integers(2**62))  # Aer takes 63 bits, and adds to it
+                part[...] = self._draws(angles[replica], part.shape[1], seed)
         return bits
 
     def probabilities(self, angles: Float) -> Float:
@@ -226,6 +218,19 @@ class AerExecutable:
             pairs = p.reshape(-1, 2, 1 << qubit)
             p = np.einsum("aib,ij->ajb", pairs, confusion).reshape(p.shape)
         return p
+
+    def _draws(self, rows: Float, shots: int, seed: int) -> Bits:
+        """Draws [row, shot, qubit] at angles [row, angle], in one Aer run."""
+        results = self._run(
+            self._measured, rows, method=self.method, shots=shots, memory=True, seed_simulator=seed
+        )
+        draws = [result.data.memory for result in results]
+        if any(len(row) != shots for row in draws):
+            raise ConfigurationError(
+                f"Aer returned {sorted({len(row) for row in draws})} shots a row; expected "
+                f"{shots}. Report it with the version of qiskit-aer."
+            )
+        return _unpack(draws, len(self._qubits))
 
     def _check(self, angles: Float) -> None:
         n_angles = len(self._parameters)
@@ -297,7 +302,7 @@ def _snapshot_noise(target: Any, gates: Any, qubits: Sequence[int]) -> tuple[Any
 
     used = _used(gates, qubits)
     part = Target(num_qubits=target.num_qubits, qubit_properties=target.qubit_properties)
-    for name in {"measure", *(step.operation.name for step in gates.data)}:
+    for name in sorted({"measure", *(step.operation.name for step in gates.data)}):
         places = {place: of for place, of in target[name].items() if used.issuperset(place)}
         part.add_instruction(target.operation_from_name(name), places, name=name)
     noise = NoiseModel(basis_gates=list(part.operation_names))
@@ -318,7 +323,7 @@ def _used(gates: Any, qubits: Sequence[int]) -> set[int]:
 
 
 def _matrix_product_bytes(circuit: Circuit) -> int:
-    """Memory of Aer's matrix product: a bond is never more than either side has states."""
+    """Estimate for Aer's matrix product: a bond is never more than either side has states."""
     n = circuit.n_qubits
     exact = matrix_product_bonds(circuit)
     return matrix_product_bytes([min(bond, q, n - q) for q, bond in enumerate(exact)])
@@ -363,12 +368,12 @@ def _device(snapshot: Any) -> Any:
     """The BackendV2 with the noise of a device, by its name or given."""
     from qiskit.providers import BackendV2
 
-    if isinstance(snapshot, BackendV2):
+    if isinstance(snapshot, BackendV2) and snapshot.coupling_map is not None:
         return snapshot
     if not isinstance(snapshot, str):
         raise ConfigurationError(
             f"Got the snapshot {snapshot!r}; expected the name of a device, such as "
-            "'fake_torino', or a Qiskit BackendV2."
+            "'fake_torino', or a Qiskit BackendV2 that knows its couplings and errors."
         )
     try:
         from qiskit_ibm_runtime import fake_provider  # type: ignore[import-not-found]
