@@ -119,6 +119,7 @@ def compare(
     summary = summarise(
         results, certificate=certificate, no_certificate=reason, data=name, network=network,
         loss=objective.loss if isinstance(objective, NetworkObjective) else objective.name,
+        budget=config.budget.limits(),
     )  # fmt: skip
     return Comparison(summary, results, spectrum)
 

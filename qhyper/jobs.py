@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from qhyper.bits import to_string
-from qhyper.config import BUDGETS, Entry
+from qhyper.config import BUDGETS, Entry, TrainingSettings
 from qhyper.data import Samples
 from qhyper.errors import ConfigurationError, Interrupted, UnsuitableError
 from qhyper.hypernetwork import HyperNetwork
@@ -131,7 +131,8 @@ class Job:
         losses = self.objective(draw.bits).reshape(len(self.seeds), -1)
         return {
             "kind": "quantum" if self.generator.capabilities.quantum else "classical",
-            "description": self.generator.describe(),
+            "description": self.generator.describe() + _method(settings),
+            "estimator": settings.estimator,
             "parameters": self.generator.n_parameters,
             "record": trainer.record,
             "shots": trainer.spent.shots,
@@ -203,6 +204,21 @@ class _Keeper:
         self.metrics.append(self.trainer.curve[self._written :])
         self._written = len(self.trainer.curve)
         self.checkpoints.save(self.trainer.step, self.trainer.state_dict())
+
+
+def _method(settings: TrainingSettings) -> str:
+    """How a generator was trained, where that is not the score function of the mean loss."""
+    words = ""
+    if settings.estimator != "score-function" or settings.estimator_options:
+        words += f"; by {settings.estimator}{_options(settings.estimator_options)}"
+    if settings.risk != "expectation":
+        words += f"; for {settings.risk}{_options(settings.risk_options)}"
+    return words
+
+
+def _options(options: dict[str, Any]) -> str:
+    listed = ", ".join(f"{name}={value}" for name, value in options.items())
+    return f" ({listed})" if listed else ""
 
 
 def _curve(points: list[dict[str, Any]]) -> dict[str, Any]:

@@ -57,6 +57,8 @@ def _interval(interval: Interval, show: Callable[[float], str]) -> str:
 
 COLUMNS = (
     ("parameters", "Parameters"),
+    ("shots", "Shots"),
+    ("circuits", "Circuits"),
     ("regret", "Regret"),
     ("hit_share", "Seeds that hit"),
     ("evaluations_to_hit", "Evaluations to hit"),
@@ -73,6 +75,8 @@ def _cells(entry: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     seconds = entry["seconds_per_step"]
     cells = {
         "parameters": (f"{entry['parameters']:,}", ""),
+        "shots": (f"{entry.get('shots') or 0:,}", ""),
+        "circuits": (f"{entry['circuits']:,}" if entry.get("circuits") else "–", ""),
         "regret": (_regret(entry["regret"]["median"]), _interval(entry["regret"], _regret)),
         "hit_share": (
             f"{hits} of {entry['seeds']}",
@@ -110,25 +114,39 @@ def _to_hit(interval: Interval, budget: int) -> tuple[str, str]:
 
 def _setting(comparison: Mapping[str, Any]) -> str:
     """What was compared, in one line."""
-    seeds, evaluations = len(comparison["seeds"]), comparison["evaluations"]
-    some_less = any(entry["evaluations"] < evaluations for entry in comparison["generators"])
+    seeds, budget = len(comparison["seeds"]), _budget(comparison)
+    some_less = any(
+        (entry.get(unit) or 0) < limit
+        for unit, limit in budget.items()
+        for entry in comparison["generators"]
+    )
+    allowed = " and ".join(f"{limit:,} {unit}" for unit, limit in budget.items())
     named = (comparison["data"], comparison["network"], comparison["loss"].replace("_", " "))
     return (
         f"{', '.join(dict.fromkeys(named))}; "  # an own objective has one name for all three
-        f"{'up to ' * some_less}{evaluations:,} evaluations"
-        f"{', in whole steps of draws,' * some_less} for each of {seeds} "
+        f"{'up to ' * some_less}{allowed}{', in whole steps of draws,' * some_less} for each of "
+        f"{seeds} "
         f"seed{'s' if seeds > 1 else ''}; {comparison['reference']['kind']} "
         f"{comparison['reference']['loss']:.6f}"
     )
 
 
+def _budget(comparison: Mapping[str, Any]) -> dict[str, int]:
+    """What each seed could spend; runs of before knew evaluations alone."""
+    return comparison.get("budget") or {"evaluations": comparison["evaluations"]}
+
+
 def _columns_shown(comparison: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The columns that say something: without accuracies or steps theirs are left out."""
     optional = ("train_accuracy", "test_accuracy", "seconds_per_step")
+    entries = comparison["generators"]
+    estimators = {entry.get("estimator") for entry in entries} - {None, "score-function"}
+    by_circuit = bool(estimators) or set(_budget(comparison)) != {"evaluations"}
     return [
         (key, title)
         for key, title in COLUMNS
-        if key not in optional or any(entry[key] is not None for entry in comparison["generators"])
+        if (key not in optional or any(entry[key] is not None for entry in entries))
+        and (key not in ("shots", "circuits") or by_circuit)
     ]
 
 
@@ -182,7 +200,8 @@ def _goal(comparison: Mapping[str, Any]) -> str:
 
 def _who_hits(comparison: Mapping[str, Any]) -> str:
     entries = comparison["generators"]
-    goal, budget = _goal(comparison), f"within {comparison['evaluations']:,} evaluations"
+    allowed = " and ".join(f"{limit:,} {unit}" for unit, limit in _budget(comparison).items())
+    goal, budget = _goal(comparison), f"within {allowed}"
     share = max(entry["hit_share"]["value"] for entry in entries)
     if share == 0:
         return f"No run reached {goal} {budget}."

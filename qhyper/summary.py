@@ -22,12 +22,13 @@ def summarise(
     data: str,
     network: str,
     loss: str,
+    budget: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Results of several searches over the same seeds as one comparison, ready for JSON.
 
     The reference is the certified minimum, or else the best loss that any of them saw; a hit is a
     loss within 1e-9 of it. Medians over the seeds come with bootstrap intervals, shares with
-    Wilson's. Raises ConfigurationError if there are no results, names repeat, a kind is unknown,
+    Wilson's. `budget` is what each seed could spend, evaluations alone unless told. Raises ConfigurationError if there are no results, names repeat, a kind is unknown,
     seeds differ, or a loss lies below the certified minimum.
     """
     _check(results)
@@ -52,6 +53,7 @@ def summarise(
         "network": network,
         "loss": loss,
         "evaluations": max(result["evaluations"] for result in results),
+        "budget": dict(budget or {"evaluations": max(r["evaluations"] for r in results)}),
         "seeds": list(results[0]["seeds"]),
         "certificate": None if certificate is None else dict(certificate),
         "no_certificate": no_certificate,
@@ -90,6 +92,7 @@ def _summary(result: Mapping[str, Any], reference: float) -> dict[str, Any]:
         "evaluations": result["evaluations"],
         "shots": result.get("shots", result["evaluations"]),  # runs of before had no others
         "circuits": result.get("circuits"),
+        "estimator": result.get("estimator"),
         "regret": median_interval(regret),
         "best_loss": median_interval(result["best_loss"]),
         "hit_share": wilson(sum(hit is not None for hit in hits), len(hits)),

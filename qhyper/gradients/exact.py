@@ -76,9 +76,8 @@ class Exact:
         self.check(generator, risk)
         table, fresh = self.table(objective, generator.n_bits)
         if type(risk) is Expectation:  # the costs are known beforehand: one pass
-            n_inputs = 1 if inputs is None else np.shape(inputs)[-2]
-            costs = np.broadcast_to(table, (generator.replicas, n_inputs, len(table)))
-            expected = generator.expectation(torch.from_numpy(costs.copy()), inputs=inputs)
+            costs = torch.from_numpy(table)[None, None]
+            expected = generator.expectation(costs, inputs=inputs)
             value = expected.detach().cpu().numpy()
             mean_loss = value
         else:

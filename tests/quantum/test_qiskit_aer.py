@@ -363,22 +363,30 @@ def test_a_snapshot_without_errors_is_ideal_wherever_its_qubits_are(name):
 def test_a_snapshots_readout_errors_are_those_of_the_qubits_it_uses():
     from qiskit.transpiler import InstructionProperties
 
+    class Readout(InstructionProperties):
+        prob_meas1_prep0, prob_meas0_prep1 = 0.0, 0.0
+
     snapshot = device(7, LINE, noise_info=False)
-    errors = np.array([0.02, 0.1, 0.05, 0.2, 0.0, 0.15, 0.3])
-    for place, error in enumerate(errors):
-        snapshot.target.update_instruction_properties(
-            "measure", (place,), InstructionProperties(error=error)
-        )
-    circuit = Circuit(3, (Gate("ry", (0,), 0), Gate("cz", (0, 1)), Gate("cz", (1, 2))))
+    wrong_zeros = np.array([0.02, 0.1, 0.05, 0.2, 0.0, 0.15, 0.3])
+    wrong_ones = wrong_zeros[::-1] / 2
+    for place in range(7):
+        readout = Readout()
+        readout.prob_meas1_prep0, readout.prob_meas0_prep1 = wrong_zeros[place], wrong_ones[place]
+        snapshot.target.update_instruction_properties("measure", (place,), readout)
+    circuit = Circuit(3, (Gate("rx", (0,), 0), Gate("cz", (0, 1)), Gate("cx", (0, 2))))
     executable = AerBackend(snapshot=snapshot).compile(circuit)
-    angles = np.zeros((1, 1, 1))
+    angles = np.array([[[0.0], [np.pi]]])  # measured 000 and 101, if there were no errors
     p = executable.probabilities(angles)
-    ones = (1 - z_expectations(p, 3)[0, 0]) / 2
-    places = [int(abs(errors - one).argmin()) for one in ones]
-    np.testing.assert_allclose(ones, errors[places], rtol=0, atol=1e-12)
+    (zeros, flipped) = (1 - z_expectations(p, 3)[0]) / 2
+    places = [int(abs(wrong_zeros - one).argmin()) for one in zeros]
+    np.testing.assert_allclose(zeros, wrong_zeros[places], rtol=0, atol=1e-12)
+    expected = np.where([True, False, True], 1 - wrong_ones[places], wrong_zeros[places])
+    np.testing.assert_allclose(flipped, expected, rtol=0, atol=1e-12)
     coupled = {frozenset(pair) for pair in LINE}
-    assert {frozenset(places[:2]), frozenset(places[1:])} <= coupled
-    assert_drawn_from(executable.sample(angles, 4000, STEP(0)[:1])[0, 0], p[0, 0])
+    assert {frozenset(places[:2]), frozenset(places[::2])} <= coupled
+    bits = executable.sample(angles, 4000, STEP(0)[:1])
+    for row in range(2):  # seed 3, 4000 shots, p > 1e-6
+        assert_drawn_from(bits[0, row], p[0, row])
 
 
 def test_a_snapshot_draws_by_trajectories_what_its_density_matrix_says():
@@ -393,13 +401,15 @@ def test_a_snapshot_draws_by_trajectories_what_its_density_matrix_says():
         assert_drawn_from(bits[0, 0], p[0, 0])  # seed 3, 1000 shots, p > 1e-6
 
 
-@pytest.mark.parametrize("name", ["brickwork", "ring", "long range"])
-def test_a_snapshots_noise_is_aers_own_model_of_the_device(name):
+# On a ring of six, five qubits in a ring are routed through the sixth.
+@pytest.mark.parametrize("couplings", [LINE, [(q, (q + 1) % 6) for q in range(6)]], ids=len)
+@pytest.mark.parametrize("name", ["brickwork", "ring"])
+def test_a_snapshots_noise_is_aers_own_model_of_the_device(name, couplings):
     from qiskit_aer.noise import NoiseModel
 
     circuit = CIRCUITS[name]
     angles = random_angles(circuit, rows=1)
-    snapshot = device(7, LINE)
+    snapshot = device(1 + max(map(max, couplings)), couplings)
     executable = AerBackend(snapshot=snapshot).compile(circuit)
     answers = []
     for _ in range(2):
