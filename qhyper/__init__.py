@@ -11,16 +11,23 @@ if TYPE_CHECKING:
     from qhyper.config import Config, Entry, TrainingSettings
     from qhyper.data import Dataset, Samples, load
     from qhyper.errors import QhyperError
+    from qhyper.gradients.exact import Exact
+    from qhyper.gradients.natural import NaturalGradient
+    from qhyper.gradients.parameter_shift import ParameterShift, StochasticParameterShift
     from qhyper.gradients.score import ScoreFunction
+    from qhyper.gradients.spsa import SPSA
     from qhyper.hypernetwork import Capabilities, Draw, HyperNetwork
-    from qhyper.quantum.ansatz import Brickwork, Product
-    from qhyper.quantum.circuit import Circuit, Gate
+    from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Mirrored, Product
+    from qhyper.quantum.backend import build_backend
+    from qhyper.quantum.circuit import Angle, Circuit, Gate
+    from qhyper.quantum.convert import as_circuit
     from qhyper.quantum.generator import QuantumHyperNetwork
-    from qhyper.registry import build_generator
+    from qhyper.registry import build_estimator, build_generator, build_risk
     from qhyper.report import page, table
-    from qhyper.risk import Expectation
+    from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy
     from qhyper.runs import Run
     from qhyper.search import Control, Evaluated
+    from qhyper.spending import Budget
     from qhyper.streams import Streams
     from qhyper.target.landscape import Certificate, certify, certify_objective
     from qhyper.target.network import BinaryNetwork
@@ -29,8 +36,11 @@ if TYPE_CHECKING:
     from qhyper.training import Trainer, train
 
 _HOME = {
+    "Angle": "qhyper.quantum.circuit",
     "BinaryNetwork": "qhyper.target.network",
     "Brickwork": "qhyper.quantum.ansatz",
+    "Budget": "qhyper.spending",
+    "CVaR": "qhyper.risk",
     "Capabilities": "qhyper.hypernetwork",
     "Certificate": "qhyper.target.landscape",
     "Circuit": "qhyper.quantum.circuit",
@@ -41,21 +51,34 @@ _HOME = {
     "Draw": "qhyper.hypernetwork",
     "Entry": "qhyper.config",
     "Evaluated": "qhyper.search",
+    "Exact": "qhyper.gradients.exact",
     "Expectation": "qhyper.risk",
+    "FreeEnergy": "qhyper.risk",
     "Gate": "qhyper.quantum.circuit",
+    "HardwareEfficient": "qhyper.quantum.ansatz",
     "HyperNetwork": "qhyper.hypernetwork",
+    "MMD": "qhyper.risk",
+    "Mirrored": "qhyper.quantum.ansatz",
+    "NaturalGradient": "qhyper.gradients.natural",
     "Objective": "qhyper.target.objective",
+    "ParameterShift": "qhyper.gradients.parameter_shift",
     "Product": "qhyper.quantum.ansatz",
     "QhyperError": "qhyper.errors",
     "QuantumHyperNetwork": "qhyper.quantum.generator",
     "Run": "qhyper.runs",
+    "SPSA": "qhyper.gradients.spsa",
     "Samples": "qhyper.data",
     "ScoreFunction": "qhyper.gradients.score",
+    "StochasticParameterShift": "qhyper.gradients.parameter_shift",
     "Streams": "qhyper.streams",
     "Trainer": "qhyper.training",
     "TrainingSettings": "qhyper.config",
     "WeightSpace": "qhyper.target.space",
+    "as_circuit": "qhyper.quantum.convert",
+    "build_backend": "qhyper.quantum.backend",
+    "build_estimator": "qhyper.registry",
     "build_generator": "qhyper.registry",
+    "build_risk": "qhyper.registry",
     "certify": "qhyper.target.landscape",
     "certify_objective": "qhyper.target.landscape",
     "compare": "qhyper.comparison",
@@ -69,8 +92,13 @@ _HOME = {
 }
 
 __all__ = [
+    "MMD",
+    "SPSA",
+    "Angle",
     "BinaryNetwork",
     "Brickwork",
+    "Budget",
+    "CVaR",
     "Capabilities",
     "Certificate",
     "Circuit",
@@ -81,21 +109,32 @@ __all__ = [
     "Draw",
     "Entry",
     "Evaluated",
+    "Exact",
     "Expectation",
+    "FreeEnergy",
     "Gate",
+    "HardwareEfficient",
     "HyperNetwork",
+    "Mirrored",
+    "NaturalGradient",
     "Objective",
+    "ParameterShift",
     "Product",
     "QhyperError",
     "QuantumHyperNetwork",
     "Run",
     "Samples",
     "ScoreFunction",
+    "StochasticParameterShift",
     "Streams",
     "Trainer",
     "TrainingSettings",
     "WeightSpace",
+    "as_circuit",
+    "build_backend",
+    "build_estimator",
     "build_generator",
+    "build_risk",
     "certify",
     "certify_objective",
     "compare",

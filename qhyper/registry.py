@@ -128,7 +128,8 @@ def _built(
         return factory(**fixed, **(options or {}))
     except TypeError as error:
         raise ConfigurationError(
-            f"The {kind} '{name}' could not be built with {dict(options or {})}: {error}."
+            f"The {kind} '{name}' could not be built with {dict(options or {})}: {error}. Its "
+            f"options are {', '.join(known) or '(none)'}; set them as {kind}_options."
         ) from error
 
 

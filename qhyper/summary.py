@@ -28,8 +28,9 @@ def summarise(
 
     The reference is the certified minimum, or else the best loss that any of them saw; a hit is a
     loss within 1e-9 of it. Medians over the seeds come with bootstrap intervals, shares with
-    Wilson's. `budget` is what each seed could spend, evaluations alone unless told. Raises ConfigurationError if there are no results, names repeat, a kind is unknown,
-    seeds differ, or a loss lies below the certified minimum.
+    Wilson's. `budget` is what each seed could spend, evaluations alone unless told. Raises
+    ConfigurationError if there are no results, names repeat, a kind is unknown, seeds differ, or a
+    loss lies below the certified minimum.
     """
     _check(results)
     best = min(min(result["best_loss"]) for result in results)

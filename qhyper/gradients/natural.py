@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.sparse.linalg import LinearOperator, cg
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
@@ -28,7 +27,9 @@ _CONSISTENT = "a quotient of unbiased estimates: bias of order 1/shots"
 DENSE_BYTES = 2**29
 """Memory up to which the scores of all draws are kept; above, they are computed anew."""
 TOLERANCE = 1e-6
-"""Of the conjugate gradients: residual over right-hand side."""
+"""Of the conjugate gradients: residual over right-hand side, for each replica."""
+STEPS = 10
+"""Most of the conjugate gradients for each parameter; without rounding one would do."""
 
 
 @dataclass(frozen=True)
@@ -116,20 +117,40 @@ class NaturalGradient:
 
         gradient = over_blocks(lambda scores, part: coefficients[:, :, part])
 
-        def damped_fisher(flat: Float) -> Float:
-            vector = flat.reshape(replicas, n_parameters)
-            product = over_blocks(lambda s, part: np.einsum("rikp,rp->rik", s, vector))
-            return (product / (n_inputs * shots) + self.damping * vector).ravel()
+        def damped_fisher(vectors: Float) -> Float:
+            product = over_blocks(lambda s, part: np.einsum("rikp,rp->rik", s, vectors))
+            return product / (n_inputs * shots) + self.damping * vectors
 
-        size = replicas * n_parameters
-        operator = LinearOperator((size, size), matvec=damped_fisher, dtype=np.float64)
-        found, failed = cg(operator, gradient.ravel(), rtol=TOLERANCE, maxiter=size)
-        if failed:
+        found = _conjugate_gradients(damped_fisher, gradient)
+        if found is None:
             raise ConfigurationError(
-                f"The natural gradient did not converge in {size} conjugate-gradient steps. Raise "
-                f"its damping ({self.damping})."
+                f"The natural gradient did not converge in {STEPS * n_parameters} "
+                f"conjugate-gradient steps. Raise its damping ({self.damping})."
             )
-        return list(found.reshape(replicas, n_parameters))
+        return list(found)
+
+
+def _conjugate_gradients(product: Callable[[Float], Float], right: Float) -> Float | None:
+    """x with product(x) = right, both [replica, parameter]; None if it takes too many steps.
+
+    Hestenes and Stiefel (1952), every replica with step lengths of its own.
+    """
+    found, residual, direction = np.zeros_like(right), right, right
+    square = (right**2).sum(axis=1, keepdims=True)
+    goal = TOLERANCE**2 * square
+    for _ in range(STEPS * right.shape[1]):
+        open_ = ~(square <= goal)  # NaN stays open
+        if not open_.any():
+            return found
+        image = product(direction)
+        curvature = (direction * image).sum(axis=1, keepdims=True)
+        length = np.divide(square, curvature, out=np.zeros_like(square), where=open_)
+        found = found + length * direction
+        residual = residual - length * image
+        before, square = square, (residual**2).sum(axis=1, keepdims=True)
+        turn = np.divide(square, before, out=np.zeros_like(square), where=open_)
+        direction = residual + turn * direction
+    return None
 
 
 def solve(scores: Float, gradient: Float, damping: float) -> Float:

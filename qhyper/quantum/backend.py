@@ -176,6 +176,8 @@ def footprints(circuit: Circuit) -> dict[str, int]:
 
 def _gib(size: int) -> str:
     # past the range of a float for silly depths
+    if size < 1 << 50:
+        return f"{size / GIB:,.0f}" if size > 100 * GIB else f"{size / GIB:.3g}"
     return f"{size / GIB:.3g}" if size < 1 << 900 else f"2^{size.bit_length() - 31}"
 
 
