@@ -410,7 +410,7 @@ def test_risks_are_built_by_name():
     ):
         with pytest.raises(ConfigurationError, match=message.replace("?", r"\?")):
             build_risk("cvar", options)
-    with pytest.raises(ConfigurationError, match="Unknown risk 'cvr'. Did you mean 'cvar'"):
+    with pytest.raises(ConfigurationError, match=r"Unknown risk 'cvr'\. Did you mean 'cvar'"):
         build_risk("cvr")
     with pytest.raises(ConfigurationError, match=r"free-energy' could not be built.*temperature"):
         build_risk("free-energy")

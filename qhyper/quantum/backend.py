@@ -143,19 +143,25 @@ def matrix_product_bytes(bonds: list[int], rows: int = 1) -> int:
     return AMPLITUDE * (rows * (tensors + matrices) + 2 * 64 * sum(sizes))
 
 
-def check_memory(circuit: Circuit, backend: str, needed: int) -> None:
-    """Raise ConfigurationError, naming the backends that can, if `needed` bytes are too many."""
+def check_memory(
+    circuit: Circuit, backend: str, needed: int, others: Mapping[str, int] | None = None
+) -> None:
+    """Raise ConfigurationError if `needed` bytes are too many, naming the backends that can.
+
+    These are among `others`, with the bytes that they need: the exact simulators unless told.
+    """
     available = memory()
     if needed <= available:
         return
-    able = [name for name, size in footprints(circuit).items() if size <= available]
+    others = footprints(circuit) if others is None else others
+    able = [name for name, size in others.items() if size <= available]
     if backend in able:  # one row of angles would fit
         instead = "Use fewer replicas at a time."
     elif able:
         instead = f"It fits on {', '.join(able)}."
     else:
         instead = (
-            "No exact simulator holds it here: use fewer entangling gates across each bond (a "
+            "No simulator holds it here: use fewer entangling gates across each bond (a "
             "smaller depth), or fewer qubits."
         )
     raise ConfigurationError(

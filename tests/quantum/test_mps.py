@@ -576,7 +576,7 @@ def test_a_circuit_that_does_not_fit_is_refused_before_anything_is_allocated(mon
     monkeypatch.setattr(backend, "memory", lambda: 24 * 2**30)
     message = (
         r"The backend mps would need about (\S+) GiB for this circuit of 36 qubits and 5370 gates; "
-        r"this machine has 24 GiB\. No exact simulator holds it here: use fewer entangling gates"
+        r"this machine has 24 GiB\. No simulator holds it here: use fewer entangling gates"
     )
     circuit = Brickwork(60).build(36)
     needed = []

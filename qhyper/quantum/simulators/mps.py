@@ -20,16 +20,20 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits, all_bitstrings
+from qhyper.errors import ConfigurationError
 from qhyper.quantum.backend import (
+    AMPLITUDE,
+    GIB,
     BackendCapabilities,
     acts,
     check_memory,
     matrix_product_bonds,
     matrix_product_bytes,
+    memory,
 )
 from qhyper.quantum.circuit import ROTATIONS, Circuit
 from qhyper.streams import Rngs
-from qhyper.threads import in_threads
+from qhyper.threads import in_threads, n_threads
 
 Complex = npt.NDArray[np.complex128]
 Float = npt.NDArray[np.float64]
@@ -243,29 +247,42 @@ def score(
 def scores(program: Program, angles: Float, bits: npt.NDArray[np.uint8]) -> Float:
     """∂ log p / ∂ angle of every draw, [replica, shot, n_angles]; 0 for impossible strings.
 
-    bits uint8 [replica, shot, qubit].
+    bits uint8 [replica, shot, qubit]. Raises ConfigurationError if the derivatives of all tensors
+    do not fit in memory.
     """
-    tensors = site_tensors(program, angles)
-    derivatives, offset = _angle_derivatives(program, angles, tensors)
+    begin = _derivative_offsets(program)
+    row_bytes, block_bytes = AMPLITUDE * int(begin[-1]), 16 * _LANES * int(program.bond.max()) ** 2
+    if row_bytes + n_threads() * block_bytes > memory():
+        raise ConfigurationError(
+            f"The scores of single draws would need about {row_bytes / GIB:.3g} GiB for the "
+            f"derivatives of this circuit's tensors; this machine has {memory() / GIB:.3g} GiB. "
+            "Use the score function, which needs their sum alone, or fewer entangling gates."
+        )
     out = np.zeros((*bits.shape[:2], program.n_angles))
-    _in_blocks(
-        _draw_scores, program, bits, tensors, bits, program.start, program.angle, derivatives,
-        offset, out,
-    )  # fmt: skip
+    together = max(1, _ROWS_BYTES // max(1, row_bytes))
+    for first in range(0, len(angles), together):
+        rows = slice(first, first + together)
+        tensors, drawn = site_tensors(program, angles[rows]), bits[rows]
+        derivatives = _angle_derivatives(program, angles[rows], begin)
+        _in_blocks(
+            _draw_scores, program, drawn, tensors, drawn, program.start, program.angle,
+            derivatives, begin, out[rows],
+        )  # fmt: skip
     return out
 
 
-def _angle_derivatives(
-    program: Program, angles: Float, tensors: Complex
-) -> tuple[Complex, npt.NDArray[np.int64]]:
-    """∂A / ∂ angle of every rotation, flat [replica, size], and where each operation's begins."""
+def _derivative_offsets(program: Program) -> npt.NDArray[np.int64]:
+    """Where the derivative of the tensor begins by the angle of each operation, and the end."""
     sizes = np.diff(program.offset)
     site = np.repeat(np.arange(program.n_sites), np.diff(program.start))
-    lengths = np.where(program.angle >= 0, sizes[site], 0)
-    offset = np.concatenate([[0], np.cumsum(lengths)])
+    return np.concatenate([[0], np.cumsum(np.where(program.angle >= 0, sizes[site], 0))])
+
+
+def _angle_derivatives(program: Program, angles: Float, offset: npt.NDArray[np.int64]) -> Complex:
+    """∂A / ∂ angle of every rotation, flat [replica, size]."""
     derivatives = np.zeros((len(angles), offset[-1]), np.complex128)
     _derive(program.start, program.code, program.angle, program.bond, angles, derivatives, offset)
-    return derivatives, offset
+    return derivatives
 
 
 # -- building the tensors from the angles, and back ----------------------------------------------

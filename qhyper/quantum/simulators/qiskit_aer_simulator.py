@@ -6,7 +6,7 @@ Aer run, seeded from that replica's own generator.
 
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -116,9 +116,9 @@ class AerBackend:
             if self.noisy and width <= _DENSITY_QUBITS:
                 method = "density_matrix"
         needed = {"statevector": vector, "matrix_product_state": product, "density_matrix": density}
-        check_memory(circuit, f"aer:{method}", needed[method])
-        # `Executable` names more than is offered here: the capabilities tell
-        return cast(Executable, AerExecutable(self, method, parameters, gates, qubits))
+        noisy = {f"aer:{name}": size for name, size in needed.items()} if self.noisy else None
+        check_memory(circuit, f"aer:{method}", needed[method], noisy)
+        return AerExecutable(self, method, parameters, gates, qubits)
 
     def noise(self, gates: Any, qubits: Sequence[int]) -> tuple[Any, list[Float]]:
         """The NoiseModel of a circuit, None if there is no noise, and its readout errors.
