@@ -1,0 +1,121 @@
+"""What every backend must do: the same distribution for the same circuit and angles."""
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Product
+from qhyper.quantum.backend import build_backend
+from qhyper.quantum.circuit import Angle, Circuit, Gate
+from qhyper.streams import Streams
+
+N = 5
+BACKENDS = {
+    "mps": ("mps", {}),
+    "lightning.qubit": ("pennylane:lightning.qubit", {}),
+    "default.qubit": ("pennylane:default.qubit", {}),
+    "default.mixed": ("pennylane:default.mixed", {}),
+    "aer statevector": ("aer:statevector", {}),
+    "aer matrix_product_state": ("aer:matrix_product_state", {}),
+    "aer density_matrix": ("aer:density_matrix", {}),
+    "aer with noise of strength 0": ("aer", {"depolarising": 0.0, "readout": 0.0}),
+}
+CIRCUITS = {
+    "brickwork": Brickwork(3).build(N),
+    "ring": HardwareEfficient(2, "ring", "cz", ("rx", "ry", "rz")).build(N),
+    "all-to-all": HardwareEfficient(1, "all-to-all").build(N),
+    "product": Product().build(N),
+    "long-range": Circuit(
+        N,
+        (
+            *(Gate("ry", (q,), q) for q in range(N)),
+            *(Gate("cx", (4, 0)), Gate("cz", (1, 3)), Gate("cx", (0, 3)), Gate("cx", (3, 1))),
+            Gate("rx", (1,), 5),
+        ),
+    ),
+}
+PATTERN = np.array([1, 0, 0, 1, 1], np.uint8)
+"""Not its own mirror image, nor the complement of that."""
+
+
+def angles(circuit, rows=3, replicas=2):
+    return np.random.default_rng(4).uniform(-np.pi, np.pi, (replicas, rows, circuit.n_angles))
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    name, options = BACKENDS[request.param]
+    return build_backend(name, options)
+
+
+@pytest.fixture(params=CIRCUITS)
+def circuit(request):
+    return CIRCUITS[request.param]
+
+
+def reference(circuit, rows):
+    return build_backend("mps").compile(circuit).probabilities(rows)
+
+
+def test_says_what_it_is(backend):
+    assert str(backend).strip()
+
+
+def test_bits_are_in_the_order_of_the_qubits(backend):
+    flips = tuple(Gate("ry", (q,), Angle({0: 0.0}, offset=np.pi * PATTERN[q])) for q in range(N))
+    circuit = Circuit(N, (*flips, Gate("cx", (0, 1)), Gate("cx", (0, 1))))
+    rows = np.broadcast_to(np.pi * PATTERN, (1, 2, N)).astype(np.float64)
+    drawn = backend.compile(circuit).sample(np.ascontiguousarray(rows), 6, Streams([0])(0))
+    np.testing.assert_array_equal(drawn, np.broadcast_to(PATTERN, (1, 2, 6, N)))
+
+
+def test_exact_probabilities_agree(backend, circuit):
+    if backend.capabilities.probability_bits < N:
+        pytest.skip("it only samples")
+    rows = angles(circuit)
+    found = backend.compile(circuit).probabilities(rows)
+    np.testing.assert_allclose(found, reference(circuit, rows), rtol=0, atol=1e-10)
+
+
+def test_draws_follow_the_exact_distribution_row_by_row(backend, circuit):
+    # Seeds 7 and 8, 2,000 shots over 32 strings, three rows of angles at once: p > 1e-6 each.
+    rows = angles(circuit)
+    drawn = backend.compile(circuit).sample(rows, 2000, Streams([7, 8])(0))
+    assert drawn.shape == (2, 3, 2000, N)
+    assert drawn.dtype == np.uint8
+    p = reference(circuit, rows)
+    for replica, row in np.ndindex(2, 3):
+        counts = np.bincount(drawn[replica, row] @ (1 << np.arange(N)), minlength=2**N)
+        expected = 2000 * p[replica, row]
+        common = expected >= 5
+        counts = np.append(counts[common], counts[~common].sum())
+        expected = np.append(expected[common], expected[~common].sum())
+        some = expected > 1e-9
+        assert counts[~some].sum() == 0
+        assert chisquare(counts[some], expected[some] / expected[some].sum() * 2000).pvalue > 1e-6
+
+
+def test_replicas_draw_as_if_alone(backend):
+    circuit = CIRCUITS["brickwork"]
+    rows = angles(circuit)
+    executable = backend.compile(circuit)
+    together = executable.sample(rows, 20, Streams([7, 8])(0))
+    alone = executable.sample(np.ascontiguousarray(rows[1:]), 20, Streams([8])(0))
+    np.testing.assert_array_equal(together[1:], alone)
+
+
+def test_equal_rows_and_later_steps_have_draws_of_their_own(backend):
+    circuit = CIRCUITS["brickwork"]
+    rows = np.repeat(angles(circuit, rows=1, replicas=1), 2, axis=1)
+    executable = backend.compile(circuit)
+    first, second = (executable.sample(rows, 200, Streams([3])(step)) for step in (0, 1))
+    assert (first[0, 0] != first[0, 1]).any()
+    assert (first != second).any()
+    np.testing.assert_array_equal(first, executable.sample(rows, 200, Streams([3])(0)))
+
+
+def test_one_qubit_and_one_shot(backend):
+    circuit = Product().build(1)
+    assert backend.compile(circuit).sample(np.zeros((1, 1, 1)), 1, Streams([0])(0)).tolist() == [
+        [[[0]]]
+    ]
