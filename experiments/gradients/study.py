@@ -162,7 +162,9 @@ TRAINED = {
     "score function, no baseline": {
         "estimator": "score-function", "estimator_options": {"baseline": "none"},
     },
-    "natural gradient": {"estimator": "natural-gradient", "estimator_options": {"damping": 0.01}},
+    "natural gradient": {
+        "estimator": "natural-gradient", "estimator_options": {"damping": 0.01}, "optimizer": "SGD",
+    },
     "parameter shift": {"estimator": "parameter-shift"},
     "stochastic shift, 8 angles": {
         "estimator": "stochastic-parameter-shift", "estimator_options": {"angles": 8},

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from bars import Line, bar, paired_seconds, seconds
+from bars import Line, bar, paired_seconds
 
 from qhyper.quantum.ansatz import Brickwork
 from qhyper.quantum.circuit import Circuit
@@ -100,7 +100,7 @@ def exact_vs_backprop() -> Iterator[Line]:
         return value.item(), angles.grad.numpy()
 
     _assert_same(ours, backprop)
-    fast, slow = seconds(ours, 5), seconds(backprop, 3)
+    fast, slow = paired_seconds(ours, backprop, 5)
     yield Line(
         "exact-vs-backprop", slow / fast, "x", at_least=20,
         detail=f"backprop {slow:.2f} s, adjoint {1e3 * fast:.0f} ms",

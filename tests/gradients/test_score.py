@@ -9,11 +9,13 @@ from classical.bernoulli import Bernoulli
 from classical.categorical import Categorical
 from classical.mlp import MLP
 from qhyper.errors import ConfigurationError
+from qhyper.gradients.exact import Exact
 from qhyper.gradients.score import ScoreFunction
 from qhyper.hypernetwork import Capabilities, HyperNetwork
 from qhyper.quantum.ansatz import Brickwork, Product
+from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
-from qhyper.risk import Expectation
+from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy
 from qhyper.streams import Streams
 from qhyper.target.objective import Objective
 from qhyper.target.space import WeightSpace
@@ -85,6 +87,105 @@ def test_unbiased_for_each_replica(name):
     assert (abs(gradients.mean(axis=0) - expected) <= 5 * standard_error + 1e-12).all()
     # The sets differ and the errors are small enough for that to mean something.
     assert np.sqrt((expected**2).sum()) > 5 * np.sqrt((standard_error**2).sum())
+
+
+TIED = Circuit(
+    N,
+    (
+        *(Gate("ry", (q,), Angle({0: 1.0, 1: 0.2 * q})) for q in range(N)),
+        *(Gate("cx", (q, q + 1)) for q in range(N - 1)),
+        *(Gate("rx", (q,), Angle({0: -2.0, 2: 1.0}, offset=0.3)) for q in range(N)),
+    ),
+)
+ENCODED = Circuit(
+    N,
+    (
+        *(Gate("ry", (q,), Angle({q: 1.0}, {q % 2: 0.7})) for q in range(N)),
+        *(Gate("cx", (q, q + 1)) for q in range(N - 1)),
+        *(Gate("rx", (q,), Angle({q: 0.5, N + q: 1.0}, {1: -1.0}, 0.2)) for q in range(N)),
+    ),
+)
+INPUTS = [[0.3, -1.0], [1.2, 0.4], [-0.5, 0.0]]
+OTHERS = {
+    "bernoulli": (MAKERS["bernoulli"], None),
+    "tied": (lambda seeds: QuantumHyperNetwork(N, ansatz=TIED, seeds=seeds), None),
+    "encoded": (lambda seeds: QuantumHyperNetwork(N, ansatz=ENCODED, seeds=seeds), INPUTS),
+}
+
+
+@pytest.mark.parametrize("baseline", ["leave-one-out", "none"])
+@pytest.mark.parametrize(
+    "risk", [Expectation(), FreeEnergy(0.5), MMD(2.0, 0.4)], ids=lambda risk: type(risk).__name__
+)
+@pytest.mark.parametrize("name", OTHERS)
+def test_unbiased_for_each_risk_and_baseline(name, risk, baseline):
+    # Seeds 0 to 1,999 of one parameter set, 8 shots: 5 standard errors for each of at most 16
+    # parameters (chance 1e-5), of the value and of the mean loss. `Exact` has tests of its own.
+    maker, inputs = OTHERS[name]
+    few, many = copies(maker, sets=1, number=2000)
+    exact = Exact()(few, table_objective(), risk, inputs=inputs)
+    rng = Streams(many.seeds)(0)
+    got = ScoreFunction(8, baseline)(many, table_objective(), risk, rng=rng, inputs=inputs)
+    gradients, expected = flat_gradient(many), flat_gradient(few)[0]
+    standard_error = gradients.std(axis=0, ddof=1) / np.sqrt(2000)
+    assert (abs(gradients.mean(axis=0) - expected) <= 5 * standard_error + 1e-12).all()
+    # The mean loss is 3, far from 0: without a baseline the errors are several times as large.
+    assert np.linalg.norm(expected) > 2 * np.linalg.norm(standard_error)
+    for mean, own in ((got.value, exact.value), (got.mean_loss, exact.mean_loss)):
+        assert abs(mean.mean() - own[0]) < 5 * mean.std(ddof=1) / np.sqrt(2000)
+
+
+@pytest.mark.parametrize("baseline", ["leave-one-out", "none"])
+def test_the_bias_of_cvar_falls_as_one_over_the_shots(baseline):
+    # Seeds 0 to 11,999, alpha = 1/2, 8 and 32 shots, losses spread over 256 values so that the
+    # quantile is nearly continuous. The biases are some 0.06 and 0.014, with errors of less than
+    # 0.005 and 0.0015, so the ratio, which tends to 4, has one of 0.5. It would be 2 for a bias of
+    # 1/√shots and 16 for one of 1/shots².
+    weights = 0.5 ** np.arange(N)
+    objective = Objective(lambda bits: bits @ weights + 0.3 * (bits @ weights) ** 2, N)
+    some = Circuit(
+        N, tuple(Gate("ry", (q,), q if q < 3 else Angle(offset=np.pi / 2)) for q in range(N))
+    )
+    one, many = (
+        QuantumHyperNetwork(N, ansatz=some, start=[1.2, 1.9, 1.4], seeds=range(number))
+        for number in (1, 12_000)
+    )
+    exact = Exact()(one, objective, CVaR(0.5))
+    bias, of_value = [], []
+    for shots in (8, 32):
+        many.zero_grad()
+        rng = Streams(many.seeds)(shots)
+        got = ScoreFunction(shots, baseline)(many, objective, CVaR(0.5), rng=rng)
+        off = flat_gradient(many) - flat_gradient(one)
+        bias.append(np.linalg.norm(off.mean(axis=0)))
+        of_value.append(got.value.mean() - exact.value[0])
+        assert bias[-1] > 5 * np.linalg.norm(off.std(axis=0)) / np.sqrt(12_000)
+    assert 2.7 < bias[0] / bias[1] < 6
+    assert 2.7 < of_value[0] / of_value[1] < 6
+
+
+def test_inputs_share_a_gradient():
+    """The mean over inputs, each with shots of its own."""
+    maker, inputs = OTHERS["encoded"]
+    generator = maker((3, 4))
+    objective = table_objective()
+    step = ScoreFunction(5)
+    got = step(generator, objective, Expectation(), rng=Streams((3, 4))(0), inputs=inputs)
+    together = flat_gradient(generator)
+    assert got.losses.shape == (2, 3, 5)
+    assert (got.spent.evaluations, got.spent.shots, got.spent.circuits) == (15, 15, 3)
+    assert got.spent == step.cost(generator, Expectation(), n_inputs=3)
+    assert objective.evaluations == 2 * 15
+    np.testing.assert_allclose(got.value, got.losses.mean(axis=(1, 2)), rtol=1e-13)
+    errors = got.losses.var(axis=2, ddof=1) / 5
+    np.testing.assert_allclose(got.standard_error, np.sqrt(errors.sum(axis=1)) / 3, rtol=1e-12)
+    generator.zero_grad()
+    for number, x in enumerate(inputs):
+        losses = got.losses[:, number]
+        others = (losses.sum(axis=1, keepdims=True) - losses) / 4
+        log_p = generator.log_prob(got.draw.bits[:, number : number + 1], inputs=[x])
+        (log_p[:, 0] * torch.from_numpy(losses - others)).sum().div(15).backward()
+    np.testing.assert_allclose(together, flat_gradient(generator), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["brickwork", "bernoulli", "autoregressive"])
@@ -180,6 +281,33 @@ def test_fewer_than_two_shots_are_refused(shots):
         ConfigurationError, match=f"at least 2 shots, for the leave-one-out baseline; got {shots}"
     ):
         ScoreFunction(shots)
+
+
+def test_one_shot_is_enough_without_a_baseline():
+    generator = MAKERS["bernoulli"]((3, 4))
+    got = ScoreFunction(1, "none")(
+        generator, table_objective(), FreeEnergy(0.5), rng=Streams((3, 4))(0)
+    )
+    found = flat_gradient(generator)
+    generator.zero_grad()
+    log_p = generator.log_prob(got.draw.bits)
+    costs = got.losses + 0.5 * log_p.detach().numpy()
+    (log_p * torch.from_numpy(costs)).sum().backward()
+    np.testing.assert_allclose(found, flat_gradient(generator), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(got.value, costs[:, 0, 0])
+    assert np.isinf(got.standard_error).all()
+
+
+def test_an_unknown_baseline_is_refused():
+    with pytest.raises(ConfigurationError, match=r"baseline 'non'\. Did you mean 'none'"):
+        ScoreFunction(4, "non")
+
+
+def test_too_few_shots_for_a_risk_are_refused():
+    message = "The score function needs at least 3 shots for this risk; got 2"
+    with pytest.raises(ConfigurationError, match=message):
+        ScoreFunction(2).check(MAKERS["product"]((0,)), MMD())
+    ScoreFunction(3).check(MAKERS["product"]((0,)), MMD())
 
 
 class SamplesOnly(HyperNetwork):
