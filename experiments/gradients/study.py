@@ -37,8 +37,8 @@ STYLES = {
 
 # -- error of one gradient, 12 qubits --------------------------------------------------------------
 
-BUDGETS = (1_000, 3_000, 10_000, 30_000, 100_000)
-ESTIMATES, CHUNK = 200, 25
+BUDGETS = (1_000, 3_000, 10_000, 30_000)
+ESTIMATES, CHUNK = 200, 10
 DAMPING = 1e-2
 
 

@@ -104,6 +104,15 @@ def check_angles(name: str, generator: HyperNetwork) -> None:
         )
 
 
+def check_rng(generator: HyperNetwork, rng: Rngs) -> None:
+    """Raise ConfigurationError unless there is one random generator for each replica."""
+    if len(rng) != generator.replicas:
+        raise ConfigurationError(
+            f"Got {len(rng)} random generators for {generator.replicas} replicas; expected one a "
+            "replica, such as Streams(generator.seeds)(step)."
+        )
+
+
 def check_shots(name: str, shots: int, least: int, why: str) -> None:
     """Raise ConfigurationError if there are too few shots."""
     if shots < least:

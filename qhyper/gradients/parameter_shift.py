@@ -22,6 +22,7 @@ from qhyper.gradients.estimator import (
     GradientEstimate,
     check_angles,
     check_risk,
+    check_rng,
     check_shots,
     evaluate,
     over_inputs,
@@ -123,6 +124,7 @@ class StochasticParameterShift:
     ) -> GradientEstimate:
         """Add the gradient of the risk to `.grad` of the generator's parameters."""
         self.check(generator, risk)
+        check_rng(generator, rng)
         trained = cast(HasAngles, generator).trained_angles
         chosen = np.stack([np.sort(stream.permutation(trained)[: self.angles]) for stream in rng])
         return _shift(generator, objective, risk, self.shots, self.value, chosen, rng, inputs)

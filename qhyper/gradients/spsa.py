@@ -14,6 +14,7 @@ from qhyper.errors import ConfigurationError
 from qhyper.gradients.estimator import (
     GradientEstimate,
     check_risk,
+    check_rng,
     check_shots,
     evaluate,
     over_inputs,
@@ -74,6 +75,7 @@ class SPSA:
     ) -> GradientEstimate:
         """Add the gradient of the risk to `.grad` of the generator's parameters."""
         self.check(generator, risk)
+        check_rng(generator, rng)
         parameters = trained(generator)
         directions = [
             [_signs(parameter, rng) for parameter in parameters] for _ in range(self.directions)

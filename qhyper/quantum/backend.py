@@ -24,7 +24,7 @@ GIB = 2**30
 AMPLITUDE = 16
 """Bytes of a complex number in double precision."""
 _SMALL = 8 * 2**20
-"""Bytes of a matrix product that is quicker than any state vector: bonds of about 64."""
+"""Bytes of a matrix product that is about as quick as a state vector: bonds of about 64."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,8 @@ def footprints(circuit: Circuit) -> dict[str, int]:
     """Bytes that each exact simulator would need for one row of angles."""
     return {
         "mps": matrix_product_bytes(matrix_product_bonds(circuit)),
-        "pennylane:lightning.qubit": state_vector_bytes(circuit.n_qubits, 4),
+        "statevector": state_vector_bytes(circuit.n_qubits, 4),
+        "pennylane:lightning.qubit": state_vector_bytes(circuit.n_qubits, 10),
         "aer:statevector": state_vector_bytes(circuit.n_qubits, 2),
     }
 
@@ -193,8 +194,8 @@ def _gib(size: int) -> str:
 def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backend:
     """The backend called `name`, with its options.
 
-    `mps`: exact matrix product. `pennylane:DEVICE`: a PennyLane device, such as lightning.qubit.
-    `aer`, `aer:METHOD`: Qiskit Aer (statevector, matrix_product_state, density_matrix), whose
+    `mps`: exact matrix product. `statevector`: exact state vector. `pennylane:DEVICE`: a
+    PennyLane device, such as lightning.qubit. `aer`, `aer:METHOD`: Qiskit Aer (statevector, matrix_product_state, density_matrix), whose
     options are those of `AerBackend`. Raises ConfigurationError for an unknown name or option.
     """
     kind, _, rest = name.partition(":")
@@ -204,6 +205,10 @@ def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backen
             from qhyper.quantum.simulators.mps import MatrixProductBackend
 
             return MatrixProductBackend(**given)
+        if kind == "statevector" and not rest:
+            from qhyper.quantum.simulators.state_vector import StateVectorBackend
+
+            return StateVectorBackend(**given)
         if kind == "pennylane" and rest:
             from qhyper.quantum.simulators.pennylane_device import PennyLaneBackend
 
@@ -216,7 +221,7 @@ def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backen
         raise ConfigurationError(
             f"The backend '{name}' does not take the options {given}: {error}."
         ) from error
-    known = ("mps", "pennylane:lightning.qubit", "pennylane:default.qubit", "aer")
+    known = ("mps", "statevector", "pennylane:lightning.qubit", "pennylane:default.qubit", "aer")
     raise unknown("backend", name, (*known, "aer:statevector", "aer:matrix_product_state"))
 
 
@@ -227,8 +232,8 @@ def suitable(circuit: Circuit) -> str:
     Raises ConfigurationError if neither fits.
     """
     sizes, available = footprints(circuit), memory()
-    product, vector = sizes["mps"], sizes["pennylane:lightning.qubit"]
+    product, vector = sizes["mps"], sizes["statevector"]
     if product <= max(vector, _SMALL) or vector > available:
         check_memory(circuit, "mps", product)
         return "mps"
-    return "pennylane:lightning.qubit"
+    return "statevector"

@@ -1,5 +1,6 @@
 """How fast an exact expectation is with all its derivatives: 17 qubits, one adjoint pass."""
 
+import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -15,9 +16,9 @@ COSTS = np.random.default_rng(0).normal(size=1 << QUBITS)
 GATES = {"rx": "RX", "ry": "RY", "rz": "RZ", "cx": "CNOT", "cz": "CZ"}
 
 
-def _ours() -> tuple[QuantumHyperNetwork, Callable[[], tuple[float, np.ndarray]]]:
+def _ours(backend: str) -> tuple[QuantumHyperNetwork, Callable[[], tuple[float, np.ndarray]]]:
     generator = QuantumHyperNetwork(
-        QUBITS, ansatz=Brickwork(DEPTH), start="uniform", backend="pennylane:lightning.qubit"
+        QUBITS, ansatz=Brickwork(DEPTH), start="uniform", backend=backend
     )
     costs = torch.from_numpy(COSTS)[None, None]
 
@@ -51,7 +52,8 @@ def exact_vs_adjoint() -> Iterator[Line]:
     from scipy.sparse import csr_matrix
 
     torch.set_num_threads(1)
-    generator, ours = _ours()
+    generator, ours = _ours("statevector")
+    _, by_lightning = _ours("pennylane:lightning.qubit")
     # wire 0 changes slowest there
     diagonal = COSTS.reshape((2,) * QUBITS).T.ravel()
     every = np.arange(len(diagonal) + 1)
@@ -70,11 +72,13 @@ def exact_vs_adjoint() -> Iterator[Line]:
         return float(gradient.forward), np.asarray(derivatives)  # the value of the forward pass
 
     _assert_same(ours, by_hand)
-    fast, slow = paired_seconds(ours, by_hand, 15)
-    yield Line(
-        "exact-vs-adjoint", fast / slow, "x", at_most=1.1,
-        detail=f"{1e3 * fast:.0f} ms and {1e3 * slow:.0f} ms by hand",
-    )  # fmt: skip
+    _assert_same(by_lightning, by_hand)
+    for name, work in (("statevector", ours), ("lightning.qubit", by_lightning)):
+        fast, slow = paired_seconds(work, by_hand, 15)
+        yield Line(
+            f"exact-{name}-vs-adjoint", fast / slow, "x", at_most=1.1,
+            detail=f"{1e3 * fast:.0f} ms and {1e3 * slow:.0f} ms by hand",
+        )  # fmt: skip
 
 
 @bar
@@ -82,8 +86,8 @@ def exact_vs_backprop() -> Iterator[Line]:
     """Value and gradient against backpropagation through default.qubit's probabilities."""
     import pennylane as qml
 
-    torch.set_num_threads(1)
-    generator, ours = _ours()
+    torch.set_num_threads(os.cpu_count() or 1)
+    generator, ours = _ours("statevector")
     angles = generator.theta.detach()[0].clone().requires_grad_()
     costs = torch.from_numpy(COSTS)
 
@@ -101,6 +105,7 @@ def exact_vs_backprop() -> Iterator[Line]:
 
     _assert_same(ours, backprop)
     fast, slow = paired_seconds(ours, backprop, 5)
+    torch.set_num_threads(1)
     yield Line(
         "exact-vs-backprop", slow / fast, "x", at_least=20,
         detail=f"backprop {slow:.2f} s, adjoint {1e3 * fast:.0f} ms",

@@ -12,6 +12,7 @@ from qhyper.streams import Streams
 N = 5
 BACKENDS = {
     "mps": ("mps", {}),
+    "statevector": ("statevector", {}),
     "lightning.qubit": ("pennylane:lightning.qubit", {}),
     "default.qubit": ("pennylane:default.qubit", {}),
     "default.mixed": ("pennylane:default.mixed", {}),

@@ -161,7 +161,8 @@ def test_footprints_of_every_exact_simulator():
     circuit = Brickwork(4).build(6)
     assert footprints(circuit) == {
         "mps": matrix_product_bytes([0, 1, 2, 1, 2, 1, 0]),
-        "pennylane:lightning.qubit": 4 * 16 * 2**6,
+        "statevector": 4 * 16 * 2**6,
+        "pennylane:lightning.qubit": 10 * 16 * 2**6,
         "aer:statevector": 2 * 16 * 2**6,
     }
 
@@ -186,8 +187,8 @@ def test_a_refusal_names_the_backends_that_can(has):
     product = footprints(ALL_TO_ALL_OF_12)["mps"]
     assert refusal(ALL_TO_ALL_OF_12, "mps", product) == (
         f"The backend mps would need about {product / GIB:.3g} GiB for this circuit of 12 qubits "
-        "and 168 gates; this machine has 24 GiB. It fits on pennylane:lightning.qubit, "
-        "aer:statevector."
+        "and 168 gates; this machine has 24 GiB. It fits on statevector, "
+        "pennylane:lightning.qubit, aer:statevector."
     )
     # 2^12 · 16 bytes, 2 of them for Aer and 4 for Lightning.
     has(2 * 2**16)
@@ -233,8 +234,8 @@ def test_sizes_past_the_range_of_a_float_are_powers_of_two(has):
         (Brickwork(2).build(1000), "mps"),
         (Product().build(5), "mps"),
         (HardwareEfficient(1, "all-to-all").build(4), "mps"),
-        (ALL_TO_ALL_OF_12, "pennylane:lightning.qubit"),
-        (HardwareEfficient(20).build(20), "pennylane:lightning.qubit"),
+        (ALL_TO_ALL_OF_12, "statevector"),
+        (HardwareEfficient(20).build(20), "statevector"),
         (HardwareEfficient(8).build(28), "mps"),  # 230 MiB against 16 GiB
     ],
     ids=["brickwork", "1,000 qubits", "product", "small", "all-to-all", "deep", "wide"],
@@ -334,7 +335,7 @@ def test_an_unknown_backend_is_refused_with_the_nearest_name(name, near):
     hint = f" Did you mean '{near}'?" if near else ""
     message = (
         f"Unknown backend '{name}'.{hint} Known: aer, aer:matrix_product_state, aer:statevector, "
-        "mps, pennylane:default.qubit, pennylane:lightning.qubit."
+        "mps, pennylane:default.qubit, pennylane:lightning.qubit, statevector."
     )
     for refused in (lambda: build_backend(name), lambda: quantum(3, backend=name)):
         with pytest.raises(ConfigurationError) as error:

@@ -410,7 +410,7 @@ def test_a_circuit_that_does_not_fit_is_refused(monkeypatch):
         assert "this machine has 16 GiB. It fits on mps." in str(error.value)
     for device in ("default.mixed", "reference.qubit"):
         PennyLaneBackend(device).compile(Brickwork(2).build(8))
-        with pytest.raises(ConfigurationError, match=r"GiB.* on mps, pennylane:lightning\.qubit"):
+        with pytest.raises(ConfigurationError, match=r"GiB.* on mps, statevector, pennylane:l"):
             PennyLaneBackend(device).compile(Brickwork(2).build(18))
 
 

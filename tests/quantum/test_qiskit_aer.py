@@ -515,9 +515,7 @@ def test_what_does_not_fit_in_memory_is_refused():
     ):
         AerBackend(method="density_matrix").compile(Brickwork(2).build(20))
     wide = HardwareEfficient(1, "all-to-all").build(80)
-    with pytest.raises(
-        ConfigurationError, match=r"aer:matrix_product_state would .* No simul"
-    ):
+    with pytest.raises(ConfigurationError, match=r"aer:matrix_product_state would .* No simul"):
         AerBackend(method="matrix_product_state").compile(wide)
 
 

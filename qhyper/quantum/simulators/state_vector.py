@@ -1,0 +1,470 @@
+"""Exact state vectors: for circuits of up to some 24 qubits, however deep or entangled.
+
+Neighbouring rotations of a qubit act as one matrix. Derivatives of ⟨C⟩ are by the adjoint method
+(Jones and Gacon, 2020, arXiv:2009.02823): with ψ the state and λ = Cψ, both are taken back through
+the circuit gate by gate. At each matrix U of a qubit, the sums T[a, b] = Σ conj(λ_a) ψ_b over the
+other qubits hold the derivatives by all its angles.
+
+Real and imaginary parts are kept apart, so that the loops over amplitudes are vectorised.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.bits import Bits
+from qhyper.quantum.backend import BackendCapabilities, check_memory, footprints
+from qhyper.quantum.circuit import ROTATIONS, Circuit
+from qhyper.streams import Rngs
+from qhyper.threads import in_threads
+
+Float = npt.NDArray[np.float64]
+
+RX, RY, RZ = range(3)
+MATRIX, CX, CZ = range(3)
+_TOGETHER = 2**13
+"""Amplitudes that are too few to wake a second thread for."""
+
+
+class StateVectorBackend:
+    """Exact state vectors, with adjoint derivatives, on the CPU."""
+
+    capabilities = BackendCapabilities(log_prob=True, probability_bits=24, expectation=True)
+
+    def __str__(self) -> str:
+        return "statevector"
+
+    def compile(self, circuit: Circuit, *, rows: int = 1) -> "StateVector":
+        """The circuit, ready to run. Raises ConfigurationError if it does not fit in memory."""
+        check_memory(circuit, str(self), footprints(circuit)[str(self)])
+        return StateVector(circuit)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A circuit as operations: a matrix of one qubit, CX or CZ."""
+
+    n_qubits: int
+    n_angles: int
+    kind: npt.NDArray[np.int64]
+    """[operation]: MATRIX, CX or CZ"""
+    qubits: npt.NDArray[np.int64]
+    """[operation, 2]: the qubit, or control and target"""
+    first: npt.NDArray[np.int64]
+    """[operation + 1]: where the rotations of a MATRIX begin in `code` and `angle`"""
+    code: npt.NDArray[np.int64]
+    angle: npt.NDArray[np.int64]
+
+
+def compile_circuit(circuit: Circuit) -> Program:
+    """The operations of a circuit; rotations join the last matrix of their qubit if they can."""
+    operations: list[tuple[int, int, int, list[tuple[int, int]]]] = []
+    open_matrix: dict[int, list[tuple[int, int]]] = {}
+    for gate, angle in circuit.numbered():
+        if angle is not None:
+            qubit = gate.qubits[0]
+            if qubit not in open_matrix:
+                open_matrix[qubit] = []
+                operations.append((MATRIX, qubit, qubit, open_matrix[qubit]))
+            open_matrix[qubit].append((ROTATIONS.index(gate.name), angle))
+            continue
+        control, target = gate.qubits
+        operations.append((CX if gate.name == "cx" else CZ, control, target, []))
+        open_matrix.pop(control, None)
+        open_matrix.pop(target, None)
+    rotations = [rotation for *_, joined in operations for rotation in joined]
+    return Program(
+        n_qubits=circuit.n_qubits,
+        n_angles=circuit.n_angles,
+        kind=np.array([kind for kind, *_ in operations], dtype=np.int64),
+        qubits=np.array([(a, b) for _, a, b, _ in operations], dtype=np.int64).reshape(-1, 2),
+        first=np.cumsum([0] + [len(joined) for *_, joined in operations]),
+        code=np.array([code for code, _ in rotations], dtype=np.int64),
+        angle=np.array([angle for _, angle in rotations], dtype=np.int64),
+    )
+
+
+class StateVector:
+    """A circuit as a state vector: the methods of `Executable`, WithLogProb and WithExpectation."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.program = compile_circuit(circuit)
+        self._segments = _segments(self.program)
+
+    def probabilities(self, angles: Float) -> Float:
+        """As in WithExpectation."""
+        return (self._states(angles) ** 2).sum(axis=2)
+
+    def sample(self, angles: Float, shots: int, rng: Rngs) -> Bits:
+        """As in Executable: by inversion of the cumulative probabilities."""
+        replicas, rows, _ = angles.shape
+        n_qubits = self.program.n_qubits
+        numbers = np.empty((replicas, rows, shots), np.int64)
+        for replica, stream in enumerate(rng):
+            uniforms = stream.random((rows, shots))
+            for row in range(rows):
+                total = self.probabilities(angles[replica : replica + 1, row : row + 1]).cumsum()
+                drawn = np.searchsorted(total, uniforms[row] * total[-1], side="right")
+                numbers[replica, row] = np.minimum(drawn, len(total) - 1)
+        return (numbers[..., None] >> np.arange(n_qubits) & 1).astype(np.uint8)
+
+    def log_prob(self, angles: Float, bits: Bits) -> Float:
+        """As in WithLogProb."""
+        p = np.take_along_axis(self.probabilities(angles), _numbers(bits), axis=-1)
+        with np.errstate(divide="ignore"):
+            return np.log(p)
+
+    def score(self, angles: Float, bits: Bits, coefficients: Float) -> Float:
+        """As in WithLogProb: an expectation of the costs coefficient / p; 0 where p is 0."""
+        p = self.probabilities(angles)
+        numbers = _numbers(bits)
+        drawn = np.take_along_axis(p, numbers, axis=-1)
+        weights = np.divide(coefficients, drawn, out=np.zeros_like(drawn), where=drawn > 0)
+        costs = np.zeros_like(p)
+        for at in np.ndindex(angles.shape[:2]):
+            costs[at] = np.bincount(numbers[at], weights[at], minlength=p.shape[-1])
+        return self.expectation(angles, costs)[1]
+
+    def scores(self, angles: Float, bits: Bits) -> Float:
+        """As in WithLogProb, one simulation an angle: ∂ log p = Re ψ(angle + π) / ψ."""
+        numbers = _numbers(bits)
+        amplitude = self._amplitudes(angles, numbers)
+        out = np.zeros((*bits.shape[:3], angles.shape[-1]))
+        for k in range(angles.shape[-1]):
+            turned = angles.copy()
+            turned[..., k] += np.pi  # ∂ exp(-i angle P / 2) = exp(-i (angle + π) P / 2) / 2
+            moved = self._amplitudes(turned, numbers)
+            possible = amplitude != 0
+            out[..., k] = np.divide(moved, amplitude, out=np.zeros_like(moved), where=possible).real
+        return out
+
+    def expectation(self, angles: Float, costs: Float) -> tuple[Float, Float]:
+        """As in WithExpectation."""
+        shape, size = angles.shape[:2], 1 << self.program.n_qubits
+        costs = np.broadcast_to(costs, (*shape, size))
+        values, derivatives = np.empty(shape), np.empty(angles.shape)
+        for at in np.ndindex(shape):
+            psi = self._state(angles[at])
+            other = psi * costs[at]
+            values[at] = (psi * other).sum()
+            derivatives[at] = self._adjoint(angles[at], psi, other)
+        return values, derivatives
+
+    def _states(self, angles: Float) -> Float:
+        """The states [replica, row, 2, 2^n], real and imaginary parts."""
+        psi = np.empty((*angles.shape[:2], 2, 1 << self.program.n_qubits))
+        for at in np.ndindex(angles.shape[:2]):
+            psi[at] = self._state(angles[at])
+        return psi
+
+    def _state(self, angles: Float) -> Float:
+        """The state [2, 2^n] at angles [angle]."""
+        program = self.program
+        psi = np.zeros((2, 1 << program.n_qubits))
+        psi[0, 0] = 1.0
+        matrices = _matrices(program.kind, program.first, program.code, program.angle, angles)
+        for operations in self._segments:
+            self._in_halves(_forward, operations, matrices, psi)
+        return psi
+
+    def _adjoint(self, angles: Float, psi: Float, other: Float) -> Float:
+        """2 Re <other| ∂ψ> for every angle, taking both states [2, 2^n] back to the start."""
+        program = self.program
+        matrices = _matrices(program.kind, program.first, program.code, program.angle, angles)
+        parts = np.zeros((2, len(program.kind), 2, 2), np.complex128)
+        for operations in self._segments[::-1]:
+            self._in_halves(_backward, operations, matrices, psi, other, parts)
+        return _slopes(
+            program.kind, program.first, program.code, program.angle, angles, parts[0] + parts[1]
+        )
+
+    def _in_halves(self, kernel: Any, operations: tuple[int, int], *arrays: npt.NDArray) -> None:
+        """Run a segment: each half of the amplitudes by itself, or the two together."""
+        begin, end = operations
+        at_least = max(1, 2 * _TOGETHER >> self.program.n_qubits)
+        in_threads(
+            kernel, 2, begin, end, self.program.kind, self.program.qubits, *arrays,
+            at_least=at_least,
+        )  # fmt: skip
+
+    def _amplitudes(
+        self, angles: Float, numbers: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.complex128]:
+        drawn = np.take_along_axis(self._states(angles), numbers[:, :, None], axis=-1)
+        return drawn[:, :, 0] + 1j * drawn[:, :, 1]
+
+
+def _segments(program: Program) -> list[tuple[int, int]]:
+    """Runs of operations, begin and end, within which the two halves of the amplitudes are apart.
+
+    The halves are those of the last qubit's bit. A matrix of that qubit, and a CX that flips it,
+    join them, and stand alone.
+    """
+    last = program.n_qubits - 1
+    joins = np.where(program.kind == CZ, False, program.qubits[:, 1] == last)
+    bounds = [0]
+    for operation in np.flatnonzero(joins).tolist():
+        bounds += [operation, operation + 1]
+    bounds.append(len(program.kind))
+    return [(begin, end) for begin, end in pairwise(bounds) if begin < end]
+
+
+def _numbers(bits: Bits) -> npt.NDArray[np.int64]:
+    """The place of bitstrings [..., qubit] in a table, qubit 0 changing fastest."""
+    return bits @ (1 << np.arange(bits.shape[-1], dtype=np.int64))
+
+
+# -- kernels ---------------------------------------------------------------------------------------
+
+_FASTMATH = {"contract", "reassoc", "nsz"}
+_jit = nb.njit(cache=True, error_model="numpy", fastmath=_FASTMATH, nogil=True)
+_inline = nb.njit(cache=True, error_model="numpy", fastmath=_FASTMATH, inline="always")
+
+
+@_jit
+def _rotation(code, angle):
+    c, s = np.cos(angle / 2), np.sin(angle / 2)
+    matrix = np.zeros((2, 2), np.complex128)
+    if code == RZ:
+        matrix[0, 0], matrix[1, 1] = complex(c, -s), complex(c, s)
+        return matrix
+    matrix[0, 0] = matrix[1, 1] = c
+    if code == RX:
+        matrix[0, 1] = matrix[1, 0] = complex(0.0, -s)
+    else:
+        matrix[0, 1], matrix[1, 0] = -s, s
+    return matrix
+
+
+@_jit
+def _product(a, b):
+    out = np.empty((2, 2), np.complex128)
+    for i in range(2):
+        for j in range(2):
+            out[i, j] = a[i, 0] * b[0, j] + a[i, 1] * b[1, j]
+    return out
+
+
+@_jit
+def _matrix(first, last, code, angle, angles):
+    """The product of the rotations first to last - 1, the later ones on the left."""
+    out = np.eye(2).astype(np.complex128)
+    for k in range(first, last):
+        out = _product(_rotation(code[k], angles[angle[k]]), out)
+    return out
+
+
+@_inline
+def _turn(re, im, i, j, u):
+    """Multiply the amplitudes i and j, of bit 0 and 1, by a matrix given as eight numbers."""
+    ar, ai, br, bi, cr, ci, dr, di = u
+    xr, xi, yr, yi = re[i], im[i], re[j], im[j]
+    re[i] = ar * xr - ai * xi + br * yr - bi * yi
+    im[i] = ar * xi + ai * xr + br * yi + bi * yr
+    re[j] = cr * xr - ci * xi + dr * yr - di * yi
+    im[j] = cr * xi + ci * xr + dr * yi + di * yr
+
+
+@_inline
+def _numbers_of(matrix):
+    return (
+        matrix[0, 0].real, matrix[0, 0].imag, matrix[0, 1].real, matrix[0, 1].imag,
+        matrix[1, 0].real, matrix[1, 0].imag, matrix[1, 1].real, matrix[1, 1].imag,
+    )  # fmt: skip
+
+
+@_jit
+def _apply(re, im, qubit, matrix):
+    """One matrix on one qubit; low qubits have loops of their own, which can be vectorised."""
+    u = _numbers_of(matrix)
+    size, stride = len(re), 1 << qubit
+    if qubit == 0:
+        for k in range(size // 2):
+            _turn(re, im, 2 * k, 2 * k + 1, u)
+    elif qubit == 1:
+        for k in range(size // 4):
+            _turn(re, im, 4 * k, 4 * k + 2, u)
+            _turn(re, im, 4 * k + 1, 4 * k + 3, u)
+    else:
+        for block in range(0, size, 2 * stride):
+            low_re, low_im = re[block : block + stride], im[block : block + stride]
+            high_re = re[block + stride : block + 2 * stride]
+            high_im = im[block + stride : block + 2 * stride]
+            _turn_rows(low_re, low_im, high_re, high_im, u)
+
+
+@_jit
+def _turn_rows(low_re, low_im, high_re, high_im, u):
+    ar, ai, br, bi, cr, ci, dr, di = u
+    for k in range(len(low_re)):
+        xr, xi, yr, yi = low_re[k], low_im[k], high_re[k], high_im[k]
+        low_re[k] = ar * xr - ai * xi + br * yr - bi * yi
+        low_im[k] = ar * xi + ai * xr + br * yi + bi * yr
+        high_re[k] = cr * xr - ci * xi + dr * yr - di * yi
+        high_im[k] = cr * xi + ci * xr + dr * yi + di * yr
+
+
+@_jit
+def _entangle(re, im, kind, control, target):
+    """CX or CZ, on runs of amplitudes that lie side by side."""
+    size = len(re)
+    low, high = 1 << min(control, target), 1 << max(control, target)
+    on_control, on_target = 1 << control, 1 << target
+    for block in range(0, size, 2 * high):
+        for part in range(block, block + high, 2 * low):
+            if kind == CZ:
+                for k in range(part + low + high, part + 2 * low + high):
+                    re[k] = -re[k]
+                    im[k] = -im[k]
+            else:
+                for k in range(part + on_control, part + on_control + low):
+                    j = k + on_target
+                    re[k], re[j] = re[j], re[k]
+                    im[k], im[j] = im[j], im[k]
+
+
+@_jit
+def _matrices(kind, first, code, angle, angles):
+    """The matrix of every operation [operation, 2, 2]; of CX and CZ the identity."""
+    out = np.empty((len(kind), 2, 2), np.complex128)
+    for k in range(len(kind)):
+        out[k] = _matrix(first[k], first[k + 1], code, angle, angles)
+    return out
+
+
+@_jit
+def _operate(task, kind, qubits, matrix, re, im):
+    """One operation, on half number `task` of the amplitudes or of the pairs of amplitudes."""
+    half = len(re) // 2
+    own = slice(task * half, (task + 1) * half)
+    one, other = 1 << qubits[0], 1 << qubits[1]
+    if kind == MATRIX:
+        if one < half:
+            _apply(re[own], im[own], qubits[0], matrix)
+        else:
+            some = slice(task * half // 2, (task + 1) * half // 2) if half > 1 else slice(0, 1)
+            if half > 1 or task == 0:
+                _turn_rows(re[:half][some], im[:half][some], re[half:][some], im[half:][some],
+                           _numbers_of(matrix))  # fmt: skip
+    elif one < half and other < half:
+        _entangle(re[own], im[own], kind, qubits[0], qubits[1])
+    elif other == half and kind == CX:
+        if task == 0:
+            _swap_halves(re, im, one)
+    elif task == 1:  # the last qubit controls: it does so in its half alone
+        inner = min(one, other)
+        _flip(re[half:], im[half:], kind, inner)
+
+
+@_jit
+def _swap_halves(re, im, control):
+    """CX of a control on the last qubit."""
+    half = len(re) // 2
+    for block in range(control, half, 2 * control):
+        for array in (re, im):
+            low, high = array[block : block + control], array[block + half : block + half + control]
+            for k in range(len(low)):
+                low[k], high[k] = high[k], low[k]
+
+
+@_jit
+def _flip(re, im, kind, stride):
+    """X of one qubit, or Z for a CZ."""
+    for block in range(0, len(re), 2 * stride):
+        for array in (re, im):
+            low, high = array[block : block + stride], array[block + stride : block + 2 * stride]
+            for k in range(stride):
+                if kind == CZ:
+                    high[k] = -high[k]
+                else:
+                    low[k], high[k] = high[k], low[k]
+
+
+@_jit
+def _forward(first_task, last_task, begin, end, kind, qubits, matrices, psi):
+    for task in range(first_task, last_task):
+        for k in range(begin, end):
+            _operate(task, kind[k], qubits[k], matrices[k], psi[0], psi[1])
+
+
+@_jit
+def _backward(first_task, last_task, begin, end, kind, qubits, matrices, psi, other, parts):
+    half = psi.shape[1] // 2
+    for task in range(first_task, last_task):
+        own = slice(task * half, (task + 1) * half)
+        for k in range(end - 1, begin - 1, -1):
+            if kind[k] == MATRIX:
+                if 1 << qubits[k, 0] < half:
+                    parts[task, k] = _transition(
+                        psi[0, own], psi[1, own], other[0, own], other[1, own], qubits[k, 0]
+                    )
+                elif task == 0 or half > 1:
+                    _transition_of_halves(task, psi, other, parts[task, k])
+            inverse = matrices[k].conj().T
+            _operate(task, kind[k], qubits[k], inverse, psi[0], psi[1])
+            _operate(task, kind[k], qubits[k], inverse, other[0], other[1])
+
+
+@_jit
+def _transition_of_halves(task, psi, other, total):
+    """The part of T of the last qubit that half number `task` of the pairs gives."""
+    half = psi.shape[1] // 2
+    some = slice(task * half // 2, (task + 1) * half // 2) if half > 1 else slice(0, 1)
+    for a in range(2):
+        left = other[:, a * half : (a + 1) * half]
+        for b in range(2):
+            right = psi[:, b * half : (b + 1) * half]
+            total[a, b] = _dot(left[0][some], left[1][some], right[0][some], right[1][some])
+
+
+@_jit
+def _slopes(kind, first, code, angle, angles, totals):
+    """From the sums T of every matrix to the derivatives by its angles.
+
+    2 Re <λ| V (-i/2) P V† |ψ>, with V the rotations of the matrix after this one.
+    """
+    out = np.zeros(len(angles))
+    for k in range(len(kind)):
+        after = np.eye(2).astype(np.complex128)
+        for r in range(first[k + 1] - 1, first[k] - 1, -1):
+            pauli = _rotation(code[r], np.pi) / 2  # exp(-iπP/2) / 2 = -iP / 2
+            inside = _product(_product(after, pauli), after.conj().T)
+            for a in range(2):
+                for b in range(2):
+                    out[angle[r]] += 2 * (inside[a, b] * totals[k, a, b]).real
+            after = _product(after, _rotation(code[r], angles[angle[r]]))
+    return out
+
+
+@_jit
+def _transition(re, im, to_re, to_im, qubit):
+    """T[a, b] = Σ conj(λ_a) ψ_b over the other qubits."""
+    size, stride = len(re), 1 << qubit
+    total = np.zeros((2, 2), np.complex128)
+    if qubit == 0:
+        for a in range(2):
+            for b in range(2):
+                total[a, b] = _dot(to_re[a::2], to_im[a::2], re[b::2], im[b::2])
+        return total
+    for block in range(0, size, 2 * stride):
+        for a in range(2):
+            i = block + a * stride
+            left_re, left_im = to_re[i : i + stride], to_im[i : i + stride]
+            for b in range(2):
+                j = block + b * stride
+                total[a, b] += _dot(left_re, left_im, re[j : j + stride], im[j : j + stride])
+    return total
+
+
+@_jit
+def _dot(left_re, left_im, right_re, right_im):
+    """Σ conj(left) right."""
+    real, imag = 0.0, 0.0
+    for k in range(len(left_re)):
+        real += left_re[k] * right_re[k] + left_im[k] * right_im[k]
+        imag += left_re[k] * right_im[k] - left_im[k] * right_re[k]
+    return complex(real, imag)

@@ -1,0 +1,117 @@
+"""Our state vector against the matrix product, and its derivatives against finite differences."""
+
+import numpy as np
+import pytest
+
+from qhyper.errors import ConfigurationError
+from qhyper.quantum import backend
+from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Product
+from qhyper.quantum.circuit import Circuit, Gate
+from qhyper.quantum.simulators import state_vector
+from qhyper.quantum.simulators.mps import MatrixProductBackend
+from qhyper.quantum.simulators.state_vector import StateVectorBackend
+from qhyper.streams import Streams
+
+CIRCUITS = {
+    "product of 1": Product().build(1),
+    "brickwork of 2": Brickwork(2).build(2),
+    "brickwork of 5": Brickwork(4, 1).build(5),
+    "ring": HardwareEfficient(2, "ring", "cz", ("rx", "ry", "rz")).build(5),
+    "all-to-all": HardwareEfficient(1, "all-to-all").build(5),
+    "last qubit controls": Circuit(
+        4,
+        (
+            *(Gate("ry", (q,), q) for q in range(4)),
+            *(Gate("cx", (3, q)) for q in range(3)),
+            *(Gate("cz", (3, q)) for q in (2, 0)),
+            *(Gate("rx", (q,), 4 + q) for q in range(4)),
+            *(Gate("cx", (q, 3)) for q in (1, 0, 2)),
+            *(Gate("cz", (q, 3)) for q in range(3)),
+            Gate("rz", (3,), 8),
+            Gate("ry", (3,), 9),
+        ),
+    ),
+    "no rotation between entanglers": Circuit(
+        3, (Gate("ry", (0,), 0), *(Gate("cx", (0, 1)), Gate("cx", (1, 2)), Gate("cz", (0, 2))))
+    ),
+}
+
+
+@pytest.fixture(params=CIRCUITS)
+def circuit(request):
+    return CIRCUITS[request.param]
+
+
+def both(circuit):
+    return StateVectorBackend().compile(circuit), MatrixProductBackend().compile(circuit)
+
+
+def angles(circuit, replicas=2, rows=3):
+    return np.random.default_rng(1).uniform(-np.pi, np.pi, (replicas, rows, circuit.n_angles))
+
+
+def test_agrees_with_the_matrix_product(circuit):
+    ours, oracle = both(circuit)
+    at = angles(circuit)
+    np.testing.assert_allclose(ours.probabilities(at), oracle.probabilities(at), atol=1e-12)
+    bits = oracle.sample(at, 40, Streams([0, 1])(0))
+    coefficients = np.random.default_rng(2).normal(size=bits.shape[:3])
+    np.testing.assert_allclose(ours.log_prob(at, bits), oracle.log_prob(at, bits), atol=1e-9)
+    np.testing.assert_allclose(
+        ours.score(at, bits, coefficients), oracle.score(at, bits, coefficients), atol=1e-8
+    )
+    np.testing.assert_allclose(ours.scores(at, bits), oracle.scores(at, bits), atol=1e-8)
+
+
+def test_derivatives_are_central_differences(circuit):
+    executable, _ = both(circuit)
+    at = angles(circuit, 1, 2)
+    costs = np.random.default_rng(3).normal(size=(1, 2, 1 << circuit.n_qubits))
+    value, derivatives = executable.expectation(at, costs)
+    np.testing.assert_allclose(value, (executable.probabilities(at) * costs).sum(-1), atol=1e-12)
+    step = 1e-5
+    for k in range(circuit.n_angles):
+        plus, minus = at.copy(), at.copy()
+        plus[..., k] += step
+        minus[..., k] -= step
+        slope = (
+            executable.expectation(plus, costs)[0] - executable.expectation(minus, costs)[0]
+        ) / (2 * step)
+        np.testing.assert_allclose(derivatives[..., k], slope, atol=1e-8)
+
+
+def test_costs_may_be_shared_by_all_rows():
+    executable, _ = both(CIRCUITS["ring"])
+    at = angles(CIRCUITS["ring"])
+    costs = np.random.default_rng(3).normal(size=32)
+    one, each = (
+        executable.expectation(at, costs),
+        executable.expectation(at, np.broadcast_to(costs, (2, 3, 32))),
+    )
+    np.testing.assert_array_equal(one[1], each[1])
+
+
+@pytest.mark.parametrize("together", [1, 2**30])
+def test_results_do_not_depend_on_the_threads(monkeypatch, together):
+    circuit = Brickwork(3).build(10)
+    at, costs = angles(circuit, 1, 1), np.random.default_rng(3).normal(size=(1, 1, 1024))
+    before = StateVectorBackend().compile(circuit).expectation(at, costs)
+    monkeypatch.setattr(state_vector, "_TOGETHER", together)
+    after = StateVectorBackend().compile(circuit).expectation(at, costs)
+    np.testing.assert_array_equal(before[0], after[0])
+    np.testing.assert_array_equal(before[1], after[1])
+
+
+def test_impossible_strings_have_no_score():
+    circuit = Product().build(2)
+    executable, _ = both(circuit)
+    at, ones = np.zeros((1, 1, 2)), np.ones((1, 1, 1, 2), np.uint8)
+    assert executable.log_prob(at, ones).tolist() == [[[-np.inf]]]
+    assert not executable.score(at, ones, np.ones((1, 1, 1))).any()
+    assert not executable.scores(at, ones).any()
+
+
+def test_what_does_not_fit_is_refused(monkeypatch):
+    monkeypatch.setattr(backend, "memory", lambda: 24 * 2**30)
+    with pytest.raises(ConfigurationError, match=r"statevector would need about 4,096 GiB .* mps"):
+        StateVectorBackend().compile(Brickwork(2).build(36))
