@@ -195,8 +195,9 @@ def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backen
     """The backend called `name`, with its options.
 
     `mps`: exact matrix product. `statevector`: exact state vector. `pennylane:DEVICE`: a
-    PennyLane device, such as lightning.qubit. `aer`, `aer:METHOD`: Qiskit Aer (statevector, matrix_product_state, density_matrix), whose
-    options are those of `AerBackend`. Raises ConfigurationError for an unknown name or option.
+    PennyLane device, such as lightning.qubit. `aer`, `aer:METHOD`: Qiskit Aer (statevector,
+    matrix_product_state, density_matrix). Options are the arguments of the backend's class.
+    Raises ConfigurationError for an unknown name or option.
     """
     kind, _, rest = name.partition(":")
     given = dict(options or {})

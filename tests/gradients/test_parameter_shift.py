@@ -9,6 +9,7 @@ from qhyper.errors import ConfigurationError
 from qhyper.gradients.exact import Exact
 from qhyper.gradients.parameter_shift import ParameterShift, StochasticParameterShift
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Product
+from qhyper.quantum.backend import build_backend
 from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy
@@ -179,6 +180,28 @@ def test_unbiased_on_other_backends(backend):
     errors = (found - one.theta.grad.numpy()) / np.sqrt(variance)
     assert 8.0 < (errors**2).sum() < 77
     assert abs(errors.mean()) < 5 / np.sqrt(32)
+
+
+def test_unbiased_with_noise():
+    # Seeds 0 to 3, 1,000 shots in each of 16 rows, about central differences of the exact noisy
+    # probabilities: χ² of 32 degrees of freedom, as above.
+    noisy = build_backend("aer", {"depolarising": 0.05, "readout": 0.03})
+    start = np.random.default_rng(4).uniform(-np.pi, np.pi, 8)
+    generator = circuit(
+        "entangled", range(4), start=start.tolist(), backend=noisy, order=list(range(N))
+    )
+    ends = start + 1e-4 * np.concatenate([np.eye(8), -np.eye(8)])
+    values = generator._executable.probabilities(ends[None])[0] @ TABLE
+    expected = (values[:8] - values[8:]) / 2e-4
+    found, got = estimate(ParameterShift(1000), generator)
+    variance = got.losses.reshape(4, 2, 8, 1000).var(axis=-1, ddof=1).sum(axis=1) / 1000 / 4
+    errors = (found - expected) / np.sqrt(variance)
+    assert 8.0 < (errors**2).sum() < 77
+    # noise takes far more from the gradient than that
+    one = circuit("entangled", (0,), start=start.tolist(), order=list(range(N)))
+    Exact()(one, table_objective(), Expectation())
+    without = (found - one.theta.grad.numpy()) / np.sqrt(variance)
+    assert (without**2).sum() > 120
 
 
 def test_unbiased_where_shifted_draws_are_impossible_at_the_parameters():
