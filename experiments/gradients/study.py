@@ -156,7 +156,7 @@ def _draw_errors(results: dict) -> None:
 
 # -- loss at equal shots, 36 qubits ----------------------------------------------------------------
 
-SHOTS = 300_000
+SHOTS = 100_000
 TRAINED = {
     "score function": {"estimator": "score-function"},
     "score function, no baseline": {
@@ -172,8 +172,8 @@ TRAINED = {
     "SPSA": {"estimator": "spsa"},
     "SPSA, 16 directions": {"estimator": "spsa", "estimator_options": {"directions": 16}},
 }  # fmt: skip
-DRAWS = {"parameter shift": (4, 16, 64)}
-RATES = (0.02, 0.05, 0.1, 0.2)
+DRAWS = {"parameter shift": (4, 16)}
+RATES = (0.03, 0.1, 0.3)
 TUNING, SEEDS = range(100, 104), range(10)
 
 
@@ -189,7 +189,7 @@ def training() -> None:
             )
             for label, how in TRAINED.items()
             for rate in RATES
-            for draws in DRAWS.get(label, (16, 64, 256))
+            for draws in DRAWS.get(label, (16, 64))
         ]  # fmt: skip
         tuned = compare(objective, trials, seeds=TUNING, shots=SHOTS, progress=_progress)
     losses = {r["name"]: float(np.median(r["final_loss"])) for r in tuned.results}

@@ -132,6 +132,7 @@ def circuit(where, ansatz=ENTANGLED):
 
 BACKENDS = (
     "mps",
+    "statevector",
     "pennylane:lightning.qubit",
     "pennylane:default.qubit",
     "aer:statevector",
@@ -147,6 +148,7 @@ MAKERS = {
     **{f"circuit on {name}": circuit(name) for name in BACKENDS},
     "tied circuit": circuit("mps", TIED),
     "circuit with inputs": circuit("mps", ENCODED),
+    "circuit with inputs on statevector": circuit("statevector", ENCODED),
     "circuit with inputs on pennylane:lightning.qubit": circuit(
         "pennylane:lightning.qubit", ENCODED
     ),

@@ -52,6 +52,7 @@ def circuit(ansatz, seeds, **options):
 
 MAKERS = {
     "mps": lambda seeds: circuit(Brickwork(2), seeds, order=[2, 0, 3, 1]),
+    "statevector": lambda seeds: circuit(HardwareEfficient(1), seeds, backend="statevector"),
     "lightning": lambda seeds: circuit(
         HardwareEfficient(1), seeds, backend="pennylane:lightning.qubit"
     ),

@@ -2,8 +2,8 @@
 
 Neighbouring rotations of a qubit act as one matrix. Derivatives of ⟨C⟩ are by the adjoint method
 (Jones and Gacon, 2020, arXiv:2009.02823): with ψ the state and λ = Cψ, both are taken back through
-the circuit gate by gate. At each matrix U of a qubit, the sums T[a, b] = Σ conj(λ_a) ψ_b over the
-other qubits hold the derivatives by all its angles.
+the circuit gate by gate. At each matrix of a qubit, the sums T[a, b] = Σ conj(λ_a) ψ_b over the other
+qubits hold the derivatives by all its angles.
 
 Real and imaginary parts are kept apart, so that the loops over amplitudes are vectorised.
 """
@@ -175,7 +175,7 @@ class StateVector:
         """2 Re <other| ∂ψ> for every angle, taking both states [2, 2^n] back to the start."""
         program = self.program
         matrices = _matrices(program.kind, program.first, program.code, program.angle, angles)
-        parts = np.zeros((2, len(program.kind), 2, 2), np.complex128)
+        parts = np.zeros((2, len(program.kind), 3))
         for operations in self._segments[::-1]:
             self._in_halves(_backward, operations, matrices, psi, other, parts)
         return _slopes(
@@ -346,7 +346,7 @@ def _operate(task, kind, qubits, matrix, re, im):
         if one < half:
             _apply(re[own], im[own], qubits[0], matrix)
         else:
-            some = slice(task * half // 2, (task + 1) * half // 2) if half > 1 else slice(0, 1)
+            some = _share(task, half)
             if half > 1 or task == 0:
                 _turn_rows(re[:half][some], im[:half][some], re[half:][some], im[half:][some],
                            _numbers_of(matrix))  # fmt: skip
@@ -399,26 +399,30 @@ def _backward(first_task, last_task, begin, end, kind, qubits, matrices, psi, ot
         for k in range(end - 1, begin - 1, -1):
             if kind[k] == MATRIX:
                 if 1 << qubits[k, 0] < half:
-                    parts[task, k] = _transition(
-                        psi[0, own], psi[1, own], other[0, own], other[1, own], qubits[k, 0]
-                    )
+                    _transition(
+                        psi[0, own], psi[1, own], other[0, own], other[1, own], qubits[k, 0],
+                        parts[task, k],
+                    )  # fmt: skip
                 elif task == 0 or half > 1:
-                    _transition_of_halves(task, psi, other, parts[task, k])
+                    some = _share(task, half)
+                    low, high = (
+                        slice(some.start, some.stop),
+                        slice(some.start + half, some.stop + half),
+                    )
+                    _sums(
+                        psi[0, low], psi[1, low], psi[0, high], psi[1, high],
+                        other[0, low], other[1, low], other[0, high], other[1, high],
+                        parts[task, k],
+                    )  # fmt: skip
             inverse = matrices[k].conj().T
             _operate(task, kind[k], qubits[k], inverse, psi[0], psi[1])
             _operate(task, kind[k], qubits[k], inverse, other[0], other[1])
 
 
-@_jit
-def _transition_of_halves(task, psi, other, total):
-    """The part of T of the last qubit that half number `task` of the pairs gives."""
-    half = psi.shape[1] // 2
-    some = slice(task * half // 2, (task + 1) * half // 2) if half > 1 else slice(0, 1)
-    for a in range(2):
-        left = other[:, a * half : (a + 1) * half]
-        for b in range(2):
-            right = psi[:, b * half : (b + 1) * half]
-            total[a, b] = _dot(left[0][some], left[1][some], right[0][some], right[1][some])
+@_inline
+def _share(task, half):
+    """The pairs of amplitudes, of `half` pairs, that half number `task` takes."""
+    return slice(task * half // 2, (task + 1) * half // 2) if half > 1 else slice(0, 1)
 
 
 @_jit
@@ -433,38 +437,51 @@ def _slopes(kind, first, code, angle, angles, totals):
         for r in range(first[k + 1] - 1, first[k] - 1, -1):
             pauli = _rotation(code[r], np.pi) / 2  # exp(-iπP/2) / 2 = -iP / 2
             inside = _product(_product(after, pauli), after.conj().T)
-            for a in range(2):
-                for b in range(2):
-                    out[angle[r]] += 2 * (inside[a, b] * totals[k, a, b]).real
+            # inside is traceless and anti-Hermitian: these numbers of T are enough
+            diagonal, real, imag = totals[k]
+            out[angle[r]] += -2 * inside[0, 0].imag * diagonal
+            out[angle[r]] += 2 * (inside[0, 1].real * real - inside[0, 1].imag * imag)
             after = _product(after, _rotation(code[r], angles[angle[r]]))
     return out
 
 
 @_jit
-def _transition(re, im, to_re, to_im, qubit):
-    """T[a, b] = Σ conj(λ_a) ψ_b over the other qubits."""
-    size, stride = len(re), 1 << qubit
-    total = np.zeros((2, 2), np.complex128)
-    if qubit == 0:
-        for a in range(2):
-            for b in range(2):
-                total[a, b] = _dot(to_re[a::2], to_im[a::2], re[b::2], im[b::2])
-        return total
-    for block in range(0, size, 2 * stride):
-        for a in range(2):
-            i = block + a * stride
-            left_re, left_im = to_re[i : i + stride], to_im[i : i + stride]
-            for b in range(2):
-                j = block + b * stride
-                total[a, b] += _dot(left_re, left_im, re[j : j + stride], im[j : j + stride])
-    return total
+def _transition(psi_re, psi_im, other_re, other_im, qubit, total):
+    """Add what the derivatives by the angles of a qubit's matrix need of T to `total`.
+
+    These are the numbers Im (T[0, 0] - T[1, 1]) and, real and imaginary, T[0, 1] - conj T[1, 0].
+    """
+    size, stride = len(psi_re), 1 << qubit
+    if qubit < 2:  # runs of one or two amplitudes: go along the columns
+        columns = (
+            psi_re.reshape(-1, 2 * stride), psi_im.reshape(-1, 2 * stride),
+            other_re.reshape(-1, 2 * stride), other_im.reshape(-1, 2 * stride),
+        )  # fmt: skip
+        for low in range(stride):
+            x_re, x_im = columns[0][:, low], columns[1][:, low]
+            y_re, y_im = columns[0][:, low + stride], columns[1][:, low + stride]
+            p_re, p_im = columns[2][:, low], columns[3][:, low]
+            q_re, q_im = columns[2][:, low + stride], columns[3][:, low + stride]
+            _sums(x_re, x_im, y_re, y_im, p_re, p_im, q_re, q_im, total)
+        return
+    for low in range(0, size, 2 * stride):
+        high, end = low + stride, low + 2 * stride
+        _sums(
+            psi_re[low:high], psi_im[low:high], psi_re[high:end], psi_im[high:end],
+            other_re[low:high], other_im[low:high], other_re[high:end], other_im[high:end], total,
+        )  # fmt: skip
 
 
 @_jit
-def _dot(left_re, left_im, right_re, right_im):
-    """Σ conj(left) right."""
-    real, imag = 0.0, 0.0
-    for k in range(len(left_re)):
-        real += left_re[k] * right_re[k] + left_im[k] * right_im[k]
-        imag += left_re[k] * right_im[k] - left_im[k] * right_re[k]
-    return complex(real, imag)
+def _sums(x_re, x_im, y_re, y_im, p_re, p_im, q_re, q_im, total):
+    """The sums of `_transition` for ψ = (x, y) and λ = (p, q), bit 0 and bit 1 of the qubit."""
+    diagonal, real, imag = 0.0, 0.0, 0.0
+    for k in range(len(x_re)):
+        a, b, c, d = x_re[k], x_im[k], y_re[k], y_im[k]
+        e, f, g, h = p_re[k], p_im[k], q_re[k], q_im[k]
+        diagonal += e * b - f * a - g * d + h * c
+        real += e * c + f * d - g * a - h * b
+        imag += e * d - f * c + g * b - h * a
+    total[0] += diagonal
+    total[1] += real
+    total[2] += imag
