@@ -217,9 +217,9 @@ def test_unbiased_where_shifted_draws_are_impossible_at_the_parameters():
 
 
 def test_the_bias_of_cvar_falls_as_one_over_the_shots():
-    # Seeds 0 to 7,999, alpha = 1/2, 8 and 32 shots, losses spread over 256 values so that the
+    # Seeds 0 to 11,999, alpha = 1/2, 8 and 32 shots, losses spread over 256 values so that the
     # quantile is nearly continuous. The biases are some 0.045 and 0.013, with errors of less than
-    # 0.003 and 0.0015, so the ratio, which tends to 4, has one of 0.4. It would be 2 for a bias of
+    # 0.003 and 0.002, so the ratio, which tends to 4, has one of 0.4. It would be 2 for a bias of
     # 1/√shots and 16 for one of 1/shots².
     n = 8
     losses = 0.5 ** np.arange(n)
@@ -230,14 +230,14 @@ def test_the_bias_of_cvar_falls_as_one_over_the_shots():
     )
     one, many = (
         QuantumHyperNetwork(n, ansatz=some, start=[1.2, 1.9, 1.4], seeds=range(number))
-        for number in (1, 8_000)
+        for number in (1, 12_000)
     )
     Exact()(one, objective, CVaR(0.5))
     bias = []
     for shots in (8, 32):
         found, _ = estimate(ParameterShift(shots), many, CVaR(0.5), step=shots, objective=objective)
         bias.append(np.linalg.norm(found.mean(axis=0) - one.theta.grad.numpy()[0]))
-        assert bias[-1] > 8 * np.linalg.norm(found.std(axis=0)) / np.sqrt(8_000)
+        assert bias[-1] > 8 * np.linalg.norm(found.std(axis=0)) / np.sqrt(12_000)
     assert 2.7 < bias[0] / bias[1] < 5.5
 
 
