@@ -1,5 +1,6 @@
 """The command line: parse, call, print. Results go to stdout, everything else to stderr."""
 
+import copy
 import json
 import sys
 from collections.abc import Iterator
@@ -41,7 +42,10 @@ SignOfZero = Annotated[int | None, typer.Option("--sign-of-zero", help="1 (defau
 Evaluations = Annotated[
     int | None, typer.Option("--evaluations", help="Budget of each seed, in evaluations (300000).")
 ]
-Shots = Annotated[int | None, typer.Option("--shots", help="Budget of each seed, in shots.")]
+Shots = Annotated[
+    int | None,
+    typer.Option("--shots", help="Budget of each seed, in shots (of one circuit: --draws)."),
+]
 Circuits = Annotated[
     int | None, typer.Option("--circuits", help="Budget of each seed, in circuits.")
 ]
@@ -104,10 +108,11 @@ def compare(
     if generators is not None:
         listed = {entry.get("label", entry.get("name")): entry for entry in _tables(values)}
         values["entries"] = [listed.get(title, {"name": title}) for title in _names(generators)]
-    combined = {"backend": _names(backends), "estimator": _names(estimators), "risk": _names(risks)}
-    if any(combined.values()):
-        values["entries"] = _combinations(_tables(values), combined)
-    _start("compare", values, out, as_json)
+    axes = {"backend": _names(backends), "estimator": _names(estimators), "risk": _names(risks)}
+    combined = any(axes.values())
+    if combined:
+        values["entries"] = _combinations(_tables(values), axes)
+    _start("compare", values, out, as_json, combined)
 
 
 @app.command()
@@ -127,7 +132,11 @@ def train(
     circuits: Circuits = None,
     backend: Annotated[
         str | None,
-        typer.Option("--backend", help="mps, pennylane:DEVICE or aer:METHOD; by the circuit."),
+        typer.Option(
+            "--backend",
+            help="mps, statevector, pennylane:DEVICE or aer:METHOD; chosen by the circuit unless "
+            "told.",
+        ),
     ] = None,
     estimator: Annotated[
         str | None, typer.Option("--estimator", help="Gradient estimator (score-function).")
@@ -250,32 +259,44 @@ def report(
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Show versions, registered generators, threads, and which data are found."""
+    """Show versions, what can be named, threads, devices, and which data are found."""
     import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    import torch
 
     from qhyper.data import availability
-    from qhyper.registry import CONTROLS, ESTIMATORS, GENERATORS, names
+    from qhyper.quantum.ansatz import STARTS
+    from qhyper.registry import ANSAETZE, CONTROLS, ESTIMATORS, GENERATORS, backends, names
     from qhyper.risk import RISKS
     from qhyper.runs import versions
     from qhyper.threads import n_threads
 
+    packages = versions()
+    try:
+        packages["qiskit-ibm-runtime"] = version("qiskit-ibm-runtime")
+    except PackageNotFoundError:
+        packages["qiskit-ibm-runtime"] = None
     found = {
         "python": platform.python_version(),
-        "versions": versions(),
+        "versions": packages,
         "threads": n_threads(),
+        "devices": ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"],
         "generators": names(GENERATORS),
         "controls": names(CONTROLS),
         "estimators": sorted(ESTIMATORS),
         "risks": sorted(RISKS),
+        "backends": backends(),
+        "ansätze": list(ANSAETZE),
+        "starts": list(STARTS),
         "data": availability(),
     }
     if as_json:
         print(json.dumps(found))
         return
     flat: dict[str, Any] = {"python": found["python"], "threads": found["threads"]}
-    flat |= {package: version or "missing" for package, version in versions().items()}
-    parts = ("generators", "controls", "estimators", "risks")
-    flat |= {part: ", ".join(found[part]) for part in parts}
+    flat |= {package: number or "missing" for package, number in packages.items()}
+    flat |= {part: ", ".join(listed) for part, listed in found.items() if isinstance(listed, list)}
     flat |= {f"data: {name}": where for name, where in found["data"].items()}
     _print_pairs("qhyper doctor", flat)
 
@@ -329,20 +350,37 @@ def _entry(
             "Use `qhyper compare` for several."
         )
     entry: dict[str, Any] = dict(entries[0]) if entries else {"name": "quantum-depth2"}
-    if generator is not None:
-        entry["name"] = generator
-    for part, assignments in (("options", options), ("training", training)):
-        values = entry.get(part, {})
-        if not isinstance(values, dict):
-            raise ConfigurationError(f"Got {part} = {values!r}; expected a table of settings.")
-        values = dict(values)
+    if generator is not None and generator != entry.get("name"):
+        entry = {"name": generator, "training": entry.get("training", {})}
+    parts = (("options", options, {"backend": backend}), ("training", training, given))
+    for part, assignments, choices in parts:
+        asked: dict[str, Any] = {}
         for assignment in assignments:
-            assign(values, assignment)
-        entry[part] = values
-    entry["training"] |= {key: value for key, value in given.items() if value is not None}
-    if backend is not None:
-        entry["options"]["backend"] = backend
+            assign(asked, assignment)
+        named = {key: value for key, value in choices.items() if value is not None}
+        entry[part] = _without_replaced(entry, part, asked | named)
+        for assignment in assignments:
+            assign(entry[part], assignment)
+        entry[part] |= named
     return entry
+
+
+def _without_replaced(entry: dict[str, Any], part: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the entry's `part`, without the options of choices that are asked to be others.
+
+    `risk_options` are of one risk, and so on: they mean nothing to the next.
+    """
+    from qhyper.config import TrainingSettings
+
+    values = entry.get(part, {})
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"Got {part} = {values!r}; expected a table of settings.")
+    defaults = {key: field.default for key, field in TrainingSettings.model_fields.items()}
+    values = copy.deepcopy(values)
+    for key, choice in asked.items():
+        if choice != values.get(key, defaults.get(key)):
+            values.pop(f"{key}_options", None)
+    return values
 
 
 def _names(text: str | None) -> list[str]:
@@ -350,27 +388,43 @@ def _names(text: str | None) -> list[str]:
 
 
 def _combinations(
-    entries: list[dict[str, Any]], combined: dict[str, list[str]]
+    entries: list[dict[str, Any]], axes: dict[str, list[str]]
 ) -> list[dict[str, Any]]:
-    """Every entry with every combination of the named backends, estimators and risks."""
-    if not entries:
-        raise ConfigurationError(
-            "--backends, --estimators and --risks combine what --generators or the configuration's "
-            "entries name; got none of these."
-        )
+    """Every entry with every combination of the named backends, estimators and risks.
+
+    Controls stay as they are, and what takes no backend is not multiplied by them. Without
+    entries they are those that are compared by default. Raises ConfigurationError for a name that
+    is not known, which no entry could work with.
+    """
+    from qhyper.config import COMPARED
+    from qhyper.quantum.backend import build_backend
+    from qhyper.registry import find_estimator, find_risk, is_control, takes_option
+
+    known = {"backend": build_backend, "estimator": find_estimator, "risk": find_risk}
+    for axis, choices in axes.items():
+        for name in choices:
+            known[axis](name)
     found = []
-    for entry in entries:
-        for chosen in product(*(names if names else [None] for names in combined.values())):
-            given = {
-                key: name for key, name in zip(combined, chosen, strict=True) if name is not None
-            }
-            title = entry.get("label") or entry.get("name", "")
-            options, training = dict(entry.get("options", {})), dict(entry.get("training", {}))
-            if "backend" in given:
-                options["backend"] = given["backend"]
-            training |= {key: name for key, name in given.items() if key != "backend"}
-            label = " ".join([title, *given.values()])
-            found.append({**entry, "label": label, "options": options, "training": training})
+    for entry in entries or [{"name": name} for name in COMPARED]:
+        name = entry.get("name", "")
+        if is_control(name):
+            found.append(entry)
+            continue
+        taken = {
+            axis: choices
+            for axis, choices in axes.items()
+            if choices and (axis != "backend" or takes_option(name, axis))
+        }
+        for chosen in product(*taken.values()):
+            asked = dict(zip(taken, chosen, strict=True))
+            where = {key: value for key, value in asked.items() if key == "backend"}
+            how = {key: value for key, value in asked.items() if key != "backend"}
+            found.append({
+                **entry,
+                "label": " ".join([entry.get("label") or name, *chosen]),
+                "options": _without_replaced(entry, "options", where) | where,
+                "training": _without_replaced(entry, "training", how) | how,
+            })  # fmt: skip
     return found
 
 
@@ -385,12 +439,14 @@ def _integers(text: str | None, option: str) -> list[int] | None:
         ) from None
 
 
-def _start(name: str, values: dict[str, Any], out: Path, as_json: bool) -> None:
+def _start(
+    name: str, values: dict[str, Any], out: Path, as_json: bool, combined: bool = False
+) -> None:
     from qhyper.comparison import plan
     from qhyper.config import Config
     from qhyper.runs import Run
 
-    config = plan(Config(**values), _warn)  # before a folder is made
+    config = plan(Config(**values), _warn, combined=combined)  # before a folder is made
     _execute(Run.create(out, name, config), as_json)
 
 

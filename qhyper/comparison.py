@@ -124,17 +124,19 @@ def compare(
     return Comparison(summary, results, spectrum)
 
 
-def plan(config: Config, warn: Callable[[str], None] = print) -> Config:
+def plan(config: Config, warn: Callable[[str], None] = print, *, combined: bool = False) -> Config:
     """The configuration in full: which entries, each with every training setting.
 
-    Raises ConfigurationError or MissingError if something in it cannot work.
+    Entries that were `combined` from lists are left out where they cannot work, as the defaults
+    are, and `warn` hears why. Raises ConfigurationError or MissingError if something else cannot
+    work, or if nothing is left.
     """
     if Path(config.data).suffix:  # a file: found from wherever the run is resumed
         paths = {"data": config.data, "test": config.test}
         absolute = {key: str(Path(path).resolve()) for key, path in paths.items() if path}
         config = config.model_copy(update=absolute)
     objective, _ = problem(config)
-    entries = [job.entry for job in _jobs(objective, config, warn)]
+    entries = [job.entry for job in _jobs(objective, config, warn, combined)]
     return config.model_copy(update={"entries": entries})
 
 
@@ -241,21 +243,22 @@ def _check_same_data(run: Run, dataset: Dataset) -> None:
         )
 
 
-def _jobs(objective: Objective, config: Config, warn: Callable[[str], None]) -> list[Job]:
+def _jobs(
+    objective: Objective, config: Config, warn: Callable[[str], None], combined: bool = False
+) -> list[Job]:
     """The entries, built; one that was not asked for by name may refuse, and is left out."""
-    seeds = tuple(config.seeds)
-    if config.entries is not None:
-        return [
-            Job(entry, objective, seeds, config.budget, device=config.device)
-            for entry in config.entries
-        ]
-    jobs = []
-    for name in COMPARED:
+    entries, optional = config.entries, ConfigurationError if combined else ()
+    if entries is None:
+        entries, optional = [Entry(name=name) for name in COMPARED], UnsuitableError
+    jobs, last, seeds = [], None, tuple(config.seeds)
+    for entry in entries:
         try:
-            job = Job(Entry(name=name), objective, seeds, config.budget, device=config.device)
-            jobs.append(job)
-        except UnsuitableError as refusal:
-            warn(f"Left out {name}: {refusal}")
+            jobs.append(Job(entry, objective, seeds, config.budget, device=config.device))
+        except optional as refusal:
+            last = refusal
+            warn(f"Left out {entry.title}: {refusal}")
+    if last is not None and not jobs:
+        raise last
     return jobs
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qhyper.search import first_hits
-from qhyper.summary import KINDS
+from qhyper.summary import KINDS, budget_of, drew
 from qhyper.wording import format_count, format_loss
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ POINTS_OF_A_CURVE = 160
 FIGURES = {
     "learning": (
         "Learning",
-        "Lowest mean loss of the draws so far, against evaluations of the objective: a training "
+        "Lowest mean loss of the draws so far, against {unit}: a training "
         "starts anew inside its budget, and the start kept at the end is the best one. The line is "
         "the median over the seeds, the band goes from the lower to the upper quartile.",
     ),
@@ -47,6 +47,12 @@ FIGURES = {
         "The lowest loss drawn so far: the median over the seeds.",
     ),
 }
+UNITS = {
+    "evaluations": "evaluations of the objective",
+    "shots": "shots, the bitstrings drawn",
+    "circuits": "circuits, the parameter settings sampled or simulated",
+}
+"""What the figure of learning counts along, in words for its caption."""
 CONTROL_CAPTIONS = {
     "learning": " Controls are shown without that minimum: theirs is the mean loss at that time, "
     "for annealing of its state, for random search of its batch.",
@@ -111,6 +117,11 @@ def styles_of(entries: Sequence[Mapping[str, Any]]) -> dict[str, Style]:
     return styles
 
 
+def unit_of(comparison: Mapping[str, Any]) -> str:
+    """What the figure of learning counts along: the first unit that the budget limits."""
+    return next(unit for unit in UNITS if unit in budget_of(comparison))
+
+
 def figures(
     comparison: Mapping[str, Any],
     results: Sequence[Mapping[str, Any]],
@@ -135,43 +146,52 @@ def _learning(
     comparison: Mapping[str, Any], results: Sequence[Mapping[str, Any]], styles: dict[str, Style]
 ) -> "Figure | None":
     curves = {}
+    unit = unit_of(comparison)
     for result in results:
-        evaluations = np.asarray(result["curve"]["evaluations"], dtype=np.float64)
-        if evaluations.size:
+        spent = np.asarray(_spent(result, unit), dtype=np.float64)
+        if spent.size:
             losses = np.asarray(result["curve"]["mean_loss"], dtype=np.float64)
-            keep = np.unique(np.linspace(0, len(evaluations) - 1, POINTS_OF_A_CURVE).astype(int))
+            keep = np.unique(np.linspace(0, len(spent) - 1, POINTS_OF_A_CURVE).astype(int))
             # Restarts, inside the budget, would draw teeth. Controls have none: the lowest of
             # their noisy means would fall, as if random search learned.
             if result["kind"] != "control":
                 losses = np.minimum.accumulate(losses, axis=1)
             quartiles = np.quantile(losses[:, keep], [0.25, 0.5, 0.75], axis=0)
-            curves[result["name"]] = evaluations[keep], quartiles
+            curves[result["name"]] = spent[keep], quartiles
     if not curves:
         return None
     figure, axes = _figure(height=3.6)
-    for index, (name, (evaluations, (low, median, high))) in enumerate(curves.items()):
+    for index, (name, (spent, (low, median, high))) in enumerate(curves.items()):
         style = styles[name]
         # Markers every sixth of the curve, and not those of all curves at one place.
-        every = max(1, len(evaluations) // 6)
+        every = max(1, len(spent) // 6)
         axes.plot(
-            evaluations,
+            spent,
             median,
-            clip_on=len(evaluations) > 1,  # one point alone may lie on the edge
+            clip_on=len(spent) > 1,  # one point alone may lie on the edge
             markevery=(index * every // len(curves), every),
             **style.marks(),
         )
-        axes.fill_between(evaluations, low, high, color=style.colour, alpha=0.15, linewidth=0)
+        axes.fill_between(spent, low, high, color=style.colour, alpha=0.15, linewidth=0)
     bands = [quartiles for _, quartiles in curves.values()]
     reference = comparison["reference"]["loss"]
     _loss_axis(axes.yaxis, min(reference, *(b.min() for b in bands)), max(b.max() for b in bands))
     axes.axhline(reference, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
     _text(axes, 0.995, reference, _reference_label(comparison), ha="right", va="top", side="y")
-    axes.set_xlim(0, comparison["evaluations"])
+    axes.set_xlim(0, max(at[-1] for at, _ in curves.values()))
     axes.xaxis.set_major_formatter(lambda value, _: format_count(value))
-    axes.set_xlabel("evaluations")
+    axes.set_xlabel(unit)
     axes.set_ylabel("mean loss")
     _legend(figure, {name: styles[name] for name in curves})
     return figure
+
+
+def _spent(result: Mapping[str, Any], unit: str) -> Sequence[int]:
+    """What each point of a learning curve had spent; [] where that is not known."""
+    curve = result["curve"]
+    if unit == "shots" and result["kind"] == "control":  # each bitstring is drawn and evaluated
+        unit = "evaluations"
+    return curve.get(unit, [])
 
 
 def _draws(
@@ -237,9 +257,12 @@ def _draws(
 
 def _hits(
     comparison: Mapping[str, Any], results: Sequence[Mapping[str, Any]], styles: dict[str, Style]
-) -> "Figure":
+) -> "Figure | None":
     from matplotlib.ticker import MaxNLocator
 
+    results = [result for result in results if drew(result)]
+    if not results:
+        return None
     reference = comparison["reference"]["loss"]
     hits = {
         result["name"]: sorted(
@@ -247,7 +270,7 @@ def _hits(
         )
         for result in results
     }
-    budget = comparison["evaluations"]
+    budget = max(result["evaluations"] for result in results)
     earliest = min((at for found in hits.values() for at in found), default=budget)
     start = 10.0 ** np.floor(np.log10(max(1, min(earliest, budget / 100))))
     figure, axes = _figure(height=3.6)
@@ -279,17 +302,17 @@ def _hits(
     axes.set_xlabel("evaluations")
     axes.set_ylabel("seeds that have hit")
     extra = {} if chance is None else {"uniform (exact)": {"color": INK, "linewidth": 0.9}}
-    _legend(figure, styles, extra)
+    _legend(figure, {result["name"]: styles[result["name"]] for result in results}, extra)
     return figure
 
 
 def _best(
     comparison: Mapping[str, Any], results: Sequence[Mapping[str, Any]], styles: dict[str, Style]
 ) -> "Figure | None":
-    results = [result for result in results if all(result["improvements"])]
+    results = [result for result in results if drew(result) and all(result["improvements"])]
     if not results:
         return None
-    budget = comparison["evaluations"]
+    budget = max(result["evaluations"] for result in results)
     start = max(found[0][0] for result in results for found in result["improvements"])
     grid = np.unique(np.geomspace(start, budget, POINTS_OF_A_CURVE).astype(int))
     medians = {}

@@ -22,9 +22,11 @@ import torch
 
 from qhyper.bits import Bits, all_bitstrings, as_bits
 from qhyper.errors import ConfigurationError
-from qhyper.streams import Rngs, Streams
+from qhyper.streams import Rngs, Streams, check_rng
 
 MAX_BITS_OF_PROBABILITIES = 20
+_BLOCK = 32
+"""Draws whose scores autograd computes together."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,14 @@ class HyperNetwork(torch.nn.Module, ABC):
         return len(self.seeds)
 
     @property
+    def trained_parameters(self) -> list[torch.nn.Parameter]:
+        """The parameters that are trained, each [replica, ...]."""
+        return [p for p in self.parameters() if p.requires_grad]
+
+    @property
     def n_parameters(self) -> int:
         """Trained parameters of one replica."""
-        return sum(p.numel() for p in self.parameters() if p.requires_grad) // self.replicas
+        return sum(p.numel() for p in self.trained_parameters) // self.replicas
 
     def describe(self) -> str:
         """One line on what this generator is, for reports."""
@@ -146,11 +153,7 @@ class HyperNetwork(torch.nn.Module, ABC):
         if shots < 1:
             raise ConfigurationError(f"shots must be at least 1; got {shots}.")
         inputs = self._as_inputs(inputs)
-        if len(rng) != self.replicas:
-            raise ConfigurationError(
-                f"Got {len(rng)} random generators for {self.replicas} replicas; expected one a "
-                "replica, such as Streams(generator.seeds)(step)."
-            )
+        check_rng(rng, self.replicas)
         with torch.no_grad():
             bits = self._sample(shots, rng, inputs)
         expected = (self.replicas, 1 if inputs is None else inputs.shape[1], shots, self.n_bits)
@@ -220,8 +223,15 @@ class HyperNetwork(torch.nn.Module, ABC):
 
         bits [replica, input, shot, bit]; parameters in the order of `parameters()`, flat.
         """
+        rows = [  # a block of draws at a time: memory is quadratic in them
+            self._scores(np.ascontiguousarray(bits[:, :, first : first + _BLOCK]), inputs)
+            for first in range(0, bits.shape[2], _BLOCK)
+        ]
+        return np.concatenate(rows, axis=2)
+
+    def _scores(self, bits: Bits, inputs: Any) -> npt.NDArray[np.float64]:
         log_p = self.log_prob(bits, inputs=inputs)
-        trained = [p for p in self.parameters() if p.requires_grad]
+        trained = self.trained_parameters
         one = torch.eye(log_p[0].numel(), dtype=log_p.dtype, device=log_p.device)
         # replicas do not mix: the same draw of every replica in one backward pass
         ones = one.reshape(-1, 1, *log_p.shape[1:]).expand(-1, *log_p.shape)
@@ -240,8 +250,8 @@ class HyperNetwork(torch.nn.Module, ABC):
     def probabilities(self, *, inputs: Any = None) -> torch.Tensor:
         """p of every bitstring, float64 [replica, input, 2^n_bits]; bit 0 changes fastest.
 
-        Differentiable. Raises ConfigurationError past `capabilities.probability_bits` (20 where
-        the generator has log p).
+        Differentiable up to `differentiable_bits`. Raises ConfigurationError past
+        `max_probability_bits`.
         """
         inputs = self._as_inputs(inputs)
         if self.n_bits > self.max_probability_bits:
@@ -252,10 +262,15 @@ class HyperNetwork(torch.nn.Module, ABC):
         return self._probabilities(inputs)
 
     @property
-    def max_probability_bits(self) -> int:
-        """Up to how many bits `probabilities` can be had; 0 if not at all."""
+    def differentiable_bits(self) -> int:
+        """Up to how many bits `probabilities` has derivatives; 0 if never."""
         by_log_prob = MAX_BITS_OF_PROBABILITIES if self.capabilities.log_prob else 0
         return self.capabilities.probability_bits or by_log_prob
+
+    @property
+    def max_probability_bits(self) -> int:
+        """Up to how many bits `probabilities` can be had; 0 if not at all."""
+        return self.differentiable_bits
 
     def _probabilities(self, inputs: torch.Tensor | None) -> torch.Tensor:
         strings = all_bitstrings(self.n_bits)

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from qhyper.bits import to_string
 from qhyper.config import BUDGETS, Entry, TrainingSettings
 from qhyper.data import Samples
 from qhyper.errors import ConfigurationError, Interrupted, UnsuitableError
+from qhyper.gradients.estimator import evaluate
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.registry import build_control, build_generator, is_control
 from qhyper.runs import Checkpoints, Metrics, storage, write_whole
@@ -21,6 +23,8 @@ from qhyper.streams import Streams
 from qhyper.target.objective import NetworkObjective, Objective
 from qhyper.training import CURVE_POINTS, Trainer, settings_for
 
+FEW_STEPS = 10
+"""A start of fewer steps comes with a warning."""
 DRAWN = 256
 """Final draws of each seed whose losses are kept for the figures."""
 
@@ -91,8 +95,12 @@ class Job:
             "evaluations": record.evaluations,
             "shots": record.evaluations,
             "circuits": 0,
-            "best_loss": record.best_loss.tolist(),
-            "best_bits": [to_string(bits) for bits in record.best_bits],
+            # None where nothing was drawn, as by the exact gradient
+            "best_loss": [float(b) if np.isfinite(b) else None for b in record.best_loss],
+            "best_bits": [
+                to_string(bits) if np.isfinite(best) else None
+                for bits, best in zip(record.best_bits, record.best_loss, strict=True)
+            ],
             "improvements": record.improvements,
             **self._accuracies(record, test),
             **measured,
@@ -109,6 +117,12 @@ class Job:
         trainer, settings = self.trainer, self.trainer.settings
         keeper = None if folder is None else _Keeper(folder, trainer, warn)
         every = max(1, trainer.total_steps // CURVE_POINTS)
+        steps = trainer.total_steps // settings.restarts
+        if steps < FEW_STEPS:
+            warn(
+                f"{self.entry.title} has only {steps} step{'s' * (steps > 1)} in a start: raise "
+                "the budget or lower draws."
+            )
 
         def after_step(trainer: Trainer) -> None:
             if keeper and trainer.step % settings.checkpoint_every == 0:
@@ -128,17 +142,27 @@ class Job:
             write_whole(keeper.folder / "generator.pt", buffer.getvalue())
         progress(self.entry.title, trainer.total_steps, trainer.total_steps)
         draw = self.generator.sample(settings.final_draws, rng=Streams(self.seeds)(0, "evaluate"))
-        losses = self.objective(draw.bits).reshape(len(self.seeds), -1)
+        risk = trainer.risk.at(1.0)
+        log_prob = self.generator.log_prob if risk.needs_log_prob else None
+        drawn = evaluate(draw.bits, self.objective, log_prob)
+        losses = drawn.losses.reshape(len(self.seeds), -1)
+        own_risk = settings.risk != "expectation" and settings.final_draws >= risk.min_shots
+        backend = getattr(self.generator, "backend", None)
         return {
             "kind": "quantum" if self.generator.capabilities.quantum else "classical",
             "description": self.generator.describe() + _method(settings),
             "estimator": settings.estimator,
+            "risk": settings.risk,
+            "backend": None if backend is None else str(backend),
+            "step": asdict(trainer.cost),
             "parameters": self.generator.n_parameters,
             "record": trainer.record,
+            "evaluations": trainer.spent.evaluations,
             "shots": trainer.spent.shots,
             "circuits": trainer.spent.circuits,
             "final_loss": losses.mean(axis=1).tolist(),
             "final_losses": losses[:, :DRAWN].tolist(),
+            "final_risk": risk.value(drawn)[0].mean(axis=1).tolist() if own_risk else None,
             "seconds_per_step": trainer.step_seconds,
             "curve": _curve(trainer.curve),
         }
@@ -177,6 +201,8 @@ class Job:
     def _accuracies(self, record: SearchRecord, test: Samples | None) -> dict[str, Any]:
         """Accuracy of each seed's best bitstring, by training loss, on training and test rows."""
         if not isinstance(self.objective, NetworkObjective):
+            return {"train_accuracy": None, "test_accuracy": None}
+        if not np.isfinite(record.best_loss).all():
             return {"train_accuracy": None, "test_accuracy": None}
         best, network = record.best_bits, self.objective.network
         found = {}
@@ -223,10 +249,12 @@ def _options(options: dict[str, Any]) -> str:
 
 def _curve(points: list[dict[str, Any]]) -> dict[str, Any]:
     by_seed = np.array([point["mean_loss"] for point in points]).T
-    return {
-        "evaluations": [point["evaluations"] for point in points],
-        "mean_loss": by_seed.tolist(),
+    spent = {
+        unit: [point[unit] for point in points]
+        for unit in BUDGETS
+        if all(unit in point for point in points)  # controls have evaluations alone
     }
+    return {**spent, "mean_loss": by_seed.tolist()}
 
 
 def _thinned(points: list[dict[str, Any]]) -> list[dict[str, Any]]:

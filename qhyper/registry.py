@@ -1,4 +1,4 @@
-"""Generators, controls, estimators and risks by name.
+"""Generators, controls, estimators and risks by name, and which backends and ansätze there are.
 
 A package registers generators and controls under the entry-point groups `qhyper.generators` and
 `qhyper.controls`, ours in the same way as anybody's. Wherever a name is accepted, so is
@@ -8,7 +8,9 @@ A package registers generators and controls under the entry-point groups `qhyper
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
-from typing import Any
+from importlib.util import find_spec
+from numbers import Integral, Real
+from typing import Any, get_args
 
 from qhyper.devices import torch_device
 from qhyper.errors import ConfigurationError, unknown
@@ -35,6 +37,15 @@ def is_control(name: str) -> bool:
     """
     factory = _find(name)
     return hasattr(factory, "search")
+
+
+def takes_option(name: str, option: str) -> bool:
+    """Whether the generator or control `name` has an option of that name among its arguments.
+
+    Options that it would only hand on (`**options`) do not count. Raises ConfigurationError if
+    nothing of that name is registered.
+    """
+    return option in _parameters(name, _find(name))
 
 
 def build_generator(
@@ -84,14 +95,26 @@ ESTIMATORS = {
 """Gradient estimators by name."""
 
 
+def find_estimator(name: str) -> Callable[..., Any]:
+    """The class of the estimator called `name` (or `module:Class`); ConfigurationError if none."""
+    return _named("estimator", name, ESTIMATORS)
+
+
+def find_risk(name: str) -> Callable[..., Any]:
+    """The class of the risk called `name` (or `module:Class`); ConfigurationError if none."""
+    known = {risk: f"{kind.__module__}:{kind.__name__}" for risk, kind in RISKS.items()}
+    return _named("risk", name, known)
+
+
 def build_estimator(
     name: str, shots: int, options: Mapping[str, Any] | None = None
 ) -> GradientEstimator:
     """The estimator called `name` (or `module:Class`), which measures the value as well.
 
-    `shots` goes to those that take it. Raises ConfigurationError for an unknown name or option.
+    `shots` goes to those that take it. Raises ConfigurationError for an unknown name or option,
+    and for an option that is missing or cannot have its value.
     """
-    factory = _named("estimator", name, ESTIMATORS)
+    factory = find_estimator(name)
     parameters = _parameters(name, factory)
     fixed = {"shots": shots, "value": True}
     given = {key: value for key, value in fixed.items() if key in parameters}
@@ -101,10 +124,25 @@ def build_estimator(
 def build_risk(name: str, options: Mapping[str, Any] | None = None) -> Risk:
     """The risk called `name` (or `module:Class`), with its options.
 
-    Raises ConfigurationError for an unknown name or option.
+    Raises ConfigurationError for an unknown name or option, and for an option that is missing or
+    cannot have its value.
     """
-    known = {risk: f"qhyper.risk:{kind.__name__}" for risk, kind in RISKS.items()}
-    return _built("risk", name, _named("risk", name, known), {}, options)
+    return _built("risk", name, find_risk(name), {}, options)
+
+
+ANSAETZE = (
+    "product", "brickwork", "hardware-efficient", "linear", "ring", "all-to-all", "units",
+    "mirrored",
+)  # fmt: skip
+"""Ansätze by name, as `build_ansatz` knows them."""
+
+
+def backends() -> list[str]:
+    """Names of the backends that are installed; of PennyLane's, the simulators of state vectors."""
+    devices = {point.name for point in entry_points(group="pennylane.plugins")}
+    exact = [n for n in sorted(devices) if n == "default.qubit" or n.startswith("lightning.")]
+    aer = ["aer"] if find_spec("qiskit_aer") else []
+    return ["mps", "statevector", *(f"pennylane:{name}" for name in exact), *aer]
 
 
 def _named(kind: str, name: str, known: Mapping[str, str]) -> Callable[..., Any]:
@@ -120,17 +158,52 @@ def _built(
     fixed: Mapping[str, Any],
     options: Mapping[str, Any] | None,
 ) -> Any:
-    known = [option for option in _parameters(name, factory) if option not in ("shots", "value")]
-    for option in options or {}:
+    known = {key: p for key, p in _parameters(name, factory).items() if key not in _OURS}
+    given = dict(options or {})
+    for option, value in given.items():
         if option not in known:
             raise unknown(f"option of the {kind} {name}:", option, known or ["(none)"])
+        expected = _number(known[option].annotation)
+        if expected and (not isinstance(value, expected[0]) or isinstance(value, bool)):
+            raise ConfigurationError(
+                f"Got {option}={value!r} ({type(value).__name__}) for the {kind} {name}; expected "
+                f"{expected[1]}. Set it as {kind}_options.{option}."
+            )
+    for option, parameter in known.items():
+        variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if option not in given and parameter.default is parameter.empty and not variadic:
+            raise ConfigurationError(
+                f"The {kind} '{name}' needs the option `{option}`; set it as "
+                f"{kind}_options.{option}."
+            )
     try:
-        return factory(**fixed, **(options or {}))
-    except TypeError as error:
+        return factory(**fixed, **given)
+    except ConfigurationError:
+        raise
+    except (TypeError, ValueError) as error:
+        values = ", ".join(f"{key}={v!r} ({type(v).__name__})" for key, v in given.items())
         raise ConfigurationError(
-            f"The {kind} '{name}' could not be built with {dict(options or {})}: {error}. Its "
+            f"The {kind} '{name}' could not be built with {values or 'no options'}: {error}. Its "
             f"options are {', '.join(known) or '(none)'}; set them as {kind}_options."
         ) from error
+
+
+_OURS = ("shots", "value")
+"""Arguments of estimators that the training gives, and are no options."""
+
+
+def _number(annotation: Any) -> tuple[tuple[type, ...], str] | None:
+    """(types of a value, in words) of an argument that is a number, or None; else nothing.
+
+    NumPy's numbers count as well, which a value from Python may be.
+    """
+    kinds = set(get_args(annotation) or (annotation,))
+    missing = (type(None),) if type(None) in kinds else ()
+    if kinds - {type(None)} == {int}:
+        return (Integral, *missing), "a whole number"
+    if kinds - {type(None)} in ({float}, {int, float}):
+        return (Real, *missing), "a number"
+    return None
 
 
 def _find(name: str) -> Callable[..., Any]:

@@ -6,13 +6,22 @@ terminal and page. Rich and jinja2 are imported where used.
 """
 
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from qhyper.figures import CONTROL_CAPTIONS, FIGURES, SPECTRUM_CAPTION, figures, styles_of
+from qhyper.figures import (
+    CONTROL_CAPTIONS,
+    FIGURES,
+    SPECTRUM_CAPTION,
+    UNITS,
+    figures,
+    styles_of,
+    unit_of,
+)
 from qhyper.statistics import Interval
-from qhyper.summary import CERTIFIED
+from qhyper.summary import CERTIFIED, budget_of
 from qhyper.wording import format_count, format_loss
 
 if TYPE_CHECKING:
@@ -48,6 +57,16 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
+def _counts(spent: Mapping[str, int], units: Sequence[str], joined: str = " and ") -> str:
+    """What is spent, unit by unit, without those of which nothing is: "64 shots in 1 circuit"."""
+    words = [
+        f"{spent[unit]:,} {unit.removesuffix('s') if spent[unit] == 1 else unit}"
+        for unit in units
+        if spent.get(unit)
+    ]
+    return joined.join(words)
+
+
 def _interval(interval: Interval, show: Callable[[float], str]) -> str:
     low, high = interval["low"], interval["high"]
     if low is None or high is None or low == high or show(low) == show(high):
@@ -63,47 +82,49 @@ COLUMNS = (
     ("hit_share", "Seeds that hit"),
     ("evaluations_to_hit", "Evaluations to hit"),
     ("final_loss", "Final mean loss"),
+    ("final_risk", "Final risk"),
     ("train_accuracy", "Train accuracy"),
     ("test_accuracy", "Test accuracy"),
     ("seconds_per_step", "ms per step"),
 )
 
 
+NONE = ("–", "")
+RISK_NOTE = "Entries are compared by mean loss, whatever risk they were trained for."
+
+
 def _cells(entry: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """One row as words: for each column the value and, in a second line, its interval or ""."""
-    hits = round(entry["hit_share"]["value"] * entry["seeds"])
-    seconds = entry["seconds_per_step"]
-    cells = {
+    return {
         "parameters": (f"{entry['parameters']:,}", ""),
         "shots": (f"{entry.get('shots') or 0:,}", ""),
         "circuits": (f"{entry['circuits']:,}" if entry.get("circuits") else "–", ""),
-        "regret": (_regret(entry["regret"]["median"]), _interval(entry["regret"], _regret)),
-        "hit_share": (
-            f"{hits} of {entry['seeds']}",
-            _interval(entry["hit_share"], _share) + "\u00a0%",
-        ),
+        "regret": _median(entry["regret"], _regret),
+        "hit_share": _hits(entry["hit_share"], entry["seeds"]),
         "evaluations_to_hit": _to_hit(entry["evaluations_to_hit"], entry["evaluations"]),
-        "final_loss": (
-            format_loss(entry["final_loss"]["median"]),
-            _interval(entry["final_loss"], format_loss),
-        ),
-        "seconds_per_step": (
-            ("–", "")
-            if seconds is None
-            else (_milliseconds(seconds["median"]), _interval(seconds, _milliseconds))
-        ),
+        "final_loss": _median(entry["final_loss"], format_loss),
+        "final_risk": _median(entry.get("final_risk"), format_loss),
+        "train_accuracy": _median(entry["train_accuracy"], "{:.4f}".format),
+        "test_accuracy": _median(entry["test_accuracy"], "{:.4f}".format),
+        "seconds_per_step": _median(entry["seconds_per_step"], _milliseconds),
     }
-    for key in ("train_accuracy", "test_accuracy"):
-        figure = entry[key]
-        cells[key] = (
-            ("–", "")
-            if figure is None
-            else (f"{figure['median']:.4f}", _interval(figure, "{:.4f}".format))
-        )
-    return cells
 
 
-def _to_hit(interval: Interval, budget: int) -> tuple[str, str]:
+def _median(interval: Interval | None, show: Callable[[float], str]) -> tuple[str, str]:
+    if interval is None or interval["median"] is None:
+        return NONE
+    return show(interval["median"]), _interval(interval, show)
+
+
+def _hits(share: Interval | None, seeds: int) -> tuple[str, str]:
+    if share is None or share["value"] is None:
+        return NONE
+    return f"{round(share['value'] * seeds)} of {seeds}", _interval(share, _share) + "\u00a0%"
+
+
+def _to_hit(interval: Interval | None, budget: int) -> tuple[str, str]:
+    if interval is None:
+        return NONE
     median, low, high = interval["median"], interval["low"], interval["high"]
     beyond = f"> {format_count(budget)}"
     value = beyond if median is None else format_count(median)
@@ -114,38 +135,44 @@ def _to_hit(interval: Interval, budget: int) -> tuple[str, str]:
 
 def _setting(comparison: Mapping[str, Any]) -> str:
     """What was compared, in one line."""
-    seeds, budget = len(comparison["seeds"]), _budget(comparison)
-    some_less = any(
-        (entry.get(unit) or 0) < limit
-        for unit, limit in budget.items()
+    seeds, budget = len(comparison["seeds"]), budget_of(comparison)
+    left = [
+        [(entry.get(unit) or 0) < limit for unit, limit in budget.items()]
         for entry in comparison["generators"]
-    )
-    allowed = " and ".join(f"{limit:,} {unit}" for unit, limit in budget.items())
+    ]
+    some_less = any(map(any, left))
+    in_steps = any(map(all, left))  # no limit is met, since one more step would be past it
     named = (comparison["data"], comparison["network"], comparison["loss"].replace("_", " "))
     return (
         f"{', '.join(dict.fromkeys(named))}; "  # an own objective has one name for all three
-        f"{'up to ' * some_less}{allowed}{', in whole steps of draws,' * some_less} for each of "
-        f"{seeds} "
+        f"{'up to ' * some_less}{_counts(budget, list(budget))}"
+        f"{', in whole steps,' * in_steps} for each of {seeds} "
         f"seed{'s' if seeds > 1 else ''}; {comparison['reference']['kind']} "
         f"{comparison['reference']['loss']:.6f}"
     )
 
 
-def _budget(comparison: Mapping[str, Any]) -> dict[str, int]:
-    """What each seed could spend; runs of before knew evaluations alone."""
-    return comparison.get("budget") or {"evaluations": comparison["evaluations"]}
+def _kind(entry: Mapping[str, Any]) -> str:
+    """The kind, and where and how it was trained as far as that is not the usual way."""
+    usual = {"backend": "mps", "estimator": "score-function", "risk": "expectation"}
+    unusual = [entry[key] for key in usual if entry.get(key) not in (None, usual[key])]
+    return " · ".join([entry["kind"], *unusual])
+
+
+def _other_risks(comparison: Mapping[str, Any]) -> bool:
+    return any(entry.get("risk") not in (None, "expectation") for entry in comparison["generators"])
 
 
 def _columns_shown(comparison: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The columns that say something: without accuracies or steps theirs are left out."""
-    optional = ("train_accuracy", "test_accuracy", "seconds_per_step")
+    optional = ("final_risk", "train_accuracy", "test_accuracy", "seconds_per_step")
     entries = comparison["generators"]
     estimators = {entry.get("estimator") for entry in entries} - {None, "score-function"}
-    by_circuit = bool(estimators) or set(_budget(comparison)) != {"evaluations"}
+    by_circuit = bool(estimators) or set(budget_of(comparison)) != {"evaluations"}
     return [
         (key, title)
         for key, title in COLUMNS
-        if (key not in optional or any(entry[key] is not None for entry in entries))
+        if (key not in optional or any(entry.get(key) is not None for entry in entries))
         and (key not in ("shots", "circuits") or by_circuit)
     ]
 
@@ -199,9 +226,11 @@ def _goal(comparison: Mapping[str, Any]) -> str:
 
 
 def _who_hits(comparison: Mapping[str, Any]) -> str:
-    entries = comparison["generators"]
-    allowed = " and ".join(f"{limit:,} {unit}" for unit, limit in _budget(comparison).items())
-    goal, budget = _goal(comparison), f"within {allowed}"
+    entries = [e for e in comparison["generators"] if e["hit_share"] is not None]
+    limits = budget_of(comparison)
+    goal, budget = _goal(comparison), f"within {_counts(limits, list(limits))}"
+    if not entries:
+        return "No training drew anything on its way, so none could hit."
     share = max(entry["hit_share"]["value"] for entry in entries)
     if share == 0:
         return f"No run reached {goal} {budget}."
@@ -224,13 +253,20 @@ def _who_hits(comparison: Mapping[str, Any]) -> str:
 
 
 def _how_far(comparison: Mapping[str, Any]) -> str:
-    """Median regrets, names with the same one together."""
+    """Median regrets, names with the same one together; and who has none."""
     groups: dict[str, list[str]] = {}
-    for entry in sorted(comparison["generators"], key=lambda entry: entry["regret"]["median"]):
+    drew = [entry for entry in comparison["generators"] if entry["regret"] is not None]
+    silent = [e["name"] for e in comparison["generators"] if e["regret"] is None]
+    for entry in sorted(drew, key=lambda entry: entry["regret"]["median"]):
         groups.setdefault(_regret(entry["regret"]["median"]), []).append(entry["name"])
     run = "of the run" if len(comparison["seeds"]) == 1 else "in the median run"
     far = "; ".join(f"{distance} for {_listed(names)}" for distance, names in groups.items())
-    return f"Distance of the best network {run} from that loss: {far}."
+    sentences = [f"Distance of the best network {run} from that loss: {far}."] if far else []
+    if silent:
+        sentences.append(
+            f"{_listed(silent)} trained without drawing: regret and hits are not defined there."
+        )
+    return " ".join(sentences)
 
 
 def _what_tests_say(comparison: Mapping[str, Any]) -> str:
@@ -256,11 +292,13 @@ def table(comparison: Mapping[str, Any]) -> "Table":
     from rich.text import Text
 
     columns = dict(_columns_shown(comparison))
-    together = "; ms per step of all seeds together" if "seconds_per_step" in columns else ""
+    caption = _setting(comparison)
+    caption += "; ms per step of all seeds together" * ("seconds_per_step" in columns)
+    caption += f". {RISK_NOTE}" * _other_risks(comparison)
     # Texts, not strings: a name in brackets is no markup.
     shown = Table(
         box=box.SIMPLE_HEAD,
-        caption=Text(_setting(comparison) + together),
+        caption=Text(caption),
         padding=(0, 1, 0, 0),
         pad_edge=False,
         show_edge=False,
@@ -279,7 +317,8 @@ def table(comparison: Mapping[str, Any]) -> "Table":
         shown.add_column("Accu-\nracy\ntrain\ntest", justify="right", overflow="fold")
     for entry in comparison["generators"]:
         cells = _cells(entry)
-        row: list[RenderableType] = [_TwoLines(entry["name"], entry["kind"])]
+        kind = "\n".join(textwrap.wrap(_kind(entry), longest))  # after a hyphen, if it must
+        row: list[RenderableType] = [_TwoLines(entry["name"], kind)]
         row += [_TwoLines(*cells[key]) for key in columns]
         if accuracies:
             row.append(Text(f"{cells['train_accuracy'][0]}\n{cells['test_accuracy'][0]}"))
@@ -376,6 +415,7 @@ def page(
         title, caption = FIGURES[name]
         if shows_control.get(name):
             caption += CONTROL_CAPTIONS[name]
+        caption = caption.format(unit=UNITS[unit_of(comparison)])
         if name == "draws" and spectrum is not None:
             caption = SPECTRUM_CAPTION + "Below it, " + caption[0].lower() + caption[1:]
         shown.append({"name": name, "title": title, "caption": caption, "svg": Markup(svg)})
@@ -392,6 +432,7 @@ def page(
         rows=[
             {
                 "entry": entry,
+                "kind": _kind(entry),
                 "style": styles[entry["name"]],
                 "cells": _cells(entry),
                 "spent": _spent(entry, comparison),
@@ -402,6 +443,8 @@ def page(
         fresh_draws=_fresh_draws(config),
         trained=len(controls) < len(comparison["generators"]),
         controls=bool(controls),
+        risk_note=RISK_NOTE if _other_risks(comparison) else "",
+        silent=any(entry["regret"] is None for entry in comparison["generators"]),
         figures=shown,
         test_columns=TEST_COLUMNS,
         tests=[_test_cells(test) for test in comparison["tests"]],
@@ -432,13 +475,11 @@ def _title(comparison: Mapping[str, Any]) -> str:
 
 
 def _spent(entry: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
-    """Evaluations of each seed, and why they are not the whole budget."""
-    words = f"{entry['evaluations']:,} evaluations each"
-    for asked in (comparison.get("config") or {}).get("entries") or ():
-        draws = (asked.get("training") or {}).get("draws")
-        if draws and (asked.get("label") or asked["name"]) == entry["name"]:
-            return f"{words}, in whole steps of {draws:,} draws"
-    return words + ", in whole steps of draws" * (entry["evaluations"] < comparison["evaluations"])
+    """What each seed spent of what the budget limits, and in which steps."""
+    words = f"{_counts(entry, list(budget_of(comparison)))} each"
+    if entry.get("step"):
+        return f"{words}, in whole steps of {_counts(entry['step'], ('shots', 'circuits'), ' in ')}"
+    return words
 
 
 def _fresh_draws(config: Mapping[str, Any]) -> str:
@@ -473,7 +514,12 @@ def _entries(
     ]
     trainings = [dict(entry["training"]) for entry in entries]
     for training in trainings:
-        for key in ("optimizer", "schedule"):  # their options stand in the same cell
+        for key in (
+            "estimator",
+            "risk",
+            "optimizer",
+            "schedule",
+        ):  # their options stand in the same cell
             words = [training.get(key), _pairs(training.pop(f"{key}_options", None) or {})]
             if any(words):
                 training[key] = ": ".join(filter(None, words))

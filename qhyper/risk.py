@@ -9,8 +9,9 @@ Draws have axes [..., shot, bit], losses, log p and costs [..., shot], values [.
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ Float = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class Sample:
     """Draws of a distribution with their losses, and log p under it where a risk needs that."""
 
     bits: Bits
@@ -33,62 +34,55 @@ class Evaluated:
     """[..., shot]"""
 
 
-class Risk(Protocol):
-    """What is minimised. Estimators ask for what it needs, and refuse what they cannot give."""
+class Risk(ABC):
+    """What is minimised. A risk of one's own needs `costs`, and `exact` for the exact gradient.
 
-    needs_log_prob: ClassVar[bool]
-    needs_reference: ClassVar[bool]
+    Estimators ask for what a risk needs, and refuse what they cannot give.
+    """
+
+    needs_log_prob: ClassVar[bool] = False
+    """`costs` needs `log_prob` of the draws."""
+    needs_reference: ClassVar[bool] = False
     """`costs` depends on draws at the parameters themselves."""
-    min_shots: ClassVar[int]
+    min_shots: ClassVar[int] = 1
     """Draws that one value needs."""
 
     def at(self, progress: float) -> "Risk":
         """The risk at a share of the training, from 0 to 1: itself, unless it has a schedule."""
-        ...
+        return self
 
-    def value(self, drawn: Evaluated) -> tuple[Float, Float]:
-        """The risk [...] of the distribution that gave the draws, and its standard error."""
-        ...
+    @abstractmethod
+    def costs(self, drawn: Sample, reference: Sample) -> Float:
+        """The costs [..., shot] of draws, about the distribution that gave `reference`.
 
-    def costs(self, drawn: Evaluated, reference: Evaluated) -> Float:
-        """The costs of draws, about the distribution that gave `reference`, independent of them.
-
-        `drawn.log_prob` is log p under that distribution too.
+        `drawn.log_prob` is log p under that distribution too. The mean of a distribution's own
+        costs is the risk.
         """
-        ...
 
-    def own_costs(self, drawn: Evaluated) -> tuple[Float, Float]:
+    def value(self, drawn: Sample) -> tuple[Float, Float]:
+        """The risk [...] of the distribution that gave the draws, and its standard error."""
+        return _mean(self.costs(drawn, drawn))
+
+    def own_costs(self, drawn: Sample) -> tuple[Float, Float]:
         """(costs, baselines) of draws about their own distribution, from the other draws."""
-        ...
+        costs = self.costs(drawn, drawn)
+        return costs, _others(costs)
 
     def exact(self, probabilities: Float, losses: Float) -> tuple[Float, Float]:
-        """(value, costs) from all probabilities and losses, [..., 2^n], bit 0 fastest."""
-        ...
+        """(value [...], costs) from all probabilities and losses, [..., 2^n], bit 0 fastest."""
+        raise ConfigurationError(
+            f"The risk {type(self).__name__} has no exact value. Write its method `exact`, or use "
+            "an estimator that draws."
+        )
 
 
 @dataclass(frozen=True)
-class Expectation:
+class Expectation(Risk):
     """The mean loss of the draws, E[L]."""
 
-    needs_log_prob: ClassVar[bool] = False
-    needs_reference: ClassVar[bool] = False
-    min_shots: ClassVar[int] = 1
-
-    def at(self, progress: float) -> "Expectation":
-        """Itself."""
-        return self
-
-    def value(self, drawn: Evaluated) -> tuple[Float, Float]:
-        """As in Risk."""
-        return _mean(drawn.losses)
-
-    def costs(self, drawn: Evaluated, reference: Evaluated) -> Float:
+    def costs(self, drawn: Sample, reference: Sample) -> Float:
         """The losses."""
         return drawn.losses
-
-    def own_costs(self, drawn: Evaluated) -> tuple[Float, Float]:
-        """The losses, and for each the mean of the others."""
-        return drawn.losses, _others(drawn.losses)
 
     def exact(self, probabilities: Float, losses: Float) -> tuple[Float, Float]:
         """As in Risk."""
@@ -96,19 +90,17 @@ class Expectation:
 
 
 @dataclass(frozen=True)
-class CVaR:
-    """The mean of the best share `alpha` of the losses, by Rockafellar and Uryasev (2000).
+class CVaR(Risk):
+    """The mean of the best share `alpha` of the losses (for circuits: Barkoutsos et al., 2020).
 
-    CVaR = v + E[min(L - v, 0)] / alpha with v the alpha-quantile; costs min(L - v, 0) / alpha.
+    CVaR = E[v + min(L - v, 0) / alpha] with v the alpha-quantile (Rockafellar and Uryasev, 2000).
     The quantile of K draws makes value and gradient biased by O(1/K). alpha = 1 is the
     expectation. Raises ConfigurationError unless 0 < alpha <= 1.
     """
 
     alpha: float = 0.25
 
-    needs_log_prob: ClassVar[bool] = False
     needs_reference: ClassVar[bool] = True
-    min_shots: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha <= 1:
@@ -116,22 +108,9 @@ class CVaR:
                 f"CVaR needs 0 < alpha <= 1, the share of the best draws; got {self.alpha}."
             )
 
-    def at(self, progress: float) -> "CVaR":
-        """Itself."""
-        return self
-
-    def value(self, drawn: Evaluated) -> tuple[Float, Float]:
-        """As in Risk; the standard error leaves out that of the quantile, which is smaller."""
-        return _mean(self._about(drawn.losses, self._quantile(drawn.losses)))
-
-    def costs(self, drawn: Evaluated, reference: Evaluated) -> Float:
+    def costs(self, drawn: Sample, reference: Sample) -> Float:
         """As in Risk."""
         return self._about(drawn.losses, self._quantile(reference.losses))
-
-    def own_costs(self, drawn: Evaluated) -> tuple[Float, Float]:
-        """As in Risk."""
-        costs = self._about(drawn.losses, self._quantile(drawn.losses))
-        return costs, _others(costs)
 
     def exact(self, probabilities: Float, losses: Float) -> tuple[Float, Float]:
         """As in Risk."""
@@ -154,7 +133,7 @@ class CVaR:
 
 
 @dataclass(frozen=True)
-class FreeEnergy:
+class FreeEnergy(Risk):
     """F = E[L] + T E[log q], whose minimum is the posterior exp(-L/T) / Z of a uniform prior.
 
     KL(q || posterior) = (F + T log Z) / T. `temperature` T goes to `end_temperature` over a
@@ -162,13 +141,11 @@ class FreeEnergy:
     ConfigurationError for a negative temperature, and for a geometric schedule from or to 0.
     """
 
-    temperature: float
+    temperature: float = 0.05
     end_temperature: float | None = None
     schedule: Literal["geometric", "linear"] = "geometric"
 
     needs_log_prob: ClassVar[bool] = True
-    needs_reference: ClassVar[bool] = False
-    min_shots: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         ends = [self.temperature, self.end_temperature]
@@ -207,18 +184,12 @@ class FreeEnergy:
             raise ConfigurationError("At temperature 0 there is no posterior to compare with.")
         return np.asarray(value, dtype=np.float64) / self.temperature + log_z
 
-    def value(self, drawn: Evaluated) -> tuple[Float, Float]:
-        """As in Risk."""
-        return _mean(self._costs(drawn))
-
-    def costs(self, drawn: Evaluated, reference: Evaluated) -> Float:
+    def costs(self, drawn: Sample, reference: Sample) -> Float:
         """L + T log q, up to a constant."""
-        return self._costs(drawn)
-
-    def own_costs(self, drawn: Evaluated) -> tuple[Float, Float]:
-        """As in Risk."""
-        costs = self._costs(drawn)
-        return costs, _others(costs)
+        assert drawn.log_prob is not None
+        # a draw of a shifted circuit may be impossible at the parameters themselves
+        possible = np.isfinite(drawn.log_prob)
+        return drawn.losses + self.temperature * np.where(possible, drawn.log_prob, 0.0)
 
     def exact(self, probabilities: Float, losses: Float) -> tuple[Float, Float]:
         """As in Risk; a string of probability 0 counts 0 · log 0 = 0."""
@@ -227,15 +198,9 @@ class FreeEnergy:
         costs = losses + self.temperature * log_q
         return (probabilities * costs).sum(-1), costs
 
-    def _costs(self, drawn: Evaluated) -> Float:
-        assert drawn.log_prob is not None
-        # a draw of a shifted circuit may be impossible at the parameters themselves
-        possible = np.isfinite(drawn.log_prob)
-        return drawn.losses + self.temperature * np.where(possible, drawn.log_prob, 0.0)
-
 
 @dataclass(frozen=True)
-class MMD:
+class MMD(Risk):
     """E[L] + weight · MMD²(q, uniform), a stand-in for the free energy that needs no log p.
 
     With the kernel k(w, v) = kappa^Hamming(w, v) over n bits, MMD² = E_{q,q} k -
@@ -247,7 +212,6 @@ class MMD:
     weight: float = 1.0
     kappa: float = 0.5
 
-    needs_log_prob: ClassVar[bool] = False
     needs_reference: ClassVar[bool] = True
     min_shots: ClassVar[int] = 3
 
@@ -260,11 +224,7 @@ class MMD:
                 f"{self.kappa}."
             )
 
-    def at(self, progress: float) -> "MMD":
-        """Itself."""
-        return self
-
-    def value(self, drawn: Evaluated) -> tuple[Float, Float]:
+    def value(self, drawn: Sample) -> tuple[Float, Float]:
         """As in Risk; the standard error is that of the U-statistic to first order in 1/K."""
         kernel = self._to_others(drawn.bits)
         costs = drawn.losses + 2 * self.weight * kernel
@@ -273,12 +233,12 @@ class MMD:
         )
         return value, _mean(costs)[1]
 
-    def costs(self, drawn: Evaluated, reference: Evaluated) -> Float:
+    def costs(self, drawn: Sample, reference: Sample) -> Float:
         """L + 2 · weight · mean kernel to the reference."""
         kernel = _kernel_sums(drawn.bits, reference.bits, self.kappa)
         return drawn.losses + 2 * self.weight * kernel / reference.bits.shape[-2]
 
-    def own_costs(self, drawn: Evaluated) -> tuple[Float, Float]:
+    def own_costs(self, drawn: Sample) -> tuple[Float, Float]:
         """As in Risk; the baseline of a draw takes in only pairs without it."""
         shots = drawn.bits.shape[-2]
         sums = self._to_others(drawn.bits) * (shots - 1)
@@ -310,11 +270,6 @@ class MMD:
 
 RISKS = {"expectation": Expectation, "cvar": CVaR, "free-energy": FreeEnergy, "mmd": MMD}
 """The risks by name."""
-
-
-def with_log_prob(drawn: Evaluated, log_prob: Float | None) -> Evaluated:
-    """The draws with their log p."""
-    return replace(drawn, log_prob=log_prob)
 
 
 def _mean(costs: Float) -> tuple[Float, Float]:

@@ -17,9 +17,11 @@ class Spending:
     """parameter settings that were sampled or simulated, of classical generators too"""
 
     def __str__(self) -> str:
-        return (
-            f"{self.evaluations:,} evaluations, {self.shots:,} shots and {self.circuits:,} circuits"
-        )
+        spent = [
+            f"{number:,} {name.removesuffix('s') if number == 1 else name}"
+            for name, number in vars(self).items()
+        ]
+        return f"{spent[0]}, {spent[1]} and {spent[2]}"
 
     def __add__(self, other: "Spending") -> "Spending":
         return Spending(

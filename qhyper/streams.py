@@ -11,8 +11,22 @@ from typing import Literal
 
 import numpy as np
 
+from qhyper.errors import ConfigurationError
+
 Rngs = Sequence[np.random.Generator]
 """One generator a replica."""
+
+
+
+def check_rng(rng: Rngs, replicas: int) -> None:
+    """Raise ConfigurationError unless there is one random generator for each replica."""
+    if not isinstance(rng, Sequence) or len(rng) != replicas:
+        got = f"{len(rng)} random generators" if isinstance(rng, Sequence) else repr(rng)
+        raise ConfigurationError(
+            f"Got {got} for {replicas} replicas; expected one a replica, such as "
+            "Streams(generator.seeds)(step)."
+        )
+
 
 Purpose = Literal["initialise", "draw", "evaluate", "search"]
 _PURPOSES: tuple[Purpose, ...] = ("initialise", "draw", "evaluate", "search")

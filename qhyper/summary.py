@@ -26,14 +26,16 @@ def summarise(
 ) -> dict[str, Any]:
     """Results of several searches over the same seeds as one comparison, ready for JSON.
 
-    The reference is the certified minimum, or else the best loss that any of them saw; a hit is a
-    loss within 1e-9 of it. Medians over the seeds come with bootstrap intervals, shares with
-    Wilson's. `budget` is what each seed could spend, evaluations alone unless told. Raises
-    ConfigurationError if there are no results, names repeat, a kind is unknown, seeds differ, or a
-    loss lies below the certified minimum.
+    The reference is the certified minimum, or else the best loss that any of them saw (after
+    training, where no search drew anything on its way); a hit is a loss within 1e-9 of it. A
+    training without draws has best losses of None, and so None for regret, hits and evaluations
+    to hit. Medians over the seeds come with bootstrap intervals, shares with Wilson's. `budget` is
+    what each seed could spend, evaluations alone unless told. Raises ConfigurationError if there
+    are no results, names repeat, a kind is unknown, seeds differ, or a loss lies below the
+    certified minimum.
     """
     _check(results)
-    best = min(min(result["best_loss"]) for result in results)
+    best = min(_seen(results))
     if certificate is None:
         reference, kind = float(best), BEST_SEEN
     else:
@@ -64,6 +66,29 @@ def summarise(
     }
 
 
+def budget_of(comparison: Mapping[str, Any]) -> dict[str, int]:
+    """What each seed could spend; runs of before knew evaluations alone."""
+    return comparison.get("budget") or {"evaluations": comparison["evaluations"]}
+
+
+def drew(result: Mapping[str, Any]) -> bool:
+    """Whether a search drew anything on its way: exact gradients do not."""
+    return None not in result["best_loss"]
+
+
+def _seen(results: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The best losses of those that drew anything, or else the losses after training."""
+    best = [loss for result in results if drew(result) for loss in result["best_loss"]]
+    if best:
+        return best
+    return [
+        loss
+        for result in results
+        for losses in (result["final_loss"], *result["final_losses"])
+        for loss in losses
+    ]
+
+
 def _check(results: Sequence[Mapping[str, Any]]) -> None:
     if not results:
         raise ConfigurationError("There are no results to compare.")
@@ -81,9 +106,6 @@ def _check(results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _summary(result: Mapping[str, Any], reference: float) -> dict[str, Any]:
-    regret = np.asarray(result["best_loss"], dtype=np.float64) - reference
-    regret[np.abs(regret) < SAME_LOSS] = 0.0
-    hits = first_hits(result["improvements"], reference)
     return {
         "name": result["name"],
         "kind": result["kind"],
@@ -93,15 +115,28 @@ def _summary(result: Mapping[str, Any], reference: float) -> dict[str, Any]:
         "evaluations": result["evaluations"],
         "shots": result.get("shots", result["evaluations"]),  # runs of before had no others
         "circuits": result.get("circuits"),
-        "estimator": result.get("estimator"),
+        **{key: result.get(key) for key in ("step", "estimator", "risk", "backend")},
+        **_search(result, reference),
+        "final_loss": median_interval(result["final_loss"]),
+        "final_risk": _median(result.get("final_risk")),
+        "train_accuracy": _median(result["train_accuracy"]),
+        "test_accuracy": _median(result["test_accuracy"]),
+        "seconds_per_step": _seconds(result["seconds_per_step"]),
+    }
+
+
+def _search(result: Mapping[str, Any], reference: float) -> dict[str, Interval | None]:
+    """How good the draws on the way were, and when."""
+    if not drew(result):
+        return dict.fromkeys(("regret", "best_loss", "hit_share", "evaluations_to_hit"))
+    regret = np.asarray(result["best_loss"], dtype=np.float64) - reference
+    regret[np.abs(regret) < SAME_LOSS] = 0.0
+    hits = first_hits(result["improvements"], reference)
+    return {
         "regret": median_interval(regret),
         "best_loss": median_interval(result["best_loss"]),
         "hit_share": wilson(sum(hit is not None for hit in hits), len(hits)),
         "evaluations_to_hit": censored_median(hits, result["evaluations"]),
-        "final_loss": median_interval(result["final_loss"]),
-        "train_accuracy": _accuracy(result["train_accuracy"]),
-        "test_accuracy": _accuracy(result["test_accuracy"]),
-        "seconds_per_step": _seconds(result["seconds_per_step"]),
     }
 
 
@@ -111,6 +146,6 @@ def _seconds(times: Sequence[float] | float | None) -> Interval | None:
     return median_interval(known) if len(known) else None
 
 
-def _accuracy(values: Sequence[float | None] | None) -> Interval | None:
+def _median(values: Sequence[float | None] | None) -> Interval | None:
     known = [value for value in values or () if value is not None]
     return median_interval(known) if known else None

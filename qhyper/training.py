@@ -48,12 +48,12 @@ class Trainer:
     ) -> None:
         self.generator, self.objective, self.settings = generator, objective, settings
         self.estimator, self.risk = _gradient(generator, settings)
-        cost = self.estimator.cost(generator, self.risk)
-        self.total_steps = _steps(settings, self.estimator, cost, generator.n_bits)
+        self.cost = self.estimator.cost(generator, self.risk)
+        self.total_steps = _steps(settings, self.estimator, self.cost, generator.n_bits)
         if self.total_steps < settings.restarts:
             raise ConfigurationError(
-                f"A budget of {settings.budget} has {self.total_steps} steps of {cost}, too few "
-                f"for {settings.restarts} start(s). Raise the budget, or lower draws or restarts."
+                f"A budget of {settings.budget} has {self.total_steps} steps of {self.cost}, too "
+                f"few for {settings.restarts} start(s). Raise the budget, or lower draws or restarts."
             )
         if generator.n_inputs:
             raise ConfigurationError(
@@ -98,8 +98,12 @@ class Trainer:
         begin, end = self._bound(self.restart), self._bound(self.restart + 1)
         risk = self.risk.at((self.step - begin) / max(1, end - begin - 1))
         estimate = self.estimator(self.generator, self.objective, risk, rng=self.streams(self.step))
-        assert estimate.value is not None
-        assert estimate.mean_loss is not None
+        if estimate.value is None or estimate.mean_loss is None:
+            raise ConfigurationError(
+                f"{self.settings.estimator} did not measure `value` and `mean_loss` at the "
+                "parameters, which the choice between starts and the learning curve need. Let it "
+                "draw there too."
+            )
         try:
             self.optimizer.step()
             if self.schedule is not None:

@@ -30,7 +30,7 @@ ALLOWED = {
     "errors": set(),
     "names": {"errors"},
     "devices": {"errors"},
-    "streams": set(),
+    "streams": {"errors"},
     "spending": {"errors"},
     "threads": set(),
     "bits": {"errors"},

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from qhyper.cli import main
 from qhyper.comparison import compare
+from qhyper.config import COMPARED
 from qhyper.errors import ConfigurationError
 
 SMALL = ["--data", "digits", "--evaluations", "2000", "--seeds", "3"]
@@ -95,6 +97,117 @@ def test_entries_of_a_configuration_keep_their_settings(cli, tmp_path: Path) -> 
     assert 'optimizer = "SGD"' in (path / "config.toml").read_text()
 
 
+TINY = ["--data", "digits", "--shots", "1000", "--seeds", "2"]
+
+
+def planned(folder: Path) -> dict[str, dict]:
+    """The entries of the one run in a folder, by what they are called."""
+    (run,) = (folder / "runs").iterdir()
+    entries = tomllib.loads((run / "config.toml").read_text())["entries"]
+    return {entry.get("label", entry["name"]): entry for entry in entries}
+
+
+def test_combinations_that_mean_something_run_and_the_others_are_left_out(cli, tmp_path) -> None:
+    code, _, err = cli("compare", *TINY, "--generators", "product,mlp,random", "--backends",
+                       "mps,aer", "--estimators", "score-function,spsa", "--json")  # fmt: skip
+    assert code == 0, err
+    entries = planned(tmp_path)
+    assert list(entries) == [
+        "product mps score-function", "product mps spsa", "product aer spsa",
+        "mlp score-function", "mlp spsa", "random",
+    ]  # fmt: skip
+    assert entries["product aer spsa"]["options"]["backend"] == "aer"
+    assert entries["product aer spsa"]["training"]["estimator"] == "spsa"
+    assert entries["mlp spsa"]["options"] == {}
+    assert entries["random"]["options"] == entries["random"]["training"] == {}
+    left_out = [line for line in err.splitlines() if "Left out" in line]
+    assert len(left_out) == 1
+    assert "Left out product aer score-function: The score function needs log p" in left_out[0]
+
+
+def test_combinations_are_of_the_defaults_unless_told(cli, tmp_path) -> None:
+    Path("mine.py").write_text("def loss(bits):\n    return 1 - bits.mean(axis=1)\n")
+    code, _, err = cli("compare", "--objective", "mine:loss", "--bits", "6", "--circuits", "12",
+                       "--seeds", "2", "--risks", "expectation,mmd", "--json")  # fmt: skip
+    assert code == 0, err
+    trained = [name for name in COMPARED if name not in ("categorical", "random", "annealing")]
+    assert list(planned(tmp_path)) == [
+        f"{name} {risk}" for name in trained for risk in ("expectation", "mmd")
+    ]
+    for refusal in ("Left out categorical mmd: Cat", "Left out random: 'random' is a control"):
+        assert refusal in err
+
+
+def test_options_of_a_choice_go_with_it(cli, tmp_path: Path) -> None:
+    Path("mine.toml").write_text(
+        'data = "digits"\nshots = 400\nseeds = [1]\n[[entries]]\nname = "product"\n'
+        'label = "p"\noptions = {backend = "aer", backend_options = {readout = 0.1}}\n'
+        'training = {draws = 8, optimizer_options = {betas = [0.5, 0.9]}, estimator = "spsa", '
+        'estimator_options = {directions = 2}, risk = "cvar", risk_options = {alpha = 0.3}}\n'
+    )
+    code, _, err = cli("compare", "--config", "mine.toml", "--backends", "aer,mps", "--estimators",
+                       "spsa,score-function", "--risks", "cvar,expectation", "--json")  # fmt: skip
+    assert code == 0, err
+    found = planned(tmp_path)
+    assert len(found) == 6  # no score function on Aer
+    for name, entry in found.items():
+        options, training = entry["options"], entry["training"]
+        assert options.get("backend_options") == ({"readout": 0.1} if "aer" in name else None)
+        assert training["estimator_options"] == ({"directions": 2} if "spsa" in name else {})
+        assert training["risk_options"] == ({"alpha": 0.3} if "cvar" in name else {})
+        assert training["optimizer_options"] == {"betas": [0.5, 0.9]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part", "settings"),
+    [
+        (["--risk", "expectation"], "training", {"risk_options": {}}),
+        (["--risk", "cvar"], "training", {"risk_options": {"alpha": 0.3}}),
+        (["--training", "risk=expectation"], "training", {"risk_options": {}}),
+        (
+            ["--training", "risk_options.temperature=0.1", "--risk", "free-energy"],
+            "training",
+            {"risk_options": {"temperature": 0.1}},
+        ),
+        (["--training", "risk_options.alpha=0.5"], "training", {"risk_options": {"alpha": 0.5}}),
+        (["--estimator", "score-function"], "training", {"estimator_options": {"baseline": "none"}}),
+        (["--estimator", "spsa"], "training", {"estimator_options": {}}),
+        (
+            ["--training", "optimizer=SGD"],
+            "training",
+            {"optimizer_options": {}, "risk_options": {"alpha": 0.3}},
+        ),
+        (["--backend", "mps"], "options", {"backend": "mps"}),
+        (["--option", "backend=statevector"], "options", {"backend": "statevector"}),
+        (
+            ["--option", "backend_options.depolarising=0.01", "--backend", "aer", "--estimator",
+             "spsa"],
+            "options",
+            {"backend": "aer", "backend_options": {"depolarising": 0.01}},
+        ),
+        (["--generator", "mlp"], "options", {}),
+    ],
+)  # fmt: skip
+def test_train_drops_the_options_of_what_is_replaced(
+    cli, tmp_path: Path, arguments: list[str], part: str, settings: dict
+) -> None:
+    Path("mine.toml").write_text(
+        'data = "digits"\nshots = 200\nseeds = [1]\n[[entries]]\nname = "product"\nlabel = "p"\n'
+        'options = {backend = "mps", backend_options = {device = "cpu"}}\n'
+        "training = {draws = 8, optimizer_options = {betas = [0.5, 0.9]}, "
+        'estimator_options = {baseline = "none"}, risk = "cvar", risk_options = {alpha = 0.3}}\n'
+    )
+    code, _, err = cli("train", "--config", "mine.toml", *arguments, "--json")
+    assert code == 0, err
+    ((name, entry),) = planned(tmp_path).items()
+    assert name == ("mlp" if "mlp" in arguments else "p")
+    if part == "options":
+        kept = {"backend_options": {"device": "cpu"}} if "mps" in arguments else {}
+        assert entry["options"] == settings | kept
+    else:
+        assert entry["training"] == entry["training"] | settings
+
+
 def test_certify(cli) -> None:
     code, out, _ = cli("certify", "--data", "digits", "--json")
     assert code == 0
@@ -134,7 +247,15 @@ def test_doctor(cli) -> None:
     found = json.loads(out)
     assert "bernoulli" in found["generators"]
     assert found["versions"]["torch"]
-    assert cli("doctor")[0] == 0
+    assert "qiskit-ibm-runtime" in found["versions"]
+    assert {"mps", "statevector", "pennylane:lightning.qubit", "aer"} <= set(found["backends"])
+    assert "brickwork" in found["ansätze"]
+    assert "near-product" in found["starts"]
+    assert found["devices"][0] == "cpu"
+    code, out, _ = cli("doctor")
+    assert code == 0
+    for part in ("backends", "pennylane:lightning.qubit", "identity-block", "free-energy", "cpu"):
+        assert part in out
 
 
 @pytest.mark.parametrize(
@@ -160,10 +281,17 @@ def test_doctor(cli) -> None:
         (["train", "--generator", "mlp", "--draws", "1"], 2, "at least 2 shots"),
         (["train", "--generator", "quantum", "--option", "depth=60"], 2, "GiB"),
         (["certify", "--data", "digits", "--layers", "4,9,9,2"], 2, "26"),
+        (["compare", "--estimators", "spsa,spas"], 2, "Unknown estimator 'spas'. Did you mean 'spsa'"),
+        (["compare", "--risks", "cvra"], 2, "Unknown risk 'cvra'. Did you mean 'cvar'"),
+        (["compare", "--backends", "mps,are"], 2, "Unknown backend 'are'. Did you mean 'aer'"),
+        (["compare", "--generators", "prodct", "--risks", "mmd"], 2, "Did you mean 'product'"),
+        (["compare", "--data", "digits", "--generators", "mlp,bernoulli", "--estimators",
+          "parameter-shift"], 2, "qhyper: Parameter shift shifts the angles of a circuit"),
+        (["train", "--risk", "cvar", "--training", "risk_options.alpha=abc"], 2, "alpha='abc' (str)"),
         (["resume", "."], 2, "is not a run directory"),
         (["report", "."], 2, "is not a run directory"),
     ],
-)
+)  # fmt: skip
 def test_bad_input_gets_a_clear_error(cli, arguments, code: int, message: str) -> None:
     got, out, err = cli(*arguments)
     assert got == code

@@ -1,17 +1,28 @@
-"""Generators and controls by name."""
+"""Generators, controls, estimators, risks and backends by name."""
 
+import re
+from dataclasses import dataclass
+
+import numpy as np
 import pytest
 
 from qhyper.config import COMPARED
 from qhyper.errors import ConfigurationError
+from qhyper.quantum.ansatz import build_ansatz
+from qhyper.quantum.backend import build_backend
 from qhyper.registry import (
+    ANSAETZE,
     CONTROLS,
     GENERATORS,
+    backends,
     build_control,
+    build_estimator,
     build_generator,
+    build_risk,
     is_control,
     load_object,
     names,
+    takes_option,
 )
 from qhyper.target.space import WeightSpace
 
@@ -48,3 +59,96 @@ def test_options_and_space_reach_the_generator() -> None:
 def test_what_cannot_be_built_is_refused(call, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         call()
+
+
+def test_who_takes_a_backend() -> None:
+    takers = {name for name in names(GENERATORS) + names(CONTROLS) if takes_option(name, "backend")}
+    assert takers == {"quantum", "product", "quantum-depth2", "quantum-depth4"}
+    assert not takes_option("quantum", "phase")  # an option of an ansatz, handed on
+    assert not takes_option("classical.bernoulli:Bernoulli", "backend")
+    with pytest.raises(ConfigurationError, match="Did you mean 'product'"):
+        takes_option("prodct", "backend")
+
+
+@dataclass
+class Own:
+    share: int = 2
+    rate: float | None = None
+    kind: str = "a"
+
+    def __post_init__(self) -> None:
+        if self.kind not in "abc":
+            raise ValueError(f"no kind {self.kind}")
+
+
+@pytest.fixture
+def own(monkeypatch) -> str:
+    """A name under which `Own` is found, wherever pytest imported this file from."""
+    monkeypatch.setattr("qhyper.risk.Own", Own, raising=False)
+    return "qhyper.risk:Own"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: build_risk("cvar", {"alpha": "abc"}),
+            r"Got alpha='abc' \(str\) for the risk cvar; expected a number. Set it as "
+            r"risk_options\.alpha\.",
+        ),
+        (lambda: build_risk("cvar", {"alpha": True}), r"alpha=True \(bool\)"),
+        (lambda: build_risk("cvar", {"alpha": None}), r"alpha=None \(NoneType\)"),
+        (lambda: build_risk("cvar", {"alpha": 2}), r"CVaR needs 0 < alpha <= 1"),
+        (lambda: build_risk("cvar", {"alhpa": 0.5}), r"Did you mean 'alpha'\? Known: alpha\."),
+        (
+            lambda: build_risk("free-energy"),
+            r"The risk 'free-energy' needs the option `temperature`; set it as "
+            r"risk_options\.temperature\.",
+        ),
+        (
+            lambda: build_risk("free-energy", {"temperature": [1]}),
+            r"temperature=\[1\] \(list\).* a number",
+        ),
+        (
+            lambda: build_estimator("spsa", 5, {"directions": 2.5}),
+            r"directions=2\.5 \(float\) for the estimator spsa; expected a whole number",
+        ),
+        (lambda: build_estimator("spsa", 5, {"shots": 5}), r"'shots'.* Known: directions, step"),
+        (lambda: build_estimator("spsaa", 5), r"Unknown estimator 'spsaa'\. Did you mean 'spsa'"),
+        (lambda: build_risk("cvra"), r"Unknown risk 'cvra'\. Did you mean 'cvar'"),
+    ],
+)
+def test_an_option_of_an_estimator_or_a_risk_is_checked(call, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        call()
+
+
+def test_numbers_of_any_kind_are_taken(own: str) -> None:
+    assert build_risk("cvar", {"alpha": 1}).alpha == 1  # type: ignore[attr-defined]
+    assert build_risk("cvar", {"alpha": np.float32(0.5)}).alpha == 0.5  # type: ignore[attr-defined]
+    built = build_risk(own, {"share": np.int64(3), "rate": None})
+    assert (built.share, built.rate) == (3, None)  # type: ignore[attr-defined]
+
+
+def test_what_a_class_itself_refuses_names_options_values_and_types(own: str) -> None:
+    message = (
+        rf"The risk '{own}' could not be built with kind='x' \(str\), share=1 \(int\): no kind x\. "
+        r"Its options are share, rate, kind; set them as risk_options\."
+    )
+    with pytest.raises(ConfigurationError, match=message):
+        build_risk(own, {"kind": "x", "share": 1})
+    with pytest.raises(ConfigurationError, match=r"kind=5 \(int\)"):
+        build_risk(own, {"kind": 5})
+
+
+def test_the_ansaetze_are_those_that_can_be_built() -> None:
+    with pytest.raises(ConfigurationError) as error:
+        build_ansatz("nothing", {}, order=[0])
+    known = re.findall(r"Known: (.*)\.", str(error.value))[0].split(", ")
+    assert known == sorted(ANSAETZE)
+
+
+def test_backends_that_are_installed_can_be_built() -> None:
+    found = backends()
+    assert {"mps", "statevector", "pennylane:lightning.qubit", "aer"} <= set(found)
+    assert [str(build_backend(name)) for name in found] == found

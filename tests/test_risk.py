@@ -9,7 +9,7 @@ import qhyper.risk
 from qhyper.bits import all_bitstrings
 from qhyper.errors import ConfigurationError
 from qhyper.registry import build_risk
-from qhyper.risk import MMD, RISKS, CVaR, Evaluated, Expectation, FreeEnergy, with_log_prob
+from qhyper.risk import MMD, RISKS, CVaR, Expectation, FreeEnergy, Sample
 
 N = 6
 STRINGS = all_bitstrings(N)
@@ -34,7 +34,7 @@ def distribution(seed=2, spread=1.0):
 
 def drawn(numbers, q):
     """Draws of q, by the numbers of their strings [..., shot]."""
-    return Evaluated(STRINGS[numbers], LOSSES[numbers], np.log(q[numbers]))
+    return Sample(STRINGS[numbers], LOSSES[numbers], np.log(q[numbers]))
 
 
 def draws(shape, q, seed):
@@ -128,7 +128,7 @@ def test_the_standard_error_of_mmd_alone_is_right():
     # order in 1/shots some 2 %. Twice the kernel, as its first variation, is what varies.
     q = distribution(spread=2.0)
     some = draws((1500, 100), q, seed=19)
-    values, errors = MMD(3.0, 0.4).value(Evaluated(some.bits, np.zeros((1500, 100))))
+    values, errors = MMD(3.0, 0.4).value(Sample(some.bits, np.zeros((1500, 100))))
     expected = plain(MMD(3.0, 0.4), q, np.zeros(2**N))
     assert abs(values.mean() - expected) < 5 * values.std(ddof=1) / np.sqrt(1500)
     assert (errors**2).mean() == pytest.approx(values.var(ddof=1), rel=0.2)
@@ -196,7 +196,7 @@ def test_mmd_of_the_uniform_distribution_is_zero():
     uniform = np.full(2**N, 1 / 2**N)
     assert MMD(1.0, 0.4).exact(uniform, np.zeros(2**N))[0] == pytest.approx(0, abs=1e-15)
     some = draws((4000, 10), uniform, seed=10)
-    values, _ = MMD(1.0, 0.4).value(Evaluated(some.bits, np.zeros((4000, 10))))
+    values, _ = MMD(1.0, 0.4).value(Sample(some.bits, np.zeros((4000, 10))))
     assert abs(values.mean()) < 5 * values.std(ddof=1) / np.sqrt(4000)
     assert values.min() < 0 < values.max()
 
@@ -205,7 +205,7 @@ def test_mmd_of_a_single_string_is_the_largest():
     one = np.eye(2**N)[37]
     value, _ = MMD(1.0, 0.4).exact(one, np.zeros(2**N))
     assert value == pytest.approx(1 - 0.7**N)
-    same = Evaluated(np.repeat(STRINGS[37:38], 5, axis=0), np.zeros(5))
+    same = Sample(np.repeat(STRINGS[37:38], 5, axis=0), np.zeros(5))
     assert MMD(1.0, 0.4).value(same)[0] == pytest.approx(1 - 0.7**N)
 
 
@@ -239,7 +239,7 @@ def test_a_baseline_is_the_mean_cost_of_the_others_without_the_own_draw(risk):
     some = draws((8,), distribution(), seed=13)
     _, baselines = risk.own_costs(some)
     for k in range(8):
-        others = Evaluated(
+        others = Sample(
             np.delete(some.bits, k, axis=0), np.delete(some.losses, k), np.delete(some.log_prob, k)
         )
         costs, _ = risk.own_costs(others)
@@ -277,8 +277,8 @@ def test_references_are_shared_along_an_axis_of_one():
         for at in np.ndindex(2, 3, 4):
             central = at[0], at[1], 0
             one = risk.costs(
-                Evaluated(rows.bits[at], rows.losses[at], rows.log_prob[at]),
-                Evaluated(reference.bits[central], reference.losses[central]),
+                Sample(rows.bits[at], rows.losses[at], rows.log_prob[at]),
+                Sample(reference.bits[central], reference.losses[central]),
             )
             np.testing.assert_allclose(costs[at], one, rtol=0, atol=1e-13)
 
@@ -292,19 +292,9 @@ def test_the_kernel_is_summed_in_blocks(monkeypatch):
 
 
 def test_a_draw_that_is_impossible_at_the_parameters_costs_its_loss():
-    some = Evaluated(STRINGS[:2], LOSSES[:2], np.array([-np.inf, np.log(0.5)]))
+    some = Sample(STRINGS[:2], LOSSES[:2], np.array([-np.inf, np.log(0.5)]))
     costs = FreeEnergy(2.0).costs(some, some)
     np.testing.assert_allclose(costs, [LOSSES[0], LOSSES[1] + 2 * np.log(0.5)])
-
-
-def test_with_log_prob_keeps_the_draws():
-    some = Evaluated(STRINGS, LOSSES)
-    log_q = np.log(distribution())
-    assert some.log_prob is None
-    with_it = with_log_prob(some, log_q)
-    assert (with_it.bits is STRINGS, with_it.losses is LOSSES, with_it.log_prob is log_q) == (
-        True,
-    ) * 3
 
 
 # -- temperature -----------------------------------------------------------------------------------
@@ -417,7 +407,7 @@ def test_risks_are_built_by_name():
     for options, message in (
         ({"alpah": 0.1}, "Unknown option of the risk cvar: 'alpah'. Did you mean 'alpha'?"),
         ({"alpha": 0}, "0 < alpha <= 1"),
-        ({"alpha": "much"}, "The risk 'cvar' could not be built with"),
+        ({"alpha": "much"}, "Got alpha='much' .str. for the risk .?cvar.?; expected a number"),
     ):
         with pytest.raises(ConfigurationError, match=message.replace("?", r"\?")):
             build_risk("cvar", options)

@@ -1,7 +1,7 @@
 """What every gradient estimator takes, gives and refuses."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import Draw, HyperNetwork
-from qhyper.risk import MMD, Evaluated, Expectation, FreeEnergy, Risk, with_log_prob
+from qhyper.risk import MMD, Expectation, FreeEnergy, Risk, Sample
 from qhyper.search import Losses
 from qhyper.spending import Spending
 from qhyper.streams import Rngs
@@ -67,8 +67,13 @@ class GradientEstimator(Protocol):
         ...
 
 
-ALL_UNBIASED = {Expectation: UNBIASED, FreeEnergy: UNBIASED, MMD: UNBIASED}
-"""Risks whose costs are known, or estimated from independent draws."""
+ALL_UNBIASED: Mapping[type, str] = {
+    Expectation: UNBIASED,
+    FreeEnergy: UNBIASED,
+    MMD: UNBIASED,
+    Risk: "as its costs are",
+}
+"""Risks whose costs are known, or estimated from independent draws; and those of users."""
 
 
 def check_risk(name: str, bias: Mapping[type, str], risk: Risk, generator: HyperNetwork) -> None:
@@ -76,7 +81,8 @@ def check_risk(name: str, bias: Mapping[type, str], risk: Risk, generator: Hyper
     if not isinstance(risk, tuple(bias)):
         known = ", ".join(kind.__name__ for kind in bias)
         raise ConfigurationError(
-            f"{name} does not support the risk {type(risk).__name__}; it supports {known}."
+            f"{name} got the risk {risk!r}, which it does not support; it supports {known}, and "
+            "expects an instance, such as Expectation()."
         )
     if risk.needs_log_prob and not generator.capabilities.log_prob:
         raise ConfigurationError(
@@ -104,15 +110,6 @@ def check_angles(name: str, generator: HyperNetwork) -> None:
         )
 
 
-def check_rng(generator: HyperNetwork, rng: Rngs) -> None:
-    """Raise ConfigurationError unless there is one random generator for each replica."""
-    if len(rng) != generator.replicas:
-        raise ConfigurationError(
-            f"Got {len(rng)} random generators for {generator.replicas} replicas; expected one a "
-            "replica, such as Streams(generator.seeds)(step)."
-        )
-
-
 def check_shots(name: str, shots: int, least: int, why: str) -> None:
     """Raise ConfigurationError if there are too few shots."""
     if shots < least:
@@ -123,13 +120,13 @@ def check_shots(name: str, shots: int, least: int, why: str) -> None:
 
 def evaluate(
     bits: Bits, objective: Losses, log_prob: Callable[[Bits], torch.Tensor] | None
-) -> Evaluated:
+) -> Sample:
     """The draws with their losses, and with log p where the risk needs it."""
-    drawn = Evaluated(bits, objective(bits))
+    drawn = Sample(bits, objective(bits))
     if log_prob is None:
         return drawn
     with torch.no_grad():
-        return with_log_prob(drawn, log_prob(bits).detach().cpu().numpy())
+        return replace(drawn, log_prob=log_prob(bits).detach().cpu().numpy())
 
 
 def over_inputs(value: Float, standard_error: Float) -> tuple[Float, Float]:

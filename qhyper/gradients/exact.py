@@ -10,7 +10,7 @@ import torch
 from qhyper.bits import all_bitstrings
 from qhyper.errors import ConfigurationError
 from qhyper.gradients.estimator import Float, GradientEstimate, check_risk
-from qhyper.hypernetwork import Draw, HyperNetwork
+from qhyper.hypernetwork import HyperNetwork
 from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy, Risk
 from qhyper.search import Losses
 from qhyper.spending import Spending
@@ -30,7 +30,7 @@ class Exact:
     """
 
     bias: ClassVar[Mapping[type, str]] = dict.fromkeys(
-        (Expectation, CVaR, FreeEnergy, MMD), "exact"
+        (Expectation, CVaR, FreeEnergy, MMD, Risk), "exact"
     )
 
     def __init__(self) -> None:
@@ -39,12 +39,13 @@ class Exact:
     def check(self, generator: HyperNetwork, risk: Risk) -> None:
         """Raise ConfigurationError without exact probabilities, or for an unsupported risk."""
         check_risk("The exact gradient", self.bias, risk, generator)
-        limit = generator.max_probability_bits
+        limit = generator.differentiable_bits
         if generator.n_bits > limit:
             able = f"gives them up to {limit} bits" if limit else "does not give them"
             raise ConfigurationError(
-                f"The exact gradient needs all 2^{generator.n_bits} probabilities, and "
-                f"{generator.describe()} {able}. Use score-function or parameter-shift."
+                f"The exact gradient needs all 2^{generator.n_bits} probabilities and their "
+                f"derivatives, and {generator.describe()} {able}. For circuits of up to 24 qubits "
+                "use the backend statevector, else an estimator that draws, such as spsa."
             )
 
     def cost(self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1) -> Spending:
@@ -88,16 +89,11 @@ class Exact:
             expected = generator.expectation(torch.from_numpy(costs), inputs=inputs)
         torch.autograd.backward(expected.mean(dim=1).sum())
         replicas, n_inputs = value.shape
-        draw, losses = None, None
-        if fresh:
-            strings = all_bitstrings(generator.n_bits)
-            draw = Draw(np.broadcast_to(strings, (replicas, 1, *strings.shape)))
-            losses = np.broadcast_to(table, (replicas, 1, len(table)))
         return GradientEstimate(
             value=value.mean(axis=1),
             standard_error=np.zeros(replicas),
             mean_loss=mean_loss.mean(axis=1),
-            draw=draw,
-            losses=losses,
+            draw=None,
+            losses=None,
             spent=Spending(evaluations=len(table) if fresh else 0, circuits=n_inputs),
         )

@@ -36,18 +36,19 @@ STEPS = 10
 class NaturalGradient:
     """(F + damping)⁻¹ ∇R with the Fisher matrix F = 1/K Σ s sᵀ of the draws' scores s = ∇ log p.
 
-    Amari (1998, eq. 6), damped as by Martens (2020, section 6). ∇R is the score-function
-    gradient with the leave-one-out baseline. The solve is dense, in the smaller of parameters and
-    draws; where the scores of all draws would take more than half a GiB it is matrix-free, by
-    conjugate gradients over blocks of draws. Raises ConfigurationError unless shots >= 2 and
-    damping > 0.
+    Amari (1998, eq. 6), damped as by Martens (2020, section 6). F is the classical Fisher matrix of
+    the measured distribution, not the quantum metric of Stokes et al. (2020). ∇R is the
+    score-function gradient with the leave-one-out baseline. The solve is dense, in the smaller of
+    parameters and draws; where the scores of all draws would take more than half a GiB it is
+    matrix-free, by conjugate gradients over blocks of draws. Raises ConfigurationError
+    unless shots >= 2 and damping > 0.
     """
 
     shots: int
     damping: float = 1e-3
 
     bias: ClassVar[Mapping[type, str]] = dict.fromkeys(
-        (Expectation, FreeEnergy, MMD, CVaR), _CONSISTENT
+        (Expectation, FreeEnergy, MMD, CVaR, Risk), _CONSISTENT
     )
 
     def __post_init__(self) -> None:
@@ -82,7 +83,7 @@ class NaturalGradient:
         drawn, coefficients, estimate = measure(
             generator, objective, risk, self.shots, "leave-one-out", rng, inputs
         )
-        n_parameters = sum(p[0].numel() for p in trained(generator))
+        n_parameters = sum(p[0].numel() for p in generator.trained_parameters)
         draws = coefficients[0].size
         if 8 * draws * n_parameters * generator.replicas <= DENSE_BYTES:
             scores = generator.scores(drawn.bits, inputs=inputs)
@@ -103,7 +104,7 @@ class NaturalGradient:
     ) -> list[Float]:
         """The steps of all replicas, with the scores of a block of draws at a time."""
         replicas, n_inputs, shots, _ = bits.shape
-        n_parameters = sum(p[0].numel() for p in trained(generator))
+        n_parameters = sum(p[0].numel() for p in generator.trained_parameters)
         block = max(1, DENSE_BYTES // (8 * n_inputs * n_parameters * replicas))
 
         def over_blocks(weights: Callable[[Float, slice], Float]) -> Float:
@@ -184,15 +185,10 @@ def _combined(coefficients: Float, scores: Float) -> Float:
     return (torch.from_numpy(coefficients) @ torch.from_numpy(scores)).numpy()
 
 
-def trained(generator: HyperNetwork) -> list[torch.nn.Parameter]:
-    """The parameters that are trained, in the order of `scores`."""
-    return [p for p in generator.parameters() if p.requires_grad]
-
-
 def _add(generator: HyperNetwork, steps: Float) -> None:
     """Add steps [replica, parameter] to `.grad`, parameter tensor by parameter tensor."""
     at = 0
-    for parameter in trained(generator):
+    for parameter in generator.trained_parameters:
         size = parameter[0].numel()
         part = torch.from_numpy(steps[:, at : at + size]).to(parameter).reshape(parameter.shape)
         parameter.grad = part.clone() if parameter.grad is None else parameter.grad + part

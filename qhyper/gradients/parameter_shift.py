@@ -22,16 +22,15 @@ from qhyper.gradients.estimator import (
     GradientEstimate,
     check_angles,
     check_risk,
-    check_rng,
     check_shots,
     evaluate,
     over_inputs,
 )
 from qhyper.hypernetwork import Draw, HasAngles, HyperNetwork
-from qhyper.risk import CVaR, Evaluated, Risk
+from qhyper.risk import CVaR, Risk, Sample
 from qhyper.search import Losses
 from qhyper.spending import Spending
-from qhyper.streams import Rngs
+from qhyper.streams import Rngs, check_rng
 
 _BIAS: Mapping[type, str] = {**ALL_UNBIASED, CVaR: ORDER_1_OVER_SHOTS}
 
@@ -82,7 +81,8 @@ class StochasticParameterShift:
     """Both shifts of `angles` angles drawn anew in each call, without repetition.
 
     Their derivatives are scaled by P over `angles`, and those of the others are 0: unbiased. The
-    same angles are shifted for all inputs of a replica.
+    same angles are shifted for all inputs of a replica. (The rule of Banchi and Crooks, 2021, of
+    the same name is another one, for gates with G² other than 1.)
     """
 
     shots: int
@@ -124,7 +124,7 @@ class StochasticParameterShift:
     ) -> GradientEstimate:
         """Add the gradient of the risk to `.grad` of the generator's parameters."""
         self.check(generator, risk)
-        check_rng(generator, rng)
+        check_rng(rng, generator.replicas)
         trained = cast(HasAngles, generator).trained_angles
         chosen = np.stack([np.sort(stream.permutation(trained)[: self.angles]) for stream in rng])
         return _shift(generator, objective, risk, self.shots, self.value, chosen, rng, inputs)
@@ -199,16 +199,16 @@ def _rows(at: Float, chosen: npt.NDArray[np.int64], reference: bool) -> Float:
     return rows
 
 
-def _by_row(drawn: Evaluated, rows: int) -> Evaluated:
+def _by_row(drawn: Sample, rows: int) -> Sample:
     """Draws [replica, input, row and shot] as [replica, input, row, shot]."""
 
     def split(array: npt.NDArray) -> npt.NDArray:
         return array.reshape(*array.shape[:2], rows, -1, *array.shape[3:])
 
     log_prob = None if drawn.log_prob is None else split(drawn.log_prob)
-    return Evaluated(split(drawn.bits), split(drawn.losses), log_prob)
+    return Sample(split(drawn.bits), split(drawn.losses), log_prob)
 
 
-def _slice(drawn: Evaluated, rows: slice) -> Evaluated:
+def _slice(drawn: Sample, rows: slice) -> Sample:
     log_prob = None if drawn.log_prob is None else drawn.log_prob[:, :, rows]
-    return Evaluated(drawn.bits[:, :, rows], drawn.losses[:, :, rows], log_prob)
+    return Sample(drawn.bits[:, :, rows], drawn.losses[:, :, rows], log_prob)

@@ -18,7 +18,7 @@ from qhyper.gradients.estimator import (
     over_inputs,
 )
 from qhyper.hypernetwork import Draw, HyperNetwork
-from qhyper.risk import CVaR, Evaluated, Risk
+from qhyper.risk import CVaR, Risk, Sample
 from qhyper.search import Losses
 from qhyper.spending import Spending
 from qhyper.streams import Rngs
@@ -83,7 +83,7 @@ def measure(
     baseline: Baseline,
     rng: Rngs,
     inputs: Any,
-) -> tuple[Evaluated, Float, GradientEstimate]:
+) -> tuple[Sample, Float, GradientEstimate]:
     """(draws, coefficient of each draw's score in the gradient, what was measured)."""
     bits = generator.sample(shots, rng=rng, inputs=inputs).bits
     log_prob = partial(generator.log_prob, inputs=inputs) if risk.needs_log_prob else None

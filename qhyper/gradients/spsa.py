@@ -14,17 +14,15 @@ from qhyper.errors import ConfigurationError
 from qhyper.gradients.estimator import (
     GradientEstimate,
     check_risk,
-    check_rng,
     check_shots,
     evaluate,
     over_inputs,
 )
-from qhyper.gradients.natural import trained
 from qhyper.hypernetwork import Draw, HasAngles, HyperNetwork
 from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy, Risk
 from qhyper.search import Losses
 from qhyper.spending import Spending
-from qhyper.streams import Rngs
+from qhyper.streams import Rngs, check_rng
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class SPSA:
     value: bool = False
 
     bias: ClassVar[Mapping[type, str]] = {
-        **dict.fromkeys((Expectation, FreeEnergy, MMD), "bias of order step²"),
+        **dict.fromkeys((Expectation, FreeEnergy, MMD, Risk), "bias of order step²"),
         CVaR: "bias of order step² and 1/shots",
     }
 
@@ -75,8 +73,8 @@ class SPSA:
     ) -> GradientEstimate:
         """Add the gradient of the risk to `.grad` of the generator's parameters."""
         self.check(generator, risk)
-        check_rng(generator, rng)
-        parameters = trained(generator)
+        check_rng(rng, generator.replicas)
+        parameters = generator.trained_parameters
         directions = [
             [_signs(parameter, rng) for parameter in parameters] for _ in range(self.directions)
         ]
@@ -147,7 +145,7 @@ def _sample_at(
 @contextmanager
 def _moved(generator: HyperNetwork, offset: list[torch.Tensor]) -> Iterator[None]:
     """Within, the trained parameters are moved by `offset`."""
-    parameters = trained(generator)
+    parameters = generator.trained_parameters
     before = [parameter.detach().clone() for parameter in parameters]
     try:
         with torch.no_grad():

@@ -260,11 +260,6 @@ def _identity_blocks(circuit: Circuit, rng: np.random.Generator) -> npt.NDArray[
     return parameters
 
 
-def _mirror(one: Gate, other: Gate) -> bool:
-    """Whether two neighbouring gates undo each other, at opposite angles if they have any."""
-    return one.name == other.name and one.qubits == other.qubits
-
-
 # -- by name ---------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ A backend compiles a circuit once; what it returns then answers for as many rows
 asked for, in one call. Axes: angles [replica, row, angle], draws [replica, row, shot, qubit].
 """
 
+import inspect
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -200,30 +201,29 @@ def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backen
     Raises ConfigurationError for an unknown name or option.
     """
     kind, _, rest = name.partition(":")
-    given = dict(options or {})
-    try:
-        if kind == "mps" and not rest:
-            from qhyper.quantum.simulators.mps import MatrixProductBackend
+    fixed = {}
+    if kind == "mps" and not rest:
+        from qhyper.quantum.simulators.mps import MatrixProductBackend as Built
+    elif kind == "statevector" and not rest:
+        from qhyper.quantum.simulators.state_vector import StateVectorBackend as Built
+    elif kind == "pennylane" and rest:
+        from qhyper.quantum.simulators.pennylane_device import PennyLaneBackend as Built
 
-            return MatrixProductBackend(**given)
-        if kind == "statevector" and not rest:
-            from qhyper.quantum.simulators.state_vector import StateVectorBackend
+        fixed = {"device": rest}
+    elif kind == "aer":
+        from qhyper.quantum.simulators.qiskit_aer_simulator import AerBackend as Built
 
-            return StateVectorBackend(**given)
-        if kind == "pennylane" and rest:
-            from qhyper.quantum.simulators.pennylane_device import PennyLaneBackend
-
-            return PennyLaneBackend(rest, **given)
-        if kind == "aer":
-            from qhyper.quantum.simulators.qiskit_aer_simulator import AerBackend
-
-            return AerBackend(**({"method": rest} if rest else {}), **given)
-    except TypeError as error:
-        raise ConfigurationError(
-            f"The backend '{name}' does not take the options {given}: {error}."
-        ) from error
-    known = ("mps", "statevector", "pennylane:lightning.qubit", "pennylane:default.qubit", "aer")
-    raise unknown("backend", name, (*known, "aer:statevector", "aer:matrix_product_state"))
+        fixed = {"method": rest} if rest else {}
+    else:
+        exact = ("mps", "statevector", "pennylane:lightning.qubit", "pennylane:default.qubit")
+        raise unknown(
+            "backend", name, (*exact, "aer", "aer:statevector", "aer:matrix_product_state")
+        )
+    known = [option for option in inspect.signature(Built).parameters if option not in fixed]
+    for option in options or {}:
+        if option not in known:
+            raise unknown(f"option of the backend {name}:", option, known or ["(none)"])
+    return Built(**fixed, **(options or {}))
 
 
 def suitable(circuit: Circuit) -> str:

@@ -96,6 +96,11 @@ class Circuit:
             )
         if isinstance(gate.angle, Angle):
             angle = gate.angle
+            if not isinstance(angle.parameters, Mapping) or not isinstance(angle.inputs, Mapping):
+                raise ConfigurationError(
+                    f"Gate '{gate.name}' got {angle}; expected parameters and inputs as "
+                    "dictionaries, number to coefficient, and a plain number as offset=."
+                )
             numbers = (angle.offset, *angle.parameters.values(), *angle.inputs.values())
             if not np.isfinite(numbers).all():
                 raise ConfigurationError(

@@ -15,7 +15,7 @@ from qhyper.names import load_object
 from qhyper.quantum.ansatz import Ansatz, Start, build_ansatz, initial_parameters
 from qhyper.quantum.backend import Backend, build_backend, suitable
 from qhyper.quantum.circuit import Circuit
-from qhyper.streams import Rngs
+from qhyper.streams import Rngs, check_rng
 from qhyper.target.space import WeightSpace
 
 Order = str | Sequence[int]
@@ -50,6 +50,12 @@ class QuantumHyperNetwork(HyperNetwork):
         seeds: Sequence[int] = (0,),
     ) -> None:
         super().__init__(n_bits, seeds=seeds)
+        if not isinstance(ansatz, Circuit) and not hasattr(ansatz, "build"):
+            raise ConfigurationError(
+                f"Got ansatz={ansatz!r}; expected a Circuit, or an ansatz such as "
+                "Brickwork(depth=4). By name: build_generator('quantum', n_bits, "
+                "options={'ansatz': ...})."
+            )
         circuit = ansatz if isinstance(ansatz, Circuit) else ansatz.build(n_bits)
         self.n_inputs = circuit.n_inputs
         if circuit.n_qubits != n_bits:
@@ -88,7 +94,9 @@ class QuantumHyperNetwork(HyperNetwork):
         entangling = sum(gate.angle is None for gate in self.circuit.gates)
         name = "own circuit" if isinstance(self.ansatz, Circuit) else str(self.ansatz)
         start = f"{self.start} start" if isinstance(self.start, str) else "own start"
-        where = "" if str(self.backend) == "mps" else f", on {self.backend}"
+        device = self.theta.device.type
+        where = f", on {self.backend}" * (str(self.backend) != "mps")
+        where += f", on {device}" * (device != "cpu")
         return (
             f"{name}: {self.n_bits} qubits, {self.circuit.n_angles} angles, {entangling} "
             f"two-qubit gates, {start}{where}"
@@ -111,9 +119,15 @@ class QuantumHyperNetwork(HyperNetwork):
         """Behind `to` and `cuda`: the matrix product runs where the parameters are."""
         before = self.theta.device
         super()._apply(fn, recurse)
-        if self.theta.device != before and str(self.backend) == "mps":
-            self.backend = build_backend("mps", {"device": str(self.theta.device)})
-            self._executable = self.backend.compile(self.circuit, rows=self.replicas)
+        if self.theta.device == before:
+            return self
+        if str(self.backend) != "mps":
+            raise ConfigurationError(
+                f"The backend {self.backend} runs on the cpu alone; got the device "
+                f"{self.theta.device}. Use the backend mps, or the device cpu."
+            )
+        self.backend = build_backend("mps", {"device": str(self.theta.device)})
+        self._executable = self.backend.compile(self.circuit, rows=self.replicas)
         return self
 
     # -- angles -------------------------------------------------------------------------------
@@ -154,11 +168,7 @@ class QuantumHyperNetwork(HyperNetwork):
                 f"Got angles of shape {angles.shape}; expected finite numbers [replica, row, "
                 f"angle] = [{self.replicas}, rows, {self.circuit.n_angles}]."
             )
-        if len(rng) != self.replicas:
-            raise ConfigurationError(
-                f"Got {len(rng)} random generators for {self.replicas} replicas; expected one a "
-                "replica, such as Streams(generator.seeds)(step)."
-            )
+        check_rng(rng, self.replicas)
         measured = self._executable.sample(angles, shots, rng)
         bits = np.empty_like(measured)
         bits[..., self.order] = measured
@@ -210,8 +220,16 @@ class QuantumHyperNetwork(HyperNetwork):
 
     def _probabilities(self, inputs: torch.Tensor | None) -> torch.Tensor:
         if not self.backend.capabilities.expectation:
-            return super()._probabilities(inputs)
+            if self.capabilities.log_prob:
+                return super()._probabilities(inputs)
+            table = self._executable.probabilities(_numpy(self._angles(inputs)))
+            return self._by_weight(torch.from_numpy(table))  # without derivatives
         return self._by_weight(_Probabilities.apply(self._angles(inputs), self._executable))
+
+    @property
+    def max_probability_bits(self) -> int:
+        """Those of the backend: a noisy one has probabilities without derivatives."""
+        return self.backend.capabilities.probability_bits
 
     def expectation(self, costs: torch.Tensor, *, inputs: Any = None) -> torch.Tensor:
         """As in HyperNetwork; in one adjoint pass where the backend has it."""

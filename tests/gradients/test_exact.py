@@ -207,8 +207,7 @@ def test_every_string_is_evaluated_once_for_an_objective():
     objective, other = table_objective(), Objective(lambda bits: bits.sum(axis=1), N)
     first = exact(generator, objective, Expectation())
     assert first.spent == Spending(evaluations=16, circuits=1)
-    np.testing.assert_array_equal(first.draw.bits, np.broadcast_to(STRINGS, (2, 1, 16, N)))
-    np.testing.assert_array_equal(first.losses, np.broadcast_to(TABLE, (2, 1, 16)))
+    assert (first.draw, first.losses) == (None, None)
     assert objective.evaluations == 16
     later = exact(generator, objective, CVaR(0.5))
     assert (later.spent, later.draw, later.losses) == (Spending(circuits=1), None, None)
@@ -268,7 +267,7 @@ def refused(generator, message, risk=None, **options):
 
 def test_more_bits_than_a_generator_gives_are_refused_before_anything_is_spent():
     bernoulli = Bernoulli(21)
-    message = r"all 2\^21 probabilities, and .* gives them up to 20 bits. Use score-function"
+    message = r"all 2\^21 probabilities .* gives them up to 20 bits. For circuits of up to 24"
     assert refused(bernoulli, message) == 0
     wide = QuantumHyperNetwork(21, ansatz=Product(), backend="mps")
     assert refused(wide, message) == 0
@@ -277,7 +276,13 @@ def test_more_bits_than_a_generator_gives_are_refused_before_anything_is_spent()
 @pytest.mark.parametrize("backend", ["aer:statevector", "pennylane:default.mixed"])
 def test_a_backend_for_sampling_is_refused(backend):
     sampled = circuit(Brickwork(1), (0,), backend=backend)
-    assert refused(sampled, rf"all 2\^4 probabilities, and .*on {backend} does not give them") == 0
+    assert (
+        refused(
+            sampled,
+            rf"all 2\^4 probabilities and their derivatives, and .*on {backend} does not give them",
+        )
+        == 0
+    )
     message = "The risk FreeEnergy needs log p, .* has none: .* Use the risk MMD"
     assert refused(sampled, message, risk=FreeEnergy(1.0)) == 0
 
@@ -335,5 +340,5 @@ def test_a_risk_that_is_not_declared_is_refused():
     class Own:
         needs_log_prob, needs_reference, min_shots = False, False, 1
 
-    message = "The exact gradient does not support the risk Own; it supports Expectation, CVaR"
+    message = "which it does not support; it supports Expectation, CVaR"
     assert refused(MAKERS["mps"]((0,)), message, risk=Own()) == 0

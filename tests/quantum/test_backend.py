@@ -290,10 +290,10 @@ def test_the_matrix_product_by_its_name():
 
 
 def recorder(monkeypatch, module, name):
-    """Puts a class that only keeps its arguments in place of a backend's module."""
+    """Puts a class that only keeps its arguments in place of a backend's."""
 
-    def build(*args, **options):
-        return args, options
+    def build(device=None, method=None, x=None):
+        return device, method, x
 
     where = f"qhyper.quantum.simulators.{module}"
     monkeypatch.setitem(sys.modules, where, SimpleNamespace(**{name: build}))
@@ -302,13 +302,10 @@ def recorder(monkeypatch, module, name):
 def test_what_stands_after_the_colon_is_the_device_or_the_method(monkeypatch):
     recorder(monkeypatch, "pennylane_device", "PennyLaneBackend")
     recorder(monkeypatch, "qiskit_aer_simulator", "AerBackend")
-    assert build_backend("pennylane:default.qubit") == (("default.qubit",), {})
-    assert build_backend("pennylane:a:b", {"wires": 3}) == (("a:b",), {"wires": 3})
-    assert build_backend("aer") == ((), {})
-    assert build_backend("aer:density_matrix", {"x": 1}) == (
-        (),
-        {"method": "density_matrix", "x": 1},
-    )
+    assert build_backend("pennylane:default.qubit") == ("default.qubit", None, None)
+    assert build_backend("pennylane:a:b", {"x": 3}) == ("a:b", None, 3)
+    assert build_backend("aer") == (None, None, None)
+    assert build_backend("aer:density_matrix", {"x": 1}) == (None, "density_matrix", 1)
 
 
 def test_options_are_left_as_they_are(monkeypatch):
@@ -344,17 +341,49 @@ def test_an_unknown_backend_is_refused_with_the_nearest_name(name, near):
 
 
 def test_an_option_that_the_backend_does_not_take_is_refused():
-    message = r"The backend 'mps' does not take the options \{'shots': 3\}: .*'shots'"
+    message = r"^Unknown option of the backend mps: 'shots'\. Known: device\.$"
     with pytest.raises(ConfigurationError, match=message):
         build_backend("mps", {"shots": 3})
     with pytest.raises(ConfigurationError, match=message):
         quantum(3, backend="mps", backend_options={"shots": 3})
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "message"),
+    [
+        (
+            "aer",
+            "depolarizing",
+            r"'depolarizing'\. Did you mean 'depolarising'\? Known: depol.* snap",
+        ),
+        ("aer", "methd", r"Did you mean 'method'\?"),
+        ("aer:statevector", "method", r"backend aer:statevector: 'method'\. Known: depol"),
+        ("statevector", "device", r"'device'\. Known: \(none\)\.$"),
+        ("pennylane:default.qubit", "device", r"'device'\. Known: \(none\)\.$"),
+        ("pennylane:lightning.qubit", "wires", r"'wires'\. Known: \(none\)\.$"),
+    ],
+)
+def test_an_unknown_option_is_refused_with_the_nearest_one(name, option, message):
+    with pytest.raises(
+        ConfigurationError, match=f"Unknown option of the backend {name}.*{message}"
+    ):
+        build_backend(name, {option: 0.1})
+
+
 @pytest.mark.parametrize("own", [None, mps.MatrixProductBackend()], ids=["none", "an object"])
 def test_options_without_a_name_are_refused(own):
     with pytest.raises(ConfigurationError, match="backend_options need the name of a backend"):
         quantum(3, backend=own, backend_options={"shots": 3})
+
+
+@pytest.mark.parametrize("device", ["lightning", "lightning.qbit", "lightningqubit"])
+def test_an_unknown_pennylane_device_suggests_and_lists_what_works_here(device):
+    with pytest.raises(ConfigurationError, match="Did you mean 'lightning.qubit'") as error:
+        build_backend(f"pennylane:{device}")
+    known = str(error.value).split("Known: ")[1].rstrip(".").split(", ")
+    assert {"default.qubit", "default.mixed", "lightning.qubit"} <= set(known)
+    assert not [name for name in known if "qutrit" in name or "gaussian" in name]
+    assert "null.qubit" not in known
 
 
 def test_a_backend_can_nothing_besides_sampling_unless_it_says_so():

@@ -101,21 +101,21 @@ class MatrixProduct:
         return drawn.reshape(uniforms.shape)
 
     def log_prob(self, angles: Float, bits: Bits) -> Float:
-        """As in Executable."""
+        """As in WithLogProb."""
         return log_prob(self.program, _flat(angles, 1), _flat(bits, 2)).reshape(bits.shape[:3])
 
     def score(self, angles: Float, bits: Bits, coefficients: Float) -> Float:
-        """As in Executable."""
+        """As in WithLogProb."""
         flat = score(self.program, _flat(angles, 1), _flat(bits, 2), _flat(coefficients, 1))
         return flat.reshape(angles.shape)
 
     def scores(self, angles: Float, bits: Bits) -> Float:
-        """As in Executable."""
+        """As in WithLogProb."""
         flat = scores(self.program, _flat(angles, 1), _flat(bits, 2))
         return flat.reshape(*bits.shape[:3], angles.shape[-1])
 
     def probabilities(self, angles: Float) -> Float:
-        """As in Executable."""
+        """As in WithExpectation."""
         strings = all_bitstrings(self.program.n_sites)
         every = np.broadcast_to(strings, (*angles.shape[:2], *strings.shape))
         return np.exp(self.log_prob(angles, every))

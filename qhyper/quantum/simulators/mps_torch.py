@@ -72,7 +72,7 @@ class MatrixProductOn(MatrixProduct):
         return torch.cat(parts, dim=1).cpu().numpy().reshape(uniforms.shape)
 
     def log_prob(self, angles: Float, bits: Bits) -> Float:
-        """As in Executable."""
+        """As in WithLogProb."""
         tensors = self._tensors(self._rows(angles))
         parts = [
             _log_prob(tensors, self._by_site(bits[:, :, part]))
@@ -81,7 +81,7 @@ class MatrixProductOn(MatrixProduct):
         return torch.cat(parts, dim=1).cpu().numpy().reshape(bits.shape[:3])
 
     def score(self, angles: Float, bits: Bits, coefficients: Float) -> Float:
-        """As in Executable."""
+        """As in WithLogProb."""
         if self.program.n_angles == 0:
             return np.zeros(angles.shape)
         leaf = self._rows(angles).requires_grad_()
@@ -105,7 +105,7 @@ class MatrixProductOn(MatrixProduct):
         return score.cpu().numpy().reshape(angles.shape)
 
     def scores(self, angles: Float, bits: Bits) -> Float:
-        """As in Executable."""
+        """As in WithLogProb."""
         rows, n_angles = self._rows(angles), angles.shape[-1]
         tensors, derivatives = self._tensors(rows), self._derivatives(rows)
         bond = self.program.bond

@@ -37,6 +37,14 @@ _STATE_VECTORS = (
 )
 _MATRICES = ("default.mixed", "reference.qubit")
 """These have numbers for each pair of strings: a density matrix, and gates as whole matrices."""
+_UNFIT = (
+    "default.clifford",
+    "default.gaussian",
+    "default.qutrit",
+    "default.qutrit.mixed",
+    "null.qubit",
+)
+"""PennyLane's own that cannot run our circuits: not of qubits, not of all angles, or not at all."""
 
 # Measures 1100: qubits 0 and 1 are flipped, 2 is turned about itself and 3 is idle.
 _TEST = Circuit(
@@ -67,7 +75,7 @@ class PennyLaneBackend:
         known = qml.plugin_devices
         if device not in known:
             if device not in _PACKAGES:
-                raise unknown("PennyLane device", device, {*known, *_PACKAGES})
+                raise unknown("PennyLane device", device, set(known) - set(_UNFIT))
             version = ".".join(qml.__version__.split(".")[:2])
             raise MissingError(
                 f"The PennyLane device {device} is not installed. Install it: "

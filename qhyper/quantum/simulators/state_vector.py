@@ -2,8 +2,8 @@
 
 Neighbouring rotations of a qubit act as one matrix. Derivatives of ⟨C⟩ are by the adjoint method
 (Jones and Gacon, 2020, arXiv:2009.02823): with ψ the state and λ = Cψ, both are taken back through
-the circuit gate by gate. At each matrix of a qubit, the sums T[a, b] = Σ conj(λ_a) ψ_b over the other
-qubits hold the derivatives by all its angles.
+the circuit gate by gate. At each matrix of a qubit, the sums T[a, b] = Σ conj(λ_a) ψ_b over the
+other qubits hold the derivatives by all its angles.
 
 Real and imaginary parts are kept apart, so that the loops over amplitudes are vectorised.
 """
