@@ -53,7 +53,8 @@ class Trainer:
         if self.total_steps < settings.restarts:
             raise ConfigurationError(
                 f"A budget of {settings.budget} has {self.total_steps} steps of {self.cost}, too "
-                f"few for {settings.restarts} start(s). Raise the budget, or lower draws or restarts."
+                f"few for {settings.restarts} start(s). Raise the budget, or lower draws or "
+                "restarts."
             )
         if generator.n_inputs:
             raise ConfigurationError(

@@ -72,6 +72,7 @@ def test_who_takes_a_backend() -> None:
 
 @dataclass
 class Own:
+    level: float
     share: int = 2
     rate: float | None = None
     kind: str = "a"
@@ -101,11 +102,6 @@ def own(monkeypatch) -> str:
         (lambda: build_risk("cvar", {"alpha": 2}), r"CVaR needs 0 < alpha <= 1"),
         (lambda: build_risk("cvar", {"alhpa": 0.5}), r"Did you mean 'alpha'\? Known: alpha\."),
         (
-            lambda: build_risk("free-energy"),
-            r"The risk 'free-energy' needs the option `temperature`; set it as "
-            r"risk_options\.temperature\.",
-        ),
-        (
             lambda: build_risk("free-energy", {"temperature": [1]}),
             r"temperature=\[1\] \(list\).* a number",
         ),
@@ -126,19 +122,25 @@ def test_an_option_of_an_estimator_or_a_risk_is_checked(call, message: str) -> N
 def test_numbers_of_any_kind_are_taken(own: str) -> None:
     assert build_risk("cvar", {"alpha": 1}).alpha == 1  # type: ignore[attr-defined]
     assert build_risk("cvar", {"alpha": np.float32(0.5)}).alpha == 0.5  # type: ignore[attr-defined]
-    built = build_risk(own, {"share": np.int64(3), "rate": None})
+    built = build_risk(own, {"level": 1, "share": np.int64(3), "rate": None})
     assert (built.share, built.rate) == (3, None)  # type: ignore[attr-defined]
 
 
 def test_what_a_class_itself_refuses_names_options_values_and_types(own: str) -> None:
     message = (
-        rf"The risk '{own}' could not be built with kind='x' \(str\), share=1 \(int\): no kind x\. "
-        r"Its options are share, rate, kind; set them as risk_options\."
+        rf"The risk '{own}' could not be built with level=1 \(int\), kind='x' \(str\): no kind x\. "
+        r"Its options are level, share, rate, kind; set them as risk_options\."
     )
     with pytest.raises(ConfigurationError, match=message):
-        build_risk(own, {"kind": "x", "share": 1})
+        build_risk(own, {"level": 1, "kind": "x"})
     with pytest.raises(ConfigurationError, match=r"kind=5 \(int\)"):
-        build_risk(own, {"kind": 5})
+        build_risk(own, {"level": 1, "kind": 5})
+
+
+def test_an_option_without_a_default_is_asked_for(own: str) -> None:
+    message = rf"The risk '{own}' needs the option `level`; set it as risk_options\.level\."
+    with pytest.raises(ConfigurationError, match=message):
+        build_risk(own, {"kind": "b"})
 
 
 def test_the_ansaetze_are_those_that_can_be_built() -> None:

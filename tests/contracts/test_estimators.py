@@ -22,7 +22,7 @@ from qhyper.quantum.backend import build_backend
 from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.registry import ESTIMATORS, build_estimator, build_generator, build_risk
-from qhyper.risk import MMD, RISKS, CVaR, Expectation, FreeEnergy
+from qhyper.risk import MMD, RISKS, CVaR, Expectation, FreeEnergy, Risk
 from qhyper.spending import Spending
 from qhyper.streams import Streams
 from qhyper.target.objective import Objective
@@ -333,17 +333,18 @@ def test_the_declared_bias():
     """The tests of each estimator hold it to this."""
     unbiased, by_shots = "unbiased", "bias of order 1/shots"
     of_shift = {Expectation: unbiased, FreeEnergy: unbiased, MMD: unbiased, CVaR: by_shots}
+    of_shift[Risk] = "as its costs are"
     of_solve = "a quotient of unbiased estimates: bias of order 1/shots"
     of_step = "bias of order step²"
     kinds = (Expectation, FreeEnergy, MMD, CVaR)
     assert dict(ScoreFunction.bias) == of_shift
     assert dict(ParameterShift.bias) == dict(StochasticParameterShift.bias) == of_shift
-    assert dict(NaturalGradient.bias) == dict.fromkeys(kinds, of_solve)
+    assert dict(NaturalGradient.bias) == dict.fromkeys((*kinds, Risk), of_solve)
     assert dict(SPSA.bias) == {
-        **dict.fromkeys(kinds[:3], of_step),
+        **dict.fromkeys((*kinds[:3], Risk), of_step),
         CVaR: "bias of order step² and 1/shots",
     }
-    assert dict(Exact.bias) == dict.fromkeys(kinds, "exact")
+    assert dict(Exact.bias) == dict.fromkeys((*kinds, Risk), "exact")
 
 
 @pytest.mark.parametrize(
@@ -479,6 +480,27 @@ def test_too_few_shots_for_mmd_are_refused(name):
         build_estimator(name, 2).check(generator, MMD())
 
 
+class Worst(Risk):
+    """A user's own: the mean loss of the worse half. Only `costs` is written."""
+
+    needs_reference = True
+
+    def costs(self, drawn, reference):
+        median = np.median(reference.losses, axis=-1, keepdims=True)
+        return median + 2 * np.maximum(drawn.losses - median, 0)
+
+
+def test_a_risk_of_ones_own_is_taken(estimator):
+    generator = MAKERS["circuit on mps"](SEEDS)
+    if isinstance(estimator, Exact):
+        with pytest.raises(ConfigurationError, match="The risk Worst has no exact value"):
+            estimate(estimator, generator, Worst())
+        return
+    found, _ = estimate(estimator, generator, Worst())
+    assert np.isfinite(found).all()
+    assert found.any()
+
+
 def test_estimators_are_built_by_name():
     assert build_estimator("spsa", 7, {"step": 0.2}) == SPSA(7, step=0.2, value=True)
     by_path = build_estimator("qhyper.gradients.score:ScoreFunction", 7, {"baseline": "none"})
@@ -488,7 +510,11 @@ def test_estimators_are_built_by_name():
         ("spsa", {"steps": 1}, r"Unknown option of the estimator spsa: 'steps'.*mean 'step'"),
         ("spsa", {"shots": 1}, r"Unknown option of the estimator spsa: 'shots'"),
         ("exact", {"step": 1}, r"Unknown option of the estimator exact: 'step'.*\(none\)"),
-        ("spsa", {"step": "far"}, r"The estimator 'spsa' could not be built with"),
+        (
+            "spsa",
+            {"step": "far"},
+            r"Got step='far' \(str\) for the estimator spsa; expected a number",
+        ),
         ("spsa", {"step": -1.0}, r"SPSA needs a step above 0; got -1\.0"),
     ):
         with pytest.raises(ConfigurationError, match=message):
