@@ -93,3 +93,41 @@ def test_styles_differ_by_kind_without_colour_and_by_generator(result):
     looks = {(s.colour, s.marker, s.filled, s.dashes) for s in styles.values()}
     assert len(looks) == 18
     assert len({styles[f"{kind}0"].dashes for kind in COLOURS}) == 3
+
+
+@pytest.mark.parametrize(
+    ("budget", "unit", "curves"),
+    [
+        ({"evaluations": 600, "circuits": 9}, "evaluations", [[300, 600], [200, 400]]),
+        ({"shots": 900}, "shots", [[450, 900], [200, 400]]),
+        ({"circuits": 6}, "circuits", [[3, 6]]),  # a control has none
+    ],
+)
+def test_learning_counts_along_the_budget(budget, unit, curves, certified, result):
+    results = [result("a", "quantum", [1]), result("random", "control", [1])]
+    results[0]["curve"] = {
+        "evaluations": [300, 600],
+        "shots": [450, 900],
+        "circuits": [3, 6],
+        "mean_loss": [[0.5, 0.2]],
+    }
+    results[1]["curve"] = {"evaluations": [200, 400], "mean_loss": [[0.6, 0.5]]}
+    figure = _learning(certified(results) | {"budget": budget}, results, styles_of(results))
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == unit
+    assert [line.get_xdata().tolist() for line in axes.lines[:-1]] == curves
+    assert axes.get_xlim() == (0, curves[0][-1])
+
+
+def test_trainings_without_draws_are_not_in_the_figures_of_what_was_drawn(
+    certified, uncertified, result
+):
+    silent = result("exact", "quantum", [0, 0])
+    silent |= {"improvements": [[], []], "best_loss": [None, None], "evaluations": 100_000}
+    results = [silent, result("a", "quantum", [0, 1])]
+    figure = _hits(certified(results), results, styles_of(results))
+    assert len(figure.axes[0].lines) == 2  # "a", and the chance of uniform search
+    assert figure.axes[0].get_xlim()[1] == 3000
+    assert list(figures(uncertified(results), results, None)) == ["learning", "best", "draws"]
+    for compared in (certified(results[:1]), uncertified(results[:1])):
+        assert list(figures(compared, results[:1], None)) == ["learning", "draws"]

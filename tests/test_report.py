@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from qhyper import report
+from qhyper.summary import summarise
 
 
 def text_of(renderable, width=80):
@@ -184,12 +185,98 @@ def test_tests_table_of_nine_is_whole(nine, certified):
 def test_budgets_that_differ_are_told(ten_seeds, certified):
     ten_seeds[0]["evaluations"] = 3000 - 8
     comparison = certified(ten_seeds)
-    assert "up to 3,000 evaluations, in whole steps of draws, for each" in report._setting(
-        comparison
-    )
+    assert "up to 3,000 evaluations, in whole steps, for each" in report._setting(comparison)
     words = read(comparison, ten_seeds)
-    assert "2,992 evaluations each, in whole steps of draws)" in words
+    assert "2,992 evaluations each)" in words
     assert "3,000 evaluations each)" in words
+
+
+@pytest.fixture
+def by_shots(result):
+    """A training by shifts of angles and a control, with a budget of 3,000 shots."""
+    results = [result("shifted", "quantum", [0, 1]), result("random", "control", [1, 1])]
+    results[0] |= {
+        "shots": 2880,
+        "circuits": 180,
+        "step": {"evaluations": 144, "shots": 144, "circuits": 9},
+        "estimator": "spsa",
+        "risk": "cvar",
+        "backend": "statevector",
+        "final_risk": [0.0321, 0.0345],
+    }
+    return results
+
+
+def summary(results, **budget):
+    about = {"data": "toy", "network": "own", "loss": "own"}
+    return summarise(
+        results, certificate=None, no_certificate="it is a test", budget=budget, **about
+    )
+
+
+def test_steps_are_told_in_shots_and_circuits(by_shots):
+    comparison = summary(by_shots, shots=3000)
+    assert "up to 3,000 shots, in whole steps, for each" in report._setting(comparison)
+    words = read(comparison, by_shots)
+    assert "2,880 shots each, in whole steps of 144 shots in 9 circuits)" in words
+    assert "(control, 2 seeds, 3,000 shots each)" in words
+    both = summary(by_shots, shots=2880, circuits=200)
+    # a limit is met exactly: it is not for the size of a step that the other is not
+    assert "up to 2,880 shots and 200 circuits for each" in report._setting(both)
+    by_shots[0]["step"] = {"evaluations": 0, "shots": 0, "circuits": 1}
+    words = read(summary(by_shots, shots=3000), by_shots)
+    assert "in whole steps of 1 circuit)" in words
+
+
+def test_what_was_minimised_and_how_stands_below_the_name(by_shots):
+    comparison = summary(by_shots, shots=3000)
+    words = read(comparison, by_shots)
+    assert "shifted quantum · statevector · spsa · cvar 72" in words
+    assert "random control 72" in words
+    assert report.RISK_NOTE in words
+    assert "Final mean loss Final risk Train accuracy" in words
+    assert report._cells(comparison["generators"][0])["final_risk"] == ("0.0333", "0.0321–0.0345")
+    assert report._cells(comparison["generators"][1])["final_risk"] == ("–", "")
+    assert "the lowest loss drawn so far" in words.lower()
+    assert "against shots, the bitstrings drawn:" in words
+    shown = text_of(report.table(comparison))
+    assert max(map(len, shown.splitlines())) <= 80
+    for line in (r"shifted .* 2,880 ", r"quantum · .* 180 ", r"statevector · ", r"spsa · cvar"):
+        assert re.search(f"(?m)^{line}", shown)
+    assert "0.0333" in shown
+    assert report.RISK_NOTE in " ".join(shown.split())
+
+
+def test_the_usual_way_is_not_told(by_shots):
+    by_shots[0] |= {"estimator": "score-function", "risk": "expectation", "backend": "mps"}
+    by_shots[0]["final_risk"] = None
+    words = read(summary(by_shots, shots=3000), by_shots)
+    assert "shifted quantum 72" in words
+    assert "Final risk" not in words
+    assert report.RISK_NOTE not in words
+
+
+def without_draws(result):
+    silent = result("exact", "quantum", [0, 0])
+    silent |= {"improvements": [[], []], "best_loss": [None] * 2, "best_bits": [None] * 2}
+    return silent | {"train_accuracy": None, "test_accuracy": None, "estimator": "exact"}
+
+
+def test_a_training_without_draws_has_dashes(certified, uncertified, result, spectrum):
+    results = [without_draws(result), result("a", "quantum", [0, 1])]
+    comparison = certified(results)
+    cells = report._cells(comparison["generators"][0])
+    assert {cells[key] for key in ("regret", "hit_share", "evaluations_to_hit")} == {("–", "")}
+    words = read(comparison, results, spectrum)
+    assert "“a” finds" not in words  # there is nobody to compare it with
+    assert "“a”: 1 of 2 seeds reached" in words
+    assert "“exact” trained without drawing: regret and hits are not defined there." in words
+    assert "draws nothing on its way" in words
+    text_of(report.table(comparison))
+    for compared in (certified(results[:1]), uncertified(results[:1])):
+        words = read(compared, results[:1])
+        assert "No training drew anything on its way, so none could hit." in words
+        assert "Distance" not in words
 
 
 # -- page -----------------------------------------------------------------------------------------
@@ -249,13 +336,36 @@ def test_page_shows_the_settings_of_each_entry_as_a_row(ten_seeds, certified, sp
         "random – – – – – – – "
         "Configuration data toy evaluations 3000 test – training.final_draws 1024"
     ) in words
-    assert "(quantum, 10 seeds, 3,000 evaluations each, in whole steps of 64 draws)" in words
+    assert "(quantum, 10 seeds, 3,000 evaluations each)" in words
     assert "(control, 10 seeds, 3,000 evaluations each)" in words
     assert "that of 1,024 fresh draws after training, from the start that was kept" in words
     controls = [{"name": "random", "options": {}, "training": {}}]
     words = read(comparison | {"config": {"entries": controls}}, ten_seeds)
     assert words.count("Entry Options random –") == 1
     read(comparison | {"config": {"data": "toy", "entries": None}}, ten_seeds)
+
+
+def test_options_of_estimators_and_risks_are_words(ten_seeds, certified):
+    spsa = {
+        "estimator": "spsa", "estimator_options": {"directions": 4},
+        "risk": "cvar", "risk_options": {"alpha": 0.5},
+    }  # fmt: skip
+    usual = {
+        "estimator": "score-function", "estimator_options": {},
+        "risk": "expectation", "risk_options": {},
+    }  # fmt: skip
+    entries = [
+        {"name": "product", "training": TRAINING | spsa},
+        {"name": "bernoulli", "training": TRAINING | usual},
+    ]
+    words = read(certified(ten_seeds) | {"config": {"entries": entries}}, ten_seeds)
+    assert "Schedule Estimator Risk product" in words
+    assert "CosineAnnealingLR spsa: directions 4 cvar: alpha 0.5 bernoulli" in words
+    assert "CosineAnnealingLR score-function expectation Configuration" in words
+    assert "{" not in words
+    entries[1]["training"] = TRAINING | spsa
+    words = read(certified(ten_seeds) | {"config": {"entries": entries}}, ten_seeds)
+    assert "training.estimator spsa: directions 4 training.risk cvar: alpha 0.5" in words
 
 
 def test_notes_say_what_is_measured(ten_seeds, certified, result):

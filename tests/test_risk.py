@@ -413,5 +413,4 @@ def test_risks_are_built_by_name():
             build_risk("cvar", options)
     with pytest.raises(ConfigurationError, match=r"Unknown risk 'cvr'\. Did you mean 'cvar'"):
         build_risk("cvr")
-    with pytest.raises(ConfigurationError, match=r"free-energy' could not be built.*temperature"):
-        build_risk("free-energy")
+    assert build_risk("free-energy") == FreeEnergy(0.05)

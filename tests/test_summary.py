@@ -1,8 +1,13 @@
 import json
 
+import numpy as np
 import pytest
 
+from qhyper.config import Entry
 from qhyper.errors import ConfigurationError
+from qhyper.jobs import Job
+from qhyper.spending import Budget
+from qhyper.target.objective import Objective
 
 
 def entries(comparison):
@@ -81,3 +86,87 @@ def test_summarise_refuses_what_cannot_be_compared(results, message, certified, 
 def test_a_loss_below_the_certified_minimum_is_refused(certified, result):
     with pytest.raises(ConfigurationError, match="another objective"):
         certified([result("a", "quantum", [0])], minimum_loss=0.1162)
+
+
+def test_a_training_without_draws_has_no_regret_and_no_hits(uncertified, certified, result):
+    silent = result("exact", "quantum", [0, 0])
+    silent |= {"improvements": [[], []], "best_loss": [None, None], "best_bits": [None, None]}
+    silent |= {"train_accuracy": None, "test_accuracy": None}
+    other = result("a", "classical", [1, 1])
+    for comparison in (uncertified([silent, other]), certified([silent])):
+        found = entries(comparison)["exact"]
+        for key in ("regret", "best_loss", "hit_share", "evaluations_to_hit", "train_accuracy"):
+            assert found[key] is None
+        assert found["final_loss"]["median"] == pytest.approx(0.1265)
+        json.dumps(comparison, allow_nan=False)
+    # the others' best loss is the reference, or else the lowest of the final draws
+    assert uncertified([silent, other])["reference"]["loss"] == 0.1165
+    assert uncertified([silent])["reference"]["loss"] == pytest.approx(0.116 + 0.01 - 0.005)
+
+
+def test_how_it_was_trained_is_kept(certified, result):
+    trained = result("a", "quantum", [0, 0])
+    step = {"evaluations": 144, "shots": 144, "circuits": 9}
+    trained |= {"step": step, "estimator": "spsa", "risk": "cvar", "backend": "statevector"}
+    trained["final_risk"] = [0.2, 0.4]
+    found = entries(certified([trained, result("random", "control", [1, 1])]))
+    assert found["a"]["step"] == step
+    assert [found["a"][key] for key in ("estimator", "risk", "backend")] == [
+        "spsa",
+        "cvar",
+        "statevector",
+    ]
+    assert found["a"]["final_risk"]["median"] == pytest.approx(0.3)
+    for key in ("step", "estimator", "risk", "backend", "final_risk"):
+        assert found["random"][key] is None
+
+
+# What a job stores for all of the above, on f(b) = b0 + 2 b1 + 4 b2.
+
+
+def job_result(training, budget, final=200):
+    weights = 2.0 ** np.arange(3)
+    objective = Objective(lambda bits: bits @ weights, 3, name="own")
+    entry = Entry(name="product", training={"final_draws": final, **training})
+    said = []
+    job = Job(entry, objective, (0, 1), budget)
+    return job.execute(None, None, lambda: False, lambda *_: None, said.append), said, job
+
+
+def test_a_job_stores_its_steps_and_the_final_risk():
+    training = {"draws": 4, "estimator": "spsa", "risk": "cvar", "risk_options": {"alpha": 0.25}}
+    result, said, _ = job_result(training, Budget(shots=1000))
+    cost = result["step"]
+    assert set(cost) == {"evaluations", "shots", "circuits"}
+    for unit, each in cost.items():
+        assert result[unit] == result["curve"][unit][-1] == 1000 // cost["shots"] * each
+    assert (result["risk"], result["backend"]) == ("cvar", "mps")
+    assert said == []
+    # All of the 200 final draws are kept, and the best quarter of them is a whole number.
+    for losses, risk in zip(result["final_losses"], result["final_risk"], strict=True):
+        assert risk == pytest.approx(np.sort(losses)[:50].mean())
+
+
+def test_the_final_risk_is_at_the_end_of_its_schedule():
+    # Product circuits: log q is a sum over bits, here from all eight probabilities.
+    options = {"temperature": 1.0, "end_temperature": 0.25}
+    training = {"draws": 8, "risk": "free-energy", "risk_options": options}
+    result, _, job = job_result(training, Budget(evaluations=800))
+    p = job.generator.probabilities().detach().numpy()[:, 0]
+    for losses, risk, q in zip(result["final_losses"], result["final_risk"], p, strict=True):
+        numbers = np.asarray(losses, dtype=int)  # the loss of a bitstring is its number
+        assert risk == pytest.approx(np.mean(losses + 0.25 * np.log(q[numbers])))
+
+
+def test_the_mean_loss_has_no_risk_of_its_own():
+    result, _, _ = job_result({"draws": 8}, Budget(evaluations=800))
+    assert result["risk"] == "expectation"
+    assert result["final_risk"] is None
+
+
+def test_a_training_of_few_steps_is_warned_of():
+    few, said, _ = job_result({"draws": 8, "restarts": 2}, Budget(evaluations=19 * 8))
+    assert said == ["product has only 9 steps in a start: raise the budget or lower draws."]
+    assert few["evaluations"] == 19 * 8
+    _, said, _ = job_result({"draws": 8, "restarts": 2}, Budget(evaluations=20 * 8))
+    assert said == []

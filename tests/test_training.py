@@ -187,7 +187,7 @@ def test_a_schedule_that_fails_on_the_way_says_so() -> None:
         ({"schedule": "StepLR"}, "torch.optim.lr_scheduler.StepLR refused its options"),
         (
             {"evaluations": 31},
-            "A budget of 31 evaluations has 0 steps of 32 evaluations, 32 shots and 1 circuits",
+            "A budget of 31 evaluations has 0 steps of 32 evaluations, 32 shots and 1 circuit",
         ),
         ({"restarts": 101}, "too few for 101 start"),
     ],

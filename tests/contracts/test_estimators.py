@@ -513,7 +513,7 @@ def test_estimators_are_built_by_name():
         (
             "spsa",
             {"step": "far"},
-            r"Got step='far' \(str\) for the estimator spsa; expected a number",
+            r"Got step='far' \(str\) for the estimator spsa; expected",
         ),
         ("spsa", {"step": -1.0}, r"SPSA needs a step above 0; got -1\.0"),
     ):
