@@ -230,7 +230,7 @@ def _who_hits(comparison: Mapping[str, Any]) -> str:
     limits = budget_of(comparison)
     goal, budget = _goal(comparison), f"within {_counts(limits, list(limits))}"
     if not entries:
-        return "No training drew anything on its way, so none could hit."
+        return "No training drew anything on its way."
     share = max(entry["hit_share"]["value"] for entry in entries)
     if share == 0:
         return f"No run reached {goal} {budget}."

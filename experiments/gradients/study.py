@@ -126,11 +126,12 @@ def _errors(parameters, objective, estimator, exact) -> tuple[float, float, floa
     found = np.concatenate(rows)
     noise = found - exact
     mean = found.mean(axis=0)
-    spread = np.sqrt(((found - mean) ** 2).sum(axis=1).mean())
+    spread = np.sqrt(((found - mean) ** 2).sum(axis=1).mean() * ESTIMATES / (ESTIMATES - 1))
+    signal = max(0.0, (mean**2).sum() - spread**2 / ESTIMATES)  # without the noise of the mean
     cosine = found @ exact / np.linalg.norm(found, axis=1) / np.linalg.norm(exact)
     return (
         float((noise**2).sum(axis=1).mean() / (exact**2).sum()),
-        float(np.linalg.norm(mean) / spread),
+        float(np.sqrt(signal) / spread),
         float(np.median(cosine)),
     )
 

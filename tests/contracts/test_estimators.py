@@ -4,7 +4,7 @@ A pair either works, and then counts what it spends and keeps to its random stre
 with what is missing. Which it is follows from the declared capabilities alone.
 """
 
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import entry_points
 
 import numpy as np
@@ -57,17 +57,6 @@ ESTIMATORS_HERE = {
     "spsa without value": lambda: SPSA(SHOTS),
     "exact": lambda: build_estimator("exact", SHOTS),
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _aer_in_one_thread():
-    """On a busy machine Aer's threads wait for one another, some ten times as long as they work."""
-    import qiskit_aer
-
-    with pytest.MonkeyPatch.context() as patched:
-        one = partial(qiskit_aer.AerSimulator, max_parallel_threads=1)
-        patched.setattr(qiskit_aer, "AerSimulator", one)
-        yield
 
 
 # -- generators ------------------------------------------------------------------------------------

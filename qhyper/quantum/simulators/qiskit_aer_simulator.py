@@ -22,11 +22,13 @@ from qhyper.quantum.backend import (
     state_vector_bytes,
 )
 from qhyper.quantum.circuit import ROTATIONS, TWO_QUBIT_GATES, Circuit
-from qhyper.streams import Rngs
+from qhyper.streams import Rngs, check_rng
 
 Float = npt.NDArray[np.float64]
 
 METHODS = ("statevector", "matrix_product_state", "density_matrix")
+_PARALLEL_QUBITS = 14
+"""From here on Aer shares one state vector among its threads, all of them (0)."""
 _DENSITY_QUBITS = 10
 """A density matrix of more qubits takes longer than a thousand noisy shots, one by one."""
 _VECTOR_QUBITS = 20
@@ -172,7 +174,12 @@ class AerExecutable:
         self._saved.append(SaveProbabilities(n), qubits)
         fast = "mps_probabilities" if backend.fast_sampling else "mps_apply_measure"
         noise, self._confusions = backend.noise(gates, qubits)
-        self._simulator = AerSimulator(noise_model=noise, mps_sample_measure_algorithm=fast)
+        # threads cost more than they save below the size at which Aer shares out a state
+        self._simulator = AerSimulator(
+            noise_model=noise,
+            mps_sample_measure_algorithm=fast,
+            max_parallel_threads=1 if n < _PARALLEL_QUBITS else 0,
+        )
 
     def sample(self, angles: Float, shots: int, rng: Rngs) -> Bits:
         """As in Executable.
@@ -183,10 +190,7 @@ class AerExecutable:
         if shots < 1:
             raise ConfigurationError(f"shots must be at least 1; got {shots}.")
         self._check(angles)
-        if len(rng) != len(angles):
-            raise ConfigurationError(
-                f"Got {len(rng)} random generators for {len(angles)} replicas; expected one each."
-            )
+        check_rng(rng, len(angles))
         bits = np.empty((*angles.shape[:2], shots, len(self._qubits)), np.uint8)
         together = min(shots, _SEEDS_OF_A_ROW) if self.backend.noisy else shots
         for replica, stream in enumerate(rng):
