@@ -230,7 +230,8 @@ def _call(name: str, factory: Callable[..., Any], n_bits: int, **arguments: Any)
 def _checked(
     name: str, factory: Callable[..., Any], options: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    reserved = {"n_bits", "seeds", "space"}
+    # what a partial fixes is what its name stands for
+    reserved = {"n_bits", "seeds", "space", *getattr(factory, "keywords", {})}
     parameters = _parameters(name, factory).values()
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
     known = [p.name for p in parameters if p.name not in reserved and p.kind is not p.VAR_KEYWORD]

@@ -307,8 +307,9 @@ def table(comparison: Mapping[str, Any]) -> "Table":
     longest = max(14, *(len(entry["name"]) for entry in comparison["generators"]))
     shown.add_column("Generator", overflow="fold", width=longest if longest <= 16 else None)
     accuracies = [key for key in ("train_accuracy", "test_accuracy") if columns.pop(key, "")]
-    if columns.pop("shots", "") and columns.pop("circuits", ""):
-        columns["parameters"] += " shots circuits"  # one below the other
+    spending = [key for key in ("shots", "circuits") if columns.pop(key, "")]
+    if spending:  # one below the other
+        columns["parameters"] += " shots cir-\ncuits"
     # Narrow headings, and no zero before the point in the small print: it fits 80 columns.
     narrow = {" ": "\n", "Parameters": "Param-\neters", "Evaluations": "Evalu-\nations"}
     for title in columns.values():
@@ -321,9 +322,8 @@ def table(comparison: Mapping[str, Any]) -> "Table":
         cells = _cells(entry)
         kind = "\n".join(textwrap.wrap(_kind(entry), longest))  # after a hyphen, if it must
         row: list[RenderableType] = [_TwoLines(entry["name"], kind)]
-        if "circuits" in columns["parameters"]:
-            spent = f"{cells['shots'][0]}\n{cells['circuits'][0]}"
-            cells["parameters"] = cells["parameters"][0], spent
+        spent = "\n".join(cells[key][0] for key in spending)
+        cells["parameters"] = cells["parameters"][0], spent
         row += [_TwoLines(*cells[key]) for key in columns]
         if accuracies:
             row.append(Text(f"{cells['train_accuracy'][0]}\n{cells['test_accuracy'][0]}"))

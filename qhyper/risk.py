@@ -94,18 +94,24 @@ class CVaR(Risk):
     """The mean of the best share `alpha` of the losses (for circuits: Barkoutsos et al., 2020).
 
     CVaR = E[v + min(L - v, 0) / alpha] with v the alpha-quantile (Rockafellar and Uryasev, 2000).
-    The quantile of K draws makes value and gradient biased by O(1/K). alpha = 1 is the
-    expectation. Raises ConfigurationError unless 0 < alpha <= 1.
+    The quantile of K draws makes value and gradient biased by O(1/K), and their standard error
+    leaves out that of the quantile. alpha · K has to be above 1, or no draw would lie below the
+    quantile; alpha = 1 is the expectation. Raises ConfigurationError unless 0 < alpha <= 1.
     """
 
     alpha: float = 0.25
 
     needs_reference: ClassVar[bool] = True
 
+    @property
+    def min_shots(self) -> int:  # type: ignore[override]
+        """The least K with alpha · K above 1."""
+        return 1 if self.alpha == 1 else math.floor(1 / self.alpha) + 1
+
     def __post_init__(self) -> None:
-        if not 0 < self.alpha <= 1:
+        if not _number(self.alpha) or not 0 < self.alpha <= 1:
             raise ConfigurationError(
-                f"CVaR needs 0 < alpha <= 1, the share of the best draws; got {self.alpha}."
+                f"CVaR needs 0 < alpha <= 1, the share of the best draws; got {self.alpha!r}."
             )
 
     def costs(self, drawn: Sample, reference: Sample) -> Float:
@@ -137,28 +143,35 @@ class FreeEnergy(Risk):
     """F = E[L] + T E[log q], whose minimum is the posterior exp(-L/T) / Z of a uniform prior.
 
     KL(q || posterior) = (F + T log Z) / T. `temperature` T goes to `end_temperature` over a
-    training, if that is given: by equal factors (`geometric`) or equal steps (`linear`). Raises
-    ConfigurationError for a negative temperature, and for a geometric schedule from or to 0.
+    training, if that is given: by equal factors (`geometric`, the default) or equal steps
+    (`linear`). Raises ConfigurationError for a negative temperature, for a schedule without an end,
+    and for a geometric one from or to 0.
     """
 
     temperature: float = 0.05
     end_temperature: float | None = None
-    schedule: Literal["geometric", "linear"] = "geometric"
+    schedule: Literal["geometric", "linear"] | None = None
 
     needs_log_prob: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        ends = [self.temperature, self.end_temperature]
+        end = self.end_temperature
+        ends = [self.temperature] if end is None else [self.temperature, end]
         for temperature in ends:
-            if temperature is not None and not 0 <= temperature < math.inf:
+            if not _number(temperature) or not 0 <= temperature < math.inf:
                 raise ConfigurationError(
-                    f"The free energy needs a temperature of 0 or more; got {temperature}."
+                    f"The free energy needs a temperature of 0 or more; got {temperature!r}."
                 )
-        if self.schedule not in ("geometric", "linear"):
+        if self.schedule not in ("geometric", "linear", None):
             raise ConfigurationError(
                 f"A temperature schedule is 'geometric' or 'linear'; got {self.schedule!r}."
             )
-        if self.end_temperature is not None and self.schedule == "geometric" and 0 in ends:
+        if self.end_temperature is None and self.schedule is not None:
+            raise ConfigurationError(
+                f"Got schedule={self.schedule!r} without an end_temperature to go to: give one, or "
+                "leave the schedule out."
+            )
+        if self.end_temperature is not None and self.schedule != "linear" and 0 in ends:
             raise ConfigurationError(
                 f"A geometric schedule cannot go from {self.temperature} to "
                 f"{self.end_temperature}: use schedule='linear', or temperatures above 0."
@@ -173,16 +186,23 @@ class FreeEnergy(Risk):
             now = begin + (end - begin) * progress
         else:
             now = begin * (end / begin) ** progress
-        return replace(self, temperature=now, end_temperature=None)
+        return replace(self, temperature=now, end_temperature=None, schedule=None)
 
     def kl(self, value: npt.ArrayLike, log_z: float) -> Float:
         """KL(q || posterior) in nats, from the value of F and the exact log Z at T.
 
-        Raises ConfigurationError at temperature 0, where there is no posterior.
+        Never negative but by the noise of a sampled value. Raises ConfigurationError at
+        temperature 0, where there is no posterior, and while the temperature has a schedule.
         """
+        if self.end_temperature is not None:
+            raise ConfigurationError(
+                "The temperature has a schedule: take the free energy of one moment, such as "
+                "risk.at(1).kl(...)."
+            )
         if self.temperature == 0:
             raise ConfigurationError("At temperature 0 there is no posterior to compare with.")
-        return np.asarray(value, dtype=np.float64) / self.temperature + log_z
+        kl = np.asarray(value, dtype=np.float64) / self.temperature + log_z
+        return np.where((kl < 0) & (kl > -_ROUNDING), 0.0, kl)
 
     def costs(self, drawn: Sample, reference: Sample) -> Float:
         """L + T log q, up to a constant."""
@@ -216,9 +236,9 @@ class MMD(Risk):
     min_shots: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight < math.inf:
+        if not _number(self.weight) or not 0 <= self.weight < math.inf:
             raise ConfigurationError(f"MMD needs a weight of 0 or more; got {self.weight}.")
-        if not 0 < self.kappa < 1:
+        if not _number(self.kappa) or not 0 < self.kappa < 1:
             raise ConfigurationError(
                 f"MMD needs 0 < kappa < 1, the kernel's factor for each bit that differs; got "
                 f"{self.kappa}."
@@ -272,6 +292,10 @@ RISKS = {"expectation": Expectation, "cvar": CVaR, "free-energy": FreeEnergy, "m
 """The risks by name."""
 
 
+def _number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
 def _mean(costs: Float) -> tuple[Float, Float]:
     """(mean, its standard error) over the shots; infinite from one shot."""
     shots = costs.shape[-1]
@@ -285,6 +309,8 @@ def _others(costs: Float) -> Float:
     return (costs.sum(-1, keepdims=True) - costs) / (costs.shape[-1] - 1)
 
 
+_ROUNDING = 1e-9
+"""Nats below zero that are rounding."""
 _BLOCK = 2**24
 """Entries of a block of the kernel matrix."""
 

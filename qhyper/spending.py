@@ -44,10 +44,11 @@ class Budget:
 
     def __post_init__(self) -> None:
         limits = self.limits()
-        if not limits or min(limits.values()) < 1:
+        whole = all(isinstance(limit, int) for limit in limits.values())
+        if not limits or not whole or min(limits.values()) < 1:
             raise ConfigurationError(
                 f"Got the budget {limits}; expected at least one of evaluations, shots and "
-                "circuits, each 1 or more."
+                "circuits, each a whole number of 1 or more."
             )
 
     def limits(self) -> dict[str, int]:

@@ -17,7 +17,6 @@ Rngs = Sequence[np.random.Generator]
 """One generator a replica."""
 
 
-
 def check_rng(rng: Rngs, replicas: int) -> None:
     """Raise ConfigurationError unless there is one random generator for each replica."""
     if not isinstance(rng, Sequence) or len(rng) != replicas:

@@ -241,7 +241,12 @@ def test_what_was_minimised_and_how_stands_below_the_name(by_shots):
     assert "against shots, the bitstrings drawn:" in words
     shown = text_of(report.table(comparison))
     assert max(map(len, shown.splitlines())) <= 80
-    for line in (r"shifted .* 72 ", r"quantum · .* 2,880 ", r"statevector · .* 180 ", r"spsa · cvar"):
+    for line in (
+        r"shifted .* 72 ",
+        r"quantum · .* 2,880 ",
+        r"statevector · .* 180 ",
+        r"spsa · cvar",
+    ):
         assert re.search(f"(?m)^{line}", shown)
     assert "0.0333" in shown
     assert report.RISK_NOTE in " ".join(shown.split())

@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 
 import qhyper.risk
+from classical.bernoulli import Bernoulli
 from qhyper.bits import all_bitstrings
 from qhyper.errors import ConfigurationError
+from qhyper.gradients.exact import Exact
+from qhyper.gradients.score import ScoreFunction
 from qhyper.registry import build_risk
 from qhyper.risk import MMD, RISKS, CVaR, Expectation, FreeEnergy, Sample
+from qhyper.streams import Streams
+from qhyper.target.objective import Objective
 
 N = 6
 STRINGS = all_bitstrings(N)
@@ -414,3 +419,48 @@ def test_risks_are_built_by_name():
     with pytest.raises(ConfigurationError, match=r"Unknown risk 'cvr'\. Did you mean 'cvar'"):
         build_risk("cvr")
     assert build_risk("free-energy") == FreeEnergy(0.05)
+
+
+# -- what cannot work ------------------------------------------------------------------------------
+
+
+def test_a_quantile_below_which_no_draw_lies_is_refused():
+    generator, objective = Bernoulli(4), Objective(lambda bits: bits.sum(axis=1), 4)
+    message = "needs at least 101 shots for this risk; got 64"
+    with pytest.raises(ConfigurationError, match=message):
+        ScoreFunction(64)(generator, objective, CVaR(0.01), rng=Streams([0])(0))
+    assert (CVaR(1).min_shots, CVaR(0.5).min_shots, CVaR(0.3).min_shots) == (1, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda bits: bits.sum(-1)[..., :1], "expected one number a bitstring"),
+        (lambda bits: np.full(bits.shape[:-1], np.nan), "not a finite number"),
+        (lambda bits: None, "The objective gave object of shape"),
+    ],
+)
+@pytest.mark.parametrize("estimator", [ScoreFunction(8), Exact()], ids=["score", "exact"])
+def test_losses_of_a_plain_function_are_checked(loss, message, estimator):
+    with pytest.raises(ConfigurationError, match=message):
+        estimator(Bernoulli(4), loss, Expectation(), rng=Streams([0])(0))
+
+
+def test_unsigned_losses_of_a_plain_function_are_numbers_like_any():
+    generator, exact = Bernoulli(4), Exact()
+    unsigned = exact(generator, lambda bits: bits.sum(-1), CVaR(0.3)).value
+    signed = exact(generator, lambda bits: bits.sum(-1) * 1.0, CVaR(0.3)).value
+    np.testing.assert_array_equal(unsigned, signed)
+    assert unsigned[0] < 2
+
+
+def test_the_kl_of_a_schedule_is_refused_and_rounding_is_not_negative():
+    with pytest.raises(ConfigurationError, match="The temperature has a schedule"):
+        FreeEnergy(1.0, 0.01).kl(0.5, 3.0)
+    assert FreeEnergy(1.0).kl(-3.0 - 1e-13, 3.0) == 0
+    assert FreeEnergy(1.0).kl(-3.1, 3.0) < 0  # a noisy value keeps its sign
+
+
+def test_a_schedule_without_an_end_is_refused():
+    with pytest.raises(ConfigurationError, match="without an end_temperature"):
+        FreeEnergy(0.1, schedule="linear")

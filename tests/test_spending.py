@@ -65,7 +65,7 @@ def test_a_cost_that_meets_no_limit_has_no_number_of_steps():
 
 @pytest.mark.parametrize("limits", [{}, {"shots": 0}, {"evaluations": 5, "circuits": -1}])
 def test_no_limit_and_limits_below_one_are_refused(limits):
-    message = "expected at least one of evaluations, shots and circuits, each 1 or more"
+    message = "expected at least one of evaluations, shots and circuits, each a whole number of 1"
     with pytest.raises(ConfigurationError, match=message) as caught:
         Budget(**limits)
     assert f"Got the budget {limits}" in str(caught.value)

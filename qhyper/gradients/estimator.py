@@ -111,18 +111,42 @@ def check_angles(name: str, generator: HyperNetwork) -> None:
 
 
 def check_shots(name: str, shots: int, least: int, why: str) -> None:
-    """Raise ConfigurationError if there are too few shots."""
+    """Raise ConfigurationError unless `shots` is a whole number, and enough."""
+    check_whole(f"{name}'s shots", shots)
     if shots < least:
         raise ConfigurationError(
             f"{name} needs at least {least} shot{'s' * (least > 1)}{why}; got {shots}."
         )
 
 
+def check_whole(name: str, number: object) -> None:
+    """Raise ConfigurationError unless `number` is a whole number."""
+    if not isinstance(number, int | np.integer) or isinstance(number, bool):
+        raise ConfigurationError(f"{name} must be a whole number; got {number!r}.")
+
+
+def losses_of(objective: Losses, bits: Bits) -> Float:
+    """The losses [...] of bits [..., bit], whatever callable the objective is.
+
+    Raises ConfigurationError unless it gives one finite number a bitstring.
+    """
+    losses = np.asarray(objective(bits))
+    if losses.shape != bits.shape[:-1] or losses.dtype.kind not in "biuf":
+        raise ConfigurationError(
+            f"The objective gave {losses.dtype} of shape {losses.shape} for bits of shape "
+            f"{bits.shape}; expected one number a bitstring, {bits.shape[:-1]}. Wrap a function of "
+            "bits [draws, bit] as Objective(function, n_bits)."
+        )
+    if not np.isfinite(losses).all():
+        raise ConfigurationError("The objective gave a loss that is not a finite number.")
+    return losses.astype(np.float64)
+
+
 def evaluate(
     bits: Bits, objective: Losses, log_prob: Callable[[Bits], torch.Tensor] | None
 ) -> Sample:
     """The draws with their losses, and with log p where the risk needs it."""
-    drawn = Sample(bits, objective(bits))
+    drawn = Sample(bits, losses_of(objective, bits))
     if log_prob is None:
         return drawn
     with torch.no_grad():

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
 from qhyper.bits import all_bitstrings
 from qhyper.errors import ConfigurationError
-from qhyper.gradients.estimator import Float, GradientEstimate, check_risk
+from qhyper.gradients.estimator import Float, GradientEstimate, check_risk, losses_of
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy, Risk
 from qhyper.search import Losses
@@ -23,10 +22,10 @@ _CHUNK = 2**20
 class Exact:
     """∇R with no sampling at all: the oracle of the other estimators, for small numbers of bits.
 
-    The losses of all 2^n bitstrings are evaluated in the first call for an objective, and kept;
-    later calls spend one simulated circuit for each input. Circuits on a backend with adjoint
-    differentiation take one adjoint pass (Jones and Gacon, 2020), others autograd through the
-    probabilities.
+    The losses of all 2^n bitstrings are evaluated in the first call for an objective, and kept
+    until there is another: it must not change. Later calls spend one simulated circuit for each input. Circuits on a backend
+    with adjoint differentiation take one adjoint pass (Jones and Gacon, 2020), others autograd
+    through the probabilities.
     """
 
     bias: ClassVar[Mapping[type, str]] = dict.fromkeys(
@@ -34,7 +33,7 @@ class Exact:
     )
 
     def __init__(self) -> None:
-        self._tables: WeakKeyDictionary[Any, Float] = WeakKeyDictionary()
+        self._kept: tuple[Losses, Float] | None = None
 
     def check(self, generator: HyperNetwork, risk: Risk) -> None:
         """Raise ConfigurationError without exact probabilities, or for an unsupported risk."""
@@ -54,15 +53,15 @@ class Exact:
 
     def table(self, objective: Losses, n_bits: int) -> tuple[Float, bool]:
         """(the loss of every bitstring [2^n], whether it was evaluated just now)."""
-        if objective in self._tables:
-            return self._tables[objective], False
         size = 1 << n_bits
+        if self._kept is not None and self._kept[0] == objective and len(self._kept[1]) == size:
+            return self._kept[1], False
         parts = [
-            objective(all_bitstrings(n_bits, first, min(first + _CHUNK, size)))
+            losses_of(objective, all_bitstrings(n_bits, first, min(first + _CHUNK, size)))
             for first in range(0, size, _CHUNK)
         ]
-        self._tables[objective] = np.concatenate(parts)
-        return self._tables[objective], True
+        self._kept = (objective, np.concatenate(parts))
+        return self._kept[1], True
 
     def __call__(
         self,

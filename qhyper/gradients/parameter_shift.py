@@ -23,6 +23,7 @@ from qhyper.gradients.estimator import (
     check_angles,
     check_risk,
     check_shots,
+    check_whole,
     evaluate,
     over_inputs,
 )
@@ -93,6 +94,7 @@ class StochasticParameterShift:
 
     def __post_init__(self) -> None:
         check_shots("Stochastic parameter shift", self.shots, 1, "")
+        check_whole("The number of shifted angles", self.angles)
         if self.angles < 1:
             raise ConfigurationError(
                 f"Stochastic parameter shift shifts at least 1 angle; got angles={self.angles}."

@@ -15,6 +15,7 @@ from qhyper.gradients.estimator import (
     GradientEstimate,
     check_risk,
     check_shots,
+    check_whole,
     evaluate,
     over_inputs,
 )
@@ -49,6 +50,7 @@ class SPSA:
         check_shots("SPSA", self.shots, 1, "")
         if not 0 < self.step < np.inf:
             raise ConfigurationError(f"SPSA needs a step above 0; got {self.step}.")
+        check_whole("SPSA's number of directions", self.directions)
         if self.directions < 1:
             raise ConfigurationError(f"SPSA needs at least 1 direction; got {self.directions}.")
 

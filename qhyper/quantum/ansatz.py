@@ -209,21 +209,21 @@ def initial_parameters(
     if start != "near-product":
         raise unknown("start", start, STARTS)
     parameters = rng.normal(0, 0.05, circuit.n_parameters)
-    for number, coefficient in _last_ry(circuit).items():
-        parameters[number] += np.pi / 2 / coefficient
+    for number, (coefficient, offset) in _last_ry(circuit).items():
+        parameters[number] += (np.pi / 2 - offset) / coefficient
     return parameters
 
 
-def _last_ry(circuit: Circuit) -> dict[int, float]:
-    """The parameters of the qubits' last Ry, each with its coefficient; tied ones stand once."""
+def _last_ry(circuit: Circuit) -> dict[int, tuple[float, float]]:
+    """The parameters of the qubits' last Ry, with coefficient and offset; tied ones once."""
     last = {gate.qubits[0]: number for gate, number in circuit.numbered() if gate.name == "ry"}
-    found: dict[int, float] = {}
+    found: dict[int, tuple[float, float]] = {}
     for number in last.values():
         assert number is not None
         terms = {k: c for k, c in circuit.angles[number].parameters.items() if c}
         if len(terms) == 1:
             ((parameter, coefficient),) = terms.items()
-            found.setdefault(parameter, coefficient)
+            found.setdefault(parameter, (coefficient, circuit.angles[number].offset))
     return found
 
 

@@ -102,7 +102,8 @@ class Circuit:
                     "dictionaries, number to coefficient, and a plain number as offset=."
                 )
             numbers = (angle.offset, *angle.parameters.values(), *angle.inputs.values())
-            if not np.isfinite(numbers).all():
+            real = all(isinstance(number, int | float | np.number) for number in numbers)
+            if not real or not np.isrealobj(numbers) or not np.isfinite(numbers).all():
                 raise ConfigurationError(
                     f"Gate '{gate.name}' got {angle}; expected finite numbers."
                 )

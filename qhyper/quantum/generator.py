@@ -63,7 +63,7 @@ class QuantumHyperNetwork(HyperNetwork):
                 f"Got a circuit of {circuit.n_qubits} qubits for {n_bits} bits; expected one qubit "
                 "a bit."
             )
-        if circuit.n_parameters == 0:
+        if not len(circuit.trained):
             raise ConfigurationError(
                 "The circuit has no parameter to train: give some of its rotations one."
             )

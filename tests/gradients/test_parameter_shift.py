@@ -386,7 +386,9 @@ def test_more_angles_than_are_trained_are_refused():
 @pytest.mark.parametrize("estimator", [ParameterShift(2), StochasticParameterShift(2, angles=2)])
 def test_too_few_shots_at_the_parameters_are_refused(estimator):
     generator = circuit("tied", (0,))
-    estimator.check(generator, CVaR())
+    estimator.check(generator, CVaR(0.6))
+    with pytest.raises(ConfigurationError, match="needs at least 5 shots for this risk; got 2"):
+        estimator.check(generator, CVaR(0.25))
     with pytest.raises(ConfigurationError, match="needs at least 3 shots for this risk; got 2"):
         estimator.check(generator, MMD())
 

@@ -340,7 +340,8 @@ def test_no_shots_are_refused(shots):
 def test_too_few_shots_for_a_risk_are_refused():
     with pytest.raises(ConfigurationError, match="SPSA needs at least 3 shots for this risk; got"):
         SPSA(2).check(MAKERS["circuit"]((0,)), MMD())
-    SPSA(1).check(MAKERS["circuit"]((0,)), CVaR())
+    SPSA(5).check(MAKERS["circuit"]((0,)), CVaR(0.25))
+    SPSA(1).check(MAKERS["circuit"]((0,)), CVaR(1))
 
 
 def test_a_free_energy_without_log_p_is_refused_before_anything_is_spent():

@@ -113,5 +113,5 @@ def test_impossible_strings_have_no_score():
 
 def test_what_does_not_fit_is_refused(monkeypatch):
     monkeypatch.setattr(backend, "memory", lambda: 24 * 2**30)
-    with pytest.raises(ConfigurationError, match=r"statevector would need about 4,096 GiB .* mps"):
+    with pytest.raises(ConfigurationError, match=r"statevector would need about 4,608 GiB .* mps"):
         StateVectorBackend().compile(Brickwork(2).build(36))

@@ -87,7 +87,8 @@ class MatrixProduct:
         replicas, rows, _ = angles.shape
         n_sites = self.program.n_sites
         bits = np.empty((replicas, rows, shots, n_sites), np.uint8)
-        together = max(1, _ROWS_BYTES // (replicas * self._row_bytes))
+        row_bytes = self._row_bytes + 16 * shots * n_sites  # and its uniforms, twice
+        together = max(1, _ROWS_BYTES // (replicas * row_bytes))
         for first in range(0, rows, together):
             part = angles[:, first : first + together]
             shape = (part.shape[1], shots, n_sites)
@@ -123,7 +124,8 @@ class MatrixProduct:
 
 def _flat(array: npt.NDArray, kept: int) -> npt.NDArray:
     """[replica, row, ...] as [replica and row, ...], with `kept` axes after these."""
-    return np.ascontiguousarray(array.reshape(-1, *array.shape[array.ndim - kept :]))
+    shape = array.shape
+    return np.ascontiguousarray(array.reshape(shape[0] * shape[1], *shape[array.ndim - kept :]))
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,8 @@ class AerBackend:
         self.method = method
         self.one, self.two = _strengths(depolarising)
         self.readout = _probability("readout", readout)
+        if not isinstance(fast_sampling, bool):
+            raise ConfigurationError(f"fast_sampling is true or false; got {fast_sampling!r}.")
         self.fast_sampling = fast_sampling
         if snapshot is not None and (self.one or self.two or self.readout):
             raise ConfigurationError(
@@ -384,7 +386,7 @@ def _device(snapshot: Any) -> Any:
     except ImportError as error:
         raise MissingError(
             f"The snapshot '{snapshot}' needs a package that is not installed: "
-            'pip install "qiskit-ibm-runtime>=0.50".'
+            'pip install "qhyper[ibm]", or "qiskit-ibm-runtime>=0.50".'
         ) from error
     classes = [kind for kind in vars(fake_provider).values() if hasattr(kind, "backend_name")]
     known = {kind.backend_name: kind for kind in classes}

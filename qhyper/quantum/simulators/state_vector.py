@@ -17,7 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits
-from qhyper.quantum.backend import BackendCapabilities, check_memory, footprints
+from qhyper.quantum.backend import (
+    BackendCapabilities,
+    check_memory,
+    footprints,
+    state_vector_bytes,
+)
 from qhyper.quantum.circuit import ROTATIONS, Circuit
 from qhyper.streams import Rngs
 from qhyper.threads import in_threads
@@ -40,7 +45,8 @@ class StateVectorBackend:
 
     def compile(self, circuit: Circuit, *, rows: int = 1) -> "StateVector":
         """The circuit, ready to run. Raises ConfigurationError if it does not fit in memory."""
-        check_memory(circuit, str(self), footprints(circuit)[str(self)])
+        tables = state_vector_bytes(circuit.n_qubits, rows) // 2  # of probabilities
+        check_memory(circuit, str(self), footprints(circuit)[str(self)] + tables)
         return StateVector(circuit)
 
 
@@ -97,7 +103,10 @@ class StateVector:
 
     def probabilities(self, angles: Float) -> Float:
         """As in WithExpectation."""
-        return (self._states(angles) ** 2).sum(axis=2)
+        p = np.empty((*angles.shape[:2], 1 << self.program.n_qubits))
+        for at in np.ndindex(angles.shape[:2]):
+            p[at] = (self._state(angles[at]) ** 2).sum(axis=0)
+        return p
 
     def sample(self, angles: Float, shots: int, rng: Rngs) -> Bits:
         """As in Executable: by inversion of the cumulative probabilities."""
@@ -114,20 +123,19 @@ class StateVector:
 
     def log_prob(self, angles: Float, bits: Bits) -> Float:
         """As in WithLogProb."""
-        p = np.take_along_axis(self.probabilities(angles), _numbers(bits), axis=-1)
         with np.errstate(divide="ignore"):
-            return np.log(p)
+            return np.log(np.abs(self._amplitudes(angles, _numbers(bits))) ** 2)
 
     def score(self, angles: Float, bits: Bits, coefficients: Float) -> Float:
-        """As in WithLogProb: an expectation of the costs coefficient / p; 0 where p is 0."""
-        p = self.probabilities(angles)
-        numbers = _numbers(bits)
-        drawn = np.take_along_axis(p, numbers, axis=-1)
-        weights = np.divide(coefficients, drawn, out=np.zeros_like(drawn), where=drawn > 0)
-        costs = np.zeros_like(p)
+        """As in WithLogProb: of an expectation of the costs coefficient / p; 0 where p is 0."""
+        numbers, out = _numbers(bits), np.empty_like(angles)
         for at in np.ndindex(angles.shape[:2]):
-            costs[at] = np.bincount(numbers[at], weights[at], minlength=p.shape[-1])
-        return self.expectation(angles, costs)[1]
+            psi = self._state(angles[at])
+            p = (psi**2).sum(axis=0)[numbers[at]]
+            weights = np.divide(coefficients[at], p, out=np.zeros_like(p), where=p > 0)
+            costs = np.bincount(numbers[at], weights, minlength=psi.shape[1])
+            out[at] = self._adjoint(angles[at], psi, psi * costs)
+        return out
 
     def scores(self, angles: Float, bits: Bits) -> Float:
         """As in WithLogProb, one simulation an angle: ∂ log p = Re ψ(angle + π) / ψ."""
@@ -138,8 +146,8 @@ class StateVector:
             turned = angles.copy()
             turned[..., k] += np.pi  # ∂ exp(-i angle P / 2) = exp(-i (angle + π) P / 2) / 2
             moved = self._amplitudes(turned, numbers)
-            possible = amplitude != 0
-            out[..., k] = np.divide(moved, amplitude, out=np.zeros_like(moved), where=possible).real
+            ratio = np.divide(moved, amplitude, out=np.zeros_like(moved), where=amplitude != 0)
+            out[..., k] = np.real(ratio)
         return out
 
     def expectation(self, angles: Float, costs: Float) -> tuple[Float, Float]:
@@ -153,13 +161,6 @@ class StateVector:
             values[at] = (psi * other).sum()
             derivatives[at] = self._adjoint(angles[at], psi, other)
         return values, derivatives
-
-    def _states(self, angles: Float) -> Float:
-        """The states [replica, row, 2, 2^n], real and imaginary parts."""
-        psi = np.empty((*angles.shape[:2], 2, 1 << self.program.n_qubits))
-        for at in np.ndindex(angles.shape[:2]):
-            psi[at] = self._state(angles[at])
-        return psi
 
     def _state(self, angles: Float) -> Float:
         """The state [2, 2^n] at angles [angle]."""
@@ -194,8 +195,12 @@ class StateVector:
     def _amplitudes(
         self, angles: Float, numbers: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.complex128]:
-        drawn = np.take_along_axis(self._states(angles), numbers[:, :, None], axis=-1)
-        return drawn[:, :, 0] + 1j * drawn[:, :, 1]
+        """The amplitudes [replica, row, shot] of the strings of these numbers."""
+        out = np.empty(numbers.shape, np.complex128)
+        for at in np.ndindex(angles.shape[:2]):
+            real, imag = self._state(angles[at])[:, numbers[at]]
+            out[at] = real + 1j * imag
+        return out
 
 
 def _segments(program: Program) -> list[tuple[int, int]]:
