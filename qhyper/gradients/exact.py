@@ -23,9 +23,9 @@ class Exact:
     """∇R with no sampling at all: the oracle of the other estimators, for small numbers of bits.
 
     The losses of all 2^n bitstrings are evaluated in the first call for an objective, and kept
-    until there is another: it must not change. Later calls spend one simulated circuit for each input. Circuits on a backend
-    with adjoint differentiation take one adjoint pass (Jones and Gacon, 2020), others autograd
-    through the probabilities.
+    until there is another: it must not change. Later calls spend one simulated circuit for each
+    input. Circuits on a backend with adjoint differentiation take one adjoint pass (Jones and
+    Gacon, 2020), others autograd through the probabilities.
     """
 
     bias: ClassVar[Mapping[type, str]] = dict.fromkeys(
