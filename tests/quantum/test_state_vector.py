@@ -80,6 +80,17 @@ def test_derivatives_are_central_differences(circuit):
         np.testing.assert_allclose(derivatives[..., k], slope, atol=1e-8)
 
 
+def test_blocks_and_halves_agree_with_the_matrix_product():
+    """17 qubits: operations within blocks, across blocks and across the two halves."""
+    circuit = Brickwork(3, 1).build(17)
+    ours, oracle = both(circuit)
+    at = angles(circuit, 1, 1)
+    bits = oracle.sample(at, 50, Streams([0])(0))
+    np.testing.assert_allclose(ours.log_prob(at, bits), oracle.log_prob(at, bits), atol=1e-9)
+    ones = np.ones((1, 1, 50))
+    np.testing.assert_allclose(ours.score(at, bits, ones), oracle.score(at, bits, ones), atol=1e-8)
+
+
 def test_costs_may_be_shared_by_all_rows():
     executable, _ = both(CIRCUITS["ring"])
     at = angles(CIRCUITS["ring"])
@@ -93,8 +104,8 @@ def test_costs_may_be_shared_by_all_rows():
 
 @pytest.mark.parametrize("together", [1, 2**30])
 def test_results_do_not_depend_on_the_threads(monkeypatch, together):
-    circuit = Brickwork(3).build(10)
-    at, costs = angles(circuit, 1, 1), np.random.default_rng(3).normal(size=(1, 1, 1024))
+    circuit = Brickwork(3).build(17)
+    at, costs = angles(circuit, 1, 1), np.random.default_rng(3).normal(size=(1, 1, 2**17))
     before = StateVectorBackend().compile(circuit).expectation(at, costs)
     monkeypatch.setattr(state_vector, "_TOGETHER", together)
     after = StateVectorBackend().compile(circuit).expectation(at, costs)

@@ -33,6 +33,8 @@ RX, RY, RZ = range(3)
 MATRIX, CX, CZ = range(3)
 _TOGETHER = 2**13
 """Amplitudes that are too few to wake a second thread for."""
+_BLOCK = 2**14
+"""Amplitudes of a block: real and imaginary parts of two states fill 512 KiB."""
 
 
 class StateVectorBackend:
@@ -390,38 +392,81 @@ def _flip(re, im, kind, stride):
 
 
 @_jit
+def _on_block(kind, qubits, matrix, re, im):
+    """One operation on a block of amplitudes that it does not leave."""
+    if kind == MATRIX:
+        _apply(re, im, qubits[0], matrix)
+    else:
+        _entangle(re, im, kind, qubits[0], qubits[1])
+
+
+@_jit
 def _forward(first_task, last_task, begin, end, kind, qubits, matrices, psi):
+    half = psi.shape[1] // 2
+    block = min(half, _BLOCK)
     for task in range(first_task, last_task):
-        for k in range(begin, end):
-            _operate(task, kind[k], qubits[k], matrices[k], psi[0], psi[1])
+        k = begin
+        while k < end:
+            stop = k
+            while stop < end and 1 << max(qubits[stop, 0], qubits[stop, 1]) < block:
+                stop += 1
+            if stop == k:
+                _operate(task, kind[k], qubits[k], matrices[k], psi[0], psi[1])
+                k += 1
+                continue
+            # operations within blocks go block by block, which stay in the cache
+            for low in range(task * half, (task + 1) * half, block):
+                re, im = psi[0, low : low + block], psi[1, low : low + block]
+                for j in range(k, stop):
+                    _on_block(kind[j], qubits[j], matrices[j], re, im)
+            k = stop
 
 
 @_jit
 def _backward(first_task, last_task, begin, end, kind, qubits, matrices, psi, other, parts):
     half = psi.shape[1] // 2
+    block = min(half, _BLOCK)
     for task in range(first_task, last_task):
+        k = end
+        while k > begin:
+            start = k
+            while start > begin and (1 << max(qubits[start - 1, 0], qubits[start - 1, 1]) < block):
+                start -= 1
+            if start == k:
+                k -= 1
+                if kind[k] == MATRIX:
+                    _part_of_transition(task, qubits[k, 0], psi, other, parts[task, k])
+                inverse = matrices[k].conj().T
+                _operate(task, kind[k], qubits[k], inverse, psi[0], psi[1])
+                _operate(task, kind[k], qubits[k], inverse, other[0], other[1])
+                continue
+            for low in range(task * half, (task + 1) * half, block):
+                re, im = psi[0, low : low + block], psi[1, low : low + block]
+                to_re, to_im = other[0, low : low + block], other[1, low : low + block]
+                for j in range(k - 1, start - 1, -1):
+                    if kind[j] == MATRIX:
+                        _transition(re, im, to_re, to_im, qubits[j, 0], parts[task, j])
+                    inverse = matrices[j].conj().T
+                    _on_block(kind[j], qubits[j], inverse, re, im)
+                    _on_block(kind[j], qubits[j], inverse, to_re, to_im)
+            k = start
+
+
+@_jit
+def _part_of_transition(task, qubit, psi, other, total):
+    """What half number `task` of the amplitudes, or of their pairs, adds to T of a qubit."""
+    half = psi.shape[1] // 2
+    if 1 << qubit < half:
         own = slice(task * half, (task + 1) * half)
-        for k in range(end - 1, begin - 1, -1):
-            if kind[k] == MATRIX:
-                if 1 << qubits[k, 0] < half:
-                    _transition(
-                        psi[0, own], psi[1, own], other[0, own], other[1, own], qubits[k, 0],
-                        parts[task, k],
-                    )  # fmt: skip
-                elif task == 0 or half > 1:
-                    some = _share(task, half)
-                    low, high = (
-                        slice(some.start, some.stop),
-                        slice(some.start + half, some.stop + half),
-                    )
-                    _sums(
-                        psi[0, low], psi[1, low], psi[0, high], psi[1, high],
-                        other[0, low], other[1, low], other[0, high], other[1, high],
-                        parts[task, k],
-                    )  # fmt: skip
-            inverse = matrices[k].conj().T
-            _operate(task, kind[k], qubits[k], inverse, psi[0], psi[1])
-            _operate(task, kind[k], qubits[k], inverse, other[0], other[1])
+        _transition(psi[0, own], psi[1, own], other[0, own], other[1, own], qubit, total)
+    elif task == 0 or half > 1:
+        some = _share(task, half)
+        low = slice(some.start, some.stop)
+        high = slice(some.start + half, some.stop + half)
+        _sums(
+            psi[0, low], psi[1, low], psi[0, high], psi[1, high],
+            other[0, low], other[1, low], other[0, high], other[1, high], total,
+        )  # fmt: skip
 
 
 @_inline
