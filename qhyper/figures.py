@@ -118,8 +118,13 @@ def styles_of(entries: Sequence[Mapping[str, Any]]) -> dict[str, Style]:
 
 
 def unit_of(comparison: Mapping[str, Any]) -> str:
-    """What the figure of learning counts along: the first unit that the budget limits."""
-    return next(unit for unit in UNITS if unit in budget_of(comparison))
+    """What the figure of learning counts along: the first unit that the budget limits.
+
+    It is circuits where they are limited and an entry has the exact gradient, which draws nothing.
+    """
+    limited = [unit for unit in UNITS if unit in budget_of(comparison)]
+    exact = any(entry.get("estimator") == "exact" for entry in comparison["generators"])
+    return "circuits" if exact and "circuits" in limited else limited[0]
 
 
 def figures(

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from numbers import Integral, Real
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from qhyper.devices import torch_device
 from qhyper.errors import ConfigurationError, unknown
@@ -197,11 +198,13 @@ def _number(annotation: Any) -> tuple[tuple[type, ...], str] | None:
 
     NumPy's numbers count as well, which a value from Python may be.
     """
-    kinds = set(get_args(annotation) or (annotation,))
+    union = get_origin(annotation) in (Union, UnionType)
+    kinds = list(get_args(annotation)) if union else [annotation]
     missing = (type(None),) if type(None) in kinds else ()
-    if kinds - {type(None)} == {int}:
+    numbers = [kind for kind in kinds if kind is not type(None)]
+    if numbers == [int]:
         return (Integral, *missing), "a whole number"
-    if kinds - {type(None)} in ({float}, {int, float}):
+    if numbers in ([float], [int, float], [float, int]):
         return (Real, *missing), "a number"
     return None
 

@@ -70,10 +70,7 @@ class Risk(ABC):
 
     def exact(self, probabilities: Float, losses: Float) -> tuple[Float, Float]:
         """(value [...], costs) from all probabilities and losses, [..., 2^n], bit 0 fastest."""
-        raise ConfigurationError(
-            f"The risk {type(self).__name__} has no exact value. Write its method `exact`, or use "
-            "an estimator that draws."
-        )
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -106,7 +103,7 @@ class CVaR(Risk):
     @property
     def min_shots(self) -> int:  # type: ignore[override]
         """The least K with alpha · K above 1."""
-        return 1 if self.alpha == 1 else math.floor(1 / self.alpha) + 1
+        return 1 if self.alpha == 1 else math.floor((1 + 1e-9) / self.alpha) + 1
 
     def __post_init__(self) -> None:
         if not _number(self.alpha) or not 0 < self.alpha <= 1:

@@ -164,7 +164,10 @@ class Trainer:
                 "shots": self.spent.shots,
                 "circuits": self.spent.circuits,
                 "mean_loss": (self._curve_sum / self._curve_steps).tolist(),
-                "best_loss": self.record.best_loss.tolist(),
+                # None where nothing was drawn, as by the exact gradient
+                "best_loss": [
+                    best if np.isfinite(best) else None for best in self.record.best_loss.tolist()
+                ],
             }
         )
         self._curve_sum, self._curve_steps = np.zeros_like(self._curve_sum), 0

@@ -430,6 +430,7 @@ def test_a_quantile_below_which_no_draw_lies_is_refused():
     with pytest.raises(ConfigurationError, match=message):
         ScoreFunction(64)(generator, objective, CVaR(0.01), rng=Streams([0])(0))
     assert (CVaR(1).min_shots, CVaR(0.5).min_shots, CVaR(0.3).min_shots) == (1, 3, 4)
+    assert all(CVaR(1 / n).min_shots == n + 1 for n in range(2, 500))  # whatever the rounding
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,11 @@ class Exact:
     def check(self, generator: HyperNetwork, risk: Risk) -> None:
         """Raise ConfigurationError without exact probabilities, or for an unsupported risk."""
         check_risk("The exact gradient", self.bias, risk, generator)
+        if type(risk).exact is Risk.exact:
+            raise ConfigurationError(
+                f"The risk {type(risk).__name__} has no exact value. Write its method `exact`, or "
+                "use an estimator that draws."
+            )
         limit = generator.differentiable_bits
         if generator.n_bits > limit:
             able = f"gives them up to {limit} bits" if limit else "does not give them"

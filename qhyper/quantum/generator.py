@@ -229,7 +229,7 @@ class QuantumHyperNetwork(HyperNetwork):
     @property
     def max_probability_bits(self) -> int:
         """Those of the backend: a noisy one has probabilities without derivatives."""
-        return self.backend.capabilities.probability_bits
+        return max(self.differentiable_bits, self.backend.capabilities.probability_bits)
 
     def expectation(self, costs: torch.Tensor, *, inputs: Any = None) -> torch.Tensor:
         """As in HyperNetwork; in one adjoint pass where the backend has it."""
