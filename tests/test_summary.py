@@ -134,7 +134,7 @@ def job_result(training, budget, final=200):
 
 
 def test_a_job_stores_its_steps_and_the_final_risk():
-    training = {"draws": 4, "estimator": "spsa", "risk": "cvar", "risk_options": {"alpha": 0.25}}
+    training = {"draws": 4, "estimator": "spsa", "risk": "cvar", "risk_options": {"alpha": 0.5}}
     result, said, _ = job_result(training, Budget(shots=1000))
     cost = result["step"]
     assert set(cost) == {"evaluations", "shots", "circuits"}
@@ -142,9 +142,9 @@ def test_a_job_stores_its_steps_and_the_final_risk():
         assert result[unit] == result["curve"][unit][-1] == 1000 // cost["shots"] * each
     assert (result["risk"], result["backend"]) == ("cvar", "mps")
     assert said == []
-    # All of the 200 final draws are kept, and the best quarter of them is a whole number.
+    # All of the 200 final draws are kept.
     for losses, risk in zip(result["final_losses"], result["final_risk"], strict=True):
-        assert risk == pytest.approx(np.sort(losses)[:50].mean())
+        assert risk == pytest.approx(np.sort(losses)[:100].mean())
 
 
 def test_the_final_risk_is_at_the_end_of_its_schedule():

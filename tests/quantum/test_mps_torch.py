@@ -302,14 +302,11 @@ def test_a_generator_that_moves_compiles_its_matrix_product_anew(monkeypatch):
     assert generator._executable == "executable"
 
 
-def test_a_generator_that_moves_leaves_other_backends_on_the_host(monkeypatch):
+def test_a_backend_of_the_cpu_alone_does_not_move():
     class Own(MatrixProductBackend):
         def __str__(self):
             return "own"
 
-    backend = Own()
-    generator = QuantumHyperNetwork(5, ansatz=Product(), backend=backend)
-    executable = generator._executable
-    generator.to("meta")
-    assert generator.backend is backend
-    assert generator._executable is executable
+    generator = QuantumHyperNetwork(5, ansatz=Product(), backend=Own())
+    with pytest.raises(ConfigurationError, match="The backend own runs on the cpu alone; got the"):
+        generator.to("meta")
