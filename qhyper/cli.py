@@ -266,8 +266,8 @@ def doctor(as_json: Json = False) -> None:
     import torch
 
     from qhyper.data import availability
-    from qhyper.quantum.ansatz import STARTS
-    from qhyper.registry import ANSAETZE, CONTROLS, ESTIMATORS, GENERATORS, backends, names
+    from qhyper.quantum.ansatz import ANSAETZE, STARTS
+    from qhyper.registry import CONTROLS, ESTIMATORS, GENERATORS, backends, names
     from qhyper.risk import RISKS
     from qhyper.runs import versions
     from qhyper.threads import n_threads

@@ -143,8 +143,7 @@ class Job:
         progress(self.entry.title, trainer.total_steps, trainer.total_steps)
         draw = self.generator.sample(settings.final_draws, rng=Streams(self.seeds)(0, "evaluate"))
         risk = trainer.risk.at(1.0)
-        log_prob = self.generator.log_prob if risk.needs_log_prob else None
-        drawn = evaluate(draw.bits, self.objective, log_prob)
+        drawn = evaluate(self.generator, draw.bits, self.objective, risk)
         losses = drawn.losses.reshape(len(self.seeds), -1)
         own_risk = settings.risk != "expectation" and settings.final_draws >= risk.min_shots
         backend = getattr(self.generator, "backend", None)

@@ -1,4 +1,4 @@
-"""Generators, controls, estimators and risks by name, and which backends and ansätze there are.
+"""Generators, controls, estimators and risks by name, and which backends there are.
 
 A package registers generators and controls under the entry-point groups `qhyper.generators` and
 `qhyper.controls`, ours in the same way as anybody's. Wherever a name is accepted, so is
@@ -129,13 +129,6 @@ def build_risk(name: str, options: Mapping[str, Any] | None = None) -> Risk:
     cannot have its value.
     """
     return _built("risk", name, find_risk(name), {}, options)
-
-
-ANSAETZE = (
-    "product", "brickwork", "hardware-efficient", "linear", "ring", "all-to-all", "units",
-    "mirrored",
-)  # fmt: skip
-"""Ansätze by name, as `build_ansatz` knows them."""
 
 
 def backends() -> list[str]:

@@ -519,12 +519,8 @@ def _entries(
     ]
     trainings = [dict(entry["training"]) for entry in entries]
     for training in trainings:
-        for key in (
-            "estimator",
-            "risk",
-            "optimizer",
-            "schedule",
-        ):  # their options stand in the same cell
+        # their options stand in the same cell
+        for key in ("estimator", "risk", "optimizer", "schedule"):
             words = [training.get(key), _pairs(training.pop(f"{key}_options", None) or {})]
             if any(words):
                 training[key] = ": ".join(filter(None, words))

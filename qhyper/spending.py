@@ -23,6 +23,11 @@ class Spending:
         ]
         return f"{spent[0]}, {spent[1]} and {spent[2]}"
 
+    @classmethod
+    def of_circuits(cls, circuits: int, shots: int) -> "Spending":
+        """Of so many circuits with so many shots each, all of them evaluated."""
+        return cls(circuits * shots, circuits * shots, circuits)
+
     def __add__(self, other: "Spending") -> "Spending":
         return Spending(
             self.evaluations + other.evaluations,

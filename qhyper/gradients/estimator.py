@@ -1,7 +1,7 @@
 """What every gradient estimator takes, gives and refuses."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -143,14 +143,14 @@ def losses_of(objective: Losses, bits: Bits) -> Float:
 
 
 def evaluate(
-    bits: Bits, objective: Losses, log_prob: Callable[[Bits], torch.Tensor] | None
+    generator: HyperNetwork, bits: Bits, objective: Losses, risk: Risk, *, inputs: Any = None
 ) -> Sample:
-    """The draws with their losses, and with log p where the risk needs it."""
-    drawn = Sample(bits, losses_of(objective, bits))
-    if log_prob is None:
-        return drawn
+    """The draws with their losses, and with the generator's log p where the risk needs it."""
+    losses = losses_of(objective, bits)
+    if not risk.needs_log_prob:
+        return Sample(bits, losses)
     with torch.no_grad():
-        return replace(drawn, log_prob=log_prob(bits).detach().cpu().numpy())
+        return Sample(bits, losses, generator.log_prob(bits, inputs=inputs).cpu().numpy())
 
 
 def over_inputs(value: Float, standard_error: Float) -> tuple[Float, Float]:

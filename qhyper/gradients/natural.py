@@ -67,7 +67,7 @@ class NaturalGradient:
 
     def cost(self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1) -> Spending:
         """As the score function's."""
-        return Spending(self.shots * n_inputs, self.shots * n_inputs, n_inputs)
+        return Spending.of_circuits(n_inputs, self.shots)
 
     def __call__(
         self,

@@ -7,7 +7,6 @@ For a gate exp(-i angle G / 2) with G² = 1 and any diagonal cost C,
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -141,7 +140,7 @@ def _check(name: str, generator: HyperNetwork, risk: Risk, shots: int, value: bo
 
 def _cost(angles: int, shots: int, value: bool, risk: Risk, n_inputs: int) -> Spending:
     circuits = (2 * angles + (value or risk.needs_reference)) * n_inputs
-    return Spending(circuits * shots, circuits * shots, circuits)
+    return Spending.of_circuits(circuits, shots)
 
 
 def _shift(
@@ -163,30 +162,28 @@ def _shift(
     rows = _rows(at, chosen, reference)
     bits = circuit.sample_angles(rows.reshape(replicas, -1, n_angles), shots, rng=rng)
     bits = bits.reshape(replicas, n_inputs, -1, bits.shape[-1])
-    log_prob = partial(generator.log_prob, inputs=inputs) if risk.needs_log_prob else None
-    drawn = evaluate(bits, objective, log_prob)
+    drawn = evaluate(generator, bits, objective, risk, inputs=inputs)
     by_row = _by_row(drawn, rows.shape[2])
     shifted = _slice(by_row, slice(0, 2 * chosen.shape[1]))
     central = _slice(by_row, slice(-1, None)) if reference else shifted
     means = risk.costs(shifted, central).mean(-1)
     plus, minus = means[..., : chosen.shape[1]], means[..., chosen.shape[1] :]
-    gradient = np.zeros((n_inputs, replicas, n_angles))
+    gradient = np.zeros(at.shape)
     scale = len(circuit.trained_angles) / chosen.shape[1] / n_inputs
-    half = (plus - minus).swapaxes(0, 1) / 2
-    gradient[:, np.arange(replicas)[:, None], chosen] = scale * half
-    torch.autograd.backward(angles, torch.from_numpy(gradient.swapaxes(0, 1).copy()).to(angles))
+    at_chosen = np.broadcast_to(chosen[:, None], plus.shape)
+    np.put_along_axis(gradient, at_chosen, scale * (plus - minus) / 2, axis=-1)
+    torch.autograd.backward(angles, torch.from_numpy(gradient).to(angles))
     measured, error, mean_loss = None, None, None
     if reference:
         measured, error = over_inputs(*(part[..., 0] for part in risk.value(central)))
         mean_loss = central.losses.mean(axis=(1, 2, 3))
-    circuits = rows.shape[2] * n_inputs
     return GradientEstimate(
         value=measured,
         standard_error=error,
         mean_loss=mean_loss,
         draw=Draw(bits),
         losses=drawn.losses,
-        spent=Spending(circuits * shots, circuits * shots, circuits),
+        spent=_cost(chosen.shape[1], shots, value, risk, n_inputs),
     )
 
 

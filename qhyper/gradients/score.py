@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar, Literal
 
 from qhyper.errors import unknown
@@ -55,7 +54,7 @@ class ScoreFunction:
 
     def cost(self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1) -> Spending:
         """One circuit for each input, every shot evaluated."""
-        return Spending(self.shots * n_inputs, self.shots * n_inputs, n_inputs)
+        return Spending.of_circuits(n_inputs, self.shots)
 
     def __call__(
         self,
@@ -86,8 +85,7 @@ def measure(
 ) -> tuple[Sample, Float, GradientEstimate]:
     """(draws, coefficient of each draw's score in the gradient, what was measured)."""
     bits = generator.sample(shots, rng=rng, inputs=inputs).bits
-    log_prob = partial(generator.log_prob, inputs=inputs) if risk.needs_log_prob else None
-    drawn = evaluate(bits, objective, log_prob)
+    drawn = evaluate(generator, bits, objective, risk, inputs=inputs)
     costs, others = risk.own_costs(drawn) if shots > 1 else (risk.costs(drawn, drawn), 0.0)
     n_inputs = bits.shape[1]
     centred = costs - others if baseline == "leave-one-out" else costs
@@ -98,6 +96,6 @@ def measure(
         mean_loss=drawn.losses.mean(axis=(1, 2)),
         draw=Draw(bits),
         losses=drawn.losses,
-        spent=Spending(shots * n_inputs, shots * n_inputs, n_inputs),
+        spent=Spending.of_circuits(n_inputs, shots),
     )
     return drawn, centred / (shots * n_inputs), estimate

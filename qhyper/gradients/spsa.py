@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -62,7 +61,7 @@ class SPSA:
     def cost(self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1) -> Spending:
         """2 circuits for each direction and input, or one more; every shot is evaluated."""
         circuits = (2 * self.directions + self.value) * n_inputs
-        return Spending(circuits * self.shots, circuits * self.shots, circuits)
+        return Spending.of_circuits(circuits, self.shots)
 
     def __call__(
         self,
@@ -91,8 +90,7 @@ class SPSA:
         values, errors, losses = [], [], []
         for offset, bits in zip(offsets, samples, strict=True):
             with _moved(generator, offset):
-                log_prob = partial(generator.log_prob, inputs=inputs)
-                drawn = evaluate(bits, objective, log_prob if risk.needs_log_prob else None)
+                drawn = evaluate(generator, bits, objective, risk, inputs=inputs)
             value, error = over_inputs(*risk.value(drawn))
             values.append(value)
             errors.append(error)
@@ -103,15 +101,13 @@ class SPSA:
                 along = torch.from_numpy(slope / self.directions).to(parameter)
                 part = along.reshape(-1, *[1] * (parameter.ndim - 1)) * delta
                 parameter.grad = part if parameter.grad is None else parameter.grad + part
-        n_inputs = losses[0].shape[1]
-        circuits = len(offsets) * n_inputs
         return GradientEstimate(
             value=values[-1] if self.value else None,
             standard_error=errors[-1] if self.value else None,
             mean_loss=losses[-1].mean(axis=(1, 2)) if self.value else None,
             draw=Draw(np.concatenate(samples, axis=2)),
             losses=np.concatenate(losses, axis=2),
-            spent=Spending(circuits * self.shots, circuits * self.shots, circuits),
+            spent=self.cost(generator, risk, n_inputs=losses[0].shape[1]),
         )
 
 

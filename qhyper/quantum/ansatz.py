@@ -263,6 +263,19 @@ def _identity_blocks(circuit: Circuit, rng: np.random.Generator) -> npt.NDArray[
 # -- by name ---------------------------------------------------------------------------------------
 
 
+ANSAETZE: Mapping[str, tuple[str, ...]] = {
+    "product": (),
+    "brickwork": ("depth", "phase"),
+    "hardware-efficient": ("depth", "pairs", "gate", "rotations"),
+    "linear": ("depth", "gate", "rotations"),
+    "ring": ("depth", "gate", "rotations"),
+    "all-to-all": ("depth", "gate", "rotations"),
+    "units": ("depth", "gate", "rotations"),
+    "mirrored": ("depth", "phase", "blocks"),
+}
+"""Ansätze by name, each with its options."""
+
+
 def build_ansatz(
     name: str,
     options: Mapping[str, Any],
@@ -275,21 +288,11 @@ def build_ansatz(
     `order` is the qubit order and `blocks` the bits of each hidden unit, which `units` needs.
     Raises ConfigurationError for an unknown name, or an option that the ansatz does not take.
     """
-    known = {
-        "product": (),
-        "brickwork": ("depth", "phase"),
-        "hardware-efficient": ("depth", "pairs", "gate", "rotations"),
-        "linear": ("depth", "gate", "rotations"),
-        "ring": ("depth", "gate", "rotations"),
-        "all-to-all": ("depth", "gate", "rotations"),
-        "units": ("depth", "gate", "rotations"),
-        "mirrored": ("depth", "phase", "blocks"),
-    }
-    if name not in known:
-        raise unknown("ansatz", name, known)
+    if name not in ANSAETZE:
+        raise unknown("ansatz", name, ANSAETZE)
     for option in options:
-        if option not in known[name]:
-            raise unknown(f"option of the ansatz {name}:", option, known[name] or ["(none)"])
+        if option not in ANSAETZE[name]:
+            raise unknown(f"option of the ansatz {name}:", option, ANSAETZE[name] or ["(none)"])
     if name == "product":
         return Product()
     given = {"depth": 4, **options}

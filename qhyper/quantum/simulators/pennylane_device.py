@@ -20,7 +20,7 @@ from qhyper.bits import Bits, as_bits
 from qhyper.errors import ConfigurationError, MissingError, unknown
 from qhyper.quantum.backend import BackendCapabilities, check_memory, footprints, state_vector_bytes
 from qhyper.quantum.circuit import Angle, Circuit, Gate
-from qhyper.streams import Rngs
+from qhyper.streams import Rngs, check_rng
 
 Complex = npt.NDArray[np.complex128]
 Float = npt.NDArray[np.float64]
@@ -161,10 +161,7 @@ class PennyLaneCircuit:
         if shots < 1:
             raise ConfigurationError(f"shots must be at least 1; got {shots}.")
         replicas, rows, _ = angles.shape
-        if len(rng) != replicas:
-            raise ConfigurationError(
-                f"Got {len(rng)} random generators for {replicas} replicas; expected one each."
-            )
+        check_rng(rng, replicas)
         bits = np.empty((replicas, rows, shots, self._n), np.uint8)
         for replica, stream in enumerate(rng):
             device = self._backend.open(self._n, seed=int(stream.integers(2**63)))

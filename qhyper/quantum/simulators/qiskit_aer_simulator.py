@@ -150,7 +150,7 @@ class AerBackend:
 
 
 class AerExecutable:
-    """A circuit on Aer: `sample` and `probabilities` of `Executable`."""
+    """A circuit on Aer: an `Executable` that has `probabilities` too."""
 
     def __init__(
         self,
@@ -203,7 +203,7 @@ class AerExecutable:
         return bits
 
     def probabilities(self, angles: Float) -> Float:
-        """As in Executable; with noise those of what is read out.
+        """As in WithExpectation; with noise those of what is read out.
 
         Raises ConfigurationError for more qubits than the backend's `probability_bits`, if the
         angles do not fit, and with Aer's message if Aer fails.
