@@ -13,7 +13,6 @@ from qhyper.config import COMPARED, Config, Entry
 from qhyper.data import Dataset, Samples, load
 from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
 from qhyper.hypernetwork import HyperNetwork
-from qhyper.jobs import Job, Progress
 from qhyper.names import load_object
 from qhyper.registry import is_control
 from qhyper.report import page
@@ -21,6 +20,7 @@ from qhyper.runs import Run
 from qhyper.summary import summarise
 from qhyper.target.network import BinaryNetwork
 from qhyper.target.objective import NetworkObjective, Objective
+from qhyper.trial import Progress, Trial
 
 
 @dataclass(frozen=True)
@@ -104,16 +104,16 @@ def compare(
         seeds=list(seeds), evaluations=evaluations, shots=shots, circuits=circuits,
         device=device, temperature=temperature, entries=named,
     )  # fmt: skip
-    jobs = _jobs(objective, config, warn)
+    trials = _trials(objective, config, warn)
     certificate, spectrum, reason = _certificate(objective, name, temperature, run)
     results = []
-    for job in jobs:
-        folder = None if run is None else run.path / job.entry.folder
-        result = None if run is None else run.read_json(f"{job.entry.folder}/result.json")
+    for trial in trials:
+        folder = None if run is None else run.path / trial.entry.folder
+        result = None if run is None else run.read_json(f"{trial.entry.folder}/result.json")
         if result is None:
-            result = job.execute(folder, test, stop, progress, warn)
+            result = trial.execute(folder, test, stop, progress, warn)
             if run is not None:
-                run.write(f"{job.entry.folder}/result.json", json.dumps(result))
+                run.write(f"{trial.entry.folder}/result.json", json.dumps(result))
         results.append(result)
     network = str(objective.network) if isinstance(objective, NetworkObjective) else objective.name
     summary = summarise(
@@ -136,7 +136,7 @@ def plan(config: Config, warn: Callable[[str], None] = print, *, combined: bool 
         absolute = {key: str(Path(path).resolve()) for key, path in paths.items() if path}
         config = config.model_copy(update=absolute)
     objective, _ = problem(config)
-    entries = [job.entry for job in _jobs(objective, config, warn, combined)]
+    entries = [trial.entry for trial in _trials(objective, config, warn, combined)]
     return config.model_copy(update={"entries": entries})
 
 
@@ -221,10 +221,10 @@ def load_generator(run: Run | Path | str, title: str | None = None) -> HyperNetw
             f"`qhyper resume {run.path}`."
         )
     objective, _ = problem(run.config)
-    job = Job(entries[title], objective, tuple(run.config.seeds), run.config.budget)
-    assert job.generator is not None
-    job.generator.load_state_dict(torch.load(file, weights_only=True, map_location="cpu"))
-    return job.generator
+    trial = Trial(entries[title], objective, tuple(run.config.seeds), run.config.budget)
+    assert trial.generator is not None
+    trial.generator.load_state_dict(torch.load(file, weights_only=True, map_location="cpu"))
+    return trial.generator
 
 
 def _check_same_data(run: Run, dataset: Dataset) -> None:
@@ -243,23 +243,23 @@ def _check_same_data(run: Run, dataset: Dataset) -> None:
         )
 
 
-def _jobs(
+def _trials(
     objective: Objective, config: Config, warn: Callable[[str], None], combined: bool = False
-) -> list[Job]:
+) -> list[Trial]:
     """The entries, built; one that was not asked for by name may refuse, and is left out."""
     entries, optional = config.entries, ConfigurationError if combined else ()
     if entries is None:
         entries, optional = [Entry(name=name) for name in COMPARED], UnsuitableError
-    jobs, last, seeds = [], None, tuple(config.seeds)
+    trials, last, seeds = [], None, tuple(config.seeds)
     for entry in entries:
         try:
-            jobs.append(Job(entry, objective, seeds, config.budget, device=config.device))
+            trials.append(Trial(entry, objective, seeds, config.budget, device=config.device))
         except optional as refusal:
             last = refusal
             warn(f"Left out {entry.title}: {refusal}")
-    if last is not None and not jobs:
+    if last is not None and not trials:
         raise last
-    return jobs
+    return trials
 
 
 def _certificate(

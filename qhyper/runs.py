@@ -31,6 +31,7 @@ from typing import Any
 
 from qhyper.config import Config, read, to_toml
 from qhyper.errors import StorageError
+from qhyper.storage import storage, write_whole
 
 KEPT_CHECKPOINTS = 2
 PACKAGES = ("qhyper", "torch", "numpy", "numba", "scipy", "pennylane", "qiskit", "qiskit-aer")
@@ -163,37 +164,6 @@ class Checkpoints:
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("step-*-*.pt"), reverse=True)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file in one piece: temporary file, fsync, rename.
-
-    Raises StorageError if it cannot be written; what was there before stays.
-    """
-    temporary = path.with_name(f".{path.name}.part")
-    with storage(path):
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-@contextmanager
-def storage(path: Path) -> Iterator[None]:
-    """Turn an operating system's refusal into a StorageError that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"Cannot read or write {path}: {error.strerror or error}. Free some space or choose "
-            "another folder with --out; what was saved before is kept, and `qhyper resume` goes on "
-            "from it."
-        ) from error
 
 
 @contextmanager

@@ -25,6 +25,7 @@ FOUNDATION = {
     "bits",
     "data",
     "search",
+    "storage",
 }
 ALLOWED = {
     "errors": set(),
@@ -35,6 +36,7 @@ ALLOWED = {
     "threads": set(),
     "bits": {"errors"},
     "data": {"errors"},
+    "storage": {"errors"},
     "search": {"errors", "bits", "streams"},
     "target": FOUNDATION | {"target"},
     "hypernetwork": FOUNDATION,

@@ -13,7 +13,8 @@ import torch
 from qhyper.comparison import execute, load_generator
 from qhyper.config import COMPARED, Config, Entry
 from qhyper.errors import ConfigurationError, Interrupted, StorageError
-from qhyper.runs import Checkpoints, Metrics, Run, provenance, write_whole
+from qhyper.runs import Checkpoints, Metrics, Run, provenance
+from qhyper.storage import write_whole
 
 TRAINING = {"draws": 16, "checkpoint_every": 7, "restarts": 2}
 

@@ -5,9 +5,9 @@ import pytest
 
 from qhyper.config import Entry
 from qhyper.errors import ConfigurationError
-from qhyper.jobs import Job
 from qhyper.spending import Budget
 from qhyper.target.objective import Objective
+from qhyper.trial import Trial
 
 
 def entries(comparison):
@@ -121,7 +121,7 @@ def test_how_it_was_trained_is_kept(certified, result):
         assert found["random"][key] is None
 
 
-# What a job stores for all of the above, on f(b) = b0 + 2 b1 + 4 b2.
+# What a trial stores for all of the above, on f(b) = b0 + 2 b1 + 4 b2.
 
 
 def job_result(training, budget, final=200):
@@ -129,8 +129,8 @@ def job_result(training, budget, final=200):
     objective = Objective(lambda bits: bits @ weights, 3, name="own")
     entry = Entry(name="product", training={"final_draws": final, **training})
     said = []
-    job = Job(entry, objective, (0, 1), budget)
-    return job.execute(None, None, lambda: False, lambda *_: None, said.append), said, job
+    trial = Trial(entry, objective, (0, 1), budget)
+    return trial.execute(None, None, lambda: False, lambda *_: None, said.append), said, trial
 
 
 def test_a_job_stores_its_steps_and_the_final_risk():
@@ -151,8 +151,8 @@ def test_the_final_risk_is_at_the_end_of_its_schedule():
     # Product circuits: log q is a sum over bits, here from all eight probabilities.
     options = {"temperature": 1.0, "end_temperature": 0.25}
     training = {"draws": 8, "risk": "free-energy", "risk_options": options}
-    result, _, job = job_result(training, Budget(evaluations=800))
-    p = job.generator.probabilities().detach().numpy()[:, 0]
+    result, _, trial = job_result(training, Budget(evaluations=800))
+    p = trial.generator.probabilities().detach().numpy()[:, 0]
     for losses, risk, q in zip(result["final_losses"], result["final_risk"], p, strict=True):
         numbers = np.asarray(losses, dtype=int)  # the loss of a bitstring is its number
         assert risk == pytest.approx(np.mean(losses + 0.25 * np.log(q[numbers])))

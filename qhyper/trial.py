@@ -16,9 +16,10 @@ from qhyper.errors import ConfigurationError, Interrupted, UnsuitableError
 from qhyper.gradients.estimator import evaluate
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.registry import build_control, build_generator, is_control
-from qhyper.runs import Checkpoints, Metrics, storage, write_whole
+from qhyper.runs import Checkpoints, Metrics
 from qhyper.search import SearchRecord
 from qhyper.spending import Budget
+from qhyper.storage import storage, write_whole
 from qhyper.streams import Streams
 from qhyper.target.objective import NetworkObjective, Objective
 from qhyper.training import CURVE_POINTS, Trainer, settings_for
@@ -33,7 +34,7 @@ Progress = Callable[[str, int, int], None]
 evaluations."""
 
 
-class Job:
+class Trial:
     """One entry of a comparison: built and checked at once, executed later.
 
     Raises ConfigurationError if the entry cannot work on the objective.
