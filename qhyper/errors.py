@@ -31,6 +31,18 @@ class StorageError(QhyperError):
     """A file or folder cannot be read or written, or is not what it should be (exit code 2)."""
 
 
+class JobError(QhyperError):
+    """A job on a quantum computer failed, or nobody knows what became of it (exit code 4)."""
+
+    exit_code = 4
+
+
+class PendingError(QhyperError):
+    """A job on a quantum computer is not done yet; nothing is lost (exit code 5)."""
+
+    exit_code = 5
+
+
 class Interrupted(QhyperError):  # noqa: N818 (it is no error of anybody)
     """A signal asked the run to stop; its state is saved (exit code 130)."""
 

@@ -38,6 +38,8 @@ class BackendCapabilities:
     """`probabilities` gives the exact distribution of up to so many qubits."""
     expectation: bool = False
     """`expectation` gives exact ⟨C⟩ of a diagonal cost with all its derivatives."""
+    paid: bool = False
+    """Jobs go to a service that may charge for them, by way of a ledger (`CloudBackend`)."""
 
 
 class Executable(Protocol):
@@ -197,7 +199,9 @@ def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backen
 
     `mps`: exact matrix product. `statevector`: exact state vector. `pennylane:DEVICE`: a
     PennyLane device, such as lightning.qubit. `aer`, `aer:METHOD`: Qiskit Aer (statevector,
-    matrix_product_state, density_matrix). Options are the arguments of the backend's class.
+    matrix_product_state, density_matrix). `ibm:NAME`, `braket:NAME`, `ionq:NAME`, `azure:NAME`,
+    `qiskit:module:object`, `module:Class`: quantum computers (`build_cloud_backend`). Options are
+    the arguments of the backend's class.
     Raises ConfigurationError for an unknown name or option.
     """
     kind, _, rest = name.partition(":")
@@ -214,11 +218,15 @@ def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backen
         from qhyper.quantum.simulators.qiskit_aer_simulator import AerBackend as Built
 
         fixed = {"method": rest} if rest else {}
+    elif rest:
+        from qhyper.quantum.cloud.backend import build_cloud_backend
+
+        return build_cloud_backend(name, options)
     else:
         exact = ("mps", "statevector", "pennylane:lightning.qubit", "pennylane:default.qubit")
-        raise unknown(
-            "backend", name, (*exact, "aer", "aer:statevector", "aer:matrix_product_state")
-        )
+        aer = ("aer", "aer:statevector", "aer:matrix_product_state")
+        cloud = ("ibm:NAME", "braket:NAME", "ionq:NAME", "azure:NAME", "qiskit:module:object")
+        raise unknown("backend", name, (*exact, *aer, *cloud))
     known = [option for option in inspect.signature(Built).parameters if option not in fixed]
     for option in options or {}:
         if option not in known:

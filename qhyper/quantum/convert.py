@@ -272,6 +272,23 @@ def to_qiskit(circuit: Circuit) -> "QuantumCircuit":
     return built
 
 
+def qiskit_with_angles(circuit: Circuit) -> "tuple[list[Any], QuantumCircuit]":
+    """Parameters, one an angle, and the qiskit QuantumCircuit of them, without measurements.
+
+    There are no controlled rotations in our circuits: Aer gets those wrong from the second row of
+    parameters on (https://github.com/Qiskit/qiskit-aer/issues/2391).
+    """
+    from qiskit import QuantumCircuit
+    from qiskit.circuit import ParameterVector
+
+    parameters = list(ParameterVector("angle", circuit.n_angles))
+    built = QuantumCircuit(circuit.n_qubits)
+    for gate, number in circuit.numbered():
+        angle = () if number is None else (parameters[number],)
+        getattr(built, gate.name)(*angle, *gate.qubits)
+    return parameters, built
+
+
 def _value(angle: Angle, parameters: Any, inputs: Any) -> Any:
     """An angle at parameters and inputs of any type that can be multiplied and added."""
     value = angle.offset

@@ -22,6 +22,7 @@ from qhyper.quantum.backend import (
     state_vector_bytes,
 )
 from qhyper.quantum.circuit import ROTATIONS, TWO_QUBIT_GATES, Circuit
+from qhyper.quantum.convert import qiskit_with_angles
 from qhyper.streams import Rngs, check_rng
 
 Float = npt.NDArray[np.float64]
@@ -107,7 +108,7 @@ class AerBackend:
 
         Raises ConfigurationError if it does not fit in memory, or not on the snapshot's device.
         """
-        parameters, gates = _translate(circuit)
+        parameters, gates = qiskit_with_angles(circuit)
         qubits = list(range(circuit.n_qubits))
         if self.device is not None:
             gates, qubits = _place(gates, self.device)
@@ -263,24 +264,7 @@ class AerExecutable:
         return result.results
 
 
-# -- from our circuits to Qiskit's -----------------------------------------------------------------
-
-
-def _translate(circuit: Circuit) -> tuple[list[Any], Any]:
-    """The parameters, one an angle, and the QuantumCircuit without measurements.
-
-    There are no controlled rotations in our circuits: Aer gets those wrong from the second row of
-    parameters on (https://github.com/Qiskit/qiskit-aer/issues/2391).
-    """
-    from qiskit import QuantumCircuit
-    from qiskit.circuit import ParameterVector
-
-    parameters = list(ParameterVector("angle", circuit.n_angles))
-    gates = QuantumCircuit(circuit.n_qubits)
-    for gate, number in circuit.numbered():
-        angle = () if number is None else (parameters[number],)
-        getattr(gates, gate.name)(*angle, *gate.qubits)
-    return parameters, gates
+# -- on a device -----------------------------------------------------------------------------------
 
 
 def _place(gates: Any, device: Any) -> tuple[Any, list[int]]:

@@ -1,0 +1,361 @@
+"""Sending jobs and fetching what they measured, so that no job is ever paid for twice.
+
+Every step is in the ledger before it is taken. Whatever happens in between, a crash, a lost reply,
+a service that is away, the next call with the same request goes on from there.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qhyper.bits import Bits
+from qhyper.errors import Interrupted, JobError, MissingError, PendingError
+from qhyper.quantum.cloud.door import (
+    CloudJob,
+    JobState,
+    Limits,
+    Measured,
+    Rejected,
+    Service,
+    Unreachable,
+)
+from qhyper.quantum.cloud.ledger import Ledger, Record, Request, State
+from qhyper.quantum.cloud.qiskit_isa import Isa, transpiled
+from qhyper.quantum.cloud.readout import (
+    PREFLIGHT_SHOTS,
+    angles_of,
+    check_preflight,
+    preflight_bits,
+    preparation,
+)
+from qhyper.quantum.cloud.redaction import redacted
+
+_GIVE_UP_AFTER = 2
+"""Calls in a row that end without an answer, after which no more are made for now."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for what, in seconds."""
+
+    grace: float = 120.0
+    """a job whose reply was lost is looked for by its tag until so long after it was sent"""
+    first_poll: float = 1.0
+    """between two questions about a job, at first; doubled after each"""
+    last_poll: float = 60.0
+    """between two questions, at the most"""
+    attempts: int = 6
+    """of a call that the service refuses for now or does not answer; pauses double"""
+
+
+class Dispatcher:
+    """Sends the requests of one run to one service, by way of the ledger.
+
+    To be used within `ledger.working()`. `stop` is asked while waiting; once it returns true,
+    Interrupted is raised. `warn` hears what a user should know.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        ledger: Ledger,
+        *,
+        patience: Patience,
+        stop: Callable[[], bool] = lambda: False,
+        warn: Callable[[str], None] = print,
+    ) -> None:
+        self.service, self.ledger, self.patience = service, ledger, patience
+        self._stop, self._warn = stop, warn
+        self._live: dict[str, CloudJob] = {}
+
+    # -- sending ------------------------------------------------------------------------------
+
+    def send(self, request: Request, isa: Isa) -> list[Record]:
+        """Send the jobs of a request that are not sent yet; does not wait for any.
+
+        Jobs that a crash left open are looked up first. Raises MissingError if the service takes
+        no jobs now, ConfigurationError if the scope's shot budget is too small for the request.
+        """
+        parts = chunks(self.service.limits, len(request.rows), request.shots, isa.two_qubit_gates)
+        records = self.ledger.plan(request, parts)
+        self.recover(records)
+        waiting = [r for r in self._now(records) if r.state == State.PLANNED]
+        if waiting:
+            if reason := self.service.unavailable():
+                raise MissingError(
+                    f"{self.service} takes no jobs now: {reason} Nothing was sent. Try again "
+                    "later, or use another backend."
+                )
+            self._send(waiting, request, isa)
+        return self._now(records)
+
+    def _send(self, waiting: Sequence[Record], request: Request, isa: Isa) -> None:
+        pause = self.patience.first_poll
+        open_ones: list[Record] = []
+        for attempt in range(self.patience.attempts):
+            refused, in_a_row = [], 0
+            with self.service.sending():
+                for record in waiting:
+                    if in_a_row == _GIVE_UP_AFTER or not self.ledger.claim(record.key):
+                        continue
+                    rows = request.rows[record.first_row : record.first_row + record.rows]
+                    try:
+                        job = self.service.run([(isa.circuit, rows)], record.shots, tag=record.tag)
+                    except Rejected as refusal:
+                        state = State.PLANNED if refusal.again else State.FAILED
+                        self.ledger.unclaim(record.key, state, redacted(str(refusal)))
+                        if refusal.again:
+                            refused.append(record)
+                    except Exception as error:  # was the job taken or not? the tag tells
+                        open_ones.append(record)
+                        in_a_row += 1
+                        self._warn(
+                            f"{self.service} did not confirm a job ({_words(error)}). Looking "
+                            "for it by its tag." if self.service.searchable else
+                            f"{self.service} did not confirm a job ({_words(error)})."
+                        )  # fmt: skip
+                    else:
+                        self.ledger.submitted(record.key, job.job_id)
+                        self._live[job.job_id] = job
+                        in_a_row = 0
+            waiting = refused
+            if not waiting or attempt == self.patience.attempts - 1:
+                break
+            self._sleep(pause)
+            pause = min(2 * pause, self.patience.last_poll)
+        self.recover(open_ones)
+
+    def recover(self, records: Sequence[Record]) -> None:
+        """Settle jobs that were on their way to the service when a process or a call ended.
+
+        Their tags are looked up until the grace time after they were sent is over. What is not
+        found then is unknown; where the service cannot look up tags, at once. Unknown jobs are
+        looked up once more each time.
+        """
+        records = self._now(records)
+        if self.service.local:  # its jobs ended with the process, and cost nothing
+            for record in records:
+                gone = record.state == State.SUBMITTED and record.job_id not in self._live
+                if gone or record.state == State.SUBMITTING:
+                    self.ledger.unclaim(record.key, State.PLANNED, "")
+            return
+        lost = [r for r in records if r.state in (State.SUBMITTING, State.UNKNOWN)]
+        if not self.service.searchable:
+            for record in lost:
+                self.ledger.unknown(
+                    record.key, f"the reply of {self.service} was lost, and it cannot look up tags"
+                )
+            return
+        pause, silent = self.patience.first_poll, 0
+        while lost:
+            still, trouble = [], None
+            for record in lost:
+                try:
+                    found = self.service.find(record.tag)
+                except Unreachable as error:
+                    trouble = error
+                    still.append(record)
+                    continue
+                if found:
+                    self._found(record, found)
+                elif time.time() < (record.sent or 0) + self.patience.grace:
+                    still.append(record)
+                else:
+                    self.ledger.unknown(
+                        record.key,
+                        f"{self.service} lists no job with the tag {record.tag}, "
+                        f"{self.patience.grace:g} s after it was sent",
+                    )
+            silent = silent + 1 if trouble else 0
+            if trouble is not None and silent >= self.patience.attempts:
+                raise MissingError(
+                    f"{self.service} does not answer: {redacted(str(trouble))} {len(still)} "
+                    f"job{'s' * (len(still) != 1)} may have been taken or not. Check the network; "
+                    "the same command looks them up again."
+                )
+            lost = still
+            if lost:
+                self._sleep(pause)
+                pause = min(2 * pause, self.patience.last_poll)
+
+    def _found(self, record: Record, found: Sequence[str]) -> None:
+        self.ledger.submitted(record.key, found[0])
+        if len(found) > 1:
+            self._warn(
+                f"{self.service} lists {len(found)} jobs with the tag {record.tag}: "
+                f"{', '.join(found)}. The first one is taken; ask the vendor about the others."
+            )
+
+    # -- fetching -----------------------------------------------------------------------------
+
+    def fetch(self, records: Sequence[Record], wait: float) -> list[Record]:
+        """Store what the submitted jobs measured; wait for those that are not done, at the most
+        `wait` seconds.
+
+        A failed or stuck job holds up no other. Raises MissingError if the service does not
+        answer for several questions in a row.
+        """
+        end = time.monotonic() + wait
+        pause, silent = self.patience.first_poll, 0
+        waiting = [r for r in self._now(records) if r.state == State.SUBMITTED]
+        while waiting:
+            still, trouble = [], None
+            for record in waiting:
+                if self._stop():
+                    raise Interrupted("Stopped by a signal.")
+                try:
+                    if not self._settled(record):
+                        still.append(record)
+                except Unreachable as error:
+                    trouble = error
+                    still.append(record)
+            answered = len(still) < len(waiting) or trouble is None
+            silent = 0 if answered else silent + 1
+            waiting = still
+            left = end - time.monotonic()
+            if silent >= self.patience.attempts or (trouble is not None and left <= 0):
+                raise MissingError(
+                    f"{self.service} does not answer: {redacted(str(trouble))} {len(waiting)} "
+                    f"job{'s' * (len(waiting) != 1)} may still be running there. Nothing is lost: "
+                    "fetch again later."
+                )
+            if not waiting or left <= 0:
+                break
+            self._sleep(min(pause, left))
+            pause = min(2 * pause, self.patience.last_poll)
+        return self._now(records)
+
+    def _settled(self, record: Record) -> bool:
+        """Whether a submitted job has ended; its shots or failure are in the ledger then."""
+        assert record.job_id is not None
+        try:
+            job = self._live.get(record.job_id) or self.service.job(record.job_id)
+            state = job.state()
+            if state in (JobState.FAILED, JobState.CANCELLED):
+                words = redacted(job.message()) or "without a word"
+                self.ledger.failed(record.key, f"{state} by {self.service}: {words}")
+            elif state == JobState.DONE:
+                measured = job.measured(record.shape, seed=int(record.key[:12], 16))
+                self.ledger.store(record.key, self._checked(measured, record))
+            else:
+                return False
+        except JobError as error:
+            self.ledger.failed(record.key, redacted(str(error)))
+        self._live.pop(record.job_id, None)
+        return True
+
+    def _checked(self, measured: Measured, record: Record) -> Measured:
+        if measured.bits.shape != record.shape:
+            raise JobError(
+                f"{self.service} returned shots of shape {measured.bits.shape}; expected [row, "
+                f"shot, bit] = {list(record.shape)}. Nothing was made of them."
+            )
+        return measured
+
+    def bits(self, records: Sequence[Record]) -> Bits:
+        """The shots [row, shot, bit] of a request's jobs, put together.
+
+        Raises JobError if a job failed or is unknown, PendingError if one is not done.
+        """
+        records = self._now(records)
+        loaded = {}
+        for record in records:
+            if record.state == State.DONE:
+                loaded[record.key] = self.ledger.load(record)
+                if loaded[record.key] is None and not self.service.local:
+                    self._warn(f"The stored shots of {record.key} are gone or damaged.")
+                    self.ledger.lost(record)
+        check_ended(self._now(records), str(self.service))
+        rows = max(record.first_row + record.rows for record in records)
+        shots = max(record.first_shot + record.shots for record in records)
+        bits = np.empty((rows, shots, records[0].width), np.uint8)
+        for record in records:
+            row, shot = record.first_row, record.first_shot
+            bits[row : row + record.rows, shot : shot + record.shots] = loaded[record.key]
+        return bits
+
+    def measure(self, request: Request, isa: Isa, wait: float) -> Bits:
+        """Send a request, wait for it, and return its shots [row, shot, bit]; see the parts."""
+        records = self.send(request, isa)
+        return self.bits(self.fetch(records, wait))
+
+    # -- preflight ----------------------------------------------------------------------------
+
+    def preflight(self, scope: str, service: str, isa: Isa, wait: float) -> None:
+        """Prepare known bitstrings and read them, once a service and set of qubits.
+
+        Raises JobError if it comes back wrong, PendingError if it is not back after `wait`.
+        """
+        n = len(isa.qubits)
+        circuit = preparation(n)
+        probe = transpiled(circuit, self.service.device, level=1, layout=isa.qubits)
+        request = Request(
+            scope, "preflight", service, probe.fingerprint,
+            probe.rows(angles_of(preflight_bits(n))), PREFLIGHT_SHOTS, n,
+        )  # fmt: skip
+        earlier = self.ledger.answered(request)
+        records = earlier or self.fetch(self.send(request, probe), wait)
+        check_preflight(self.bits(records), isa.qubits, str(self.service))
+
+    # -- shared -------------------------------------------------------------------------------
+
+    def _now(self, records: Sequence[Record]) -> list[Record]:
+        return [self.ledger.job(record.key) for record in records]
+
+    def _sleep(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self._stop():
+                raise Interrupted("Stopped by a signal.")
+            time.sleep(min(left, 0.2))
+
+
+def chunks(limits: Limits, rows: int, shots: int, gates: int) -> list[tuple[int, int, int, int]]:
+    """(first row, rows, first shot, shots) of the fewest jobs that the limits allow.
+
+    `gates` are the two-qubit gates of the circuit.
+    """
+    most_shots = min(n for n in (shots, limits.shots, limits.executions) if n is not None)
+    most_rows = rows
+    if limits.rows is not None:
+        most_rows = min(most_rows, limits.rows)
+    if limits.executions is not None:
+        most_rows = min(most_rows, limits.executions // most_shots)
+    if limits.gates is not None and gates:
+        most_rows = min(most_rows, max(1, limits.gates // gates))
+    return [
+        (first_row, min(most_rows, rows - first_row), first_shot, min(most_shots, shots - first_shot))
+        for first_row in range(0, rows, most_rows)
+        for first_shot in range(0, shots, most_shots)
+    ]  # fmt: skip
+
+
+def check_ended(records: Sequence[Record], service: str) -> None:
+    """Raise JobError if a job failed or is unknown, PendingError if one is not done."""
+    bad = [r for r in records if r.state in (State.FAILED, State.UNKNOWN)]
+    if bad:
+        first = bad[0]
+        again = (
+            "Find it among the vendor's jobs and `qhyper jobs RUN --adopt KEY JOB_ID`; only if it "
+            "is not there `qhyper jobs RUN --resend KEY`, which may pay a second time."
+            if first.state == State.UNKNOWN
+            else "Send it again with `qhyper jobs RUN --resend KEY`."
+        )
+        raise JobError(
+            f"{len(bad)} of {len(records)} jobs on {service} did not succeed. {first.key} is "
+            f"{first.state}: {first.message.rstrip('.')}. {again}"
+        )
+    pending = [r for r in records if r.state != State.DONE]
+    if pending:
+        sent = sum(r.state == State.SUBMITTED for r in pending)
+        raise PendingError(
+            f"{len(pending)} of {len(records)} jobs on {service} are not done ({sent} submitted, "
+            f"{len(pending) - sent} not taken yet). Nothing is lost: fetch or resume later."
+            + "".join(f" {r.message}" for r in pending[:1] if r.message)
+        )
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {redacted(str(error))}"

@@ -1,0 +1,431 @@
+"""The job ledger: what was sent to a quantum computer, written down before it is sent.
+
+One SQLite file in the run directory, `jobs.sqlite`, and the measured shots beside it, in
+`samples/`. A job goes planned → submitting → submitted → done, failed or unknown:
+
+- planned:    not sent; only planned jobs are ever sent
+- submitting: written before the call to the service, so that a crash inside it leaves a trace
+- submitted:  the service has given it a number
+- done:       its shots are stored here
+- failed:     the service says that it failed or was cancelled, or what it returned is unusable
+- unknown:    nobody knows whether the service took it: only the user may have it sent again
+
+A job's key is a hash of everything that it is: run, purpose, chunk, circuit, parameter rows, shots
+and backend. So the same request made again, after a crash or by mistake, finds the jobs that are
+there. The job carries the key as a tag.
+"""
+
+import hashlib
+import io
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from qhyper.bits import Bits, pack, unpack
+from qhyper.errors import ConfigurationError, StorageError
+from qhyper.quantum.cloud.door import Measured, Rows
+from qhyper.storage import write_whole
+
+FILE = "jobs.sqlite"
+_VERSION = 1
+_BUSY_SECONDS = 30.0
+
+
+class State(StrEnum):
+    """Where a job is; see the module."""
+
+    PLANNED = "planned"
+    SUBMITTING = "submitting"
+    SUBMITTED = "submitted"
+    DONE = "done"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A job in the ledger."""
+
+    key: str
+    scope: str
+    """what its shots are counted with: training, or a submission"""
+    purpose: str
+    """what it is for within the scope: a training step, the draws, a preflight"""
+    chunk: int
+    """its number among the jobs of the purpose"""
+    service: str
+    first_row: int
+    rows: int
+    """parameter rows"""
+    first_shot: int
+    shots: int
+    """of each row"""
+    width: int
+    """measured bits"""
+    state: State = State.PLANNED
+    job_id: str | None = None
+    message: str = ""
+    """the service's words, or ours, about a failure"""
+    note: str = ""
+    """how the shots came about"""
+    attempts: int = 0
+    """how often it was sent, as far as is known"""
+    planned: float = 0.0
+    """when, in seconds since 1970"""
+    sent: float | None = None
+    ended: float | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of its shots: [row, shot, bit]."""
+        return (self.rows, self.shots, self.width)
+
+    @property
+    def tag(self) -> str:
+        """What the job is called at the service."""
+        return f"qhyper-{self.key}"
+
+
+_COLUMNS = tuple(field.name for field in fields(Record))
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS budgets (scope TEXT PRIMARY KEY, shots INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS requests (
+    scope TEXT NOT NULL, purpose TEXT NOT NULL, content TEXT NOT NULL,
+    PRIMARY KEY (scope, purpose));
+CREATE TABLE IF NOT EXISTS jobs ({", ".join(_COLUMNS)}, PRIMARY KEY (key));
+"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Shots that are wanted: rows of one circuit on one service, for one purpose.
+
+    `circuit` is the circuit's fingerprint. `scope` and `purpose` say what it is for, as in Record.
+    """
+
+    scope: str
+    purpose: str
+    service: str
+    circuit: str
+    rows: Rows
+    shots: int
+    width: int
+
+    def content(self) -> str:
+        """A hash of all that is asked of the service, however it is cut into jobs."""
+        return _digest(self.service, self.circuit, _rows_digest(self.rows), self.shots, self.width)
+
+
+class Ledger:
+    """The ledger of one run, made if it is not there.
+
+    Raises StorageError if the file is damaged, of another version, or of another run.
+    """
+
+    def __init__(self, folder: Path, run: str) -> None:
+        self.folder, self.path, self.run = folder, folder / FILE, run
+        known = self.path.is_file()
+        try:
+            # transactions are begun by hand, where they are needed
+            self._base = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+            self._base.execute("PRAGMA synchronous=FULL")  # what is written survives a power cut
+            if not known:
+                self._base.executescript(_SCHEMA)
+            with self._transaction():
+                for name, value in (("version", str(_VERSION)), ("run", run)):
+                    self._base.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))
+            meta = dict(self._base.execute("SELECT name, value FROM meta").fetchall())
+        except sqlite3.Error as error:
+            raise StorageError(
+                f"{self.path} cannot be used as a job ledger: {error}. It says which jobs were "
+                "paid for: do not remove it before you have compared it with the jobs that the "
+                "service lists."
+            ) from error
+        if meta["version"] != str(_VERSION):
+            raise StorageError(
+                f"{self.path} is a ledger of version {meta['version']}; this qhyper reads version "
+                f"{_VERSION}. Use the qhyper that wrote it."
+            )
+        if meta["run"] != run:
+            raise StorageError(
+                f"{self.path} is the ledger of another run: got the run {meta['run']}, expected "
+                f"{run}. Put the run's own ledger back; sending jobs with this one could pay twice."
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._base.close()
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Within, no other process sends or fetches jobs of this run.
+
+        Raises StorageError at once if another one does. The lock goes with the process.
+        """
+        lock = sqlite3.connect(self.folder / "jobs.lock", timeout=0, isolation_level=None)
+        try:
+            try:
+                lock.execute("BEGIN EXCLUSIVE")
+            except sqlite3.OperationalError as error:
+                raise StorageError(
+                    f"Another process is at work on {self.path}. Wait until it is done, or stop "
+                    "it: two at a time could send a job twice."
+                ) from error
+            yield
+        finally:
+            lock.close()
+
+    # -- plans --------------------------------------------------------------------------------
+
+    def plan(self, request: Request, chunks: Sequence[tuple[int, int, int, int]]) -> list[Record]:
+        """The jobs of a request: those that are there, or new ones, one a chunk.
+
+        A chunk is (first row, rows, first shot, shots). Raises StorageError if jobs of this
+        purpose were sent with other content: what they measured is no answer to this request.
+        """
+        content, found = request.content(), self.jobs(request.scope, request.purpose)
+        where = (request.scope, request.purpose)
+        with self._transaction():
+            known = self._base.execute(
+                "SELECT content FROM requests WHERE scope = ? AND purpose = ?", where
+            ).fetchone()
+            if known is not None and known[0] == content and found:
+                return found
+            if any(record.attempts or record.state != State.PLANNED for record in found):
+                raise StorageError(
+                    f"{self.path} has jobs for {request.scope}, {request.purpose}, that were sent "
+                    "with another circuit, other angles, shots or options than are asked for now. "
+                    "They would be paid a second time. Resume with the configuration, the machine "
+                    "and the versions that the run began with, or begin a new run."
+                )
+            self._base.execute("DELETE FROM jobs WHERE scope = ? AND purpose = ?", where)
+            self._base.execute(
+                "INSERT OR REPLACE INTO requests VALUES (?, ?, ?)", (*where, content)
+            )
+            for number, (first_row, rows, first_shot, shots) in enumerate(chunks):
+                part = request.rows[first_row : first_row + rows]
+                key = _digest(self.run, *where, number, request.circuit, _rows_digest(part),
+                              first_shot, shots, request.service)[:32]  # fmt: skip
+                record = Record(
+                    key, *where, number, request.service, first_row, rows, first_shot, shots,
+                    request.width, planned=time.time(),
+                )  # fmt: skip
+                marks = ", ".join("?" * len(_COLUMNS))
+                self._base.execute(f"INSERT INTO jobs VALUES ({marks})", astuple(record))
+        return self.jobs(*where)
+
+    def answered(self, request: Request) -> list[Record]:
+        """The jobs of an earlier request for the same purpose and content, if all are done."""
+        scopes = self._base.execute(
+            "SELECT scope FROM requests WHERE purpose = ? AND content = ?",
+            (request.purpose, request.content()),
+        ).fetchall()
+        for (scope,) in scopes:
+            found = self.jobs(scope, request.purpose)
+            if found and all(record.state == State.DONE for record in found):
+                return found
+        return []
+
+    def allow(self, scope: str, shots: int) -> None:
+        """Set the shot budget of a scope: its jobs will never be sent more shots than that."""
+        with self._transaction():
+            self._base.execute("INSERT OR REPLACE INTO budgets VALUES (?, ?)", (scope, shots))
+
+    def allowed(self, scope: str) -> int:
+        """The shot budget of a scope; 0 if it has none."""
+        found = self._base.execute("SELECT shots FROM budgets WHERE scope = ?", (scope,)).fetchone()
+        return 0 if found is None else found[0]
+
+    def sent_shots(self, scope: str) -> int:
+        """Shots of the jobs of a scope that were sent, or may have been."""
+        query = "SELECT SUM(rows * shots * attempts) FROM jobs WHERE scope = ?"
+        return self._base.execute(query, (scope,)).fetchone()[0] or 0
+
+    # -- jobs ---------------------------------------------------------------------------------
+
+    def jobs(self, scope: str | None = None, purpose: str | None = None) -> list[Record]:
+        """The jobs of a scope and purpose, or all, in the order in which they were planned."""
+        found = self._base.execute(
+            f"SELECT {', '.join(_COLUMNS)} FROM jobs WHERE (?1 IS NULL OR scope = ?1) "
+            "AND (?2 IS NULL OR purpose = ?2) ORDER BY rowid",
+            (scope, purpose),
+        ).fetchall()
+        return [_record(row) for row in found]
+
+    def job(self, key: str) -> Record:
+        """The job whose key begins with `key`; ConfigurationError unless there is exactly one."""
+        row = self._base.execute(
+            f"SELECT {', '.join(_COLUMNS)} FROM jobs WHERE key = ?", (key,)
+        ).fetchone()
+        if row is not None:
+            return _record(row)
+        found = [record for record in self.jobs() if record.key.startswith(key)]
+        if len(found) != 1 or not key:
+            raise ConfigurationError(
+                f"Got the key '{key}', which {len(found) or 'no'} job"
+                f"{'s' * (len(found) != 1)} of {self.folder} begin{'s' * (len(found) == 1)} with; "
+                "expected one. See the keys with `qhyper jobs`."
+            )
+        return found[0]
+
+    def claim(self, key: str) -> bool:
+        """planned → submitting, durably, before the call; False if the job is not planned.
+
+        Raises ConfigurationError if the scope's shot budget does not cover it.
+        """
+        with self._transaction():
+            record = self.job(key)
+            if record.state != State.PLANNED:
+                return False
+            sent, more = self.sent_shots(record.scope), record.rows * record.shots
+            if sent + more > self.allowed(record.scope):
+                raise ConfigurationError(
+                    f"The shot budget of {record.scope} is {self.allowed(record.scope):,}; "
+                    f"{sent:,} were sent, and the next job has {more:,}. It was not sent. Raise "
+                    "the budget with --paid-shots."
+                )
+            self._update(key, state=State.SUBMITTING, attempts=record.attempts + 1,
+                         sent=time.time(), message="")  # fmt: skip
+        return True
+
+    def unclaim(self, key: str, state: State, message: str) -> None:
+        """submitting → planned or failed: the service has certainly not taken the job."""
+        with self._transaction():
+            attempts = self.job(key).attempts - 1
+            self._update(key, state=state, attempts=attempts, message=message)
+
+    def submitted(self, key: str, job_id: str) -> None:
+        """The service has the job under this number."""
+        with self._transaction():
+            self._update(key, state=State.SUBMITTED, job_id=job_id, message="")
+
+    def unknown(self, key: str, message: str) -> None:
+        """Nobody knows whether the service took the job."""
+        with self._transaction():
+            self._update(key, state=State.UNKNOWN, message=message)
+
+    def failed(self, key: str, message: str) -> None:
+        """The job failed at the service, or what it returned is unusable."""
+        with self._transaction():
+            self._update(key, state=State.FAILED, message=message, ended=time.time())
+
+    def again(self, key: str) -> None:
+        """failed or unknown → planned, on the user's word; the shot budget grows by its shots."""
+        with self._transaction():
+            record = self.job(key)
+            if record.state not in (State.FAILED, State.UNKNOWN):
+                raise ConfigurationError(
+                    f"The job {key} is {record.state}; only failed and unknown jobs can be sent "
+                    "again."
+                )
+            room = self.sent_shots(record.scope) + sum(
+                other.rows * other.shots
+                for other in self.jobs(record.scope)
+                if other.state == State.PLANNED or other.key == record.key
+            )
+            if room > self.allowed(record.scope):
+                self._base.execute(
+                    "INSERT OR REPLACE INTO budgets VALUES (?, ?)", (record.scope, room)
+                )
+            self._update(record.key, state=State.PLANNED, job_id=None, ended=None)
+
+    def adopt(self, key: str, job_id: str) -> None:
+        """failed or unknown → submitted, as the job that the user found under this number."""
+        with self._transaction():
+            record = self.job(key)
+            if record.state not in (State.FAILED, State.UNKNOWN):
+                raise ConfigurationError(
+                    f"The job {key} is {record.state}; only failed and unknown jobs can adopt one."
+                )
+            owner = [r for r in self.jobs() if r.job_id == job_id and r.key != record.key]
+            if owner:
+                raise ConfigurationError(
+                    f"{job_id} is already the job of {owner[0].key}: it cannot be that of "
+                    f"{record.key} too. Check the number."
+                )
+            self._update(record.key, state=State.SUBMITTED, job_id=job_id, message="", ended=None)
+
+    # -- shots --------------------------------------------------------------------------------
+
+    def store(self, key: str, measured: Measured) -> None:
+        """Store what a job measured, and only then say that it is done."""
+        buffer = io.BytesIO()
+        np.savez(buffer, words=pack(measured.bits), n_bits=measured.bits.shape[-1])
+        try:
+            self._file(key).parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"Cannot make {self._file(key).parent}: {error}.") from error
+        write_whole(self._file(key), buffer.getvalue())
+        with self._transaction():
+            self._update(key, state=State.DONE, note=measured.note, ended=time.time(), message="")
+
+    def load(self, record: Record) -> Bits | None:
+        """The stored shots of a job [row, shot, bit]; None if they are not there or damaged."""
+        try:
+            with np.load(self._file(record.key)) as file:
+                bits = unpack(file["words"], int(file["n_bits"]))
+        except (OSError, ValueError, KeyError, BadZipFile):
+            return None
+        return bits if bits.shape == record.shape else None
+
+    def lost(self, record: Record) -> None:
+        """done → submitted: the stored shots are gone, and are to be fetched again."""
+        with self._transaction():
+            self._update(record.key, state=State.SUBMITTED, ended=None)
+
+    def _file(self, key: str) -> Path:
+        return self.folder / "samples" / f"{key}.npz"
+
+    # -- SQLite -------------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._base.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._base.execute("ROLLBACK")
+                raise
+            self._base.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StorageError(
+                f"The job ledger {self.path} cannot be written: {error}. Nothing was sent that is "
+                "not in it. Free some space, or end the process that holds it."
+            ) from error
+
+    def _update(self, key: str, **values: Any) -> None:
+        assigned = ", ".join(f"{name} = ?" for name in values)
+        changed = self._base.execute(
+            f"UPDATE jobs SET {assigned} WHERE key = ?", (*values.values(), key)
+        )
+        assert changed.rowcount == 1, f"no job {key}"
+
+
+def exists(folder: Path) -> bool:
+    """Whether a run directory has a ledger."""
+    return (folder / FILE).is_file()
+
+
+def _record(row: Sequence[Any]) -> Record:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    return Record(**{**values, "state": State(values["state"])})
+
+
+def _rows_digest(rows: Rows) -> str:
+    array = np.ascontiguousarray(rows, dtype="<f8")
+    return hashlib.sha256(str(array.shape).encode() + array.tobytes()).hexdigest()
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()

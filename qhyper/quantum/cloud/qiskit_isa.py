@@ -1,0 +1,133 @@
+"""From our circuits to a device's own gates: transpiled once, then reused for every row of angles.
+
+ISA is Qiskit's word (instruction set architecture) for a circuit in the gates and couplings of a
+device.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.errors import ConfigurationError
+from qhyper.quantum.circuit import Circuit
+from qhyper.quantum.cloud.door import Rows
+from qhyper.quantum.convert import qiskit_with_angles
+
+LEVELS = (0, 1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Isa:
+    """A measured circuit in a device's own gates; classical bit q is our qubit q."""
+
+    circuit: Any
+    """a Qiskit QuantumCircuit"""
+    columns: npt.NDArray[np.int64]
+    """the number of our angle for each of the circuit's parameters"""
+    qubits: tuple[int, ...]
+    """where on the device each of our qubits is when it is measured"""
+    two_qubit_gates: int
+    two_qubit_depth: int
+    depth: int
+    fingerprint: str
+    """a hash of the circuit that was asked for, and of how it was to be transpiled"""
+
+    def rows(self, angles: Rows) -> Rows:
+        """Rows of our angles [row, angle] as rows of the circuit's parameters."""
+        return np.ascontiguousarray(angles[:, self.columns])
+
+
+def transpiled(
+    circuit: Circuit,
+    device: Any,
+    *,
+    level: int = 2,
+    layout: Sequence[int] | None = None,
+) -> Isa:
+    """The circuit for a Qiskit BackendV2, measured, by Qiskit's preset pass manager.
+
+    - level: 0 to 3, Qiskit's optimisation level; from 1 on it looks for a layout without swaps
+      and takes the one with the smallest errors that the device reports
+    - layout: the device's qubit for each of ours, instead
+
+    Its random choices have a fixed seed. Raises ConfigurationError if the device has too few
+    qubits, or the level or layout cannot be.
+    """
+    from qiskit import ClassicalRegister
+    from qiskit.transpiler import TranspilerError, generate_preset_pass_manager
+
+    n, available = circuit.n_qubits, device.num_qubits
+    name = device.name
+    if available is not None and n > available:
+        raise ConfigurationError(
+            f"The circuit has {n} qubits; {name} has {available}. Use a larger backend or a "
+            "smaller target network."
+        )
+    if level not in LEVELS or isinstance(level, bool):
+        raise ConfigurationError(f"Got the level {level!r}; expected one of 0, 1, 2 and 3.")
+    if layout is not None:
+        _check_layout(layout, n, available)
+    parameters, gates = qiskit_with_angles(circuit)
+    gates.add_register(ClassicalRegister(n, "c"))
+    gates.measure(range(n), range(n))
+    try:
+        manager = generate_preset_pass_manager(
+            level,
+            backend=device,
+            initial_layout=None if layout is None else list(layout),
+            seed_transpiler=0,
+        )
+        placed = manager.run(gates)
+    except (TranspilerError, ValueError) as error:
+        raise ConfigurationError(
+            f"Qiskit cannot place this circuit of {n} qubits on {name}: {error}. Use another "
+            "layout, level or backend."
+        ) from error
+    number = {parameter: k for k, parameter in enumerate(parameters)}
+    columns = [number[parameter] for parameter in placed.parameters]
+
+    def entangling(step: Any) -> bool:
+        return step.operation.num_qubits == 2
+
+    return Isa(
+        circuit=placed,
+        columns=np.array(columns, dtype=np.int64),
+        qubits=_measured(placed, n),
+        two_qubit_gates=sum(entangling(step) for step in placed.data),
+        two_qubit_depth=placed.depth(entangling),
+        depth=placed.depth(),
+        fingerprint=_fingerprint(circuit, level, layout),
+    )
+
+
+def _check_layout(layout: Sequence[int], n: int, available: int | None) -> None:
+    whole = all(isinstance(qubit, int) and not isinstance(qubit, bool) for qubit in layout)
+    inside = whole and all(0 <= qubit < (available or qubit + 1) for qubit in layout)
+    if len(layout) != n or not inside or len(set(layout)) != n:
+        last = "" if available is None else f" to {available - 1}"
+        raise ConfigurationError(
+            f"Got the layout {list(layout)}; expected {n} different qubits of the device, from "
+            f"0{last}: one for each qubit of the circuit."
+        )
+
+
+def _measured(placed: Any, n: int) -> tuple[int, ...]:
+    """The device's qubit that each classical bit is measured from."""
+    found = {
+        placed.find_bit(step.clbits[0]).index: placed.find_bit(step.qubits[0]).index
+        for step in placed.data
+        if step.operation.name == "measure"
+    }
+    return tuple(found[bit] for bit in range(n))
+
+
+def _fingerprint(circuit: Circuit, level: int, layout: Sequence[int] | None) -> str:
+    gates = [
+        (gate.name, tuple(int(qubit) for qubit in gate.qubits)) for gate, _ in circuit.numbered()
+    ]
+    asked = (circuit.n_qubits, gates, level, None if layout is None else list(layout))
+    return hashlib.sha256(repr(asked).encode()).hexdigest()

@@ -1,0 +1,21 @@
+"""Secrets taken out of the words of others: no token goes to a screen, a log or the ledger."""
+
+import os
+import re
+
+_SECRET_NAMES = re.compile(
+    r"TOKEN|SECRET|PASSWORD|CREDENTIAL|CONNECTION_STRING|API_?KEY|ACCESS_?KEY", re.I
+)
+_SHORTEST = 8
+_IN_TEXT = re.compile(
+    r"(?i)\b(bearer|apikey|token|authorization|password|secret|access_?key|access_token)"
+    r"(\W{1,4})([\w\-.~+/=]{8,})"
+)
+
+
+def redacted(text: str) -> str:
+    """The text without values of secret environment variables, and without what looks like one."""
+    for name, value in os.environ.items():
+        if _SECRET_NAMES.search(name) and len(value) >= _SHORTEST:
+            text = text.replace(value, "[secret]")
+    return _IN_TEXT.sub(r"\1\2[secret]", text)

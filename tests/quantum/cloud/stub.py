@@ -1,0 +1,192 @@
+"""A stub service: it speaks the interface of a vendor, on a state vector, and fails as it is told.
+
+What it has accepted, and so would charge for, is in a file of its own (`folder/vendor.sqlite`),
+which outlives the process that sent it, as a vendor's own records do. What it measures depends on
+the job's tag alone, so that an undisturbed and a disturbed run can be compared bit by bit.
+"""
+
+import hashlib
+import io
+import sqlite3
+import time
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from qhyper.errors import JobError
+from qhyper.quantum.cloud.door import JobState, Limits, Rejected, Unreachable, as_measured
+
+
+class StubService:
+    """A service whose faults are told to it.
+
+    - folder: where its records are kept
+    - tags: whether jobs can be found by their tag
+    - listed_after: seconds after which a job can be found by its tag
+    - late: seconds until a job is done
+    - pace: seconds that it sleeps before and after it accepts a job
+    - faults: what befalls the calls of `run`, one after the other: None (nothing), "lost" (the job
+      is accepted, the reply is not delivered), "never" (it is not accepted, and there is no
+      reply), "refused" (for good), "busy" (rate limit)
+    - spoiled: what is wrong with all results: "failed", "cancelled", "counts", "width", "short",
+      "zeros", "reversed", "read once"
+    - away: whether it answers no question any more
+    - maintenance: what it says about itself, if it takes no jobs
+    """
+
+    def __init__(
+        self, folder, *, qubits=5, tags=True, listed_after=0.0, late=0.0, pace=0.0, faults=(),
+        spoiled=None, away=False, maintenance=None, rows=None, shots=None, executions=None,
+        gates=None,
+    ):  # fmt: skip
+        from qiskit.providers.fake_provider import GenericBackendV2
+
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.device = GenericBackendV2(qubits, basis_gates=["rz", "sx", "x", "cz"], seed=1)
+        self.limits = Limits(qubits, rows=rows, shots=shots, executions=executions, gates=gates)
+        self.searchable, self.local = tags, False
+        self.listed_after, self.late, self.pace = listed_after, late, pace
+        self.faults, self.spoiled, self.away = list(faults), spoiled, away
+        self.maintenance = maintenance
+        self.calls = {"run": 0, "find": 0, "job": 0}
+        self.opened = self.closed = 0
+        with self._records() as records:
+            records.execute(
+                "CREATE TABLE IF NOT EXISTS jobs "
+                "(id TEXT, tag TEXT, accepted REAL, shots BLOB, reads INTEGER)"
+            )
+
+    def __str__(self):
+        return "stub"
+
+    # -- as a vendor's console shows it -------------------------------------------------------
+
+    def accepted(self):
+        """(number, tag) of every job that was accepted, and would be charged for."""
+        with self._records() as records:
+            return records.execute("SELECT id, tag FROM jobs ORDER BY accepted").fetchall()
+
+    # -- the interface of a service -----------------------------------------------------------
+
+    def run(self, pubs, shots, *, tag):
+        self.calls["run"] += 1
+        fault = self.faults.pop(0) if self.faults else None
+        if self.away or fault == "never":
+            raise ConnectionError("the network is gone")
+        if fault == "refused":
+            raise Rejected("this circuit is not allowed")
+        if fault == "busy":
+            raise Rejected("too many requests", again=True)
+        time.sleep(self.pace)
+        job_id = uuid.uuid4().hex
+        bits = np.concatenate([_simulated(circuit, rows, shots, tag) for circuit, rows in pubs])
+        packed = io.BytesIO()
+        np.save(packed, bits)
+        with self._records() as records:
+            row = (job_id, tag, time.time(), packed.getvalue(), 0)
+            records.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?)", row)
+        time.sleep(self.pace)
+        if fault == "lost":
+            raise ConnectionError("connection reset by peer")
+        return StubJob(self, job_id)
+
+    def job(self, job_id):
+        self.calls["job"] += 1
+        self._answer()
+        with self._records() as records:
+            if not records.execute("SELECT id FROM jobs WHERE id = ?", (job_id,)).fetchone():
+                raise JobError(f"stub knows no job {job_id}. Check the number.")
+        return StubJob(self, job_id)
+
+    def find(self, tag):
+        self.calls["find"] += 1
+        self._answer()
+        assert self.searchable
+        with self._records() as records:
+            found = records.execute(
+                "SELECT id FROM jobs WHERE tag = ? AND accepted <= ? ORDER BY accepted",
+                (tag, time.time() - self.listed_after),
+            )
+            return [job_id for (job_id,) in found.fetchall()]
+
+    def unavailable(self):
+        return self.maintenance
+
+    def price(self, jobs, rows, shots):
+        return f"{jobs * 0.3 + rows * shots * 0.001:.2f} stub dollars"
+
+    @contextmanager
+    def sending(self):
+        yield
+
+    def close(self):
+        self.closed += 1
+
+    def _answer(self):
+        if self.away:
+            raise Unreachable("the network is gone")
+
+    @contextmanager
+    def _records(self):
+        base = sqlite3.connect(self.folder / "vendor.sqlite", timeout=30)
+        try:
+            with base:
+                yield base
+        finally:
+            base.close()
+
+
+class StubJob:
+    """A job of the stub."""
+
+    def __init__(self, service, job_id):
+        self.service, self.job_id = service, job_id
+
+    def state(self):
+        self.service._answer()
+        if self.service.spoiled in ("failed", "cancelled"):
+            return JobState(self.service.spoiled)
+        with self.service._records() as records:
+            (accepted,) = records.execute(
+                "SELECT accepted FROM jobs WHERE id = ?", (self.job_id,)
+            ).fetchone()
+        return JobState.DONE if time.time() >= accepted + self.service.late else JobState.QUEUED
+
+    def message(self):
+        return "calibration lost"
+
+    def measured(self, shape, *, seed):
+        self.service._answer()
+        spoiled = self.service.spoiled
+        with self.service._records() as records:
+            packed, reads = records.execute(
+                "SELECT shots, reads FROM jobs WHERE id = ?", (self.job_id,)
+            ).fetchone()
+            records.execute("UPDATE jobs SET reads = ? WHERE id = ?", (reads + 1, self.job_id))
+        if spoiled == "read once" and reads:
+            raise JobError("the results of this job could be read once, and were read")
+        if spoiled == "counts":
+            raise JobError("stub returned counts alone; shots are expected")
+        bits = np.load(io.BytesIO(packed))
+        bits = {
+            "width": lambda b: b[..., :-1],
+            "short": lambda b: b[:, :-1],
+            "zeros": np.zeros_like,
+            "reversed": lambda b: b[..., ::-1],
+        }.get(spoiled, lambda b: b)(bits)
+        return as_measured(bits, shape, "stub")
+
+
+def _simulated(circuit, rows, shots, tag):
+    """Shots [row, shot, clbit], seeded by the tag."""
+    from qiskit_aer import AerSimulator
+
+    seed = int(hashlib.sha256(tag.encode()).hexdigest()[:12], 16)
+    binds = {p: rows[:, k].tolist() for k, p in enumerate(circuit.parameters)}
+    simulator = AerSimulator(seed_simulator=seed, max_parallel_threads=1)
+    result = simulator.run(circuit, parameter_binds=[binds], shots=shots, memory=True).result()
+    texts = [result.get_memory(row) for row in range(len(rows))]
+    return np.array([[[int(b) for b in t[::-1]] for t in row] for row in texts], dtype=np.uint8)
