@@ -191,8 +191,7 @@ class Dispatcher:
     # -- fetching -----------------------------------------------------------------------------
 
     def fetch(self, records: Sequence[Record], wait: float) -> list[Record]:
-        """Store what the submitted jobs measured; wait for those that are not done, at the most
-        `wait` seconds.
+        """Store what the submitted jobs measured; at the most `wait` seconds for all of them.
 
         A failed or stuck job holds up no other. Raises MissingError if the service does not
         answer for several questions in a row.
@@ -326,10 +325,10 @@ def chunks(limits: Limits, rows: int, shots: int, gates: int) -> list[tuple[int,
     if limits.gates is not None and gates:
         most_rows = min(most_rows, max(1, limits.gates // gates))
     return [
-        (first_row, min(most_rows, rows - first_row), first_shot, min(most_shots, shots - first_shot))
-        for first_row in range(0, rows, most_rows)
-        for first_shot in range(0, shots, most_shots)
-    ]  # fmt: skip
+        (row, min(most_rows, rows - row), shot, min(most_shots, shots - shot))
+        for row in range(0, rows, most_rows)
+        for shot in range(0, shots, most_shots)
+    ]
 
 
 def check_ended(records: Sequence[Record], service: str) -> None:

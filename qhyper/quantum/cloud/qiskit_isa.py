@@ -78,7 +78,7 @@ def transpiled(
         manager = generate_preset_pass_manager(
             level,
             backend=device,
-            initial_layout=None if layout is None else list(layout),
+            initial_layout=None if layout is None else list(layout),  # type: ignore[arg-type]
             seed_transpiler=0,
         )
         placed = manager.run(gates)
