@@ -3,15 +3,15 @@
 import copy
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from qhyper.errors import ConfigurationError, Interrupted, QhyperError
+from qhyper import cli_cloud
+from qhyper.errors import ConfigurationError, Interrupted, JobError, PendingError, QhyperError
+from qhyper.terminal import console, print_pairs, progress, warn
 
 app = typer.Typer(
     help="Compare classical and quantum generators of binary networks, against a proven optimum.",
@@ -51,6 +51,16 @@ Circuits = Annotated[
 ]
 Device = Annotated[
     str | None, typer.Option("--device", help="Where generators compute: cpu (default) or cuda.")
+]
+PaidShots = Annotated[
+    int | None,
+    typer.Option("--paid-shots", help="Shots that quantum computers may be sent (100000)."),
+]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Allow as many paid shots as the plan takes: see --dry-run.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what it would take, and run nothing.")
 ]
 OwnObjective = Annotated[
     str | None,
@@ -92,14 +102,17 @@ def compare(
     objective: OwnObjective = None,
     bits: NumberOfBits = None,
     setting: Set = None,
+    paid_shots: PaidShots = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Compare generators and controls at the same budget, against the certified optimum."""
     values = _values(config, setting, data=data, test=test, layers=_integers(layers, "--layers"),
                      loss=loss, sign_of_zero=sign_of_zero, evaluations=evaluations, shots=shots,
-                     circuits=circuits, device=device, objective=objective,
-                     bits=bits)  # fmt: skip
+                     circuits=circuits, device=device, objective=objective, bits=bits,
+                     paid_shots=paid_shots)  # fmt: skip
     if seeds is not None:
         numbers = _integers(seeds, "--seeds") or []
         if len(numbers) == 1 and numbers[0] < 1:
@@ -112,7 +125,7 @@ def compare(
     combined = any(axes.values())
     if combined:
         values["entries"] = _combinations(_tables(values), axes)
-    _start("compare", values, out, as_json, combined)
+    _start("compare", values, out, as_json, combined=combined, yes=yes, dry_run=dry_run)
 
 
 @app.command()
@@ -163,14 +176,17 @@ def train(
         typer.Option("--option", metavar="KEY=VALUE", help="An option of the generator."),
     ] = None,
     setting: Set = None,
+    paid_shots: PaidShots = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Train one generator."""
     values = _values(config, setting, data=data, test=test, layers=_integers(layers, "--layers"),
                      loss=loss, sign_of_zero=sign_of_zero, evaluations=evaluations, shots=shots,
-                     circuits=circuits, device=device, objective=objective,
-                     bits=bits)  # fmt: skip
+                     circuits=circuits, device=device, objective=objective, bits=bits,
+                     paid_shots=paid_shots)  # fmt: skip
     if seed is not None or "seeds" not in values:
         values["seeds"] = [seed or 0]
     values["entries"] = [
@@ -178,7 +194,7 @@ def train(
                {"draws": draws, "learning_rate": learning_rate, "restarts": restarts,
                 "estimator": estimator, "risk": risk})
     ]  # fmt: skip
-    _start("train", values, out, as_json)
+    _start("train", values, out, as_json, yes=yes, dry_run=dry_run)
 
 
 @app.command()
@@ -224,7 +240,7 @@ def certify(
     if as_json:
         print(json.dumps(certificate))
         return
-    _print_pairs(f"Certificate of {asked.name}", certificate)
+    print_pairs(f"Certificate of {asked.name}", certificate)
 
 
 @app.command()
@@ -298,7 +314,12 @@ def doctor(as_json: Json = False) -> None:
     flat |= {package: number or "missing" for package, number in packages.items()}
     flat |= {part: ", ".join(listed) for part, listed in found.items() if isinstance(listed, list)}
     flat |= {f"data: {name}": where for name, where in found["data"].items()}
-    _print_pairs("qhyper doctor", flat)
+    print_pairs("qhyper doctor", flat)
+
+
+app.command()(cli_cloud.submit)
+app.command()(cli_cloud.jobs)
+app.command()(cli_cloud.fetch)
 
 
 def main() -> None:
@@ -440,14 +461,30 @@ def _integers(text: str | None, option: str) -> list[int] | None:
 
 
 def _start(
-    name: str, values: dict[str, Any], out: Path, as_json: bool, combined: bool = False
+    name: str,
+    values: dict[str, Any],
+    out: Path,
+    as_json: bool,
+    *,
+    combined: bool = False,
+    yes: bool = False,
+    dry_run: bool = False,
 ) -> None:
-    from qhyper.comparison import plan
+    from qhyper.comparison import outlook, plan
     from qhyper.config import Config
     from qhyper.runs import Run
 
-    config = plan(Config(**values), _warn, combined=combined)  # before a folder is made
-    _execute(Run.create(out, name, config), as_json)
+    # before a folder is made
+    config = plan(Config(**values), warn, combined=combined, paid=yes or dry_run)
+    if not dry_run:
+        _execute(Run.create(out, name, config), as_json)
+        return
+    entries = outlook(config, warn)
+    if as_json:
+        print(json.dumps(entries))
+        return
+    for entry in entries:
+        print_pairs(f"{name} {entry.pop('entry')}: nothing was run", entry)
 
 
 def _execute(run: Any, as_json: bool) -> None:
@@ -456,13 +493,15 @@ def _execute(run: Any, as_json: bool) -> None:
     from qhyper.runs import stop_on_signals
 
     print(f"Run directory: {run.path}", file=sys.stderr)
-    with stop_on_signals() as stop, _progress() as progress:
+    with stop_on_signals() as stop, progress() as show:
         try:
-            outcome = execute(run, stop=stop, progress=progress, warn=_warn)
+            outcome = execute(run, stop=stop, progress=show, warn=warn)
         except Interrupted:
             raise Interrupted(
                 f"Stopped by a signal; what was done is kept. Go on with: qhyper resume {run.path}"
             ) from None
+        except (JobError, PendingError) as error:
+            raise type(error)(f"{error} Go on with: qhyper resume {run.path}") from None
     if as_json:
         print(json.dumps(outcome.summary))
     else:
@@ -473,54 +512,6 @@ def _execute(run: Any, as_json: bool) -> None:
 def _print_outcome(outcome: Any) -> None:
     from qhyper.report import table, tests_table
 
-    console = _console()
-    console.print(table(outcome.summary))
+    console().print(table(outcome.summary))
     if outcome.summary["tests"]:
-        console.print(tests_table(outcome.summary))
-
-
-@contextmanager
-def _progress() -> Iterator[Any]:
-    """A progress bar for each entry on a terminal, one line for each finished entry elsewhere."""
-    if not sys.stderr.isatty():
-        yield _plain_progress
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(),
-               TimeElapsedColumn())  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, Any] = {}
-
-        def show(title: str, spent: int, total: int) -> None:
-            if title not in tasks:
-                tasks[title] = bars.add_task(title, total=total)
-            bars.update(tasks[title], completed=spent)
-
-        yield show
-
-
-def _plain_progress(title: str, spent: int, total: int) -> None:
-    if spent == total:
-        print(f"{title}: done", file=sys.stderr)
-
-
-def _warn(message: str) -> None:
-    print(f"qhyper: {message}", file=sys.stderr)
-
-
-def _print_pairs(title: str, pairs: dict[str, Any]) -> None:
-    from rich.table import Table
-
-    table = Table(title=title, show_header=False)
-    for key, value in pairs.items():
-        table.add_row(key, f"{value:.10g}" if isinstance(value, float) else str(value))
-    _console().print(table)
-
-
-def _console() -> Any:
-    """Standard output; wide where it is not a terminal, so that nothing is folded in a file."""
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 140)
+        console().print(tests_table(outcome.summary))

@@ -3,18 +3,20 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from qhyper.config import COMPARED, Config, Entry
+from qhyper.config import COMPARED, DEFAULT_PAID_SHOTS, Config, Entry
 from qhyper.data import Dataset, Samples, load
 from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.names import load_object
-from qhyper.registry import is_control
+from qhyper.quantum.backend import is_cloud
+from qhyper.registry import build_generator, is_control
 from qhyper.report import page
 from qhyper.runs import Run
 from qhyper.summary import summarise
@@ -62,6 +64,7 @@ def compare(
     test: Samples | None = None,
     name: str = "own data",
     temperature: float = 0.05,
+    paid_shots: int | None = None,
     run: Run | None = None,
     stop: Callable[[], bool] = lambda: False,
     progress: Progress = lambda title, spent, total: None,
@@ -77,6 +80,7 @@ def compare(
     - test: rows for the test accuracy
     - name: what the data are called in tables
     - temperature: of the certificate's log Z
+    - paid_shots: how many shots quantum computers may be sent in all, 100,000 unless told
     - run: finished entries are taken from it, and the rest is checkpointed in it
     - stop: once it returns true, Interrupted is raised, after a checkpoint
 
@@ -102,16 +106,18 @@ def compare(
     ]  # fmt: skip
     config = Config(
         seeds=list(seeds), evaluations=evaluations, shots=shots, circuits=circuits,
-        device=device, temperature=temperature, entries=named,
+        device=device, temperature=temperature, entries=named, paid_shots=paid_shots,
     )  # fmt: skip
     trials = _trials(objective, config, warn)
+    _check_paid_shots(trials, config)
     certificate, spectrum, reason = _certificate(objective, name, temperature, run)
     results = []
     for trial in trials:
         folder = None if run is None else run.path / trial.entry.folder
         result = None if run is None else run.read_json(f"{trial.entry.folder}/result.json")
         if result is None:
-            result = trial.execute(folder, test, stop, progress, warn)
+            with _connected(trial, config, run, stop, warn):
+                result = trial.execute(folder, test, stop, progress, warn)
             if run is not None:
                 run.write(f"{trial.entry.folder}/result.json", json.dumps(result))
         results.append(result)
@@ -124,20 +130,35 @@ def compare(
     return Comparison(summary, results, spectrum)
 
 
-def plan(config: Config, warn: Callable[[str], None] = print, *, combined: bool = False) -> Config:
+def plan(
+    config: Config,
+    warn: Callable[[str], None] = print,
+    *,
+    combined: bool = False,
+    paid: bool = False,
+) -> Config:
     """The configuration in full: which entries, each with every training setting.
 
     Entries that were `combined` from lists are left out where they cannot work, as the defaults
-    are, and `warn` hears why. Raises ConfigurationError or MissingError if something else cannot
-    work, or if nothing is left.
+    are, and `warn` hears why. With `paid` the shot budget is as large as quantum computers need.
+    Raises ConfigurationError or MissingError if something else cannot work, or if nothing is left.
     """
     if Path(config.data).suffix:  # a file: found from wherever the run is resumed
         paths = {"data": config.data, "test": config.test}
         absolute = {key: str(Path(path).resolve()) for key, path in paths.items() if path}
         config = config.model_copy(update=absolute)
     objective, _ = problem(config)
-    entries = [trial.entry for trial in _trials(objective, config, warn, combined)]
-    return config.model_copy(update={"entries": entries})
+    trials = _trials(objective, config, warn, combined)
+    if paid and any(trial.paid for trial in trials):
+        needed = sum(trial.paid_shots for trial in trials)
+        config = config.model_copy(update={"paid_shots": max(needed, config.paid_shots or 0)})
+    return config.model_copy(update={"entries": [trial.entry for trial in trials]})
+
+
+def outlook(config: Config, warn: Callable[[str], None] = print) -> list[dict[str, Any]]:
+    """What each entry of a planned configuration would spend, in words; nothing is run."""
+    objective, _ = problem(config)
+    return [trial.outlook() for trial in _trials(objective, config, warn)]
 
 
 def execute(
@@ -164,7 +185,8 @@ def execute(
         shots=config.shots, circuits=config.circuits, device=config.device,
         test=None if dataset is None else dataset.test,
         name=objective.name if dataset is None else dataset.name,
-        temperature=config.temperature, run=run, stop=stop, progress=progress, warn=warn,
+        temperature=config.temperature, paid_shots=config.paid_shots, run=run, stop=stop,
+        progress=progress, warn=warn,
     )  # fmt: skip
     write_report(run, outcome)
     run.write("summary.json", json.dumps(outcome.summary, indent=1))
@@ -198,10 +220,14 @@ def write_report(run: Run, outcome: Comparison) -> Path:
     return run.write("report.html", page(shown, outcome.results, outcome.spectrum))
 
 
-def load_generator(run: Run | Path | str, title: str | None = None) -> HyperNetwork:
+def load_generator(
+    run: Run | Path | str, title: str | None = None, *, backend: str | None = None
+) -> HyperNetwork:
     """The trained generator of a finished entry of a run (its only one unless `title` is given).
 
-    Raises ConfigurationError if there is no such entry, StorageError if it is not finished.
+    `backend` is where its circuit is to run instead. One that was trained on a quantum computer
+    comes back on the simulator that suits it, unless told. Raises ConfigurationError if there is no
+    such entry, StorageError if it is not finished.
     """
     if not isinstance(run, Run):
         run = Run.open(Path(run))
@@ -212,19 +238,59 @@ def load_generator(run: Run | Path | str, title: str | None = None) -> HyperNetw
         raise ConfigurationError(
             f"Got title={title!r}; expected one of the entries of {run.path}: {', '.join(entries)}."
         )
-    if is_control(entries[title].name):
+    entry = entries[title]
+    if is_control(entry.name):
         raise ConfigurationError(f"'{title}' is a control: it has no generator to load.")
-    file = run.path / entries[title].folder / "generator.pt"
+    file = run.path / entry.folder / "generator.pt"
     if not file.is_file():
         raise StorageError(
             f"{file} is not there: the entry is not finished. Finish the run with "
             f"`qhyper resume {run.path}`."
         )
+    options = dict(entry.options)
+    if backend is not None or is_cloud(str(options.get("backend", ""))):
+        options.pop("backend_options", None)
+        options["backend"] = backend
     objective, _ = problem(run.config)
-    trial = Trial(entries[title], objective, tuple(run.config.seeds), run.config.budget)
-    assert trial.generator is not None
-    trial.generator.load_state_dict(torch.load(file, weights_only=True, map_location="cpu"))
-    return trial.generator
+    space = objective.network.space if isinstance(objective, NetworkObjective) else None
+    generator = build_generator(
+        entry.name, objective.n_bits, seeds=run.config.seeds, space=space, options=options
+    )
+    generator.load_state_dict(torch.load(file, weights_only=True, map_location="cpu"))
+    return generator
+
+
+def _check_paid_shots(trials: Sequence[Trial], config: Config) -> None:
+    """Raise ConfigurationError if quantum computers need more shots than are allowed."""
+    needed = sum(trial.paid_shots for trial in trials)
+    allowed = DEFAULT_PAID_SHOTS if config.paid_shots is None else config.paid_shots
+    if needed > allowed:
+        raise ConfigurationError(
+            f"This run would send {needed:,} shots to quantum computers; the shot budget is "
+            f"{allowed:,}. Look at the plan with --dry-run, then allow it with --yes or "
+            f"--paid-shots {needed}, or lower --circuits, --shots or --draws."
+        )
+
+
+def _connected(
+    trial: Trial,
+    config: Config,
+    run: Run | None,
+    stop: Callable[[], bool],
+    warn: Callable[[str], None],
+) -> AbstractContextManager[Any]:
+    """Within, a trial on a quantum computer has its ledger."""
+    if not trial.paid:
+        return nullcontext()
+    if run is None:
+        raise ConfigurationError(
+            f"{trial.entry.title} sends jobs to {trial.backend}, which need a ledger in a run "
+            "directory: pass `run`, or use `qhyper train` or `qhyper compare`."
+        )
+    allowed = DEFAULT_PAID_SHOTS if config.paid_shots is None else config.paid_shots
+    return trial.backend.connected(
+        run.path, run.identity, "training", allowed, stop=stop, warn=warn
+    )
 
 
 def _check_same_data(run: Run, dataset: Dataset) -> None:

@@ -32,6 +32,7 @@ OF_DATA = {"data", "test", "data_seed", "layers", "sign_of_zero", "loss"}
 
 BUDGETS = ("evaluations", "shots", "circuits")
 DEFAULT_EVALUATIONS = 300_000
+DEFAULT_PAID_SHOTS = 100_000
 
 
 class _Strict(BaseModel):
@@ -179,6 +180,9 @@ class Config(_Budgeted):
     seeds: list[int] = Field(default=list(range(10)), min_length=1)
     device: str = "cpu"
     """where generators compute: cpu or cuda"""
+    paid_shots: int | None = Field(default=None, ge=0)
+    """shots that quantum computers may be sent, by all entries and seeds together; 100,000 unless
+    told"""
     temperature: float = Field(default=0.05, gt=0)
     """of the certificate's log Z"""
     entries: list[Entry] | None = Field(default=None, min_length=1)

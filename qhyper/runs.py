@@ -11,6 +11,9 @@ runs/<utc>-<name>-<hash8>/
     result.json     written when the entry is complete
   summary.json      written last: its presence means that the run is complete
   report.html
+  jobs.sqlite       the ledger of what was sent to quantum computers, if anything was
+  samples/          what its jobs measured
+  submissions/      one folder for each `qhyper submit`: what was asked, draws, outcome, page
 """
 
 import datetime
@@ -22,6 +25,7 @@ import platform
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -78,6 +82,12 @@ class Run:
         """Replace the configuration, in the folder too."""
         self.write("config.toml", to_toml(config))
         self.config = config
+
+    @property
+    def identity(self) -> str:
+        """What tells this run from any other, whatever its folder is called."""
+        found = self.read_json("provenance.json")
+        return found.get("id") or hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
     @property
     def complete(self) -> bool:
@@ -202,6 +212,7 @@ def versions() -> dict[str, str | None]:
 def provenance(seeds: list[int]) -> dict[str, Any]:
     """What a result came from; no environment variables."""
     return {
+        "id": uuid.uuid4().hex,
         "utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "git": _git_revision(),
         "versions": versions(),

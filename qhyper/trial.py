@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -73,6 +73,42 @@ class Trial:
             update={"training": settings.model_dump(exclude=set(BUDGETS))}
         )
 
+    @property
+    def backend(self) -> Any:
+        """Where the generator's circuit runs; None for what has none."""
+        return getattr(self.generator, "backend", None)
+
+    @property
+    def paid(self) -> bool:
+        """Whether it sends jobs to a quantum computer."""
+        return self.backend is not None and self.backend.capabilities.paid
+
+    @property
+    def paid_shots(self) -> int:
+        """Shots that a quantum computer is sent, by all seeds together; 0 for simulators."""
+        return self.backend.shots(self._batches()) if self.paid else 0
+
+    def outlook(self) -> dict[str, Any]:
+        """What it would spend, in words; on a quantum computer with jobs, limits and price."""
+        if self.generator is None:
+            return {"entry": self.entry.title, "budget of a seed": str(self.budget)}
+        planned = {
+            "entry": self.entry.title,
+            "seeds": len(self.seeds),
+            "steps": self.trainer.total_steps,
+            "each step, by each seed": str(self.trainer.cost),
+        }
+        if self.paid:
+            circuit = cast(Any, self.generator).executable.isa
+            planned |= self.backend.plan(circuit, self._batches())
+        return planned
+
+    def _batches(self) -> list[tuple[int, int, int]]:
+        """(times, circuits, shots of each) of all that it samples, by all seeds together."""
+        cost, replicas = self.trainer.cost, len(self.seeds)
+        steps = (self.trainer.total_steps, cost.circuits * replicas, cost.shots // cost.circuits)
+        return [steps, (1, replicas, self.trainer.settings.final_draws)]
+
     def execute(
         self,
         folder: Path | None,
@@ -118,6 +154,8 @@ class Trial:
         trainer, settings = self.trainer, self.trainer.settings
         keeper = None if folder is None else _Keeper(folder, trainer, warn)
         every = max(1, trainer.total_steps // CURVE_POINTS)
+        # a step that was paid for is never to be computed again
+        kept = 1 if self.paid else settings.checkpoint_every
         steps = trainer.total_steps // settings.restarts
         if steps < FEW_STEPS:
             warn(
@@ -126,8 +164,9 @@ class Trial:
             )
 
         def after_step(trainer: Trainer) -> None:
-            if keeper and trainer.step % settings.checkpoint_every == 0:
+            if keeper and trainer.step % kept == 0:
                 keeper.save()
+            self._begin(f"step {trainer.step + 1}")
             if trainer.step % every == 0 and not trainer.done:
                 progress(self.entry.title, trainer.step, trainer.total_steps)
             if stop() and not trainer.done:
@@ -135,6 +174,7 @@ class Trial:
                     keeper.save()
                 raise Interrupted("Stopped by a signal.")
 
+        self._begin(f"step {trainer.step + 1}")
         trainer.run(after_step)
         if keeper:
             keeper.save()
@@ -142,18 +182,18 @@ class Trial:
             torch.save(self.generator.state_dict(), buffer)
             write_whole(keeper.folder / "generator.pt", buffer.getvalue())
         progress(self.entry.title, trainer.total_steps, trainer.total_steps)
+        self._begin("final draws")
         draw = self.generator.sample(settings.final_draws, rng=Streams(self.seeds)(0, "evaluate"))
         risk = trainer.risk.at(1.0)
         drawn = evaluate(self.generator, draw.bits, self.objective, risk)
         losses = drawn.losses.reshape(len(self.seeds), -1)
         own_risk = settings.risk != "expectation" and settings.final_draws >= risk.min_shots
-        backend = getattr(self.generator, "backend", None)
         return {
             "kind": "quantum" if self.generator.capabilities.quantum else "classical",
             "description": self.generator.describe() + _method(settings),
             "estimator": settings.estimator,
             "risk": settings.risk,
-            "backend": None if backend is None else str(backend),
+            "backend": None if self.backend is None else str(self.backend),
             "step": asdict(trainer.cost),
             "parameters": self.generator.n_parameters,
             "record": trainer.record,
@@ -166,6 +206,11 @@ class Trial:
             "seconds_per_step": trainer.step_seconds,
             "curve": _curve(trainer.curve),
         }
+
+    def _begin(self, purpose: str) -> None:
+        """Say what is sampled next, where the ledger asks."""
+        if self.paid:
+            self.backend.begin(f"{self.entry.folder}: {purpose}")
 
     def _search(self, stop: Callable[[], bool], progress: Progress) -> dict[str, Any]:
         record = SearchRecord.empty(len(self.seeds), self.objective.n_bits)

@@ -234,6 +234,12 @@ def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backen
     return Built(**fixed, **(options or {}))
 
 
+def is_cloud(name: str) -> bool:
+    """Whether a backend of this name is a service that jobs are sent to."""
+    kind, colon, rest = name.partition(":")
+    return bool(colon and rest) and kind not in ("aer", "pennylane")
+
+
 def suitable(circuit: Circuit) -> str:
     """The name of the exact backend for a circuit, decided from the circuit itself.
 

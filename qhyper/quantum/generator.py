@@ -130,6 +130,11 @@ class QuantumHyperNetwork(HyperNetwork):
         self._executable = self.backend.compile(self.circuit, rows=self.replicas)
         return self
 
+    @property
+    def executable(self) -> Any:
+        """The circuit as its backend has compiled it."""
+        return self._executable
+
     # -- angles -------------------------------------------------------------------------------
 
     def angles(self, *, inputs: Any = None) -> torch.Tensor:

@@ -14,10 +14,11 @@ from qhyper.errors import ConfigurationError, unknown
 from qhyper.names import load_object
 from qhyper.quantum.backend import BackendCapabilities
 from qhyper.quantum.circuit import Circuit
-from qhyper.quantum.cloud.dispatch import Dispatcher, Patience
+from qhyper.quantum.cloud.dispatch import Dispatcher, Patience, chunks
 from qhyper.quantum.cloud.door import Service
 from qhyper.quantum.cloud.ledger import Ledger, Request
 from qhyper.quantum.cloud.qiskit_isa import Isa, transpiled
+from qhyper.quantum.cloud.readout import PREFLIGHT_CIRCUITS, PREFLIGHT_SHOTS
 from qhyper.streams import Rngs
 
 Float = npt.NDArray[np.float64]
@@ -97,9 +98,8 @@ class CloudBackend:
         `run` identifies the run. The scope is sent at the most `paid_shots` shots. Raises
         StorageError if another process is at work on the ledger, or if it is another run's.
         """
-        ledger = Ledger(folder, run)
         try:
-            with ledger.working():
+            with Ledger(folder, run) as ledger, ledger.working():
                 ledger.allow(scope, paid_shots)
                 self.dispatcher = Dispatcher(
                     self.service, ledger, patience=self.patience, stop=stop, warn=warn
@@ -109,7 +109,6 @@ class CloudBackend:
         finally:
             self.dispatcher = None
             self.service.close()
-            ledger.close()
 
     def begin(self, purpose: str) -> None:
         """Say what the next calls of `sample` are for, such as a training step."""
@@ -126,6 +125,39 @@ class CloudBackend:
             self.scope, purpose, f"{self.identity} level={self.level}", isa.fingerprint,
             isa.rows(angles), shots, len(isa.qubits),
         )  # fmt: skip
+
+    def shots(self, batches: Sequence[tuple[int, int, int]]) -> int:
+        """Shots of all batches (times, circuits, shots of each), and of the preflight."""
+        return sum(times * circuits * shots for times, circuits, shots in batches) + (
+            PREFLIGHT_CIRCUITS * PREFLIGHT_SHOTS
+        )
+
+    def plan(self, isa: Isa, batches: Sequence[tuple[int, int, int]]) -> dict[str, Any]:
+        """What batches (times, circuits, shots of each) of a circuit would take, in words.
+
+        The preflight is counted.
+        """
+        batches = [*batches, (1, PREFLIGHT_CIRCUITS, PREFLIGHT_SHOTS)]
+        limits, gates = self.service.limits, isa.two_qubit_gates
+        jobs = sum(
+            times * len(chunks(limits, circuits, shots, gates))
+            for times, circuits, shots in batches
+        )
+        circuits = sum(times * circuits for times, circuits, _ in batches)
+        shots = sum(times * circuits * shots for times, circuits, shots in batches)
+        price = self.service.price(jobs, circuits, shots)
+        return {
+            "backend": str(self),
+            "circuits": circuits,
+            "shots": shots,
+            "jobs": jobs,
+            "two-qubit gates": isa.two_qubit_gates,
+            "two-qubit depth": isa.two_qubit_depth,
+            "depth": isa.depth,
+            "qubits of the device": list(isa.qubits),
+            "limits": str(limits),
+            "price": price or "the vendor's price model is not known here",
+        }
 
     def preflight(self, isa: Isa, wait: float) -> None:
         """Check, once for each set of qubits, that known bitstrings come back as prepared."""
@@ -159,12 +191,6 @@ class CloudExecutable:
         request = backend.request(self.isa, backend.next_purpose(), flat, shots)
         bits = backend.dispatcher.measure(request, self.isa, backend.deadline)
         return bits.reshape(*angles.shape[:2], shots, -1)
-
-
-def is_cloud(name: str) -> bool:
-    """Whether a backend of this name is a service that jobs are sent to."""
-    kind, colon, rest = name.partition(":")
-    return bool(colon and rest) and kind not in ("aer", "pennylane")
 
 
 def build_cloud_backend(name: str, options: Mapping[str, Any] | None = None) -> CloudBackend:

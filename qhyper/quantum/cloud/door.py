@@ -133,7 +133,7 @@ class Service(Protocol):
         ...
 
     def price(self, jobs: int, rows: int, shots: int) -> str | None:
-        """What so many jobs with so many rows, of `shots` shots each, would cost in all.
+        """What so many jobs with so many rows and shots, all of them together, would cost.
 
         Source and reservations included; None where the vendor's model is not known.
         """

@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from zipfile import BadZipFile
 
 import numpy as np
@@ -166,6 +166,12 @@ class Ledger:
         """Close the file."""
         self._base.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     @contextmanager
     def working(self) -> Iterator[None]:
         """Within, no other process sends or fetches jobs of this run.
@@ -237,9 +243,13 @@ class Ledger:
         return []
 
     def allow(self, scope: str, shots: int) -> None:
-        """Set the shot budget of a scope: its jobs will never be sent more shots than that."""
+        """Raise the shot budget of a scope to `shots`: its jobs are never sent more than that."""
         with self._transaction():
-            self._base.execute("INSERT OR REPLACE INTO budgets VALUES (?, ?)", (scope, shots))
+            self._base.execute(
+                "INSERT INTO budgets VALUES (?1, ?2) "
+                "ON CONFLICT (scope) DO UPDATE SET shots = MAX(shots, ?2)",
+                (scope, shots),
+            )
 
     def allowed(self, scope: str) -> int:
         """The shot budget of a scope; 0 if it has none."""
@@ -333,10 +343,9 @@ class Ledger:
                 for other in self.jobs(record.scope)
                 if other.state == State.PLANNED or other.key == record.key
             )
-            if room > self.allowed(record.scope):
-                self._base.execute(
-                    "INSERT OR REPLACE INTO budgets VALUES (?, ?)", (record.scope, room)
-                )
+            self._base.execute(
+                "UPDATE budgets SET shots = MAX(shots, ?) WHERE scope = ?", (room, record.scope)
+            )
             self._update(record.key, state=State.PLANNED, job_id=None, ended=None)
 
     def adopt(self, key: str, job_id: str) -> None:

@@ -11,6 +11,7 @@ from qhyper.bits import Bits
 from qhyper.errors import JobError
 from qhyper.quantum.circuit import Circuit, Gate
 
+PREFLIGHT_CIRCUITS = 2
 PREFLIGHT_SHOTS = 32
 """Of the pattern, and again of its complement: a bit that never changes is right in one alone."""
 AGREEMENT = 0.8

@@ -1,0 +1,212 @@
+"""Readout mitigation with mthree: quasi-probabilities that weight the loss, and are no draws.
+
+A device misreads bits. Known bitstrings are prepared and read (`calibration_bits`, by the circuit
+of `readout` and through the same door as every paid job, never by mthree's own runners), which
+gives each qubit's assignment matrix (`confusion`). With them, mthree's method turns the measured
+strings into weights of these strings (`quasi_probabilities`).
+
+The weights sum to 1 and some are negative, so no draws come from them and nothing here makes any:
+their one use is `QuasiProbabilities.mean`, the mean of a loss.
+
+The method (M3: Nation, Kang, Sundaresan and Gambetta, PRX Quantum 2, 040326, 2021) corrects among
+the strings that were measured. Where nearly every shot measures another string, as with many
+qubits and a broad distribution, misread strings lead to strings that were not measured, and little
+is corrected: `QuasiProbabilities.covered` says how much.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.bits import Bits, as_bits
+from qhyper.errors import ConfigurationError, MissingError
+
+Float = npt.NDArray[np.float64]
+
+LEAST_CONTRAST = 0.2
+"""How much oftener a qubit has to read 1 when prepared in 1 than when in 0: less would amplify its
+noise more than fivefold."""
+MOST_STRINGS = 16_384
+"""Different strings that are mitigated together: their matrix takes a gibibyte."""
+
+
+@dataclass(frozen=True)
+class QuasiProbabilities:
+    """Weights of the measured strings that undo readout errors in means. They are no draws.
+
+    Columns of the strings are in the order in which the bits and matrices were given.
+    """
+
+    strings: Bits
+    """[k, qubit]: the different strings that were measured"""
+    counts: npt.NDArray[np.int64]
+    """[k]: how often each was"""
+    weights: Float
+    """[k]: their sum is 1; some may be negative"""
+    covered: float
+    """Share of the misreadings of these strings that are themselves among them, 0 to 1: with 1
+    the correction is whole, with 0 there is none."""
+    _factors: tuple[Any, Any]
+    """LU factors of the assignment matrix [measured, true] over the strings"""
+
+    def mean(self, losses: npt.ArrayLike) -> tuple[float, float | None]:
+        """The mitigated mean of a loss, given for each string [k], and its standard error.
+
+        The mean is Σ weight · loss. It is linear in the measured frequencies, and so the mean over
+        the shots of Aᵀ⁻¹ · loss, with the assignment matrix A over the strings: the standard error
+        is that of this mean. Not in it: the matrices' own shot noise, and what is not `covered`.
+        None for a single shot. Raises ConfigurationError for losses of another shape.
+        """
+        from scipy.linalg import lu_solve
+
+        values = np.asarray(losses, dtype=np.float64)
+        if values.shape != self.weights.shape:
+            raise ConfigurationError(
+                f"Got losses of shape {values.shape}; expected one for each of the "
+                f"{len(self.weights)} strings: evaluate `strings`."
+            )
+        mean, shots = float(self.weights @ values), int(self.counts.sum())
+        if shots == 1:
+            return mean, None
+        unfolded = lu_solve(self._factors, values, trans=1)
+        spread = self.counts @ (unfolded - self.counts @ unfolded / shots) ** 2
+        return mean, float(np.sqrt(spread / (shots - 1) / shots))
+
+
+def calibration_bits(n_qubits: int) -> Bits:
+    """The bitstrings [row, qubit] to prepare: 2^m rows, the smallest power of two above n_qubits.
+
+    Row r, qubit q is the parity of r & (q + 1), a Hadamard matrix without its constant column, as
+    in mthree's balanced scheme. Every qubit is in 0 and in 1 in half of the rows, and any two
+    qubits are in 00, 01, 10 and 11 in a quarter each: where a neighbour's state disturbs the
+    reading, wherever on the device it is, both of its states are averaged over equally.
+    """
+    if n_qubits < 1:
+        raise ConfigurationError(f"Calibration needs 1 qubit or more; got {n_qubits}.")
+    rows = np.arange(1 << n_qubits.bit_length(), dtype=np.uint32)
+    columns = np.arange(1, n_qubits + 1, dtype=np.uint32)
+    return np.bitwise_count(rows[:, None] & columns).astype(np.uint8) & 1
+
+
+def confusion(measured: Bits, prepared: Bits | None = None) -> Float:
+    """Each qubit's assignment matrix [qubit, measured, prepared]; columns sum to 1.
+
+    - measured: [row, shot, qubit]
+    - prepared: [row, qubit]; unless told those of `calibration_bits`
+
+    Raises ConfigurationError if they do not fit, or a qubit is never prepared in 0 or in 1.
+    """
+    if measured.ndim != 3 or not measured.shape[1]:
+        raise ConfigurationError(
+            f"Got calibration shots of shape {measured.shape}; expected [row, shot, qubit], of 1 "
+            "shot or more."
+        )
+    rows, _, n = measured.shape
+    prepared = calibration_bits(n) if prepared is None else as_bits(prepared, n)
+    if prepared.shape != (rows, n):
+        raise ConfigurationError(
+            f"Got calibration shots of {rows} rows; expected one for each of the prepared strings "
+            f"[row, qubit], of shape {prepared.shape}."
+        )
+    ones = as_bits(measured, n).mean(axis=1)
+    read_one = []
+    for state in (0, 1):
+        times = (prepared == state).sum(axis=0)
+        if (times == 0).any():
+            raise ConfigurationError(
+                f"{_qubits(times == 0)} never prepared in {state}: how it is read then is not "
+                "known. Prepare the strings of `calibration_bits`."
+            )
+        read_one.append((ones * (prepared == state)).sum(axis=0) / times)
+    p = np.stack(read_one, axis=-1)
+    return np.stack([1 - p, p], axis=1)
+
+
+def quasi_probabilities(bits: Bits, matrices: Float) -> QuasiProbabilities:
+    """The weights by which measured strings count, where each qubit is misread independently.
+
+    - bits: [shot, qubit]
+    - matrices: [qubit, measured, prepared], of the qubits in the same order as the bits
+
+    The assignment matrix over the measured strings is mthree's, of all Hamming distances. Raises
+    MissingError without mthree; ConfigurationError for other shapes, for columns that are no
+    probabilities, for a qubit that reads noise, and for more different strings than MOST_STRINGS.
+    """
+    if bits.ndim != 2 or not bits.size:
+        raise ConfigurationError(
+            f"Got shots of shape {bits.shape}; expected [shot, qubit], of 1 shot or more."
+        )
+    n = bits.shape[1]
+    _check(matrices, n)
+    strings, counts = np.unique(as_bits(bits, n), axis=0, return_counts=True)
+    if len(strings) > MOST_STRINGS:
+        raise ConfigurationError(
+            f"Got {len(strings):,} different strings; at the most {MOST_STRINGS:,} are mitigated "
+            "together. Mitigate fewer of the shots."
+        )
+    try:
+        from mthree import M3Mitigation
+    except ImportError as error:
+        raise MissingError(
+            f"Readout mitigation needs mthree, which cannot be imported ({error}). Install it with "
+            '`pip install "qhyper[mitigate]"`.'
+        ) from error
+    from scipy.linalg import lu_factor, lu_solve
+
+    # mthree's strings have qubit 0 rightmost.
+    names = ["".join(map(str, row)) for row in strings[:, ::-1].tolist()]
+    mitigation = M3Mitigation()
+    mitigation.cals_from_matrices(list(matrices))
+    matrix, order = mitigation.reduced_cal_matrix(
+        dict(zip(names, counts.tolist(), strict=True)), list(range(n)), distance=n
+    )
+    place = {name: k for k, name in enumerate(names)}
+    rank = [place[name] for name in order]
+    strings, counts = strings[rank], counts[rank].astype(np.int64)
+    own = np.prod(matrices[np.arange(n), strings, strings], axis=1)
+    covered = _covered(own, matrix.diagonal().astype(np.float64), counts)
+    # Here and not by its apply_correction, which gives the same weights: the standard error needs
+    # the factors too.
+    factors = lu_factor(matrix, overwrite_a=True)
+    weights = lu_solve(factors, counts / counts.sum())
+    return QuasiProbabilities(strings, counts, weights / weights.sum(), covered, factors)
+
+
+def _covered(own: Float, reduced: Float, counts: npt.NDArray[np.int64]) -> float:
+    """See QuasiProbabilities: `own` [k] is the chance that a string is read as it is.
+
+    `reduced` [k] is that chance among the measured strings, and so the quotient is the chance that
+    one of these is read. The strings' own share is taken from both.
+    """
+    misread = counts @ (1 - own)
+    among = counts @ (own / reduced - own)
+    return float(np.clip(among / misread, 0.0, 1.0)) if misread > 0 else 1.0
+
+
+def _check(matrices: Float, n: int) -> None:
+    if matrices.shape != (n, 2, 2):
+        raise ConfigurationError(
+            f"Got assignment matrices of shape {matrices.shape} for {n} qubits; expected "
+            f"{(n, 2, 2)}: [qubit, measured, prepared]."
+        )
+    if not ((matrices >= 0) & (np.abs(matrices.sum(axis=1, keepdims=True) - 1) < 1e-6)).all():
+        raise ConfigurationError(
+            "Assignment matrices hold probabilities [qubit, measured, prepared]: each column must "
+            "sum to 1, over what is measured; got others. `confusion` makes them."
+        )
+    contrast = matrices[:, 1, 1] - matrices[:, 1, 0]
+    if (contrast < LEAST_CONTRAST).any():
+        read = ", ".join(f"{c:.2f}" for c in contrast[contrast < LEAST_CONTRAST][:8])
+        raise ConfigurationError(
+            f"{_qubits(contrast < LEAST_CONTRAST)} read as noise: P(1 | 1) - P(1 | 0) is {read}; "
+            f"expected {LEAST_CONTRAST} or more. Its readout cannot be undone: choose other qubits "
+            "with the option `layout`, or do without mitigation."
+        )
+
+
+def _qubits(bad: npt.NDArray[np.bool_]) -> str:
+    numbers = np.flatnonzero(bad).tolist()
+    listed = ", ".join(map(str, numbers[:8])) + (", …" if len(numbers) > 8 else "")
+    return f"Qubit {listed} is" if len(numbers) == 1 else f"Qubits {listed} are"

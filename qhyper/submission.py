@@ -1,0 +1,304 @@
+"""Submissions: the draws of a trained generator, from a quantum computer, on any later day.
+
+runs/<run>/submissions/<number>/
+  submission.json   what was asked: written before anything is sent
+  draws.npz         the draws in weight order, once all jobs are done
+  outcome.json      the draws scored, beside the simulator's: its presence means complete
+  report.html
+
+What was sent is in the run's ledger (`qhyper.quantum.cloud.ledger`) under the scope
+"submission <number>".
+"""
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.bits import Bits
+from qhyper.comparison import load_generator, problem
+from qhyper.config import DEFAULT_PAID_SHOTS, Entry
+from qhyper.errors import ConfigurationError, StorageError
+from qhyper.hardware import beside, page
+from qhyper.quantum.cloud import mthree_mitigation as mitigation
+from qhyper.quantum.cloud.backend import CloudExecutable, build_cloud_backend
+from qhyper.quantum.cloud.ledger import Ledger, Record, Request, State, exists
+from qhyper.quantum.cloud.qiskit_isa import Isa, transpiled
+from qhyper.quantum.cloud.readout import angles_of, preparation
+from qhyper.quantum.generator import QuantumHyperNetwork
+from qhyper.registry import is_control
+from qhyper.runs import Run
+from qhyper.storage import storage, write_whole
+from qhyper.streams import Streams
+
+PREFLIGHT_WAIT = 60.0
+"""Seconds that a submission waits for its preflight, unless told."""
+CALIBRATION_SHOTS = 1024
+_SIMULATED_SHOTS = 16_384
+"""At the least, for what the simulator is expected to measure."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a submission asks for."""
+
+    entry: str
+    """title of the entry in the run"""
+    seeds: tuple[int, ...]
+    shots: int
+    """of each seed"""
+    backend: str
+    options: Mapping[str, Any]
+    """of the backend"""
+    calibration_shots: int = 0
+    """of each calibration circuit of readout mitigation; 0 is without"""
+
+
+class Submission:
+    """A submission of a run, prepared: the generator, and its circuit on the backend.
+
+    Raises ConfigurationError for what cannot be sent, MissingError where an extra, an account or
+    the network is missing.
+    """
+
+    def __init__(self, run: Run, number: int, asked: Asked) -> None:
+        self.run, self.number, self.asked = run, number, asked
+        generator = load_generator(run, asked.entry)
+        if not isinstance(generator, QuantumHyperNetwork):
+            raise ConfigurationError(
+                f"'{asked.entry}' is {generator.describe()}, and no circuit: there is nothing to "
+                "run on a quantum computer. Choose another entry with --entry."
+            )
+        if generator.n_inputs:
+            raise ConfigurationError(
+                f"'{asked.entry}' depends on inputs; only unconditional circuits are submitted."
+            )
+        self.generator = generator
+        if asked.calibration_shots:
+            mitigation.check_installed()
+        self.backend = build_cloud_backend(asked.backend, asked.options)
+        self.isa = cast(CloudExecutable, self.backend.compile(generator.circuit)).isa
+        self.scope = f"submission {number}"
+        self.folder = run.path / "submissions" / f"{number:03d}"
+
+    # -- what is sent -------------------------------------------------------------------------
+
+    def requests(self) -> list[tuple[Request, Isa]]:
+        """The requests to send, each with its circuit: calibration, if asked for, and draws."""
+        found = []
+        if self.asked.calibration_shots:
+            n = len(self.isa.qubits)
+            known = transpiled(
+                preparation(n), self.backend.service.device, level=1, layout=self.isa.qubits
+            )
+            found.append((self._request(known, "calibration",
+                                        angles_of(mitigation.calibration_bits(n)),
+                                        self.asked.calibration_shots), known))  # fmt: skip
+        draws = self._request(self.isa, "draws", self._angles(), self.asked.shots)
+        return [*found, (draws, self.isa)]
+
+    def _request(
+        self, isa: Isa, purpose: str, angles: npt.NDArray[np.float64], shots: int
+    ) -> Request:
+        self.backend.scope = self.scope
+        return self.backend.request(isa, purpose, angles, shots)
+
+    def _angles(self) -> npt.NDArray[np.float64]:
+        """The trained angles [seed, angle] of the seeds asked for."""
+        chosen = [self.generator.seeds.index(seed) for seed in self.asked.seeds]
+        return self.generator.angles().detach().cpu().numpy()[chosen, 0]
+
+    @property
+    def batches(self) -> list[tuple[int, int, int]]:
+        """(times, circuits, shots of each) of all that is sent, but the preflight."""
+        return [(1, len(request.rows), request.shots) for request, _ in self.requests()]
+
+    def outlook(self) -> dict[str, Any]:
+        """What it would take, in words."""
+        asked = {"entry": self.asked.entry, "seeds": ", ".join(map(str, self.asked.seeds))}
+        return asked | self.backend.plan(self.isa, self.batches)
+
+    def content(self) -> str:
+        """What tells this submission from one that asks for something else."""
+        return " ".join(request.content() for request, _ in self.requests())
+
+    # -- sending and fetching -----------------------------------------------------------------
+
+    def record(self, paid_shots: int) -> None:
+        """Write down what is asked, and how many shots it may be sent, before anything is."""
+        with storage(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        text = {
+            "number": self.number,
+            **vars(self.asked),
+            "paid_shots": paid_shots,
+            "content": self.content(),
+            "outlook": self.outlook(),
+        }
+        write_whole(self.folder / "submission.json", json.dumps(text, indent=1).encode())
+
+    def carry_on(
+        self,
+        *,
+        preflight_wait: float,
+        wait: float,
+        stop: Callable[[], bool] = lambda: False,
+        warn: Callable[[str], None] = print,
+    ) -> tuple[list[Record], dict[str, Any] | None]:
+        """Send what is not sent yet, and store what is done, waiting `wait` seconds for it.
+
+        The preflight comes first, and nothing else is sent before it has passed. A service in this
+        process is waited for to its deadline. Returns the jobs and, once all are done, the
+        outcome, written to the submission's folder too. Raises PendingError while the preflight is
+        not back after `preflight_wait`, and JobError if it comes back wrong.
+        """
+        allowed = read(self.run, self.number)["paid_shots"]
+        with self.backend.connected(
+            self.run.path, self.run.identity, self.scope, allowed, stop=stop, warn=warn
+        ) as dispatcher:
+            if self.backend.service.local:
+                preflight_wait = wait = self.backend.deadline
+            self.backend.preflight(self.isa, preflight_wait)
+            sent = {
+                request.purpose: dispatcher.send(request, isa) for request, isa in self.requests()
+            }
+            every = dispatcher.fetch([r for records in sent.values() for r in records], wait)
+            if any(record.state != State.DONE for record in every):
+                return every, None
+            measured = {purpose: dispatcher.bits(records) for purpose, records in sent.items()}
+        return every, self._outcome(measured, every)
+
+    def _outcome(self, measured: dict[str, Bits], records: Sequence[Record]) -> dict[str, Any]:
+        """The draws scored, beside the simulator's."""
+        draws = np.empty_like(measured["draws"])
+        draws[..., self.generator.order] = measured["draws"]
+        quasi = None
+        if "calibration" in measured:
+            by_qubit = mitigation.confusion(measured["calibration"])
+            matrices = np.empty_like(by_qubit)
+            matrices[self.generator.order] = by_qubit  # in weight order, as the draws
+            quasi = [mitigation.quasi_probabilities(row, matrices) for row in draws]
+        chosen = [self.generator.seeds.index(seed) for seed in self.asked.seeds]
+        simulated = self.generator.sample(
+            max(self.asked.shots, _SIMULATED_SHOTS),
+            rng=Streams(self.generator.seeds)(0, "evaluate"),
+        ).bits[chosen, 0]
+        objective, _ = problem(self.run.config)
+        certificate = self.run.read_json("certificate.json")
+        minimum = None if certificate is None else certificate["certificate"]["minimum_loss"]
+        found = {
+            **read(self.run, self.number),
+            "jobs": [_shown(record) for record in records],
+            "outcome": beside(draws, simulated, objective, minimum=minimum, quasi=quasi),
+        }
+        buffer = io.BytesIO()
+        np.savez(buffer, bits=draws, seeds=np.array(self.asked.seeds))
+        write_whole(self.folder / "draws.npz", buffer.getvalue())
+        write_whole(self.folder / "report.html", page(found).encode())
+        write_whole(self.folder / "outcome.json", json.dumps(found, indent=1).encode())
+        return found
+
+
+def _shown(record: Record) -> dict[str, Any]:
+    """A job as pages and JSON show it."""
+    shown = ("key", "purpose", "chunk", "state", "job_id", "rows", "shots", "note", "message",
+             "attempts", "sent", "ended")  # fmt: skip
+    return {name: getattr(record, name) for name in shown}
+
+
+def submit(
+    run: Run, asked: Asked, *, paid_shots: int | None = None, paid: bool = False,
+    again: bool = False,
+) -> Submission:  # fmt: skip
+    """The submission of a run that asks for this, written down and ready to `carry_on`.
+
+    One that asked for the same and is not sent to its end is gone on with. `paid_shots` is its
+    shot budget, 100,000 unless told; with `paid` it is as large as needed. Raises
+    ConfigurationError if the budget is too small, or if an earlier submission has sent the same,
+    unless it is to be sent `again`.
+    """
+    known = numbers(run)
+    new = Submission(run, max(known, default=0) + 1, asked)
+    content = new.content()
+    same = [number for number in known if read(run, number)["content"] == content]
+    open_ones = [number for number in same if not _sent(run, number)]
+    if same and not open_ones and not again:
+        raise ConfigurationError(
+            f"Submission {same[-1]} of {run.path} has sent the same already. Fetch it with "
+            f"`qhyper fetch {run.path}`; to pay for it once more, say --again."
+        )
+    submission = Submission(run, open_ones[0], asked) if open_ones else new
+    needed = submission.backend.shots(submission.batches)
+    allowed = DEFAULT_PAID_SHOTS if paid_shots is None else paid_shots
+    if needed > allowed and not paid:
+        raise ConfigurationError(
+            f"This submission would send {needed:,} shots; the shot budget is {allowed:,}. Look at "
+            f"it with --dry-run, then allow it with --yes or --paid-shots {needed}, or lower "
+            "--shots."
+        )
+    submission.record(max(needed, allowed) if paid else allowed)
+    return submission
+
+
+def reopen(run: Run, number: int) -> Submission:
+    """The submission of that number; raises StorageError if the run has none."""
+    written = read(run, number)
+    values = {field.name: written[field.name] for field in fields(Asked)}
+    return Submission(run, number, Asked(**{**values, "seeds": tuple(values["seeds"])}))
+
+
+def numbers(run: Run) -> list[int]:
+    """The numbers of the submissions of a run."""
+    folder = run.path / "submissions"
+    return sorted(int(path.parent.name) for path in folder.glob("*/submission.json"))
+
+
+def read(run: Run, number: int) -> dict[str, Any]:
+    """What a submission asks for, as written down, or its outcome once it is complete."""
+    for name in ("outcome.json", "submission.json"):
+        found = run.read_json(f"submissions/{number:03d}/{name}")
+        if found is not None:
+            return found
+    known = ", ".join(map(str, numbers(run))) or "none"
+    raise StorageError(f"{run.path} has no submission {number}; it has {known}.")
+
+
+def entry_of(run: Run, title: str | None) -> Entry:
+    """The entry called `title`, or the only one of the run that is no control.
+
+    Raises ConfigurationError if there is no such entry, or several.
+    """
+    entries = {e.title: e for e in run.config.entries or [] if not is_control(e.name)}
+    if title is None and len(entries) == 1:
+        (title,) = entries
+    if title not in entries:
+        raise ConfigurationError(
+            f"Got --entry {title}; expected one of the generators of {run.path}: "
+            f"{', '.join(entries)}."
+        )
+    return entries[title]
+
+
+def best_seed(run: Run, entry: Entry) -> int:
+    """The seed of an entry whose trained generator has the lowest mean loss."""
+    result = run.read_json(f"{entry.folder}/result.json")
+    if result is None:
+        raise StorageError(
+            f"{entry.title} is not finished in {run.path}. Finish the run with `qhyper resume "
+            f"{run.path}`."
+        )
+    return int(result["seeds"][int(np.argmin(result["final_loss"]))])
+
+
+def _sent(run: Run, number: int) -> bool:
+    """Whether all jobs of a submission were sent, or may have been."""
+    if not exists(run.path):
+        return False
+    with Ledger(run.path, run.identity) as ledger:
+        found = ledger.jobs(f"submission {number}", "draws")
+    waiting = (State.PLANNED, State.SUBMITTING)
+    return bool(found) and all(record.state not in waiting for record in found)

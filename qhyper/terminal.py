@@ -1,0 +1,55 @@
+"""What commands print: progress and warnings to stderr, tables to stdout."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def progress() -> Iterator[Any]:
+    """A progress bar for each entry on a terminal, one line for each finished entry elsewhere."""
+    if not sys.stderr.isatty():
+        yield _plain
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(),
+               TimeElapsedColumn())  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(title: str, spent: int, total: int) -> None:
+            if title not in tasks:
+                tasks[title] = bars.add_task(title, total=total)
+            bars.update(tasks[title], completed=spent)
+
+        yield show
+
+
+def _plain(title: str, spent: int, total: int) -> None:
+    if spent == total:
+        print(f"{title}: done", file=sys.stderr)
+
+
+def warn(message: str) -> None:
+    """Say something that a user should know, on stderr."""
+    print(f"qhyper: {message}", file=sys.stderr)
+
+
+def print_pairs(title: str, pairs: dict[str, Any]) -> None:
+    """Print a table of two columns."""
+    from rich.table import Table
+
+    table = Table(title=title, show_header=False)
+    for key, value in pairs.items():
+        table.add_row(key, f"{value:.10g}" if isinstance(value, float) else str(value))
+    console().print(table)
+
+
+def console() -> Any:
+    """Standard output; wide where it is not a terminal, so that nothing is folded in a file."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 140)
