@@ -20,6 +20,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+EXTRAS = {
+    "qiskit-ibm-runtime": "ibm",
+    "qiskit-braket-provider": "braket",
+    "qiskit-ionq": "ionq",
+    "azure-quantum": "azure",
+    "mthree": "mitigate",
+}
+"""Optional packages, and the extras that bring them."""
+
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")]
 Set = Annotated[
     list[str] | None,
@@ -283,16 +292,18 @@ def doctor(as_json: Json = False) -> None:
 
     from qhyper.data import availability
     from qhyper.quantum.ansatz import ANSAETZE, STARTS
+    from qhyper.quantum.cloud.backend import VENDORS
     from qhyper.registry import CONTROLS, ESTIMATORS, GENERATORS, backends, names
     from qhyper.risk import RISKS
     from qhyper.runs import versions
     from qhyper.threads import n_threads
 
     packages = versions()
-    try:
-        packages["qiskit-ibm-runtime"] = version("qiskit-ibm-runtime")
-    except PackageNotFoundError:
-        packages["qiskit-ibm-runtime"] = None
+    for package in EXTRAS:
+        try:
+            packages[package] = version(package)
+        except PackageNotFoundError:
+            packages[package] = None
     found = {
         "python": platform.python_version(),
         "versions": packages,
@@ -303,6 +314,7 @@ def doctor(as_json: Json = False) -> None:
         "estimators": sorted(ESTIMATORS),
         "risks": sorted(RISKS),
         "backends": backends(),
+        "quantum computers": [f"{vendor}:…" for vendor in VENDORS],
         "ansätze": list(ANSAETZE),
         "starts": list(STARTS),
         "data": availability(),
@@ -311,7 +323,12 @@ def doctor(as_json: Json = False) -> None:
         print(json.dumps(found))
         return
     flat: dict[str, Any] = {"python": found["python"], "threads": found["threads"]}
-    flat |= {package: number or "missing" for package, number in packages.items()}
+    flat |= {
+        package: number or f"missing: pip install 'qhyper[{EXTRAS[package]}]'"
+        if package in EXTRAS
+        else number or "missing"
+        for package, number in packages.items()
+    }
     flat |= {part: ", ".join(listed) for part, listed in found.items() if isinstance(listed, list)}
     flat |= {f"data: {name}": where for name, where in found["data"].items()}
     print_pairs("qhyper doctor", flat)

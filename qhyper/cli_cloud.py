@@ -221,6 +221,7 @@ def _print(title: str, pairs: dict[str, Any], as_json: bool) -> None:
 
 
 def _print_jobs(found: list[tuple[Any, Any]]) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title="Jobs on quantum computers")
@@ -228,9 +229,10 @@ def _print_jobs(found: list[tuple[Any, Any]]) -> None:
         table.add_column(column, overflow="fold")
     for run, record in found:
         sent = "" if record.sent is None else time.strftime("%F %T", time.localtime(record.sent))
-        table.add_row(
+        cells = (
             run.path.name, record.key[:12], f"{record.scope}, {record.purpose} #{record.chunk}",
             record.service, str(record.state), f"{record.rows} × {record.shots}", sent,
             record.job_id or "", record.message or record.note,
         )  # fmt: skip
+        table.add_row(*map(escape, cells))
     console().print(table)

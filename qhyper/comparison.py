@@ -152,6 +152,7 @@ def plan(
     if paid and any(trial.paid for trial in trials):
         needed = sum(trial.paid_shots for trial in trials)
         config = config.model_copy(update={"paid_shots": max(needed, config.paid_shots or 0)})
+    _check_paid_shots(trials, config)
     return config.model_copy(update={"entries": [trial.entry for trial in trials]})
 
 

@@ -1,4 +1,4 @@
-"""The figures of a comparison as SVG, in the page's text colour: learning, hits or best, draws.
+"""Figures as SVG, in the page's text colour: of a comparison, and of draws from hardware.
 
 Matplotlib is imported where it is used, and without pyplot.
 """
@@ -144,7 +144,11 @@ def figures(
     else:
         drawn["best"] = _best(comparison, results, styles)
     drawn["draws"] = _draws(comparison, results, spectrum, styles)
-    return {name: _svg(figure, name) for name, figure in drawn.items() if figure is not None}
+    return {
+        name: _svg(figure, name, FIGURES[name][0])
+        for name, figure in drawn.items()
+        if figure is not None
+    }
 
 
 def _learning(
@@ -351,6 +355,115 @@ def _best(
     return figure
 
 
+# Draws from hardware beside the simulator's.
+
+HARDWARE_REPLICAS = 8
+"""So many are drawn, one below the other; the table has all."""
+HARDWARE_FIGURES = {
+    "losses": (
+        "Losses of the draws",
+        "Shares of the draws in bins of the loss: the line is the hardware, the grey area the "
+        "simulator.",
+    ),
+    "marginals": (
+        "Each bit",
+        "P(bit = 1) on the hardware minus that of the simulator. The band is two standard errors "
+        "of shot noise. Filled dots are bits that the simulator has mostly at 1, open ones mostly "
+        "at 0: where filled ones lie low and open ones high, bits are misread or decay.",
+    ),
+}
+
+
+def hardware_figures(
+    outcome: Mapping[str, Any], seeds: Sequence[int]
+) -> list[tuple[str, str, str]]:
+    """(title, caption, SVG) of the losses and of the marginals, for what `beside` found."""
+    replicas = outcome["replicas"][:HARDWARE_REPLICAS]
+    names = [f"seed {seed}" for seed in seeds[: len(replicas)]]
+    drawn = {
+        "losses": _hardware_losses(outcome, replicas, names),
+        "marginals": _hardware_marginals(replicas, names),
+    }
+    return [(*HARDWARE_FIGURES[n], _svg(f, n, HARDWARE_FIGURES[n][0])) for n, f in drawn.items()]
+
+
+def _hardware_losses(
+    outcome: Mapping[str, Any], replicas: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> "Figure":
+    edges, minimum = np.asarray(outcome["edges"]), outcome["minimum"]
+    figure, *rows = _figure(height=_hardware_height(replicas), rows=[1.0] * len(replicas))
+    low = edges[0] if minimum is None else min(edges[0], minimum)
+    _loss_axis(rows[-1].xaxis, float(low), float(edges[-1]))
+    colour = COLOURS["quantum"][0]
+    for axes, replica, name in zip(rows, replicas, names, strict=True):
+        ours, theirs = (
+            np.asarray(replica[key]["counts"]) / replica[key]["draws"]
+            for key in ("measured", "simulated")
+        )
+        axes.stairs(theirs, edges, fill=True, color=INK, alpha=0.3, linewidth=0)
+        axes.stairs(ours, edges, color=colour, linewidth=1.5)
+        axes.set_ylim(0, 1.1 * max(ours.max(), theirs.max()))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+        if len(names) > 1:
+            axes.set_ylabel(name)
+        if minimum is not None:
+            axes.axvline(minimum, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
+    if minimum is not None:
+        label = f"certified minimum {format_loss(minimum)}"
+        _text(rows[0], minimum, 1.0, label, va="bottom", side="x")
+    _hardware_rows(rows)
+    rows[-1].set_xlabel("loss")
+    simulator = {"color": INK, "alpha": 0.3, "linewidth": 7}
+    _legend(figure, {}, {"hardware": {"color": colour}, "simulator": simulator})
+    return figure
+
+
+def _hardware_marginals(replicas: Sequence[Mapping[str, Any]], names: Sequence[str]) -> "Figure":
+    from matplotlib.ticker import MaxNLocator
+
+    figure, *rows = _figure(height=_hardware_height(replicas), rows=[1.0] * len(replicas))
+    colour = COLOURS["quantum"][0]
+    for axes, replica, name in zip(rows, replicas, names, strict=True):
+        measured, simulated, error = (
+            np.asarray(replica["marginals"][key]) for key in ("measured", "simulated", "error")
+        )
+        bits, difference = np.arange(len(error)), measured - simulated
+        size = min(4.5, max(1.5, 200 / len(bits)))
+        edges = np.append(bits - 0.5, len(bits) - 0.5)
+        axes.stairs(2 * error, edges, baseline=-2 * error, fill=True, color=INK, alpha=0.2, lw=0)
+        axes.axhline(0, color=INK, linewidth=0.8)
+        for chosen, face in ((simulated >= 0.5, colour), (simulated < 0.5, "none")):
+            axes.plot(bits[chosen], difference[chosen], "o", color=colour, markerfacecolor=face,
+                      markersize=size)  # fmt: skip
+        largest = max(float(np.abs(difference).max()), float(2 * error.max()), 1e-3)
+        axes.set_ylim(-1.1 * largest, 1.1 * largest)
+        axes.set_xlim(-0.8, len(bits) - 0.2)
+        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+        if len(names) > 1:
+            axes.set_ylabel(name)
+    _hardware_rows(rows)
+    rows[-1].set_xlabel("bit")
+    if len(names) == 1:
+        rows[0].set_ylabel("hardware − simulator")
+    dot = {"color": colour, "marker": "o", "linestyle": "none", "markersize": 4.5}
+    band = {"color": INK, "alpha": 0.2, "linewidth": 7}
+    _legend(
+        figure,
+        {},
+        {"mostly 1": dot, "mostly 0": dot | {"markerfacecolor": "none"}, "shot noise": band},
+    )
+    return figure
+
+
+def _hardware_height(replicas: Sequence[Mapping[str, Any]]) -> float:
+    return 3.6 if len(replicas) == 1 else 0.9 + 1.25 * len(replicas)
+
+
+def _hardware_rows(rows: "Sequence[Axes]") -> None:
+    for axes in rows[:-1]:
+        axes.tick_params(axis="x", which="both", labelbottom=False, length=0)
+
+
 # The figures' common parts. Matplotlib's objects only: no pyplot, no settings changed.
 
 
@@ -443,14 +556,14 @@ def _legend(
         text.set_parse_math(False)
 
 
-def _svg(figure: "Figure", name: str) -> str:
-    """The figure as an SVG element that can share a page with others."""
+def _svg(figure: "Figure", name: str, title: str) -> str:
+    """The figure as an SVG element that can share a page with others under its `name`."""
     out = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(out, format="svg", metadata=nothing)
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    svg = svg.replace("<svg", f'<svg role="img" aria-label="{FIGURES[name][0]}"', 1)
+    svg = svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
     # A hundredth of a point is finer than any screen.
     svg = re.sub(r' d="[^"]+"', lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m[0]), svg)
     # Matplotlib's ids are random or count from one in every figure. Those that are referred to

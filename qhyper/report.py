@@ -403,7 +403,6 @@ def page(
     "config" (with "entries": name, label, options, training) or "provenance" they are shown too.
     Works for one result, one seed, no certificate.
     """
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
     styles = styles_of(comparison["generators"])
@@ -424,12 +423,8 @@ def page(
         if name == "draws" and spectrum is not None:
             caption = SPECTRUM_CAPTION + "Below it, " + caption[0].lower() + caption[1:]
         shown.append({"name": name, "title": title, "caption": caption, "svg": Markup(svg)})
-    certificate = comparison["certificate"] or {}
-    template = files("qhyper").joinpath("report.html.j2").read_text(encoding="utf-8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(template).render(
+    return rendered(
+        "report.html.j2",
         title=_title(comparison),
         setting=_setting(comparison),
         answer=_answer(comparison),
@@ -454,23 +449,42 @@ def page(
         test_columns=TEST_COLUMNS,
         tests=[_test_cells(test) for test in comparison["tests"]],
         too_few=_too_few(comparison),
-        certificate=[
-            (title, _fact(certificate[key]))
-            for key, title in CERTIFICATE.items()
-            if certificate.get(key) is not None
-        ],
+        certificate=certificate_facts(comparison["certificate"] or {}),
         no_certificate=comparison["no_certificate"],
         setting_headings=headings,
         setting_rows=entries,
         facts=[
-            (title, facts)
-            for title, facts in (
+            (title, pairs)
+            for title, pairs in (
                 ("Configuration", agreed),
-                ("Provenance", _facts(comparison.get("provenance") or {})),
+                ("Provenance", facts(comparison.get("provenance") or {})),
             )
-            if facts
+            if pairs
         ],
     )
+
+
+def rendered(template: str, **values: Any) -> str:
+    """One of the package's templates, filled in; it may include others."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FunctionLoader(lambda n: files("qhyper").joinpath(n).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(**values)
+
+
+def certificate_facts(certificate: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a certificate says, as pairs of words."""
+    return [
+        (title, _fact(certificate[key]))
+        for key, title in CERTIFICATE.items()
+        if certificate.get(key) is not None
+    ]
 
 
 def _title(comparison: Mapping[str, Any]) -> str:
@@ -535,7 +549,7 @@ def _entries(
             columns.append(key)
         elif key not in rest or rest[key] != trained[0][key]:
             agreed[key] = trained[0][key]
-    pairs = _facts(rest) + (_facts(agreed, "training") if agreed else [])
+    pairs = facts(rest) + (facts(agreed, "training") if agreed else [])
     headings = ["Entry", "Options"]
     headings += [SETTINGS.get(key, key.replace("_", " ").capitalize()) for key in columns]
     rows = []
@@ -548,7 +562,7 @@ def _entries(
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in _facts(values))
+    return ", ".join(f"{key} {value}" for key, value in facts(values))
 
 
 def _too_few(comparison: Mapping[str, Any]) -> str:
@@ -573,12 +587,12 @@ def _fact(value: Any) -> str:
     return str(value)
 
 
-def _facts(values: Any, prefix: str = "") -> list[tuple[str, str]]:
+def facts(values: Any, prefix: str = "") -> list[tuple[str, str]]:
     """Nested settings as flat (dotted name, value) pairs."""
     if not isinstance(values, Mapping):
         return [(prefix, str(values) if type(values) is int else _fact(values))]
     return [
         fact
         for key, value in values.items()
-        for fact in _facts(value, f"{prefix}.{key}" if prefix else str(key))
+        for fact in facts(value, f"{prefix}.{key}" if prefix else str(key))
     ]

@@ -57,6 +57,10 @@ class Asked:
     calibration_shots: int = 0
     """of each calibration circuit of readout mitigation; 0 is without"""
 
+    def __post_init__(self) -> None:
+        if self.shots < 1:
+            raise ConfigurationError(f"shots must be at least 1; got {self.shots}.")
+
 
 class Submission:
     """A submission of a run, prepared: the generator, and its circuit on the backend.
@@ -78,8 +82,6 @@ class Submission:
                 f"'{asked.entry}' depends on inputs; only unconditional circuits are submitted."
             )
         self.generator = generator
-        if asked.calibration_shots:
-            mitigation.check_installed()
         self.backend = build_cloud_backend(asked.backend, asked.options)
         self.isa = cast(CloudExecutable, self.backend.compile(generator.circuit)).isa
         self.scope = f"submission {number}"
@@ -188,10 +190,12 @@ class Submission:
             rng=Streams(self.generator.seeds)(0, "evaluate"),
         ).bits[chosen, 0]
         objective, _ = problem(self.run.config)
-        certificate = self.run.read_json("certificate.json")
-        minimum = None if certificate is None else certificate["certificate"]["minimum_loss"]
+        kept = self.run.read_json("certificate.json")
+        certificate = None if kept is None else kept["certificate"]
+        minimum = None if certificate is None else certificate["minimum_loss"]
         found = {
             **read(self.run, self.number),
+            "certificate": certificate,
             "jobs": [_shown(record) for record in records],
             "outcome": beside(draws, simulated, objective, minimum=minimum, quasi=quasi),
         }

@@ -40,11 +40,12 @@ def warn(message: str) -> None:
 
 def print_pairs(title: str, pairs: dict[str, Any]) -> None:
     """Print a table of two columns."""
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, show_header=False)
+    table = Table(title=escape(title), show_header=False)
     for key, value in pairs.items():
-        table.add_row(key, f"{value:.10g}" if isinstance(value, float) else str(value))
+        table.add_row(key, f"{value:.10g}" if isinstance(value, float) else escape(str(value)))
     console().print(table)
 
 

@@ -1,5 +1,6 @@
 """Shared by all tests: a small problem that trains in milliseconds, and results of searches."""
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from qhyper.cli import main
 from qhyper.data import Samples, load
 from qhyper.summary import summarise
 from qhyper.target.network import BinaryNetwork
@@ -136,3 +138,18 @@ def spectrum() -> dict[str, Any]:
         "edges": np.linspace(0.1, 3.0, 30).tolist(),
         "bitstrings": [768, 10**6, 0, *[10**9 + k for k in range(26)]],
     }
+
+
+@pytest.fixture
+def cli(monkeypatch, tmp_path, capsys):
+    """Run the command in an empty folder: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["qhyper", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        out, err = capsys.readouterr()
+        return stopped.value.code or 0, out, err
+
+    return call

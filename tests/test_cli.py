@@ -12,27 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qhyper.cli import main
 from qhyper.comparison import compare
 from qhyper.config import COMPARED
 from qhyper.errors import ConfigurationError
 
 SMALL = ["--data", "digits", "--evaluations", "2000", "--seeds", "3"]
-
-
-@pytest.fixture
-def cli(monkeypatch, tmp_path, capsys):
-    """Run the command in an empty folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["qhyper", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        out, err = capsys.readouterr()
-        return stopped.value.code or 0, out, err
-
-    return call
 
 
 def test_compare_prints_one_json_object_and_leaves_a_page(cli, tmp_path: Path) -> None:

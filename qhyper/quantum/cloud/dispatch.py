@@ -6,7 +6,7 @@ a service that is away, the next call with the same request goes on from there.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,8 +85,8 @@ class Dispatcher:
         if waiting:
             if reason := self.service.unavailable():
                 raise MissingError(
-                    f"{self.service} takes no jobs now: {reason} Nothing was sent. Try again "
-                    "later, or use another backend."
+                    f"{self.service} takes no jobs now: {redacted(reason)} Nothing was sent. Try "
+                    "again later, or use another backend."
                 )
             self._send(waiting, request, isa)
         return self._now(records)
@@ -94,23 +94,26 @@ class Dispatcher:
     def _send(self, waiting: Sequence[Record], request: Request, isa: Isa) -> None:
         pause = self.patience.first_poll
         open_ones: list[Record] = []
-        for attempt in range(self.patience.attempts):
-            refused, in_a_row = [], 0
+        attempts, ended = 0, time.time()
+        while waiting and attempts < self.patience.attempts:
+            refused, in_a_row, taken = [], 0, False
             with self.service.sending():
-                for record in waiting:
+                for number, record in enumerate(waiting):
                     if in_a_row == _GIVE_UP_AFTER or not self.ledger.claim(record.key):
                         continue
+                    record = self.ledger.job(record.key)
                     rows = request.rows[record.first_row : record.first_row + record.rows]
                     try:
                         job = self.service.run([(isa.circuit, rows)], record.shots, tag=record.tag)
                     except Rejected as refusal:
                         state = State.PLANNED if refusal.again else State.FAILED
                         self.ledger.unclaim(record.key, state, redacted(str(refusal)))
-                        if refusal.again:
-                            refused.append(record)
+                        if refusal.again:  # the others would be refused too
+                            refused = list(waiting[number:])
+                            break
                     except Exception as error:  # was the job taken or not? the tag tells
                         open_ones.append(record)
-                        in_a_row += 1
+                        in_a_row, ended = in_a_row + 1, time.time()
                         self._warn(
                             f"{self.service} did not confirm a job ({_words(error)}). Looking "
                             "for it by its tag." if self.service.searchable else
@@ -119,20 +122,20 @@ class Dispatcher:
                     else:
                         self.ledger.submitted(record.key, job.job_id)
                         self._live[job.job_id] = job
-                        in_a_row = 0
+                        in_a_row, taken = 0, True
             waiting = refused
-            if not waiting or attempt == self.patience.attempts - 1:
-                break
-            self._sleep(pause)
-            pause = min(2 * pause, self.patience.last_poll)
-        self.recover(open_ones)
+            attempts, pause = (1, self.patience.first_poll) if taken else (attempts + 1, pause)
+            if waiting and attempts < self.patience.attempts:
+                self._sleep(pause)
+                pause = min(2 * pause, self.patience.last_poll)
+        self.recover(open_ones, since=ended)
 
-    def recover(self, records: Sequence[Record]) -> None:
+    def recover(self, records: Sequence[Record], *, since: float = 0.0) -> None:
         """Settle jobs that were on their way to the service when a process or a call ended.
 
-        Their tags are looked up until the grace time after they were sent is over. What is not
-        found then is unknown; where the service cannot look up tags, at once. Unknown jobs are
-        looked up once more each time.
+        Their tags are looked up until the grace time after they were sent, or after `since`, is
+        over. What is not found then is unknown; where the service cannot look up tags, at once.
+        Unknown jobs are looked up once more each time.
         """
         records = self._now(records)
         if self.service.local:  # its jobs ended with the process, and cost nothing
@@ -149,6 +152,7 @@ class Dispatcher:
                 )
             return
         pause, silent = self.patience.first_poll, 0
+        end = time.monotonic() + self.patience.grace  # at the latest, whatever the clock says
         while lost:
             still, trouble = [], None
             for record in lost:
@@ -160,7 +164,10 @@ class Dispatcher:
                     continue
                 if found:
                     self._found(record, found)
-                elif time.time() < (record.sent or 0) + self.patience.grace:
+                elif (
+                    time.time() < max(record.sent or 0, since) + self.patience.grace
+                    and time.monotonic() < end
+                ):
                     still.append(record)
                 else:
                     self.ledger.unknown(
@@ -200,17 +207,17 @@ class Dispatcher:
         pause, silent = self.patience.first_poll, 0
         waiting = [r for r in self._now(records) if r.state == State.SUBMITTED]
         while waiting:
-            still, trouble = [], None
+            still, trouble, answered = [], None, False
             for record in waiting:
                 if self._stop():
                     raise Interrupted("Stopped by a signal.")
                 try:
                     if not self._settled(record):
                         still.append(record)
+                    answered = True
                 except Unreachable as error:
                     trouble = error
                     still.append(record)
-            answered = len(still) < len(waiting) or trouble is None
             silent = 0 if answered else silent + 1
             waiting = still
             left = end - time.monotonic()
@@ -231,6 +238,12 @@ class Dispatcher:
         assert record.job_id is not None
         try:
             job = self._live.get(record.job_id) or self.service.job(record.job_id)
+        except JobError as error:  # some know a job by its number only after a while
+            if time.time() >= (record.sent or 0) + self.patience.grace:
+                self.ledger.failed(record.key, redacted(str(error)))
+                return True
+            return False
+        try:
             state = job.state()
             if state in (JobState.FAILED, JobState.CANCELLED):
                 words = redacted(job.message()) or "without a word"
@@ -263,7 +276,7 @@ class Dispatcher:
         for record in records:
             if record.state == State.DONE:
                 loaded[record.key] = self.ledger.load(record)
-                if loaded[record.key] is None and not self.service.local:
+                if loaded[record.key] is None:
                     self._warn(f"The stored shots of {record.key} are gone or damaged.")
                     self.ledger.lost(record)
         check_ended(self._now(records), str(self.service))
@@ -294,9 +307,16 @@ class Dispatcher:
             scope, "preflight", service, probe.fingerprint,
             probe.rows(angles_of(preflight_bits(n))), PREFLIGHT_SHOTS, n,
         )  # fmt: skip
-        earlier = self.ledger.answered(request)
-        records = earlier or self.fetch(self.send(request, probe), wait)
-        check_preflight(self.bits(records), isa.qubits, str(self.service))
+        # other qubits, which a device may suggest after its calibration, are another purpose
+        request = replace(request, purpose=f"preflight {request.content()[:8]}")
+        records = self.ledger.answered(request) or self.fetch(self.send(request, probe), wait)
+        bits = self.bits(records)
+        try:
+            check_preflight(bits, isa.qubits, str(self.service))
+        except JobError as error:  # to be sent again once the device is mended
+            for record in records:
+                self.ledger.failed(record.key, str(error))
+            raise
 
     # -- shared -------------------------------------------------------------------------------
 

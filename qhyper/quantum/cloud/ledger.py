@@ -26,7 +26,6 @@ from dataclasses import astuple, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -36,6 +35,7 @@ from qhyper.quantum.cloud.door import Measured, Rows
 from qhyper.storage import write_whole
 
 FILE = "jobs.sqlite"
+_LOCK = "jobs.lock"
 _VERSION = 1
 _BUSY_SECONDS = 30.0
 
@@ -92,18 +92,18 @@ class Record:
     @property
     def tag(self) -> str:
         """What the job is called at the service."""
-        return f"qhyper-{self.key}"
+        # one tag an attempt: a job sent again is never taken for the one that failed before it
+        return f"qhyper-{self.key}" + (f"-{self.attempts}" if self.attempts > 1 else "")
 
 
 _COLUMNS = tuple(field.name for field in fields(Record))
-_SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS budgets (scope TEXT PRIMARY KEY, shots INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS requests (
-    scope TEXT NOT NULL, purpose TEXT NOT NULL, content TEXT NOT NULL,
-    PRIMARY KEY (scope, purpose));
-CREATE TABLE IF NOT EXISTS jobs ({", ".join(_COLUMNS)}, PRIMARY KEY (key));
-"""
+_SCHEMA = (
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE budgets (scope TEXT PRIMARY KEY, shots INTEGER NOT NULL)",
+    "CREATE TABLE requests (scope TEXT NOT NULL, purpose TEXT NOT NULL, content TEXT NOT NULL, "
+    "PRIMARY KEY (scope, purpose))",
+    f"CREATE TABLE jobs ({', '.join(_COLUMNS)}, PRIMARY KEY (key))",
+)
 
 
 @dataclass(frozen=True)
@@ -134,33 +134,60 @@ class Ledger:
 
     def __init__(self, folder: Path, run: str) -> None:
         self.folder, self.path, self.run = folder, folder / FILE, run
-        known = self.path.is_file()
         try:
             # transactions are begun by hand, where they are needed
             self._base = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
-            self._base.execute("PRAGMA synchronous=FULL")  # what is written survives a power cut
-            if not known:
-                self._base.executescript(_SCHEMA)
-            with self._transaction():
-                for name, value in (("version", str(_VERSION)), ("run", run)):
-                    self._base.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))
-            meta = dict(self._base.execute("SELECT name, value FROM meta").fetchall())
         except sqlite3.Error as error:
-            raise StorageError(
-                f"{self.path} cannot be used as a job ledger: {error}. It says which jobs were "
-                "paid for: do not remove it before you have compared it with the jobs that the "
-                "service lists."
-            ) from error
+            raise self._unusable(error) from error
+        try:
+            self._open()
+        except BaseException:
+            self._base.close()
+            raise
+
+    def _open(self) -> None:
+        """Make the tables if there are none, and check that this is the run's own ledger."""
+        try:
+            self._base.execute("PRAGMA synchronous=FULL")  # what is written survives a power cut
+            if (found := self._base.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
+                raise sqlite3.DatabaseError(found)
+            # in one transaction: a process killed here leaves no table, or all
+            self._base.execute("BEGIN IMMEDIATE")
+            if not self._base.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+                if (self.folder / _LOCK).exists():
+                    raise sqlite3.DatabaseError(
+                        f"it is empty, though {_LOCK} beside it says that it was in use"
+                    )
+                for table in _SCHEMA:
+                    self._base.execute(table)
+                self._base.executemany(
+                    "INSERT INTO meta VALUES (?, ?)",
+                    (("version", str(_VERSION)), ("run", self.run)),
+                )
+            self._base.execute("COMMIT")
+            meta = dict(self._base.execute("SELECT name, value FROM meta").fetchall())
+            if not {"version", "run"} <= meta.keys():
+                raise sqlite3.DatabaseError("it does not say which run it is of")
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
         if meta["version"] != str(_VERSION):
             raise StorageError(
                 f"{self.path} is a ledger of version {meta['version']}; this qhyper reads version "
                 f"{_VERSION}. Use the qhyper that wrote it."
             )
-        if meta["run"] != run:
+        if meta["run"] != self.run:
             raise StorageError(
                 f"{self.path} is the ledger of another run: got the run {meta['run']}, expected "
-                f"{run}. Put the run's own ledger back; sending jobs with this one could pay twice."
+                f"{self.run}. Put the run's own ledger back; sending jobs with this one could pay "
+                "twice."
             )
+
+    def _unusable(self, error: sqlite3.Error) -> StorageError:
+        return StorageError(
+            f"{self.path} cannot be used as a job ledger: {error}. It says which jobs were "
+            "paid for: do not remove it before you have compared it with the jobs that the "
+            "service lists."
+        )
 
     def close(self) -> None:
         """Close the file."""
@@ -178,11 +205,16 @@ class Ledger:
 
         Raises StorageError at once if another one does. The lock goes with the process.
         """
-        lock = sqlite3.connect(self.folder / "jobs.lock", timeout=0, isolation_level=None)
+        lock = sqlite3.connect(self.folder / _LOCK, timeout=0, isolation_level=None)
         try:
             try:
                 lock.execute("BEGIN EXCLUSIVE")
-            except sqlite3.OperationalError as error:
+            except sqlite3.Error as error:
+                if "locked" not in str(error):
+                    raise StorageError(
+                        f"{self.folder / _LOCK} cannot be locked: {error}. Make the folder "
+                        "writable, or remove this file if no other process is at work."
+                    ) from error
                 raise StorageError(
                     f"Another process is at work on {self.path}. Wait until it is done, or stop "
                     "it: two at a time could send a job twice."
@@ -199,9 +231,9 @@ class Ledger:
         A chunk is (first row, rows, first shot, shots). Raises StorageError if jobs of this
         purpose were sent with other content: what they measured is no answer to this request.
         """
-        content, found = request.content(), self.jobs(request.scope, request.purpose)
-        where = (request.scope, request.purpose)
+        content, where = request.content(), (request.scope, request.purpose)
         with self._transaction():
+            found = self.jobs(*where)
             known = self._base.execute(
                 "SELECT content FROM requests WHERE scope = ? AND purpose = ?", where
             ).fetchone()
@@ -243,7 +275,10 @@ class Ledger:
         return []
 
     def allow(self, scope: str, shots: int) -> None:
-        """Raise the shot budget of a scope to `shots`: its jobs are never sent more than that."""
+        """Raise the shot budget of a scope to `shots`: its jobs never have more than that.
+
+        A job that is sent again, on the user's word, counts once.
+        """
         with self._transaction():
             self._base.execute(
                 "INSERT INTO budgets VALUES (?1, ?2) "
@@ -297,8 +332,10 @@ class Ledger:
             record = self.job(key)
             if record.state != State.PLANNED:
                 return False
-            sent, more = self.sent_shots(record.scope), record.rows * record.shots
-            if sent + more > self.allowed(record.scope):
+            # what is sent again, on the user's word, is counted once
+            sent = sum(r.rows * r.shots for r in self.jobs(record.scope) if r.attempts)
+            more = 0 if record.attempts else record.rows * record.shots
+            if sent + more > self.allowed(record.scope) and more:
                 raise ConfigurationError(
                     f"The shot budget of {record.scope} is {self.allowed(record.scope):,}; "
                     f"{sent:,} were sent, and the next job has {more:,}. It was not sent. Raise "
@@ -330,7 +367,7 @@ class Ledger:
             self._update(key, state=State.FAILED, message=message, ended=time.time())
 
     def again(self, key: str) -> None:
-        """failed or unknown → planned, on the user's word; the shot budget grows by its shots."""
+        """failed or unknown → planned, on the user's word, which the shot budget does not limit."""
         with self._transaction():
             record = self.job(key)
             if record.state not in (State.FAILED, State.UNKNOWN):
@@ -338,14 +375,6 @@ class Ledger:
                     f"The job {key} is {record.state}; only failed and unknown jobs can be sent "
                     "again."
                 )
-            room = self.sent_shots(record.scope) + sum(
-                other.rows * other.shots
-                for other in self.jobs(record.scope)
-                if other.state == State.PLANNED or other.key == record.key
-            )
-            self._base.execute(
-                "UPDATE budgets SET shots = MAX(shots, ?) WHERE scope = ?", (room, record.scope)
-            )
             self._update(record.key, state=State.PLANNED, job_id=None, ended=None)
 
     def adopt(self, key: str, job_id: str) -> None:
@@ -383,7 +412,7 @@ class Ledger:
         try:
             with np.load(self._file(record.key)) as file:
                 bits = unpack(file["words"], int(file["n_bits"]))
-        except (OSError, ValueError, KeyError, BadZipFile):
+        except Exception:  # whatever a reader of archives makes of damaged ones
             return None
         return bits if bits.shape == record.shape else None
 
@@ -403,10 +432,11 @@ class Ledger:
             self._base.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._base.execute("COMMIT")
             except BaseException:
-                self._base.execute("ROLLBACK")
+                if self._base.in_transaction:  # a full disk has ended it already
+                    self._base.execute("ROLLBACK")
                 raise
-            self._base.execute("COMMIT")
         except sqlite3.Error as error:
             raise StorageError(
                 f"The job ledger {self.path} cannot be written: {error}. Nothing was sent that is "

@@ -1,4 +1,4 @@
-"""From a Qiskit `Result` to shots; nothing is made of a result that has none."""
+"""From Qiskit's own results and job states to ours; nothing is made of a result without shots."""
 
 import numbers
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,22 @@ import numpy as np
 
 from qhyper.bits import Bits
 from qhyper.errors import JobError
-from qhyper.quantum.cloud.door import Measured, as_measured
+from qhyper.quantum.cloud.door import JobState, Measured, as_measured
+
+_STATES = {
+    "INITIALIZING": JobState.QUEUED,
+    "QUEUED": JobState.QUEUED,
+    "VALIDATING": JobState.QUEUED,
+    "RUNNING": JobState.RUNNING,
+    "DONE": JobState.DONE,
+    "ERROR": JobState.FAILED,
+    "CANCELLED": JobState.CANCELLED,
+}
+
+
+def state_of(status: Any) -> JobState:
+    """The state of a job by Qiskit's `JobStatus`, or its name; any other is taken as running."""
+    return _STATES.get(str(getattr(status, "name", status)).upper(), JobState.RUNNING)
 
 
 def measured_of(result: Any, shape: tuple[int, int, int], seed: int, service_name: str) -> Measured:
@@ -66,7 +81,7 @@ def _of_counts(
     """Shots [shot, clbit] of an experiment's counts, in the order that `rng` draws."""
     times = list(counts.values())
     whole = all(
-        isinstance(number, numbers.Real) and number >= 0 and float(number).is_integer()
+        isinstance(number, numbers.Real) and float(number).is_integer() and float(number) >= 0
         for number in times
     )
     total = sum(times) if whole else None

@@ -8,14 +8,16 @@ _SECRET_NAMES = re.compile(
 )
 _SHORTEST = 8
 _IN_TEXT = re.compile(
-    r"(?i)\b(bearer|apikey|token|authorization|password|secret|access_?key|access_token)"
+    r"(?i)\b(bearer|basic|[\w-]*(?:api[_-]?key|token|authorization|password|secret|access_?key))"
     r"(\W{1,4})([\w\-.~+/=]{8,})"
 )
+_AWS_KEY = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")
 
 
 def redacted(text: str) -> str:
     """The text without values of secret environment variables, and without what looks like one."""
-    for name, value in os.environ.items():
-        if _SECRET_NAMES.search(name) and len(value) >= _SHORTEST:
+    values = [value for name, value in os.environ.items() if _SECRET_NAMES.search(name)]
+    for value in sorted(values, key=len, reverse=True):  # one may be the beginning of another
+        if len(value) >= _SHORTEST:
             text = text.replace(value, "[secret]")
-    return _IN_TEXT.sub(r"\1\2[secret]", text)
+    return _IN_TEXT.sub(r"\1\2[secret]", _AWS_KEY.sub("[secret]", text))

@@ -2,7 +2,8 @@
 
 What it has accepted, and so would charge for, is in a file of its own (`folder/vendor.sqlite`),
 which outlives the process that sent it, as a vendor's own records do. What it measures depends on
-the job's tag alone, so that an undisturbed and a disturbed run can be compared bit by bit.
+the key in the job's tag alone, so that an undisturbed and a disturbed run can be compared bit by
+bit.
 """
 
 import hashlib
@@ -30,16 +31,20 @@ class StubService:
     - faults: what befalls the calls of `run`, one after the other: None (nothing), "lost" (the job
       is accepted, the reply is not delivered), "never" (it is not accepted, and there is no
       reply), "refused" (for good), "busy" (rate limit)
-    - spoiled: what is wrong with all results: "failed", "cancelled", "counts", "width", "short",
-      "zeros", "reversed", "read once"
+    - spoiled: what is wrong with all jobs, or by the number of a job in the order in which they
+      were accepted, from 0: "failed", "cancelled", "stuck" (never done), "unreachable", "counts",
+      "width", "short", "zeros", "reversed", "inverted", "stuck bit", "read once"
     - away: whether it answers no question any more
+    - away_after: number of calls of `run` after which it is away for good
+    - known_after: seconds after which a job can be asked for by its number
+    - says: what it says of failures
     - maintenance: what it says about itself, if it takes no jobs
     """
 
     def __init__(
         self, folder, *, qubits=5, tags=True, listed_after=0.0, late=0.0, pace=0.0, faults=(),
         spoiled=None, away=False, maintenance=None, rows=None, shots=None, executions=None,
-        gates=None,
+        gates=None, away_after=None, known_after=0.0, says="calibration lost",
     ):  # fmt: skip
         from qiskit.providers.fake_provider import GenericBackendV2
 
@@ -50,7 +55,8 @@ class StubService:
         self.searchable, self.local = tags, False
         self.listed_after, self.late, self.pace = listed_after, late, pace
         self.faults, self.spoiled, self.away = list(faults), spoiled, away
-        self.maintenance = maintenance
+        self.maintenance, self.away_after = maintenance, away_after
+        self.known_after, self.says = known_after, says
         self.calls = {"run": 0, "find": 0, "job": 0}
         self.opened = self.closed = 0
         with self._records() as records:
@@ -73,11 +79,13 @@ class StubService:
 
     def run(self, pubs, shots, *, tag):
         self.calls["run"] += 1
+        if self.away_after is not None and self.calls["run"] > self.away_after:
+            self.away = True
         fault = self.faults.pop(0) if self.faults else None
         if self.away or fault == "never":
-            raise ConnectionError("the network is gone")
+            raise ConnectionError(f"the network is gone: {self.says}")
         if fault == "refused":
-            raise Rejected("this circuit is not allowed")
+            raise Rejected(f"this circuit is not allowed: {self.says}")
         if fault == "busy":
             raise Rejected("too many requests", again=True)
         time.sleep(self.pace)
@@ -97,7 +105,8 @@ class StubService:
         self.calls["job"] += 1
         self._answer()
         with self._records() as records:
-            if not records.execute("SELECT id FROM jobs WHERE id = ?", (job_id,)).fetchone():
+            query = "SELECT id FROM jobs WHERE id = ? AND accepted <= ?"
+            if not records.execute(query, (job_id, time.time() - self.known_after)).fetchone():
                 raise JobError(f"stub knows no job {job_id}. Check the number.")
         return StubJob(self, job_id)
 
@@ -116,7 +125,7 @@ class StubService:
         return self.maintenance
 
     def price(self, jobs, rows, shots):
-        return f"{jobs * 0.3 + rows * shots * 0.001:.2f} stub dollars"
+        return f"{jobs * 0.3 + shots * 0.001:.2f} stub dollars"
 
     @contextmanager
     def sending(self):
@@ -127,7 +136,12 @@ class StubService:
 
     def _answer(self):
         if self.away:
-            raise Unreachable("the network is gone")
+            raise Unreachable(f"the network is gone: {self.says}")
+
+    def _spoiled(self, job_id):
+        if not isinstance(self.spoiled, dict):
+            return self.spoiled
+        return self.spoiled.get([number for number, _ in self.accepted()].index(job_id))
 
     @contextmanager
     def _records(self):
@@ -147,8 +161,13 @@ class StubJob:
 
     def state(self):
         self.service._answer()
-        if self.service.spoiled in ("failed", "cancelled"):
-            return JobState(self.service.spoiled)
+        spoiled = self.service._spoiled(self.job_id)
+        if spoiled == "unreachable":
+            raise Unreachable("gateway timeout")
+        if spoiled in ("failed", "cancelled"):
+            return JobState(spoiled)
+        if spoiled == "stuck":
+            return JobState.RUNNING
         with self.service._records() as records:
             (accepted,) = records.execute(
                 "SELECT accepted FROM jobs WHERE id = ?", (self.job_id,)
@@ -156,11 +175,11 @@ class StubJob:
         return JobState.DONE if time.time() >= accepted + self.service.late else JobState.QUEUED
 
     def message(self):
-        return "calibration lost"
+        return self.service.says
 
     def measured(self, shape, *, seed):
         self.service._answer()
-        spoiled = self.service.spoiled
+        spoiled = self.service._spoiled(self.job_id)
         with self.service._records() as records:
             packed, reads = records.execute(
                 "SELECT shots, reads FROM jobs WHERE id = ?", (self.job_id,)
@@ -176,15 +195,18 @@ class StubJob:
             "short": lambda b: b[:, :-1],
             "zeros": np.zeros_like,
             "reversed": lambda b: b[..., ::-1],
+            "inverted": lambda b: 1 - b,
+            "stuck bit": lambda b: np.where(np.arange(b.shape[-1]) == 1, 1, b),
         }.get(spoiled, lambda b: b)(bits)
         return as_measured(bits, shape, "stub")
 
 
 def _simulated(circuit, rows, shots, tag):
-    """Shots [row, shot, clbit], seeded by the tag."""
+    """Shots [row, shot, clbit], seeded by the key in the tag."""
     from qiskit_aer import AerSimulator
 
-    seed = int(hashlib.sha256(tag.encode()).hexdigest()[:12], 16)
+    key = "-".join(tag.split("-")[:2])  # what follows is the attempt
+    seed = int(hashlib.sha256(key.encode()).hexdigest()[:12], 16)
     binds = {p: rows[:, k].tolist() for k, p in enumerate(circuit.parameters)}
     simulator = AerSimulator(seed_simulator=seed, max_parallel_threads=1)
     result = simulator.run(circuit, parameter_binds=[binds], shots=shots, memory=True).result()

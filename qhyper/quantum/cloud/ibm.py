@@ -1,0 +1,581 @@
+"""IBM Quantum: jobs through the client-side `Sampler` of qiskit-ibm-runtime.
+
+Names that begin with `fake_` are snapshots of devices, simulated on this machine in IBM's local
+testing mode, with the same sampler and options.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+
+from qhyper.bits import Bits
+from qhyper.errors import ConfigurationError, JobError, MissingError, unknown
+from qhyper.quantum.cloud.door import (
+    CloudJob,
+    JobState,
+    Limits,
+    Measured,
+    Pub,
+    Rejected,
+    Unreachable,
+    as_measured,
+)
+from qhyper.quantum.cloud.qiskit_result import state_of
+from qhyper.quantum.cloud.redaction import redacted
+
+MODES = ("job", "batch", "session")
+NOISES = ("full", "readout", "none")
+DECOUPLINGS = ("XX", "XpXm", "XY4")
+EXECUTIONS = 10_000_000
+"""Rows times shots of a sampler's job, by IBM's documentation."""
+_FULL_NOISE_QUBITS = 10
+_RANDOMIZATIONS = 32
+_UNDECIDED = (408, 409)
+"""Answers 4xx of a server that may have taken the job all the same: too late, a conflict."""
+
+
+class IBMService:
+    """A device of IBM Quantum, or a snapshot of one (`fake_torino`) on this machine.
+
+    - account: the name of an account saved by `QiskitRuntimeService.save_account`; unless told,
+      IBM's own order: the environment (QISKIT_IBM_TOKEN), then the default saved account
+    - instance: the instance that pays, its CRN or name; there is no default, because IBM would
+      choose one, with free plans first
+    - mode: "job", "batch" (the jobs sent together) or "session" (which reserves the device, and
+      costs for as long as it is open; opened by the first job, always closed by `close`)
+    - session_seconds: how long a session may be open at the most; a session needs it
+    - dynamical_decoupling: "XX", "XpXm" or "XY4"; True is "XX"
+    - twirling: True for Pauli twirling of gates and measurements, or a mapping of `gates`,
+      `measure` (both true or false) and `num_randomizations` (32; lowered to a divisor of the
+      shots, so that no more shots are measured than asked for)
+    - max_execution_time: seconds on the device after which IBM ends a job
+    - gate_budget: two-qubit gates times rows of a job at the most; unlimited unless told
+    - noise: of a snapshot: "full", "readout" (readout errors alone) or "none". Unless told it is
+      full up to 10 measured qubits, and readout above, where full noise takes minutes a row
+    - seed: of a snapshot's simulator; a job's own seed follows from it and from the job's tag
+
+    Jobs are never private: their results can be read as often as wanted. Raises MissingError
+    without the extra, an account or the network, and ConfigurationError for an unknown name or an
+    option that cannot be.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        account: str | None = None,
+        instance: str | None = None,
+        mode: Literal["job", "batch", "session"] = "job",
+        session_seconds: int | None = None,
+        dynamical_decoupling: bool | str | None = None,
+        twirling: bool | Mapping[str, Any] | None = None,
+        max_execution_time: int | None = None,
+        gate_budget: int | None = None,
+        noise: Literal["full", "readout", "none"] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if mode not in MODES:
+            raise unknown("mode of IBM jobs", str(mode), MODES)
+        if mode == "session" and session_seconds is None:
+            raise ConfigurationError(
+                "A session reserves the device and costs for as long as it is open. Got no "
+                "session_seconds; expected the seconds after which IBM is to close it, whatever "
+                "happens here. Or use mode='batch'."
+            )
+        for what, value in (
+            ("session_seconds", session_seconds),
+            ("max_execution_time", max_execution_time),
+            ("gate_budget", gate_budget),
+        ):
+            if value is not None and (isinstance(value, bool) or value != int(value) or value < 1):
+                raise ConfigurationError(
+                    f"Got {what}={value!r}; expected a whole number from 1, or nothing."
+                )
+        self.name, self.mode, self.session_seconds = name, mode, session_seconds
+        self.max_execution_time, self.noise, self.seed = max_execution_time, noise, seed
+        self.dynamical_decoupling = _decoupling(dynamical_decoupling)
+        self.twirling = _twirling(twirling)
+        self.local = name.startswith("fake_")
+        self.searchable = not self.local
+        self._place: Any = None
+        """the open batch or session"""
+        self._jobs: dict[str, CloudJob] = {}
+        """of a snapshot: they live here alone"""
+        self._simulators: dict[str, Any] = {}
+        if self.local:
+            if noise is not None and noise not in NOISES:
+                raise unknown("noise", str(noise), NOISES)
+            self.device = self._snapshot(name)
+        else:
+            if noise is not None or seed is not None:
+                raise ConfigurationError(
+                    f"The options noise and seed are for snapshots (fake_…); {name} is a device."
+                )
+            self._service = self._connected(account, instance)
+            self.device = self._backend(name)
+        self.limits = Limits(
+            qubits=self.device.num_qubits,
+            shots=_whole(getattr(_configuration(self.device), "max_shots", None)),
+            executions=EXECUTIONS,
+            gates=gate_budget,
+        )
+
+    def __str__(self) -> str:
+        return f"ibm:{self.name}"
+
+    # -- connecting ---------------------------------------------------------------------------
+
+    @staticmethod
+    def _connect(account: str | None, instance: str) -> Any:
+        """IBM's own service object; whatever it raises passes."""
+        from qiskit_ibm_runtime import QiskitRuntimeService
+
+        return QiskitRuntimeService(name=account, instance=instance)
+
+    def _connected(self, account: str | None, instance: str | None) -> Any:
+        if instance is None or instance == "auto":
+            raise ConfigurationError(
+                f"Got {'no instance' if instance is None else 'instance=auto'} for {self}; "
+                "expected the instance that pays (option `instance`, its CRN or name, from "
+                "https://quantum.cloud.ibm.com/instances). IBM would choose one by itself, with "
+                "free plans first."
+            )
+        _needed()
+        try:
+            from qiskit_ibm_runtime.accounts import AccountNotFoundError
+            from qiskit_ibm_runtime.exceptions import IBMInputValueError
+
+            service = self._connect(account, instance)
+        except AccountNotFoundError as error:
+            raise MissingError(
+                f"{self}: no IBM Quantum account: {_words(error)} Save one once, in Python, with "
+                "QiskitRuntimeService.save_account(token=…, name=…) and give its name as the "
+                "option `account`; or set QISKIT_IBM_TOKEN. No option takes a token."
+            ) from error
+        except IBMInputValueError as error:
+            raise ConfigurationError(
+                f"{self}: IBM does not accept the instance '{instance}': {_words(error)} Copy its "
+                "CRN from https://quantum.cloud.ibm.com/instances."
+            ) from error
+        except Exception as error:
+            raise MissingError(
+                f"{self}: no connection to IBM Quantum: {_words(error)} IBM says the same for a "
+                "wrong token and for no network: check that "
+                "https://quantum.cloud.ibm.com opens from this machine, then the saved account."
+            ) from error
+        for client in getattr(service, "_api_clients", {}).values():
+            _post_once(client)
+        return service
+
+    def _backend(self, name: str) -> Any:
+        from qiskit.providers import QiskitBackendNotFoundError
+
+        try:
+            return self._service.backend(name)
+        except QiskitBackendNotFoundError as error:
+            try:
+                known = [backend.name for backend in self._service.backends()]
+            except Exception:
+                known = []
+            if known:
+                raise unknown("IBM backend", name, known) from error
+            raise MissingError(
+                f"{self}: the instance lists no backends. Check the network, the name, and which "
+                "instance was given."
+            ) from error
+        except Exception as error:
+            raise MissingError(
+                f"{self}: IBM does not describe the backend: {_words(error)} Check the network and "
+                "the account."
+            ) from error
+
+    def _snapshot(self, name: str) -> Any:
+        _needed()
+        from qiskit_ibm_runtime.fake_provider import FakeProviderForBackendV2
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one of them says that its errors are not typical
+            known = {
+                str(backend.name): backend for backend in FakeProviderForBackendV2().backends()
+            }
+        if name not in known:
+            raise unknown("device snapshot", name, known)
+        return known[name]
+
+    # -- sending ------------------------------------------------------------------------------
+
+    def run(self, pubs: Sequence[Pub], shots: int, *, tag: str) -> "IBMJob":
+        """Send one job; see `Service`."""
+        try:
+            mode = self._simulator(pubs) if self.local else self._opened()
+        except Exception as error:  # no job was sent, and an unused session costs nothing
+            status = _status(error)
+            again = not self.local and (status is None or status == 429 or status >= 500)
+            raise Rejected(f"no {self.mode} was opened: {_words(error)}", again=again) from error
+        try:
+            from qiskit_ibm_runtime.executor_sampler import Sampler
+
+            sampler = Sampler(mode=mode, options=self._options(shots, tag))
+            job = IBMJob(
+                self, sampler.run([(circuit, rows) for circuit, rows in pubs], shots=shots)  # type: ignore[arg-type]
+            )
+        except Exception as error:
+            if self.local or _before_sending(error):
+                raise Rejected(_words(error)) from error
+            refusal = _refusal(error)
+            if refusal is None:
+                raise
+            raise Rejected(_words(error), again=refusal == 429) from error
+        if self.local:
+            self._jobs[job.job_id] = job
+        return job
+
+    def _options(self, shots: int, tag: str) -> dict[str, Any]:
+        """The sampler's options for a job."""
+        options: dict[str, Any] = {"environment": {"job_tags": [tag]}}
+        if self.max_execution_time is not None:
+            options["max_execution_time"] = self.max_execution_time
+        if self.dynamical_decoupling is not None:
+            options["dynamical_decoupling"] = {
+                "enable": True,
+                "sequence_type": self.dynamical_decoupling,
+            }
+        if self.twirling is not None:
+            randomizations = _divisor(shots, self.twirling["num_randomizations"])
+            options["twirling"] = {
+                "enable_gates": self.twirling["gates"],
+                "enable_measure": self.twirling["measure"],
+                "num_randomizations": randomizations,
+                "shots_per_randomization": shots // randomizations,
+            }
+        if self.local and self.seed is not None:
+            digest = hashlib.sha256(f"{self.seed} {tag}".encode()).digest()
+            options["simulator"] = {"seed_simulator": int.from_bytes(digest[:4], "big") >> 1}
+        return options
+
+    def _simulator(self, pubs: Sequence[Pub]) -> Any:
+        """The simulator of a snapshot, with the noise for these circuits."""
+        from qiskit_aer import AerSimulator
+        from qiskit_aer.noise import NoiseModel
+
+        width = max(circuit.num_clbits for circuit, _ in pubs)
+        noise = self.noise or ("full" if width <= _FULL_NOISE_QUBITS else "readout")
+        if noise not in self._simulators:
+            gates = noise == "full"
+            model = None
+            if noise != "none":
+                model = NoiseModel.from_backend(
+                    self.device, gate_error=gates, thermal_relaxation=gates
+                )
+            self._simulators[noise] = AerSimulator(
+                target=self.device.target,
+                noise_model=model,
+                method="matrix_product_state",
+                mps_sample_measure_algorithm="mps_probabilities",  # faster, the same draws
+            )
+        return self._simulators[noise]
+
+    def _opened(self) -> Any:
+        """What a job is to be sent to: the device, or the open batch or session."""
+        if self.mode == "job":
+            return self.device
+        if self._place is None:
+            from qiskit_ibm_runtime import Batch, Session
+
+            kind = Batch if self.mode == "batch" else Session
+            self._place = kind(self.device, max_time=self.session_seconds)
+        return self._place
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Within, jobs are sent to one batch, if the mode is batch; see `Service`."""
+        try:
+            yield
+        finally:
+            if self.mode == "batch":
+                self.close()
+
+    def close(self) -> None:
+        """Close an open session or batch; the jobs in it run to their end.
+
+        Raises MissingError if a session could not be closed.
+        """
+        place, self._place = self._place, None
+        if place is None:
+            return
+        try:
+            place.close()
+        except Exception as error:
+            if self.mode == "batch":
+                return  # it costs nothing while it is open, and ends by itself
+            raise MissingError(
+                f"{self}: the session {place.session_id} could not be closed: {_words(error)} It "
+                f"costs until it ends by itself, after {self.session_seconds} s at the most: "
+                "close it at https://quantum.cloud.ibm.com/workloads."
+            ) from error
+
+    # -- jobs ---------------------------------------------------------------------------------
+
+    def job(self, job_id: str) -> CloudJob:
+        """A job by its number; see `Service`."""
+        if self.local:
+            if job_id in self._jobs:
+                return self._jobs[job_id]
+            raise JobError(
+                f"{self} knows no job {job_id}: the jobs of a snapshot end with the process that "
+                "sent them. Send it again; it costs nothing."
+            )
+        from qiskit_ibm_runtime.exceptions import RuntimeJobNotFound
+
+        try:
+            return IBMJob(self, self._service.job(job_id))
+        except RuntimeJobNotFound as error:
+            raise JobError(
+                f"{self} knows no job {job_id}: {_words(error)} Check the number and the instance."
+            ) from error
+        except Exception as error:
+            if _status(error) == 400:
+                raise JobError(f"{self} knows no job {job_id}: {_words(error)}") from error
+            raise Unreachable(_words(error)) from error
+
+    def find(self, tag: str) -> list[str]:
+        """The numbers of the jobs with this tag, oldest first; see `Service`."""
+        if self.local:
+            return []
+        try:
+            found = self._service.jobs(limit=20, job_tags=[tag], descending=False)
+            return [job.job_id() for job in found]
+        except Exception as error:
+            raise Unreachable(_words(error)) from error
+
+    def unavailable(self) -> str | None:
+        """Why the device takes no jobs now; see `Service`."""
+        if self.local:
+            return None
+        try:
+            status = self.device.status()
+        except Exception as error:
+            return f"IBM does not answer: {_words(error)}"
+        if status.operational:
+            return None
+        return f"{redacted(str(status.status_msg)) or 'it is not operational'}."
+
+    def price(self, jobs: int, rows: int, shots: int) -> str | None:
+        """The quantum time as far as it is known; IBM charges for that by the instance's plan."""
+        if self.local:
+            return "nothing: it is simulated on this machine"
+        delay = getattr(_configuration(self.device), "default_rep_delay", None)
+        if not delay:
+            return None
+        text = (
+            f"an estimate: {shots * delay:,.0f} s of quantum time from the device's own pause of "
+            f"{1e6 * delay:g} µs after each of {shots:,} shots; the circuits themselves and some "
+            "seconds a job come on top. IBM charges quantum time by the instance's plan"
+        )
+        if self.mode == "session":
+            text += (
+                f"; a session costs for as long as it is open, here up to {self.session_seconds} s"
+            )
+        return text
+
+
+class IBMJob:
+    """A job that IBM, or the snapshot's simulator, has taken: a `CloudJob`."""
+
+    def __init__(self, service: IBMService, job: Any) -> None:
+        self._service, self._job = service, job
+        self.job_id: str = job.job_id()
+
+    def state(self) -> JobState:
+        """What IBM says about it; see `CloudJob`."""
+        try:
+            status = self._job.status()
+        except Exception as error:
+            raise Unreachable(_words(error)) from error
+        return state_of(status)
+
+    def message(self) -> str:
+        """IBM's own words about a failed job."""
+        try:
+            if self._service.local:
+                self._job.result()
+            return redacted(str(self._job.error_message() or ""))
+        except Exception as error:
+            return _words(error)
+
+    def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
+        """What it measured; see `CloudJob`. `seed` is not used: IBM gives every shot."""
+        from qiskit_ibm_runtime.exceptions import (
+            RuntimeInvalidStateError,
+            RuntimeJobFailureError,
+            RuntimeJobMaxTimeoutError,
+        )
+
+        try:
+            result = self._job.result()
+        except (RuntimeInvalidStateError, RuntimeJobFailureError, RuntimeJobMaxTimeoutError) as bad:
+            raise JobError(f"{self._service}: {_words(bad)}") from bad
+        except Exception as error:
+            if not self._service.local and _of_network(error):
+                raise Unreachable(_words(error)) from error
+            raise JobError(
+                f"{self._service}: the result of {self.job_id} cannot be read: {_words(error)} It "
+                "is still at the service: get it with another version of qiskit-ibm-runtime."
+            ) from error
+        if result is None:
+            raise JobError(
+                f"{self._service} has no result for {self.job_id}: it was deleted, or could be "
+                "read once and was read. Nothing was made of it."
+            )
+        return as_measured(_unpacked(result), shape, str(self._service))
+
+
+# -- results --------------------------------------------------------------------------------------
+
+
+def _unpacked(result: Any) -> Bits:
+    """Shots [row, shot, clbit] of a PrimitiveResult; its registers side by side, in their order."""
+    pubs = []
+    for pub in result:
+        registers = []
+        for array in pub.data.values():
+            bits = np.unpackbits(array.array, axis=-1)[..., ::-1][..., : array.num_bits]
+            registers.append(bits.reshape(-1, *bits.shape[-2:]))
+        pubs.append(np.concatenate(registers, axis=-1))
+    return np.concatenate(pubs)
+
+
+# -- errors ---------------------------------------------------------------------------------------
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and those that it came from, also where the SDK hides them (`from None`)."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _passed(error: BaseException) -> Iterator[tuple[str, str]]:
+    """(module, function) of every call that an error came out of."""
+    trace = error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        yield str(frame.f_globals.get("__name__")), frame.f_code.co_name
+        trace = trace.tb_next
+
+
+def _code(error: BaseException) -> int | None:
+    """The status code of an answer of IBM's server; None if the error is no such answer."""
+    from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError
+
+    if isinstance(error, IBMNotAuthorizedError):
+        return 401  # the SDK keeps the number of all others
+    code = getattr(error, "status_code", None)
+    return code if isinstance(code, int) and code > 0 else None
+
+
+def _status(error: BaseException) -> int | None:
+    return next((code for link in _chain(error) if (code := _code(link)) is not None), None)
+
+
+def _before_sending(error: BaseException) -> bool:
+    """Whether the error arose while the sampler prepared the job, before any request."""
+    prepare = "qiskit_ibm_runtime.executor_sampler.prepare"
+    return any(module == prepare for module, _ in _passed(error))
+
+
+def _refusal(error: BaseException) -> int | None:
+    """The 4xx with which IBM answered the request to run a job; None if that is not certain.
+
+    An answer to another request does not count: the SDK makes some of them after the job is taken.
+    """
+    for link in _chain(error):
+        code = _code(link)
+        if code is not None and any(name == "program_run" for _, name in _passed(link)):
+            certain = 400 <= code < 500 and code not in _UNDECIDED
+            return code if certain else None
+    return None
+
+
+def _of_network(error: BaseException) -> bool:
+    from qiskit_ibm_runtime.exceptions import IBMError
+
+    return any(isinstance(link, IBMError | OSError) for link in _chain(error))
+
+
+def _words(error: BaseException) -> str:
+    text = redacted(str(error)).strip()
+    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text if text.endswith((".", "!")) else f"{text}."
+
+
+# -- options --------------------------------------------------------------------------------------
+
+
+def _needed() -> None:
+    try:
+        import qiskit_ibm_runtime.executor_sampler  # noqa: F401
+    except ImportError as error:
+        raise MissingError(
+            "IBM Quantum needs the package qiskit-ibm-runtime, version 0.50 or later. Install it "
+            'with: pip install "qhyper[ibm]"'
+        ) from error
+
+
+def _post_once(client: Any) -> None:
+    """Keep IBM's client from sending a request to run a job again by itself.
+
+    It repeats a POST after some answers 5xx, without telling; here a job's tag is looked up
+    instead before anything is sent a second time.
+    """
+    session = getattr(client, "_session", None)
+    for adapter in getattr(session, "adapters", {}).values():
+        adapter.max_retries = adapter.max_retries.new(status_forcelist=())
+
+
+def _decoupling(given: bool | str | None) -> str | None:
+    if given is None or given is False:
+        return None
+    if given is True:
+        return DECOUPLINGS[0]
+    if given not in DECOUPLINGS:
+        raise unknown("sequence of dynamical decoupling", str(given), DECOUPLINGS)
+    return given
+
+
+def _twirling(given: bool | Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if given is None or given is False:
+        return None
+    options = {"gates": True, "measure": True, "num_randomizations": _RANDOMIZATIONS}
+    if given is not True:
+        for key in given:
+            if key not in options:
+                raise unknown("option of twirling:", key, options)
+        options |= given
+    number = options["num_randomizations"]
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ConfigurationError(
+            f"Got num_randomizations={number!r}; expected a whole number from 1."
+        )
+    return options if options["gates"] or options["measure"] else None
+
+
+def _divisor(shots: int, most: int) -> int:
+    """The largest divisor of `shots` that is not above `most`."""
+    return next(number for number in range(min(most, shots), 0, -1) if shots % number == 0)
+
+
+def _configuration(device: Any) -> Any:
+    configuration = getattr(device, "configuration", None)
+    return configuration() if callable(configuration) else None
+
+
+def _whole(number: Any) -> int | None:
+    return number if isinstance(number, int) and number > 0 else None
