@@ -362,8 +362,8 @@ HARDWARE_REPLICAS = 8
 HARDWARE_FIGURES = {
     "losses": (
         "Losses of the draws",
-        "Shares of the draws in bins of the loss: the line is the hardware, the grey area the "
-        "simulator.",
+        "Shares of the draws in bins of the loss (log scale): the line is the hardware, the grey "
+        "area the simulator.",
     ),
     "marginals": (
         "Each bit",
@@ -402,7 +402,9 @@ def _hardware_losses(
         )
         axes.stairs(theirs, edges, fill=True, color=INK, alpha=0.3, linewidth=0)
         axes.stairs(ours, edges, color=colour, linewidth=1.5)
-        axes.set_ylim(0, 1.1 * max(ours.max(), theirs.max()))
+        axes.set_yscale("log")
+        axes.set_ylim(0.5 / replica["measured"]["draws"], 1.5 * max(ours.max(), theirs.max()))
+        axes.yaxis.set_minor_formatter("")
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
         if len(names) > 1:
             axes.set_ylabel(name)

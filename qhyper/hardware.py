@@ -79,8 +79,9 @@ def beside(
     lowest = min(float(values.min()) for values in losses)
     if minimum is not None and lowest < minimum - SAME_LOSS:
         raise ConfigurationError(
-            f"A draw has the loss {lowest}, below the certified minimum {minimum}: this certificate "
-            "belongs to another objective. Compare with the certificate of this data and loss."
+            f"A draw has the loss {lowest}, below the certified minimum {minimum}: this "
+            "certificate belongs to another objective. Compare with the certificate of this data "
+            "and loss."
         )
     edges = _edges(lowest, max(float(values.max()) for values in losses))
     replicas = []
@@ -246,14 +247,19 @@ def _rows(shown: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
                 (f"{side['draws']:,}", ""),
                 _mean(side),
                 (format_loss(side["best_loss"]), ""),
-                NONE if side["hits"] is None else (f"{side['hits']:,}", f"{side['share']:.2%}"),
+                NONE if side["hits"] is None else (f"{side['hits']:,}", _share(side)),
                 *(differences if key == "measured" else [NONE] * 3),
             ]
             rows.append((f"{name}\n{which}".strip(), cells))
         if replica["mitigated"] is not None:
-            rows.append((f"mitigated\n{which}".strip(), [NONE, _mean(replica["mitigated"])]
-                         + [NONE] * 5))  # fmt: skip
+            corrected = ("–", f"{replica['mitigated']['covered']:.0%} corrected")
+            cells = [corrected, _mean(replica["mitigated"]), *[NONE] * 5]
+            rows.append((f"mitigated\n{which}".strip(), cells))
     return rows
+
+
+def _share(side: Mapping[str, Any]) -> str:
+    return f"{side['share']:.2%}" if side["hits"] else ""
 
 
 def _mean(side: Mapping[str, Any]) -> tuple[str, str]:
@@ -366,8 +372,8 @@ def page(shown: Mapping[str, Any]) -> str:
 
     certificate = shown.get("certificate") or {}
     jobs = shown.get("jobs") or []
-    outlook = dict(shown.get("outlook") or {})
-    sent = facts({key: value for key, value in outlook.items() if value not in (None, "")})
+    outlook = shown.get("outlook") or {}
+    sent = facts({key: f"{v:,}" if type(v) is int else v for key, v in outlook.items()})
     sent += [(f"option {key}", value) for key, value in facts(shown.get("options") or {})]
     calibrated = shown.get("calibration_shots")
     mitigated = any(r["mitigated"] is not None for r in shown["outcome"]["replicas"])

@@ -37,7 +37,7 @@ from qhyper.streams import Streams
 
 PREFLIGHT_WAIT = 60.0
 """Seconds that a submission waits for its preflight, unless told."""
-CALIBRATION_SHOTS = 1024
+CALIBRATION_SHOTS = 64
 _SIMULATED_SHOTS = 16_384
 """At the least, for what the simulator is expected to measure."""
 

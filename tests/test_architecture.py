@@ -13,6 +13,14 @@ ROOT = Path(__file__).parents[1]
 SDKS = ("pennylane", "qiskit", "braket", "cirq", "perceval", "qsimcirq", "iqm", "pytket", "azure")
 """Top-level packages of quantum SDKs, and the beginnings of their relatives' names."""
 
+VENDORS = {
+    "ibm": ("qiskit",),
+    "amazon_braket": ("braket", "qiskit"),
+    "ionq": ("qiskit",),
+    "azure_quantum": ("azure", "qiskit"),
+}
+"""Modules named for a vendor, and the beginnings of the packages that are its SDK."""
+
 # What each part may import of qhyper. Parts that are not named here stand above all of these, and
 # may import anything but the command line.
 FOUNDATION = {
@@ -129,8 +137,9 @@ def test_sdks_are_imported_in_modules_named_for_them_and_inside_functions(path):
         top = module.split(".")[0]
         if not is_sdk(top):
             continue
+        own = VENDORS.get(path.stem, ())
         named = path.stem == "convert" or any(
-            path.stem.startswith(sdk) for sdk in SDKS if top.startswith(sdk)
+            path.stem.startswith(sdk) or sdk in own for sdk in SDKS if top.startswith(sdk)
         )
         assert named, f"{module} is imported in line {line}, in a module not named for it"
         assert inside, f"{module} is imported outside a function, in line {line}"

@@ -196,7 +196,7 @@ class BraketService:
     def price(self, jobs: int, rows: int, shots: int) -> str | None:
         """What so many jobs with so many shots in all would cost."""
         if self.local:
-            return "nothing: it runs on this machine"
+            return "nothing: it is simulated on this machine"
         cost = self._braket.properties.service.deviceCost
         if cost is None:
             return None
@@ -280,7 +280,14 @@ class BraketJob:
 
     def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
         """The shots of the program set, in the order of the rows."""
-        return _measured(self._ask(self._task.result), shape, seed, self._service)
+        try:
+            result = self._ask(self._task.result)
+        except (ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
+            raise JobError(
+                f"{self._service} returned a result that cannot be read: {_words(error)}. Nothing "
+                "was made of it; the job's record is kept."
+            ) from error
+        return _measured(result, shape, seed, self._service)
 
     def _ask(self, question: Any) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -364,11 +371,14 @@ def _on_aws(name: str, region: str | None) -> Any:
     """The device as a Qiskit BackendV2."""
     with _installed():
         import boto3
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
         from braket.aws import AwsDevice, AwsSession
         from qiskit_braket_provider import BraketAwsBackend
     try:
-        session = AwsSession(boto3.Session(region_name=region or os.environ.get("AWS_REGION")))
+        account = boto3.Session(region_name=region or os.environ.get("AWS_REGION"))
+        session = AwsSession(account)
+        if account.get_credentials() is None:  # the SDK takes it that there are some
+            raise NoCredentialsError
         if name.startswith("arn:"):
             return BraketAwsBackend(device=AwsDevice(name, session))
         # a region that refuses to answer is a warning to the SDK, and has no devices

@@ -7,21 +7,20 @@ from collections.abc import Mapping
 
 from qhyper.errors import JobError
 
-_ROUNDING = 1e-3
-"""How far from a whole number a frequency times the shots may be; frequencies come with six digits
-or more, and up to ten thousand shots with less than half of this error."""
+_ROUNDING = 1e-6
+"""How exact a frequency is taken to be: vendors give six digits or more."""
 
 
 def counts_of(frequencies: Mapping[str, float], shots: int, where: str) -> dict[str, int]:
     """The counts whose share of `shots` the frequencies are.
 
-    Raises JobError if they are no such shares, as the probabilities of an ideal simulator are not:
-    shots are never made up.
+    Raises JobError if they are no such shares, as the probabilities of an ideal simulator mostly
+    are not: shots are never made up.
     """
     counts: dict[str, int] = {}
     for outcome, share in frequencies.items():
         number = round(share * shots)
-        if abs(share * shots - number) > _ROUNDING * max(1.0, shots / 1000) or number < 0:
+        if abs(share * shots - number) > _ROUNDING * shots or number < 0:
             raise JobError(
                 f"{where}: got the frequency {share:.6g} of the outcome {outcome}, which is no "
                 f"whole number of {shots} shots: these are probabilities and not measured shots. "

@@ -55,7 +55,7 @@ class IBMService:
     - max_execution_time: seconds on the device after which IBM ends a job
     - gate_budget: two-qubit gates times rows of a job at the most; unlimited unless told
     - noise: of a snapshot: "full", "readout" (readout errors alone) or "none". Unless told it is
-      full up to 10 measured qubits, and readout above, where full noise takes minutes a row
+      full up to 10 measured qubits, and readout above, where full noise takes a minute a row
     - seed: of a snapshot's simulator; a job's own seed follows from it and from the job's tag
 
     Jobs are never private: their results can be read as often as wanted. Raises MissingError
@@ -221,7 +221,8 @@ class IBMService:
 
             sampler = Sampler(mode=mode, options=self._options(shots, tag))
             job = IBMJob(
-                self, sampler.run([(circuit, rows) for circuit, rows in pubs], shots=shots)  # type: ignore[arg-type]
+                self,
+                sampler.run([(circuit, rows) for circuit, rows in pubs], shots=shots),  # type: ignore[arg-type]
             )
         except Exception as error:
             if self.local or _before_sending(error):

@@ -150,7 +150,7 @@ class Ledger:
         try:
             self._base.execute("PRAGMA synchronous=FULL")  # what is written survives a power cut
             if (found := self._base.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
-                raise sqlite3.DatabaseError(found)
+                raise sqlite3.DatabaseError(" ".join(found.split()))
             # in one transaction: a process killed here leaves no table, or all
             self._base.execute("BEGIN IMMEDIATE")
             if not self._base.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
@@ -410,7 +410,8 @@ class Ledger:
     def load(self, record: Record) -> Bits | None:
         """The stored shots of a job [row, shot, bit]; None if they are not there or damaged."""
         try:
-            with np.load(self._file(record.key)) as file:
+            # NumPy leaves a damaged file open: it gets the bytes
+            with np.load(io.BytesIO(self._file(record.key).read_bytes())) as file:
                 bits = unpack(file["words"], int(file["n_bits"]))
         except Exception:  # whatever a reader of archives makes of damaged ones
             return None

@@ -75,6 +75,17 @@ class QuasiProbabilities:
         return mean, float(np.sqrt(spread / (shots - 1) / shots))
 
 
+def check_installed() -> None:
+    """Raise MissingError without mthree: to be asked before calibration is paid for."""
+    try:
+        import mthree  # noqa: F401
+    except ImportError as error:
+        raise MissingError(
+            f"Readout mitigation needs mthree, which cannot be imported ({error}). Install it with "
+            '`pip install "qhyper[mitigate]"`.'
+        ) from error
+
+
 def calibration_bits(n_qubits: int) -> Bits:
     """The bitstrings [row, qubit] to prepare: 2^m rows, the smallest power of two above n_qubits.
 
@@ -87,7 +98,7 @@ def calibration_bits(n_qubits: int) -> Bits:
         raise ConfigurationError(f"Calibration needs 1 qubit or more; got {n_qubits}.")
     rows = np.arange(1 << n_qubits.bit_length(), dtype=np.uint32)
     columns = np.arange(1, n_qubits + 1, dtype=np.uint32)
-    return np.bitwise_count(rows[:, None] & columns).astype(np.uint8) & 1
+    return (np.bitwise_count(rows[:, None] & columns) % 2).astype(np.uint8)
 
 
 def confusion(measured: Bits, prepared: Bits | None = None) -> Float:
@@ -146,13 +157,8 @@ def quasi_probabilities(bits: Bits, matrices: Float) -> QuasiProbabilities:
             f"Got {len(strings):,} different strings; at the most {MOST_STRINGS:,} are mitigated "
             "together. Mitigate fewer of the shots."
         )
-    try:
-        from mthree import M3Mitigation
-    except ImportError as error:
-        raise MissingError(
-            f"Readout mitigation needs mthree, which cannot be imported ({error}). Install it with "
-            '`pip install "qhyper[mitigate]"`.'
-        ) from error
+    check_installed()
+    from mthree import M3Mitigation
     from scipy.linalg import lu_factor, lu_solve
 
     # mthree's strings have qubit 0 rightmost.

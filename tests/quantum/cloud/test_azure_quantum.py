@@ -1,0 +1,388 @@
+"""Azure Quantum against a workspace of the tests' own, below Microsoft's packages.
+
+It answers HTTP requests, keeps jobs as Azure does, and measures their QIR on Microsoft's simulator.
+"""
+
+import io
+import json
+import sys
+import urllib.parse
+
+import numpy as np
+import pytest
+
+pytest.importorskip("azure.quantum")
+pytest.importorskip("qdk")
+
+import requests
+import urllib3
+from azure.core.exceptions import HttpResponseError, ResourceExistsError
+
+from qhyper.errors import ConfigurationError, JobError, MissingError
+from qhyper.quantum.circuit import Circuit, Gate
+from qhyper.quantum.cloud.azure_quantum import AzureService
+from qhyper.quantum.cloud.backend import CloudBackend
+from qhyper.quantum.cloud.dispatch import Patience
+from qhyper.quantum.cloud.door import JobState, Rejected, Unreachable
+from qhyper.quantum.cloud.ledger import State
+from qhyper.quantum.cloud.qiskit_isa import transpiled
+from qhyper.quantum.cloud.readout import pattern, preparation
+from qhyper.quantum.simulators.state_vector import StateVectorBackend
+from qhyper.streams import Streams
+
+KEY = "PLANTEDkeyPLANTEDkey"
+ACCOUNT = (
+    "SubscriptionId=00000000-0000-0000-0000-000000000000;ResourceGroupName=group;"
+    f"WorkspaceName=desk;ApiKey={KEY};QuantumEndpoint=https://westeurope.quantum.azure.com/;"
+)
+TARGET = "acme.qpu"
+
+
+class Azure:
+    """A workspace with two targets; what it took is in `jobs`, every request in `asked`."""
+
+    def __init__(self):
+        self.jobs, self.blobs, self.asked, self.fail = {}, {}, [], {}
+        self.status, self.error, self.availability = "Succeeded", None, "Available"
+        self.form, self.spoil = "microsoft.quantum-results.v2", lambda shots: shots
+
+    def request(self, session, method, url, *, data=None, **_):
+        address = urllib.parse.urlsplit(url)
+        path = urllib.parse.unquote(address.path).rsplit("/workspaces/desk/", 1)[1].split("/")
+        self.asked.append((method, path[0]))
+        fault = (self.fail.get((method, path[0])) or [None]).pop(0)
+        if fault == "away":
+            raise requests.exceptions.ConnectionError("no route to host")
+        if isinstance(fault, int):
+            return reply(fault, {"error": {"code": "Unlucky", "message": "no such luck"}})
+        answer = self.answer(method, path, data)
+        if fault == "lost":
+            raise requests.exceptions.ReadTimeout("read timed out")
+        if answer is None:
+            return reply(404, {"error": {"code": "NotFound", "message": "it is not there"}})
+        return reply(200, answer)
+
+    def answer(self, method, path, data):
+        if path[0] == "providerStatus":
+            names = [(TARGET, "acme", 6), ("acme.sim", "acme", 6), ("light", "pasqal", 6)]
+            return {"value": [self.provider(*name) for name in names]}
+        if path[0] == "storage":
+            blob = json.loads(data)
+            name = "/".join(filter(None, (blob["containerName"], blob.get("blobName"))))
+            return {"sasUri": f"https://store.blob.core.windows.net/{name}?sig=x"}
+        if method == "PUT":
+            self.jobs.setdefault(path[1], {**json.loads(data), "id": path[1]})
+        job = self.jobs.get(path[1])
+        told = {"status": self.status, "errorData": self.error, "outputDataFormat": self.form}
+        return job and {**job, **told, "outputDataUri": f"https://store/{path[1]}/out"}
+
+    def provider(self, name, provider, qubits):
+        target = {
+            "id": name,
+            "currentAvailability": self.availability,
+            "averageQueueTime": 5,
+            "statusPage": "https://acme.example/status",
+            "numQubits": qubits,
+            "targetProfile": "Base",
+        }
+        return {"id": provider, "currentAvailability": "Available", "targets": [target]}
+
+    def upload(self, container, name, content_type, encoding, data, return_sas_token):
+        place = f"{container.container_name}/{name}"
+        if place in self.blobs:
+            raise ResourceExistsError("the blob is there")
+        self.blobs[place] = data
+        return f"https://store/{place}"
+
+    def download(self, address):
+        """The job's QIR is measured when its results are asked for."""
+        from qdk.simulation import run_qir
+
+        number = address.split("?")[0].split("/job-")[-1].split("/")[-2].removeprefix("job-")
+        job = self.jobs[number]
+        program = self.blobs[job["inputDataUri"].removeprefix("https://store/")].decode()
+        measured = run_qir(program, shots=job["inputParams"]["shots"], seed=5, type="cpu")
+        shots = self.spoil([[int(str(bit) == "One") for bit in shot] for shot in measured])
+        values, times = np.unique([str(shot) for shot in shots], return_counts=True)
+        if self.form.endswith("v1"):
+            shares = [x for v, t in zip(values, times, strict=True) for x in (v, t / len(shots))]
+            return json.dumps({"Histogram": shares}).encode()
+        return json.dumps(
+            {"DataFormat": self.form, "Results": [{"Histogram": [], "Shots": shots}]}
+        ).encode()
+
+
+def reply(status, answer):
+    response = requests.Response()
+    response.status_code, response.reason = status, ""
+    body = json.dumps(answer).encode()
+    response.raw = urllib3.HTTPResponse(io.BytesIO(body), preload_content=False)
+    response.headers["Content-Type"] = "application/json"
+    return response
+
+
+@pytest.fixture
+def azure(monkeypatch, tmp_path):
+    there = Azure()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AZURE_QUANTUM_CONNECTION_STRING", ACCOUNT)
+    monkeypatch.setattr(
+        requests.Session,
+        "request",
+        lambda session, method, url, **more: there.request(session, method, url, **more),
+    )
+    monkeypatch.setattr("azure.quantum.job.base_job.upload_blob", there.upload)
+    monkeypatch.setattr("azure.quantum.job.base_job.download_blob", there.download)
+    # its client waits before it asks again
+    monkeypatch.setattr("azure.core.pipeline.transport.RequestsTransport.sleep", lambda *_: None)
+    return there
+
+
+def prepared(service, row=0, n=5):
+    isa = transpiled(preparation(n), service.device, level=1)
+    bits = np.stack([pattern(n), 1 - pattern(n)])[row : row + 1]
+    return [(isa.circuit, isa.rows(np.pi * bits))], bits
+
+
+@pytest.mark.parametrize("layout", [None, [5, 1, 4, 0, 3]])
+def test_a_circuit_comes_back_as_it_was_sent(azure, tmp_path, layout):
+    """Asymmetric circuit of 5 qubits; 3 rows, 2,000 shots, 5 sigma."""
+    n = 5
+    gates = [Gate("ry", (q,), q) for q in range(n)]
+    gates += [Gate("cz", (q, q + 1)) for q in range(n - 1)]
+    gates += [Gate("rx", (q,), n + q) for q in range(n)]
+    circuit = Circuit(n, tuple(gates))
+    angles = np.random.default_rng(6).uniform(0, np.pi, (1, 3, 2 * n))
+    angles[..., :n] *= np.linspace(0.1, 1, n)
+    backend = CloudBackend(AzureService(TARGET), level=1, layout=layout)
+    executable = backend.compile(circuit)
+    with backend.connected(tmp_path, "run", "training", 10**6) as dispatcher:
+        backend.begin("step 0")
+        bits = executable.sample(angles, 2000, Streams([0])(0))
+        records = dispatcher.ledger.jobs()
+    p = StateVectorBackend().compile(circuit).probabilities(angles)
+    p = p @ (np.arange(1 << n)[:, None] >> np.arange(n) & 1)
+    assert (np.abs(bits.mean(axis=2) - p) <= 5 * np.sqrt(p * (1 - p) / 2000)).all()
+
+    # a row a job: two for the preflight, three for the step
+    assert [record.rows for record in records] == [1] * 5
+    assert [record.job_id for record in records] == list(azure.jobs)
+    assert [(job["name"], job["tags"]) for job in azure.jobs.values()] == [
+        (record.tag, [record.tag]) for record in records
+    ]
+    assert {job["target"] for job in azure.jobs.values()} == {TARGET}
+    stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert KEY.encode() not in stored
+
+
+def test_a_job_is_found_by_its_number_and_by_its_tag(azure):
+    service = AzureService(TARGET)
+    pubs, bits = prepared(service)
+    number = service.run(pubs, 7, tag="qhyper-a").job_id
+    service.run(pubs, 7, tag="qhyper-b")
+    later = AzureService(TARGET)
+    assert later.find("qhyper-a") == [number]
+    assert later.find("qhyper-c") == []
+    job = later.job(number)
+    assert job.state() == JobState.DONE
+    measured = job.measured((1, 7, 5), seed=1)
+    np.testing.assert_array_equal(measured.bits, np.repeat(bits[:, None], 7, axis=1))
+    assert measured.note == ""
+    with pytest.raises(JobError, match=r"nothing under 99: .*it is not there.*Check the number"):
+        later.job("99")
+
+
+def test_the_same_request_again_is_the_same_job(azure):
+    service = AzureService(TARGET)
+    pubs, _ = prepared(service)
+    first = service.run(pubs, 5, tag="qhyper-a").job_id
+    assert service.run(pubs, 5, tag="qhyper-a").job_id == first
+    assert len(azure.jobs) == 1
+    # an earlier request arrives after it was asked for in vain
+    azure.fail["GET", "jobs"] = [404]
+    azure.fail["PUT", "jobs"] = [409]
+    assert service.run(pubs, 5, tag="qhyper-a").job_id == first
+    # what failed is not taken again
+    azure.status = "Failed"
+    second = service.run(pubs, 5, tag="qhyper-a").job_id
+    assert service.find("qhyper-a") == [first, second] == list(azure.jobs)
+
+
+def test_a_lost_reply_is_found_by_the_ledger_and_paid_once(azure, tmp_path):
+    patience = Patience(first_poll=0.01, last_poll=0.02, grace=5)
+    backend = CloudBackend(AzureService(TARGET), level=1, patience=patience)
+    executable = backend.compile(preparation(3))
+    heard = []
+    with backend.connected(tmp_path, "run", "draws", 10**5, warn=heard.append) as dispatcher:
+        azure.fail["PUT", "jobs"] = ["lost"] * 8  # its client tries four times
+        backend.begin("draws")
+        executable.sample(np.zeros((1, 1, 3)), 10, Streams([0])(0))
+        assert {record.state for record in dispatcher.ledger.jobs()} == {State.DONE}
+    assert len(azure.jobs) == 3
+    assert "did not confirm a job" in heard[0]
+    assert KEY not in "".join(heard)
+
+
+@pytest.mark.parametrize(("status", "again"), [(400, False), (401, False), (403, False)])
+def test_a_refusal_says_so(azure, status, again):
+    service = AzureService(TARGET)
+    pubs, _ = prepared(service)
+    azure.fail["PUT", "jobs"] = [status]
+    with pytest.raises(Rejected, match="no such luck") as refused:
+        service.run(pubs, 5, tag="qhyper-a")
+    assert refused.value.again == again
+    assert not azure.jobs
+    # what was uploaded for it is not in the way
+    assert service.run(pubs, 5, tag="qhyper-a").job_id in azure.jobs
+
+
+def test_too_many_requests_are_sent_later(azure):
+    service = AzureService(TARGET)
+    pubs, _ = prepared(service)
+    azure.fail["PUT", "jobs"] = [429] * 10
+    with pytest.raises(Rejected, match="no such luck") as refused:
+        service.run(pubs, 5, tag="qhyper-a")
+    assert refused.value.again
+    with pytest.raises(Rejected, match="takes one row a job; got 2"):
+        service.run([(pubs[0][0], np.repeat(pubs[0][1], 2, axis=0))], 5, tag="qhyper-b")
+
+
+def test_an_error_of_the_service_leaves_it_open(azure):
+    service = AzureService(TARGET)
+    pubs, _ = prepared(service)
+    azure.fail["PUT", "jobs"] = [500] * 10
+    with pytest.raises(HttpResponseError, match="no such luck"):
+        service.run(pubs, 5, tag="qhyper-a")
+
+
+def test_nothing_is_sent_before_azure_has_said_what_is_there(azure):
+    service = AzureService(TARGET)
+    pubs, _ = prepared(service)
+    for place in (("GET", "jobs"), ("POST", "storage")):
+        azure.fail[place] = ["away"] * 10
+        with pytest.raises(Rejected, match=r"Nothing was sent yet: .*no route") as refused:
+            service.run(pubs, 5, tag="qhyper-a")
+        assert refused.value.again
+        azure.fail.clear()
+    assert ("PUT", "jobs") not in azure.asked
+    azure.fail["GET", "jobs"] = ["away"] * 10
+    with pytest.raises(Unreachable, match="no route to host"):
+        service.find("qhyper-a")
+
+
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [
+        ("Waiting", JobState.QUEUED),
+        ("Queued", JobState.QUEUED),
+        ("Executing", JobState.RUNNING),
+        ("Finishing", JobState.RUNNING),
+        ("CancellationRequested", JobState.RUNNING),
+        ("Completed", JobState.DONE),
+        ("Succeeded", JobState.DONE),
+        ("Failed", JobState.FAILED),
+        ("Cancelled", JobState.CANCELLED),
+    ],
+)
+def test_states_and_reasons(azure, told, state):
+    service = AzureService(TARGET)
+    pubs, _ = prepared(service)
+    job = service.run(pubs, 5, tag="qhyper-a")
+    assert job.message() == ""
+    azure.status, azure.error = told, {"code": "Oven", "message": "too warm"}
+    assert job.state() == state
+    assert job.message() == "Oven: too warm"
+
+
+def test_a_state_that_nobody_knows_is_no_answer(azure):
+    service = AzureService(TARGET)
+    pubs, _ = prepared(service)
+    job = service.run(pubs, 5, tag="qhyper-a")
+    azure.status = "Levitating"
+    with pytest.raises(Unreachable, match="says that the job is 'Levitating'"):
+        job.state()
+
+
+def test_frequencies_are_expanded_and_the_note_says_so(azure):
+    azure.form = "microsoft.quantum-results.v1"
+    service = AzureService(TARGET)
+    pubs, bits = prepared(service)
+    job = service.run(pubs, 7, tag="qhyper-a")
+    measured = job.measured((1, 7, 5), seed=3)
+    np.testing.assert_array_equal(measured.bits, np.repeat(bits[:, None], 7, axis=1))
+    assert measured.note == "expanded from counts, in an order drawn with seed 3"
+
+
+def test_what_is_no_shots_is_refused(azure):
+    service = AzureService(TARGET)
+    pubs, _ = prepared(service)
+    job = service.run(pubs, 8, tag="qhyper-a")
+    with pytest.raises(JobError, match="got 8 shots in memory; expected 9"):
+        job.measured((1, 9, 5), seed=1)
+    with pytest.raises(JobError, match="expected 4 bits"):
+        job.measured((1, 8, 4), seed=1)
+    azure.spoil = lambda shots: [["-", *shot[1:]] for shot in shots]  # a lost atom
+    with pytest.raises(JobError, match=r"got the outcome '-\d{4}'; expected 5 bits"):
+        job.measured((1, 8, 5), seed=1)
+    azure.form = "acme.results.v7"
+    with pytest.raises(JobError, match=r"results of the format acme\.results\.v7; expected"):
+        job.measured((1, 8, 5), seed=1)
+    azure.form = "microsoft.quantum-results.v2"
+    azure.spoil = lambda shots: None
+    with pytest.raises(JobError, match="a result that cannot be read"):
+        job.measured((1, 8, 5), seed=1)
+
+
+def test_what_the_target_says_about_itself(azure):
+    service = AzureService(TARGET)
+    assert str(service) == f"azure:{TARGET}"
+    assert service.searchable
+    assert not service.local
+    assert (service.limits.qubits, service.limits.rows) == (6, 1)
+    assert service.price(1, 1, 1) is None
+    assert service.unavailable() is None
+    azure.availability = "Unavailable"
+    assert service.unavailable() == (
+        "the workspace says that it is unavailable. See https://acme.example/status."
+    )
+    azure.fail["GET", "providerStatus"] = ["away"] * 10
+    assert "Azure does not answer: " in service.unavailable()
+    with service.sending():
+        pass
+    service.close()
+
+
+def test_no_workspace_no_network_and_no_such_target(azure, monkeypatch):
+    with pytest.raises(ConfigurationError, match=r"target 'acme.qpi'. Did you mean 'acme.qpu'\?"):
+        AzureService("acme.qpi")
+    azure.fail["GET", "providerStatus"] = ["away"] * 10
+    with pytest.raises(MissingError, match=r"no route to host.*no network, or Azure does not know"):
+        AzureService(TARGET)
+    monkeypatch.delenv("AZURE_QUANTUM_CONNECTION_STRING")
+    with pytest.raises(
+        MissingError, match=r"workspace not fully specified.*AZURE_QUANTUM_SUB"
+    ) as e:
+        AzureService(TARGET)
+    assert e.value.exit_code == 3
+
+
+@pytest.mark.parametrize(("name", "package"), [("local", "qdk.qiskit"), (TARGET, "azure.quantum")])
+def test_without_the_packages_it_says_what_to_install(monkeypatch, name, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingError, match=r'pip install "qhyper\[azure\]"'):
+        AzureService(name)
+
+
+def test_the_local_simulator_keeps_no_jobs():
+    service = AzureService("local")
+    with pytest.raises(JobError, match="azure:local keeps no jobs: 7 ended with the process"):
+        service.job("7")
+
+
+def test_the_local_simulators_counts_are_expanded():
+    """Its samples are counts: the note says so."""
+    service = AzureService("local")
+    pubs, bits = prepared(service)
+    measured = service.run(pubs, 6, tag="qhyper-a").measured((1, 6, 5), seed=4)
+    np.testing.assert_array_equal(measured.bits, np.repeat(bits[:, None], 6, axis=1))
+    assert measured.note == "expanded from counts, in an order drawn with seed 4"

@@ -1,0 +1,435 @@
+"""Sending and fetching: every bad day of a service, and what it may not cost.
+
+The shots that an undisturbed session measures are the oracle of all others: the stub's shots
+depend on the job's key alone.
+"""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qhyper.errors import ConfigurationError, Interrupted, JobError, MissingError, PendingError
+from qhyper.quantum.cloud.dispatch import Patience, chunks
+from qhyper.quantum.cloud.door import Limits
+from qhyper.quantum.cloud.ledger import State
+
+
+@pytest.fixture
+def undisturbed(tmp_path, stub):
+    """The shots of the bench's request on a vendor of its own, from a ledger of its own."""
+    from qhyper.quantum.cloud.backend import CloudBackend
+
+    def measure(bench, rows=2):
+        folder = tmp_path / "undisturbed"
+        folder.mkdir()
+        backend = CloudBackend(stub.StubService(folder / "vendor", qubits=3, rows=rows))
+        isa = backend.compile(bench.circuit).isa
+        with backend.connected(folder, "a run", "training", 10**6) as dispatcher:
+            return dispatcher.measure(backend.request(isa, "step 0", bench.angles, 8), isa, 5.0)
+
+    return measure
+
+
+def paid_once(bench, jobs=3):
+    keys = [tag.split("-")[1] for tag in bench.accepted()]
+    return len(keys) == len(set(keys)) == jobs
+
+
+# -- good days ------------------------------------------------------------------------------------
+
+
+def test_the_same_request_is_paid_once_however_often_it_is_made(bench, undisturbed):
+    first = bench.measure()
+    assert first.shape == (6, 8, 3)
+    for _ in range(3):
+        np.testing.assert_array_equal(bench.measure(), first)
+    np.testing.assert_array_equal(first, undisturbed(bench))
+    assert paid_once(bench)
+    assert bench.accepted() == [record.tag for record in bench.jobs()]
+
+
+def test_chunks_come_together_in_their_places(bench, stub, stub_service):
+    """Row by row and shot by shot, against the vendor's own record of each job."""
+    bits = bench.measure(rows=4, shots=5)
+    records = bench.jobs()
+    assert [(r.first_row, r.rows, r.first_shot, r.shots) for r in records] == [
+        (0, 4, 0, 5), (0, 4, 5, 3), (4, 2, 0, 5), (4, 2, 5, 3),
+    ]  # fmt: skip
+    service = stub_service()
+    for record in records:
+        told = service.job(record.job_id).measured(record.shape, seed=0).bits
+        rows = slice(record.first_row, record.first_row + record.rows)
+        shots = slice(record.first_shot, record.first_shot + record.shots)
+        np.testing.assert_array_equal(bits[rows, shots], told)
+
+
+def test_limits_that_change_between_sessions_change_no_job(bench, undisturbed):
+    with bench.session(faults=[None] + ["busy"] * 100) as (dispatcher, request, isa):
+        dispatcher.send(request, isa)
+    assert len(bench.accepted()) == 1
+    np.testing.assert_array_equal(bench.measure(rows=6), undisturbed(bench))
+    assert paid_once(bench)
+
+
+# -- lost replies ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("listed_after", [0.0, 0.15])
+def test_a_job_whose_reply_was_lost_is_found_by_its_tag(bench, undisturbed, listed_after):
+    bits = bench.measure(faults=[None, "lost"], listed_after=listed_after)
+    np.testing.assert_array_equal(bits, undisturbed(bench))
+    assert paid_once(bench)
+    assert [text for text in bench.heard if "did not confirm" in text] == [
+        "stub did not confirm a job (ConnectionError: connection reset by peer). Looking for it "
+        "by its tag."
+    ]
+
+
+def test_a_job_listed_after_the_grace_time_is_unknown_and_found_later_all_the_same(
+    bench, undisturbed
+):
+    message = (
+        r"1 of 3 jobs on stub did not succeed. \w{32} is unknown: stub lists no job with the tag "
+        r"qhyper-\w{32}, 0.3 s after it was sent. Find it among the vendor's jobs and `qhyper "
+        r"jobs RUN --adopt KEY JOB_ID`; only if it is not there `qhyper jobs RUN --resend KEY`, "
+        r"which may pay a second time."
+    )
+    with pytest.raises(JobError, match=message):
+        bench.measure(faults=["lost"], listed_after=1000.0)
+    assert bench.states() == ["unknown", "done", "done"]
+    np.testing.assert_array_equal(bench.measure(), undisturbed(bench))
+    assert paid_once(bench)
+
+
+def test_without_tags_only_the_user_knows(bench, stub_service, undisturbed):
+    for _ in range(2):
+        with pytest.raises(JobError, match="reply of stub was lost, and it cannot look up tags"):
+            bench.measure(tags=False, faults=["lost"])
+    assert paid_once(bench)
+    with bench.session(tags=False) as (dispatcher, request, isa):
+        (lost,) = [r for r in dispatcher.ledger.jobs() if r.state == State.UNKNOWN]
+        (number,) = [number for number, tag in stub_service().accepted() if tag == lost.tag]
+        dispatcher.ledger.adopt(lost.key[:8], number)
+        np.testing.assert_array_equal(dispatcher.measure(request, isa, 5.0), undisturbed(bench))
+    assert paid_once(bench)
+
+
+def test_a_job_that_was_never_taken_is_sent_again_on_the_users_word_alone(bench, undisturbed):
+    with pytest.raises(JobError, match="is unknown: stub lists no job with the tag"):
+        bench.measure(faults=["never"])
+    assert paid_once(bench, jobs=2)
+    with pytest.raises(JobError, match="is unknown"):
+        bench.measure()
+    assert paid_once(bench, jobs=2)
+    with bench.session() as (dispatcher, request, isa):
+        (lost,) = [r for r in dispatcher.ledger.jobs() if r.state == State.UNKNOWN]
+        dispatcher.ledger.again(lost.key)
+        np.testing.assert_array_equal(dispatcher.measure(request, isa, 5.0), undisturbed(bench))
+    assert paid_once(bench)
+
+
+def test_a_job_sent_again_is_not_taken_for_the_one_that_failed_before(bench):
+    """The reply of the second attempt is lost: the first job has the key too, and has failed."""
+    with pytest.raises(JobError, match="failed by stub"):
+        bench.measure(spoiled={0: "failed"})
+    with bench.session(spoiled={0: "failed"}, faults=["lost"]) as (dispatcher, request, isa):
+        (failed,) = [r for r in dispatcher.ledger.jobs() if r.state == State.FAILED]
+        dispatcher.ledger.again(failed.key)
+        assert dispatcher.measure(request, isa, 5.0).shape == (6, 8, 3)
+        assert dispatcher.ledger.job(failed.key).tag == f"qhyper-{failed.key}-2"
+    assert len(bench.accepted()) == 4
+
+
+def test_a_clock_set_back_does_not_make_it_wait_for_ever(bench):
+    """Sent an hour in the future, as it seems after the clock was put right."""
+    with bench.session() as (dispatcher, request, _):
+        (record,) = dispatcher.ledger.plan(request, [(0, 6, 0, 8)])
+        dispatcher.ledger.claim(record.key)
+        dispatcher.ledger._update(record.key, sent=time.time() + 3600)
+    with pytest.raises(JobError, match="is unknown"):
+        bench.measure()
+    assert bench.accepted() == []
+
+
+# -- late, failed and spoiled jobs ----------------------------------------------------------------
+
+
+def test_a_late_job_is_pending_and_fetched_later(bench, undisturbed):
+    message = (
+        r"3 of 3 jobs on stub are not done \(3 submitted, 0 not taken yet\). Nothing is lost: "
+        "fetch or resume later."
+    )
+    with pytest.raises(PendingError, match=message) as late:
+        bench.measure(wait=0.05, late=1000.0)
+    assert late.value.exit_code == 5
+    np.testing.assert_array_equal(bench.measure(), undisturbed(bench))
+    assert paid_once(bench)
+
+
+SPOILED = {
+    "failed": "is failed: failed by stub: calibration lost. Send it again with `qhyper jobs RUN",
+    "cancelled": "is failed: cancelled by stub: calibration lost. Send it again",
+    "counts": "is failed: stub returned counts alone; shots are expected. Send it again",
+    "width": r"returned shots of shape \(2, 8, 2\); expected \[row, shot, bit\] = \[2, 8, 3\]",
+    "short": r"returned shots of shape \(2, 7, 3\); expected \[row, shot, bit\] = \[2, 8, 3\]",
+}
+
+
+@pytest.mark.parametrize("kind", SPOILED)
+def test_one_failed_job_holds_up_no_other(bench, undisturbed, kind):
+    with pytest.raises(JobError, match=f"1 of 3 jobs on stub did not succeed.*{SPOILED[kind]}"):
+        bench.measure(spoiled={1: kind})
+    assert bench.states() == ["done", "failed", "done"]
+    with pytest.raises(JobError, match="did not succeed"):  # and nothing is sent again unasked
+        bench.measure()
+    assert paid_once(bench)
+    with bench.session() as (dispatcher, request, isa):
+        (failed,) = [r for r in dispatcher.ledger.jobs() if r.state == State.FAILED]
+        dispatcher.ledger.again(failed.key)
+        np.testing.assert_array_equal(dispatcher.measure(request, isa, 5.0), undisturbed(bench))
+    assert len(bench.accepted()) == 4
+
+
+def test_one_stuck_job_holds_up_no_other(bench, undisturbed):
+    with pytest.raises(PendingError, match=r"1 of 3 jobs on stub are not done \(1 submitted"):
+        bench.measure(wait=0.1, spoiled={0: "stuck"})
+    assert bench.states() == ["submitted", "done", "done"]
+    np.testing.assert_array_equal(bench.measure(), undisturbed(bench))
+    assert paid_once(bench)
+
+
+def test_one_job_that_cannot_be_asked_about_holds_up_no_other(bench, undisturbed):
+    """The others become done only after more questions than the service may leave unanswered."""
+    with pytest.raises(MissingError, match="stub does not answer: gateway timeout 1 job may still"):
+        bench.measure(wait=0.5, late=0.3, spoiled={1: "unreachable"})
+    assert bench.states() == ["done", "submitted", "done"]
+    np.testing.assert_array_equal(bench.measure(), undisturbed(bench))
+    assert paid_once(bench)
+
+
+def test_results_that_can_be_read_once_are_read_once(bench, undisturbed):
+    bits = bench.measure(spoiled="read once")
+    np.testing.assert_array_equal(bench.measure(spoiled="read once"), bits)
+    np.testing.assert_array_equal(bits, undisturbed(bench))
+    assert paid_once(bench)
+
+
+def test_a_job_whose_number_is_known_only_later_is_not_given_up(bench, stub, undisturbed):
+    with bench.session() as (dispatcher, request, isa):
+        dispatcher.send(request, isa)
+    np.testing.assert_array_equal(bench.measure(known_after=0.15), undisturbed(bench))
+    assert paid_once(bench)
+
+
+def test_a_number_that_the_service_does_not_know_is_a_failure(bench):
+    with bench.session() as (dispatcher, request, isa):
+        dispatcher.send(request, isa)
+    haste = Patience(grace=0.0, first_poll=0.01)
+    with pytest.raises(JobError, match=r"is failed: stub knows no job \w+. Check the number. Send"):
+        bench.measure(known_after=1000.0, patience=haste)
+    assert paid_once(bench)
+
+
+@pytest.mark.parametrize("damage", ["deleted", "damaged", "empty"])
+def test_stored_shots_that_are_gone_are_fetched_again_and_not_paid(bench, undisturbed, damage):
+    bench.measure()
+    for path in (bench.folder / "samples").iterdir():
+        if damage == "deleted":
+            path.unlink()
+        else:
+            path.write_bytes(b"" if damage == "empty" else path.read_bytes()[:-30])
+    with pytest.raises(PendingError, match=r"3 of 3 jobs on stub are not done \(3 submitted"):
+        bench.measure()
+    assert len([text for text in bench.heard if text.endswith("are gone or damaged.")]) == 3
+    np.testing.assert_array_equal(bench.measure(), undisturbed(bench))
+    assert paid_once(bench)
+
+
+# -- services that refuse or are away -------------------------------------------------------------
+
+
+def test_a_busy_service_is_asked_again_after_a_pause(bench, undisturbed):
+    bits = bench.measure(faults=["busy", None, "busy", "busy", None, "busy", "busy", None])
+    np.testing.assert_array_equal(bits, undisturbed(bench))
+    assert paid_once(bench)
+
+
+def test_a_busy_service_is_not_asked_for_ever(bench, undisturbed):
+    message = (
+        r"2 of 3 jobs on stub are not done \(0 submitted, 2 not taken yet\).* too many requests"
+    )
+    with (
+        bench.session(faults=[None] + ["busy"] * 100) as (dispatcher, request, isa),
+        pytest.raises(PendingError, match=message),
+    ):
+        dispatcher.measure(request, isa, 1.0)
+    # one taken, refused in the same round, then as many rounds as are left of 4
+    assert dispatcher.service.calls["run"] == 1 + 1 + 3
+    assert bench.states() == ["done", "planned", "planned"]
+    np.testing.assert_array_equal(bench.measure(), undisturbed(bench))
+    assert paid_once(bench)
+
+
+def test_pauses_double_up_to_the_longest(bench, monkeypatch):
+    pauses = []
+    patience = Patience(first_poll=1.0, last_poll=3.0, attempts=5)
+    with bench.session(faults=["busy"] * 5, patience=patience) as (dispatcher, request, isa):
+        monkeypatch.setattr(dispatcher, "_sleep", pauses.append)
+        dispatcher.send(request, isa)
+    assert pauses == [1.0, 2.0, 3.0, 3.0]
+    assert bench.accepted() == []
+
+
+def test_a_job_refused_for_good_fails_and_costs_nothing(bench):
+    with pytest.raises(JobError, match="is failed: this circuit is not allowed: calibration lost"):
+        bench.measure(faults=["refused"])
+    assert bench.states() == ["failed", "done", "done"]
+    with bench.session() as (dispatcher, request, isa):
+        assert dispatcher.ledger.sent_shots("training") == 2 * 16
+        dispatcher.ledger.again(dispatcher.ledger.jobs()[0].key)
+        dispatcher.measure(request, isa, 5.0)
+    assert paid_once(bench)
+
+
+def test_a_service_in_maintenance_is_sent_nothing(bench):
+    message = "stub takes no jobs now: Calibration until noon. Nothing was sent. Try again later"
+    with pytest.raises(MissingError, match=message):
+        bench.measure(maintenance="Calibration until noon.")
+    assert bench.accepted() == []
+    assert bench.states() == ["planned"] * 3
+
+
+def test_what_is_sent_is_fetched_during_maintenance(bench, undisturbed):
+    with bench.session() as (dispatcher, request, isa):
+        dispatcher.send(request, isa)
+    bits = bench.measure(maintenance="Calibration until noon.")
+    np.testing.assert_array_equal(bits, undisturbed(bench))
+
+
+def test_a_service_that_goes_away_while_jobs_are_sent(bench, undisturbed):
+    """Two calls without an answer are enough; what was not tried stays planned."""
+    message = (
+        "stub does not answer: the network is gone: calibration lost 2 jobs may have been taken or "
+        "not. Check the network; the same command looks them up again."
+    )
+    with pytest.raises(MissingError, match=message) as gone:
+        bench.measure(rows=1, away_after=2)
+    assert gone.value.exit_code == 3
+    assert bench.states() == ["submitted"] * 2 + ["submitting"] * 2 + ["planned"] * 2
+    with pytest.raises(JobError, match="2 of 6 jobs on stub did not succeed"):  # back, without them
+        bench.measure()
+    assert paid_once(bench, jobs=4)
+    with bench.session() as (dispatcher, request, isa):
+        for record in dispatcher.ledger.jobs():
+            if record.state == State.UNKNOWN:
+                dispatcher.ledger.again(record.key)
+        np.testing.assert_array_equal(
+            dispatcher.measure(request, isa, 5.0), undisturbed(bench, rows=1)
+        )
+    assert paid_once(bench, jobs=6)
+
+
+def test_a_service_that_goes_away_for_good_loses_nothing(bench, undisturbed):
+    with bench.session() as (dispatcher, request, isa):
+        dispatcher.send(request, isa)
+    message = (
+        "stub does not answer: the network is gone: calibration lost 3 jobs may still be running "
+        "there. Nothing is lost: fetch again later."
+    )
+    for wait in (0.0, 5.0):
+        with (
+            bench.session(away=True) as (dispatcher, _, _),
+            pytest.raises(MissingError, match=message) as gone,
+        ):
+            dispatcher.fetch(dispatcher.ledger.jobs(), wait)
+        assert gone.value.exit_code == 3
+    np.testing.assert_array_equal(bench.measure(), undisturbed(bench))
+    assert paid_once(bench)
+
+
+def test_a_signal_ends_every_wait(bench):
+    with bench.session(late=1000.0) as (dispatcher, request, isa):
+        records = dispatcher.send(request, isa)
+        dispatcher._stop = lambda: True
+        with pytest.raises(Interrupted, match="Stopped by a signal"):
+            dispatcher.fetch(records, 1000.0)
+        with pytest.raises(Interrupted, match="Stopped by a signal"):
+            dispatcher._sleep(1000.0)
+    assert bench.states() == ["submitted"] * 3
+
+
+def test_jobs_of_this_process_alone_are_planned_again(bench, monkeypatch):
+    """A simulator's jobs end with the process, and cost nothing."""
+    with bench.session(late=1000.0) as (dispatcher, request, isa):
+        dispatcher.send(request, isa)
+        keys = [record.key for record in dispatcher.ledger.jobs()]
+    with bench.session() as (dispatcher, request, isa):
+        dispatcher.service.local = True
+        dispatcher.measure(request, isa, 5.0)
+        assert [record.key for record in dispatcher.ledger.jobs()] == keys
+        assert dispatcher.ledger.sent_shots("training") == 3 * 16
+    assert len(bench.accepted()) == 6
+    next((bench.folder / "samples").iterdir()).unlink()
+    with bench.session() as (dispatcher, request, isa):
+        dispatcher.service.local = True
+        with pytest.raises(PendingError, match="1 of 3 jobs"):
+            dispatcher.measure(request, isa, 5.0)
+        assert dispatcher.measure(request, isa, 5.0).shape == (6, 8, 3)
+
+
+# -- budgets and chunks ---------------------------------------------------------------------------
+
+
+def test_the_shot_budget_stops_the_next_job(bench, undisturbed):
+    with pytest.raises(ConfigurationError, match="budget of training is 40; 32 were sent, and the"):
+        bench.measure(budget=40)
+    assert paid_once(bench, jobs=2)
+    np.testing.assert_array_equal(bench.measure(budget=48), undisturbed(bench))
+    assert paid_once(bench)
+
+
+LIMITS = st.builds(
+    Limits,
+    qubits=st.just(5),
+    rows=st.none() | st.integers(1, 30),
+    shots=st.none() | st.integers(1, 30),
+    executions=st.none() | st.integers(1, 200),
+    gates=st.none() | st.integers(1, 200),
+)
+
+
+@given(LIMITS, st.integers(1, 40), st.integers(1, 40), st.integers(0, 50))
+def test_chunks_cover_every_shot_once_and_obey_every_limit(limits, rows, shots, gates):
+    covered = np.zeros((rows, shots), dtype=int)
+    for row, n_rows, shot, n_shots in chunks(limits, rows, shots, gates):
+        covered[row : row + n_rows, shot : shot + n_shots] += 1
+        assert n_rows >= 1
+        assert n_shots >= 1
+        assert row + n_rows <= rows
+        assert shot + n_shots <= shots
+        assert limits.rows is None or n_rows <= limits.rows
+        assert limits.shots is None or n_shots <= limits.shots
+        assert limits.executions is None or n_rows * n_shots <= limits.executions
+        # one circuit cannot be cut: the service may refuse it
+        assert limits.gates is None or n_rows == 1 or n_rows * gates <= limits.gates
+    assert (covered == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("limits", "jobs"),
+    [
+        (Limits(5), 1),
+        (Limits(5, rows=50), 5),
+        (Limits(5, shots=512), 2),
+        (Limits(5, executions=216 * 1024), 1),
+        (Limits(5, executions=216 * 1024 - 1), 2),
+        (Limits(5, gates=105 * 216), 1),
+        (Limits(5, gates=105 * 215), 2),
+        (Limits(5, rows=100, shots=1000), 6),
+    ],
+)
+def test_no_more_jobs_than_the_limits_ask_for(limits, jobs):
+    assert len(chunks(limits, 216, 1024, 105)) == jobs

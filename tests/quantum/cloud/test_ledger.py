@@ -1,0 +1,320 @@
+"""The job ledger: keys, states, budgets, and what is damaged."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from qhyper.errors import ConfigurationError, StorageError
+from qhyper.quantum.cloud.door import Measured
+from qhyper.quantum.cloud.ledger import Ledger, Request, State
+
+ROWS = np.arange(12.0).reshape(4, 3)
+REQUEST = Request("training", "step 0", "stub", "a circuit", ROWS, 8, 3)
+CHUNKS = [(0, 2, 0, 8), (2, 2, 0, 8)]
+BITS = np.random.default_rng(0).integers(0, 2, (2, 8, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with Ledger(tmp_path, "a run") as opened:
+        opened.allow("training", 1000)
+        yield opened
+
+
+@pytest.fixture
+def keys(ledger):
+    return [record.key for record in ledger.plan(REQUEST, CHUNKS)]
+
+
+# -- plans ----------------------------------------------------------------------------------------
+
+
+def test_the_same_request_finds_the_jobs_that_are_there(ledger, keys):
+    assert [record.key for record in ledger.plan(REQUEST, CHUNKS)] == keys
+    assert len(set(keys)) == 2
+    assert all(record.state == State.PLANNED for record in ledger.jobs())
+
+
+def test_other_limits_change_no_job_that_is_planned(ledger, keys):
+    assert [record.key for record in ledger.plan(REQUEST, [(0, 4, 0, 8)])] == keys
+
+
+CHANGES = {
+    "circuit": "another circuit",
+    "rows": ROWS + 1e-15,
+    "shots": 9,
+    "service": "another service",
+    "width": 4,
+}
+
+
+@pytest.mark.parametrize("field", CHANGES)
+def test_other_content_for_the_same_purpose_is_refused_once_a_job_was_sent(ledger, keys, field):
+    other = replace(REQUEST, **{field: CHANGES[field]})
+    assert other.content() != REQUEST.content()
+    ledger.claim(keys[0])
+    with pytest.raises(StorageError, match="sent with another circuit, other angles, shots or"):
+        ledger.plan(other, CHUNKS)
+    assert [record.key for record in ledger.jobs()] == keys
+
+
+def test_other_content_replaces_jobs_of_which_none_was_sent(ledger, keys):
+    new = ledger.plan(replace(REQUEST, circuit="another circuit"), CHUNKS)
+    assert {record.key for record in new}.isdisjoint(keys)
+    assert ledger.jobs() == new
+
+
+def test_keys_differ_by_run_scope_purpose_and_chunk(tmp_path, keys):
+    (tmp_path / "other").mkdir()
+    with Ledger(tmp_path / "other", "another run") as other:
+        seen = {record.key for record in other.plan(REQUEST, CHUNKS)} | set(keys)
+        seen |= {r.key for r in other.plan(replace(REQUEST, scope="submission 1"), CHUNKS)}
+        seen |= {r.key for r in other.plan(replace(REQUEST, purpose="step 1"), CHUNKS)}
+    assert len(seen) == 8
+
+
+def test_a_tag_names_the_attempt(ledger, keys):
+    assert ledger.job(keys[0]).tag == f"qhyper-{keys[0]}"
+    ledger.claim(keys[0])
+    assert ledger.job(keys[0]).tag == f"qhyper-{keys[0]}"
+    ledger.unknown(keys[0], "")
+    ledger.again(keys[0])
+    ledger.claim(keys[0])
+    assert ledger.job(keys[0]).tag == f"qhyper-{keys[0]}-2"
+
+
+def test_jobs_are_found_by_the_beginning_of_their_key(ledger, keys):
+    assert ledger.job(keys[0][:12]).key == keys[0]
+    with pytest.raises(ConfigurationError, match=r"Got the key 'xyz', which no jobs .* expected"):
+        ledger.job("xyz")
+    with pytest.raises(ConfigurationError, match=r"Got the key '', which 2 jobs .* `qhyper jobs`"):
+        ledger.job("")
+
+
+# -- states ---------------------------------------------------------------------------------------
+
+
+def test_only_planned_jobs_are_claimed(ledger, keys):
+    key = keys[0]
+    assert ledger.claim(key)
+    for change in (
+        lambda: None,
+        lambda: ledger.submitted(key, "job 1"),
+        lambda: ledger.failed(key, "broken"),
+        lambda: ledger.unknown(key, "who knows"),
+        lambda: ledger.store(key, Measured(BITS)),
+    ):
+        change()
+        assert not ledger.claim(key)
+    assert ledger.job(key).attempts == 1
+
+
+def test_only_failed_and_unknown_jobs_are_sent_again_or_adopt_one(ledger, keys):
+    key = keys[0]
+    for state, change in (
+        ("planned", lambda: None),
+        ("submitting", lambda: ledger.claim(key)),
+        ("submitted", lambda: ledger.submitted(key, "job 1")),
+        ("done", lambda: ledger.store(key, Measured(BITS))),
+    ):
+        change()
+        message = f"The job {key} is {state}; only failed and unknown jobs can"
+        with pytest.raises(ConfigurationError, match=message):
+            ledger.again(key)
+        with pytest.raises(ConfigurationError, match=message):
+            ledger.adopt(key, "job 2")
+
+
+def test_a_number_is_that_of_one_job_alone(ledger, keys):
+    ledger.claim(keys[0])
+    ledger.submitted(keys[0], "job 1")
+    ledger.claim(keys[1])
+    ledger.unknown(keys[1], "who knows")
+    with pytest.raises(ConfigurationError, match=f"job 1 is already the job of {keys[0]}"):
+        ledger.adopt(keys[1], "job 1")
+    ledger.adopt(keys[1], "job 2")
+    record = ledger.job(keys[1])
+    assert (record.state, record.job_id, record.attempts) == (State.SUBMITTED, "job 2", 1)
+
+
+# -- budgets --------------------------------------------------------------------------------------
+
+
+def test_the_shot_budget_is_exact(tmp_path):
+    with Ledger(tmp_path, "a run") as ledger:
+        first, second = (record.key for record in ledger.plan(REQUEST, CHUNKS))
+        with pytest.raises(ConfigurationError, match="The shot budget of training is 0; 0 were s"):
+            ledger.claim(first)
+        ledger.allow("training", 31)
+        assert ledger.claim(first)
+        message = "budget of training is 31; 16 were sent, and the next job has 16. It was not sent"
+        with pytest.raises(ConfigurationError, match=message):
+            ledger.claim(second)
+        assert ledger.job(second).state == State.PLANNED
+        ledger.allow("training", 32)
+        assert ledger.claim(second)
+
+
+def test_a_refused_job_costs_nothing_of_the_budget(ledger, keys):
+    ledger.claim(keys[0])
+    assert ledger.sent_shots("training") == 16
+    ledger.unclaim(keys[0], State.PLANNED, "busy")
+    assert ledger.sent_shots("training") == 0
+
+
+def test_what_the_user_sends_again_takes_nothing_from_the_others(tmp_path):
+    with Ledger(tmp_path, "a run") as ledger:
+        ledger.allow("training", 32)
+        first, second = (record.key for record in ledger.plan(REQUEST, CHUNKS))
+        for _ in range(3):  # each on the user's word
+            assert ledger.claim(first)
+            ledger.failed(first, "broken")
+            ledger.again(first)
+        assert ledger.claim(first)
+        assert ledger.claim(second)
+        assert ledger.sent_shots("training") == 5 * 16
+        (third,) = ledger.plan(replace(REQUEST, purpose="step 1"), [(0, 1, 0, 1)])
+        with pytest.raises(ConfigurationError, match="The shot budget of training is 32; 32 were"):
+            ledger.claim(third.key)
+
+
+# -- shots ----------------------------------------------------------------------------------------
+
+
+def test_shots_are_stored_before_a_job_is_done(ledger, keys, monkeypatch):
+    ledger.claim(keys[0])
+    ledger.submitted(keys[0], "job 1")
+    with monkeypatch.context() as patch:
+        full = StorageError("no space")
+        patch.setattr(
+            "qhyper.quantum.cloud.ledger.write_whole", lambda *_: (_ for _ in ()).throw(full)
+        )
+        with pytest.raises(StorageError, match="no space"):
+            ledger.store(keys[0], Measured(BITS))
+    assert ledger.job(keys[0]).state == State.SUBMITTED
+    ledger.store(keys[0], Measured(BITS, "a note"))
+    record = ledger.job(keys[0])
+    assert (record.state, record.note) == (State.DONE, "a note")
+    np.testing.assert_array_equal(ledger.load(record), BITS)
+
+
+def test_damaged_shots_are_never_taken_for_shots(ledger, keys):
+    """Every byte is changed, and the file cut off at every length."""
+    ledger.store(keys[0], Measured(BITS))
+    record = ledger.job(keys[0])
+    (path,) = (ledger.folder / "samples").iterdir()
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        for spoiled in (
+            whole[:place],
+            whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :],
+        ):
+            path.write_bytes(spoiled)
+            loaded = ledger.load(record)
+            assert loaded is None or np.array_equal(loaded, BITS), place
+    path.unlink()
+    assert ledger.load(record) is None
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+
+def test_the_ledger_of_another_run_is_refused(ledger, tmp_path):
+    message = "ledger of another run: got the run a run, expected another. Put the run's own"
+    with pytest.raises(StorageError, match=message):
+        Ledger(tmp_path, "another")
+
+
+def test_a_ledger_of_another_version_is_refused(ledger, tmp_path):
+    with sqlite3.connect(ledger.path) as base:
+        base.execute("UPDATE meta SET value = '7' WHERE name = 'version'")
+    base.close()
+    with pytest.raises(
+        StorageError, match=r"ledger of version 7; this qhyper reads version 1. Use"
+    ):
+        Ledger(tmp_path, "a run")
+
+
+def test_a_damaged_ledger_is_refused_and_left_as_it_is(tmp_path):
+    with Ledger(tmp_path, "a run") as ledger, ledger.working():
+        for step in range(60):
+            ledger.plan(replace(REQUEST, purpose=f"step {step}"), CHUNKS)
+        path = ledger.path
+    whole = path.read_bytes()
+    torn = whole[:8192] + b"\xff" * 4096 + whole[12288:]
+    for damaged in (b"", b"not a ledger" * 100, whole[:5000], torn):
+        path.write_bytes(damaged)
+        with pytest.raises(StorageError, match=r"cannot be used as a job ledger: .* do not remove"):
+            Ledger(tmp_path, "a run")
+        assert path.read_bytes() == damaged
+    path.unlink()  # jobs may have been sent: no new ledger in its place
+    with pytest.raises(StorageError, match=r"it is empty, though jobs.lock beside it says that"):
+        Ledger(tmp_path, "a run")
+
+
+def test_a_folder_that_is_not_there_is_no_ledger(tmp_path):
+    with pytest.raises(StorageError, match="unable to open database file"):
+        Ledger(tmp_path / "nowhere", "a run")
+
+
+def test_one_session_at_a_time_in_one_process(ledger, tmp_path):
+    with (
+        Ledger(tmp_path, "a run") as other,
+        ledger.working(),
+        pytest.raises(StorageError, match="Another process is at work on"),
+        other.working(),
+    ):
+        pass
+    with ledger.working():
+        pass
+
+
+OTHER = """
+import json, sys
+from pathlib import Path
+from qhyper.errors import StorageError
+from qhyper.quantum.cloud.ledger import Ledger
+try:
+    with Ledger(Path(sys.argv[1]), "a run") as ledger:
+        print(json.dumps([record.key for record in ledger.jobs()]), flush=True)
+        with ledger.working():
+            print("at work", flush=True)
+            sys.stdin.read()
+except StorageError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+
+
+def other_process(folder):
+    return subprocess.Popen(
+        [sys.executable, "-c", OTHER, folder],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(os.environ),
+    )  # fmt: skip
+
+
+def test_two_processes_on_one_ledger(ledger, keys, tmp_path):
+    with ledger.working(), other_process(tmp_path) as second:
+        out, _ = second.communicate()
+    assert second.returncode == 2
+    listed, refusal = out.splitlines()
+    assert json.loads(listed) == keys  # looking is free
+    assert refusal.startswith(f"Another process is at work on {ledger.path}. Wait until it is")
+
+
+def test_the_lock_goes_with_a_process_that_is_killed(ledger, keys, tmp_path):
+    with other_process(tmp_path) as second:
+        second.stdout.readline()
+        assert second.stdout.readline() == "at work\n"
+        with pytest.raises(StorageError, match="Another process is at work"), ledger.working():
+            pass
+        second.kill()
+        second.wait()
+        with ledger.working():
+            pass

@@ -1,0 +1,147 @@
+"""Circuits transpiled for a device: the same distribution, bits where they belong."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qhyper.errors import ConfigurationError
+from qhyper.quantum.ansatz import Brickwork
+from qhyper.quantum.backend import build_backend
+from qhyper.quantum.circuit import Angle, Circuit, Gate
+from qhyper.quantum.cloud.qiskit_isa import LEVELS, transpiled
+
+BASIS = ["rz", "sx", "x", "cz"]
+
+
+def device(qubits, coupling=None):
+    from qiskit.providers.fake_provider import GenericBackendV2
+
+    return GenericBackendV2(qubits, basis_gates=BASIS, coupling_map=coupling, seed=1)
+
+
+LINE = [[q, q + 1] for q in range(6)] + [[q + 1, q] for q in range(6)]
+
+
+def distribution(isa, angles):
+    """p of every string of classical bits [2^n], bit 0 fastest, by Qiskit's own state vector."""
+    from qiskit.quantum_info import Statevector
+
+    bound = isa.circuit.assign_parameters(isa.rows(angles[None])[0])
+    bound.remove_final_measurements()
+    return Statevector(bound).probabilities(qargs=list(isa.qubits))
+
+
+def asked(circuit, angles):
+    """The same, of the circuit that was asked for, on this project's exact state vector."""
+    executable = build_backend("statevector").compile(circuit)
+    return executable.probabilities(angles[None, None])[0, 0]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("layout", [None, (5, 1, 3), (6, 5, 4)])
+def test_the_distribution_is_that_of_the_circuit(level, layout):
+    """On a line of 7 qubits, so that some layouts need swaps; angles beyond 10 of them, so that
+    the order of parameters by name is not that of the angles."""
+    gates = []
+    for first in range(0, 12, 3):
+        gates += [Gate("ry", (q,), first + q) for q in range(3)]
+        gates += [Gate("cz", (0, 1)), Gate("cx", (2, 0))]
+    circuit = Circuit(3, tuple(gates))
+    angles = np.random.default_rng(level).normal(size=12)
+    isa = transpiled(circuit, device(7, LINE), level=level, layout=layout)
+    assert {step.operation.name for step in isa.circuit.data} <= {*BASIS, "measure", "barrier"}
+    assert len(isa.circuit.parameters) == len(isa.columns) == 12
+    np.testing.assert_allclose(distribution(isa, angles), asked(circuit, angles), atol=1e-12)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(LEVELS))
+def test_any_circuit_keeps_its_distribution(seed, level):
+    rng = np.random.default_rng(seed)
+    gates, number = [], 0
+    for _ in range(12):
+        first, second = rng.permutation(4)[:2].tolist()
+        if rng.random() < 0.6:
+            gates.append(Gate(rng.choice(["rx", "ry", "rz"]), (first,), number))
+            number += 1
+        else:
+            gates.append(Gate(rng.choice(["cx", "cz"]), (first, second)))
+    circuit = Circuit(4, (*gates, Gate("ry", (0,), number)))
+    angles = rng.uniform(-4, 4, number + 1)
+    isa = transpiled(circuit, device(7, LINE), level=level)
+    np.testing.assert_allclose(distribution(isa, angles), asked(circuit, angles), atol=1e-12)
+
+
+def test_a_fixed_rotation_stays():
+    gates = (Gate("ry", (0,), Angle(offset=1.0)), Gate("ry", (1,), Angle({0: 1.0})))
+    isa = transpiled(Circuit(2, gates), device(2))
+    angles = np.array([1.0, 0.4])
+    np.testing.assert_allclose(
+        distribution(isa, angles), asked(Circuit(2, gates), angles), atol=1e-12
+    )
+
+
+def test_36_qubits_in_a_line_need_no_swaps():
+    circuit = Brickwork(3).build(36)
+    coupling = [pair for q in range(39) for pair in ([q, q + 1], [q + 1, q])]
+    isa = transpiled(circuit, device(40, coupling))
+    own = sum(gate.angle is None for gate in circuit.gates)
+    assert isa.two_qubit_gates <= own
+    assert isa.two_qubit_depth <= isa.depth
+    assert len(set(isa.qubits)) == 36
+
+
+def test_a_layout_is_kept():
+    isa = transpiled(Brickwork(2).build(3), device(7, LINE), layout=(4, 3, 2), level=3)
+    assert isa.qubits == (4, 3, 2)
+
+
+def test_the_same_circuit_is_transpiled_in_the_same_way():
+    from qiskit import qasm3
+
+    found = [transpiled(Brickwork(2).build(5), device(7, LINE), level=3) for _ in range(2)]
+    texts = {qasm3.dumps(isa.circuit) for isa in found}
+    assert len(texts) == 1
+    assert found[0].fingerprint == found[1].fingerprint
+
+
+def test_fingerprints_differ_by_circuit_level_and_layout():
+    circuit, place = Brickwork(2).build(3), device(7, LINE)
+    flipped = Circuit(3, circuit.gates[::-1])
+    prints = [
+        transpiled(circuit, place).fingerprint,
+        transpiled(flipped, place).fingerprint,
+        transpiled(circuit, place, level=1).fingerprint,
+        transpiled(circuit, place, layout=(0, 1, 2)).fingerprint,
+        transpiled(circuit, place, layout=(2, 1, 0)).fingerprint,
+    ]
+    assert len(set(prints)) == 5
+
+
+def test_too_few_qubits_are_named():
+    message = r"The circuit has 5 qubits; generic_backend_3q has 3. Use a larger backend or a small"
+    with pytest.raises(ConfigurationError, match=message):
+        transpiled(Brickwork(2).build(5), device(3))
+
+
+@pytest.mark.parametrize("level", [-1, 4, True, "2", None])
+def test_only_qiskits_levels(level):
+    with pytest.raises(
+        ConfigurationError, match=r"Got the level .*; expected one of 0, 1, 2 and 3"
+    ):
+        transpiled(Brickwork(2).build(3), device(3), level=level)
+
+
+@pytest.mark.parametrize("layout", [(0, 1), (0, 1, 1), (0, 1, 7), (-1, 0, 1), (0, 1, True), "012"])
+def test_only_layouts_that_can_be(layout):
+    message = "Got the layout .*; expected 3 different qubits of the device, from 0 to 6: one for"
+    with pytest.raises(ConfigurationError, match=message):
+        transpiled(Brickwork(2).build(3), device(7, LINE), layout=layout)
+
+
+def test_qubits_that_are_not_connected_are_refused():
+    apart = [[0, 1], [1, 0], [2, 3], [3, 2]]
+    message = "Qiskit cannot place this circuit of 3 qubits on generic_backend_4q: .* Use another l"
+    with pytest.raises(ConfigurationError, match=message):
+        transpiled(Brickwork(2).build(3), device(4, apart), level=0)

@@ -1,0 +1,100 @@
+"""Secrets in the words of others."""
+
+import pytest
+
+from qhyper.errors import JobError, MissingError
+from qhyper.quantum.cloud.redaction import redacted
+
+SECRET = "planted-5ecret/With+odd=chars"
+NAMES = (
+    "QISKIT_IBM_TOKEN",
+    "IONQ_API_KEY",
+    "IONQ_API_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SESSION_TOKEN",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_QUANTUM_CONNECTION_STRING",
+    "MY_PASSWORD",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "vendor_apikey",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_values_of_secret_variables_are_taken_out(monkeypatch, name):
+    monkeypatch.setenv(name, SECRET)
+    assert redacted(f"401: {SECRET} or '{SECRET}'") == "401: [secret] or '[secret]'"
+
+
+def test_a_secret_that_begins_with_another_one_is_taken_out_whole(monkeypatch):
+    monkeypatch.setenv("A_TOKEN", "abcdefgh")
+    monkeypatch.setenv("B_TOKEN", "abcdefgh-and-more")
+    assert redacted("got abcdefgh-and-more, abcdefgh") == "got [secret], [secret]"
+
+
+SAID = {
+    "Authorization: Bearer eyJhbGciOi.J9-x_y": "Authorization: Bearer [secret]",
+    "Authorization: Basic dXNlcjpwYXNzd29yZA==": "Authorization: Basic [secret]",
+    "authorization: apiKey 0123456789abcdef": "authorization: apiKey [secret]",
+    '{"access_token": "eyJhbGciOi", "a": 1}': '{"access_token": "[secret]", "a": 1}',
+    '{"refresh_token":"eyJhbGciOi"}': '{"refresh_token":"[secret]"}',
+    "url?apikey=0123456789&x=1": "url?apikey=[secret]&x=1",
+    "X-Api-Key: 0123456789": "X-Api-Key: [secret]",
+    "SharedAccessKey=AbC0123456789+/=": "SharedAccessKey=[secret]",
+    "QISKIT_IBM_TOKEN=0123456789": "QISKIT_IBM_TOKEN=[secret]",
+    "invalid token 0123456789abc": "invalid token [secret]",
+    "key AKIAIOSFODNN7EXAMPLE is off": "key [secret] is off",
+    "key ASIAIOSFODNN7EXAMPLE is off": "key [secret] is off",
+}
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_what_looks_like_a_secret_is_taken_out(said):
+    assert redacted(said) == SAID[said]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The circuit has 36 qubits; ibm_torino has 27.",
+        "Job d1a2b3c4e5f6 was cancelled",
+        "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1",
+        "no job with the tag qhyper-0123456789abcdef0123456789abcdef",
+        "The token has expired.",
+        "",
+    ],
+)
+def test_other_words_stay(said):
+    assert redacted(said) == said
+
+
+def test_a_short_value_is_not_worth_a_torn_message(monkeypatch):
+    monkeypatch.setenv("SOME_TOKEN", "1")
+    assert redacted("1 job of 11 failed") == "1 job of 11 failed"
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        {"faults": ["lost", "never", "never"]},
+        {"faults": ["refused"]},
+        {"spoiled": "failed"},
+        {"spoiled": {0: "cancelled"}},
+        {"away": True},
+        {"away_after": 1},
+        {"maintenance": f"Down for {SECRET}."},
+    ],
+)
+def test_a_token_that_the_service_repeats_is_nowhere(monkeypatch, bench, day):
+    """Not in a message, a warning, or a byte of the run directory."""
+    monkeypatch.setenv("QISKIT_IBM_TOKEN", SECRET)
+    with pytest.raises((JobError, MissingError)) as trouble:
+        bench.measure(says=f"unauthorised: {SECRET}", **day)
+    words = " ".join([str(trouble.value), *bench.heard])
+    assert SECRET not in words
+    assert "[secret]" in words or "lost" in str(day)
+    whole = bench.bytes()
+    assert b"training" in whole  # the ledger is there
+    for piece in (SECRET, SECRET[:12]):
+        assert piece.encode() not in whole
