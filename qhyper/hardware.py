@@ -7,7 +7,7 @@ nothing else.
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.figures import HARDWARE_REPLICAS, hardware_figures
+from qhyper.quantum.cloud.mthree_mitigation import QuasiProbabilities
 from qhyper.report import CERTIFICATE, certificate_facts, facts, rendered
 from qhyper.search import SAME_LOSS, Losses
 from qhyper.wording import format_loss
@@ -27,24 +28,13 @@ Float = npt.NDArray[np.float64]
 BINS = 40
 
 
-class Weighted(Protocol):
-    """Strings with quasi-probabilities: see `mthree_mitigation.QuasiProbabilities`."""
-
-    strings: Bits
-    covered: float
-
-    def mean(self, losses: npt.ArrayLike) -> tuple[float, float | None]:
-        """The mitigated mean of the strings' losses, and its standard error."""
-        ...
-
-
 def beside(
     measured: Bits,
     simulated: Bits,
     objective: Losses,
     *,
     minimum: float | None = None,
-    quasi: Sequence[Weighted] | None = None,
+    quasi: Sequence[QuasiProbabilities] | None = None,
     marginals: Float | None = None,
 ) -> dict[str, Any]:
     """Measured draws compared with simulated ones, as plain numbers and lists, ready for JSON.
@@ -107,7 +97,7 @@ def beside(
 def _check(
     measured: Bits,
     simulated: Bits,
-    quasi: Sequence[Weighted] | None,
+    quasi: Sequence[QuasiProbabilities] | None,
     marginals: Float | None,
 ) -> None:
     for name, bits in (("measured", measured), ("simulated", simulated)):
@@ -158,7 +148,7 @@ def _draws(losses: Float, edges: Float, minimum: float | None) -> dict[str, Any]
     }
 
 
-def _mitigated(quasi: Weighted, objective: Losses) -> dict[str, Any]:
+def _mitigated(quasi: QuasiProbabilities, objective: Losses) -> dict[str, Any]:
     mean, error = quasi.mean(objective(quasi.strings))
     return {"mean_loss": mean, "standard_error": error, "covered": quasi.covered}
 

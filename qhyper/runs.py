@@ -13,6 +13,7 @@ runs/<utc>-<name>-<hash8>/
   report.html
   jobs.sqlite       the ledger of what was sent to quantum computers, if anything was
   samples/          what its jobs measured
+  circuits/         the circuits of trainings on quantum computers, as transpiled
   submissions/      one folder for each `qhyper submit`: what was asked, draws, outcome, page
 """
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from qhyper.errors import ConfigurationError
+from qhyper.quantum.backend import is_cloud
 from qhyper.quantum.cloud.backend import CloudBackend, build_cloud_backend
 from qhyper.quantum.cloud.ledger import Ledger, Record, State, exists
 from qhyper.runs import Run
@@ -73,14 +74,16 @@ def _backend(run: Run, record: Record) -> CloudBackend:
     if record.scope.startswith("submission "):
         asked = read(run, int(record.scope.split()[1]))
         return build_cloud_backend(asked["backend"], asked["options"])
-    folder = record.purpose.partition(":")[0]
-    entries = {entry.folder: entry for entry in run.config.entries or []}
-    if folder not in entries and len(entries) > 1:
-        raise ConfigurationError(
-            f"{record.key} is of '{folder}', which the configuration of {run.path} does not have."
-        )
-    options = entries.get(folder, next(iter(entries.values()))).options
-    return build_cloud_backend(options["backend"], options.get("backend_options"))
+    for entry in run.config.entries or []:
+        name, options = entry.options.get("backend"), entry.options.get("backend_options")
+        if isinstance(name, str) and is_cloud(name):
+            backend = build_cloud_backend(name, options)
+            if record.service.startswith(backend.identity):
+                return backend
+    raise ConfigurationError(
+        f"{record.key} was sent to {record.service}, which is no backend of the configuration of "
+        f"{run.path}. Put the configuration back that it was sent with."
+    )
 
 
 def _next(run: Run, record: Record) -> str:

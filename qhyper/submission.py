@@ -1,6 +1,7 @@
 """Submissions: the draws of a trained generator, from a quantum computer, on any later day.
 
 runs/<run>/submissions/<number>/
+  circuit.qpy       the transpiled circuit
   submission.json   what was asked: written before anything is sent
   draws.npz         the draws in weight order, once all jobs are done
   outcome.json      the draws scored, beside the simulator's: its presence means complete
@@ -27,16 +28,15 @@ from qhyper.hardware import beside, page
 from qhyper.quantum.cloud import mthree_mitigation as mitigation
 from qhyper.quantum.cloud.backend import CloudExecutable, build_cloud_backend
 from qhyper.quantum.cloud.ledger import Ledger, Record, Request, State, exists
-from qhyper.quantum.cloud.qiskit_isa import Isa, transpiled
+from qhyper.quantum.cloud.qiskit_isa import Isa, load, save, transpiled
 from qhyper.quantum.cloud.readout import angles_of, preparation
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.registry import is_control
 from qhyper.runs import Run
-from qhyper.storage import storage, write_whole
+from qhyper.storage import write_whole
 from qhyper.streams import Streams
 
-PREFLIGHT_WAIT = 60.0
-"""Seconds that a submission waits for its preflight, unless told."""
+CIRCUIT = "circuit.qpy"
 CALIBRATION_SHOTS = 64
 _SIMULATED_SHOTS = 16_384
 """At the least, for what the simulator is expected to measure."""
@@ -83,9 +83,15 @@ class Submission:
             )
         self.generator = generator
         self.backend = build_cloud_backend(asked.backend, asked.options)
-        self.isa = cast(CloudExecutable, self.backend.compile(generator.circuit)).isa
         self.scope = f"submission {number}"
         self.folder = run.path / "submissions" / f"{number:03d}"
+        sent = self.folder / CIRCUIT
+        # the qubits that were chosen stay, though the device's errors change by the day
+        self.isa = (
+            load(sent)
+            if sent.is_file()
+            else cast(CloudExecutable, self.backend.compile(generator.circuit)).isa
+        )
 
     # -- what is sent -------------------------------------------------------------------------
 
@@ -126,14 +132,14 @@ class Submission:
 
     def content(self) -> str:
         """What tells this submission from one that asks for something else."""
-        return " ".join(request.content() for request, _ in self.requests())
+        *_, (draws, _) = self.requests()
+        return f"{draws.content()} calibration {self.asked.calibration_shots}"
 
     # -- sending and fetching -----------------------------------------------------------------
 
     def record(self, paid_shots: int) -> None:
         """Write down what is asked, and how many shots it may be sent, before anything is."""
-        with storage(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+        save(self.isa, self.folder / CIRCUIT)
         text = {
             "number": self.number,
             **vars(self.asked),

@@ -22,7 +22,7 @@ def stub(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(STUB))
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "own.py").write_text(OWN)
-    yield ["--backend", "stub:StubService", "--option", f"folder={tmp_path / 'vendor'}"]
+    return ["--backend", "stub:StubService", "--option", f"folder={tmp_path / 'vendor'}"]
 
 
 @pytest.fixture

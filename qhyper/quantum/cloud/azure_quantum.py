@@ -15,6 +15,7 @@ from qhyper.errors import JobError, MissingError, unknown
 from qhyper.quantum.cloud.door import JobState, Limits, Measured, Pub, Rejected, Unreachable
 from qhyper.quantum.cloud.frequencies import counts_of
 from qhyper.quantum.cloud.qiskit_result import measured_of
+from qhyper.quantum.cloud.redaction import words_of
 
 LOCAL = "local"
 _LOCAL_QUBITS = 30
@@ -90,19 +91,19 @@ class AzureService:
             number = _number(tag, len(earlier))
             prepared = self._prepared(circuits[0], shots, tag, number)
         except ClientAuthenticationError as error:
-            raise Rejected(_words(error)) from error
+            raise Rejected(words_of(error)) from error
         except (AzureError, Unreachable, OSError) as error:
-            raise Rejected(f"Nothing was sent yet: {_words(error)}", again=True) from error
+            raise Rejected(f"Nothing was sent yet: {words_of(error)}", again=True) from error
         try:
             prepared.submit()
         except ClientAuthenticationError as error:
-            raise Rejected(_words(error)) from error
+            raise Rejected(words_of(error)) from error
         except HttpResponseError as error:
             status = error.status_code or 0
             if status == 409:  # it is there: an earlier reply was lost
                 return AzureJob(self._workspace, number, str(self))
             if 400 <= status < 500:
-                raise Rejected(_words(error), again=status == 429) from error
+                raise Rejected(words_of(error), again=status == 429) from error
             raise
         return AzureJob(self._workspace, number, str(self))
 
@@ -166,7 +167,7 @@ class AzureService:
         except ValueError:
             return "the workspace does not list it any more."
         except Exception as error:
-            return f"Azure does not answer: {_words(error)}."
+            return f"Azure does not answer: {words_of(error)}"
         if status.current_availability != "Unavailable":
             return None
         page = f" See {status.status_page}." if status.status_page else ""
@@ -224,8 +225,8 @@ class AzureJob:
                 )
         except (ValueError, AttributeError, KeyError, TypeError) as error:
             raise JobError(
-                f"{self._service} returned a result that cannot be read: {_words(error)}. Nothing "
-                "was made of it; the job's record is kept."
+                f"{self._service} returned a result that cannot be read: {words_of(error)} "
+                "Nothing was made of it; the job's record is kept."
             ) from error
         one = SimpleNamespace(results=[SimpleNamespace(data=data)])
         return measured_of(one, shape, seed, self._service)
@@ -240,11 +241,11 @@ class AzureJob:
             return question()
         except ResourceNotFoundError as error:
             raise JobError(
-                f"{self._service} has nothing under {self.job_id}: {_words(error)}. Check the "
+                f"{self._service} has nothing under {self.job_id}: {words_of(error)} Check the "
                 "number and the workspace."
             ) from error
         except (AzureError, OSError) as error:
-            raise Unreachable(_words(error)) from error
+            raise Unreachable(words_of(error)) from error
 
 
 class LocalJob:
@@ -346,7 +347,7 @@ def _target(workspace: Any, name: str) -> Any:
 
 def _silent(error: Exception) -> MissingError:
     return MissingError(
-        f"Azure Quantum said nothing: {_words(error)}. Either there is no network, or Azure does "
+        f"Azure Quantum said nothing: {words_of(error)} Either there is no network, or Azure does "
         "not know you or your workspace: sign in with `az login`, and check the resource ID."
     )
 
@@ -360,7 +361,3 @@ def _installed() -> Iterator[None]:
             f"Azure Quantum needs packages that are not installed ({error}). Install them with "
             'pip install "qhyper[azure]".'
         ) from error
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qhyper.bits import Bits
-from qhyper.errors import Interrupted, JobError, MissingError, PendingError
+from qhyper.errors import Interrupted, JobError, MissingError, PendingError, QhyperError
 from qhyper.quantum.cloud.door import (
     CloudJob,
     JobState,
@@ -30,8 +30,10 @@ from qhyper.quantum.cloud.readout import (
     preflight_bits,
     preparation,
 )
-from qhyper.quantum.cloud.redaction import redacted
+from qhyper.quantum.cloud.redaction import redacted, words_of
 
+_TELL_FIRST, _TELL_EVERY = 20.0, 600.0
+"""Seconds of waiting after which the user hears of it, at first and then."""
 _GIVE_UP_AFTER = 2
 """Calls in a row that end without an answer, after which no more are made for now."""
 _LOCAL_POLL = 0.05
@@ -85,7 +87,14 @@ class Dispatcher:
         self.recover(records)
         waiting = [r for r in self._now(records) if r.state == State.PLANNED]
         if waiting:
-            if reason := self.service.unavailable():
+            try:
+                reason = self.service.unavailable()
+            except Exception as error:
+                raise MissingError(
+                    f"{self.service} does not answer: {words_of(error)} Nothing was sent. Check "
+                    "the network and the account, and try again."
+                ) from error
+            if reason:
                 raise MissingError(
                     f"{self.service} takes no jobs now: {redacted(reason)} Nothing was sent. Try "
                     "again later, or use another backend."
@@ -116,11 +125,10 @@ class Dispatcher:
                     except Exception as error:  # was the job taken or not? the tag tells
                         open_ones.append(record)
                         in_a_row, ended = in_a_row + 1, time.time()
+                        looked = " Looking for it by its tag." * self.service.searchable
                         self._warn(
-                            f"{self.service} did not confirm a job ({_words(error)}). Looking "
-                            "for it by its tag." if self.service.searchable else
-                            f"{self.service} did not confirm a job ({_words(error)})."
-                        )  # fmt: skip
+                            f"{self.service} did not confirm a job: {words_of(error)}{looked}"
+                        )
                     else:
                         self.ledger.submitted(record.key, job.job_id)
                         self._live[job.job_id] = job
@@ -206,6 +214,7 @@ class Dispatcher:
         answer for several questions in a row.
         """
         end = time.monotonic() + wait
+        told = time.monotonic() + _TELL_FIRST
         pause, silent = self.patience.first_poll, 0
         longest = self.patience.last_poll
         if self.service.local:  # asking costs nothing, and its jobs are done soon
@@ -223,6 +232,11 @@ class Dispatcher:
                 except Unreachable as error:
                     trouble = error
                     still.append(record)
+                except QhyperError:
+                    raise
+                except Exception as error:  # of an SDK: as good as no answer
+                    trouble = Unreachable(words_of(error))
+                    still.append(record)
             silent = 0 if answered else silent + 1
             waiting = still
             left = end - time.monotonic()
@@ -234,6 +248,12 @@ class Dispatcher:
                 )
             if not waiting or left <= 0:
                 break
+            if time.monotonic() >= told:
+                self._warn(
+                    f"{len(waiting)} of {len(records)} jobs on {self.service} are not done; "
+                    f"waiting for up to {left / 60:,.0f} minutes more. Ctrl-C loses nothing."
+                )
+                told = time.monotonic() + _TELL_EVERY
             self._sleep(min(pause, left))
             pause = min(2 * pause, longest)
         return self._now(records)
@@ -379,7 +399,3 @@ def check_ended(records: Sequence[Record], service: str) -> None:
             f"{len(pending) - sent} not taken yet). Nothing is lost: fetch or resume later."
             + "".join(f" {r.message}" for r in pending[:1] if r.message)
         )
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {redacted(str(error))}"

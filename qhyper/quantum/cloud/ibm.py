@@ -25,7 +25,7 @@ from qhyper.quantum.cloud.door import (
     as_measured,
 )
 from qhyper.quantum.cloud.qiskit_result import state_of
-from qhyper.quantum.cloud.redaction import redacted
+from qhyper.quantum.cloud.redaction import redacted, words_of
 
 MODES = ("job", "batch", "session")
 NOISES = ("full", "readout", "none")
@@ -152,18 +152,18 @@ class IBMService:
             service = self._connect(account, instance)
         except AccountNotFoundError as error:
             raise MissingError(
-                f"{self}: no IBM Quantum account: {_words(error)} Save one once, in Python, with "
+                f"{self}: no IBM Quantum account: {words_of(error)} Save one once, in Python, with "
                 "QiskitRuntimeService.save_account(token=…, name=…) and give its name as the "
                 "option `account`; or set QISKIT_IBM_TOKEN. No option takes a token."
             ) from error
         except IBMInputValueError as error:
             raise ConfigurationError(
-                f"{self}: IBM does not accept the instance '{instance}': {_words(error)} Copy its "
-                "CRN from https://quantum.cloud.ibm.com/instances."
+                f"{self}: IBM does not accept the instance '{instance}': {words_of(error)} Copy "
+                "its CRN from https://quantum.cloud.ibm.com/instances."
             ) from error
         except Exception as error:
             raise MissingError(
-                f"{self}: no connection to IBM Quantum: {_words(error)} IBM says the same for a "
+                f"{self}: no connection to IBM Quantum: {words_of(error)} IBM says the same for a "
                 "wrong token and for no network: check that "
                 "https://quantum.cloud.ibm.com opens from this machine, then the saved account."
             ) from error
@@ -189,8 +189,8 @@ class IBMService:
             ) from error
         except Exception as error:
             raise MissingError(
-                f"{self}: IBM does not describe the backend: {_words(error)} Check the network and "
-                "the account."
+                f"{self}: IBM does not describe the backend: {words_of(error)} Check the network "
+                "and the account."
             ) from error
 
     def _snapshot(self, name: str) -> Any:
@@ -215,7 +215,7 @@ class IBMService:
         except Exception as error:  # no job was sent, and an unused session costs nothing
             status = _status(error)
             again = not self.local and (status is None or status == 429 or status >= 500)
-            raise Rejected(f"no {self.mode} was opened: {_words(error)}", again=again) from error
+            raise Rejected(f"no {self.mode} was opened: {words_of(error)}", again=again) from error
         try:
             from qiskit_ibm_runtime.executor_sampler import Sampler
 
@@ -226,11 +226,11 @@ class IBMService:
             )
         except Exception as error:
             if self.local or _before_sending(error):
-                raise Rejected(_words(error)) from error
+                raise Rejected(words_of(error)) from error
             refusal = _refusal(error)
             if refusal is None:
                 raise
-            raise Rejected(_words(error), again=refusal == 429) from error
+            raise Rejected(words_of(error), again=refusal == 429) from error
         if self.local:
             self._jobs[job.job_id] = job
         return job
@@ -314,7 +314,7 @@ class IBMService:
             if self.mode == "batch":
                 return  # it costs nothing while it is open, and ends by itself
             raise MissingError(
-                f"{self}: the session {place.session_id} could not be closed: {_words(error)} It "
+                f"{self}: the session {place.session_id} could not be closed: {words_of(error)} It "
                 f"costs until it ends by itself, after {self.session_seconds} s at the most: "
                 "close it at https://quantum.cloud.ibm.com/workloads."
             ) from error
@@ -336,12 +336,13 @@ class IBMService:
             return IBMJob(self, self._service.job(job_id))
         except RuntimeJobNotFound as error:
             raise JobError(
-                f"{self} knows no job {job_id}: {_words(error)} Check the number and the instance."
+                f"{self} knows no job {job_id}: {words_of(error)} Check the number and the "
+                "instance."
             ) from error
         except Exception as error:
             if _status(error) == 400:
-                raise JobError(f"{self} knows no job {job_id}: {_words(error)}") from error
-            raise Unreachable(_words(error)) from error
+                raise JobError(f"{self} knows no job {job_id}: {words_of(error)}") from error
+            raise Unreachable(words_of(error)) from error
 
     def find(self, tag: str) -> list[str]:
         """The numbers of the jobs with this tag, oldest first; see `Service`."""
@@ -351,7 +352,7 @@ class IBMService:
             found = self._service.jobs(limit=20, job_tags=[tag], descending=False)
             return [job.job_id() for job in found]
         except Exception as error:
-            raise Unreachable(_words(error)) from error
+            raise Unreachable(words_of(error)) from error
 
     def unavailable(self) -> str | None:
         """Why the device takes no jobs now; see `Service`."""
@@ -360,7 +361,7 @@ class IBMService:
         try:
             status = self.device.status()
         except Exception as error:
-            return f"IBM does not answer: {_words(error)}"
+            return f"IBM does not answer: {words_of(error)}"
         if status.operational:
             return None
         return f"{redacted(str(status.status_msg)) or 'it is not operational'}."
@@ -396,7 +397,7 @@ class IBMJob:
         try:
             status = self._job.status()
         except Exception as error:
-            raise Unreachable(_words(error)) from error
+            raise Unreachable(words_of(error)) from error
         return state_of(status)
 
     def message(self) -> str:
@@ -406,7 +407,7 @@ class IBMJob:
                 self._job.result()
             return redacted(str(self._job.error_message() or ""))
         except Exception as error:
-            return _words(error)
+            return words_of(error)
 
     def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
         """What it measured; see `CloudJob`. `seed` is not used: IBM gives every shot."""
@@ -419,13 +420,13 @@ class IBMJob:
         try:
             result = self._job.result()
         except (RuntimeInvalidStateError, RuntimeJobFailureError, RuntimeJobMaxTimeoutError) as bad:
-            raise JobError(f"{self._service}: {_words(bad)}") from bad
+            raise JobError(f"{self._service}: {words_of(bad)}") from bad
         except Exception as error:
             if not self._service.local and _of_network(error):
-                raise Unreachable(_words(error)) from error
+                raise Unreachable(words_of(error)) from error
             raise JobError(
-                f"{self._service}: the result of {self.job_id} cannot be read: {_words(error)} It "
-                "is still at the service: get it with another version of qiskit-ibm-runtime."
+                f"{self._service}: the result of {self.job_id} cannot be read: {words_of(error)} "
+                "It is still at the service: get it with another version of qiskit-ibm-runtime."
             ) from error
         if result is None:
             raise JobError(
@@ -509,12 +510,6 @@ def _of_network(error: BaseException) -> bool:
     from qiskit_ibm_runtime.exceptions import IBMError
 
     return any(isinstance(link, IBMError | OSError) for link in _chain(error))
-
-
-def _words(error: BaseException) -> str:
-    text = redacted(str(error)).strip()
-    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return text if text.endswith((".", "!")) else f"{text}."
 
 
 # -- options --------------------------------------------------------------------------------------

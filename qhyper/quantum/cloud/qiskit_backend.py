@@ -17,7 +17,7 @@ from qhyper.quantum.cloud.door import (
     Unreachable,
 )
 from qhyper.quantum.cloud.qiskit_result import measured_of, state_of
-from qhyper.quantum.cloud.redaction import redacted
+from qhyper.quantum.cloud.redaction import redacted, words_of
 
 _SIMULATORS = (
     "qiskit_aer.",
@@ -79,7 +79,7 @@ class QiskitService:
             taken = self.device.run(bound, shots=shots, **options)
         except Exception as error:
             if self.local:
-                raise Rejected(_words(error)) from error
+                raise Rejected(words_of(error)) from error
             raise  # it may have been sent: nobody but the vendor knows
         job = QiskitJob(self, taken)
         self._jobs[job.job_id] = job
@@ -97,7 +97,7 @@ class QiskitService:
         try:
             return QiskitJob(self, self.device.retrieve_job(job_id))
         except Exception as error:  # an unknown job and no network are told apart by no rule
-            raise Unreachable(_words(error)) from error
+            raise Unreachable(words_of(error)) from error
 
     def find(self, tag: str) -> list[str]:
         """Nothing: a BackendV2 has no tags."""
@@ -110,7 +110,7 @@ class QiskitService:
         try:
             status = self.device.status()
         except Exception as error:
-            return f"its status cannot be read: {_words(error)}"
+            return f"its status cannot be read: {words_of(error)}"
         if getattr(status, "operational", True):
             return None
         return f"{redacted(str(getattr(status, 'status_msg', ''))) or 'it is not operational'}."
@@ -139,7 +139,7 @@ class QiskitJob:
         try:
             return state_of(self._job.status())
         except Exception as error:
-            raise Unreachable(_words(error)) from error
+            raise Unreachable(words_of(error)) from error
 
     def message(self) -> str:
         """The backend's own words about a failed job."""
@@ -148,7 +148,7 @@ class QiskitJob:
                 return redacted(str(self._job.error_message() or ""))
             return redacted(str(self._job.result().status))
         except Exception as error:
-            return _words(error)
+            return words_of(error)
 
     def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
         """What it measured; see `CloudJob` and `measured_of`."""
@@ -158,8 +158,8 @@ class QiskitJob:
             result = self._job.result()
         except Exception as error:
             if self._service.local or isinstance(error, QiskitJobError):
-                raise JobError(f"{self._service} gave no result: {_words(error)}") from error
-            raise Unreachable(_words(error)) from error
+                raise JobError(f"{self._service} gave no result: {words_of(error)}") from error
+            raise Unreachable(words_of(error)) from error
         return measured_of(result, shape, seed, str(self._service))
 
 
@@ -172,7 +172,7 @@ def _backend(target: Any) -> Any:
             found = found()
         except Exception as error:
             raise ConfigurationError(
-                f"Calling '{target}' without arguments gave {_words(error)} Expected a Qiskit "
+                f"Calling '{target}' without arguments gave {words_of(error)} Expected a Qiskit "
                 "BackendV2, or a class or function without arguments that gives one."
             ) from error
     if not isinstance(found, BackendV2):
@@ -192,9 +192,3 @@ def _takes_memory(backend: Any) -> bool:
     """Whether `run` takes the option; asked beforehand, as a refused call could have sent a job."""
     parameters = inspect.signature(backend.run).parameters.values()
     return any(p.name == "memory" or p.kind is p.VAR_KEYWORD for p in parameters)
-
-
-def _words(error: BaseException) -> str:
-    text = redacted(str(error)).strip()
-    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return text if text.endswith((".", "!")) else f"{text}."

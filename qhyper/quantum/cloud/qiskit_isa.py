@@ -5,17 +5,20 @@ device.
 """
 
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.errors import ConfigurationError
+from qhyper.errors import ConfigurationError, StorageError
 from qhyper.quantum.circuit import Circuit
 from qhyper.quantum.cloud.door import Rows
 from qhyper.quantum.convert import qiskit_with_angles
+from qhyper.storage import storage, write_whole
 
 LEVELS = (0, 1, 2, 3)
 
@@ -50,8 +53,8 @@ def transpiled(
 ) -> Isa:
     """The circuit for a Qiskit BackendV2, measured, by Qiskit's preset pass manager.
 
-    - level: 0 to 3, Qiskit's optimisation level; from 1 on it looks for a layout without swaps
-      and takes the one with the smallest errors that the device reports
+    - level: 0 to 3, Qiskit's optimisation level; from 2 on it takes, of the layouts without
+      swaps, one with small errors by the device's own report
     - layout: the device's qubit for each of ours, instead
 
     Its random choices have a fixed seed. Raises ConfigurationError if the device has too few
@@ -71,7 +74,7 @@ def transpiled(
         raise ConfigurationError(f"Got the level {level!r}; expected one of 0, 1, 2 and 3.")
     if layout is not None:
         _check_layout(layout, n, available)
-    parameters, gates = qiskit_with_angles(circuit)
+    _, gates = qiskit_with_angles(circuit)
     gates.add_register(ClassicalRegister(n, "c"))
     gates.measure(range(n), range(n))
     try:
@@ -87,20 +90,50 @@ def transpiled(
             f"Qiskit cannot place this circuit of {n} qubits on {name}: {error}. Use another "
             "layout, level or backend."
         ) from error
-    number = {parameter: k for k, parameter in enumerate(parameters)}
-    columns = [number[parameter] for parameter in placed.parameters]
+    placed.metadata = {"fingerprint": _fingerprint(circuit, level, layout)}
+    return _isa(placed)
+
+
+def save(isa: Isa, path: Path) -> None:
+    """Write the circuit as Qiskit's QPY, whole or not at all; StorageError if it cannot be."""
+    from qiskit import qpy
+
+    buffer = io.BytesIO()
+    qpy.dump(isa.circuit, buffer)
+    with storage(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, buffer.getvalue())
+
+
+def load(path: Path) -> Isa:
+    """A saved circuit, on the same qubits as when it was sent; StorageError if it is damaged."""
+    from qiskit import qpy
+
+    try:
+        (placed,) = qpy.load(io.BytesIO(path.read_bytes()))
+        return _isa(placed)
+    except Exception as error:  # QPY has many ways to fail
+        raise StorageError(
+            f"{path} cannot be read as a circuit: {error}. Put it back, or use the version of "
+            "Qiskit that wrote it."
+        ) from error
+
+
+def _isa(placed: Any) -> Isa:
+    """A transpiled circuit with measurements, and what is to be known about it."""
 
     def entangling(step: Any) -> bool:
         return step.operation.num_qubits == 2
 
     return Isa(
         circuit=placed,
-        columns=np.array(columns, dtype=np.int64),
-        qubits=_measured(placed, n),
+        # the elements of a ParameterVector know their number
+        columns=np.array([parameter.index for parameter in placed.parameters], dtype=np.int64),
+        qubits=_measured(placed),
         two_qubit_gates=sum(entangling(step) for step in placed.data),
         two_qubit_depth=placed.depth(entangling),
         depth=placed.depth(),
-        fingerprint=_fingerprint(circuit, level, layout),
+        fingerprint=placed.metadata["fingerprint"],
     )
 
 
@@ -115,14 +148,14 @@ def _check_layout(layout: Sequence[int], n: int, available: int | None) -> None:
         )
 
 
-def _measured(placed: Any, n: int) -> tuple[int, ...]:
+def _measured(placed: Any) -> tuple[int, ...]:
     """The device's qubit that each classical bit is measured from."""
     found = {
         placed.find_bit(step.clbits[0]).index: placed.find_bit(step.qubits[0]).index
         for step in placed.data
         if step.operation.name == "measure"
     }
-    return tuple(found[bit] for bit in range(n))
+    return tuple(found[bit] for bit in range(len(found)))
 
 
 def _fingerprint(circuit: Circuit, level: int, layout: Sequence[int] | None) -> str:

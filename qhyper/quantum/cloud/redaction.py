@@ -21,3 +21,10 @@ def redacted(text: str) -> str:
         if len(value) >= _SHORTEST:
             text = text.replace(value, "[secret]")
     return _IN_TEXT.sub(r"\1\2[secret]", _AWS_KEY.sub("[secret]", text))
+
+
+def words_of(error: BaseException) -> str:
+    """The kind and the words of an error as a sentence, redacted."""
+    text = " ".join(redacted(str(error)).split())
+    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text if text.endswith((".", "!")) else f"{text}."

@@ -370,7 +370,7 @@ def _device(snapshot: Any) -> Any:
     except ImportError as error:
         raise MissingError(
             f"The snapshot '{snapshot}' needs a package that is not installed: "
-            'pip install "qhyper[ibm]", or "qiskit-ibm-runtime>=0.50".'
+            'pip install "qhyper[ibm]", or "qiskit-ibm-runtime>=0.51".'
         ) from error
     classes = [kind for kind in vars(fake_provider).values() if hasattr(kind, "backend_name")]
     known = {kind.backend_name: kind for kind in classes}

@@ -83,7 +83,7 @@ def test_a_job_whose_reply_was_lost_is_found_by_its_tag(bench, undisturbed, list
     np.testing.assert_array_equal(bits, undisturbed(bench))
     assert paid_once(bench)
     assert [text for text in bench.heard if "did not confirm" in text] == [
-        "stub did not confirm a job (ConnectionError: connection reset by peer). Looking for it "
+        "stub did not confirm a job: ConnectionError: connection reset by peer. Looking for it "
         "by its tag."
     ]
 
