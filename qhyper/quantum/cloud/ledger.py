@@ -32,7 +32,7 @@ import numpy as np
 from qhyper.bits import Bits, pack, unpack
 from qhyper.errors import ConfigurationError, StorageError
 from qhyper.quantum.cloud.door import Measured, Rows
-from qhyper.storage import write_whole
+from qhyper.storage import storage, write_whole
 
 FILE = "jobs.sqlite"
 _LOCK = "jobs.lock"
@@ -134,6 +134,8 @@ class Ledger:
 
     def __init__(self, folder: Path, run: str) -> None:
         self.folder, self.path, self.run = folder, folder / FILE, run
+        with storage(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         try:
             # transactions are begun by hand, where they are needed
             self._base = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
@@ -399,10 +401,8 @@ class Ledger:
         """Store what a job measured, and only then say that it is done."""
         buffer = io.BytesIO()
         np.savez(buffer, words=pack(measured.bits), n_bits=measured.bits.shape[-1])
-        try:
+        with storage(self._file(key)):
             self._file(key).parent.mkdir(exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"Cannot make {self._file(key).parent}: {error}.") from error
         write_whole(self._file(key), buffer.getvalue())
         with self._transaction():
             self._update(key, state=State.DONE, note=measured.note, ended=time.time(), message="")
