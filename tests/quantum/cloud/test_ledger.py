@@ -258,9 +258,10 @@ def test_a_damaged_ledger_is_refused_and_left_as_it_is(tmp_path):
         Ledger(tmp_path, "a run")
 
 
-def test_a_folder_that_is_not_there_is_no_ledger(tmp_path):
-    with pytest.raises(StorageError, match="unable to open database file"):
-        Ledger(tmp_path / "nowhere", "a run")
+def test_a_folder_that_cannot_be_made_is_no_ledger(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="Cannot read or write"):
+        Ledger(tmp_path / "file" / "folder", "a run")
 
 
 def test_one_session_at_a_time_in_one_process(ledger, tmp_path):
