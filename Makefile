@@ -8,15 +8,15 @@ BIN := $(VENV)/bin
 compare: $(VENV)/installed
 	$(BIN)/qhyper compare
 
-test: $(VENV)/installed
+test: $(VENV)/dev
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/installed
+lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: $(VENV)/installed
+bench: $(VENV)/dev
 	$(BIN)/python tests/benchmarks/run.py
 
 clean:
@@ -24,5 +24,10 @@ clean:
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+# with the tools, and with every vendor's packages, which the tests run
+$(VENV)/dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	touch $@

@@ -11,6 +11,7 @@ import typer
 
 from qhyper import cli_cloud
 from qhyper.errors import ConfigurationError, Interrupted, JobError, PendingError, QhyperError
+from qhyper.quantum.cloud.redaction import redacted
 from qhyper.terminal import console, print_pairs, progress, warn
 
 app = typer.Typer(
@@ -157,7 +158,8 @@ def train(
         typer.Option(
             "--backend",
             help="mps, statevector, pennylane:DEVICE or aer:METHOD; chosen by the circuit unless "
-            "told.",
+            "told. Or a quantum computer, as for submit; its options are --option "
+            "backend_options.KEY=VALUE.",
         ),
     ] = None,
     estimator: Annotated[
@@ -266,9 +268,11 @@ def resume(
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run directories.")], as_json: Json = False
 ) -> None:
-    """Print the results of finished runs again, and write their report.html anew."""
+    """Print the results of finished runs again, and write their pages anew."""
     from qhyper.comparison import stored, write_report
     from qhyper.runs import Run
+    from qhyper.submission import FOLDER, numbers, read
+    from qhyper.submission_report import write_page
 
     opened = [Run.open(path) for path in runs]
     outcomes = [stored(run) for run in opened]
@@ -280,6 +284,10 @@ def report(
         if not as_json:
             _print_outcome(outcome)
         print(f"Report: {report_file}", file=sys.stderr)
+        for number in numbers(run):
+            if "outcome" in read(run, number):
+                page = write_page(run.path / FOLDER / f"{number:03d}")
+                print(f"Submission {number}: {page}", file=sys.stderr)
 
 
 @app.command()
@@ -345,7 +353,7 @@ def main() -> None:
     try:
         app()
     except QhyperError as error:
-        print(f"qhyper: {error}", file=sys.stderr)
+        print(f"qhyper: {redacted(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
 
 

@@ -8,7 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from qhyper.errors import ConfigurationError, PendingError, StorageError
+from qhyper.errors import (
+    ConfigurationError,
+    Interrupted,
+    PendingError,
+    QhyperError,
+    StorageError,
+)
 from qhyper.terminal import console, print_pairs, warn
 
 RunFolder = Annotated[Path, typer.Argument(help="Run directory.")]
@@ -22,7 +28,11 @@ def submit(
     run: RunFolder,
     backend: Annotated[
         str,
-        typer.Option("--backend", help="ibm:NAME, braket:NAME, ionq:NAME, azure:NAME, …"),
+        typer.Option(
+            "--backend",
+            help="ibm:NAME, braket:NAME, ionq:NAME, azure:NAME, qiskit:module:object of a "
+            "BackendV2, or module:Class of a service of your own.",
+        ),
     ],
     entry: Annotated[
         str | None, typer.Option("--entry", help="Which generator of the run, if it has several.")
@@ -75,10 +85,16 @@ def submit(
     )
     if dry_run:
         _print(f"submit {run}: nothing was sent",
-               submission.Submission(opened, 0, asked).outlook(), as_json)  # fmt: skip
+               submission.Submission(opened, asked).outlook(), as_json)  # fmt: skip
         return
     sent = submission.submit(opened, asked, paid_shots=paid_shots, paid=yes, again=again)
-    _carry_on(opened, sent, preflight_wait=wait, wait=0.0, strict=False, as_json=as_json)
+    told = _carry_on(opened, sent, wait, 0.0, False)
+    if as_json:
+        print(json.dumps(told))
+    if "outcome" not in told:
+        return
+    if not as_json:
+        _show(opened, told)
 
 
 def fetch(
@@ -104,20 +120,43 @@ def fetch(
         raise StorageError(
             f"{run} has no submissions. Make one with `qhyper submit {run} --backend …`."
         )
-    late: Exception | None = None
+    told, late = [], []
     for each in asked:
         written = submission.read(opened, each)
-        if "outcome" in written:
-            _show(opened, written, as_json)
+        if "outcome" in written and number is None:
+            told.append(written)
+            if not as_json:
+                print(f"Submission {each} was fetched before: {_page(opened, each)}",
+                      file=sys.stderr)  # fmt: skip
+            continue
+        if "outcome" not in written and not submission.begun(opened, each):
+            # what the user was told was not sent is not sent now
+            told.append({"number": each, "jobs": {}})
+            warn(
+                f"Submission {each} was never sent. The `qhyper submit` that made it, said again, "
+                "sends it."
+            )
             continue
         try:
-            _carry_on(opened, submission.reopen(opened, each), preflight_wait=wait, wait=wait,
-                      strict=True, as_json=as_json)  # fmt: skip
-        except PendingError as error:  # one that is not done holds up no other
-            warn(f"Submission {each}: {error}")
-            late = error
-    if late is not None:
-        raise late
+            done = submission.reopen(opened, each) if "outcome" not in written else None
+            told.append(written if done is None else _carry_on(opened, done, wait, wait, True))
+            if not as_json:
+                _show(opened, told[-1])
+        except Interrupted:
+            raise
+        except QhyperError as error:  # one that failed or is not done holds up no other
+            late.append(error)
+            told.append({"number": each, "error": str(error), "exit_code": error.exit_code})
+            if len(asked) > 1:
+                warn(f"Submission {each}: {error}")
+    if as_json:
+        print(json.dumps(told[0] if number is not None else {"submissions": told}))
+    if late:
+        # a job that is pending may still succeed
+        worst = min(late, key=lambda error: error.exit_code == PendingError.exit_code)
+        if len(asked) == 1:
+            raise type(worst)(f"Submission {asked[0]}: {worst}")
+        raise type(worst)(f"{len(late)} of {len(asked)} submissions are not fetched; see above.")
 
 
 def jobs(
@@ -138,7 +177,7 @@ def jobs(
     --resend pays for a job a second time if the vendor has the first one after all: its tag is
     looked up before, where the vendor can.
     """
-    from qhyper import settlement
+    from qhyper import jobs as listed
     from qhyper.quantum.cloud.ledger import exists
     from qhyper.runs import Run
 
@@ -147,14 +186,14 @@ def jobs(
     if resend is not None and adopt is not None:
         raise ConfigurationError("Got --resend and --adopt; expected one of them at a time.")
     if resend is not None:
-        print(settlement.resend(opened, resend, warn), file=sys.stderr)
+        print(listed.resend(opened, resend, warn), file=sys.stderr)
     if adopt is not None:
-        print(settlement.adopt(opened, *adopt), file=sys.stderr)
-    found = [(run, record) for run in opened for record in settlement.records(run)]
+        print(listed.adopt(opened, *adopt), file=sys.stderr)
+    found = [(run, record) for run in opened for record in listed.records(run)]
     if as_json:
-        print(json.dumps([{"run": str(run.path), **settlement.shown(r)} for run, r in found]))
+        print(json.dumps([{"run": str(run.path), **listed.shown(r)} for run, r in found]))
         return
-    _print_jobs(found)
+    _print_jobs(found, ", ".join(map(str, runs or [out])))
 
 
 def _seeds(text: str, run: Any, entry: Any) -> tuple[int, ...]:
@@ -176,9 +215,10 @@ def _seeds(text: str, run: Any, entry: Any) -> tuple[int, ...]:
     return seeds
 
 
-def _carry_on(run: Any, sent: Any, *, preflight_wait: float, wait: float, strict: bool,
-              as_json: bool) -> None:  # fmt: skip
-    """Send and fetch; show the outcome, or how far it is."""
+def _carry_on(
+    run: Any, sent: Any, preflight_wait: float, wait: float, strict: bool
+) -> dict[str, Any]:
+    """Send and fetch: the outcome, or how far it is. If `strict`, what is not done is an error."""
     from qhyper.quantum.cloud.dispatch import check_ended
     from qhyper.runs import stop_on_signals
 
@@ -187,30 +227,31 @@ def _carry_on(run: Any, sent: Any, *, preflight_wait: float, wait: float, strict
             preflight_wait=preflight_wait, wait=wait, stop=stop, warn=warn
         )
     if outcome is not None:
-        _show(run, outcome, as_json)
-        return
-    if strict:
+        return outcome
+    try:
         check_ended(records, str(sent.backend))
+    except PendingError:
+        if strict:
+            raise
     states = {state: sum(r.state == state for r in records) for state in {r.state for r in records}}
     how = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
-    if as_json:
-        print(json.dumps({"submission": sent.number, "jobs": states}))
     print(
-        f"Submission {sent.number}: {how}. See `qhyper jobs {run.path}`; get the draws with "
-        f"`qhyper fetch {run.path}`.",
+        f"Submission {sent.number}: {how}. Get the draws with `qhyper fetch {run.path}`, on any "
+        "day.",
         file=sys.stderr,
     )
+    return {"number": sent.number, "jobs": states}
 
 
-def _show(run: Any, outcome: dict[str, Any], as_json: bool) -> None:
-    from qhyper.hardware import table
+def _show(run: Any, outcome: dict[str, Any]) -> None:
+    from qhyper.submission_report import table
 
-    if as_json:
-        print(json.dumps(outcome))
-    else:
-        console().print(table(outcome))
-    page = run.path / "submissions" / f"{outcome['number']:03d}" / "report.html"
-    print(f"Report: {page}", file=sys.stderr)
+    console().print(table(outcome))
+    print(f"Report: {_page(run, outcome['number'])}", file=sys.stderr)
+
+
+def _page(run: Any, number: int) -> Path:
+    return run.path / "submissions" / f"{number:03d}" / "report.html"
 
 
 def _print(title: str, pairs: dict[str, Any], as_json: bool) -> None:
@@ -220,19 +261,32 @@ def _print(title: str, pairs: dict[str, Any], as_json: bool) -> None:
         print_pairs(title, pairs)
 
 
-def _print_jobs(found: list[tuple[Any, Any]]) -> None:
+def _print_jobs(found: list[tuple[Any, Any]], where: str) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    if not found:
+        print(f"No jobs in {where}.")
+        return
+    several = len({run.path for run, _ in found}) > 1
     table = Table(title="Jobs on quantum computers")
-    for column in ("run", "key", "for", "backend", "state", "rows × shots", "sent", "job", "note"):
+    for column in ("key", "for", "state", "rows × shots", "sent", "job"):
         table.add_column(column, overflow="fold")
+    notes, last = [], None
     for run, record in found:
+        if several and run.path != last:
+            table.add_section()
+            table.add_row("", escape(run.path.name))
+            last = run.path
         sent = "" if record.sent is None else time.strftime("%F %T", time.localtime(record.sent))
+        what = record.purpose.split()[0] if record.purpose.startswith("pre") else record.purpose
+        chunk = f" #{record.chunk}" * bool(record.chunk)
         cells = (
-            run.path.name, record.key[:12], f"{record.scope}, {record.purpose} #{record.chunk}",
-            record.service, str(record.state), f"{record.rows} × {record.shots}", sent,
-            record.job_id or "", record.message or record.note,
+            record.key[:8], f"{record.scope}, {what}{chunk}", str(record.state),
+            f"{record.rows} × {record.shots}", sent, record.job_id or "",
         )  # fmt: skip
         table.add_row(*map(escape, cells))
+        notes += [f"{record.key[:8]}: {text}" for text in (record.message, record.note) if text]
     console().print(table)
+    for note in notes:
+        print(note)

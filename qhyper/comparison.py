@@ -180,7 +180,7 @@ def execute(
     config = run.config
     objective, dataset = problem(config)
     if dataset is not None:
-        _check_same_data(run, dataset)
+        check_same_data(run, dataset)
     outcome = compare(
         objective, config.entries, seeds=config.seeds, evaluations=config.evaluations,
         shots=config.shots, circuits=config.circuits, device=config.device,
@@ -294,7 +294,7 @@ def _connected(
     )
 
 
-def _check_same_data(run: Run, dataset: Dataset) -> None:
+def check_same_data(run: Run, dataset: Dataset) -> None:
     """Raise StorageError if the data are not those that the run began with."""
     digest = hashlib.sha256()
     for part in (dataset.train, dataset.test):

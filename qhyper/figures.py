@@ -1,27 +1,18 @@
-"""Figures as SVG, in the page's text colour: of a comparison, and of draws from hardware.
+"""The figures of a comparison, as SVG in the page's text colour."""
 
-Matplotlib is imported where it is used, and without pyplot.
-"""
-
-import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qhyper.drawing import COLOURS, INK, legend, loss_axis, new_figure, short, svg, text
 from qhyper.search import first_hits
 from qhyper.summary import KINDS, budget_of, drew
 from qhyper.wording import format_count, format_loss
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
-
-INK = "#0a0b0c"
-"""Stands for the colour of the page's text: it becomes `currentColor`, so figures follow themes."""
 
 POINTS_OF_A_CURVE = 160
 
@@ -87,12 +78,6 @@ class Style:
         }
 
 
-# Mid-tones: three to one or better against a white page and a dark one.
-COLOURS = {
-    "quantum": ("#1c7ed6", "#7c5cd6", "#0c9488", "#4263eb"),
-    "classical": ("#e8590c", "#d6336c", "#a87900", "#b5533c"),
-    "control": ("#7a8490", "#5c8a3a", "#8c7a6b"),
-}
 LINES = {"quantum": "-", "classical": (0, (5, 2)), "control": (0, (1, 1.5))}
 DASHES = {"quantum": "none", "classical": "7 3", "control": "1.5 2.5"}
 MARKERS = {"quantum": "osD^", "classical": "osD^", "control": "x+1"}
@@ -145,7 +130,7 @@ def figures(
         drawn["best"] = _best(comparison, results, styles)
     drawn["draws"] = _draws(comparison, results, spectrum, styles)
     return {
-        name: _svg(figure, name, FIGURES[name][0])
+        name: svg(figure, name, FIGURES[name][0])
         for name, figure in drawn.items()
         if figure is not None
     }
@@ -169,7 +154,7 @@ def _learning(
             curves[result["name"]] = spent[keep], quartiles
     if not curves:
         return None
-    figure, axes = _figure(height=3.6)
+    figure, axes = new_figure(height=3.6)
     for index, (name, (spent, (low, median, high))) in enumerate(curves.items()):
         style = styles[name]
         # Markers every sixth of the curve, and not those of all curves at one place.
@@ -184,14 +169,14 @@ def _learning(
         axes.fill_between(spent, low, high, color=style.colour, alpha=0.15, linewidth=0)
     bands = [quartiles for _, quartiles in curves.values()]
     reference = comparison["reference"]["loss"]
-    _loss_axis(axes.yaxis, min(reference, *(b.min() for b in bands)), max(b.max() for b in bands))
+    loss_axis(axes.yaxis, min(reference, *(b.min() for b in bands)), max(b.max() for b in bands))
     axes.axhline(reference, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
-    _text(axes, 0.995, reference, _reference_label(comparison), ha="right", va="top", side="y")
+    text(axes, 0.995, reference, _reference_label(comparison), ha="right", va="top", side="y")
     axes.set_xlim(0, max(at[-1] for at, _ in curves.values()))
     axes.xaxis.set_major_formatter(lambda value, _: format_count(value))
     axes.set_xlabel(unit)
     axes.set_ylabel("mean loss")
-    _legend(figure, {name: styles[name] for name in curves})
+    legend(figure, {name: styles[name].marks() for name in curves})
     return figure
 
 
@@ -225,9 +210,9 @@ def _draws(
     heights = [4.0] * (spectrum is not None) + [1.0] * len(draws)
     # On a wide page it stands beside two others, and is about as high as both.
     row = min(max(6.4 / sum(heights), 0.32), 0.6)
-    figure, *rows = _figure(height=0.75 + row * sum(heights), rows=heights)
+    figure, *rows = new_figure(height=0.75 + row * sum(heights), rows=heights)
     bottom = rows[-1]
-    logarithmic = _loss_axis(bottom.xaxis, low, high)
+    logarithmic = loss_axis(bottom.xaxis, low, high)
     if spectrum is not None:
         top = rows.pop(0)
         counts = np.asarray(spectrum["bitstrings"], dtype=np.float64)
@@ -253,13 +238,13 @@ def _draws(
         )
         axes.set_ylim(0, 1.15)
         axes.set_yticks([])
-        axes.set_ylabel(_short(name), rotation=0, ha="right", va="center", parse_math=False)
+        axes.set_ylabel(short(name), rotation=0, ha="right", va="center", parse_math=False)
         axes.yaxis.label.set_color(style.colour)
     for axes in figure.axes:
         axes.axvline(reference, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
     for axes in figure.axes[:-1]:
         axes.tick_params(axis="x", which="both", labelbottom=False, length=0)
-    _text(figure.axes[0], reference, 1.0, _reference_label(comparison), va="bottom", side="x")
+    text(figure.axes[0], reference, 1.0, _reference_label(comparison), va="bottom", side="x")
     bottom.set_xlabel("loss")
     return figure
 
@@ -282,7 +267,7 @@ def _hits(
     budget = max(result["evaluations"] for result in results)
     earliest = min((at for found in hits.values() for at in found), default=budget)
     start = 10.0 ** np.floor(np.log10(max(1, min(earliest, budget / 100))))
-    figure, axes = _figure(height=3.6)
+    figure, axes = new_figure(height=3.6)
     for result in results:
         found, seeds = hits[result["name"]], len(result["seeds"])
         shares = [0.0, *(np.arange(1, len(found) + 1) / seeds), len(found) / seeds]
@@ -311,7 +296,8 @@ def _hits(
     axes.set_xlabel("evaluations")
     axes.set_ylabel("seeds that have hit")
     extra = {} if chance is None else {"uniform (exact)": {"color": INK, "linewidth": 0.9}}
-    _legend(figure, {result["name"]: styles[result["name"]] for result in results}, extra)
+    marks = {result["name"]: styles[result["name"]].marks() for result in results}
+    legend(figure, marks | extra)
     return figure
 
 
@@ -331,7 +317,7 @@ def _best(
             at, losses = np.asarray(found, dtype=np.float64).T
             seeds.append(losses[np.searchsorted(at, grid, side="right") - 1])
         medians[result["name"]] = np.median(seeds, axis=0)
-    figure, axes = _figure(height=3.6)
+    figure, axes = new_figure(height=3.6)
     for index, (name, median) in enumerate(medians.items()):
         every = max(1, len(grid) // 6)
         axes.step(
@@ -342,235 +328,19 @@ def _best(
             **styles[name].marks(),
         )
     reference = comparison["reference"]["loss"]
-    _loss_axis(axes.yaxis, reference, max(float(median.max()) for median in medians.values()))
+    loss_axis(axes.yaxis, reference, max(float(median.max()) for median in medians.values()))
     axes.axhline(reference, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
-    _text(axes, 0.005, reference, _reference_label(comparison), va="top", side="y")
+    text(axes, 0.005, reference, _reference_label(comparison), va="top", side="y")
     axes.set_xscale("log")
     axes.set_xlim(grid[0], max(budget, grid[0] + 1))
     axes.xaxis.set_major_formatter(lambda value, _: format_count(value))
     axes.xaxis.set_minor_formatter("")
     axes.set_xlabel("evaluations")
     axes.set_ylabel("best loss so far")
-    _legend(figure, {name: styles[name] for name in medians})
+    legend(figure, {name: styles[name].marks() for name in medians})
     return figure
-
-
-# Draws from hardware beside the simulator's.
-
-HARDWARE_REPLICAS = 8
-"""So many are drawn, one below the other; the table has all."""
-HARDWARE_FIGURES = {
-    "losses": (
-        "Losses of the draws",
-        "Shares of the draws in bins of the loss (log scale): the line is the hardware, the grey "
-        "area the simulator.",
-    ),
-    "marginals": (
-        "Each bit",
-        "P(bit = 1) on the hardware minus that of the simulator. The band is two standard errors "
-        "of shot noise. Filled dots are bits that the simulator has mostly at 1, open ones mostly "
-        "at 0: where filled ones lie low and open ones high, bits are misread or decay.",
-    ),
-}
-
-
-def hardware_figures(
-    outcome: Mapping[str, Any], seeds: Sequence[int]
-) -> list[tuple[str, str, str]]:
-    """(title, caption, SVG) of the losses and of the marginals, for what `beside` found."""
-    replicas = outcome["replicas"][:HARDWARE_REPLICAS]
-    names = [f"seed {seed}" for seed in seeds[: len(replicas)]]
-    drawn = {
-        "losses": _hardware_losses(outcome, replicas, names),
-        "marginals": _hardware_marginals(replicas, names),
-    }
-    return [(*HARDWARE_FIGURES[n], _svg(f, n, HARDWARE_FIGURES[n][0])) for n, f in drawn.items()]
-
-
-def _hardware_losses(
-    outcome: Mapping[str, Any], replicas: Sequence[Mapping[str, Any]], names: Sequence[str]
-) -> "Figure":
-    edges, minimum = np.asarray(outcome["edges"]), outcome["minimum"]
-    figure, *rows = _figure(height=_hardware_height(replicas), rows=[1.0] * len(replicas))
-    low = edges[0] if minimum is None else min(edges[0], minimum)
-    _loss_axis(rows[-1].xaxis, float(low), float(edges[-1]))
-    colour = COLOURS["quantum"][0]
-    for axes, replica, name in zip(rows, replicas, names, strict=True):
-        ours, theirs = (
-            np.asarray(replica[key]["counts"]) / replica[key]["draws"]
-            for key in ("measured", "simulated")
-        )
-        axes.stairs(theirs, edges, fill=True, color=INK, alpha=0.3, linewidth=0)
-        axes.stairs(ours, edges, color=colour, linewidth=1.5)
-        axes.set_yscale("log")
-        axes.set_ylim(0.5 / replica["measured"]["draws"], 1.5 * max(ours.max(), theirs.max()))
-        axes.yaxis.set_minor_formatter("")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
-        if len(names) > 1:
-            axes.set_ylabel(name)
-        if minimum is not None:
-            axes.axvline(minimum, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
-    if minimum is not None:
-        label = f"certified minimum {format_loss(minimum)}"
-        _text(rows[0], minimum, 1.0, label, va="bottom", side="x")
-    _hardware_rows(rows)
-    rows[-1].set_xlabel("loss")
-    simulator = {"color": INK, "alpha": 0.3, "linewidth": 7}
-    _legend(figure, {}, {"hardware": {"color": colour}, "simulator": simulator})
-    return figure
-
-
-def _hardware_marginals(replicas: Sequence[Mapping[str, Any]], names: Sequence[str]) -> "Figure":
-    from matplotlib.ticker import MaxNLocator
-
-    figure, *rows = _figure(height=_hardware_height(replicas), rows=[1.0] * len(replicas))
-    colour = COLOURS["quantum"][0]
-    for axes, replica, name in zip(rows, replicas, names, strict=True):
-        measured, simulated, error = (
-            np.asarray(replica["marginals"][key]) for key in ("measured", "simulated", "error")
-        )
-        bits, difference = np.arange(len(error)), measured - simulated
-        size = min(4.5, max(1.5, 200 / len(bits)))
-        edges = np.append(bits - 0.5, len(bits) - 0.5)
-        axes.stairs(2 * error, edges, baseline=-2 * error, fill=True, color=INK, alpha=0.2, lw=0)
-        axes.axhline(0, color=INK, linewidth=0.8)
-        for chosen, face in ((simulated >= 0.5, colour), (simulated < 0.5, "none")):
-            axes.plot(bits[chosen], difference[chosen], "o", color=colour, markerfacecolor=face,
-                      markersize=size)  # fmt: skip
-        largest = max(float(np.abs(difference).max()), float(2 * error.max()), 1e-3)
-        axes.set_ylim(-1.1 * largest, 1.1 * largest)
-        axes.set_xlim(-0.8, len(bits) - 0.2)
-        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
-        if len(names) > 1:
-            axes.set_ylabel(name)
-    _hardware_rows(rows)
-    rows[-1].set_xlabel("bit")
-    if len(names) == 1:
-        rows[0].set_ylabel("hardware − simulator")
-    dot = {"color": colour, "marker": "o", "linestyle": "none", "markersize": 4.5}
-    band = {"color": INK, "alpha": 0.2, "linewidth": 7}
-    _legend(
-        figure,
-        {},
-        {"mostly 1": dot, "mostly 0": dot | {"markerfacecolor": "none"}, "shot noise": band},
-    )
-    return figure
-
-
-def _hardware_height(replicas: Sequence[Mapping[str, Any]]) -> float:
-    return 3.6 if len(replicas) == 1 else 0.9 + 1.25 * len(replicas)
-
-
-def _hardware_rows(rows: "Sequence[Axes]") -> None:
-    for axes in rows[:-1]:
-        axes.tick_params(axis="x", which="both", labelbottom=False, length=0)
-
-
-# The figures' common parts. Matplotlib's objects only: no pyplot, no settings changed.
-
-
-def _figure(*, height: float, rows: Sequence[float] = (1.0,)) -> "tuple[Any, ...]":
-    """A figure and its axes, one under another, `rows` their relative heights; x is shared."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.0, height), layout="constrained", facecolor="none")
-    grid = figure.add_gridspec(len(rows), 1, height_ratios=list(rows), hspace=0)
-    first: Axes | None = None
-    for row in range(len(rows)):
-        axes = figure.add_subplot(grid[row], sharex=first, facecolor="none")
-        first = first or axes
-        for spine in ("top", "right"):
-            axes.spines[spine].set_visible(False)
-        for spine in ("left", "bottom"):
-            axes.spines[spine].set(color=INK, alpha=0.5, linewidth=0.8)
-        axes.tick_params(which="both", color=INK, labelcolor=INK, labelsize=9, width=0.6)
-        axes.grid(color=INK, alpha=0.12, linewidth=0.6)
-        axes.set_axisbelow(True)
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.label.set(color=INK, fontsize=9.5)
-    return figure, *figure.axes
-
-
-def _loss_axis(axis: "Axis", low: float, high: float) -> bool:
-    """Make an axis of losses from `low` to `high`: logarithmic where it helps; whether it is."""
-    from matplotlib.ticker import LogLocator
-
-    # A log axis over less than a decade would have too few labels.
-    logarithmic = low > 0 and high / low > 10
-    # On y there is room below the reference for its label.
-    name, below = ("x", 0.04) if axis is axis.axes.xaxis else ("y", 0.1)
-    if logarithmic:
-        axis.axes.set(**{f"{name}scale": "log"})
-        axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-        axis.set_minor_locator(LogLocator(subs=(1.5, 4, 6, 7, 8, 9)))
-        axis.set_minor_formatter("")
-        axis.set_major_formatter(lambda value, _: f"{value:g}")
-        limits = low / (high / low) ** below, high * (high / low) ** 0.04
-    else:
-        spread = (high - low) or abs(low) or 1.0
-        limits = low - below * spread, high + 0.04 * spread
-    axis.axes.set(**{f"{name}lim": limits})
-    return logarithmic
-
-
-def _text(axes: "Axes", x: float, y: float, words: str, *, side: str, **where: Any) -> None:
-    """Words at a place given on one axis (`side`) in data, on the other as a share of the axes."""
-    axes.annotate(
-        words,
-        (x, y),
-        xycoords=axes.get_yaxis_transform() if side == "y" else axes.get_xaxis_transform(),
-        xytext=(0, -2 if side == "y" else 2),
-        textcoords="offset points",
-        color=INK,
-        fontsize=8.5,
-        parse_math=False,
-        **where,
-    )
 
 
 def _reference_label(comparison: Mapping[str, Any]) -> str:
     reference = comparison["reference"]
     return f"{reference['kind']} {format_loss(reference['loss'])}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 22 else name[:21] + "…"
-
-
-def _legend(
-    figure: "Figure", styles: Mapping[str, Style], extra: Mapping[str, dict[str, Any]] | None = None
-) -> None:
-    from matplotlib.lines import Line2D
-
-    marks = {name: style.marks() for name, style in styles.items()} | dict(extra or {})
-    handles: list[Line2D] = [Line2D([], [], **mark) for mark in marks.values()]
-    legend = figure.legend(
-        handles,
-        [_short(name) for name in marks],
-        loc="outside lower center",
-        ncols=3 if max(map(len, marks)) <= 16 else 2,
-        frameon=False,
-        fontsize=9,
-        labelcolor=INK,
-        handlelength=3,
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
-
-
-def _svg(figure: "Figure", name: str, title: str) -> str:
-    """The figure as an SVG element that can share a page with others under its `name`."""
-    out = io.StringIO()
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(out, format="svg", metadata=nothing)
-    svg = out.getvalue()
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    svg = svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
-    # A hundredth of a point is finer than any screen.
-    svg = re.sub(r' d="[^"]+"', lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m[0]), svg)
-    # Matplotlib's ids are random or count from one in every figure. Those that are referred to
-    # get the figure's name and a number; the others go.
-    used = dict.fromkeys(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
-    names = {old: f"{name}-{number}" for number, old in enumerate(used)}
-    svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{names[m[1]]}"' if m[1] in names else "", svg)
-    return re.sub(r'(href="#|url\(#)([^")]+)', lambda m: m[1] + names[m[2]], svg)

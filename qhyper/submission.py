@@ -14,20 +14,21 @@ What was sent is in the run's ledger (`qhyper.quantum.cloud.ledger`) under the s
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits
-from qhyper.comparison import load_generator, problem
+from qhyper.comparison import check_same_data, load_generator, problem
 from qhyper.config import DEFAULT_PAID_SHOTS, Entry
-from qhyper.errors import ConfigurationError, StorageError
-from qhyper.hardware import beside, page
+from qhyper.errors import ConfigurationError, MissingError, PendingError, StorageError
 from qhyper.quantum.cloud import mthree_mitigation as mitigation
-from qhyper.quantum.cloud.backend import CloudExecutable, build_cloud_backend
+from qhyper.quantum.cloud.backend import Batches, CloudExecutable, build_cloud_backend
 from qhyper.quantum.cloud.ledger import Ledger, Record, Request, State, exists
+from qhyper.quantum.cloud.mthree_mitigation import QuasiProbabilities
 from qhyper.quantum.cloud.qiskit_isa import Isa, load, save, transpiled
 from qhyper.quantum.cloud.readout import angles_of, preparation
 from qhyper.quantum.generator import QuantumHyperNetwork
@@ -35,8 +36,9 @@ from qhyper.registry import is_control
 from qhyper.runs import Run
 from qhyper.storage import write_whole
 from qhyper.streams import Streams
+from qhyper.submission_report import beside, write_page
 
-CIRCUIT = "circuit.qpy"
+FOLDER, CIRCUIT = "submissions", "circuit.qpy"
 CALIBRATION_SHOTS = 64
 _SIMULATED_SHOTS = 16_384
 """At the least, for what the simulator is expected to measure."""
@@ -65,12 +67,17 @@ class Asked:
 class Submission:
     """A submission of a run, prepared: the generator, and its circuit on the backend.
 
-    Raises ConfigurationError for what cannot be sent, MissingError where an extra, an account or
-    the network is missing.
+    With a `number` it is one that was written down, and has the circuit that was sent; without
+    (0) it is a plan. Raises ConfigurationError for what cannot be sent, MissingError where an
+    extra, an account or the network is missing, and StorageError where the run's data or the
+    circuit are no longer those that it began with.
     """
 
-    def __init__(self, run: Run, number: int, asked: Asked) -> None:
-        self.run, self.number, self.asked = run, number, asked
+    def __init__(self, run: Run, asked: Asked, number: int = 0) -> None:
+        self.run, self.asked, self.number = run, asked, number
+        self.objective, dataset = problem(run.config)
+        if dataset is not None:
+            check_same_data(run, dataset)
         generator = load_generator(run, asked.entry)
         if not isinstance(generator, QuantumHyperNetwork):
             raise ConfigurationError(
@@ -81,17 +88,31 @@ class Submission:
             raise ConfigurationError(
                 f"'{asked.entry}' depends on inputs; only unconditional circuits are submitted."
             )
+        if asked.calibration_shots:
+            mitigation.check_installed()
         self.generator = generator
         self.backend = build_cloud_backend(asked.backend, asked.options)
-        self.scope = f"submission {number}"
-        self.folder = run.path / "submissions" / f"{number:03d}"
-        sent = self.folder / CIRCUIT
+        if not number:
+            self.isa = cast(CloudExecutable, self.backend.compile(generator.circuit)).isa
+            return
         # the qubits that were chosen stay, though the device's errors change by the day
-        self.isa = (
-            load(sent)
-            if sent.is_file()
-            else cast(CloudExecutable, self.backend.compile(generator.circuit)).isa
-        )
+        self.isa = load(self.folder / CIRCUIT)
+        if self.content() != read(run, number)["content"]:
+            raise StorageError(
+                f"Submission {number} of {run.path} was for another circuit, other angles, shots "
+                "or options than the run has now. Put the run's files back as they were when it "
+                "was sent."
+            )
+
+    @property
+    def scope(self) -> str:
+        """What its shots are counted with in the ledger."""
+        return f"submission {self.number}"
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept."""
+        return self.run.path / FOLDER / f"{self.number:03d}"
 
     # -- what is sent -------------------------------------------------------------------------
 
@@ -121,9 +142,11 @@ class Submission:
         return self.generator.angles().detach().cpu().numpy()[chosen, 0]
 
     @property
-    def batches(self) -> list[tuple[int, int, int]]:
-        """(times, circuits, shots of each) of all that is sent, but the preflight."""
-        return [(1, len(request.rows), request.shots) for request, _ in self.requests()]
+    def batches(self) -> Batches:
+        """What is sent, but the preflight."""
+        return {
+            request.purpose: (1, len(request.rows), request.shots) for request, _ in self.requests()
+        }
 
     def outlook(self) -> dict[str, Any]:
         """What it would take, in words."""
@@ -139,7 +162,6 @@ class Submission:
 
     def record(self, paid_shots: int) -> None:
         """Write down what is asked, and how many shots it may be sent, before anything is."""
-        save(self.isa, self.folder / CIRCUIT)
         text = {
             "number": self.number,
             **vars(self.asked),
@@ -147,6 +169,7 @@ class Submission:
             "content": self.content(),
             "outlook": self.outlook(),
         }
+        save(self.isa, self.folder / CIRCUIT)
         write_whole(self.folder / "submission.json", json.dumps(text, indent=1).encode())
 
     def carry_on(
@@ -159,18 +182,27 @@ class Submission:
     ) -> tuple[list[Record], dict[str, Any] | None]:
         """Send what is not sent yet, and store what is done, waiting `wait` seconds for it.
 
-        The preflight comes first, and nothing else is sent before it has passed. A service in this
-        process is waited for to its deadline. Returns the jobs and, once all are done, the
-        outcome, written to the submission's folder too. Raises PendingError while the preflight is
-        not back after `preflight_wait`, and JobError if it comes back wrong.
+        The preflight comes first, and nothing else is sent before it has passed. What another
+        process could not fetch is waited for to the backend's deadline. Returns the jobs and, once
+        all are done, the outcome, written to the submission's folder too. Raises PendingError
+        while the preflight is not back after `preflight_wait`, and JobError if it comes back
+        wrong.
         """
         allowed = read(self.run, self.number)["paid_shots"]
+        service = self.backend.service
+        if service.local or not service.retrievable:
+            preflight_wait = wait = self.backend.deadline
         with self.backend.connected(
             self.run.path, self.run.identity, self.scope, allowed, stop=stop, warn=warn
         ) as dispatcher:
-            if self.backend.service.local:
-                preflight_wait = wait = self.backend.deadline
-            self.backend.preflight(self.isa, preflight_wait)
+            try:
+                self.backend.preflight(self.isa, preflight_wait)
+            except PendingError as error:
+                raise PendingError(
+                    f"Submission {self.number}: its preflight on {self.backend} is not back after "
+                    f"{preflight_wait:g} s, so its draws are not sent yet. `qhyper fetch "
+                    f"{self.run.path}` sends them once it is."
+                ) from error
             sent = {
                 request.purpose: dispatcher.send(request, isa) for request, isa in self.requests()
             }
@@ -178,39 +210,49 @@ class Submission:
             if any(record.state != State.DONE for record in every):
                 return every, None
             measured = {purpose: dispatcher.bits(records) for purpose, records in sent.items()}
-        return every, self._outcome(measured, every)
+            everything = dispatcher.ledger.jobs(self.scope)
+        return every, self._outcome(measured, everything)
 
     def _outcome(self, measured: dict[str, Bits], records: Sequence[Record]) -> dict[str, Any]:
         """The draws scored, beside the simulator's."""
         draws = np.empty_like(measured["draws"])
         draws[..., self.generator.order] = measured["draws"]
-        quasi = None
+        buffer = io.BytesIO()
+        np.savez(buffer, bits=draws, seeds=np.array(self.asked.seeds))
+        write_whole(self.folder / "draws.npz", buffer.getvalue())
+        quasi, why_not = None, ""
         if "calibration" in measured:
-            by_qubit = mitigation.confusion(measured["calibration"])
-            matrices = np.empty_like(by_qubit)
-            matrices[self.generator.order] = by_qubit  # in weight order, as the draws
-            quasi = [mitigation.quasi_probabilities(row, matrices) for row in draws]
+            try:
+                matrices = mitigation.confusion(measured["calibration"])
+                quasi = [self._mitigated(row, matrices) for row in measured["draws"]]
+            except (ConfigurationError, MissingError) as error:  # the draws are good without
+                why_not = str(error)
         chosen = [self.generator.seeds.index(seed) for seed in self.asked.seeds]
         simulated = self.generator.sample(
             max(self.asked.shots, _SIMULATED_SHOTS),
             rng=Streams(self.generator.seeds)(0, "evaluate"),
         ).bits[chosen, 0]
-        objective, _ = problem(self.run.config)
         kept = self.run.read_json("certificate.json")
         certificate = None if kept is None else kept["certificate"]
         minimum = None if certificate is None else certificate["minimum_loss"]
         found = {
             **read(self.run, self.number),
             "certificate": certificate,
+            "about": self.backend.service.about(draws.shape[-1]),
+            "not_mitigated": why_not,
             "jobs": [_shown(record) for record in records],
-            "outcome": beside(draws, simulated, objective, minimum=minimum, quasi=quasi),
+            "outcome": beside(draws, simulated, self.objective, minimum=minimum, quasi=quasi),
         }
-        buffer = io.BytesIO()
-        np.savez(buffer, bits=draws, seeds=np.array(self.asked.seeds))
-        write_whole(self.folder / "draws.npz", buffer.getvalue())
-        write_whole(self.folder / "report.html", page(found).encode())
         write_whole(self.folder / "outcome.json", json.dumps(found, indent=1).encode())
+        write_page(self.folder)
         return found
+
+    def _mitigated(self, row: Bits, matrices: npt.NDArray[np.float64]) -> QuasiProbabilities:
+        """Quasi-probabilities of one seed's shots [shot, qubit], of strings in weight order."""
+        found = mitigation.quasi_probabilities(row, matrices)
+        strings = np.empty_like(found.strings)
+        strings[:, self.generator.order] = found.strings
+        return replace(found, strings=strings)
 
 
 def _shown(record: Record) -> dict[str, Any]:
@@ -231,18 +273,8 @@ def submit(
     ConfigurationError if the budget is too small, or if an earlier submission has sent the same,
     unless it is to be sent `again`.
     """
-    known = numbers(run)
-    new = Submission(run, max(known, default=0) + 1, asked)
-    content = new.content()
-    same = [number for number in known if read(run, number)["content"] == content]
-    open_ones = [number for number in same if not _sent(run, number)]
-    if same and not open_ones and not again:
-        raise ConfigurationError(
-            f"Submission {same[-1]} of {run.path} has sent the same already. Fetch it with "
-            f"`qhyper fetch {run.path}`; to pay for it once more, say --again."
-        )
-    submission = Submission(run, open_ones[0], asked) if open_ones else new
-    needed = submission.backend.shots(submission.batches)
+    new = Submission(run, asked)
+    needed = new.backend.shots(new.batches)
     allowed = DEFAULT_PAID_SHOTS if paid_shots is None else paid_shots
     if needed > allowed and not paid:
         raise ConfigurationError(
@@ -250,27 +282,48 @@ def submit(
             f"it with --dry-run, then allow it with --yes or --paid-shots {needed}, or lower "
             "--shots."
         )
-    submission.record(max(needed, allowed) if paid else allowed)
-    return submission
+    content = new.content()
+    with Ledger(run.path, run.identity) as ledger, ledger.working():  # one at a time
+        same = [number for number in numbers(run) if read(run, number)["content"] == content]
+        open_ones = [number for number in same if not _all_sent(ledger, number)]
+        if same and not open_ones and not again:
+            raise ConfigurationError(
+                f"Submission {same[-1]} of {run.path} has sent the same already. Fetch it with "
+                f"`qhyper fetch {run.path}`; to pay for it once more, say --again."
+            )
+        if open_ones:
+            new = Submission(run, asked, open_ones[0])
+        else:
+            new.number = _next_number(run)
+        new.record(max(needed, allowed) if paid else allowed)
+    return new
 
 
 def reopen(run: Run, number: int) -> Submission:
     """The submission of that number; raises StorageError if the run has none."""
     written = read(run, number)
     values = {field.name: written[field.name] for field in fields(Asked)}
-    return Submission(run, number, Asked(**{**values, "seeds": tuple(values["seeds"])}))
+    return Submission(run, Asked(**{**values, "seeds": tuple(values["seeds"])}), number)
+
+
+def begun(run: Run, number: int) -> bool:
+    """Whether anything of a submission was sent, or may have been: its preflight at the least."""
+    if not exists(run.path):
+        return False
+    with Ledger(run.path, run.identity) as ledger:
+        return any(record.attempts for record in ledger.jobs(f"submission {number}"))
 
 
 def numbers(run: Run) -> list[int]:
     """The numbers of the submissions of a run."""
-    folder = run.path / "submissions"
-    return sorted(int(path.parent.name) for path in folder.glob("*/submission.json"))
+    written = (run.path / FOLDER).glob("*/submission.json")
+    return sorted(int(path.parent.name) for path in written)
 
 
 def read(run: Run, number: int) -> dict[str, Any]:
     """What a submission asks for, as written down, or its outcome once it is complete."""
     for name in ("outcome.json", "submission.json"):
-        found = run.read_json(f"submissions/{number:03d}/{name}")
+        found = run.read_json(f"{FOLDER}/{number:03d}/{name}")
         if found is not None:
             return found
     known = ", ".join(map(str, numbers(run))) or "none"
@@ -304,11 +357,14 @@ def best_seed(run: Run, entry: Entry) -> int:
     return int(result["seeds"][int(np.argmin(result["final_loss"]))])
 
 
-def _sent(run: Run, number: int) -> bool:
+def _next_number(run: Run) -> int:
+    """The number after all that have a folder, written to its end or not."""
+    taken = [int(path.name) for path in (run.path / FOLDER).glob("*") if path.name.isdigit()]
+    return max(taken, default=0) + 1
+
+
+def _all_sent(ledger: Ledger, number: int) -> bool:
     """Whether all jobs of a submission were sent, or may have been."""
-    if not exists(run.path):
-        return False
-    with Ledger(run.path, run.identity) as ledger:
-        found = ledger.jobs(f"submission {number}", "draws")
+    found = ledger.jobs(f"submission {number}", "draws")
     waiting = (State.PLANNED, State.SUBMITTING)
     return bool(found) and all(record.state not in waiting for record in found)

@@ -103,11 +103,14 @@ class Trial:
             planned |= self.backend.plan(circuit, self._batches())
         return planned
 
-    def _batches(self) -> list[tuple[int, int, int]]:
-        """(times, circuits, shots of each) of all that it samples, by all seeds together."""
+    def _batches(self) -> dict[str, tuple[int, int, int]]:
+        """(times, circuits, shots of each) of what it samples, by all seeds together."""
         cost, replicas = self.trainer.cost, len(self.seeds)
         steps = (self.trainer.total_steps, cost.circuits * replicas, cost.shots // cost.circuits)
-        return [steps, (1, replicas, self.trainer.settings.final_draws)]
+        return {
+            "steps": steps,
+            "final draws": (1, replicas, self.trainer.settings.final_draws),
+        }
 
     def execute(
         self,

@@ -34,6 +34,7 @@ FOUNDATION = {
     "data",
     "search",
     "storage",
+    "extras",
 }
 ALLOWED = {
     "errors": set(),
@@ -45,6 +46,7 @@ ALLOWED = {
     "bits": {"errors"},
     "data": {"errors"},
     "storage": {"errors"},
+    "extras": {"errors"},
     "search": {"errors", "bits", "streams"},
     "target": FOUNDATION | {"target"},
     "hypernetwork": FOUNDATION,

@@ -1,17 +1,11 @@
 import numpy as np
 import pytest
 
+from qhyper.drawing import COLOURS, loss_axis, new_figure
 from qhyper.figures import (
-    COLOURS,
-    HARDWARE_REPLICAS,
-    _figure,
-    _hardware_losses,
-    _hardware_marginals,
     _hits,
     _learning,
-    _loss_axis,
     figures,
-    hardware_figures,
     styles_of,
 )
 
@@ -65,8 +59,8 @@ def labels(axis):
 @pytest.mark.parametrize("high", [0.2, 0.55, 1.7, 5.0, 40.0])
 @pytest.mark.parametrize("low", [0.116, 0.55])
 def test_loss_axes_have_labels_enough(low, high):
-    _, axes = _figure(height=3.6)
-    logarithmic = _loss_axis(axes.yaxis, *sorted((low, high)))
+    _, axes = new_figure(height=3.6)
+    logarithmic = loss_axis(axes.yaxis, *sorted((low, high)))
     assert logarithmic == (high / low > 10)
     assert len(labels(axes.yaxis)) >= 4 or low == high
 
@@ -143,46 +137,3 @@ def test_trainings_without_draws_are_not_in_the_figures_of_what_was_drawn(
     assert list(figures(uncertified(results), results, None)) == ["learning", "best", "draws"]
     for compared in (certified(results[:1]), uncertified(results[:1])):
         assert list(figures(compared, results[:1], None)) == ["learning", "draws"]
-
-
-@pytest.fixture
-def from_hardware():
-    """What `beside` found, for one replica of three bits."""
-    replica = {
-        "measured": {"draws": 100, "counts": [70, 0, 30]},
-        "simulated": {"draws": 1000, "counts": [900, 100, 0]},
-        "marginals": {
-            "measured": [0.9, 0.1, 0.5], "simulated": [0.95, 0.0, 0.5], "error": [0.03, 0.0, 0.05],
-        },
-    }  # fmt: skip
-    return {"minimum": 0.5, "edges": [1.0, 2.0, 3.0, 4.0], "replicas": [replica]}
-
-
-def test_figures_of_hardware_show_shares_and_differences(from_hardware):
-    replicas = from_hardware["replicas"]
-    (axes,) = _hardware_losses(from_hardware, replicas, ["seed 0"]).axes
-    simulator, hardware = (patch.get_data().values for patch in axes.patches)
-    np.testing.assert_allclose(hardware, [0.7, 0, 0.3])
-    np.testing.assert_allclose(simulator, [0.9, 0.1, 0])
-    assert axes.lines[0].get_xdata() == [0.5, 0.5]
-    assert axes.get_xlim()[0] < 0.5
-    (axes,) = _hardware_marginals(replicas, ["seed 0"]).axes
-    np.testing.assert_allclose(axes.patches[0].get_data().values, [0.06, 0, 0.1])
-    _, ones, zeros = axes.lines
-    np.testing.assert_allclose(ones.get_xydata(), [[0, -0.05], [2, 0.0]])
-    np.testing.assert_allclose(zeros.get_xydata(), [[1, 0.1]])
-    assert axes.get_ylim()[1] > 0.1
-
-
-@pytest.mark.parametrize("replicas", [1, 2, 20])
-def test_figures_of_hardware_have_a_row_a_seed_up_to_a_limit(replicas, from_hardware):
-    outcome = from_hardware | {"replicas": from_hardware["replicas"] * replicas}
-    drawn = hardware_figures(outcome, list(range(replicas)))
-    assert [title for title, _, _ in drawn] == ["Losses of the draws", "Each bit"]
-    assert drawn == hardware_figures(outcome, list(range(replicas)))
-    for title, _, svg in drawn:
-        assert svg.startswith(f'<svg role="img" aria-label="{title}"')
-        assert "currentColor" in svg
-        assert len(svg) < 200_000
-    shown = outcome["replicas"][:HARDWARE_REPLICAS]
-    assert len(_hardware_marginals(shown, [""] * len(shown)).axes) == min(replicas, 8)

@@ -1,11 +1,19 @@
 """Submissions and training on quantum computers, from the command line, on the stub service."""
 
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
+from qhyper.comparison import execute, load_generator, plan
+from qhyper.config import Config, Entry
+from qhyper.errors import ConfigurationError
+from qhyper.quantum.cloud import mthree_mitigation
+from qhyper.runs import Run
 
 STUB = Path(__file__).parent / "quantum" / "cloud"
 OWN = """
@@ -25,15 +33,26 @@ def stub(monkeypatch, tmp_path):
     return ["--backend", "stub:StubService", "--option", f"folder={tmp_path / 'vendor'}"]
 
 
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """The directory of a run with two seeds, trained on the simulator, to be copied."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "own.py").write_text(OWN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        entries = [Entry(name="quantum", options={"depth": 1})]
+        config = Config(
+            objective="own:loss", bits=5, seeds=[3, 8], evaluations=4000, entries=entries
+        )
+        run = Run.create(folder, "finished", plan(config))
+        execute(run)
+    return run.path
+
+
 @pytest.fixture
-def trained(cli, stub, tmp_path) -> Path:
-    """The directory of a run with two seeds, trained on the simulator."""
-    entry = '[[entries]]\nname = "quantum"\noptions = { depth = 1 }\n'
-    (tmp_path / "own.toml").write_text(f"evaluations = 4000\nseeds = [3, 8]\n{entry}")
-    code, _, err = cli("compare", "--config", "own.toml", *PROBLEM)
-    assert code == 0, err
-    (run,) = (tmp_path / "runs").iterdir()
-    return run
+def trained(stub, finished, tmp_path) -> Path:
+    """A copy of the finished run, where the command runs."""
+    return Path(shutil.copytree(finished, tmp_path / "runs" / "trained"))
 
 
 def accepted(tmp_path) -> list[str]:
@@ -52,6 +71,7 @@ def test_a_submission_from_first_to_last(cli, stub, trained, tmp_path) -> None:
     plan = json.loads(out)
     assert (plan["circuits"], plan["shots"], plan["jobs"]) == (4, 2 * 1024 + 2 * 32, 2)
     assert plan["two-qubit gates"] == 2  # of a brickwork of depth 1 on five qubits
+    assert plan["of these"] == "2,048 draws, 64 preflight"
     assert plan["price"] == f"{2 * 0.3 + (2 * 1024 + 2 * 32) * 0.001:.2f} stub dollars"
     assert accepted(tmp_path) == []
     assert not (trained / "jobs.sqlite").exists()
@@ -66,7 +86,7 @@ def test_a_submission_from_first_to_last(cli, stub, trained, tmp_path) -> None:
     assert code == 0, err
     code, out, err = cli("fetch", str(trained), "--json")
     assert code == 0, err
-    found = json.loads(out)
+    (found,) = json.loads(out)["submissions"]
     assert found["number"] == 1
     draws = np.load(trained / "submissions" / "001" / "draws.npz")
     assert draws["bits"].shape == (2, 1024, 5)
@@ -80,8 +100,6 @@ def test_a_submission_from_first_to_last(cli, stub, trained, tmp_path) -> None:
 
 def test_the_draws_are_those_of_the_trained_generator(cli, stub, trained) -> None:
     """Marginals within 5 sigma of the exact ones: 4,096 shots, tag-seeded, Bonferroni over 5."""
-    from qhyper import load_generator
-
     code, _, err = cli("submit", str(trained), *stub, "--shots", "4096", "--seeds", "8")
     assert code == 0, err
     code, _, err = cli("fetch", str(trained), "--wait", "20")
@@ -113,6 +131,8 @@ def test_a_submission_that_was_cut_off_is_gone_on_with(cli, stub, trained, tmp_p
     late = [*stub, "--option", "late=0.5"]
     code, _, err = cli("submit", str(trained), *late, "--wait", "0")
     assert code == 5, err  # the preflight is not back: nothing else was sent
+    assert "Submission 1: its preflight on stub:StubService is not back after 0 s" in err
+    assert "`qhyper fetch" in err
     assert len(accepted(tmp_path)) == 1
     code, _, err = cli("submit", str(trained), *late, "--wait", "20")
     assert code == 0, err
@@ -135,8 +155,8 @@ def test_the_shot_budget(cli, stub, trained, tmp_path) -> None:
 def test_an_unknown_job_is_settled_by_the_user(cli, stub, trained, tmp_path) -> None:
     lossy = [*stub, "--option", "tags=false", "--option", 'faults=["none", "lost"]']
     code, _, err = cli("submit", str(trained), *lossy, "--wait", "20")
-    assert code == 0, err
-    assert "1 unknown" in err
+    assert code == 4
+    assert "is unknown" in err
     code, out, _ = cli("jobs", "--json")
     assert code == 0
     (job,) = [job for job in json.loads(out) if job["state"] == "unknown"]
@@ -159,7 +179,7 @@ def test_an_unknown_job_is_settled_by_the_user(cli, stub, trained, tmp_path) -> 
 def test_an_unknown_job_is_sent_again_on_the_users_word(cli, stub, trained, tmp_path) -> None:
     never = [*stub, "--option", "tags=false", "--option", 'faults=["none", "never"]']
     code, _, err = cli("submit", str(trained), *never, "--wait", "20")
-    assert code == 0, err
+    assert code == 4
     code, out, _ = cli("jobs", str(trained), "--json")
     (job,) = [job for job in json.loads(out) if job["state"] == "unknown"]
     code, _, err = cli("jobs", str(trained), "--resend", job["key"])
@@ -261,7 +281,7 @@ def test_unknown_backends_are_told_with_those_there_are(cli, stub, trained, back
 def test_a_ledger_of_another_run_is_refused(cli, stub, trained, tmp_path) -> None:
     code, _, err = cli("submit", str(trained), *stub)
     assert code == 0, err
-    code, _, err = cli("compare", "--config", "own.toml", *PROBLEM)
+    code, _, err = cli("train", *PROBLEM, *CIRCUIT, "--evaluations", "500")
     assert code == 0, err
     (other,) = [path for path in (tmp_path / "runs").iterdir() if path != trained]
     (other / "jobs.sqlite").write_bytes((trained / "jobs.sqlite").read_bytes())
@@ -269,3 +289,89 @@ def test_a_ledger_of_another_run_is_refused(cli, stub, trained, tmp_path) -> Non
     assert code == 2
     assert "is the ledger of another run" in err
     assert len(accepted(tmp_path)) == 2
+
+
+def test_what_was_never_sent_is_not_sent_by_fetch(cli, stub, trained, tmp_path) -> None:
+    code, _, err = cli("submit", str(trained), *stub, "--option", "maintenance=calibrating")
+    assert code == 3
+    assert "Nothing was sent" in err
+    code, _, err = cli("fetch", str(trained))
+    assert code == 0
+    assert "Submission 1 was never sent" in err
+    assert accepted(tmp_path) == []
+
+
+def test_one_failed_submission_holds_up_no_other(cli, stub, trained, tmp_path) -> None:
+    refused = [*stub, "--option", 'faults=["none", "refused"]']
+    code, _, err = cli("submit", str(trained), *refused)
+    assert code == 4
+    assert "this circuit is not allowed" in err
+    code, _, err = cli("submit", str(trained), *stub, "--shots", "100")
+    assert code == 0, err
+    code, out, err = cli("fetch", str(trained), "--wait", "20", "--json")
+    assert code == 4
+    first, second = json.loads(out)["submissions"]
+    assert first["exit_code"] == 4
+    assert second["outcome"]["replicas"][0]["measured"]["draws"] == 100
+
+
+def test_a_folder_that_a_crash_left_behind_is_not_used_again(cli, stub, trained) -> None:
+    (trained / "submissions" / "001").mkdir(parents=True)
+    (trained / "submissions" / "001" / "circuit.qpy").write_bytes(b"of another submission")
+    code, _, err = cli("submit", str(trained), *stub)
+    assert code == 0, err
+    assert (trained / "submissions" / "002" / "submission.json").is_file()
+
+
+def test_another_circuit_than_was_sent_is_refused(cli, stub, trained) -> None:
+    code, _, err = cli("submit", str(trained), *stub, "--option", "late=30", "--wait", "0")
+    assert code == 5, err
+    generator = trained / "quantum" / "generator.pt"
+    state = torch.load(generator, weights_only=True)
+    torch.save({name: tensor + 1 for name, tensor in state.items()}, generator)
+    code, _, err = cli("fetch", str(trained))
+    assert code == 2
+    assert "was for another circuit, other angles, shots or options" in err
+
+
+def test_draws_are_not_scored_on_other_data(cli, stub, tmp_path) -> None:
+    x = np.arange(40).reshape(20, 2) % 3
+    rows = "\n".join(f"{a},{b},{int(a > b)}" for a, b in x)
+    (tmp_path / "own.csv").write_text(rows)
+    code, _, err = cli("train", "--data", "own.csv", "--layers", "2,2,2", "--generator", "quantum",
+                       "--option", "depth=1", "--evaluations", "500")  # fmt: skip
+    assert code == 0, err
+    (run,) = (tmp_path / "runs").iterdir()
+    (tmp_path / "own.csv").write_text(rows.replace("2,", "3,"))
+    code, _, err = cli("submit", str(run), *stub, "--option", "qubits=8")
+    assert code == 2
+    assert "are not those that" in err
+    assert accepted(tmp_path) == []
+
+
+def test_draws_are_kept_where_mitigation_is_not_possible(cli, stub, trained, monkeypatch) -> None:
+    pytest.importorskip("mthree")
+
+    def fails(*arguments):
+        raise ConfigurationError("too many strings")
+
+    monkeypatch.setattr(mthree_mitigation, "quasi_probabilities", fails)
+    code, _, err = cli("submit", str(trained), *stub, "--mitigate")
+    assert code == 0, err
+    code, out, err = cli("fetch", str(trained), "--wait", "20", "--json")
+    assert code == 0, err
+    (found,) = json.loads(out)["submissions"]
+    assert found["not_mitigated"] == "too many strings"
+    assert (trained / "submissions" / "001" / "draws.npz").is_file()
+
+
+def test_a_service_that_gives_no_job_back_is_waited_for(cli, stub, trained) -> None:
+    forgetful = [*stub, "--option", "retrievable=false", "--option", "late=0.3"]
+    code, out, err = cli("submit", str(trained), *forgetful, "--wait", "0", "--json")
+    assert code == 0, err
+    assert "outcome" in json.loads(out)
+
+
+def test_no_jobs(cli) -> None:
+    code, out, _ = cli("jobs")
+    assert (code, out) == (0, "No jobs in runs.\n")

@@ -124,7 +124,7 @@ def test_how_it_was_trained_is_kept(certified, result):
 # What a trial stores for all of the above, on f(b) = b0 + 2 b1 + 4 b2.
 
 
-def job_result(training, budget, final=200):
+def trial_result(training, budget, final=200):
     weights = 2.0 ** np.arange(3)
     objective = Objective(lambda bits: bits @ weights, 3, name="own")
     entry = Entry(name="product", training={"final_draws": final, **training})
@@ -133,9 +133,9 @@ def job_result(training, budget, final=200):
     return trial.execute(None, None, lambda: False, lambda *_: None, said.append), said, trial
 
 
-def test_a_job_stores_its_steps_and_the_final_risk():
+def test_a_trial_stores_its_steps_and_the_final_risk():
     training = {"draws": 4, "estimator": "spsa", "risk": "cvar", "risk_options": {"alpha": 0.5}}
-    result, said, _ = job_result(training, Budget(shots=1000))
+    result, said, _ = trial_result(training, Budget(shots=1000))
     cost = result["step"]
     assert set(cost) == {"evaluations", "shots", "circuits"}
     for unit, each in cost.items():
@@ -151,7 +151,7 @@ def test_the_final_risk_is_at_the_end_of_its_schedule():
     # Product circuits: log q is a sum over bits, here from all eight probabilities.
     options = {"temperature": 1.0, "end_temperature": 0.25}
     training = {"draws": 8, "risk": "free-energy", "risk_options": options}
-    result, _, trial = job_result(training, Budget(evaluations=800))
+    result, _, trial = trial_result(training, Budget(evaluations=800))
     p = trial.generator.probabilities().detach().numpy()[:, 0]
     for losses, risk, q in zip(result["final_losses"], result["final_risk"], p, strict=True):
         numbers = np.asarray(losses, dtype=int)  # the loss of a bitstring is its number
@@ -159,14 +159,14 @@ def test_the_final_risk_is_at_the_end_of_its_schedule():
 
 
 def test_the_mean_loss_has_no_risk_of_its_own():
-    result, _, _ = job_result({"draws": 8}, Budget(evaluations=800))
+    result, _, _ = trial_result({"draws": 8}, Budget(evaluations=800))
     assert result["risk"] == "expectation"
     assert result["final_risk"] is None
 
 
 def test_a_training_of_few_steps_is_warned_of():
-    few, said, _ = job_result({"draws": 8, "restarts": 2}, Budget(evaluations=19 * 8))
+    few, said, _ = trial_result({"draws": 8, "restarts": 2}, Budget(evaluations=19 * 8))
     assert said == ["product has only 9 steps in a start: raise the budget or lower draws."]
     assert few["evaluations"] == 19 * 8
-    _, said, _ = job_result({"draws": 8, "restarts": 2}, Budget(evaluations=20 * 8))
+    _, said, _ = trial_result({"draws": 8, "restarts": 2}, Budget(evaluations=20 * 8))
     assert said == []

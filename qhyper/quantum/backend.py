@@ -234,10 +234,13 @@ def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backen
     return Built(**fixed, **(options or {}))
 
 
+SIMULATORS = ("mps", "statevector", "pennylane", "aer")
+
+
 def is_cloud(name: str) -> bool:
     """Whether a backend of this name is a service that jobs are sent to."""
-    kind, colon, rest = name.partition(":")
-    return bool(colon and rest) and kind not in ("aer", "pennylane")
+    kind, _, rest = name.partition(":")
+    return bool(rest) and kind not in SIMULATORS
 
 
 def suitable(circuit: Circuit) -> str:

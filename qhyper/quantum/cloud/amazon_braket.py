@@ -6,27 +6,35 @@ here a job carries a client token made of its tag, by which AWS itself knows a r
 twice.
 """
 
+import difflib
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from qhyper.errors import ConfigurationError, JobError, MissingError, unknown
+from qhyper.extras import needs
 from qhyper.quantum.cloud.door import (
+    CloudJob,
     JobState,
     Limits,
+    LocalJob,
     Measured,
     Pub,
     Rejected,
+    Service,
     Unreachable,
     as_measured,
+    kept,
 )
 from qhyper.quantum.cloud.frequencies import counts_of
+from qhyper.quantum.cloud.options import check_text
 from qhyper.quantum.cloud.qiskit_result import measured_of
+from qhyper.quantum.cloud.redaction import redacted, words_of
 
 TAG = "qhyper"
 """The key of the AWS tag that says which job a task is."""
@@ -49,7 +57,7 @@ _LATER = ("ThrottlingException", "TooManyRequestsException", "ServiceQuotaExceed
 _GONE = ("ResourceNotFoundException", "ValidationException", "NoSuchKey", "NoSuchBucket")
 
 
-class BraketService:
+class BraketService(Service):
     """One device of Amazon Braket.
 
     - name: "local" for the state vector simulator on this machine (also "braket_dm"); otherwise
@@ -62,6 +70,7 @@ class BraketService:
     """
 
     def __init__(self, name: str, *, region: str | None = None) -> None:
+        check_text("region", region)
         self.name = name
         self.local = name in LOCAL
         self.searchable = not self.local
@@ -69,6 +78,8 @@ class BraketService:
         self._braket = self.device._device
         self._there: dict[str, list[dict[str, Any]]] | None = None
         """the tasks that were there before the first job was sent, by their tag"""
+        self._jobs: WeakValueDictionary[str, CloudJob] = WeakValueDictionary()
+        """of a local simulator, as long as somebody is waiting for them"""
         self.limits = self._limits()
 
     def __str__(self) -> str:
@@ -77,21 +88,21 @@ class BraketService:
     # -- sending ------------------------------------------------------------------------------
 
     def run(self, pubs: Sequence[Pub], shots: int, *, tag: str) -> "BraketJob | LocalJob":
-        """Send one job as one task.
+        """Send one job as one task; see `Service`.
 
         If a task with this tag is there that has not failed, it is taken instead of being paid for
         a second time.
         """
         programs = self._programs(pubs, shots)
         if self.local:
-            return LocalJob(self._braket.run(programs, shots=None), tag, str(self))
+            return self._simulated(programs, tag)
         try:
             if self._there is None:
                 self._there = self._tasks()
             earlier = self._there.get(tag, [])
             bucket, folder = self._destination()
         except Exception as error:
-            raise Rejected(f"Nothing was sent yet: {error}", again=True) from error
+            raise Rejected(f"Nothing was sent yet: {words_of(error)}", again=True) from error
         for task in earlier:
             if task["status"] not in _ENDED_BADLY:
                 return self._job(task["quantumTaskArn"])
@@ -108,6 +119,16 @@ class BraketService:
             )
         )
 
+    def _simulated(self, programs: Any, tag: str) -> LocalJob:
+        try:
+            task = self._braket.run(programs, shots=None)
+        except Exception as error:
+            raise Rejected(words_of(error)) from error
+        name = str(self)
+        job = LocalJob(tag, lambda shape, seed: _measured(task.result(), shape, seed, name))
+        self._jobs[tag] = job
+        return job
+
     def _create(self, **request: Any) -> str:
         from botocore.exceptions import ClientError, NoCredentialsError, ParamValidationError
 
@@ -117,10 +138,10 @@ class BraketService:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             code = error.response.get("Error", {}).get("Code", "")
             if code in _LATER or 400 <= status < 500:
-                raise Rejected(_words(error), again=code in _LATER) from error
+                raise Rejected(words_of(error), again=code in _LATER) from error
             raise
         except (ParamValidationError, NoCredentialsError) as error:  # before anything is sent
-            raise Rejected(_words(error)) from error
+            raise Rejected(words_of(error)) from error
 
     def _programs(self, pubs: Sequence[Pub], shots: int) -> Any:
         """The program set, one executable a row, in the order of the rows."""
@@ -161,29 +182,31 @@ class BraketService:
 
     # -- looking up ---------------------------------------------------------------------------
 
-    def job(self, job_id: str) -> "BraketJob":
-        """The task with this ARN."""
+    def job(self, job_id: str) -> CloudJob:
+        """The task with this ARN; see `Service`."""
         if self.local:
-            raise JobError(f"{self} keeps no jobs: {job_id} ended with the process that ran it.")
+            return kept(self, self._jobs, job_id)
         job = self._job(job_id)
         job.state()
         return job
 
     def find(self, tag: str) -> list[str]:
-        """The ARNs of the tasks with this tag, oldest first; raises Unreachable."""
+        """The ARNs of the tasks with this tag, oldest first; see `Service`."""
+        if self.local:
+            return super().find(tag)
         try:
             return [task["quantumTaskArn"] for task in self._tasks().get(tag, [])]
         except Exception as error:
-            raise Unreachable(_words(error)) from error
+            raise Unreachable(words_of(error)) from error
 
     def unavailable(self) -> str | None:
-        """Why the device takes no tasks, and when it does."""
+        """Why the device takes no tasks, and when it does; see `Service`."""
         if self.local:
             return None
         try:
             status = self._braket.aws_session.get_device(self._braket.arn)["deviceStatus"]
         except Exception as error:
-            return f"AWS does not answer: {_words(error)}."
+            return f"AWS does not answer: {words_of(error)}"
         if status == "ONLINE":
             return None
         windows = ", ".join(
@@ -191,31 +214,27 @@ class BraketService:
             f"{window.windowEndHour:%H:%M} UTC"
             for window in self._braket.properties.service.executionWindows
         )
-        return f"its status is {status}. It runs tasks {windows}."
+        return f"its status is {redacted(str(status))}. It runs tasks {windows}."
 
-    def price(self, jobs: int, rows: int, shots: int) -> str | None:
-        """What so many jobs with so many shots in all would cost."""
+    def about(self, n_bits: int) -> str:
+        """Which devices of Amazon's are simulators; see `Service`."""
+        return super().about(n_bits) if self.local or self._is_qpu() else "simulated by Amazon"
+
+    def price(self, jobs: int, rows: int, total_shots: int) -> str | None:
+        """By the device's own data at AWS and the fee for a task; see `Service`."""
         if self.local:
-            return "nothing: it is simulated on this machine"
+            return super().price(jobs, rows, total_shots)
         cost = self._braket.properties.service.deviceCost
         if cost is None:
             return None
         if str(cost.unit).lower() not in ("shot", "shots"):
             return f"{cost.price:g} US dollars a {cost.unit} (the device's own data at AWS)"
-        total = jobs * TASK_FEE + shots * cost.price
+        total = jobs * TASK_FEE + total_shots * cost.price
         return (
             f"about {total:,.2f} US dollars: {jobs:,} tasks at {TASK_FEE:.2f} (Amazon Braket's "
-            f"pricing page) and {shots:,} shots at {cost.price:g} (the device's own data at AWS); "
-            "other prices hold for reservations"
+            f"pricing page) and {total_shots:,} shots at {cost.price:g} (the device's own data at "
+            "AWS); other prices hold for reservations"
         )
-
-    @contextmanager
-    def sending(self) -> Iterator[None]:
-        """Tasks do not belong together."""
-        yield
-
-    def close(self) -> None:
-        """Nothing costs money while it is open."""
 
     # -- shared -------------------------------------------------------------------------------
 
@@ -262,7 +281,10 @@ class BraketService:
 
 
 class BraketJob:
-    """A quantum task at AWS."""
+    """A quantum task at AWS: a `CloudJob`.
+
+    All of its questions raise JobError if AWS has nothing under its ARN, as in another region.
+    """
 
     def __init__(self, session: Any, arn: str, service: str) -> None:
         from braket.aws import AwsQuantumTask
@@ -271,25 +293,31 @@ class BraketJob:
         self._task = AwsQuantumTask(arn, aws_session=session, quiet=True)
 
     def state(self) -> JobState:
-        """What AWS says about the task."""
-        return _STATES[self._ask(self._task.metadata)["status"]]
+        """What AWS says about the task; see `CloudJob`."""
+        status = self._ask(self._task.metadata)["status"]
+        if status not in _STATES:
+            raise Unreachable(f"{self._service} says that the task is '{redacted(str(status))}'.")
+        return _STATES[status]
 
     def message(self) -> str:
-        """Why it failed."""
-        return self._ask(lambda: self._task.metadata(True)).get("failureReason", "")
+        """AWS's own words about a failed task; raises Unreachable."""
+        return redacted(str(self._ask(lambda: self._task.metadata(True)).get("failureReason", "")))
 
     def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
-        """The shots of the program set, in the order of the rows."""
+        """The shots of the program set, in the order of the rows; see `CloudJob`.
+
+        `seed` is used where a device gives shares of its shots instead of the shots.
+        """
         try:
             result = self._ask(self._task.result)
         except (ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
             raise JobError(
-                f"{self._service} returned a result that cannot be read: {_words(error)}. Nothing "
+                f"{self._service} returned a result that cannot be read: {words_of(error)} Nothing "
                 "was made of it; the job's record is kept."
             ) from error
         return _measured(result, shape, seed, self._service)
 
-    def _ask(self, question: Any) -> Any:
+    def _ask(self, question: Callable[[], Any]) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -297,31 +325,12 @@ class BraketJob:
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") in _GONE:
                 raise JobError(
-                    f"{self._service} has nothing under {self.job_id}: {_words(error)}. Check the "
+                    f"{self._service} has nothing under {self.job_id}: {words_of(error)} Check the "
                     "number, the region and the bucket."
                 ) from error
-            raise Unreachable(_words(error)) from error
+            raise Unreachable(words_of(error)) from error
         except (BotoCoreError, OSError) as error:
-            raise Unreachable(_words(error)) from error
-
-
-class LocalJob:
-    """A job that this machine has simulated."""
-
-    def __init__(self, task: Any, tag: str, service: str) -> None:
-        self.job_id, self._task, self._service = tag, task, service
-
-    def state(self) -> JobState:
-        """It is done."""
-        return JobState.DONE
-
-    def message(self) -> str:
-        """Nothing went wrong."""
-        return ""
-
-    def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
-        """The shots of the program set, in the order of the rows."""
-        return _measured(self._task.result(), shape, seed, self._service)
+            raise Unreachable(words_of(error)) from error
 
 
 def _measured(result: Any, shape: tuple[int, int, int], seed: int, service: str) -> Measured:
@@ -336,7 +345,9 @@ def _measured(result: Any, shape: tuple[int, int, int], seed: int, service: str)
     for number, row in enumerate(rows):
         if not hasattr(row, "measurements"):
             reason = getattr(row, "failureMetadata", None) or row
-            raise JobError(f"{service}: row {number + 1} of {len(rows)} failed: {reason}.")
+            raise JobError(
+                f"{service}: row {number + 1} of {len(rows)} failed: {redacted(str(reason))}."
+            )
     if all(row.measurements_from_device for row in rows):
         widths = {np.asarray(row.measurements).shape for row in rows}
         if widths != {shape[1:]} or len(rows) != shape[0]:
@@ -362,14 +373,14 @@ def _measured(result: Any, shape: tuple[int, int, int], seed: int, service: str)
 
 
 def _local(name: str) -> Any:
-    with _installed():
+    with needs("braket", "Amazon Braket"):
         from qiskit_braket_provider import BraketLocalBackend
     return BraketLocalBackend(name=name)
 
 
 def _on_aws(name: str, region: str | None) -> Any:
     """The device as a Qiskit BackendV2."""
-    with _installed():
+    with needs("braket", "Amazon Braket"):
         import boto3
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
         from braket.aws import AwsDevice, AwsSession
@@ -387,35 +398,27 @@ def _on_aws(name: str, region: str | None) -> Any:
             devices = AwsDevice.get_devices(names=[name], aws_session=session)
             known = devices or AwsDevice.get_devices(aws_session=session)
     except (BotoCoreError, ClientError, OSError) as error:
-        raise _silent(name, error) from error
+        raise _silent(name, words_of(error)) from error
     except ValueError as error:
-        raise ConfigurationError(f"{error}. Check the ARN, or give the device's name.") from error
+        raise ConfigurationError(
+            f"Amazon Braket does not take the device '{name}': {words_of(error)} Check the ARN, or "
+            "give the device's name."
+        ) from error
     if devices:
         return BraketAwsBackend(device=devices[0])
     if not known:
-        raise _silent(name, refused[0].message if refused else "no region lists any device")
-    raise unknown("Amazon Braket device", name, [device.name for device in known])
+        told = redacted(str(refused[0].message)) if refused else "no region lists any device"
+        raise _silent(name, f"{told.strip().rstrip('.')}.")
+    raise unknown("Amazon Braket device", name, [*LOCAL, *(device.name for device in known)])
 
 
-def _silent(name: str, words: Any) -> MissingError:
+def _silent(name: str, words: str) -> MissingError:
+    near = difflib.get_close_matches(name, LOCAL, n=1, cutoff=0.5)
+    meant = f" Did you mean '{near[0]}'?" if near else ""
     return MissingError(
-        f"Amazon Braket said nothing about '{name}': {str(words).strip().rstrip('.')}. Either "
-        "there is no network, or AWS does not know you: configure an account and a region with "
-        "AWS's own means (`aws configure`, or AWS_PROFILE and AWS_REGION), and check them with "
-        "`aws sts get-caller-identity`."
+        f"Amazon Braket said nothing about '{name}': {words}{meant} Either there is no network, or "
+        "AWS does not know you: configure an account and a region with AWS's own means (`aws "
+        "configure`, or AWS_PROFILE and AWS_REGION), and check them with `aws sts "
+        f"get-caller-identity`. Without an account there are {', '.join(sorted(LOCAL))}, on this "
+        "machine."
     )
-
-
-@contextmanager
-def _installed() -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise MissingError(
-            f"Amazon Braket needs packages that are not installed ({error}). Install them with "
-            'pip install "qhyper[braket]".'
-        ) from error
-
-
-def _words(error: Exception) -> str:
-    return str(error).strip().rstrip(".") or type(error).__name__

@@ -6,19 +6,31 @@ made of its tag here: a request that comes twice is the same job, and a lost one
 
 import uuid
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from qhyper.errors import JobError, MissingError, unknown
-from qhyper.quantum.cloud.door import JobState, Limits, Measured, Pub, Rejected, Unreachable
+from qhyper.extras import needs
+from qhyper.quantum.cloud.door import (
+    CloudJob,
+    JobState,
+    Limits,
+    LocalJob,
+    Measured,
+    Pub,
+    Rejected,
+    Service,
+    Unreachable,
+    kept,
+)
 from qhyper.quantum.cloud.frequencies import counts_of
+from qhyper.quantum.cloud.options import check_text
 from qhyper.quantum.cloud.qiskit_result import measured_of
-from qhyper.quantum.cloud.redaction import words_of
+from qhyper.quantum.cloud.redaction import redacted, words_of
 
 LOCAL = "local"
-_LOCAL_QUBITS = 30
 _SHOTS_FORMAT = "microsoft.quantum-results.v2"
 _FREQUENCIES_FORMAT = "microsoft.quantum-results.v1"
 _STATES = {
@@ -36,7 +48,7 @@ _STATES = {
 _ENDED_BADLY = (JobState.FAILED, JobState.CANCELLED)
 
 
-class AzureService:
+class AzureService(Service):
     """One target of an Azure Quantum workspace.
 
     - name: "local" for Microsoft's simulator on this machine; otherwise the target's name
@@ -52,18 +64,21 @@ class AzureService:
     def __init__(
         self, name: str, *, resource_id: str | None = None, location: str | None = None
     ) -> None:
+        check_text("resource_id", resource_id)
+        check_text("location", location)
         self.name = name
         self.local = name == LOCAL
         self.searchable = not self.local
         self._workspace: Any = None if self.local else _workspace(resource_id, location)
         self.device = _simulator() if self.local else _target(self._workspace, name)
+        # the simulator on this machine keeps only amplitudes that are not zero: it has no width
         self.limits = (
-            Limits(_LOCAL_QUBITS)
+            Limits(None)
             if self.local
-            else Limits(
-                self.device.num_qubits or 0, rows=1, shots=self.device._config.get("max_shots")
-            )
+            else Limits(self.device.num_qubits, rows=1, shots=self.device._config.get("max_shots"))
         )
+        self._jobs: WeakValueDictionary[str, CloudJob] = WeakValueDictionary()
+        """of the simulator on this machine, as long as somebody is waiting for them"""
 
     def __str__(self) -> str:
         return f"azure:{self.name}"
@@ -71,14 +86,14 @@ class AzureService:
     # -- sending ------------------------------------------------------------------------------
 
     def run(self, pubs: Sequence[Pub], shots: int, *, tag: str) -> "AzureJob | LocalJob":
-        """Send one job.
+        """Send one job; see `Service`.
 
         If a job with this tag is there that has not failed, it is taken instead of being paid for
         a second time.
         """
         circuits = [_bound(circuit, row) for circuit, rows in pubs for row in rows]
         if self.local:
-            return LocalJob(self.device, circuits, shots, tag, str(self))
+            return self._simulated(circuits, shots, tag)
         if len(circuits) != 1:
             raise Rejected(f"{self} takes one row a job; got {len(circuits)}")
         from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
@@ -106,6 +121,16 @@ class AzureService:
                 raise Rejected(words_of(error), again=status == 429) from error
             raise
         return AzureJob(self._workspace, number, str(self))
+
+    def _simulated(self, circuits: Sequence[Any], shots: int, tag: str) -> LocalJob:
+        try:
+            results = [self.device.run(c, shots=shots).result().results[0] for c in circuits]
+        except Exception as error:
+            raise Rejected(words_of(error)) from error
+        whole, name = SimpleNamespace(results=results), str(self)
+        job = LocalJob(tag, lambda shape, seed: measured_of(whole, shape, seed, name))
+        self._jobs[tag] = job
+        return job
 
     def _prepared(self, circuit: Any, shots: int, tag: str, number: str) -> Any:
         """The job with its input uploaded, not submitted."""
@@ -135,16 +160,18 @@ class AzureService:
 
     # -- looking up ---------------------------------------------------------------------------
 
-    def job(self, job_id: str) -> "AzureJob":
-        """The job with this number."""
+    def job(self, job_id: str) -> CloudJob:
+        """The job with this number; see `Service`."""
         if self.local:
-            raise JobError(f"{self} keeps no jobs: {job_id} ended with the process that ran it.")
+            return kept(self, self._jobs, job_id)
         job = AzureJob(self._workspace, job_id, str(self))
         job.state()
         return job
 
     def find(self, tag: str) -> list[str]:
-        """The jobs with this tag, oldest first; raises Unreachable."""
+        """The numbers of the jobs with this tag, oldest first; see `Service`."""
+        if self.local:
+            return super().find(tag)
         return [job.job_id for job in self._tagged(tag)]
 
     def _tagged(self, tag: str) -> "list[AzureJob]":
@@ -159,7 +186,7 @@ class AzureService:
             found.append(job)
 
     def unavailable(self) -> str | None:
-        """Why the target takes no jobs."""
+        """Why the target takes no jobs; see `Service`."""
         if self.local:
             return None
         try:
@@ -170,43 +197,37 @@ class AzureService:
             return f"Azure does not answer: {words_of(error)}"
         if status.current_availability != "Unavailable":
             return None
-        page = f" See {status.status_page}." if status.status_page else ""
+        page = f" See {redacted(status.status_page)}." if status.status_page else ""
         return f"the workspace says that it is unavailable.{page}"
-
-    def price(self, jobs: int, rows: int, shots: int) -> str | None:
-        """Each provider at Azure has its own prices."""
-        return "nothing: it is simulated on this machine" if self.local else None
-
-    @contextmanager
-    def sending(self) -> Iterator[None]:
-        """Jobs do not belong together: no session is opened."""
-        yield
-
-    def close(self) -> None:
-        """Nothing costs money while it is open."""
 
 
 class AzureJob:
-    """A job in a workspace."""
+    """A job in a workspace: a `CloudJob`.
+
+    All of its questions raise JobError if the workspace has nothing under its number.
+    """
 
     def __init__(self, workspace: Any, job_id: str, service: str) -> None:
         self.job_id, self._workspace, self._service = job_id, workspace, service
 
     def state(self) -> JobState:
-        """What Azure says about the job."""
+        """What Azure says about the job; see `CloudJob`."""
         told = self._job().details.status
         status = str(getattr(told, "value", told))
         if status not in _STATES:
-            raise Unreachable(f"{self._service} says that the job is '{status}'")
+            raise Unreachable(f"{self._service} says that the job is '{redacted(status)}'.")
         return _STATES[status]
 
     def message(self) -> str:
-        """Why it failed."""
+        """The provider's own words about a failed job; raises Unreachable."""
         error = self._job().details.error_data
-        return "" if error is None else f"{error.code}: {error.message}"
+        return "" if error is None else redacted(f"{error.code}: {error.message}")
 
     def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
-        """The shots; where the target gives frequencies alone, they are expanded."""
+        """The shots of the job's one row; see `CloudJob`.
+
+        `seed` is used where the target gives frequencies alone.
+        """
         job = self._job()
         form = job.details.output_data_format
         try:
@@ -220,8 +241,8 @@ class AzureJob:
                 data = SimpleNamespace(counts=counts_of(shares, shape[1], self._service))
             else:
                 raise JobError(
-                    f"{self._service} returned results of the format {form}; expected "
-                    f"{_SHOTS_FORMAT} or {_FREQUENCIES_FORMAT}. Nothing was made of them."
+                    f"{self._service} returned results of the format {redacted(str(form))}; "
+                    f"expected {_SHOTS_FORMAT} or {_FREQUENCIES_FORMAT}. Nothing was made of them."
                 )
         except (ValueError, AttributeError, KeyError, TypeError) as error:
             raise JobError(
@@ -234,7 +255,7 @@ class AzureJob:
     def _job(self) -> Any:
         return self._ask(lambda: self._workspace.get_job(self.job_id))
 
-    def _ask(self, question: Any) -> Any:
+    def _ask(self, question: Callable[[], Any]) -> Any:
         from azure.core.exceptions import AzureError, ResourceNotFoundError
 
         try:
@@ -246,30 +267,6 @@ class AzureJob:
             ) from error
         except (AzureError, OSError) as error:
             raise Unreachable(words_of(error)) from error
-
-
-class LocalJob:
-    """A job that this machine simulates."""
-
-    def __init__(
-        self, device: Any, circuits: Sequence[Any], shots: int, tag: str, service: str
-    ) -> None:
-        self.job_id, self._service = tag, service
-        self._results = [
-            device.run(circuit, shots=shots).result().results[0] for circuit in circuits
-        ]
-
-    def state(self) -> JobState:
-        """It is done."""
-        return JobState.DONE
-
-    def message(self) -> str:
-        """Nothing went wrong."""
-        return ""
-
-    def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
-        """The simulator's counts, expanded."""
-        return measured_of(SimpleNamespace(results=self._results), shape, seed, self._service)
 
 
 def _bound(circuit: Any, row: Any) -> Any:
@@ -302,22 +299,22 @@ def _text(shot: Any) -> str:
 
 
 def _simulator() -> Any:
-    with _installed():
+    with needs("azure", "Azure Quantum"):
         from qdk.qiskit import QSharpBackend
     return QSharpBackend(skip_transpilation=True)
 
 
 def _workspace(resource_id: str | None, location: str | None) -> Any:
-    with _installed():
+    with needs("azure", "Azure Quantum"):
         from azure.core.exceptions import AzureError
         from azure.quantum import Workspace
     try:
         return Workspace(resource_id=resource_id, location=location)
     except ValueError as error:
         raise MissingError(
-            f"Azure does not know which workspace: {' '.join(str(error).split())} Give the option "
+            f"Azure does not know which workspace: {words_of(error)} Give the option "
             "resource_id, or set AZURE_QUANTUM_SUBSCRIPTION_ID, AZURE_QUANTUM_WORKSPACE_RG and "
-            "AZURE_QUANTUM_WORKSPACE_NAME; sign in with `az login`."
+            "AZURE_QUANTUM_WORKSPACE_NAME; sign in with `az login`. azure:local needs none of them."
         ) from error
     except (AzureError, OSError, RuntimeError) as error:
         raise _silent(error) from error
@@ -325,7 +322,7 @@ def _workspace(resource_id: str | None, location: str | None) -> Any:
 
 def _target(workspace: Any, name: str) -> Any:
     """The target as a Qiskit BackendV2."""
-    with _installed(), warnings.catch_warnings():
+    with needs("azure", "Azure Quantum"), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # it imports a package of an old name
         from azure.core.exceptions import AzureError
         from azure.quantum.qiskit import AzureQuantumProvider
@@ -337,7 +334,7 @@ def _target(workspace: Any, name: str) -> Any:
             found = AzureQuantumProvider(workspace).get_backend(name)
     except QiskitBackendNotFoundError as error:
         listed = [status.id for _, status in workspace._get_target_status()]
-        raise unknown("Azure Quantum target", name, listed) from error
+        raise unknown("Azure Quantum target", name, [LOCAL, *listed]) from error
     except (AzureError, OSError, RuntimeError) as error:
         raise _silent(error) from error
     if not isinstance(found, AzureQirBackend):
@@ -348,16 +345,6 @@ def _target(workspace: Any, name: str) -> Any:
 def _silent(error: Exception) -> MissingError:
     return MissingError(
         f"Azure Quantum said nothing: {words_of(error)} Either there is no network, or Azure does "
-        "not know you or your workspace: sign in with `az login`, and check the resource ID."
+        "not know you or your workspace: sign in with `az login`, and check the resource ID. "
+        "azure:local needs neither."
     )
-
-
-@contextmanager
-def _installed() -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise MissingError(
-            f"Azure Quantum needs packages that are not installed ({error}). Install them with "
-            'pip install "qhyper[azure]".'
-        ) from error

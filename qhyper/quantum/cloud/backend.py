@@ -1,5 +1,6 @@
 """CloudBackend: a quantum computer as a backend of circuits, by way of the ledger."""
 
+import difflib
 import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits
-from qhyper.errors import ConfigurationError, unknown
+from qhyper.errors import ConfigurationError, StorageError, unknown
 from qhyper.names import load_object
-from qhyper.quantum.backend import BackendCapabilities
+from qhyper.quantum.backend import SIMULATORS, BackendCapabilities
 from qhyper.quantum.circuit import Circuit
 from qhyper.quantum.cloud.dispatch import Dispatcher, Patience, chunks
 from qhyper.quantum.cloud.door import Service
@@ -33,13 +34,24 @@ VENDORS = {
 }
 """The services by the part of a name before its colon."""
 
+_FORMS = (
+    "ibm:NAME, braket:NAME, ionq:NAME, azure:NAME, qiskit:module:object of a BackendV2, or "
+    "module:Class of a service of one's own"
+)
+
+
+Batches = Mapping[str, tuple[int, int, int]]
+"""What is sampled: (times, circuits, shots of each) by what it is for."""
+_PREFLIGHT = (1, PREFLIGHT_CIRCUITS, PREFLIGHT_SHOTS)
+
 
 class CloudBackend:
     """Circuits on a quantum computer, or on whatever speaks a service's interface.
 
     - service: where jobs are sent
-    - level, layout: how circuits are transpiled; see `transpiled`
-    - deadline: seconds that a training waits for a job before it ends with PendingError
+    - level, layout, avoid: how circuits are transpiled; see `transpiled`
+    - deadline: seconds that a training, or whatever has to wait in this process, waits for a job
+      before it ends with PendingError
     - grace: seconds for which a job is looked for whose reply was lost
 
     It samples within `connected` alone, and after `begin` has said what for.
@@ -51,36 +63,54 @@ class CloudBackend:
         self,
         service: Service,
         *,
-        level: int = 2,
+        level: int = 3,
         layout: Sequence[int] | None = None,
+        avoid: Sequence[int] = (),
         deadline: float = 86_400.0,
         grace: float = Patience.grace,
         patience: Patience | None = None,
+        name: str | None = None,
         identity: str | None = None,
     ) -> None:
-        for name, seconds in (("deadline", deadline), ("grace", grace)):
-            if isinstance(seconds, bool) or not 0 <= seconds < np.inf:
+        for option, seconds in (("deadline", deadline), ("grace", grace)):
+            number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+            if not number or not 0 <= seconds < np.inf:
                 raise ConfigurationError(
-                    f"{name} must be a number of seconds from 0; got {seconds!r}."
+                    f"{option} must be a number of seconds from 0; got {seconds!r}."
+                )
+        for option, qubits in (("layout", layout or ()), ("avoid", avoid)):
+            if isinstance(qubits, str) or not isinstance(qubits, Sequence):
+                raise ConfigurationError(
+                    f"{option} must be a list of qubits of the device; got {qubits!r}."
                 )
         self.service, self.level, self.deadline = service, level, deadline
         self.layout = None if layout is None else tuple(layout)
+        self.avoid = tuple(avoid)
         self.patience = patience or Patience(grace=grace)
-        self.identity = identity or str(service)
+        self.name = name or str(service)
+        self.identity = identity or self.name
         self.dispatcher: Dispatcher | None = None
         self.scope = self.purpose = ""
         self._calls = 0
 
     def __str__(self) -> str:
-        return str(self.service)
+        return self.name
 
     def compile(self, circuit: Circuit, *, rows: int = 1) -> "CloudExecutable":
         """The circuit, transpiled once for the device.
 
-        Raises ConfigurationError if the device has too few qubits, or for a level or layout that
-        cannot be.
+        Raises ConfigurationError if the device has too few qubits, or for a level, layout or
+        qubits to avoid that cannot be.
         """
-        isa = transpiled(circuit, self.service.device, level=self.level, layout=self.layout)
+        most = self.service.limits.qubits
+        if most is not None and circuit.n_qubits > most:
+            raise ConfigurationError(
+                f"The circuit has {circuit.n_qubits} qubits; {self} has {most}. Use a larger "
+                "backend or a smaller target network."
+            )
+        isa = transpiled(
+            circuit, self.service.device, level=self.level, layout=self.layout, avoid=self.avoid
+        )
         return CloudExecutable(self, isa)
 
     @contextmanager
@@ -103,8 +133,9 @@ class CloudBackend:
             with Ledger(folder, run) as ledger, ledger.working():
                 ledger.allow(scope, paid_shots)
                 self.dispatcher = Dispatcher(
-                    self.service, ledger, patience=self.patience, stop=stop, warn=warn
-                )
+                    self.service, ledger, patience=self.patience, name=self.name, stop=stop,
+                    warn=warn,
+                )  # fmt: skip
                 self.scope, self.purpose = scope, ""
                 yield self.dispatcher
         finally:
@@ -127,30 +158,30 @@ class CloudBackend:
             isa.rows(angles), shots, len(isa.qubits),
         )  # fmt: skip
 
-    def shots(self, batches: Sequence[tuple[int, int, int]]) -> int:
-        """Shots of all batches (times, circuits, shots of each), and of the preflight."""
-        return sum(times * circuits * shots for times, circuits, shots in batches) + (
-            PREFLIGHT_CIRCUITS * PREFLIGHT_SHOTS
-        )
+    def shots(self, batches: Batches) -> int:
+        """Shots of all batches, and of the preflight."""
+        every = {**batches, "preflight": _PREFLIGHT}
+        return sum(times * circuits * shots for times, circuits, shots in every.values())
 
-    def plan(self, isa: Isa, batches: Sequence[tuple[int, int, int]]) -> dict[str, Any]:
-        """What batches (times, circuits, shots of each) of a circuit would take, in words.
-
-        The preflight is counted.
-        """
-        batches = [*batches, (1, PREFLIGHT_CIRCUITS, PREFLIGHT_SHOTS)]
-        limits, gates = self.service.limits, isa.two_qubit_gates
+    def plan(self, isa: Isa, batches: Batches) -> dict[str, Any]:
+        """What batches of a circuit would take, in words; the preflight is counted."""
+        every = {**batches, "preflight": _PREFLIGHT}
+        limits = self.service.limits
+        # what prepares known bitstrings has no two-qubit gates
+        gates = dict.fromkeys(("preflight", "calibration"), 0)
         jobs = sum(
-            times * len(chunks(limits, circuits, shots, gates))
-            for times, circuits, shots in batches
+            times * len(chunks(limits, *batch, gates.get(name, isa.two_qubit_gates)))
+            for name, (times, *batch) in every.items()
         )
-        circuits = sum(times * circuits for times, circuits, _ in batches)
-        shots = sum(times * circuits * shots for times, circuits, shots in batches)
-        price = self.service.price(jobs, circuits, shots)
-        return {
+        circuits = sum(times * circuits for times, circuits, _ in every.values())
+        parts = [f"{times * n * shots:,} {name}" for name, (times, n, shots) in every.items()]
+        price = self.service.price(jobs, circuits, self.shots(batches))
+        planned = {
             "backend": str(self),
+            "about": self.service.about(len(isa.qubits)),
             "circuits": circuits,
-            "shots": shots,
+            "shots": self.shots(batches),
+            "of these": ", ".join(parts),
             "jobs": jobs,
             "two-qubit gates": isa.two_qubit_gates,
             "two-qubit depth": isa.two_qubit_depth,
@@ -159,6 +190,7 @@ class CloudBackend:
             "limits": str(limits),
             "price": price or "the vendor's price model is not known here",
         }
+        return {key: value for key, value in planned.items() if value != ""}
 
     def preflight(self, isa: Isa, wait: float) -> None:
         """Check, once for each set of qubits, that known bitstrings come back as prepared."""
@@ -171,7 +203,7 @@ class CloudExecutable:
 
     def __init__(self, backend: CloudBackend, isa: Isa) -> None:
         self.backend, self.isa = backend, isa
-        self._kept = False
+        self._kept: Path | None = None
 
     def sample(self, angles: Float, shots: int, rng: Rngs) -> Bits:
         """Draws uint8 [replica, row, shot, qubit], all of them in as few jobs as the limits allow.
@@ -197,16 +229,21 @@ class CloudExecutable:
 
     def _keep(self) -> None:
         """Use the circuit that this run has sent before: a device's errors change by the day."""
-        if self._kept:
-            return
         assert self.backend.dispatcher is not None
+        folder = self.backend.dispatcher.ledger.folder
+        if self._kept == folder:
+            return
         name = hashlib.sha256(f"{self.backend.identity} {self.isa.fingerprint}".encode())
-        path = self.backend.dispatcher.ledger.folder / "circuits" / f"{name.hexdigest()[:16]}.qpy"
-        if path.is_file():
-            self.isa = load(path)
-        else:
+        path = folder / "circuits" / f"{name.hexdigest()[:16]}.qpy"
+        if not path.is_file():
             save(self.isa, path)
-        self._kept = True
+        elif (kept := load(path)).fingerprint == self.isa.fingerprint:
+            self.isa = kept
+        else:
+            raise StorageError(
+                f"{path} is not the circuit that was asked for. Put the run's own file back."
+            )
+        self._kept = folder
 
 
 def build_cloud_backend(name: str, options: Mapping[str, Any] | None = None) -> CloudBackend:
@@ -217,16 +254,23 @@ def build_cloud_backend(name: str, options: Mapping[str, Any] | None = None) -> 
     """
     kind, _, rest = name.partition(":")
     given = dict(options or {})
+    if not rest or (kind in SIMULATORS and kind not in VENDORS):
+        near = difflib.get_close_matches(kind, VENDORS, n=1)
+        raise ConfigurationError(
+            f"Got the backend '{name}'; expected {near[0] + ':NAME' if near else _FORMS}."
+            + " Simulators are for training (`qhyper train --backend aer`)." * (kind in SIMULATORS)
+        )
     if kind in VENDORS:
         factory, arguments = load_object(VENDORS[kind]), (rest,)
     else:
         try:
             factory, arguments = load_object(name), ()
         except ConfigurationError as error:
-            vendors = ", ".join(f"{vendor}:NAME" for vendor in VENDORS)
-            raise ConfigurationError(f"{error} Vendors are {vendors}.") from error
+            near = difflib.get_close_matches(kind, VENDORS, n=1)
+            meant = f" Did you mean '{near[0]}:{rest}'?" if near else ""
+            raise ConfigurationError(f"{error}{meant} Or expected {_FORMS}.") from error
     taken = list(inspect.signature(factory).parameters)[len(arguments) :]
-    own = ("level", "layout", "deadline", "grace")
+    own = ("level", "layout", "avoid", "deadline", "grace")
     for option in given:
         if option not in (*taken, *own):
             raise unknown(f"option of the backend {name}:", option, (*taken, *own))
@@ -234,9 +278,17 @@ def build_cloud_backend(name: str, options: Mapping[str, Any] | None = None) -> 
     for_backend = {key: value for key, value in given.items() if key not in taken}
     try:
         service = factory(*arguments, **for_service)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ConfigurationError):
+            raise
         raise ConfigurationError(
             f"The backend {name} could not be built with {for_service}: {error}."
         ) from error
+    missing = [part for part in ("device", "limits", "run", "job") if not hasattr(service, part)]
+    if missing:
+        raise ConfigurationError(
+            f"'{name}' made a {type(service).__name__} without {', '.join(missing)}; expected a "
+            "service. Subclass qhyper.quantum.cloud.door.Service."
+        )
     listed = "".join(f" {key}={value!r}" for key, value in sorted(for_service.items()))
-    return CloudBackend(service, **for_backend, identity=f"{name}{listed}")
+    return CloudBackend(service, **for_backend, name=name, identity=f"{name}{listed}")

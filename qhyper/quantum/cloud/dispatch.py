@@ -57,8 +57,9 @@ class Patience:
 class Dispatcher:
     """Sends the requests of one run to one service, by way of the ledger.
 
-    To be used within `ledger.working()`. `stop` is asked while waiting; once it returns true,
-    Interrupted is raised. `warn` hears what a user should know.
+    To be used within `ledger.working()`. `name` is what the service is called. `stop` is asked
+    while waiting; once it returns true, Interrupted is raised. `warn` hears what a user should
+    know.
     """
 
     def __init__(
@@ -67,12 +68,15 @@ class Dispatcher:
         ledger: Ledger,
         *,
         patience: Patience,
+        name: str | None = None,
         stop: Callable[[], bool] = lambda: False,
         warn: Callable[[str], None] = print,
     ) -> None:
         self.service, self.ledger, self.patience = service, ledger, patience
+        self.name = name or str(service)
         self._stop, self._warn = stop, warn
         self._live: dict[str, CloudJob] = {}
+        self._asked = False
 
     # -- sending ------------------------------------------------------------------------------
 
@@ -88,19 +92,39 @@ class Dispatcher:
         waiting = [r for r in self._now(records) if r.state == State.PLANNED]
         if waiting:
             try:
-                reason = self.service.unavailable()
+                waiting = self._new(waiting)
+                reason = self.service.unavailable() if waiting else None
+            except QhyperError:
+                raise
             except Exception as error:
                 raise MissingError(
-                    f"{self.service} does not answer: {words_of(error)} Nothing was sent. Check "
-                    "the network and the account, and try again."
+                    f"{self.name} does not answer: {words_of(error)} Nothing was sent. Check the "
+                    "network and the account, and try again."
                 ) from error
             if reason:
                 raise MissingError(
-                    f"{self.service} takes no jobs now: {redacted(reason)} Nothing was sent. Try "
+                    f"{self.name} takes no jobs now: {redacted(reason)} Nothing was sent. Try "
                     "again later, or use another backend."
                 )
             self._send(waiting, request, isa)
         return self._now(records)
+
+    def _new(self, planned: Sequence[Record]) -> list[Record]:
+        """Those planned jobs that the service does not have: asked once, before the first is sent.
+
+        A run directory that was copied, or restored from a backup, knows less than the service.
+        """
+        if self._asked or not self.service.searchable:
+            return list(planned)
+        new = []
+        for record in planned:
+            found = [] if record.attempts else self.service.find(record.tag)
+            if found:
+                self._found(record, found)
+            else:
+                new.append(record)
+        self._asked = True
+        return new
 
     def _send(self, waiting: Sequence[Record], request: Request, isa: Isa) -> None:
         pause = self.patience.first_poll
@@ -110,6 +134,8 @@ class Dispatcher:
             refused, in_a_row, taken = [], 0, False
             with self.service.sending():
                 for number, record in enumerate(waiting):
+                    if self._stop():
+                        raise Interrupted("Stopped by a signal.")
                     if in_a_row == _GIVE_UP_AFTER or not self.ledger.claim(record.key):
                         continue
                     record = self.ledger.job(record.key)
@@ -126,9 +152,7 @@ class Dispatcher:
                         open_ones.append(record)
                         in_a_row, ended = in_a_row + 1, time.time()
                         looked = " Looking for it by its tag." * self.service.searchable
-                        self._warn(
-                            f"{self.service} did not confirm a job: {words_of(error)}{looked}"
-                        )
+                        self._warn(f"{self.name} did not confirm a job: {words_of(error)}{looked}")
                     else:
                         self.ledger.submitted(record.key, job.job_id)
                         self._live[job.job_id] = job
@@ -158,7 +182,7 @@ class Dispatcher:
         if not self.service.searchable:
             for record in lost:
                 self.ledger.unknown(
-                    record.key, f"the reply of {self.service} was lost, and it cannot look up tags"
+                    record.key, f"the reply of {self.name} was lost, and it cannot look up tags"
                 )
             return
         pause, silent = self.patience.first_poll, 0
@@ -182,13 +206,13 @@ class Dispatcher:
                 else:
                     self.ledger.unknown(
                         record.key,
-                        f"{self.service} lists no job with the tag {record.tag}, "
+                        f"{self.name} lists no job with the tag {record.tag}, "
                         f"{self.patience.grace:g} s after it was sent",
                     )
             silent = silent + 1 if trouble else 0
             if trouble is not None and silent >= self.patience.attempts:
                 raise MissingError(
-                    f"{self.service} does not answer: {redacted(str(trouble))} {len(still)} "
+                    f"{self.name} does not answer: {redacted(str(trouble))} {len(still)} "
                     f"job{'s' * (len(still) != 1)} may have been taken or not. Check the network; "
                     "the same command looks them up again."
                 )
@@ -201,7 +225,7 @@ class Dispatcher:
         self.ledger.submitted(record.key, found[0])
         if len(found) > 1:
             self._warn(
-                f"{self.service} lists {len(found)} jobs with the tag {record.tag}: "
+                f"{self.name} lists {len(found)} jobs with the tag {record.tag}: "
                 f"{', '.join(found)}. The first one is taken; ask the vendor about the others."
             )
 
@@ -242,7 +266,7 @@ class Dispatcher:
             left = end - time.monotonic()
             if silent >= self.patience.attempts or (trouble is not None and left <= 0):
                 raise MissingError(
-                    f"{self.service} does not answer: {redacted(str(trouble))} {len(waiting)} "
+                    f"{self.name} does not answer: {redacted(str(trouble))} {len(waiting)} "
                     f"job{'s' * (len(waiting) != 1)} may still be running there. Nothing is lost: "
                     "fetch again later."
                 )
@@ -250,7 +274,7 @@ class Dispatcher:
                 break
             if time.monotonic() >= told:
                 self._warn(
-                    f"{len(waiting)} of {len(records)} jobs on {self.service} are not done; "
+                    f"{len(waiting)} of {len(records)} jobs on {self.name} are not done; "
                     f"waiting for up to {left / 60:,.0f} minutes more. Ctrl-C loses nothing."
                 )
                 told = time.monotonic() + _TELL_EVERY
@@ -272,7 +296,7 @@ class Dispatcher:
             state = job.state()
             if state in (JobState.FAILED, JobState.CANCELLED):
                 words = redacted(job.message()) or "without a word"
-                self.ledger.failed(record.key, f"{state} by {self.service}: {words}")
+                self.ledger.failed(record.key, f"{state} by {self.name}: {words}")
             elif state == JobState.DONE:
                 measured = job.measured(record.shape, seed=int(record.key[:12], 16))
                 self.ledger.store(record.key, self._checked(measured, record))
@@ -286,7 +310,7 @@ class Dispatcher:
     def _checked(self, measured: Measured, record: Record) -> Measured:
         if measured.bits.shape != record.shape:
             raise JobError(
-                f"{self.service} returned shots of shape {measured.bits.shape}; expected [row, "
+                f"{self.name} returned shots of shape {measured.bits.shape}; expected [row, "
                 f"shot, bit] = {list(record.shape)}. Nothing was made of them."
             )
         return measured
@@ -304,7 +328,7 @@ class Dispatcher:
                 if loaded[record.key] is None:
                     self._warn(f"The stored shots of {record.key} are gone or damaged.")
                     self.ledger.lost(record)
-        check_ended(self._now(records), str(self.service))
+        check_ended(self._now(records), self.name)
         rows = max(record.first_row + record.rows for record in records)
         shots = max(record.first_shot + record.shots for record in records)
         bits = np.empty((rows, shots, records[0].width), np.uint8)
@@ -337,7 +361,7 @@ class Dispatcher:
         records = self.ledger.answered(request) or self.fetch(self.send(request, probe), wait)
         bits = self.bits(records)
         try:
-            check_preflight(bits, isa.qubits, str(self.service))
+            check_preflight(bits, isa.qubits, self.name)
         except JobError as error:  # to be sent again once the device is mended
             for record in records:
                 self.ledger.failed(record.key, str(error))
@@ -382,10 +406,10 @@ def check_ended(records: Sequence[Record], service: str) -> None:
     if bad:
         first = bad[0]
         again = (
-            "Find it among the vendor's jobs and `qhyper jobs RUN --adopt KEY JOB_ID`; only if it "
-            "is not there `qhyper jobs RUN --resend KEY`, which may pay a second time."
+            "Find it among the vendor's jobs and say `qhyper jobs --adopt KEY JOB_ID`; only if it "
+            "is not there, `qhyper jobs --resend KEY`, which pays for it once more."
             if first.state == State.UNKNOWN
-            else "Send it again with `qhyper jobs RUN --resend KEY`."
+            else "Send it again with `qhyper jobs --resend KEY`."
         )
         raise JobError(
             f"{len(bad)} of {len(records)} jobs on {service} did not succeed. {first.key} is "
@@ -396,6 +420,6 @@ def check_ended(records: Sequence[Record], service: str) -> None:
         sent = sum(r.state == State.SUBMITTED for r in pending)
         raise PendingError(
             f"{len(pending)} of {len(records)} jobs on {service} are not done ({sent} submitted, "
-            f"{len(pending) - sent} not taken yet). Nothing is lost: fetch or resume later."
+            f"{len(pending) - sent} not taken yet). Nothing is lost."
             + "".join(f" {r.message}" for r in pending[:1] if r.message)
         )

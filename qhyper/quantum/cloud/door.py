@@ -4,8 +4,9 @@ A service takes `run([(isa circuit, parameter rows)], shots) -> job`, and gives 
 number on any later day. Everything that costs money goes through it, and through the ledger.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -50,9 +51,9 @@ class Unreachable(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Limits:
-    """What fits in one job; None is no limit."""
+    """What fits in one job; None is no limit, or none that is known."""
 
-    qubits: int
+    qubits: int | None
     rows: int | None = None
     """parameter rows"""
     shots: int | None = None
@@ -66,7 +67,8 @@ class Limits:
         parts = {"rows": self.rows, "shots a row": self.shots, "rows × shots": self.executions,
                  "rows × two-qubit gates": self.gates}  # fmt: skip
         known = [f"{number:,} {name}" for name, number in parts.items() if number is not None]
-        return f"{self.qubits} qubits; a job: {', '.join(known) or 'no limit known'}"
+        qubits = "qubits not known" if self.qubits is None else f"{self.qubits} qubits"
+        return f"{qubits}; a job: {', '.join(known) or 'no limit known'}"
 
 
 @dataclass(frozen=True)
@@ -101,51 +103,107 @@ class CloudJob(Protocol):
         ...
 
 
-class Service(Protocol):
-    """Where jobs are sent: one backend of one vendor. Its `str` is the name it is known by."""
+class LocalJob:
+    """A job that was simulated in this process, and is done: a `CloudJob`.
+
+    `read` makes its shots of a shape [row, shot, clbit] and the seed for the order of counts.
+    """
+
+    def __init__(self, job_id: str, read: Callable[[tuple[int, int, int], int], Measured]) -> None:
+        self.job_id, self._read = job_id, read
+
+    def state(self) -> JobState:
+        """Done, always."""
+        return JobState.DONE
+
+    def message(self) -> str:
+        """No words: what fails in this process is raised when it is sent."""
+        return ""
+
+    def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
+        """What the simulator drew; see `CloudJob`."""
+        return self._read(shape, seed)
+
+
+class Service(ABC):
+    """Where jobs are sent: one backend of one vendor. Its `str` is the name it is known by.
+
+    A service of one's own sets `limits` and `device`, and says how a job is sent (`run`), found
+    again (`job`) and what the service is called (`__str__`). All else has a default.
+    """
 
     limits: Limits
-    searchable: bool
-    """Whether `find` can find jobs by their tag."""
-    local: bool
-    """Whether jobs live and end with this process, and cost nothing."""
     device: Any
     """The Qiskit BackendV2 that circuits are transpiled for."""
+    local: bool = False
+    """Whether jobs live and end with this process, and cost nothing."""
+    searchable: bool = False
+    """Whether `find` can find jobs by their tag."""
+    retrievable: bool = True
+    """Whether `job` gives a job back in another process than the one that sent it. Where it is
+    false and jobs cost money, nobody may leave before they are done."""
 
+    @abstractmethod
+    def __str__(self) -> str: ...
+
+    @abstractmethod
     def run(self, pubs: Sequence[Pub], shots: int, *, tag: str) -> CloudJob:
         """Send one job, and do not wait for it; `tag` is stored with it where that is possible.
 
         Raises Rejected if the service says for certain that it has not taken the job. Any other
         error leaves that open.
         """
-        ...
 
+    @abstractmethod
     def job(self, job_id: str) -> CloudJob:
         """A job by its number; raises JobError if the service knows none, or Unreachable."""
-        ...
 
     def find(self, tag: str) -> list[str]:
-        """The numbers of the jobs with this tag, oldest first; raises Unreachable."""
-        ...
+        """The numbers of the jobs with this tag, oldest first; raises Unreachable.
+
+        Without a search of its own, a service that is not local never says that there are none.
+        """
+        if self.local:
+            return []
+        raise Unreachable(f"{self} cannot look up jobs by their tag {tag}.")
 
     def unavailable(self) -> str | None:
         """Why it takes no jobs now (maintenance), in the vendor's words; None if it does."""
-        ...
+        return None
 
-    def price(self, jobs: int, rows: int, shots: int) -> str | None:
+    def price(self, jobs: int, rows: int, total_shots: int) -> str | None:
         """What so many jobs with so many rows and shots, all of them together, would cost.
 
         Source and reservations included; None where the vendor's model is not known.
         """
-        ...
+        return "nothing: it is simulated on this machine" if self.local else None
+
+    def about(self, n_bits: int) -> str:
+        """What a reader of draws of so many bits has to know of where they come from.
+
+        A few words without a full stop, such as which errors a simulator has; empty for a quantum
+        computer, which is what its name says.
+        """
+        return "simulated on this machine" if self.local else ""
 
     def sending(self) -> AbstractContextManager[None]:
         """Within, the jobs that are sent belong together (a batch, where the vendor has them)."""
-        ...
+        return nullcontext()
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (most have nothing to close)
         """End what costs money while it is open (a session)."""
-        ...
+
+
+def kept(service: Service, jobs: Mapping[str, CloudJob], job_id: str) -> CloudJob:
+    """A job of those that live in this process alone; raises JobError for any other number."""
+    job = jobs.get(job_id)
+    if job is None:
+        again = " Send it again; it costs nothing." * service.local
+        raise JobError(
+            f"{service} knows no job {job_id}: its jobs can be fetched only by the process that "
+            f"sent them.{again}"
+        )
+    return job
 
 
 def as_measured(bits: Any, shape: tuple[int, int, int], service: str, note: str = "") -> Measured:

@@ -6,6 +6,7 @@ Probabilities that a simulator worked out are no counts of anything; they are re
 from collections.abc import Mapping
 
 from qhyper.errors import JobError
+from qhyper.quantum.cloud.redaction import redacted
 
 _ROUNDING = 1e-6
 """How exact a frequency is taken to be: vendors give six digits or more."""
@@ -22,9 +23,9 @@ def counts_of(frequencies: Mapping[str, float], shots: int, where: str) -> dict[
         number = round(share * shots)
         if abs(share * shots - number) > _ROUNDING * shots or number < 0:
             raise JobError(
-                f"{where}: got the frequency {share:.6g} of the outcome {outcome}, which is no "
-                f"whole number of {shots} shots: these are probabilities and not measured shots. "
-                "Nothing was made of them; use a backend that samples."
+                f"{where}: got the frequency {share:.6g} of the outcome {redacted(outcome)}, "
+                f"which is no whole number of {shots} shots: these are probabilities and not "
+                "measured shots. Nothing was made of them; use a backend that samples."
             )
         if number:
             counts[outcome] = number

@@ -9,11 +9,13 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, JobError, MissingError, unknown
+from qhyper.extras import needs
 from qhyper.quantum.cloud.door import (
     CloudJob,
     JobState,
@@ -21,9 +23,12 @@ from qhyper.quantum.cloud.door import (
     Measured,
     Pub,
     Rejected,
+    Service,
     Unreachable,
     as_measured,
+    kept,
 )
+from qhyper.quantum.cloud.options import check_flag, check_text, check_whole
 from qhyper.quantum.cloud.qiskit_result import state_of
 from qhyper.quantum.cloud.redaction import redacted, words_of
 
@@ -38,7 +43,7 @@ _UNDECIDED = (408, 409)
 """Answers 4xx of a server that may have taken the job all the same: too late, a conflict."""
 
 
-class IBMService:
+class IBMService(Service):
     """A device of IBM Quantum, or a snapshot of one (`fake_torino`) on this machine.
 
     - account: the name of an account saved by `QiskitRuntimeService.save_account`; unless told,
@@ -86,15 +91,12 @@ class IBMService:
                 "session_seconds; expected the seconds after which IBM is to close it, whatever "
                 "happens here. Or use mode='batch'."
             )
-        for what, value in (
-            ("session_seconds", session_seconds),
-            ("max_execution_time", max_execution_time),
-            ("gate_budget", gate_budget),
-        ):
-            if value is not None and (isinstance(value, bool) or value != int(value) or value < 1):
-                raise ConfigurationError(
-                    f"Got {what}={value!r}; expected a whole number from 1, or nothing."
-                )
+        check_text("account", account)
+        check_text("instance", instance)
+        check_whole("session_seconds", session_seconds)
+        check_whole("max_execution_time", max_execution_time)
+        check_whole("gate_budget", gate_budget)
+        check_whole("seed", seed, least=0)
         self.name, self.mode, self.session_seconds = name, mode, session_seconds
         self.max_execution_time, self.noise, self.seed = max_execution_time, noise, seed
         self.dynamical_decoupling = _decoupling(dynamical_decoupling)
@@ -103,8 +105,8 @@ class IBMService:
         self.searchable = not self.local
         self._place: Any = None
         """the open batch or session"""
-        self._jobs: dict[str, CloudJob] = {}
-        """of a snapshot: they live here alone"""
+        self._jobs: WeakValueDictionary[str, CloudJob] = WeakValueDictionary()
+        """of a snapshot, as long as somebody is waiting for them"""
         self._simulators: dict[str, Any] = {}
         if self.local:
             if noise is not None and noise not in NOISES:
@@ -258,13 +260,16 @@ class IBMService:
             options["simulator"] = {"seed_simulator": int.from_bytes(digest[:4], "big") >> 1}
         return options
 
+    def _noise(self, n_bits: int) -> str:
+        """The noise of a snapshot for circuits of so many bits."""
+        return self.noise or ("full" if n_bits <= _FULL_NOISE_QUBITS else "readout")
+
     def _simulator(self, pubs: Sequence[Pub]) -> Any:
         """The simulator of a snapshot, with the noise for these circuits."""
         from qiskit_aer import AerSimulator
         from qiskit_aer.noise import NoiseModel
 
-        width = max(circuit.num_clbits for circuit, _ in pubs)
-        noise = self.noise or ("full" if width <= _FULL_NOISE_QUBITS else "readout")
+        noise = self._noise(max(circuit.num_clbits for circuit, _ in pubs))
         if noise not in self._simulators:
             gates = noise == "full"
             model = None
@@ -324,12 +329,7 @@ class IBMService:
     def job(self, job_id: str) -> CloudJob:
         """A job by its number; see `Service`."""
         if self.local:
-            if job_id in self._jobs:
-                return self._jobs[job_id]
-            raise JobError(
-                f"{self} knows no job {job_id}: the jobs of a snapshot end with the process that "
-                "sent them. Send it again; it costs nothing."
-            )
+            return kept(self, self._jobs, job_id)
         from qiskit_ibm_runtime.exceptions import RuntimeJobNotFound
 
         try:
@@ -347,7 +347,7 @@ class IBMService:
     def find(self, tag: str) -> list[str]:
         """The numbers of the jobs with this tag, oldest first; see `Service`."""
         if self.local:
-            return []
+            return super().find(tag)
         try:
             found = self._service.jobs(limit=20, job_tags=[tag], descending=False)
             return [job.job_id() for job in found]
@@ -366,17 +366,29 @@ class IBMService:
             return None
         return f"{redacted(str(status.status_msg)) or 'it is not operational'}."
 
-    def price(self, jobs: int, rows: int, shots: int) -> str | None:
+    def about(self, n_bits: int) -> str:
+        """Which errors a snapshot has for circuits of so many bits; see `Service`."""
+        if not self.local:
+            return ""
+        noise = self._noise(n_bits)
+        errors = {"full": "with all of its errors", "readout": "with readout errors alone",
+                  "none": "without errors"}[noise]  # fmt: skip
+        why = ""
+        if self.noise is None and noise == "readout":
+            why = f": {n_bits} bits are more than {_FULL_NOISE_QUBITS}"
+        return f"a snapshot of a device, simulated on this machine {errors}{why} (option noise)"
+
+    def price(self, jobs: int, rows: int, total_shots: int) -> str | None:
         """The quantum time as far as it is known; IBM charges for that by the instance's plan."""
         if self.local:
-            return "nothing: it is simulated on this machine"
+            return super().price(jobs, rows, total_shots)
         delay = getattr(_configuration(self.device), "default_rep_delay", None)
         if not delay:
             return None
         text = (
-            f"an estimate: {shots * delay:,.0f} s of quantum time from the device's own pause of "
-            f"{1e6 * delay:g} µs after each of {shots:,} shots; the circuits themselves and some "
-            "seconds a job come on top. IBM charges quantum time by the instance's plan"
+            f"an estimate: {total_shots * delay:,.0f} s of quantum time from the device's own "
+            f"pause of {1e6 * delay:g} µs after each of {total_shots:,} shots; the circuits themselves "
+            "and some seconds a job come on top. IBM charges quantum time by the instance's plan"
         )
         if self.mode == "session":
             text += (
@@ -516,13 +528,8 @@ def _of_network(error: BaseException) -> bool:
 
 
 def _needed() -> None:
-    try:
+    with needs("ibm", "IBM Quantum"):
         import qiskit_ibm_runtime.executor_sampler  # noqa: F401
-    except ImportError as error:
-        raise MissingError(
-            "IBM Quantum needs the package qiskit-ibm-runtime, version 0.50 or later. Install it "
-            'with: pip install "qhyper[ibm]"'
-        ) from error
 
 
 def _post_once(client: Any) -> None:
@@ -551,15 +558,20 @@ def _twirling(given: bool | Mapping[str, Any] | None) -> dict[str, Any] | None:
         return None
     options = {"gates": True, "measure": True, "num_randomizations": _RANDOMIZATIONS}
     if given is not True:
+        if not isinstance(given, Mapping):
+            raise ConfigurationError(
+                f"Got twirling={given!r}; expected true, false, or a mapping of "
+                f"{', '.join(options)}."
+            )
         for key in given:
             if key not in options:
-                raise unknown("option of twirling:", key, options)
+                raise unknown("option of twirling:", str(key), options)
         options |= given
-    number = options["num_randomizations"]
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise ConfigurationError(
-            f"Got num_randomizations={number!r}; expected a whole number from 1."
-        )
+    for name in ("gates", "measure"):
+        check_flag(name, options[name])
+    if options["num_randomizations"] is None:
+        options["num_randomizations"] = _RANDOMIZATIONS
+    check_whole("num_randomizations", options["num_randomizations"])
     return options if options["gates"] or options["measure"] else None
 
 

@@ -5,19 +5,31 @@ a gateway does not answer, although the first may have been taken, and asks for 
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from qhyper.errors import ConfigurationError, JobError, MissingError, unknown
-from qhyper.quantum.cloud.door import JobState, Limits, Measured, Pub, Rejected, Unreachable
+from qhyper.extras import needs
+from qhyper.quantum.cloud.door import (
+    JobState,
+    Limits,
+    Measured,
+    Pub,
+    Rejected,
+    Service,
+    Unreachable,
+)
 from qhyper.quantum.cloud.frequencies import counts_of
+from qhyper.quantum.cloud.options import check_text
 from qhyper.quantum.cloud.qiskit_result import measured_of
+from qhyper.quantum.cloud.redaction import redacted, words_of
 
 MOST_SHOTS = 10_000
 SIMULATOR = "simulator"
 _SECONDS = 30.0
+_LONGEST = 200
+"""Characters of an answer that are worth showing."""
 _TAKES_NO_JOBS = ("offline", "unavailable", "retired")
 _STATES = {
     "submitted": JobState.QUEUED,
@@ -30,7 +42,7 @@ _STATES = {
 }
 
 
-class IonQService:
+class IonQService(Service):
     """One backend of IonQ.
 
     - name: "qpu.forte-1", "simulator" and so on, as IonQ names them
@@ -43,23 +55,22 @@ class IonQService:
     ConfigurationError for an unknown backend or a simulator without noise.
     """
 
-    searchable = False
-    local = False
-
     def __init__(self, name: str, *, noise_model: str | None = None) -> None:
+        check_text("noise_model", noise_model)
         self.name, self.noise_model = name.removeprefix("ionq_"), noise_model
         ideal = noise_model in (None, "ideal")
         if self.name == SIMULATOR and ideal:
             raise ConfigurationError(
                 "IonQ's simulator without noise returns probabilities and no shots, and shots are "
                 "never made up. Give it the noise of a computer, with the option "
-                "noise_model='forte-1', or use `aer:mps` or `aer:statevector` for none."
+                "noise_model='forte-1'; or submit to braket:local, which has no noise, or to a "
+                "snapshot such as ibm:fake_torino; or train with `--backend aer:mps`."
             )
         if self.name != SIMULATOR and not ideal:
             raise ConfigurationError(
                 f"Got noise_model={noise_model!r} for {self}; only IonQ's simulator takes one."
             )
-        with _installed():
+        with needs("ionq", "IonQ"):
             from qiskit_ionq import IonQProvider
             from qiskit_ionq.helpers import resolve_credentials
             from qiskit_ionq.ionq_client import IonQClient
@@ -70,7 +81,7 @@ class IonQService:
                 "into the environment variable IONQ_API_KEY."
             )
         self._client = IonQClient(**account)
-        qubits = int(self._about().get("qubits") or 0)
+        qubits = int(self._described().get("qubits") or 0)
         # it asks for the qubits again, and guesses if there is no answer; it also has an opinion
         # on levels of transpilation that are not used here
         with warnings.catch_warnings():
@@ -89,7 +100,7 @@ class IonQService:
     # -- sending ------------------------------------------------------------------------------
 
     def run(self, pubs: Sequence[Pub], shots: int, *, tag: str) -> "IonQJob":
-        """Send one job, once."""
+        """Send one job, once; see `Service`."""
         import requests
         from qiskit_ionq.constants import ErrorMitigation
         from qiskit_ionq.exceptions import IonQAPIError
@@ -119,7 +130,8 @@ class IonQService:
             timeout=_SECONDS,
         )
         if reply.status_code >= 400:
-            words = f"HTTP {reply.status_code}: {IonQAPIError.from_response(reply).message}"
+            said = redacted(str(IonQAPIError.from_response(reply).message))
+            words = f"HTTP {reply.status_code}: {said}"
             if reply.status_code < 500:
                 raise Rejected(words, again=reply.status_code == 429)
             raise ConnectionError(words)
@@ -128,37 +140,27 @@ class IonQService:
     # -- looking up ---------------------------------------------------------------------------
 
     def job(self, job_id: str) -> "IonQJob":
-        """The job with this number."""
+        """The job with this number; see `Service`."""
         job = IonQJob(self._client, job_id, str(self))
         job.state()
         return job
 
-    def find(self, tag: str) -> list[str]:
-        """IonQ's service has no such search."""
-        raise Unreachable(f"{self} cannot look up jobs by their tag {tag}")
-
     def unavailable(self) -> str | None:
-        """Why the backend takes no jobs."""
+        """Why the backend takes no jobs; see `Service`."""
         try:
-            status = self._about().get("status", "available")
+            status = self._described().get("status", "available")
         except MissingError as error:
             return str(error)
         return f"its status is {status}." if status in _TAKES_NO_JOBS else None
 
-    def price(self, jobs: int, rows: int, shots: int) -> str | None:
-        """It depends on the gates of each circuit and on the contract."""
-        return None
+    def about(self, n_bits: int) -> str:
+        """Whose noise the simulator has; see `Service`."""
+        if self.name != SIMULATOR:
+            return ""
+        return f"simulated by IonQ with the noise of {self.noise_model} (option noise_model)"
 
-    @contextmanager
-    def sending(self) -> Iterator[None]:
-        """Jobs do not belong together."""
-        yield
-
-    def close(self) -> None:
-        """Nothing costs money while it is open."""
-
-    def _about(self) -> dict[str, Any]:
-        """What IonQ says about the backend."""
+    def _described(self) -> dict[str, Any]:
+        """What IonQ says about the backend; raises MissingError, ConfigurationError."""
         try:
             return _get(self._client, "backends", self.name)
         except JobError as error:
@@ -168,33 +170,38 @@ class IonQService:
             raise unknown("IonQ backend", self.name, known) from error
         except Unreachable as error:
             raise MissingError(
-                f"IonQ said nothing about {self.name}: {error}. Either there is no network, or the "
-                "key in IONQ_API_KEY is wrong or has no access to it."
+                f"IonQ said nothing about {self.name}: {str(error).rstrip('.')}. Either there "
+                "is no network, or the key in IONQ_API_KEY is wrong or has no access to it."
             ) from error
 
 
 class IonQJob:
-    """A job at IonQ."""
+    """A job at IonQ: a `CloudJob`.
+
+    All of its questions raise JobError if IonQ knows no job of its number.
+    """
 
     def __init__(self, client: Any, job_id: str, service: str) -> None:
         self.job_id, self._client, self._service = job_id, client, service
 
     def state(self) -> JobState:
-        """What IonQ says about the job."""
+        """What IonQ says about the job; see `CloudJob`."""
         status = self._about().get("status")
         if status not in _STATES:
-            raise Unreachable(f"{self._service} says that the job is '{status}'")
+            raise Unreachable(f"{self._service} says that the job is '{redacted(str(status))}'.")
         return _STATES[status]
 
     def message(self) -> str:
-        """Why it failed."""
+        """IonQ's own words about a failed job; raises Unreachable."""
         failure = self._about().get("failure") or {}
-        return ": ".join(
-            str(failure[part]) for part in ("code", "error", "message") if failure.get(part)
-        )
+        parts = (failure.get(part) for part in ("code", "error", "message"))
+        return redacted(": ".join(str(part) for part in parts if part))
 
     def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
-        """The shots of each circuit; where IonQ has frequencies alone, they are expanded."""
+        """The shots of each circuit, in the order of the rows; see `CloudJob`.
+
+        `seed` is used where IonQ has frequencies alone.
+        """
         from qiskit_ionq.helpers import decompress_metadata_string
 
         about = self._about()
@@ -270,23 +277,14 @@ def _answer(client: Any, address: str) -> Any:
     try:
         reply = requests.get(address, headers=client.api_headers, timeout=_SECONDS)
     except requests.exceptions.RequestException as error:
-        raise Unreachable(f"{type(error).__name__}: {error}") from error
+        raise Unreachable(words_of(error)) from error
+    place = redacted(address.split("?")[0])  # what follows may open the results to anybody
     if reply.status_code == 404:
-        raise JobError(f"IonQ knows nothing at {address}. Check the number.")
+        raise JobError(f"IonQ knows nothing at {place}. Check the number.")
+    said = " ".join(redacted(reply.text).split())[:_LONGEST]  # cut last: half a key is one too
     if reply.status_code >= 400:
-        raise Unreachable(f"HTTP {reply.status_code}: {reply.text[:200]}")
+        raise Unreachable(f"HTTP {reply.status_code}: {said}")
     try:
         return reply.json()
     except ValueError as error:
-        raise Unreachable(f"no JSON from {address}: {reply.text[:200]}") from error
-
-
-@contextmanager
-def _installed() -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise MissingError(
-            f"IonQ needs a package that is not installed ({error}). Install it with "
-            'pip install "qhyper[ionq]".'
-        ) from error
+        raise Unreachable(f"no JSON from {place}: {said}") from error

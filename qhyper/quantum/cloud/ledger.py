@@ -294,8 +294,11 @@ class Ledger:
         return 0 if found is None else found[0]
 
     def sent_shots(self, scope: str) -> int:
-        """Shots of the jobs of a scope that were sent, or may have been."""
-        query = "SELECT SUM(rows * shots * attempts) FROM jobs WHERE scope = ?"
+        """Shots of the jobs of a scope that were sent, or may have been.
+
+        What is sent again, on the user's word, is counted once.
+        """
+        query = "SELECT SUM(rows * shots) FROM jobs WHERE scope = ? AND attempts > 0"
         return self._base.execute(query, (scope,)).fetchone()[0] or 0
 
     # -- jobs ---------------------------------------------------------------------------------
@@ -334,14 +337,14 @@ class Ledger:
             record = self.job(key)
             if record.state != State.PLANNED:
                 return False
-            # what is sent again, on the user's word, is counted once
-            sent = sum(r.rows * r.shots for r in self.jobs(record.scope) if r.attempts)
+            sent = self.sent_shots(record.scope)
             more = 0 if record.attempts else record.rows * record.shots
             if sent + more > self.allowed(record.scope) and more:
                 raise ConfigurationError(
                     f"The shot budget of {record.scope} is {self.allowed(record.scope):,}; "
-                    f"{sent:,} were sent, and the next job has {more:,}. It was not sent. Raise "
-                    "the budget with --paid-shots."
+                    f"{sent:,} were sent, and the next job has {more:,}. It was not sent. "
+                    "Raise `paid_shots`: in a training's config.toml, or with --paid-shots of "
+                    "`qhyper submit`."
                 )
             self._update(key, state=State.SUBMITTING, attempts=record.attempts + 1,
                          sent=time.time(), message="")  # fmt: skip

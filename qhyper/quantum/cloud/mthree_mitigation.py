@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits, as_bits
-from qhyper.errors import ConfigurationError, MissingError
+from qhyper.errors import ConfigurationError
+from qhyper.extras import needs
 
 Float = npt.NDArray[np.float64]
 
@@ -45,9 +46,9 @@ class QuasiProbabilities:
     """[k]: how often each was"""
     weights: Float
     """[k]: their sum is 1; some may be negative"""
-    covered: float
+    covered: float | None
     """Share of the misreadings of these strings that are themselves among them, 0 to 1: with 1
-    the correction is whole, with 0 there is none."""
+    the correction is whole, with 0 there is none. None where the matrices know no misreadings."""
     _factors: tuple[Any, Any]
     """LU factors of the assignment matrix [measured, true] over the strings"""
 
@@ -77,13 +78,8 @@ class QuasiProbabilities:
 
 def check_installed() -> None:
     """Raise MissingError without mthree: to be asked before calibration is paid for."""
-    try:
+    with needs("mitigate", "Readout mitigation"):
         import mthree  # noqa: F401
-    except ImportError as error:
-        raise MissingError(
-            f"Readout mitigation needs mthree, which cannot be imported ({error}). Install it with "
-            '`pip install "qhyper[mitigate]"`.'
-        ) from error
 
 
 def calibration_bits(n_qubits: int) -> Bits:
@@ -101,13 +97,11 @@ def calibration_bits(n_qubits: int) -> Bits:
     return (np.bitwise_count(rows[:, None] & columns) % 2).astype(np.uint8)
 
 
-def confusion(measured: Bits, prepared: Bits | None = None) -> Float:
+def confusion(measured: Bits) -> Float:
     """Each qubit's assignment matrix [qubit, measured, prepared]; columns sum to 1.
 
-    - measured: [row, shot, qubit]
-    - prepared: [row, qubit]; unless told those of `calibration_bits`
-
-    Raises ConfigurationError if they do not fit, or a qubit is never prepared in 0 or in 1.
+    `measured` [row, shot, qubit] is what was read of each of the `calibration_bits`. Raises
+    ConfigurationError for other shapes.
     """
     if measured.ndim != 3 or not measured.shape[1]:
         raise ConfigurationError(
@@ -115,23 +109,17 @@ def confusion(measured: Bits, prepared: Bits | None = None) -> Float:
             "shot or more."
         )
     rows, _, n = measured.shape
-    prepared = calibration_bits(n) if prepared is None else as_bits(prepared, n)
-    if prepared.shape != (rows, n):
+    prepared = calibration_bits(n)
+    if rows != len(prepared):
         raise ConfigurationError(
-            f"Got calibration shots of {rows} rows; expected one for each of the prepared strings "
-            f"[row, qubit], of shape {prepared.shape}."
+            f"Got calibration shots of {rows} rows; expected {len(prepared)}, one for each of the "
+            f"strings that `calibration_bits` has for {n} qubits."
         )
     ones = as_bits(measured, n).mean(axis=1)
-    read_one = []
-    for state in (0, 1):
-        times = (prepared == state).sum(axis=0)
-        if (times == 0).any():
-            raise ConfigurationError(
-                f"{_qubits(times == 0)} never prepared in {state}: how it is read then is not "
-                "known. Prepare the strings of `calibration_bits`."
-            )
-        read_one.append((ones * (prepared == state)).sum(axis=0) / times)
-    p = np.stack(read_one, axis=-1)
+    # Half of the rows have a qubit in 0, and half in 1.
+    p = np.stack(
+        [(ones * (prepared == state)).sum(axis=0) / (rows // 2) for state in (0, 1)], axis=-1
+    )
     return np.stack([1 - p, p], axis=1)
 
 
@@ -180,7 +168,7 @@ def quasi_probabilities(bits: Bits, matrices: Float) -> QuasiProbabilities:
     return QuasiProbabilities(strings, counts, weights / weights.sum(), covered, factors)
 
 
-def _covered(own: Float, reduced: Float, counts: npt.NDArray[np.int64]) -> float:
+def _covered(own: Float, reduced: Float, counts: npt.NDArray[np.int64]) -> float | None:
     """See QuasiProbabilities: `own` [k] is the chance that a string is read as it is.
 
     `reduced` [k] is that chance among the measured strings, and so the quotient is the chance that
@@ -188,7 +176,7 @@ def _covered(own: Float, reduced: Float, counts: npt.NDArray[np.int64]) -> float
     """
     misread = counts @ (1 - own)
     among = counts @ (own / reduced - own)
-    return float(np.clip(among / misread, 0.0, 1.0)) if misread > 0 else 1.0
+    return float(np.clip(among / misread, 0.0, 1.0)) if misread > 0 else None
 
 
 def _check(matrices: Float, n: int) -> None:

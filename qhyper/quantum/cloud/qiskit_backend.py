@@ -1,9 +1,9 @@
 """Any Qiskit `BackendV2`: memory where it gives it, else counts, else an error."""
 
 import inspect
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import MutableMapping, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 from qhyper.errors import ConfigurationError, JobError
 from qhyper.names import load_object
@@ -14,8 +14,11 @@ from qhyper.quantum.cloud.door import (
     Measured,
     Pub,
     Rejected,
+    Service,
     Unreachable,
+    kept,
 )
+from qhyper.quantum.cloud.options import check_flag, check_whole
 from qhyper.quantum.cloud.qiskit_result import measured_of, state_of
 from qhyper.quantum.cloud.redaction import redacted, words_of
 
@@ -30,7 +33,7 @@ _SIMULATORS = (
 """Where the classes are that run within this process."""
 
 
-class QiskitService:
+class QiskitService(Service):
     """A Qiskit `BackendV2` as a service, `qiskit:MODULE:OBJECT`.
 
     - target: the backend, or `module:object` of one, or of a class or function without arguments
@@ -41,11 +44,10 @@ class QiskitService:
     - local: whether it costs nothing, and its jobs end with this process; unless told this holds
       for the simulators of Qiskit, IBM, Amazon and IQM alone
 
-    The backend is asked for jobs by their number with its `retrieve_job`, if it has one. Jobs
-    cannot be found by a tag. Raises ConfigurationError if the target is no such backend.
+    The backend is asked for jobs by their number with its `retrieve_job`; without one, jobs can be
+    fetched only by the process that sent them. Jobs cannot be found by a tag. Raises
+    ConfigurationError if the target is no such backend, or for an option that cannot be.
     """
-
-    searchable = False
 
     def __init__(
         self,
@@ -55,18 +57,23 @@ class QiskitService:
         max_shots: int | None = None,
         local: bool | None = None,
     ) -> None:
+        for what, flag in (("memory", memory), ("local", local)):
+            check_flag(what, flag)
+        check_whole("max_shots", max_shots)
         self.device = _backend(target)
         self._name = f"qiskit:{target if isinstance(target, str) else self.device.name}"
         self.local = _is_simulator(self.device) if local is None else local
-        self.memory = memory and _takes_memory(self.device)
-        if max_shots is not None and (isinstance(max_shots, bool) or max_shots < 1):
-            raise ConfigurationError(f"Got max_shots={max_shots!r}; expected a number from 1.")
+        self.retrievable = self.local or hasattr(self.device, "retrieve_job")
+        self.memory = bool(memory) and _takes_memory(self.device)
         self.limits = Limits(
-            qubits=self.device.num_qubits or 0,
+            qubits=self.device.num_qubits,
             rows=getattr(self.device, "max_circuits", None),
             shots=max_shots,
         )
-        self._jobs: dict[str, QiskitJob] = {}
+        # a job that was paid for and cannot be asked for again is held to the end
+        self._jobs: MutableMapping[str, CloudJob] = (
+            WeakValueDictionary() if self.retrievable else {}
+        )
 
     def __str__(self) -> str:
         return self._name
@@ -87,21 +94,12 @@ class QiskitService:
 
     def job(self, job_id: str) -> CloudJob:
         """A job by its number; see `Service`."""
-        if job_id in self._jobs:
-            return self._jobs[job_id]
-        if not hasattr(self.device, "retrieve_job"):
-            raise JobError(
-                f"{self} knows no job {job_id}: this backend cannot give a job back, so that its "
-                "jobs can be fetched only by the process that sent them."
-            )
+        if self.local or not self.retrievable or job_id in self._jobs:
+            return kept(self, self._jobs, job_id)
         try:
             return QiskitJob(self, self.device.retrieve_job(job_id))
         except Exception as error:  # an unknown job and no network are told apart by no rule
             raise Unreachable(words_of(error)) from error
-
-    def find(self, tag: str) -> list[str]:
-        """Nothing: a BackendV2 has no tags."""
-        return []
 
     def unavailable(self) -> str | None:
         """Why it takes no jobs now, where the backend says so; see `Service`."""
@@ -114,17 +112,6 @@ class QiskitService:
         if getattr(status, "operational", True):
             return None
         return f"{redacted(str(getattr(status, 'status_msg', ''))) or 'it is not operational'}."
-
-    def price(self, jobs: int, rows: int, shots: int) -> str | None:
-        """Nothing for a simulator, else not known."""
-        return "nothing: it is simulated on this machine" if self.local else None
-
-    def sending(self) -> AbstractContextManager[None]:
-        """Nothing: every job is sent by itself."""
-        return nullcontext()
-
-    def close(self) -> None:
-        """Nothing: there is nothing open."""
 
 
 class QiskitJob:

@@ -4,6 +4,7 @@ ISA is Qiskit's word (instruction set architecture) for a circuit in the gates a
 device.
 """
 
+import copy
 import hashlib
 import io
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from qhyper.quantum.convert import qiskit_with_angles
 from qhyper.storage import storage, write_whole
 
 LEVELS = (0, 1, 2, 3)
+_WORST = 0.999
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,16 @@ def transpiled(
     circuit: Circuit,
     device: Any,
     *,
-    level: int = 2,
+    level: int = 3,
     layout: Sequence[int] | None = None,
+    avoid: Sequence[int] = (),
 ) -> Isa:
     """The circuit for a Qiskit BackendV2, measured, by Qiskit's preset pass manager.
 
-    - level: 0 to 3, Qiskit's optimisation level; from 2 on it takes, of the layouts without
-      swaps, one with small errors by the device's own report
+    - level: 0 to 3, Qiskit's optimisation level; at 3 it takes, of the layouts without swaps, the
+      one with the smallest errors that it finds, by the device's own report
     - layout: the device's qubit for each of ours, instead
+    - avoid: qubits of the device that are not to be measured, such as ones that read out badly
 
     Its random choices have a fixed seed. Raises ConfigurationError if the device has too few
     qubits, or the level or layout cannot be.
@@ -74,6 +78,7 @@ def transpiled(
         raise ConfigurationError(f"Got the level {level!r}; expected one of 0, 1, 2 and 3.")
     if layout is not None:
         _check_layout(layout, n, available)
+    target = device.target if not len(avoid) else _avoiding(device.target, avoid)
     _, gates = qiskit_with_angles(circuit)
     gates.add_register(ClassicalRegister(n, "c"))
     gates.measure(range(n), range(n))
@@ -81,6 +86,7 @@ def transpiled(
         manager = generate_preset_pass_manager(
             level,
             backend=device,
+            target=target,
             initial_layout=None if layout is None else list(layout),  # type: ignore[arg-type]
             seed_transpiler=0,
         )
@@ -90,8 +96,14 @@ def transpiled(
             f"Qiskit cannot place this circuit of {n} qubits on {name}: {error}. Use another "
             "layout, level or backend."
         ) from error
-    placed.metadata = {"fingerprint": _fingerprint(circuit, level, layout)}
-    return _isa(placed)
+    placed.metadata = {"fingerprint": _fingerprint(circuit, level, layout, avoid)}
+    isa = _isa(placed)
+    if used := sorted(set(isa.qubits) & set(avoid)):
+        raise ConfigurationError(
+            f"Qiskit found no place on {name} without the qubits {used}, which were to be avoided. "
+            "Use level 3, avoid fewer qubits, or give a layout."
+        )
+    return isa
 
 
 def save(isa: Isa, path: Path) -> None:
@@ -148,6 +160,25 @@ def _check_layout(layout: Sequence[int], n: int, available: int | None) -> None:
         )
 
 
+def _avoiding(target: Any, avoid: Sequence[int]) -> Any:
+    """A copy of a target on which these qubits have the largest errors."""
+    from qiskit.transpiler import InstructionProperties
+
+    known = target.num_qubits or 0
+    if not all(isinstance(q, int) and not isinstance(q, bool) and 0 <= q < known for q in avoid):
+        raise ConfigurationError(
+            f"Got avoid={list(avoid)}; expected qubits of the device, from 0 to {known - 1}."
+        )
+    worse = copy.deepcopy(target)
+    for name in target.operation_names:
+        for place in target[name] or ():
+            if place is not None and set(place) & set(avoid):
+                worse.update_instruction_properties(
+                    name, place, InstructionProperties(error=_WORST)
+                )
+    return worse
+
+
 def _measured(placed: Any) -> tuple[int, ...]:
     """The device's qubit that each classical bit is measured from."""
     found = {
@@ -158,9 +189,12 @@ def _measured(placed: Any) -> tuple[int, ...]:
     return tuple(found[bit] for bit in range(len(found)))
 
 
-def _fingerprint(circuit: Circuit, level: int, layout: Sequence[int] | None) -> str:
+def _fingerprint(
+    circuit: Circuit, level: int, layout: Sequence[int] | None, avoid: Sequence[int]
+) -> str:
     gates = [
         (gate.name, tuple(int(qubit) for qubit in gate.qubits)) for gate, _ in circuit.numbered()
     ]
-    asked = (circuit.n_qubits, gates, level, None if layout is None else list(layout))
+    places = (None if layout is None else list(layout), sorted(avoid))
+    asked = (circuit.n_qubits, gates, level, *places)
     return hashlib.sha256(repr(asked).encode()).hexdigest()

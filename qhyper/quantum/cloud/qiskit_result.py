@@ -9,6 +9,7 @@ import numpy as np
 from qhyper.bits import Bits
 from qhyper.errors import JobError
 from qhyper.quantum.cloud.door import JobState, Measured, as_measured
+from qhyper.quantum.cloud.redaction import redacted
 
 _STATES = {
     "INITIALIZING": JobState.QUEUED,
@@ -108,8 +109,9 @@ def _number(text: Any, width: int, where: str) -> int:
     except ValueError:
         pass
     raise JobError(
-        f"{where}: got the outcome {text!r}; expected {width} bits, as hexadecimal (0x1f) or as a "
-        "bitstring (0101). Nothing was made of it; the job's record is kept."
+        f"{where}: got the outcome {redacted(repr(text))}; expected {width} bits, as "
+        "hexadecimal (0x1f) or as a bitstring (0101). Nothing was made of it; the job's "
+        "record is kept."
     )
 
 
@@ -134,4 +136,4 @@ def _check_width(experiment: Any, width: int, where: str) -> None:
 
 def _words(what: Any) -> str:
     status = getattr(what, "status", None)
-    return str(status) if status and str(status) != "COMPLETED" else ""
+    return redacted(str(status)) if status and str(status) != "COMPLETED" else ""

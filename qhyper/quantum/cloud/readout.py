@@ -76,15 +76,14 @@ def check_preflight(bits: Bits, qubits: tuple[int, ...], service: str) -> None:
             f"Preflight of {service}: every bit comes back inverted: got {_text(1 - pattern(n))}, "
             f"expected {expected}. " + advice
         )
-    wrong = [
-        f"bit {bit} (the device's qubit {qubits[bit]}): {share[bit]:.0%}"
-        for bit in np.flatnonzero(share < AGREEMENT)
-    ]
+    bad = np.flatnonzero(share < AGREEMENT).tolist()
+    wrong = [f"bit {bit} (the device's qubit {qubits[bit]}): {share[bit]:.0%}" for bit in bad]
     listed = ", ".join(wrong[:8]) + (f" and {len(wrong) - 8} more" if len(wrong) > 8 else "")
     raise JobError(
         f"Preflight of {service}: {len(wrong)} of {n} bits are not as prepared in "
-        f"{AGREEMENT:.0%} of {bits.shape[0] * bits.shape[1]} shots: {listed}. {advice} Choose "
-        "other qubits with the option `layout`, or another backend."
+        f"{AGREEMENT:.0%} of {bits.shape[0] * bits.shape[1]} shots: {listed}. {advice} Leave "
+        f"them out with the option avoid={[qubits[bit] for bit in bad]} (a training: in a "
+        "new run), or use another backend."
     )
 
 

@@ -11,6 +11,8 @@ _IN_TEXT = re.compile(
     r"(?i)\b(bearer|basic|[\w-]*(?:api[_-]?key|token|authorization|password|secret|access_?key))"
     r"(\W{1,4})([\w\-.~+/=]{8,})"
 )
+_IN_ADDRESS = re.compile(r"(?i)([?&](?:sig|[\w-]*(?:signature|credential))=)[^&\s\"'<>]+")
+"""Signed addresses open a store to whoever has them."""
 _AWS_KEY = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")
 
 
@@ -20,7 +22,8 @@ def redacted(text: str) -> str:
     for value in sorted(values, key=len, reverse=True):  # one may be the beginning of another
         if len(value) >= _SHORTEST:
             text = text.replace(value, "[secret]")
-    return _IN_TEXT.sub(r"\1\2[secret]", _AWS_KEY.sub("[secret]", text))
+    text = _IN_ADDRESS.sub(r"\1[secret]", _AWS_KEY.sub("[secret]", text))
+    return _IN_TEXT.sub(r"\1\2[secret]", text)
 
 
 def words_of(error: BaseException) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits, n_words, unpack
-from qhyper.errors import ConfigurationError, MissingError, unknown
+from qhyper.errors import ConfigurationError, unknown
+from qhyper.extras import needs
 from qhyper.quantum.backend import (
     BackendCapabilities,
     Executable,
@@ -365,13 +366,8 @@ def _device(snapshot: Any) -> Any:
             f"Got the snapshot {snapshot!r}; expected the name of a device, such as "
             "'fake_torino', or a Qiskit BackendV2 that knows its couplings and errors."
         )
-    try:
+    with needs("ibm", f"The snapshot '{snapshot}'"):
         from qiskit_ibm_runtime import fake_provider  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise MissingError(
-            f"The snapshot '{snapshot}' needs a package that is not installed: "
-            'pip install "qhyper[ibm]", or "qiskit-ibm-runtime>=0.51".'
-        ) from error
     classes = [kind for kind in vars(fake_provider).values() if hasattr(kind, "backend_name")]
     known = {kind.backend_name: kind for kind in classes}
     if snapshot not in known:

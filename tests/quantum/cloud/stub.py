@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from qhyper.errors import JobError
-from qhyper.quantum.cloud.door import JobState, Limits, Rejected, Unreachable, as_measured
+from qhyper.quantum.cloud.door import JobState, Limits, Rejected, Service, Unreachable, as_measured
 
 
-class StubService:
+class StubService(Service):
     """A service whose faults are told to it.
 
     - folder: where its records are kept
@@ -45,6 +45,7 @@ class StubService:
         self, folder, *, qubits=5, tags=True, listed_after=0.0, late=0.0, pace=0.0, faults=(),
         spoiled=None, away=False, maintenance=None, rows=None, shots=None, executions=None,
         gates=None, away_after=None, known_after=0.0, says="calibration lost",
+        retrievable=True,
     ):  # fmt: skip
         from qiskit.providers.fake_provider import GenericBackendV2
 
@@ -57,6 +58,7 @@ class StubService:
         self.faults, self.spoiled, self.away = list(faults), spoiled, away
         self.maintenance, self.away_after = maintenance, away_after
         self.known_after, self.says = known_after, says
+        self.retrievable = retrievable
         self.calls = {"run": 0, "find": 0, "job": 0}
         self.opened = self.closed = 0
         with self._records() as records:

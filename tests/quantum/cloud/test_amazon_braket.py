@@ -5,7 +5,6 @@ It answers HTTP requests, keeps tasks as AWS does, and measures them on Braket's
 
 import io
 import json
-import sys
 import urllib.parse
 
 import numpy as np
@@ -16,7 +15,6 @@ pytest.importorskip("qiskit_braket_provider")
 from botocore.awsrequest import AWSResponse
 from braket.devices import LocalSimulator
 from braket.ir.openqasm import ProgramSet as IrProgramSet
-from qiskit import QuantumCircuit
 
 from qhyper.errors import ConfigurationError, JobError, MissingError
 from qhyper.quantum.circuit import Circuit, Gate
@@ -90,6 +88,7 @@ class Aws:
     def __init__(self):
         self.device, self.status = capabilities(), "ONLINE"
         self.tasks, self.tokens, self.asked = {}, {}, []
+        self.says = "no such luck"
         self.fail = {}  # (method, first part of the path): list of (status, error code) or "lost"
         self.state, self.reason, self.results = "COMPLETED", None, {}
 
@@ -100,7 +99,7 @@ class Aws:
         body = json.loads(request.body) if request.method == "POST" and request.body else {}
         fault = (self.fail.get((request.method, parts[0])) or [None]).pop(0)
         if isinstance(fault, tuple):
-            return self.reply(request, fault[0], {"message": "no such luck"}, fault[1])
+            return self.reply(request, fault[0], {"message": self.says}, fault[1])
         answer = self.answer(request.method, parts, body)
         if fault == "lost":
             from botocore.exceptions import ReadTimeoutError
@@ -179,9 +178,18 @@ class Aws:
         return arn
 
 
+@pytest.fixture(scope="module")
+def models():
+    """What AWS's packages read of its interfaces, once instead of for every connection."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
+
+
 @pytest.fixture
-def aws(monkeypatch, tmp_path):
+def aws(models, monkeypatch, tmp_path):
     account = Aws()
+    monkeypatch.setattr("botocore.session.create_loader", lambda path=None: models)
     for name, value in {
         "HOME": str(tmp_path),
         "AWS_ACCESS_KEY_ID": "AKIAPLANTED",
@@ -486,9 +494,7 @@ def test_what_the_device_says_about_itself(aws):
     )
     aws.fail["GET", "device"] = [(500, "InternalServiceException")]
     assert "AWS does not answer: " in service.unavailable()
-    with service.sending():
-        pass
-    service.close()
+    assert service.about(36) == ""
     aws.device = capabilities(cost=False)
     assert BraketService(ARN).price(1, 1, 1) is None
     aws.device["service"]["deviceCost"] = {"price": 0.075, "unit": "minute"}
@@ -524,35 +530,69 @@ def test_no_account_no_region_and_no_network(aws, monkeypatch):
     assert missing.value.exit_code == 3
 
 
-@pytest.mark.parametrize("name", ["local", "Garnet"])
-def test_without_the_package_it_says_what_to_install(monkeypatch, name):
-    monkeypatch.setitem(sys.modules, "qiskit_braket_provider", None)
-    with pytest.raises(MissingError, match=r'pip install "qhyper\[braket\]"'):
-        BraketService(name)
+def test_a_local_name_that_is_misspelt_where_aws_cannot_be_asked(aws, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with pytest.raises(
+        MissingError, match=r"Did you mean 'local'\?.* there are braket_dm, braket_sv, local"
+    ):
+        BraketService("locl")
 
 
-def test_the_local_simulator_keeps_no_jobs():
-    service = BraketService("local")
-    with pytest.raises(JobError, match="braket:local keeps no jobs: 7 ended with the process"):
-        service.job("7")
+def test_a_local_name_that_is_misspelt_where_aws_can_be_asked(aws):
+    with pytest.raises(ConfigurationError, match=r"'locl'. Did you mean 'local'\?.*Garnet"):
+        BraketService("locl")
 
 
-def test_a_circuit_is_not_changed_by_sending_it():
-    service = BraketService("local")
-    isa = transpiled(preparation(3), service.device, level=1)
-    before = isa.circuit.copy()
-    service.run([(isa.circuit, np.zeros((2, 3)))], 4, tag="qhyper-a")
-    assert isa.circuit == before
-    assert isa.circuit.num_parameters == 3
+@pytest.mark.parametrize("region", [3, "", True, ["us-east-1"]])
+def test_a_region_is_text(region):
+    with pytest.raises(ConfigurationError, match=r"Got region=.*; expected text, or nothing"):
+        BraketService("local", region=region)
 
 
-def test_a_circuit_without_parameters_has_its_rows_too():
-    service = BraketService("local")
-    circuit = QuantumCircuit(2, 2)
-    circuit.h(0)
-    circuit.cx(0, 1)
-    circuit.measure([0, 1], [0, 1])
-    job = service.run([(circuit, np.zeros((3, 0)))], 50, tag="qhyper-a")
-    bits = job.measured((3, 50, 2), seed=1).bits
-    assert (bits[..., 0] == bits[..., 1]).all()
-    assert 0 < bits.mean() < 1
+def test_what_is_used_of_the_sdks_without_being_public_is_there(aws):
+    """No payment hangs on these: without them nothing is sent."""
+    from qiskit_braket_provider.providers.adapter import rename_parameter
+
+    service = BraketService(ARN)
+    lost = "qiskit-braket-provider has changed: no task can be made or sent, and none is paid for"
+    assert callable(rename_parameter), lost
+    assert service._braket is service.device._device, lost
+    assert tuple(service.device.qubit_labels) == LABELS, lost
+
+
+def test_payment_hangs_on_the_client_token(aws):
+    service = BraketService(ARN)
+    pubs, _ = prepared(service)
+    service.run(pubs, 5, tag="qhyper-a")
+    session = service._braket.aws_session
+    shape = session.braket_client.meta.service_model.operation_model("CreateQuantumTask")
+    unsafe = "PAYMENT: AWS no longer knows a request that comes twice by our own client token"
+    assert "clientToken" in shape.input_shape.members, unsafe
+    assert aws.sent["clientToken"] == "qhyper-a-0", unsafe
+    assert aws.sent["tags"] == {"qhyper": "qhyper-a"}, "PAYMENT: lost tasks have no tag"
+
+
+def troubles(aws):
+    """Calls that raise or return what AWS says."""
+    service = BraketService(ARN)
+    pubs, _ = prepared(service)
+    job = service.run(pubs, 5, tag="qhyper-a")
+    aws.fail["POST", "quantum-task"] = [(400, "ValidationException")]
+    yield lambda: service.run(pubs, 5, tag="qhyper-b")
+    aws.fail["POST", "quantum-tasks"] = [(500, "InternalServiceException")]
+    yield lambda: BraketService(ARN).run(pubs, 5, tag="qhyper-c")
+    aws.fail["POST", "quantum-tasks"] = [(500, "InternalServiceException")]
+    yield lambda: service.find("qhyper-a")
+    aws.fail["GET", "quantum-task"] = [(500, "Internal"), (404, "ResourceNotFoundException")]
+    yield job.state
+    yield job.state
+    aws.fail["GET", "device"] = [(403, "AccessDeniedException")] * 2
+    yield service.unavailable
+    yield lambda: BraketService(ARN)
+    aws.fail["POST", "devices"] = [(403, "AccessDeniedException")] * 20
+    yield lambda: BraketService("Garnet")
+    aws.reason = aws.says
+    yield job.message
+    aws.state = aws.says
+    yield job.state

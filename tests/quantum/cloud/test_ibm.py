@@ -68,7 +68,7 @@ class Client:
         self.lost = False
         self.state, self.reason = "Completed", None
         self.status = {"operational": True, "status_msg": "active"}
-        self.answer = None
+        self.answer, self.says = None, "no such luck"
 
     def cloud_usage(self):
         return {}
@@ -577,6 +577,18 @@ def test_maintenance_price_and_limits(client):
         ({"twirling": {"num_randomizations": 0}}, "Got num_randomizations=0"),
         ({"max_execution_time": 0}, "Got max_execution_time=0; expected a whole number from 1"),
         ({"gate_budget": 1.5}, "Got gate_budget=1.5; expected a whole number from 1"),
+        ({"gate_budget": "abc"}, "Got gate_budget='abc'; expected a whole number from 1, or noth"),
+        ({"session_seconds": "abc"}, "Got session_seconds='abc'; expected a whole number from 1"),
+        ({"max_execution_time": True}, "Got max_execution_time=True; expected a whole number"),
+        ({"account": 3}, "Got account=3; expected text, or nothing"),
+        ({"twirling": 5}, "Got twirling=5; expected true, false, or a mapping of gates, measure"),
+        ({"twirling": "gates"}, "Got twirling='gates'; expected true, false, or a mapping"),
+        ({"twirling": {"gates": "no"}}, "Got gates='no'; expected true or false"),
+        ({"twirling": {3: True}}, "Unknown option of twirling: '3'"),
+        ({"dynamical_decoupling": 5}, "Unknown sequence of dynamical decoupling '5'"),
+        ({"mode": 3}, "Unknown mode of IBM jobs '3'"),
+        ({"seed": "x"}, "Got seed='x'; expected a whole number from 0, or nothing"),
+        ({"seed": -1}, "Got seed=-1; expected a whole number from 0, or nothing"),
         ({"noise": "full"}, "are for snapshots"),
         ({"seed": 1}, "are for snapshots"),
     ],
@@ -584,6 +596,11 @@ def test_maintenance_price_and_limits(client):
 def test_options_that_cannot_be(client, options, message):
     with pytest.raises(ConfigurationError, match=message):
         device(**options)
+
+
+def test_an_instance_is_text(client):
+    with pytest.raises(ConfigurationError, match="Got instance=3; expected text, or nothing"):
+        IBMService("ibm_manila", instance=3)
 
 
 def test_there_is_no_option_for_a_token(client):
@@ -620,7 +637,7 @@ def test_a_snapshot_runs_with_every_option(options):
     assert job.state() == JobState.DONE
     assert service.job(job.job_id) is job
     assert service.find("qhyper-1") == []
-    with pytest.raises(JobError, match="end with the process that sent them"):
+    with pytest.raises(JobError, match="only by the process that sent them"):
         service.job("elsewhere")
 
 
@@ -644,6 +661,11 @@ def test_a_large_circuit_has_readout_noise_alone():
     rows = isa.rows(np.full((1, n), np.pi))
     bits = service.run([(isa.circuit, rows)], 64, tag="t").measured((1, 64, n), seed=0).bits
     assert list(service._simulators) == ["readout"]
+    assert service.about(n) == (
+        "a snapshot of a device, simulated on this machine with readout errors alone: 36 bits are "
+        "more than 10 (option noise)"
+    )
+    assert service.about(10).endswith("with all of its errors (option noise)")
     assert 0.8 < bits.mean() < 1
 
 
@@ -679,3 +701,95 @@ def test_a_simulation_that_fails_says_why(monkeypatch):
     assert job.message() == "RuntimeError: out of memory."
     with pytest.raises(JobError, match="cannot be read: RuntimeError: out of memory"):
         job.measured((2, SHOTS, QUBITS), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("noise", "said"),
+    [("full", "with all of its errors"), ("readout", "with readout errors alone"),
+     ("none", "without errors")],
+)  # fmt: skip
+def test_a_snapshot_says_which_errors_it_has(noise, said):
+    service = IBMService("fake_manila", noise=noise)
+    expected = f"a snapshot of a device, simulated on this machine {said} (option noise)"
+    assert service.about(5) == service.about(36) == expected
+
+
+def test_a_device_has_nothing_to_explain(service):
+    assert service.about(36) == ""
+
+
+# -- what hangs on the SDK's own insides ----------------------------------------------------------
+
+
+def test_payment_hangs_on_the_sdks_retries():
+    import inspect
+
+    from qiskit_ibm_runtime import QiskitRuntimeService
+    from qiskit_ibm_runtime.api.session import RetrySession
+
+    unsafe = (
+        "PAYMENT: qiskit-ibm-runtime has changed, and may send a job again by itself after an "
+        "answer 5xx; mend ibm._post_once: "
+    )
+    assert "_api_clients" in inspect.getsource(QiskitRuntimeService), unsafe + "_api_clients"
+    from qiskit_ibm_runtime.api.client import RuntimeClient
+
+    assert "self._session" in inspect.getsource(RuntimeClient), unsafe + "_session"
+    with RetrySession("http://127.0.0.1:1") as session:
+        client = type("C", (), {"_session": session})
+        before = [set(a.max_retries.status_forcelist) for a in session.adapters.values()]
+        assert all(before), unsafe + "where are the retries now?"
+        adapter._post_once(client)
+        after = [set(a.max_retries.status_forcelist) for a in session.adapters.values()]
+    assert not any(after), unsafe + "status_forcelist"
+
+
+def test_payment_hangs_on_names_in_the_sdks_tracebacks():
+    """A refusal counts if it came out of `program_run`, or before anything was sent."""
+    from qiskit_ibm_runtime.api.client import RuntimeClient
+
+    assert RuntimeClient.program_run.__code__.co_name == "program_run", (
+        "not payment: without `program_run` every refusal of IBM's is taken as open, and such jobs "
+        "stay unknown; mend ibm._refusal"
+    )
+    from qiskit_ibm_runtime.executor_sampler import Sampler, prepare
+
+    assert prepare.__name__ == "qiskit_ibm_runtime.executor_sampler.prepare", (
+        "not payment: without `prepare` a circuit that the SDK refuses is taken as open; mend "
+        "ibm._before_sending"
+    )
+    requests = {"program_run", "_request", "post"}
+    assert not requests & set(vars(prepare)), (
+        "PAYMENT: the module whose errors are taken as certain sends requests now; mend "
+        "ibm._before_sending"
+    )
+    assert callable(Sampler.run)
+
+
+def troubles(client):
+    """Calls that raise or return what IBM says."""
+    service = device()
+    job = send(service)
+    client.fault = RequestsApiError(client.says, 400)
+    yield lambda: send(service)
+    client.session_fault = RequestsApiError(client.says, 403)
+    yield lambda: send(device(mode="batch"))
+    client.close_fault, client.session_fault, client.fault = (
+        RequestsApiError(client.says),
+        None,
+        None,
+    )
+    longer = device(mode="session", session_seconds=60)
+    send(longer)
+    yield longer.close
+    client.answer = KeyError(client.says)
+    yield lambda: service.job(job.job_id).measured((2, SHOTS, QUBITS), seed=0)
+    client.status = {"operational": False, "status_msg": client.says}
+    yield service.unavailable
+    client.question_fault = RequestsApiError(client.says)
+    yield service.unavailable
+    yield job.state
+    yield lambda: service.job("d0")
+    yield lambda: service.find("t")
+    client.question_fault = RequestsApiError(client.says, 400)
+    yield lambda: service.job("d0")

@@ -4,7 +4,6 @@ What it is sent it measures itself, from IonQ's own description of the circuits.
 """
 
 import json
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -38,7 +37,7 @@ class IonQ:
         self.jobs, self.asked, self.fail = {}, [], {}
         self.status, self.listed = "completed", "available"
         self.only_probabilities, self.named, self.shuffled = False, True, False
-        self.failure = None
+        self.failure, self.says = None, "no such luck"
 
     def request(self, method, url, *, data=None, headers=None, timeout=None, **_):
         path = url.removeprefix("https://api.ionq.co").removeprefix("/v0.4").strip("/")
@@ -50,7 +49,7 @@ class IonQ:
         if fault == "away":
             raise requests.exceptions.ConnectionError("no route to host")
         if isinstance(fault, int):
-            return self.reply(fault, {"statusCode": fault, "message": "no such luck"}, method)
+            return self.reply(fault, {"statusCode": fault, "message": self.says}, method)
         if method == "POST":
             answer = self.take(json.loads(data))
             if fault == "lost":
@@ -349,17 +348,21 @@ def test_what_the_backend_says_about_itself(ionq):
     assert service.unavailable() == "its status is offline."
     ionq.fail["GET", "backends"] = [503]
     assert "HTTP 503" in service.unavailable()
-    with service.sending():
-        pass
-    service.close()
+    assert service.about(36) == ""
 
 
 def test_the_simulator_needs_noise_to_have_shots(ionq):
-    with pytest.raises(ConfigurationError, match="returns probabilities and no shots"):
+    with pytest.raises(
+        ConfigurationError, match=r"returns probabilities and no shots.*braket:local"
+    ):
         IonQService("simulator")
     with pytest.raises(ConfigurationError, match="only IonQ's simulator takes one"):
         IonQService("qpu.forte-1", noise_model="aria-1")
+    for wrong in (3, "", {}):
+        with pytest.raises(ConfigurationError, match=r"Got noise_model=.*; expected text, or noth"):
+            IonQService("simulator", noise_model=wrong)
     service = IonQService("simulator", noise_model="forte-1")
+    assert service.about(36) == "simulated by IonQ with the noise of forte-1 (option noise_model)"
     pubs, _ = prepared(service)
     service.run(pubs, 5, tag="qhyper-a")
     assert ionq.jobs["job-0"]["body"]["noise"]["model"] == "forte-1"
@@ -383,7 +386,57 @@ def test_no_key_no_network_and_no_such_backend(ionq, monkeypatch):
     assert e.value.exit_code == 3
 
 
-def test_without_the_package_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "qiskit_ionq", None)
-    with pytest.raises(MissingError, match=r'pip install "qhyper\[ionq\]"'):
-        IonQService("qpu.forte-1")
+def test_an_address_that_opens_results_to_anybody_is_not_shown(ionq):
+    service = IonQService("qpu.forte-1")
+    from qhyper.quantum.cloud.ionq import _get_link
+
+    with pytest.raises(JobError, match=r"knows nothing at \S+/v0.4/jobs/job-9\. Check"):
+        _get_link(service._client, "/v0.4/jobs/job-9?X-Amz-Signature=0123456789")
+
+
+def test_a_key_that_would_be_cut_in_two_is_taken_out_before(ionq, monkeypatch):
+    service = IonQService("qpu.forte-1")
+    job = service.job(service.run(prepared(service)[0], 5, tag="qhyper-a").job_id)
+    ionq.says = "x" * 155 + TOKEN
+    ionq.fail["GET", "jobs"] = [503]
+    with pytest.raises(Unreachable) as trouble:
+        job.state()
+    assert TOKEN[:6] not in str(trouble.value)
+
+
+def test_what_is_used_of_the_sdk_without_being_public_is_there(ionq):
+    """Jobs are sent here and once: no payment hangs on these, and without them nothing is sent."""
+    from qiskit_ionq import helpers
+    from qiskit_ionq.constants import ErrorMitigation
+    from qiskit_ionq.exceptions import IonQAPIError
+
+    lost = "qiskit-ionq has changed: no job can be made or read, and none is paid for: "
+    for name in ("resolve_credentials", "qiskit_to_ionq", "decompress_metadata_string"):
+        assert callable(getattr(helpers, name, None)), lost + name
+    assert "token" in helpers.resolve_credentials(), lost + "resolve_credentials"
+    assert callable(IonQAPIError.from_response), lost + "from_response"
+    client = IonQService("qpu.forte-1")._client
+    assert client.make_path("jobs").endswith("/jobs"), lost + "make_path"
+    assert "Authorization" in client.api_headers, lost + "api_headers"
+    # debiasing takes more shots than were asked for, at a higher price
+    assert not ErrorMitigation.NO_DEBIASING.value["debiasing"], "PAYMENT: debiasing is not off"
+
+
+def troubles(ionq):
+    """Calls that raise or return what IonQ says."""
+    service = IonQService("qpu.forte-1")
+    pubs, _ = prepared(service)
+    job = service.run(pubs, 5, tag="qhyper-a")
+    ionq.fail["POST", "jobs"] = [400]
+    yield lambda: service.run(pubs, 5, tag="qhyper-b")
+    ionq.fail["POST", "jobs"] = [503]
+    yield lambda: service.run(pubs, 5, tag="qhyper-c")
+    ionq.fail["GET", "jobs"] = [503]
+    yield job.state
+    ionq.fail["GET", "backends"] = [401] * 2
+    yield service.unavailable
+    yield lambda: IonQService("qpu.forte-1")
+    ionq.failure = {"code": "Oven", "error": ionq.says}
+    yield job.message
+    ionq.status = ionq.says
+    yield job.state

@@ -249,9 +249,28 @@ def test_jobs_come_back_by_their_number():
     with pytest.raises(Unreachable, match="KeyError: 'job-9'"):
         QiskitService(backend).job("job-9")
     simulator = QiskitService(GenericBackendV2(2, seed=1))
-    with pytest.raises(JobError, match="knows no job 9: this backend cannot give a job back"):
+    with pytest.raises(JobError, match="knows no job 9: its jobs can be fetched only by the pro"):
         simulator.job("9")
     assert simulator.find("t") == []
+    assert QiskitService(backend).retrievable
+    assert simulator.retrievable  # a local job is sent again instead
+    with pytest.raises(Unreachable, match="cannot look up jobs by their tag t"):
+        QiskitService(backend).find("t")
+
+
+def test_a_paid_job_that_the_backend_does_not_give_back_is_held():
+    """Also when nobody else holds it; in another process there is none."""
+    backend = GenericBackendV2(WIDTH, seed=1)
+    service = QiskitService(backend, local=False)
+    assert not service.retrievable
+    number = service.run([pub()], SHOTS, tag="t").job_id
+    assert service.job(number).measured(TRUTH.shape, seed=0).bits.shape == TRUTH.shape
+    with pytest.raises(JobError, match=r"only by the process that sent them\.$"):
+        QiskitService(backend, local=False).job(number)
+    simulator = QiskitService(backend)
+    number = simulator.run([pub()], SHOTS, tag="t").job_id  # nobody is waiting for this one
+    with pytest.raises(JobError, match=r"Send it again; it costs nothing\.$"):
+        simulator.job(number)
 
 
 def test_states_messages_and_failures_of_a_job():
@@ -316,9 +335,47 @@ def test_what_is_no_backend_is_refused(target, message):
         QiskitService(target)
 
 
-def test_options_that_cannot_be():
-    with pytest.raises(ConfigurationError, match="Got max_shots=0; expected a number from 1"):
-        QiskitService(Imitation(), max_shots=0)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_shots": 0}, "Got max_shots=0; expected a whole number from 1, or nothing"),
+        ({"max_shots": "x"}, "Got max_shots='x'; expected a whole number from 1, or nothing"),
+        ({"max_shots": True}, "Got max_shots=True; expected a whole number from 1, or nothing"),
+        ({"memory": "no"}, "Got memory='no'; expected true or false, or nothing"),
+        ({"local": 1}, "Got local=1; expected true or false, or nothing"),
+    ],
+)
+def test_options_that_cannot_be(options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        QiskitService(Imitation(), **options)
+
+
+@pytest.fixture
+def imitation():
+    backend = Imitation()
+    backend.says = ""
+    return backend
+
+
+def troubles(imitation):
+    """Calls that raise or return what a backend says."""
+    service = QiskitService(imitation)
+    job = service.run([pub()], SHOTS, tag="t")
+    inner = imitation.jobs[job.job_id]
+    inner.answer = QiskitJobError(imitation.says)
+    yield lambda: job.measured(TRUTH.shape, seed=0)
+    yield job.message
+    inner.answer = ConnectionError(imitation.says)
+    yield lambda: job.measured(TRUTH.shape, seed=0)
+    inner.answer = result_of([{"memory": [imitation.says] * SHOTS}] * 2)
+    yield lambda: job.measured(TRUTH.shape, seed=0)
+    inner.answer = result_of([hexadecimal(TRUTH[0])] * 2, success=False)
+    inner.answer.results[0].status = imitation.says
+    yield lambda: job.measured(TRUTH.shape, seed=0)
+    imitation.fault = ValueError(imitation.says)
+    yield lambda: QiskitService(imitation, local=True).run([pub()], SHOTS, tag="t")
+    imitation.status = lambda: type("S", (), {"operational": False, "status_msg": imitation.says})
+    yield service.unavailable
 
 
 # -- installed simulators -------------------------------------------------------------------------

@@ -1,8 +1,13 @@
 """Secrets in the words of others."""
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 
 from qhyper.errors import JobError, MissingError
+from qhyper.quantum.cloud.backend import VENDORS
+from qhyper.quantum.cloud.door import Rejected, Unreachable
 from qhyper.quantum.cloud.redaction import redacted
 
 SECRET = "planted-5ecret/With+odd=chars"
@@ -44,6 +49,8 @@ SAID = {
     "SharedAccessKey=AbC0123456789+/=": "SharedAccessKey=[secret]",
     "QISKIT_IBM_TOKEN=0123456789": "QISKIT_IBM_TOKEN=[secret]",
     "invalid token 0123456789abc": "invalid token [secret]",
+    "https://a.example/b?sig=ab%2Bc&x=1": "https://a.example/b?sig=[secret]&x=1",
+    "https://a.example/b?X-Amz-Signature=ab": "https://a.example/b?X-Amz-Signature=[secret]",
     "key AKIAIOSFODNN7EXAMPLE is off": "key [secret] is off",
     "key ASIAIOSFODNN7EXAMPLE is off": "key [secret] is off",
 }
@@ -98,3 +105,57 @@ def test_a_token_that_the_service_repeats_is_nowhere(monkeypatch, bench, day):
     assert b"training" in whole  # the ledger is there
     for piece in (SECRET, SECRET[:12]):
         assert piece.encode() not in whole
+
+
+def imitation_of(name):
+    """The module with a vendor of the tests' own; None without the vendor's packages."""
+    spec = importlib.util.spec_from_file_location(
+        f"qhyper_imitation_{name}", Path(__file__).with_name(f"test_{name}.py")
+    )
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except pytest.skip.Exception:
+        return None
+    return module
+
+
+IMITATIONS = {
+    "ibm": ("ibm", "client"),
+    "braket": ("amazon_braket", "aws"),
+    "ionq": ("ionq", "ionq"),
+    "azure": ("azure_quantum", "azure"),
+    "qiskit": ("qiskit_backend", "imitation"),
+}
+"""By vendor: the module with its imitation, and the fixture that is it."""
+MODULES = {vendor: imitation_of(module) for vendor, (module, _) in IMITATIONS.items()}
+for _vendor, (_, _fixture) in IMITATIONS.items():
+    if MODULES[_vendor] is not None:
+        globals()[_fixture] = getattr(MODULES[_vendor], _fixture)
+models = getattr(MODULES["braket"], "models", None)
+
+
+def test_every_vendor_is_imitated():
+    assert set(IMITATIONS) == set(VENDORS)
+
+
+@pytest.mark.parametrize("vendor", IMITATIONS)
+def test_a_key_that_the_vendor_repeats_is_in_no_message(vendor, request, monkeypatch, tmp_path):
+    if MODULES[vendor] is None:
+        pytest.skip(f"needs the packages of {vendor}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PLANTED_TOKEN", SECRET)
+    imitation = request.getfixturevalue(IMITATIONS[vendor][1])
+    imitation.says = f"unauthorised: {SECRET}"
+    kinds = set()
+    for number, ask in enumerate(MODULES[vendor].troubles(imitation)):
+        try:
+            said = ask()
+        except (Rejected, Unreachable, JobError, MissingError, ConnectionError) as error:
+            said = str(error)
+            kinds.add(type(error))
+        assert SECRET[:12] not in str(said), number
+        assert "[secret]" in str(said), number
+    assert {Rejected, Unreachable, JobError} - {*kinds} <= (
+        {JobError} if vendor == "ionq" else set()
+    )

@@ -1,23 +1,26 @@
 """The draws of a trained generator from a quantum computer, beside the simulator's.
 
 `beside` compares them; `table` shows that in the terminal, and `page` on one HTML page that needs
-nothing else.
+nothing else. In tables and figures what drew them is the device, also where it is a simulation.
 """
 
+import json
 import re
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits
-from qhyper.errors import ConfigurationError
-from qhyper.figures import HARDWARE_REPLICAS, hardware_figures
+from qhyper.errors import ConfigurationError, StorageError
 from qhyper.quantum.cloud.mthree_mitigation import QuasiProbabilities
 from qhyper.report import CERTIFICATE, certificate_facts, facts, rendered
 from qhyper.search import SAME_LOSS, Losses
+from qhyper.storage import storage, write_whole
+from qhyper.submission_figures import REPLICAS, submission_figures
 from qhyper.wording import format_loss
 
 if TYPE_CHECKING:
@@ -35,7 +38,6 @@ def beside(
     *,
     minimum: float | None = None,
     quasi: Sequence[QuasiProbabilities] | None = None,
-    marginals: Float | None = None,
 ) -> dict[str, Any]:
     """Measured draws compared with simulated ones, as plain numbers and lists, ready for JSON.
 
@@ -44,7 +46,6 @@ def beside(
     - minimum: the certified minimum; a hit is a draw with a loss within 1e-9 of it
     - quasi: for each replica the quasi-probabilities of its measured strings, in weight order.
       They weight the loss and are no draws: a mean comes from them, but no hits and no best loss.
-    - marginals: the simulator's exact P(bit = 1), [replica, bit]; else its draws' shares
 
     The result has "minimum", "edges" [bin + 1] of the losses' bins, shared by all replicas, and
     "replicas", for each a dict with
@@ -53,7 +54,7 @@ def beside(
       "best_loss", "hits" and their "share" of the draws (None without minimum), and "counts" [bin]
       of the losses
     - "mitigated": None, or "mean_loss", "standard_error" (of the shots alone) and "covered", the
-      share of the misreadings that were corrected
+      share of the misreadings that were corrected, None if the calibration found none
     - "marginals": "measured" and "simulated" P(bit = 1) [bit]; "error" [bit], the standard error
       of their difference from shot noise alone; and of the total variation |p - q| of each bit
       the "mean" and "largest" over the bits, with what shot noise alone would give on average
@@ -64,7 +65,7 @@ def beside(
     Standard errors are None for a single shot. Raises ConfigurationError for other shapes, and for
     a loss below the certified minimum.
     """
-    _check(measured, simulated, quasi, marginals)
+    _check(measured, simulated, quasi)
     losses = [np.asarray(objective(bits), dtype=np.float64) for bits in (measured, simulated)]
     lowest = min(float(values.min()) for values in losses)
     if minimum is not None and lowest < minimum - SAME_LOSS:
@@ -77,13 +78,12 @@ def beside(
     replicas = []
     for replica in range(len(measured)):
         ours, theirs = (_draws(values[replica], edges, minimum) for values in losses)
-        known = None if marginals is None else marginals[replica]
         replicas.append(
             {
                 "measured": ours,
                 "simulated": theirs,
                 "mitigated": None if quasi is None else _mitigated(quasi[replica], objective),
-                "marginals": _marginals(measured[replica], simulated[replica], known),
+                "marginals": _marginals(measured[replica], simulated[replica]),
                 "losses": _variation(ours["counts"], theirs["counts"]),
             }
         )
@@ -94,20 +94,15 @@ def beside(
     }
 
 
-def _check(
-    measured: Bits,
-    simulated: Bits,
-    quasi: Sequence[QuasiProbabilities] | None,
-    marginals: Float | None,
-) -> None:
+def _check(measured: Bits, simulated: Bits, quasi: Sequence[QuasiProbabilities] | None) -> None:
     for name, bits in (("measured", measured), ("simulated", simulated)):
         if bits.ndim != 3 or not bits.size:
             raise ConfigurationError(
                 f"Got {name} draws of shape {bits.shape}; expected [replica, shot, bit], of 1 or "
                 "more each."
             )
-    replicas, _, n = measured.shape
-    if (replicas, n) != (simulated.shape[0], simulated.shape[2]):
+    replicas, _, bits = measured.shape
+    if (replicas, bits) != (simulated.shape[0], simulated.shape[2]):
         raise ConfigurationError(
             f"Got measured draws of shape {measured.shape} and simulated ones of shape "
             f"{simulated.shape}; expected the same replicas and bits [replica, shot, bit]."
@@ -115,10 +110,6 @@ def _check(
     if quasi is not None and len(quasi) != replicas:
         raise ConfigurationError(
             f"Got quasi-probabilities of {len(quasi)} replicas; expected {replicas}, one for each."
-        )
-    if marginals is not None and marginals.shape != (replicas, n):
-        raise ConfigurationError(
-            f"Got marginals of shape {marginals.shape}; expected {(replicas, n)}: [replica, bit]."
         )
 
 
@@ -153,13 +144,9 @@ def _mitigated(quasi: QuasiProbabilities, objective: Losses) -> dict[str, Any]:
     return {"mean_loss": mean, "standard_error": error, "covered": quasi.covered}
 
 
-def _marginals(measured: Bits, simulated: Bits, exact: Float | None) -> dict[str, Any]:
+def _marginals(measured: Bits, simulated: Bits) -> dict[str, Any]:
     p, q = measured.mean(axis=0), simulated.mean(axis=0)
-    if exact is None:
-        error = _difference_error(p, len(measured), q, len(simulated))
-    else:
-        q = np.asarray(exact, dtype=np.float64)
-        error = np.sqrt(q * (1 - q) / len(measured))
+    error = _difference_error(p, len(measured), q, len(simulated))
     difference = np.abs(p - q)
     return {
         "measured": p.tolist(),
@@ -213,14 +200,14 @@ COLUMNS = (
     "Best loss",
     "Hits",
     "Marginals, mean difference",
-    "Marginals, largest",
-    "Loss histogram",
+    "Marginals, largest difference",
+    "Loss histograms, difference",
 )
 NONE = ("–", "")
 
 
-def _rows(shown: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """(name, cells) of hardware, simulator and mitigation of each seed; a cell has two lines."""
+def _rows(shown: Mapping[str, Any]) -> list[tuple[tuple[str, str], list[tuple[str, str]]]]:
+    """(name, cells) of device, simulator and mitigation of each seed; each cell has two lines."""
     rows = []
     replicas, seeds = shown["outcome"]["replicas"], shown["seeds"]
     for seed, replica in zip(seeds, replicas, strict=True):
@@ -231,7 +218,7 @@ def _rows(shown: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
             (f"{marginals['largest']:.4f}", f"noise {marginals['largest_noise']:.4f}"),
             (f"{losses['variation']:.3f}", f"noise {losses['noise']:.3f}"),
         ]
-        for key, name in (("measured", "hardware"), ("simulated", "simulator")):
+        for key, name in (("measured", "device"), ("simulated", "simulator")):
             side = replica[key]
             cells = [
                 (f"{side['draws']:,}", ""),
@@ -240,11 +227,12 @@ def _rows(shown: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
                 NONE if side["hits"] is None else (f"{side['hits']:,}", _share(side)),
                 *(differences if key == "measured" else [NONE] * 3),
             ]
-            rows.append((f"{name}\n{which}".strip(), cells))
+            rows.append(((name, which), cells))
         if replica["mitigated"] is not None:
-            corrected = ("–", f"{replica['mitigated']['covered']:.0%} corrected")
-            cells = [corrected, _mean(replica["mitigated"]), *[NONE] * 5]
-            rows.append((f"mitigated\n{which}".strip(), cells))
+            covered = replica["mitigated"]["covered"]
+            done = "no misreadings" if covered is None else f"{covered:.0%} corrected"
+            name = ("mitigated", ", ".join(filter(None, (which, done))))
+            rows.append((name, [NONE, _mean(replica["mitigated"]), *[NONE] * 5]))
     return rows
 
 
@@ -261,6 +249,10 @@ def _title(shown: Mapping[str, Any]) -> str:
     return f"{shown['entry']} on {shown['backend']}"
 
 
+def _about(shown: Mapping[str, Any]) -> str:
+    return (shown.get("about") or "").rstrip(".")
+
+
 def _setting(shown: Mapping[str, Any]) -> str:
     outcome, seeds = shown["outcome"], shown["seeds"]
     first, minimum = outcome["replicas"][0], outcome["minimum"]
@@ -268,8 +260,8 @@ def _setting(shown: Mapping[str, Any]) -> str:
     words = [
         f"{len(first['marginals']['measured'])} bits",
         f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}",
-        f"{first['measured']['draws']:,} draws{each} of the hardware beside "
-        f"{first['simulated']['draws']:,} of the simulator",
+        f"{first['measured']['draws']:,} draws{each} beside {first['simulated']['draws']:,} of "
+        "the simulator",
     ]
     if minimum is not None:
         words.append(f"certified minimum {minimum:.6f}")
@@ -280,23 +272,23 @@ def _answer(shown: Mapping[str, Any]) -> str:
     """What was found, in one paragraph written from the numbers."""
     replicas, minimum = shown["outcome"]["replicas"], shown["outcome"]["minimum"]
     ours, theirs = (_together([r[key] for r in replicas]) for key in ("measured", "simulated"))
-    sentences = [f"The hardware's draws have a mean loss of {ours}, the simulator's {theirs}."]
-    if replicas[0]["mitigated"] is not None:
-        weighted = _together([r["mitigated"] for r in replicas])
-        covered = float(np.mean([r["mitigated"]["covered"] for r in replicas]))
+    sentences = [
+        f"The draws from {shown['backend']} have a mean loss of {ours}, the simulator's {theirs}.",
+        *_mitigation([r["mitigated"] for r in replicas if r["mitigated"] is not None]),
+    ]
+    if shown.get("not_mitigated"):
         sentences.append(
-            f"Weighted by mthree's quasi-probabilities the hardware's is {weighted}, with "
-            f"{covered:.0%} of the misreadings corrected."
+            "Readout mitigation was asked for, and could not be done: "
+            f"{shown['not_mitigated'].rstrip('.')}."
         )
     if minimum is not None:
-        hits = {
-            key: (sum(r[key]["hits"] for r in replicas), sum(r[key]["draws"] for r in replicas))
+        (a, n), (b, m) = (
+            (sum(r[key]["hits"] for r in replicas), sum(r[key]["draws"] for r in replicas))
             for key in ("measured", "simulated")
-        }
-        (a, n), (b, m) = hits["measured"], hits["simulated"]
+        )
         sentences.append(
-            f"{a:,} of {n:,} draws of the hardware have the proven optimal loss "
-            f"({format_loss(minimum)}), of the simulator {b:,} of {m:,}."
+            f"{a:,} of the {n:,} draws have the proven optimal loss ({format_loss(minimum)}), and "
+            f"{b:,} of the simulator's {m:,}."
         )
     mean, noise = (
         float(np.mean([r["marginals"][key] for r in replicas])) for key in ("mean", "mean_noise")
@@ -305,6 +297,19 @@ def _answer(shown: Mapping[str, Any]) -> str:
         f"On average P(bit = 1) differs by {mean:.4f}; shot noise alone would give {noise:.4f}."
     )
     return " ".join(sentences)
+
+
+def _mitigation(mitigated: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What it has changed, in a sentence where there was any."""
+    if not mitigated:
+        return []
+    covered = [side["covered"] for side in mitigated if side["covered"] is not None]
+    if not covered:
+        return ["The calibration found no misreadings: there is nothing to mitigate."]
+    return [
+        f"Weighted by mthree's quasi-probabilities their mean loss is {_together(mitigated)}, with "
+        f"{float(np.mean(covered)):.0%} of the misreadings corrected."
+    ]
 
 
 def _together(sides: Sequence[Mapping[str, Any]]) -> str:
@@ -329,7 +334,7 @@ def table(shown: Mapping[str, Any]) -> "Table":
     made = Table(
         box=box.SIMPLE_HEAD,
         title=Text(_title(shown)),
-        caption=Text(f"{_setting(shown)}. {_answer(shown)}"),
+        caption=Text(". ".join(filter(None, (_about(shown), _setting(shown), _answer(shown))))),
         padding=(0, 1, 0, 0),
         pad_edge=False,
         show_edge=False,
@@ -340,11 +345,11 @@ def table(shown: Mapping[str, Any]) -> "Table":
     for title in narrow:
         made.add_column(title, justify="right", overflow="fold")
     for name, cells in _rows(shown):
-        name, _, which = name.partition("\n")
         cells = [(value, re.sub("noise (.*)", r"(\1)", detail)) for value, detail in cells]
+        name = (name[0], name[1].replace(", ", "\n"))
         texts = [
             Text.assemble(value, *([("\n" + detail, "dim")] if detail else []))
-            for value, detail in ((name, which), *cells)
+            for value, detail in (name, *cells)
         ]
         made.add_row(*texts)
     return made
@@ -354,52 +359,111 @@ def page(shown: Mapping[str, Any]) -> str:
     """The comparison as one HTML page that loads nothing from elsewhere.
 
     `shown` holds "entry" (what was trained), "backend", "seeds" [replica] and "outcome" (of
-    `beside`). Where they are there it also shows "outlook" (what was sent, as a dict), "options"
-    of the backend, "calibration_shots", "jobs" (dicts with "purpose", "job_id", "rows", "shots",
-    "state", "sent" and "ended" in seconds since 1970, and "note"), and "certificate".
+    `beside`). Where they are there it also shows
+
+    - "about": a line on the backend, such as how it simulates a device
+    - "outlook": the circuit and the device, as a dict; the counts in it are those of the plan, and
+      the ones shown are those of the jobs
+    - "jobs": all that were sent for this submission, as dicts with "purpose", "job_id", "rows",
+      "shots" of each row, "state", "attempts", "note", and "sent" and "ended" in seconds since 1970
+    - "options" of the backend, and "certificate"
+    - "calibration_shots", and "not_mitigated": why mitigation was asked for and not done
     """
     from markupsafe import Markup
 
     certificate = shown.get("certificate") or {}
-    jobs = shown.get("jobs") or []
-    outlook = shown.get("outlook") or {}
-    sent = facts({key: f"{v:,}" if type(v) is int else v for key, v in outlook.items()})
-    sent += [(f"option {key}", value) for key, value in facts(shown.get("options") or {})]
-    calibrated = shown.get("calibration_shots")
-    mitigated = any(r["mitigated"] is not None for r in shown["outcome"]["replicas"])
-    sent.append(
-        (
-            "readout mitigation",
-            "mthree" + (f", {calibrated:,} shots of each calibration circuit" * bool(calibrated))
-            if mitigated
-            else "none",
-        )
-    )
-    sent += [("note", note) for note in dict.fromkeys(job["note"] for job in jobs) if note]
     return rendered(
-        "hardware.html.j2",
+        "submission_report.html.j2",
         title=_title(shown),
+        about=_about(shown),
         setting=_setting(shown),
         answer=_answer(shown),
         columns=COLUMNS,
-        rows=[(*name.partition("\n")[::2], cells) for name, cells in _rows(shown)],
+        rows=_rows(shown),
         hits=shown["outcome"]["minimum"] is not None,
-        mitigated=mitigated,
+        mitigated=_mitigated_any(shown),
         figures=[
             {"title": title, "caption": caption, "svg": Markup(svg)}
-            for title, caption, svg in hardware_figures(shown["outcome"], shown["seeds"])
+            for title, caption, svg in submission_figures(shown["outcome"], shown["seeds"])
         ],
-        left_out=max(0, len(shown["seeds"]) - HARDWARE_REPLICAS),
-        sent=sent,
+        left_out=max(0, len(shown["seeds"]) - REPLICAS),
+        sent=_sent(shown),
         jobs=[
             (
                 job["purpose"], job["job_id"] or "–", f"{job['rows']:,} × {job['shots']:,}",
                 job["state"], _when(job["sent"]), _when(job["ended"]),
             )
-            for job in jobs
+            for job in shown.get("jobs") or []
         ],
         certificate=certificate_facts(certificate) if set(certificate) & set(CERTIFICATE) else [],
     )  # fmt: skip
+
+
+def write_page(folder: Path) -> Path:
+    """Write report.html of a finished submission anew, from the outcome.json in its folder.
+
+    Raises StorageError if there is none, or it cannot be read.
+    """
+    path = folder / "outcome.json"
+    if not path.is_file():
+        raise StorageError(
+            f"{folder} has no outcome.json: its submission is not finished. Get its draws with "
+            "`qhyper fetch` first."
+        )
+    try:
+        with storage(path):
+            shown = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StorageError(
+            f"{path} cannot be read as JSON: {error}. Remove it, and `qhyper fetch` makes it again."
+        ) from error
+    report = folder / "report.html"
+    write_whole(report, page(shown).encode())
+    return report
+
+
+PLANNED = ("circuits", "shots", "jobs", "price")
+"""What an outlook says of all that is to be sent, and not of the circuit and the device."""
+
+
+def _sent(shown: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Pairs of words: the circuit and the device from the outlook, the counts from the jobs."""
+    outlook, jobs = shown.get("outlook") or {}, shown.get("jobs") or []
+    told: dict[str, Any] = {
+        "entry": shown["entry"],
+        "seeds": ", ".join(map(str, shown["seeds"])),
+        "backend": shown["backend"],
+    }
+    if shown.get("about"):
+        told["about"] = _about(shown)
+    sent = [job for job in jobs if job["attempts"]]
+    if sent:
+        again = sum(job["attempts"] > 1 for job in sent)
+        told |= {
+            "jobs": f"{len(sent):,}" + f", {again:,} of them sent more than once" * bool(again),
+            "circuits": sum(job["rows"] for job in sent),
+            "shots": sum(job["rows"] * job["shots"] for job in sent),
+        }
+    told |= {key: v for key, v in outlook.items() if key not in (*told, *PLANNED)}
+    if "price" in outlook:
+        told["price, estimated before"] = outlook["price"]
+    pairs = facts({key: f"{v:,}" if type(v) is int else v for key, v in told.items()})
+    pairs += [(f"option {key}", value) for key, value in facts(shown.get("options") or {})]
+    pairs.append(("readout mitigation", _mitigation_fact(shown)))
+    return pairs + [("note", note) for note in dict.fromkeys(j["note"] for j in jobs) if note]
+
+
+def _mitigation_fact(shown: Mapping[str, Any]) -> str:
+    if shown.get("not_mitigated"):
+        return f"could not be done: {shown['not_mitigated']}"
+    if not _mitigated_any(shown):
+        return "none"
+    shots = shown.get("calibration_shots")
+    return "mthree" + (f", {shots:,} shots of each calibration circuit" if shots else "")
+
+
+def _mitigated_any(shown: Mapping[str, Any]) -> bool:
+    return any(replica["mitigated"] is not None for replica in shown["outcome"]["replicas"])
 
 
 def _when(seconds: float | None) -> str:

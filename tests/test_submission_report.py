@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from qhyper.errors import ConfigurationError
-from qhyper.figures import HARDWARE_REPLICAS
-from qhyper.hardware import beside, page, table
+from qhyper.errors import ConfigurationError, StorageError
+from qhyper.submission_figures import REPLICAS
+from qhyper.submission_report import beside, page, table, write_page
 
 
 def linear(bits):
@@ -26,7 +26,9 @@ class Weights:
     """Quasi-probabilities as `beside` reads them."""
 
     strings = np.array([[0, 0], [1, 1]], np.uint8)
-    covered = 0.25
+
+    def __init__(self, covered=0.25):
+        self.covered = covered
 
     def mean(self, losses):
         assert losses.tolist() == [1.0, 4.0]
@@ -80,15 +82,6 @@ def test_each_number_is_the_one_counted_by_hand():
     assert replica["losses"]["variation"] == 0.75
 
 
-def test_exact_marginals_are_the_ones_compared_with():
-    exact = np.array([[0.5, 0.0]])
-    (replica,) = beside(MEASURED, SIMULATED, linear, marginals=exact)["replicas"]
-    marginals = replica["marginals"]
-    assert marginals["simulated"] == [0.5, 0.0]
-    assert marginals["error"] == [0.25, 0.0]
-    assert (marginals["mean"], marginals["largest"]) == (0.375, 0.5)
-
-
 def test_without_a_minimum_there_are_no_hits_and_of_one_shot_no_error():
     (replica,) = beside(MEASURED[:, :1], SIMULATED, linear)["replicas"]
     assert replica["measured"]["hits"] is None
@@ -105,13 +98,12 @@ def test_one_level_of_loss_has_one_bin():
     page(shown(outcome))
 
 
-@pytest.mark.parametrize("exact", [True, False])
-def test_what_shot_noise_alone_gives_is_what_the_same_distribution_gives(exact):
+def test_what_shot_noise_alone_gives_is_what_the_same_distribution_gives():
     # seeds 1 and 2; 400 repetitions of 1,000 against 4,000 shots of 12 bits, as replicas.
     # 5 sigma of the repetitions, and 2 % for counts taken as normal.
     p = np.tile(np.linspace(0.05, 0.95, 12), (400, 1))
     measured, simulated = drawn(p, 1_000, 1), drawn(p, 4_000, 2)
-    outcome = beside(measured, simulated, linear, marginals=p if exact else None)
+    outcome = beside(measured, simulated, linear)
     for part, value, noise in (
         ("marginals", "mean", "mean_noise"),
         ("marginals", "largest", "largest_noise"),
@@ -139,7 +131,6 @@ def test_a_device_that_misreads_stands_out_from_shot_noise():
         ({"simulated": SIMULATED[:, :0]}, r"simulated draws of shape \(1, 0, 2\)"),
         ({"simulated": SIMULATED[..., :1]}, "expected the same replicas and bits"),
         ({"quasi": []}, "quasi-probabilities of 0 replicas; expected 1"),
-        ({"marginals": np.zeros(2)}, r"marginals of shape \(2,\); expected \(1, 2\)"),
         ({"minimum": 1.5}, r"loss 1.0, below the certified minimum 1.5: this certificate belongs"),
     ],
 )
@@ -190,17 +181,25 @@ def full():
         drawn(p, 500, 5), drawn(p, 1_000, 6), linear, minimum=1.0, quasi=[Weights()] * 2
     )
     job = {"purpose": "draws", "job_id": "j-17", "rows": 2, "shots": 500, "state": "done",
-           "sent": 0.0, "ended": 3600.0, "note": "expanded from counts with seed 5"}  # fmt: skip
+           "attempts": 1, "sent": 0.0, "ended": 3600.0,
+           "note": "expanded from counts with seed 5"}  # fmt: skip
     return shown(
         outcome,
         entry="<b>product",
+        about="Snapshot with readout errors alone.",
         seeds=[3, 8],
-        outlook={"shots": 1064, "two-qubit gates": 105, "qubits of the device": [4, 5]},
+        outlook={"entry": "<b>product", "circuits": 99, "shots": 98_765, "jobs": 97,
+                 "two-qubit gates": 1105, "qubits of the device": [4, 5], "limits": "none",
+                 "price": "12 stub dollars"},
         options={"level": 3},
         calibration_shots=1024,
-        jobs=[job, job | {"job_id": None, "sent": None, "ended": None}],
+        jobs=[
+            job,
+            job | {"purpose": "preflight", "rows": 3, "shots": 16, "attempts": 2, "note": ""},
+            job | {"job_id": None, "attempts": 0, "sent": None, "ended": None},
+        ],
         certificate={"minimum_loss": 1.0, "bits": 2, "optimal_bitstrings": 1},
-    )
+    )  # fmt: skip
 
 
 def test_the_page_says_everything_and_loads_nothing():
@@ -211,22 +210,62 @@ def test_the_page_says_everything_and_loads_nothing():
     assert {address[1:] for address in reader.addresses} <= set(reader.ids)
     assert html.count("<svg") == 2
     for words in (
-        "<b>product on stub:one", "seeds 3, 8", "500 draws each of the hardware beside 1,000",
-        "with 25% of the misreadings corrected", "have the proven optimal loss (1.000)",
-        "mitigated seed 8", "25% corrected", "They are no draws", "Two-qubit gates 105",
-        "Shots 1,064", "4, 5", "Option level 3", "mthree, 1,024 shots of each calibration",
+        "<b>product on stub:one", "Snapshot with readout errors alone", "seeds 3, 8",
+        "500 draws each beside 1,000", "The draws from stub:one have a mean loss of",
+        "their mean loss is 0.4000 ± 0.3536, with 25% of the misreadings corrected",
+        "have the proven optimal loss (1.000)", "mitigated seed 8, 25% corrected",
+        "misreadings among these strings alone", "are no draws", "Two-qubit gates 1,105", "4, 5",
+        "Option level 3", "mthree, 1,024 shots of each calibration", "Limits none",
         "Note expanded from counts with seed 5", "j-17 2 × 500 done 1970-01-01 00:00:00 UTC",
         "Settings that reach the minimum 1", "shot noise alone would give",
     ):  # fmt: skip
         assert words in reader.text, words
     assert reader.text.count("expanded from counts") == 1
+    assert "hardware" not in html
     assert page(full()) == html
+
+
+def test_what_was_sent_is_told_from_the_jobs_and_not_from_the_plan():
+    text = Reader(page(full())).text
+    # of the three jobs one was never sent, and one was sent twice: 2 + 3 rows, 1,000 + 48 shots
+    assert "Jobs 2, 1 of them sent more than once Circuits 5 Shots 1,048" in text
+    assert "Price, estimated before 12 stub dollars" in text
+    for planned in ("99", "98,765", "97"):
+        assert f" {planned} " not in text
+
+
+def test_mitigation_that_has_nothing_to_do_says_so():
+    outcome = beside(MEASURED, SIMULATED, linear, quasi=[Weights(covered=None)])
+    for words in (
+        Reader(page(shown(outcome))).text,
+        " ".join(text_of(table(shown(outcome)), 120).split()),
+    ):
+        assert "The calibration found no misreadings: there is nothing to mitigate." in words
+        assert "mitigated" in words
+        assert "no misreadings" in words
+        assert "%" not in words.partition("Figures")[0]
+
+
+def test_why_mitigation_was_not_done_is_said():
+    outcome = beside(MEASURED, SIMULATED, linear)
+    given = shown(outcome, calibration_shots=64, not_mitigated="Qubit 2 is read as noise.")
+    because = "asked for, and could not be done: Qubit 2 is read as noise. On average"
+    text = Reader(page(given)).text
+    assert because in text
+    assert "Readout mitigation could not be done: Qubit 2 is read as noise." in text
+    assert "quasi-probabilities" not in text
+    assert because in " ".join(text_of(table(given), 120).split())
+
+
+def test_what_the_backend_is_stands_in_the_terminal_too():
+    words = " ".join(text_of(table(full()), 120).split())
+    assert "Snapshot with readout errors alone. 2 bits; seeds 3, 8; 500 draws" in words
 
 
 def test_the_page_does_without_what_is_not_known():
     reader = Reader(page(shown(beside(MEASURED, SIMULATED, linear))))
     assert "Readout mitigation none" in reader.text
-    for words in ("The proof", "Jobs", "A hit is", "quasi-probabilities", "each"):
+    for words in ("The proof", "Jobs", "A hit is", "quasi-probabilities", "each", "About", "Price"):
         assert words not in reader.text.replace("of each bit", "").replace("Each bit", ""), words
 
 
@@ -241,11 +280,11 @@ def test_quasi_probabilities_have_no_draws_best_loss_or_hits():
 
 
 def test_more_seeds_than_are_drawn_are_in_the_table():
-    replicas = HARDWARE_REPLICAS + 3
+    replicas = REPLICAS + 3
     p = np.full((replicas, 4), 0.5)
     outcome = beside(drawn(p, 50, 7), drawn(p, 50, 8), linear)
     reader = Reader(page(shown(outcome)))
-    assert f"hardware seed {replicas - 1}" in reader.text
+    assert f"device seed {replicas - 1}" in reader.text
     assert "The first seeds; 3 more are in the table." in reader.text
 
 
@@ -253,8 +292,29 @@ def test_the_table_fits_80_columns_and_markup_is_no_markup():
     words = text_of(table(full() | {"entry": "[red]product"}))
     assert max(map(len, words.splitlines())) <= 80
     assert "[red]product on stub:one" in words
-    assert len(re.findall(r"^(?:hardware|simulator|mitigated) +[\d–]", words, re.M)) == 6
+    assert len(re.findall(r"^(?:device|simulator|mitigated) +[\d–]", words, re.M)) == 6
     assert "0.4000" in words
+
+
+def test_a_page_is_written_anew_from_the_outcome(tmp_path):
+    (tmp_path / "outcome.json").write_text(json.dumps(full()))
+    assert write_page(tmp_path) == tmp_path / "report.html"
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == page(full())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "has no outcome.json: its submission is not finished. Get its draws with `qhyper f"),
+        ("{", "outcome.json cannot be read as JSON: .* `qhyper fetch` makes it again"),
+    ],
+)
+def test_a_page_needs_an_outcome(content, message, tmp_path):
+    if content is not None:
+        (tmp_path / "outcome.json").write_text(content)
+    with pytest.raises(StorageError, match=message):
+        write_page(tmp_path)
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_it_reads_what_mthree_gives():

@@ -1,4 +1,4 @@
-"""Jobs that nobody knows about, settled on the user's word: sent again, or found at the vendor."""
+"""The jobs that runs have sent to quantum computers; lost ones are settled on the user's word."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -78,7 +78,7 @@ def _backend(run: Run, record: Record) -> CloudBackend:
         name, options = entry.options.get("backend"), entry.options.get("backend_options")
         if isinstance(name, str) and is_cloud(name):
             backend = build_cloud_backend(name, options)
-            if record.service.startswith(backend.identity):
+            if f"{record.service} ".startswith(f"{backend.identity} "):
                 return backend
     raise ConfigurationError(
         f"{record.key} was sent to {record.service}, which is no backend of the configuration of "
