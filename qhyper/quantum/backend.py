@@ -218,7 +218,7 @@ def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backen
         from qhyper.quantum.simulators.qiskit_aer_simulator import AerBackend as Built
 
         fixed = {"method": rest} if rest else {}
-    elif rest:
+    elif is_cloud(name):
         from qhyper.quantum.cloud.backend import build_cloud_backend
 
         return build_cloud_backend(name, options)

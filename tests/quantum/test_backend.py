@@ -325,19 +325,30 @@ def test_options_are_left_as_they_are(monkeypatch):
         ("pennylane", "pennylane:default.qubit"),
         ("pennylane:", "pennylane:default.qubit"),
         ("lightning.qubit", "pennylane:lightning.qubit"),
-        ("are:statevector", "aer:statevector"),
     ],
 )
 def test_an_unknown_backend_is_refused_with_the_nearest_name(name, near):
     hint = f" Did you mean '{near}'?" if near else ""
     message = (
         f"Unknown backend '{name}'.{hint} Known: aer, aer:matrix_product_state, aer:statevector, "
-        "mps, pennylane:default.qubit, pennylane:lightning.qubit, statevector."
+        "azure:NAME, braket:NAME, ibm:NAME, ionq:NAME, mps, pennylane:default.qubit, "
+        "pennylane:lightning.qubit, qiskit:module:object, statevector."
     )
     for refused in (lambda: build_backend(name), lambda: quantum(3, backend=name)):
         with pytest.raises(ConfigurationError) as error:
             refused()
         assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("aerr:statevector", "aer:statevector"), ("imb:torino", "ibm:torino"), ("none:x", None)],
+)
+def test_a_service_that_cannot_be_loaded_is_refused_with_the_nearest_name(name, near):
+    with pytest.raises(ConfigurationError, match=f"Cannot load '{name}'") as error:
+        build_backend(name)
+    assert (f"Did you mean '{near}'?" in str(error.value)) == (near is not None)
+    assert "Or expected ibm:NAME, braket:NAME" in str(error.value)
 
 
 def test_an_option_that_the_backend_does_not_take_is_refused():

@@ -266,7 +266,7 @@ def build_cloud_backend(name: str, options: Mapping[str, Any] | None = None) -> 
         try:
             factory, arguments = load_object(name), ()
         except ConfigurationError as error:
-            near = difflib.get_close_matches(kind, VENDORS, n=1)
+            near = difflib.get_close_matches(kind, (*VENDORS, *SIMULATORS), n=1)
             meant = f" Did you mean '{near[0]}:{rest}'?" if near else ""
             raise ConfigurationError(f"{error}{meant} Or expected {_FORMS}.") from error
     taken = list(inspect.signature(factory).parameters)[len(arguments) :]

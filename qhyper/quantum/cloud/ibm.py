@@ -222,10 +222,10 @@ class IBMService(Service):
             from qiskit_ibm_runtime.executor_sampler import Sampler
 
             sampler = Sampler(mode=mode, options=self._options(shots, tag))
-            job = IBMJob(
-                self,
-                sampler.run([(circuit, rows) for circuit, rows in pubs], shots=shots),  # type: ignore[arg-type]
-            )
+            sent: list[Any] = []
+            for circuit, rows in pubs:  # rows without parameters count as one to the sampler
+                sent += [(circuit, rows)] if rows.shape[1] else [(circuit,)] * len(rows)
+            job = IBMJob(self, sampler.run(sent, shots=shots))
         except Exception as error:
             if self.local or _before_sending(error):
                 raise Rejected(words_of(error)) from error
@@ -387,8 +387,9 @@ class IBMService(Service):
             return None
         text = (
             f"an estimate: {total_shots * delay:,.0f} s of quantum time from the device's own "
-            f"pause of {1e6 * delay:g} µs after each of {total_shots:,} shots; the circuits themselves "
-            "and some seconds a job come on top. IBM charges quantum time by the instance's plan"
+            f"pause of {1e6 * delay:g} µs after each of {total_shots:,} shots; the circuits "
+            "themselves and some seconds a job come on top. IBM charges quantum time by the "
+            "instance's plan"
         )
         if self.mode == "session":
             text += (

@@ -6,6 +6,7 @@ It answers HTTP requests, keeps tasks as AWS does, and measures them on Braket's
 import io
 import json
 import urllib.parse
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -190,6 +191,8 @@ def models():
 def aws(models, monkeypatch, tmp_path):
     account = Aws()
     monkeypatch.setattr("botocore.session.create_loader", lambda path=None: models)
+    # Amazon's package waits before it asks again
+    monkeypatch.setattr("backoff._sync.time", SimpleNamespace(sleep=lambda _: None))
     for name, value in {
         "HOME": str(tmp_path),
         "AWS_ACCESS_KEY_ID": "AKIAPLANTED",
@@ -584,9 +587,11 @@ def troubles(aws):
     yield lambda: BraketService(ARN).run(pubs, 5, tag="qhyper-c")
     aws.fail["POST", "quantum-tasks"] = [(500, "InternalServiceException")]
     yield lambda: service.find("qhyper-a")
-    aws.fail["GET", "quantum-task"] = [(500, "Internal"), (404, "ResourceNotFoundException")]
+    aws.fail["GET", "quantum-task"] = [(500, "InternalServiceException")] * 9
     yield job.state
+    aws.fail["GET", "quantum-task"] = [(404, "ResourceNotFoundException")] * 9
     yield job.state
+    aws.fail.clear()
     aws.fail["GET", "device"] = [(403, "AccessDeniedException")] * 2
     yield service.unavailable
     yield lambda: BraketService(ARN)
