@@ -332,7 +332,7 @@ def doctor(as_json: Json = False) -> None:
         return
     flat: dict[str, Any] = {"python": found["python"], "threads": found["threads"]}
     flat |= {
-        package: number or f"missing: pip install 'qhyper[{EXTRAS[package]}]'"
+        package: number or f"missing: the extra {EXTRAS[package]}"
         if package in EXTRAS
         else number or "missing"
         for package, number in packages.items()

@@ -168,10 +168,10 @@ class CloudBackend:
         every = {**batches, "preflight": _PREFLIGHT}
         limits = self.service.limits
         # what prepares known bitstrings has no two-qubit gates
-        gates = dict.fromkeys(("preflight", "calibration"), 0)
+        gates: dict[str, int] = dict.fromkeys(("preflight", "calibration"), 0)
         jobs = sum(
-            times * len(chunks(limits, *batch, gates.get(name, isa.two_qubit_gates)))
-            for name, (times, *batch) in every.items()
+            times * len(chunks(limits, n, shots, gates.get(name, isa.two_qubit_gates)))
+            for name, (times, n, shots) in every.items()
         )
         circuits = sum(times * circuits for times, circuits, _ in every.values())
         parts = [f"{times * n * shots:,} {name}" for name, (times, n, shots) in every.items()]

@@ -114,7 +114,7 @@ class Dispatcher:
 
         A run directory that was copied, or restored from a backup, knows less than the service.
         """
-        if self._asked or not self.service.searchable:
+        if self._asked or self.service.local or not self.service.searchable:
             return list(planned)
         new = []
         for record in planned:

@@ -357,9 +357,12 @@ class Ledger:
             self._update(key, state=state, attempts=attempts, message=message)
 
     def submitted(self, key: str, job_id: str) -> None:
-        """The service has the job under this number."""
+        """The service has the job under this number, whoever has sent it."""
         with self._transaction():
-            self._update(key, state=State.SUBMITTED, job_id=job_id, message="")
+            record = self.job(key)
+            sent = record.sent or time.time()
+            self._update(key, state=State.SUBMITTED, job_id=job_id, message="", sent=sent,
+                         attempts=max(1, record.attempts))  # fmt: skip
 
     def unknown(self, key: str, message: str) -> None:
         """Nobody knows whether the service took the job."""

@@ -595,8 +595,6 @@ def troubles(aws):
     aws.fail["GET", "device"] = [(403, "AccessDeniedException")] * 2
     yield service.unavailable
     yield lambda: BraketService(ARN)
-    aws.fail["POST", "devices"] = [(403, "AccessDeniedException")] * 20
-    yield lambda: BraketService("Garnet")
     aws.reason = aws.says
     yield job.message
     aws.state = aws.says

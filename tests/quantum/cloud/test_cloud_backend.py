@@ -182,7 +182,7 @@ def test_a_preflight_is_made_again_on_the_users_word(connect, stub_service):
         backend.compile(CIRCUIT).sample(angles, 8, RNG)
     with connect() as backend:  # mended
         executable = backend.compile(CIRCUIT)
-        with pytest.raises(JobError, match=r"reversed order.* `qhyper jobs RUN --resend KEY`"):
+        with pytest.raises(JobError, match=r"reversed order.* `qhyper jobs --resend KEY`"):
             executable.sample(angles, 8, RNG)
         (record,) = preflights(backend)
         backend.dispatcher.ledger.again(record.key)

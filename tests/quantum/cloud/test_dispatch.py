@@ -93,9 +93,9 @@ def test_a_job_listed_after_the_grace_time_is_unknown_and_found_later_all_the_sa
 ):
     message = (
         r"1 of 3 jobs on stub did not succeed. \w{32} is unknown: stub lists no job with the tag "
-        r"qhyper-\w{32}, 0.3 s after it was sent. Find it among the vendor's jobs and `qhyper "
-        r"jobs RUN --adopt KEY JOB_ID`; only if it is not there `qhyper jobs RUN --resend KEY`, "
-        r"which may pay a second time."
+        r"qhyper-\w{32}, 0.3 s after it was sent. Find it among the vendor's jobs and say `qhyper "
+        r"jobs --adopt KEY JOB_ID`; only if it is not there, `qhyper jobs --resend KEY`, "
+        r"which pays for it once more."
     )
     with pytest.raises(JobError, match=message):
         bench.measure(faults=["lost"], listed_after=1000.0)
@@ -158,10 +158,7 @@ def test_a_clock_set_back_does_not_make_it_wait_for_ever(bench):
 
 
 def test_a_late_job_is_pending_and_fetched_later(bench, undisturbed):
-    message = (
-        r"3 of 3 jobs on stub are not done \(3 submitted, 0 not taken yet\). Nothing is lost: "
-        "fetch or resume later."
-    )
+    message = r"3 of 3 jobs on stub are not done \(3 submitted, 0 not taken yet\). Nothing is lost."
     with pytest.raises(PendingError, match=message) as late:
         bench.measure(wait=0.05, late=1000.0)
     assert late.value.exit_code == 5
@@ -170,7 +167,7 @@ def test_a_late_job_is_pending_and_fetched_later(bench, undisturbed):
 
 
 SPOILED = {
-    "failed": "is failed: failed by stub: calibration lost. Send it again with `qhyper jobs RUN",
+    "failed": "is failed: failed by stub: calibration lost. Send it again with `qhyper jobs",
     "cancelled": "is failed: cancelled by stub: calibration lost. Send it again",
     "counts": "is failed: stub returned counts alone; shots are expected. Send it again",
     "width": r"returned shots of shape \(2, 8, 2\); expected \[row, shot, bit\] = \[2, 8, 3\]",

@@ -178,7 +178,7 @@ def test_what_the_user_sends_again_takes_nothing_from_the_others(tmp_path):
             ledger.again(first)
         assert ledger.claim(first)
         assert ledger.claim(second)
-        assert ledger.sent_shots("training") == 5 * 16
+        assert ledger.sent_shots("training") == 2 * 16
         (third,) = ledger.plan(replace(REQUEST, purpose="step 1"), [(0, 1, 0, 1)])
         with pytest.raises(ConfigurationError, match="The shot budget of training is 32; 32 were"):
             ledger.claim(third.key)

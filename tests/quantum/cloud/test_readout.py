@@ -77,7 +77,7 @@ CASES = {
     "stuck": (
         lambda bits: np.where(np.arange(5) == 2, 1, bits),
         r"Preflight of stub: 1 of 5 bits are not as prepared in 80% of 64 shots: bit 2 \(the "
-        r"device's qubit 12\): 50%. No job .* Choose other qubits with the option `layout`",
+        r"device's qubit 12\): 50%. No job .* with the option avoid=\[12\]",
     ),
     "shifted": (lambda bits: np.roll(bits, 1, axis=-1), "4 of 5 bits are not as prepared"),
     "noise": (
