@@ -131,11 +131,13 @@ def fetch(
             continue
         if "outcome" not in written and not submission.begun(opened, each):
             # what the user was told was not sent is not sent now
-            told.append({"number": each, "jobs": {}})
-            warn(
-                f"Submission {each} was never sent. The `qhyper submit` that made it, said again, "
-                "sends it."
+            error = PendingError(
+                "it was never sent. The `qhyper submit` that made it, said again, sends it."
             )
+            told.append(_told(each, error))
+            late.append(error)
+            if len(asked) > 1:
+                warn(f"Submission {each}: {error}")
             continue
         try:
             done = submission.reopen(opened, each) if "outcome" not in written else None
@@ -146,7 +148,7 @@ def fetch(
             raise
         except QhyperError as error:  # one that failed or is not done holds up no other
             late.append(error)
-            told.append({"number": each, "error": str(error), "exit_code": error.exit_code})
+            told.append(_told(each, error))
             if len(asked) > 1:
                 warn(f"Submission {each}: {error}")
     if as_json:
@@ -241,6 +243,10 @@ def _carry_on(
         file=sys.stderr,
     )
     return {"number": sent.number, "jobs": states}
+
+
+def _told(number: int, error: QhyperError) -> dict[str, Any]:
+    return {"number": number, "error": str(error), "exit_code": error.exit_code}
 
 
 def _show(run: Any, outcome: dict[str, Any]) -> None:

@@ -78,7 +78,7 @@ def _backend(run: Run, record: Record) -> CloudBackend:
         name, options = entry.options.get("backend"), entry.options.get("backend_options")
         if isinstance(name, str) and is_cloud(name):
             backend = build_cloud_backend(name, options)
-            if f"{record.service} ".startswith(f"{backend.identity} "):
+            if record.service in (backend.identity, backend.service_name):
                 return backend
     raise ConfigurationError(
         f"{record.key} was sent to {record.service}, which is no backend of the configuration of "

@@ -97,7 +97,8 @@ class Submission:
             return
         # the qubits that were chosen stay, though the device's errors change by the day
         self.isa = load(self.folder / CIRCUIT)
-        if self.content() != read(run, number)["content"]:
+        same = self.isa.fingerprint == self.backend.fingerprint(generator.circuit)
+        if not same or self.content() != read(run, number)["content"]:
             raise StorageError(
                 f"Submission {number} of {run.path} was for another circuit, other angles, shots "
                 "or options than the run has now. Put the run's files back as they were when it "
@@ -307,11 +308,12 @@ def reopen(run: Run, number: int) -> Submission:
 
 
 def begun(run: Run, number: int) -> bool:
-    """Whether anything of a submission was sent, or may have been: its preflight at the least."""
+    """Whether a submission was tried to be sent: its preflight at the least."""
     if not exists(run.path):
         return False
     with Ledger(run.path, run.identity) as ledger:
-        return any(record.attempts for record in ledger.jobs(f"submission {number}"))
+        found = ledger.jobs(f"submission {number}")
+        return any(r.sent is not None or r.state != State.PLANNED for r in found)
 
 
 def numbers(run: Run) -> list[int]:
@@ -367,4 +369,5 @@ def _all_sent(ledger: Ledger, number: int) -> bool:
     """Whether all jobs of a submission were sent, or may have been."""
     found = ledger.jobs(f"submission {number}", "draws")
     waiting = (State.PLANNED, State.SUBMITTING)
-    return bool(found) and all(record.state not in waiting for record in found)
+    # a job that failed without an attempt was refused
+    return bool(found) and all(r.state not in waiting and r.attempts for r in found)

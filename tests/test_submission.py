@@ -245,6 +245,8 @@ def test_no_secret_is_in_the_run(cli, stub, trained, monkeypatch, tmp_path) -> N
         (["--seeds", "1"], 2, "Got --seeds 1; expected best, all, or some of the seeds"),
         (["--seeds", "x"], 2, "Got --seeds x; expected best"),
         (["--option", "level=7"], 2, "Got the level 7; expected one of 0, 1, 2 and 3."),
+        (["--option", "layout=0"], 2, "layout must be a list of qubits of the device; got 0"),
+        (["--option", "deadline=abc"], 2, "deadline must be a number of seconds from 0; got 'abc'"),
         (["--option", "layout=[0, 1]"], 2, "expected 5 different qubits of the device"),
         (["--option", "qubits=4"], 2, "The circuit has 5 qubits; "),
         (["--option", "wrong=1"], 2, "Unknown option of the backend stub:StubService: 'wrong'"),
@@ -296,8 +298,8 @@ def test_what_was_never_sent_is_not_sent_by_fetch(cli, stub, trained, tmp_path) 
     assert code == 3
     assert "Nothing was sent" in err
     code, _, err = cli("fetch", str(trained))
-    assert code == 0
-    assert "Submission 1 was never sent" in err
+    assert code == 5
+    assert "Submission 1: it was never sent. The `qhyper submit` that made it, said again" in err
     assert accepted(tmp_path) == []
 
 
@@ -313,6 +315,29 @@ def test_one_failed_submission_holds_up_no_other(cli, stub, trained, tmp_path) -
     first, second = json.loads(out)["submissions"]
     assert first["exit_code"] == 4
     assert second["outcome"]["replicas"][0]["measured"]["draws"] == 100
+
+
+def test_a_copied_run_takes_the_jobs_that_the_vendor_has(cli, stub, trained, tmp_path) -> None:
+    """Preflight and draws of a copy are those that the original has paid for."""
+    copy = Path(shutil.copytree(trained, tmp_path / "runs" / "copy"))
+    for run in (trained, copy):
+        code, _, err = cli("submit", str(run), *stub)
+        assert code == 0, err
+    assert len(accepted(tmp_path)) == 2
+    code, _, err = cli("fetch", str(copy), "--wait", "20")
+    assert code == 0, err
+
+
+def test_a_refused_submission_stays_refused_until_the_user_says_so(cli, stub, trained) -> None:
+    code, _, err = cli("submit", str(trained), *stub)  # its preflight is good for the next
+    assert code == 0, err
+    other = [*stub, "--shots", "50"]
+    code, _, err = cli("submit", str(trained), *other, "--option", 'faults=["refused"]')
+    assert code == 4
+    assert "this circuit is not allowed" in err
+    code, _, err = cli("fetch", str(trained), "--submission", "2")
+    assert code == 4
+    assert "qhyper jobs --resend KEY" in err
 
 
 def test_a_folder_that_a_crash_left_behind_is_not_used_again(cli, stub, trained) -> None:

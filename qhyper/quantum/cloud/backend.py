@@ -19,7 +19,7 @@ from qhyper.quantum.circuit import Circuit
 from qhyper.quantum.cloud.dispatch import Dispatcher, Patience, chunks
 from qhyper.quantum.cloud.door import Service
 from qhyper.quantum.cloud.ledger import Ledger, Request
-from qhyper.quantum.cloud.qiskit_isa import Isa, load, save, transpiled
+from qhyper.quantum.cloud.qiskit_isa import Isa, fingerprint, load, save, transpiled
 from qhyper.quantum.cloud.readout import PREFLIGHT_CIRCUITS, PREFLIGHT_SHOTS
 from qhyper.streams import Rngs
 
@@ -78,7 +78,10 @@ class CloudBackend:
                 raise ConfigurationError(
                     f"{option} must be a number of seconds from 0; got {seconds!r}."
                 )
-        for option, qubits in (("layout", layout or ()), ("avoid", avoid)):
+        for option, qubits in (
+            ("layout", () if layout is None else layout),
+            ("avoid", avoid),
+        ):
             if isinstance(qubits, str) or not isinstance(qubits, Sequence):
                 raise ConfigurationError(
                     f"{option} must be a list of qubits of the device; got {qubits!r}."
@@ -96,6 +99,11 @@ class CloudBackend:
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def service_name(self) -> str:
+        """What the ledger calls it: its name, its service's options, and the level."""
+        return f"{self.identity} level={self.level}"
+
     def compile(self, circuit: Circuit, *, rows: int = 1) -> "CloudExecutable":
         """The circuit, transpiled once for the device.
 
@@ -112,6 +120,10 @@ class CloudBackend:
             circuit, self.service.device, level=self.level, layout=self.layout, avoid=self.avoid
         )
         return CloudExecutable(self, isa)
+
+    def fingerprint(self, circuit: Circuit) -> str:
+        """The fingerprint that the compiled circuit has: see `Isa`."""
+        return fingerprint(circuit, self.level, self.layout, self.avoid)
 
     @contextmanager
     def connected(
@@ -154,7 +166,7 @@ class CloudBackend:
     def request(self, isa: Isa, purpose: str, angles: Float, shots: int) -> Request:
         """The request for `shots` shots at each of the angles [row, angle]."""
         return Request(
-            self.scope, purpose, f"{self.identity} level={self.level}", isa.fingerprint,
+            self.scope, purpose, self.service_name, isa.fingerprint,
             isa.rows(angles), shots, len(isa.qubits),
         )  # fmt: skip
 

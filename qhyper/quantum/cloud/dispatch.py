@@ -76,7 +76,7 @@ class Dispatcher:
         self.name = name or str(service)
         self._stop, self._warn = stop, warn
         self._live: dict[str, CloudJob] = {}
-        self._asked = False
+        self._warned = False
 
     # -- sending ------------------------------------------------------------------------------
 
@@ -110,11 +110,11 @@ class Dispatcher:
         return self._now(records)
 
     def _new(self, planned: Sequence[Record]) -> list[Record]:
-        """Those planned jobs that the service does not have: asked once, before the first is sent.
+        """Those planned jobs that the service does not have.
 
         A run directory that was copied, or restored from a backup, knows less than the service.
         """
-        if self._asked or self.service.local or not self.service.searchable:
+        if self.service.local or not self.service.searchable:
             return list(planned)
         new = []
         for record in planned:
@@ -123,7 +123,6 @@ class Dispatcher:
                 self._found(record, found)
             else:
                 new.append(record)
-        self._asked = True
         return new
 
     def _send(self, waiting: Sequence[Record], request: Request, isa: Isa) -> None:
@@ -247,8 +246,7 @@ class Dispatcher:
         while waiting:
             still, trouble, answered = [], None, False
             for record in waiting:
-                if self._stop():
-                    raise Interrupted("Stopped by a signal.")
+                self._check_stop()
                 try:
                     if not self._settled(record):
                         still.append(record)
@@ -267,15 +265,15 @@ class Dispatcher:
             if silent >= self.patience.attempts or (trouble is not None and left <= 0):
                 raise MissingError(
                     f"{self.name} does not answer: {redacted(str(trouble))} {len(waiting)} "
-                    f"job{'s' * (len(waiting) != 1)} may still be running there. Nothing is lost: "
-                    "fetch again later."
+                    f"job{'s' * (len(waiting) != 1)} may still be running there. {self._safe} "
+                    "Fetch again later."
                 )
             if not waiting or left <= 0:
                 break
             if time.monotonic() >= told:
                 self._warn(
                     f"{len(waiting)} of {len(records)} jobs on {self.name} are not done; "
-                    f"waiting for up to {left / 60:,.0f} minutes more. Ctrl-C loses nothing."
+                    f"waiting for up to {left / 60:,.0f} minutes more. " + self._safe
                 )
                 told = time.monotonic() + _TELL_EVERY
             self._sleep(min(pause, left))
@@ -375,9 +373,30 @@ class Dispatcher:
     def _sleep(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            if self._stop():
-                raise Interrupted("Stopped by a signal.")
+            self._check_stop()
             time.sleep(min(left, 0.2))
+
+    def _check_stop(self) -> None:
+        """Raise Interrupted after a signal, unless that would lose jobs; then say so, once."""
+        if not self._stop():
+            return
+        if not self._lossy:
+            raise Interrupted("Stopped by a signal.")
+        if not self._warned:
+            self._warn(
+                f"{self.name} gives its jobs to this process alone: waiting for {len(self._live)} "
+                "of them, which would be lost. A second signal ends it all the same."
+            )
+            self._warned = True
+
+    @property
+    def _lossy(self) -> bool:
+        """Whether jobs are running that no other process could fetch, and that cost money."""
+        return bool(self._live) and not (self.service.local or self.service.retrievable)
+
+    @property
+    def _safe(self) -> str:
+        return "Only this process can fetch them." if self._lossy else "Nothing is lost."
 
 
 def chunks(limits: Limits, rows: int, shots: int, gates: int) -> list[tuple[int, int, int, int]]:

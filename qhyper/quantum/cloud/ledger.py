@@ -399,7 +399,9 @@ class Ledger:
                     f"{job_id} is already the job of {owner[0].key}: it cannot be that of "
                     f"{record.key} too. Check the number."
                 )
-            self._update(record.key, state=State.SUBMITTED, job_id=job_id, message="", ended=None)
+            sent = record.sent or time.time()
+            self._update(record.key, state=State.SUBMITTED, job_id=job_id, message="", sent=sent,
+                         attempts=max(1, record.attempts), ended=None)  # fmt: skip
 
     # -- shots --------------------------------------------------------------------------------
 

@@ -96,7 +96,7 @@ def transpiled(
             f"Qiskit cannot place this circuit of {n} qubits on {name}: {error}. Use another "
             "layout, level or backend."
         ) from error
-    placed.metadata = {"fingerprint": _fingerprint(circuit, level, layout, avoid)}
+    placed.metadata = {"fingerprint": fingerprint(circuit, level, layout, avoid)}
     isa = _isa(placed)
     if used := sorted(set(isa.qubits) & set(avoid)):
         raise ConfigurationError(
@@ -189,9 +189,10 @@ def _measured(placed: Any) -> tuple[int, ...]:
     return tuple(found[bit] for bit in range(len(found)))
 
 
-def _fingerprint(
+def fingerprint(
     circuit: Circuit, level: int, layout: Sequence[int] | None, avoid: Sequence[int]
 ) -> str:
+    """A hash of a circuit's gates, and of how they are to be transpiled; angles are not in it."""
     gates = [
         (gate.name, tuple(int(qubit) for qubit in gate.qubits)) for gate, _ in circuit.numbered()
     ]

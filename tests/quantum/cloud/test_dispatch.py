@@ -334,7 +334,7 @@ def test_a_service_that_goes_away_for_good_loses_nothing(bench, undisturbed):
         dispatcher.send(request, isa)
     message = (
         "stub does not answer: the network is gone: calibration lost 3 jobs may still be running "
-        "there. Nothing is lost: fetch again later."
+        "there. Nothing is lost. Fetch again later."
     )
     for wait in (0.0, 5.0):
         with (
