@@ -167,8 +167,6 @@ def test_a_circuit_without_parameters_has_its_rows_too(service):
     """Three rows of 50 coins: all alike with 2^-149."""
     from qiskit import transpile
 
-    if str(service) == "stub":
-        pytest.skip("the stub simulates by parameters")
     plain = QuantumCircuit(2, 2)
     plain.rx(np.pi / 2, 0)
     plain.measure([0, 1], [0, 1])

@@ -209,8 +209,8 @@ def _simulated(circuit, rows, shots, tag):
 
     key = "-".join(tag.split("-")[:2])  # what follows is the attempt
     seed = int(hashlib.sha256(key.encode()).hexdigest()[:12], 16)
-    binds = {p: rows[:, k].tolist() for k, p in enumerate(circuit.parameters)}
+    bound = [circuit.assign_parameters(row) for row in rows]
     simulator = AerSimulator(seed_simulator=seed, max_parallel_threads=1)
-    result = simulator.run(circuit, parameter_binds=[binds], shots=shots, memory=True).result()
+    result = simulator.run(bound, shots=shots, memory=True).result()
     texts = [result.get_memory(row) for row in range(len(rows))]
     return np.array([[[int(b) for b in t[::-1]] for t in row] for row in texts], dtype=np.uint8)
