@@ -21,6 +21,7 @@ RunFolder = Annotated[Path, typer.Argument(help="Run directory.")]
 RunFolders = Annotated[
     list[Path] | None, typer.Argument(help="Run directories; all of runs/ unless told.")
 ]
+Out = Annotated[Path, typer.Option("--out", help="Folder of run directories.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
@@ -98,66 +99,70 @@ def submit(
 
 
 def fetch(
-    run: RunFolder,
+    runs: RunFolders = None,
     number: Annotated[
-        int | None, typer.Option("--submission", help="Which one; all unless told.")
+        int | None, typer.Option("--submission", help="Which one of a run; all unless told.")
     ] = None,
     wait: Annotated[
         float, typer.Option("--wait", help="Seconds to wait for jobs that are not done.")
     ] = 0.0,
+    out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Store what submitted jobs have measured, and score it beside the simulator's draws.
 
-    Jobs of a submission that were not sent yet are sent. Exit code 5 if some are not done.
+    Draws whose preflight was still on its way are sent. Exit code 5 if some are not done.
     """
     from qhyper import submission
     from qhyper.runs import Run
 
-    opened = Run.open(run)
-    asked = submission.numbers(opened) if number is None else [number]
+    folders = runs or sorted(path.parent for path in out.glob(f"*/{submission.FOLDER}"))
+    opened = [Run.open(path) for path in folders]
+    if number is not None and len(opened) != 1:
+        raise ConfigurationError(f"--submission {number} is of one run; got {len(opened)} runs.")
+    asked = [
+        (run, each)
+        for run in opened
+        for each in (submission.numbers(run) if number is None else [number])
+    ]
     if not asked:
+        where = ", ".join(map(str, folders or [out]))
         raise StorageError(
-            f"{run} has no submissions. Make one with `qhyper submit {run} --backend …`."
+            f"{where} has no submissions. Make one with `qhyper submit RUN --backend …`."
         )
     told, late = [], []
-    for each in asked:
-        written = submission.read(opened, each)
-        if "outcome" in written and number is None:
-            told.append(written)
-            if not as_json:
-                print(f"Submission {each} was fetched before: {_page(opened, each)}",
-                      file=sys.stderr)  # fmt: skip
-            continue
-        if "outcome" not in written and not submission.begun(opened, each):
-            # what the user was told was not sent is not sent now
-            error = PendingError(
-                "it was never sent. The `qhyper submit` that made it, said again, sends it."
-            )
-            told.append(_told(each, error))
-            late.append(error)
-            if len(asked) > 1:
-                warn(f"Submission {each}: {error}")
-            continue
+    for run, each in asked:
+        name = f"Submission {each}" + f" of {run.path}" * (len(opened) > 1)
+        written = submission.read(run, each)
         try:
-            done = submission.reopen(opened, each) if "outcome" not in written else None
-            told.append(written if done is None else _carry_on(opened, done, wait, wait, True))
+            if "outcome" in written:
+                told.append(written)
+                if number is None and not as_json:
+                    print(f"{name} was fetched before: {_page(run, each)}", file=sys.stderr)
+                    continue
+            elif not submission.begun(run, each):
+                # what the user was told was not sent is not sent now
+                raise PendingError(
+                    "it was never sent. The `qhyper submit` that made it, said again, sends it."
+                )
+            else:
+                told.append(_carry_on(run, submission.reopen(run, each), wait, wait, True))
             if not as_json:
-                _show(opened, told[-1])
+                _show(run, told[-1])
         except Interrupted:
             raise
         except QhyperError as error:  # one that failed or is not done holds up no other
             late.append(error)
-            told.append(_told(each, error))
+            told.append({"number": each, "error": str(error), "exit_code": error.exit_code})
             if len(asked) > 1:
-                warn(f"Submission {each}: {error}")
+                warn(f"{name}: {error}")
     if as_json:
         print(json.dumps(told[0] if number is not None else {"submissions": told}))
     if late:
         # a job that is pending may still succeed
         worst = min(late, key=lambda error: error.exit_code == PendingError.exit_code)
         if len(asked) == 1:
-            raise type(worst)(f"Submission {asked[0]}: {worst}")
+            raise type(worst)(f"Submission {asked[0][1]}: {worst}")
         raise type(worst)(f"{len(late)} of {len(asked)} submissions are not fetched; see above.")
 
 
@@ -171,7 +176,7 @@ def jobs(
         tuple[str, str] | None,
         typer.Option("--adopt", metavar="KEY JOB_ID", help="Say which job at the vendor it is."),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder of run directories.")] = Path("runs"),
+    out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Show the jobs that were sent to quantum computers, or settle one that failed or is unknown.
@@ -243,10 +248,6 @@ def _carry_on(
         file=sys.stderr,
     )
     return {"number": sent.number, "jobs": states}
-
-
-def _told(number: int, error: QhyperError) -> dict[str, Any]:
-    return {"number": number, "error": str(error), "exit_code": error.exit_code}
 
 
 def _show(run: Any, outcome: dict[str, Any]) -> None:
