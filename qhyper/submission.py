@@ -15,6 +15,7 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -121,21 +122,26 @@ class Submission:
         """The requests to send, each with its circuit: calibration, if asked for, and draws."""
         found = []
         if self.asked.calibration_shots:
-            n = len(self.isa.qubits)
-            known = transpiled(
-                preparation(n), self.backend.service.device, level=1, layout=self.isa.qubits
+            known = self._preparation
+            bits = mitigation.calibration_bits(len(known.qubits))
+            calibration = self._request(
+                known, "calibration", angles_of(bits), self.asked.calibration_shots
             )
-            found.append((self._request(known, "calibration",
-                                        angles_of(mitigation.calibration_bits(n)),
-                                        self.asked.calibration_shots), known))  # fmt: skip
+            found.append((calibration, known))
         draws = self._request(self.isa, "draws", self._angles(), self.asked.shots)
         return [*found, (draws, self.isa)]
 
     def _request(
         self, isa: Isa, purpose: str, angles: npt.NDArray[np.float64], shots: int
     ) -> Request:
-        self.backend.scope = self.scope
-        return self.backend.request(isa, purpose, angles, shots)
+        return self.backend.request(self.scope, purpose, isa, angles, shots)
+
+    @cached_property
+    def _preparation(self) -> Isa:
+        """The circuit that prepares known bitstrings on the qubits of the draws."""
+        qubits = self.isa.qubits
+        known, device = preparation(len(qubits)), self.backend.service.device
+        return transpiled(known, device, level=1, layout=qubits)
 
     def _angles(self) -> npt.NDArray[np.float64]:
         """The trained angles [seed, angle] of the seeds asked for."""

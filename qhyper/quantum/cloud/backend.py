@@ -163,10 +163,10 @@ class CloudBackend:
         self._calls += 1
         return self.purpose if self._calls == 1 else f"{self.purpose}, call {self._calls}"
 
-    def request(self, isa: Isa, purpose: str, angles: Float, shots: int) -> Request:
+    def request(self, scope: str, purpose: str, isa: Isa, angles: Float, shots: int) -> Request:
         """The request for `shots` shots at each of the angles [row, angle]."""
         return Request(
-            self.scope, purpose, self.service_name, isa.fingerprint,
+            scope, purpose, self.service_name, isa.fingerprint,
             isa.rows(angles), shots, len(isa.qubits),
         )  # fmt: skip
 
@@ -235,7 +235,8 @@ class CloudExecutable:
         self._keep()
         flat = np.ascontiguousarray(angles.reshape(-1, angles.shape[-1]))
         backend.preflight(self.isa, backend.deadline)
-        request = backend.request(self.isa, backend.next_purpose(), flat, shots)
+        purpose = backend.next_purpose()
+        request = backend.request(backend.scope, purpose, self.isa, flat, shots)
         bits = backend.dispatcher.measure(request, self.isa, backend.deadline)
         return bits.reshape(*angles.shape[:2], shots, -1)
 
@@ -266,7 +267,7 @@ def build_cloud_backend(name: str, options: Mapping[str, Any] | None = None) -> 
     """
     kind, _, rest = name.partition(":")
     given = dict(options or {})
-    if not rest or (kind in SIMULATORS and kind not in VENDORS):
+    if not rest or kind in SIMULATORS:
         near = difflib.get_close_matches(kind, VENDORS, n=1)
         raise ConfigurationError(
             f"Got the backend '{name}'; expected {near[0] + ':NAME' if near else _FORMS}."

@@ -76,6 +76,8 @@ class Dispatcher:
         self.name = name or str(service)
         self._stop, self._warn = stop, warn
         self._live: dict[str, CloudJob] = {}
+        self._passed: set[tuple[str, tuple[int, ...]]] = set()
+        """Services and qubits whose preflight this session has looked at."""
         self._warned = False
 
     # -- sending ------------------------------------------------------------------------------
@@ -347,6 +349,8 @@ class Dispatcher:
 
         Raises JobError if it comes back wrong, PendingError if it is not back after `wait`.
         """
+        if (service, isa.qubits) in self._passed:
+            return
         n = len(isa.qubits)
         circuit = preparation(n)
         probe = transpiled(circuit, self.service.device, level=1, layout=isa.qubits)
@@ -364,6 +368,7 @@ class Dispatcher:
             for record in records:
                 self.ledger.failed(record.key, str(error))
             raise
+        self._passed.add((service, isa.qubits))
 
     # -- shared -------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ class Bench:
         with backend.connected(
             self.folder, run, scope, budget, warn=self.heard.append
         ) as dispatcher:
-            yield dispatcher, backend.request(isa, "step 0", self.angles, 8), isa
+            yield dispatcher, backend.request(backend.scope, "step 0", isa, self.angles, 8), isa
 
     def measure(self, wait=5.0, **options):
         """The shots [row, shot, bit] of the request, in a session of its own."""

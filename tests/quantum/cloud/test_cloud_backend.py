@@ -7,8 +7,10 @@ from qhyper.errors import ConfigurationError, JobError, PendingError
 from qhyper.gradients.parameter_shift import ParameterShift
 from qhyper.quantum.backend import build_backend
 from qhyper.quantum.circuit import Circuit, Gate
+from qhyper.quantum.cloud import dispatch
 from qhyper.quantum.cloud.backend import CloudBackend, build_cloud_backend
 from qhyper.quantum.cloud.dispatch import Patience
+from qhyper.quantum.cloud.qiskit_isa import transpiled
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.risk import Expectation
 from qhyper.streams import Streams
@@ -138,6 +140,23 @@ def test_the_preflight_runs_once_for_a_service_and_its_qubits(connect, stub_serv
                 backend.compile(CIRCUIT).sample(angles, 8, RNG)
                 assert len(preflights(backend)) == 1
     assert len(tags(stub_service)) == 4 + 1
+
+
+def test_a_training_prepares_its_preflight_once(connect, monkeypatch):
+    """Not in every step: transpiling takes longer than all else that is done here."""
+    made = []
+
+    def counted(*arguments, **options):
+        made.append(arguments)
+        return transpiled(*arguments, **options)
+
+    with connect() as backend:
+        executable = backend.compile(CIRCUIT)
+        monkeypatch.setattr(dispatch, "transpiled", counted)
+        for step in range(4):
+            backend.begin(f"step {step}")
+            executable.sample(np.zeros((1, 1, 4)), 8, RNG)
+    assert len(made) == 1
 
 
 def test_the_preflight_is_made_again_for_other_qubits(connect, stub_service):

@@ -28,7 +28,9 @@ def undisturbed(tmp_path, stub):
         backend = CloudBackend(stub.StubService(folder / "vendor", qubits=3, rows=rows))
         isa = backend.compile(bench.circuit).isa
         with backend.connected(folder, "a run", "training", 10**6) as dispatcher:
-            return dispatcher.measure(backend.request(isa, "step 0", bench.angles, 8), isa, 5.0)
+            return dispatcher.measure(
+                backend.request("training", "step 0", isa, bench.angles, 8), isa, 5.0
+            )
 
     return measure
 
