@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from qhyper.gradients.score import ScoreFunction
     from qhyper.gradients.spsa import SPSA
     from qhyper.hypernetwork import Capabilities, Draw, HyperNetwork
-    from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Mirrored, Product
+    from qhyper.quantum.ansatz import (
+        Brickwork,
+        HardwareEfficient,
+        Mirrored,
+        Product,
+        Reuploading,
+    )
     from qhyper.quantum.backend import build_backend
     from qhyper.quantum.circuit import Angle, Circuit, Gate
     from qhyper.quantum.convert import as_circuit
@@ -65,6 +71,7 @@ _HOME = {
     "Product": "qhyper.quantum.ansatz",
     "QhyperError": "qhyper.errors",
     "QuantumHyperNetwork": "qhyper.quantum.generator",
+    "Reuploading": "qhyper.quantum.ansatz",
     "Run": "qhyper.runs",
     "SPSA": "qhyper.gradients.spsa",
     "Samples": "qhyper.data",
@@ -122,6 +129,7 @@ __all__ = [
     "Product",
     "QhyperError",
     "QuantumHyperNetwork",
+    "Reuploading",
     "Run",
     "Samples",
     "ScoreFunction",

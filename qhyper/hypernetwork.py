@@ -294,7 +294,9 @@ class HyperNetwork(torch.nn.Module, ABC):
                 f"{self.describe()} depends on inputs of {self.n_inputs} features; got none. Pass "
                 "inputs [input, feature]."
             )
-        array = torch.as_tensor(inputs, dtype=torch.float64)
+        if not isinstance(inputs, torch.Tensor):  # a copy: torch warns of read-only arrays
+            inputs = torch.from_numpy(np.array(inputs, dtype=np.float64))
+        array = inputs.to(torch.float64)
         if array.ndim == 2:
             array = array.expand(self.replicas, *array.shape)
         if array.ndim != 3 or array.shape[0] != self.replicas or array.shape[2] != self.n_inputs:

@@ -27,8 +27,8 @@ def check_rng(rng: Rngs, replicas: int) -> None:
         )
 
 
-Purpose = Literal["initialise", "draw", "evaluate", "search"]
-_PURPOSES: tuple[Purpose, ...] = ("initialise", "draw", "evaluate", "search")
+Purpose = Literal["initialise", "draw", "evaluate", "search", "batch"]
+_PURPOSES: tuple[Purpose, ...] = ("initialise", "draw", "evaluate", "search", "batch")
 
 
 @dataclass(frozen=True)

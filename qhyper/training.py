@@ -3,7 +3,7 @@
 import copy
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from qhyper.risk import Risk
 from qhyper.search import Losses, SearchRecord
 from qhyper.spending import Budget, Spending
 from qhyper.streams import Streams
+from qhyper.target.batches import Batches
 from qhyper.threads import one_torch_thread
 
 ELEMENTWISE = frozenset(
@@ -40,26 +41,26 @@ class Trainer:
     lowest risk over its last tenth of steps. The state is complete: a trainer that loads the
     `state_dict` of another goes on exactly as that one would have.
 
+    A generator that depends on inputs trains on `Batches`, a fresh mini-batch of each replica in
+    every step; losses on different mini-batches do not compare, so its record stays empty.
+
     Raises ConfigurationError if generator, optimiser, schedule and budget do not go together.
     """
 
     def __init__(
-        self, generator: HyperNetwork, objective: Losses, settings: TrainingSettings
+        self, generator: HyperNetwork, objective: Losses | Batches, settings: TrainingSettings
     ) -> None:
         self.generator, self.objective, self.settings = generator, objective, settings
         self.estimator, self.risk = _gradient(generator, settings)
-        self.cost = self.estimator.cost(generator, self.risk)
+        _check_inputs(generator, objective, self.estimator)
+        n_inputs = objective.size if isinstance(objective, Batches) else 1
+        self.cost = self.estimator.cost(generator, self.risk, n_inputs=n_inputs)
         self.total_steps = _steps(settings, self.estimator, self.cost, generator.n_bits)
         if self.total_steps < settings.restarts:
             raise ConfigurationError(
                 f"A budget of {settings.budget} has {self.total_steps} steps of {self.cost}, too "
                 f"few for {settings.restarts} start(s). Raise the budget, or lower draws or "
                 "restarts."
-            )
-        if generator.n_inputs:
-            raise ConfigurationError(
-                f"{generator.describe()} depends on inputs, which this training has none of. Call "
-                "the estimator in a loop of your own, with `inputs`."
             )
         _check_optimizer(settings.optimizer, generator.replicas)
         _check_replica_axis(generator)
@@ -98,7 +99,12 @@ class Trainer:
         self.optimizer.zero_grad()
         begin, end = self._bound(self.restart), self._bound(self.restart + 1)
         risk = self.risk.at((self.step - begin) / max(1, end - begin - 1))
-        estimate = self.estimator(self.generator, self.objective, risk, rng=self.streams(self.step))
+        objective, inputs = self.objective, None
+        if isinstance(objective, Batches):
+            objective = objective.draw(self.streams(self.step, "batch"))
+            inputs = objective.inputs
+        rng = self.streams(self.step)
+        estimate = self.estimator(self.generator, objective, risk, rng=rng, inputs=inputs)
         if estimate.value is None or estimate.mean_loss is None:
             raise ConfigurationError(
                 f"{self.settings.estimator} did not measure `value` and `mean_loss` at the "
@@ -116,7 +122,7 @@ class Trainer:
             ) from error
         self.step += 1
         self.spent += estimate.spent
-        if estimate.draw is not None and estimate.losses is not None:
+        if inputs is None and estimate.draw is not None and estimate.losses is not None:
             replicas = self.generator.replicas
             self.record.update(
                 estimate.draw.bits.reshape(replicas, -1, self.generator.n_bits),
@@ -233,7 +239,7 @@ class Trainer:
             self.schedule.load_state_dict(state["schedule"])
         self.spent = Spending(*state["spent"])
         if isinstance(self.estimator, Exact) and self.step:  # its table was paid for before
-            self.estimator.table(self.objective, self.generator.n_bits)
+            self.estimator.table(cast(Losses, self.objective), self.generator.n_bits)
         self.record = SearchRecord(
             best_loss=state["best_loss"].numpy().copy(),
             best_bits=state["best_bits"].numpy().copy(),
@@ -263,7 +269,7 @@ class Trainer:
 
 def train(
     generator: HyperNetwork,
-    objective: Losses,
+    objective: Losses | Batches,
     settings: TrainingSettings,
     *,
     on_step: Callable[[Trainer], None] | None = None,
@@ -279,12 +285,13 @@ def train(
 
 
 def settings_for(
-    generator: HyperNetwork, training: Mapping[str, Any], budget: Budget
+    generator: HyperNetwork, training: Mapping[str, Any], budget: Budget, *, n_inputs: int = 1
 ) -> TrainingSettings:
     """Training settings: the generator's recipe, then what `training` says, within the budget.
 
     A recipe's `start_steps` says how many steps one start needs: the budget has as many starts as
-    fit, at least one, unless `training` gives `restarts`. Raises ConfigurationError if generator,
+    fit, at least one, unless `training` gives `restarts`. `n_inputs` is how many inputs a step
+    has, the size of a mini-batch. Raises ConfigurationError if generator,
     estimator, risk and budget do not go together.
     """
     recipe = dict(generator.recipe)
@@ -293,7 +300,7 @@ def settings_for(
     if each is None or "restarts" in training:
         return settings
     estimator, risk = _gradient(generator, settings)
-    cost = estimator.cost(generator, risk)
+    cost = estimator.cost(generator, risk, n_inputs=n_inputs)
     starts = _steps(settings, estimator, cost, generator.n_bits) // each
     return settings.model_copy(update={"restarts": max(1, starts)})
 
@@ -306,6 +313,30 @@ def _gradient(
     risk = build_risk(settings.risk, settings.risk_options)
     estimator.check(generator, risk)
     return estimator, risk
+
+
+def _check_inputs(
+    generator: HyperNetwork, objective: Losses | Batches, estimator: GradientEstimator
+) -> None:
+    """Raise ConfigurationError unless there are inputs exactly where they are needed."""
+    batches = isinstance(objective, Batches)
+    if generator.n_inputs and not batches:
+        raise ConfigurationError(
+            f"{generator.describe()} depends on inputs of {generator.n_inputs} features, and the "
+            "objective has none. Train it on mini-batches: network.batches(data, size=32, "
+            "scored_on='batch')."
+        )
+    if batches and generator.n_inputs != (features := objective.data.x.shape[1]):
+        raise ConfigurationError(
+            f"{generator.describe()} depends on inputs of {generator.n_inputs} features, and the "
+            f"mini-batches have {features}. Make it with n_inputs={features}, or train an "
+            "unconditional generator on network.objective(data)."
+        )
+    if batches and isinstance(estimator, Exact):
+        raise ConfigurationError(
+            "The exact gradient evaluates all bitstrings once, and every mini-batch is another "
+            "objective. Use an estimator that draws, such as score-function."
+        )
 
 
 def _steps(

@@ -1,7 +1,7 @@
 """Ansätze, families of circuits with one for each number of qubits, and where training starts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal, Protocol
 
@@ -161,6 +161,54 @@ class Mirrored:
             number = None if gate.angle is None else parameters
             gates.append(Gate(gate.name, gate.qubits, number))
             parameters += number is not None
+        return Circuit(n_qubits, tuple(gates))
+
+
+@dataclass(frozen=True)
+class Reuploading:
+    """The circuit of another ansatz, which sees an input: `scale` · x_j is added to every Rz.
+
+    The k-th Rz of qubit q, counted from 0, takes the feature j = (q + k) mod n_inputs, so that in
+    one sublayer all features enter and over several every qubit meets them all (data
+    re-uploading, Pérez-Salinas et al., 2020, Quantum 4, 226). How much a bit depends on the input
+    is trained: at the near-product start hardly at all. `scale` is in radians a unit of x.
+    """
+
+    ansatz: Ansatz
+    n_inputs: int
+    scale: float = np.pi / 2
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.n_inputs, int | np.integer) or self.n_inputs < 1:
+            raise ConfigurationError(
+                f"Reuploading needs a whole number of input features, at least 1; got n_inputs="
+                f"{self.n_inputs!r}."
+            )
+
+    def __str__(self) -> str:
+        return f"{self.ansatz} that sees {self.n_inputs} features"
+
+    def build(self, n_qubits: int) -> Circuit:
+        """The circuit on `n_qubits` qubits; ConfigurationError if a feature has no Rz."""
+        circuit = self.ansatz.build(n_qubits)
+        seen = [0] * n_qubits
+        gates, used = [], set()
+        for gate, number in circuit.numbered():
+            if gate.name == "rz" and number is not None:
+                (qubit,) = gate.qubits
+                feature = (qubit + seen[qubit]) % self.n_inputs
+                seen[qubit] += 1
+                used.add(feature)
+                angle = circuit.angles[number]
+                inputs = {**angle.inputs, feature: angle.inputs.get(feature, 0.0) + self.scale}
+                gate = replace(gate, angle=replace(angle, inputs=inputs))
+            gates.append(gate)
+        if len(used) < self.n_inputs:
+            raise ConfigurationError(
+                f"{self.ansatz} on {n_qubits} qubits has Rz gates for {len(used)} of "
+                f"{self.n_inputs} input features. Use a deeper ansatz, or one with Rz gates, such "
+                "as Brickwork."
+            )
         return Circuit(n_qubits, tuple(gates))
 
 

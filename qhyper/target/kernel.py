@@ -14,7 +14,8 @@ The first layer depends on the data (`Rows.first`):
 Rows that no network of this shape can tell apart are collapsed into one, with counts per class.
 """
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numba as nb
@@ -24,7 +25,7 @@ from numba.extending import intrinsic
 
 from qhyper.bits import Words, all_bitstrings, pack
 from qhyper.data import Samples
-from qhyper.target.loss import LOSSES, LossName, label_losses
+from qhyper.target.loss import LossName, label_losses
 from qhyper.threads import in_threads
 
 PACKED, PATTERN, REAL = 0, 1, 2
@@ -54,11 +55,25 @@ class Rows:
     """REAL: inputs [row, input]"""
     counts: npt.NDArray[np.float64]
     """samples of each class, [row, class]; the mean over the data divides by their sum"""
+    member: npt.NDArray[np.intp]
+    """the row of each sample, [sample]"""
 
     @property
     def n_rows(self) -> int:
         """Number of distinct rows."""
         return self.counts.shape[0]
+
+    def take(self, samples: npt.NDArray[np.integer], labels: npt.NDArray[np.integer]) -> "Rows":
+        """Only these samples of the data, with their labels, each a row of its own."""
+        row, index = self.member[samples], np.arange(len(samples))
+        counts = np.zeros((len(row), self.counts.shape[1]))
+        counts[index, labels] = 1
+        taken = replace(self, counts=counts, member=index)
+        if self.first == PACKED:
+            return replace(taken, words=np.ascontiguousarray(self.words[:, row]))
+        if self.first == PATTERN:
+            return replace(taken, signs=np.ascontiguousarray(self.signs[:, row]))
+        return replace(taken, x=self.x[row])
 
 
 class _Net(NamedTuple):
@@ -90,7 +105,8 @@ def collapse(data: Samples, layers: tuple[int, ...], sign_of_zero: int) -> Rows:
     else:
         first = REAL
         real, member = _distinct(x)
-    return Rows(first, words, signs, real, _count(member, data.y, max(layers[-1], 2)))
+    counts = _count(member, data.y, max(layers[-1], 2))
+    return Rows(first, words, signs, real, counts, member.ravel())
 
 
 def collapse_patterns(
@@ -434,18 +450,12 @@ class PackedNetwork:
             np.array(layers, dtype=np.int64), sign_of_zero, rows.first,
             rows.words, rows.signs, rows.x, rows.counts,
         )  # fmt: skip
+        n_in, n_out = layers[-2:]
         # with two classes and packed logits, the loss is a function of one integer
-        integers = len(layers) > 2 or rows.first == PACKED
-        self._tables = {}
-        n_in, n_out = self._net.layers[-2:]
-        if integers and n_out <= 2:
-            margins = np.arange(-2 * n_in, 2 * n_in + 1)
-            self._tables = {loss: label_losses(margins[:, None], loss) for loss in LOSSES}
-        self._row_tables = {}
-        size = rows.n_rows * (4 * int(n_in) + 1)
-        if self._tables and rows.first == PATTERN and len(layers) == 3 and size <= MAX_TABLE:
-            by_row = {loss: rows.counts @ table.T for loss, table in self._tables.items()}
-            self._row_tables = {loss: table.ravel() for loss, table in by_row.items()}
+        self._by_margin = n_out <= 2 and (len(layers) > 2 or rows.first == PACKED)
+        fits = rows.n_rows * (4 * n_in + 1) <= MAX_TABLE
+        self._by_row = self._by_margin and rows.first == PATTERN and len(layers) == 3 and fits
+        self._hows: dict[LossName, tuple[Any, Any]] = {}
 
     def logits(self, bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """Logits float64 [draw, row, output] of weights uint8 [draw, n_bits]."""
@@ -455,12 +465,24 @@ class PackedNetwork:
 
     def losses(self, bits: npt.NDArray[np.uint8], loss: LossName) -> npt.NDArray[np.float64]:
         """Mean loss over the data, float64 [draw], of weights uint8 [draw, n_bits]."""
+        if loss not in self._hows:
+            self._hows[loss] = self._how(loss)
+        kernel, how = self._hows[loss]
         out = np.empty(len(bits))
-        if self._row_tables:
-            kernel, how = _pattern_losses, self._row_tables[loss]
-        elif self._tables:
-            kernel, how = _two_class_losses, self._tables[loss]
-        else:
-            kernel, how = _many_class_losses, _LOSS_CODES[loss]
         in_threads(kernel, len(bits), bits, self._net, how, out, at_least=_FEW)
         return out / self._samples
+
+    def _how(self, loss: LossName) -> tuple[Any, Any]:
+        """The kernel of a loss, with its table or code."""
+        if not self._by_margin:
+            return _many_class_losses, _LOSS_CODES[loss]
+        table = _margin_table(int(self._net.layers[-2]), loss)
+        if self._by_row:
+            return _pattern_losses, (self.rows.counts @ table.T).ravel()
+        return _two_class_losses, table
+
+
+@functools.cache
+def _margin_table(n_in: int, loss: LossName) -> npt.NDArray[np.float64]:
+    """The loss of each label at every margin from -2 n_in to 2 n_in, [margin, label]."""
+    return label_losses(np.arange(-2 * n_in, 2 * n_in + 1)[:, None], loss)

@@ -12,6 +12,7 @@ from qhyper.target.loss import LossName, check_loss, label_losses, predictions
 from qhyper.target.space import WeightSpace
 
 if TYPE_CHECKING:
+    from qhyper.target.batches import Batches, ScoredOn
     from qhyper.target.objective import NetworkObjective
 
 
@@ -86,6 +87,19 @@ class BinaryNetwork:
         from qhyper.target.objective import NetworkObjective
 
         return NetworkObjective(self, data, check_loss(loss))
+
+    def batches(
+        self,
+        data: Samples,
+        *,
+        size: int,
+        scored_on: "ScoredOn",
+        loss: LossName | str = "cross_entropy",
+    ) -> "Batches":
+        """Mini-batches of `data`, for generators that see the input; see `Batches`."""
+        from qhyper.target.batches import Batches
+
+        return Batches(self, data, size=size, scored_on=scored_on, loss=check_loss(loss))
 
     def check(self, data: Samples) -> None:
         """Raise ConfigurationError unless `data` fits the inputs and outputs."""

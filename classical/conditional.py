@@ -1,0 +1,80 @@
+"""ConditionalBernoulli: independent weights whose probabilities depend on the input."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import expit
+from torch.nn.functional import logsigmoid
+
+from qhyper.bits import Bits
+from qhyper.errors import ConfigurationError
+from qhyper.hypernetwork import Capabilities, HyperNetwork
+from qhyper.streams import Rngs
+
+
+class ConditionalBernoulli(HyperNetwork):
+    """p(w | x) = Π_i Bernoulli(w_i; σ(l_i(x))) with logits l(x) = (x W1 + b1) W2 + b2.
+
+    The input-conditioned hypernetwork of E. Oey (2023, "Hypernetworks for binary neural
+    networks", Leiden), a linear layer of `hidden` units and one of a logit for each bit, with a
+    draw in the place of its rounding. Parameters float64: `W1` [replica, feature, hidden],
+    `b1` [replica, hidden], `W2` [replica, hidden, bit], `b2` [replica, bit]. The logits start as
+    N(0, 0.05²) or so: near the uniform distribution for every input. Raises ConfigurationError
+    unless there is at least one input feature and one hidden unit.
+    """
+
+    capabilities = Capabilities(log_prob=True)
+    recipe: Mapping[str, Any] = {"draws": 8, "learning_rate": 0.05}
+
+    def __init__(
+        self, n_bits: int, *, n_inputs: int, hidden: int = 16, seeds: Sequence[int] = (0,)
+    ) -> None:
+        if n_inputs < 1 or hidden < 1:
+            raise ConfigurationError(
+                f"Got n_inputs={n_inputs} and hidden={hidden}; expected at least one feature and "
+                "one hidden unit. Without inputs, use Bernoulli."
+            )
+        super().__init__(n_bits, seeds=seeds, n_inputs=n_inputs)
+
+        def parameter(*shape: int) -> torch.nn.Parameter:
+            return torch.nn.Parameter(torch.empty(self.replicas, *shape, dtype=torch.float64))
+
+        self.W1 = parameter(n_inputs, hidden)
+        self.b1 = parameter(hidden)
+        self.W2 = parameter(hidden, n_bits)
+        self.b2 = parameter(n_bits)
+        self.initialise()
+
+    def describe(self) -> str:
+        """One line on what this generator is, for reports."""
+        return f"Bernoulli of {self.n_inputs} features, {self.b1.shape[1]} linear hidden units"
+
+    def _initialise(self, rng: Rngs) -> None:
+        first = 1 / math.sqrt(self.n_inputs + 1)
+        last = 0.05 / math.sqrt(self.b1.shape[1])
+        scales = [(self.W1, first), (self.b1, first), (self.W2, last), (self.b2, 0.05)]
+        for parameter, scale in scales:
+            start = np.stack([stream.normal(0, scale, parameter.shape[1:]) for stream in rng])
+            parameter.copy_(torch.from_numpy(start))
+
+    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The logits [replica, input, bit] at inputs float64 [replica, input, feature]."""
+        hidden = torch.baddbmm(self.b1[:, None], inputs.to(self.b1.device), self.W1)
+        return torch.baddbmm(self.b2[:, None], hidden, self.W2)
+
+    def _sample(self, shots: int, rng: Rngs, inputs: torch.Tensor | None) -> Bits:
+        assert inputs is not None
+        p = expit(self.logits(inputs).cpu().numpy())[:, :, None]
+        uniforms = np.stack([r.random((p.shape[1], shots, self.n_bits)) for r in rng])
+        return (uniforms < p).view(np.uint8)
+
+    def _log_prob(self, bits: Bits, inputs: torch.Tensor | None) -> torch.Tensor:
+        assert inputs is not None
+        # log σ(l) = l + log σ(-l): the bits enter in a product alone, which is fast.
+        logits = self.logits(inputs)
+        w = torch.as_tensor(bits.astype(np.float64), device=logits.device)
+        drawn = (w @ logits[..., None])[..., 0]
+        return drawn + logsigmoid(-logits).sum(-1)[:, :, None]
