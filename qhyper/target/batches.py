@@ -16,7 +16,7 @@ from qhyper.bits import Bits, as_bits
 from qhyper.data import Samples
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.streams import Rngs
-from qhyper.target.loss import LossName, label_losses
+from qhyper.target.loss import LossName, check_loss, label_losses
 
 if TYPE_CHECKING:
     from qhyper.target.kernel import PackedNetwork
@@ -30,7 +30,7 @@ class Batches:
 
     `scored_on`: `own` is the loss of a draw on the sample that it was drawn for, `batch` its mean
     loss on all samples of the mini-batch. `evaluations` counts the draws evaluated so far. Raises
-    ConfigurationError if the data do not fit the network, or for an unknown `scored_on`.
+    ConfigurationError if the data do not fit the network, or for an unknown `scored_on` or `loss`.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Batches:
             raise unknown("scored_on", str(scored_on), get_args(ScoredOn))
         self.network, self.data, self.size = network, data, int(size)
         self.scored_on: ScoredOn = scored_on
-        self.loss: LossName = loss
+        self.loss: LossName = check_loss(loss)
         self.evaluations = 0
         self._rows = collapse(data, network.layers, network.sign_of_zero)
 

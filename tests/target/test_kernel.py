@@ -117,3 +117,49 @@ def test_many_draws_in_threads_equal_few():
     parts = np.concatenate([objective(part) for part in np.split(bits, 10)])
     np.testing.assert_array_equal(objective(bits), parts)
     assert objective(bits[:0]).shape == (0,)
+
+
+def random_case(layers, kind, sign_of_zero=1, rows=30):
+    """A network, data with many equal rows, and draws."""
+    rng = np.random.default_rng(5)
+    network = BinaryNetwork(layers, sign_of_zero=sign_of_zero)
+    data = Samples(inputs(rng, kind, rows, layers[0]), rng.integers(0, network.n_classes, rows))
+    return network, data, rng.integers(0, 2, (5, network.n_bits), dtype=np.uint8)
+
+
+TAKEN = [((3, 4, 2), "integers"), ((9, 3, 1), "floats"), ((3, 3), "integers"), ((3, 4, 2), "signs")]
+
+
+@pytest.mark.parametrize("sign_of_zero", [0, 1])
+@pytest.mark.parametrize(("layers", "kind"), TAKEN)
+def test_every_sample_knows_its_row(layers, kind, sign_of_zero):
+    network, data, bits = random_case(layers, kind, sign_of_zero)
+    rows = collapse(data, layers, sign_of_zero)
+    by_row = PackedNetwork(layers, rows, sign_of_zero).logits(bits)
+    np.testing.assert_array_equal(by_row[:, rows.member], network.logits(bits, data.x))
+
+
+@pytest.mark.parametrize("sign_of_zero", [0, 1])
+@pytest.mark.parametrize(("layers", "kind"), TAKEN)
+def test_taken_samples_are_rows_in_their_order(layers, kind, sign_of_zero):
+    network, data, bits = random_case(layers, kind, sign_of_zero)
+    rows = collapse(data, layers, sign_of_zero)
+    samples = np.array([7, 7, 0, 29, 3])
+    taken = rows.take(samples, data.y[samples])
+    assert (taken.first, taken.n_rows) == (rows.first, 5)
+    np.testing.assert_array_equal(taken.counts, np.eye(network.n_classes)[data.y[samples]])
+    found = PackedNetwork(layers, taken, sign_of_zero).logits(bits)
+    np.testing.assert_array_equal(found, network.logits(bits, data.x[samples]))
+    # and once more: what was taken are samples of their own
+    again = taken.take(np.array([3, 1]), data.y[samples[[3, 1]]])
+    found = PackedNetwork(layers, again, sign_of_zero).logits(bits)
+    np.testing.assert_array_equal(found, network.logits(bits, data.x[samples[[3, 1]]]))
+
+
+@pytest.mark.parametrize(("layers", "kind"), TAKEN)
+def test_a_kernel_can_be_asked_for_every_loss_in_any_order(layers, kind):
+    network, data, bits = random_case(layers, kind)
+    kernel = PackedNetwork(layers, collapse(data, layers, 1), 1)
+    for loss in (*LOSSES, *LOSSES[::-1]):
+        expected = network.losses(bits, data, loss)
+        np.testing.assert_allclose(kernel.losses(bits, loss), expected, rtol=0, atol=1e-12)

@@ -1,0 +1,272 @@
+"""Running the parts of a study: side by side, each stored when it is done, never twice.
+
+<out>/
+  provenance.json     where the results come from, and the wall seconds that they took
+  parts/<part>.json   seconds and result of each part
+  results.md, *.svg   the tables and pictures, made when all parts are there
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import classical
+import qhyper
+from experiments.study import Study
+from qhyper.errors import Interrupted, StorageError
+from qhyper.runs import provenance, stop_on_signals, versions
+from qhyper.storage import storage, write_whole
+
+BEGIN, END = "<!-- results -->", "<!-- /results -->"
+"""Lines of a README.md between which the published tables stand."""
+
+_SAME = {
+    "study": "study",
+    "quick": "setting (with or without --quick)",
+    "sources": "state of the sources",
+    "versions": "set of package versions",
+}
+"""What all results in a folder have in common, in provenance.json and in words."""
+
+
+def run(study: Study, out: Path, *, quick: bool, workers: int) -> dict[str, Any]:
+    """Results of all parts, by name; those that `out` does not hold yet are worked out.
+
+    Raises StorageError if `out` holds anything but results of the same study, setting, sources and
+    packages, or something damaged; Interrupted after a signal; and what a part raised, once the
+    parts beside it have ended. Whatever was finished is kept.
+    """
+    names, record = list(study.parts(quick)), _opened(study, out, quick)
+    stored = _stored(out, names)
+    missing = [name for name in names if name not in stored]
+    if missing:
+        _work_off(study, out, missing, record, min(workers, len(missing)))
+        stored = _stored(out, names)
+    return {name: stored[name]["result"] for name in names}
+
+
+def report(study: Study, out: Path) -> str:
+    """Tables of a complete run, under a line on where they come from; in results.md too.
+
+    Draws the pictures in `out`. Raises StorageError if a part is missing or damaged.
+    """
+    record = _record(out)
+    if record is None or record["study"] != study.name:
+        raise StorageError(f"{out} holds no results of the study '{study.name}'. Use `run` first.")
+    names = list(study.parts(record["quick"]))
+    parts = _stored(out, names)
+    missing = [name for name in names if name not in parts]
+    if missing:
+        raise StorageError(
+            f"{out} is not complete: it lacks {', '.join(missing)}. Use `run` first."
+        )
+    results = {name: parts[name]["result"] for name in names}
+    git = record["git"] or {"revision": "unknown", "dirty": False}
+    line = (
+        f"{sum(part['seconds'] for part in parts.values()):,.0f} seconds of work in "
+        f"{record['wall_seconds']:,.0f}{', quick setting' if record['quick'] else ''}; revision "
+        f"{git['revision'][:10]}{' with changes' if git['dirty'] else ''}; {record['system']}, "
+        f"{record['processor']}, {record['cores']} cores."
+    )
+    text = f"{line}\n\n{study.module.tables(results).strip()}\n"
+    write_whole(out / "results.md", f"# {study.module.TITLE}\n\n{text}".encode())
+    study.module.draw(results, out)
+    return text
+
+
+def publish(study: Study, out: Path) -> None:
+    """Put the tables of a complete full run into the study's README.md, and its pictures beside.
+
+    Raises StorageError if the run is quick or not complete, or the README has no place for tables.
+    """
+    record = _record(out)
+    if record is not None and record["quick"]:
+        raise StorageError(f"{out} is a quick run. Publish a full one: `run` without --quick.")
+    readme = study.folder / "README.md"
+    with storage(readme):
+        lines = readme.read_text(encoding="utf-8").splitlines()
+    if [line for line in lines if line in (BEGIN, END)] != [BEGIN, END]:
+        raise StorageError(
+            f"{readme} has no place for the tables. Put in the lines {BEGIN} and {END}, once each."
+        )
+    text = report(study, out)
+    if record is not None and record["sources"] != _source(study, False)["sources"]:
+        _say(
+            f"The sources have changed since {out} was run; its results are published all the same."
+        )
+    above, below = lines[: lines.index(BEGIN) + 1], lines[lines.index(END) :]
+    write_whole(readme, "\n".join([*above, "", text, *below, ""]).encode())
+    for picture in sorted(out.glob("*.svg")):
+        write_whole(study.folder / picture.name, picture.read_bytes())
+
+
+# -- the folder of results -------------------------------------------------------------------------
+
+
+def _source(study: Study, quick: bool) -> dict[str, Any]:
+    """What results of the parts depend on."""
+    digest = hashlib.sha256()
+    packages = (Path(package.__file__ or "").parent for package in (qhyper, classical))
+    for folder in (study.folder, *packages):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(f"{folder.name}/{path.relative_to(folder).as_posix()}\0".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return {"study": study.name, "quick": quick, "sources": digest.hexdigest(),
+            "versions": versions()}  # fmt: skip
+
+
+def _opened(study: Study, out: Path, quick: bool) -> dict[str, Any]:
+    """The provenance of `out`, a folder that is made if need be; StorageError if it is another's."""
+    source, record = _source(study, quick), _record(out)
+    if record is None:
+        with storage(out):
+            out.mkdir(parents=True, exist_ok=True)
+            foreign = any(out.iterdir())
+        if foreign:
+            raise StorageError(
+                f"{out} holds files that are no results of a study. Choose another folder with "
+                "--out."
+            )
+        record = provenance([]) | source | {"wall_seconds": 0.0}
+        _write(out / "provenance.json", record)
+    other = [what for key, what in _SAME.items() if record[key] != source[key]]
+    if other:
+        raise StorageError(
+            f"{out} holds results of another {' and another '.join(other)}, and these are never "
+            "mixed. Choose another folder with --out, or remove this one."
+        )
+    with storage(out):
+        (out / "parts").mkdir(exist_ok=True)
+    return record
+
+
+def _record(out: Path) -> dict[str, Any] | None:
+    path = out / "provenance.json"
+    advice = "Remove the folder, or choose another with --out."
+    return _read(path, {*_SAME, "wall_seconds"}, advice) if path.exists() else None
+
+
+def _stored(out: Path, names: list[str]) -> dict[str, dict[str, Any]]:
+    """Seconds and results of the named parts that are there."""
+    paths = {name: out / "parts" / f"{name}.json" for name in names}
+    advice = "Remove it, and `run` works it out again."
+    return {
+        name: _read(path, {"seconds", "result"}, advice)
+        for name, path in paths.items()
+        if path.exists()
+    }
+
+
+def _read(path: Path, keys: set[str], advice: str) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path} is damaged: {error}. {advice}") from error
+    if not isinstance(found, dict) or not keys <= set(found):
+        raise StorageError(f"{path} is damaged: expected {', '.join(sorted(keys))}. {advice}")
+    return found
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    write_whole(path, json.dumps(data, indent=2).encode())
+
+
+# -- side by side ----------------------------------------------------------------------------------
+
+
+def _work_off(
+    study: Study, out: Path, missing: list[str], record: dict[str, Any], workers: int
+) -> None:
+    """Work out and store the missing parts, so many at a time; `record` learns the wall seconds."""
+    waiting, left = list(missing), len(missing)
+    began, before = time.perf_counter(), record["wall_seconds"]
+    running: dict[Future[float], str] = {}
+    failures: list[BaseException] = []
+    context = multiprocessing.get_context("spawn")  # a fork would inherit threads of the kernels
+    shares = context.SimpleQueue()
+    for share in _shares(workers):
+        shares.put(share)
+    pool = ProcessPoolExecutor(workers, context, _begin_worker, (shares,))
+    with stop_on_signals() as stop, pool:
+        try:
+            while running or waiting:
+                while waiting and len(running) < workers:  # what is queued could not be cancelled
+                    name = waiting.pop(0)
+                    path = out / "parts" / f"{name}.json"
+                    future = pool.submit(_work_out, study.folder, name, record["quick"], path)
+                    running[future] = name
+                    _say(f"{name}: begun")
+                done, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
+                if stop():
+                    raise Interrupted(
+                        f"Stopped by a signal; finished parts are kept in {out}. Go on with the "
+                        "same command."
+                    )
+                for future in done:
+                    name, error = running.pop(future), future.exception()
+                    if error is not None:
+                        _say(f"{name}: failed with {type(error).__name__}: {error}")
+                        failures.append(error)
+                        waiting.clear()
+                        continue
+                    left -= 1
+                    _say(f"{name}: done in {future.result():.1f} s, {left} left")
+                    record["wall_seconds"] = before + time.perf_counter() - began
+                    _write(out / "provenance.json", record)
+        except BaseException:
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
+    if failures:
+        raise failures[0]
+
+
+def _shares(workers: int) -> list[list[int]]:
+    """The cores of each worker; empty lists where the system cannot confine it to them.
+
+    Compiled kernels start a thread for each core that their process may use.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return [[]] * workers
+    cores = sorted(os.sched_getaffinity(0))
+    return [cores[k::workers] or [cores[k % len(cores)]] for k in range(workers)]
+
+
+def _begin_worker(shares: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if share := shares.get():
+        os.sched_setaffinity(0, share)
+
+
+def _end_with_parent() -> None:
+    """Should the parent be killed, nobody else would end this process."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _work_out(folder: Path, name: str, quick: bool, path: Path) -> float:
+    """In a worker: work a part out and store it; the seconds that it took."""
+    from qhyper.threads import one_torch_thread
+
+    work = Study(folder).parts(quick)[name]
+    with one_torch_thread():
+        began = time.perf_counter()
+        result = work()
+        seconds = time.perf_counter() - began
+    write_whole(path, json.dumps({"seconds": seconds, "result": result}).encode())
+    return seconds
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
