@@ -43,9 +43,8 @@ def test_sign_and_its_straight_through_gradient(of_zero, dtype):
     s = sign(x, of_zero)
     assert s.dtype == dtype
     assert s.tolist() == [-1, -1, -1, of_zero, of_zero, 1, 1, 1, 1]
-    gradient = torch.arange(1, 10, dtype=dtype)
-    s.backward(gradient)
-    assert x.grad.tolist() == [0, 2, 3, 4, 5, 6, 7, 8, 0]
+    (gradient,) = torch.autograd.grad(s, x, torch.arange(1, 10, dtype=dtype))
+    assert gradient.tolist() == [0, 2, 3, 4, 5, 6, 7, 8, 0]
 
 
 def test_sign_refuses_another_sign_of_zero():
@@ -98,7 +97,8 @@ def test_gradients_are_those_of_the_straight_through_formula(sign_of_zero):
     spread(network.latent)
     x = tied_features(20)  # hidden sums from -4 to 4: beyond 1, at 1 and at 0
     factors = np.random.default_rng(1).normal(size=(2, 20, 2))
-    (network(torch.from_numpy(x)) * torch.from_numpy(factors)).sum().backward()
+    logits = network(torch.from_numpy(x))
+    gradients = torch.autograd.grad(logits, list(network.latent), torch.from_numpy(factors))
     for replica in range(2):
         r1, r2 = (latent[replica].detach().numpy() for latent in network.latent)
         z = x @ np_sign(r1, 1)
@@ -108,10 +108,8 @@ def test_gradients_are_those_of_the_straight_through_formula(sign_of_zero):
         to_first = x.T @ (to_hidden * (np.abs(z) <= 1))
         assert (np.abs(r1) > 1).any()
         assert (np.abs(z) > 1).any()
-        for latent, r, g in zip(network.latent, (r1, r2), (to_first, to_second), strict=True):
-            np.testing.assert_allclose(
-                latent.grad[replica].numpy(), g * (np.abs(r) <= 1), atol=1e-12
-            )
+        for got, r, g in zip(gradients, (r1, r2), (to_first, to_second), strict=True):
+            np.testing.assert_allclose(got[replica].numpy(), g * (np.abs(r) <= 1), atol=1e-12)
 
 
 def test_a_step_ends_with_latent_weights_clipped():
@@ -159,10 +157,15 @@ def test_bits_are_those_of_the_rounded_clip():
 
 
 def test_latent_values_of_zero_make_bits_of_zero():
-    network = StraightThroughHyperNetwork((4, 6, 2), seeds=(0, 1))
-    bits = network.weights(torch.zeros(3, 4))  # biases start at zero
-    np.testing.assert_array_equal(bits, np.zeros((2, 3, 36), dtype=np.uint8))
-    np.testing.assert_array_equal(np.round(np.clip(0.0 / 2 + 0.5, 0, 1)), 0)
+    assert np.round(np.clip(0.0 / 2 + 0.5, 0, 1)) == 0
+    network = StraightThroughHyperNetwork((4, 6, 2), seeds=(0, 1), dtype=torch.float64)
+    with torch.no_grad():
+        network.V2.zero_()  # and the biases start at zero
+    x = exact_features((3, 4))
+    zeros = np.zeros((2, 3, 36), dtype=np.uint8)
+    np.testing.assert_array_equal(network.weights(torch.from_numpy(x)), zeros)
+    expected = BinaryNetwork((4, 6, 2), sign_of_zero=0).logits(zeros[:, 0], x)
+    np.testing.assert_array_equal(network(torch.from_numpy(x)).detach().numpy(), expected)
 
 
 @pytest.mark.parametrize("features", [exact_features((2, 30, 4)), tied_features(30)])
@@ -183,7 +186,10 @@ def test_gradients_reach_the_second_layers_bits_alone():
     network = hypernetwork(hidden=3)
     x = exact_features((25, 4))
     factors = np.random.default_rng(1).normal(size=(2, 25, 2))
-    (network(torch.from_numpy(x)) * torch.from_numpy(factors)).sum().backward()
+    names, parameters = zip(*network.named_parameters(), strict=True)
+    logits = network(torch.from_numpy(x))
+    gradients = torch.autograd.grad(logits, parameters, torch.from_numpy(factors))
+    gradient_of = dict(zip(names, gradients, strict=True))
     for replica in range(2):
         units, latent = latent_values(network, replica, x)
         W1 = np_sign(latent[:, :24], -1).reshape(-1, 4, 6)
@@ -202,10 +208,10 @@ def test_gradients_reach_the_second_layers_bits_alone():
         assert (np.abs(latent[:, 24:]) > 1).any()
         assert (to_latent[:, 24:] != 0).any()
         for name, gradient in expected.items():
-            got = getattr(network, name).grad[replica].numpy()
+            got = gradient_of[name][replica].numpy()
             np.testing.assert_allclose(got, gradient, atol=1e-12, err_msg=name)
-        assert not network.V2.grad[replica, :, :24].any()
-        assert not network.c2.grad[replica, :24].any()
+        assert not gradient_of["V2"][replica, :, :24].any()
+        assert not gradient_of["c2"][replica, :24].any()
 
 
 def test_parameters_have_their_shapes_and_start():
