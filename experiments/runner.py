@@ -28,6 +28,9 @@ from qhyper.storage import storage, write_whole
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 """Lines of a README.md between which the published tables stand."""
 
+PACKAGES = tuple(Path(package.__file__ or "").parent for package in (qhyper, classical))
+"""Folders of the sources that results depend on, beside the study's own."""
+
 _SAME = {
     "study": "study",
     "quick": "setting (with or without --quick)",
@@ -114,8 +117,7 @@ def publish(study: Study, out: Path) -> None:
 def _source(study: Study, quick: bool) -> dict[str, Any]:
     """What results of the parts depend on."""
     digest = hashlib.sha256()
-    packages = (Path(package.__file__ or "").parent for package in (qhyper, classical))
-    for folder in (study.folder, *packages):
+    for folder in (study.folder, *PACKAGES):
         for path in sorted(folder.rglob("*.py")):
             digest.update(f"{folder.name}/{path.relative_to(folder).as_posix()}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -124,7 +126,7 @@ def _source(study: Study, quick: bool) -> dict[str, Any]:
 
 
 def _opened(study: Study, out: Path, quick: bool) -> dict[str, Any]:
-    """The provenance of `out`, a folder that is made if need be; StorageError if it is another's."""
+    """The provenance of `out`, made if it is not there; StorageError if it is of something else."""
     source, record = _source(study, quick), _record(out)
     if record is None:
         with storage(out):

@@ -66,16 +66,14 @@ class Size:
     epochs: int
     inputs: int
     """images of each class whose weights are judged"""
-    steps: int
-    """of a hypernetwork that sees the image and is trained without gradients of the target"""
     seeds: int
     """of each generator that does not see the image"""
     evaluations: int
-    """of each such seed"""
+    """of each seed of whatever is trained without gradients of the target"""
 
 
-FULL = Size(runs=10, epochs=50, inputs=500, steps=1000, seeds=40, evaluations=300_000)
-QUICK = Size(runs=2, epochs=1, inputs=20, steps=10, seeds=3, evaluations=2_000)
+FULL = Size(runs=10, epochs=50, inputs=500, seeds=40, evaluations=300_000)
+QUICK = Size(runs=2, epochs=1, inputs=20, seeds=3, evaluations=2_560)
 
 
 # -- experiment 1: full precision against binary -------------------------------------------------
@@ -215,7 +213,7 @@ def conditioned(data: str, size: Size, *, kind: str, scored_on: str) -> dict[str
         )
     batches = NETWORK.batches(dataset.train, size=32, scored_on=scored_on)
     rate = 0.05 if kind == "classical" else 0.1
-    settings = TrainingSettings(circuits=32 * size.steps, draws=8, learning_rate=rate)
+    settings = TrainingSettings(evaluations=size.evaluations, draws=8, learning_rate=rate)
     begun = time.perf_counter()
     train(generator, batches, settings)
     seconds = time.perf_counter() - begun
@@ -333,11 +331,12 @@ def landscape(data: str) -> dict[str, Any]:
     dataset = load(data)
     certificate = certify(NETWORK, dataset.train)
     optimum = certificate.optimum[None]
-    edges, counts = certificate.histogram(120)
+    edges, counts = certificate.histogram(1200)
+    low = int(np.searchsorted(edges, 2.0))
     return {
         "certificate": certificate.to_dict(),
         "test_accuracy": float(1 - NETWORK.objective(dataset.test, "accuracy")(optimum)[0]),
-        "spectrum": {"edges": edges.tolist(), "bitstrings": counts},
+        "spectrum": {"edges": edges[: low + 1].tolist(), "bitstrings": counts[:low]},
         "working_units": [
             {"loss": best.minimum_loss, "accuracy": best.accuracy_at_minimum}
             for best in (certify(BinaryNetwork((4, j, 2)), dataset.train) for j in range(1, 7))

@@ -1,6 +1,6 @@
 """Running, verifying and publishing a study: a made-up one, in worker processes as real ones are.
 
-Its parts keep a list of calls and do what a file beside them says, so that they can be made to fail.
+Its parts keep a list of calls, and do what a file beside them says: so they can be made to fail.
 """
 
 import json
@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from experiments import runner
 from experiments import study as studies
 from experiments.__main__ import main
-from experiments.runner import _shares
 from experiments.study import Expectation, Study
 from qhyper.errors import ConfigurationError
 from qhyper.threads import n_threads
@@ -28,6 +28,8 @@ ROOT = Path(__file__).parents[2]
 STUDY = """
 import os
 from pathlib import Path
+
+from qhyper.threads import n_threads
 
 HERE = Path(__file__).parent
 TITLE = "Squares of small numbers"
@@ -40,8 +42,7 @@ def square(name, k):
         exec((HERE / f"{name}.hook").read_text())
     import torch
 
-    threads = torch.get_num_threads()
-    return {"square": k * k, "cores": len(os.sched_getaffinity(0)), "threads": threads}
+    return {"square": k * k, "cores": n_threads(), "threads": torch.get_num_threads()}
 
 
 def parts(quick):
@@ -107,13 +108,17 @@ def place(tmp_path, monkeypatch, capsys) -> Place:
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(studies, "FOLDER", tmp_path / "studies")
+    monkeypatch.setattr(runner, "PACKAGES", (tmp_path / "package",))
     made = Place(tmp_path, call)
     make_study(made.study)
     return made
 
 
 def make_study(folder: Path) -> None:
+    """The study, and a package that it depends on: ours may be edited while the tests run."""
     folder.mkdir(parents=True)
+    (folder.parents[1] / "package").mkdir()
+    (folder.parents[1] / "package" / "module.py").write_text("")
     (folder / "study.py").write_text(STUDY)
     (folder / "README.md").write_text(README)
 
@@ -132,12 +137,14 @@ def finished(tmp_path_factory) -> tuple[Path, str, str]:
 
 
 def command(root: Path) -> list[str]:
-    return [
-        sys.executable, "-c",
-        "from pathlib import Path; from experiments import study; "
-        f"study.FOLDER = Path({str(root / 'studies')!r}); "
-        "from experiments.__main__ import main; main()",
-    ]  # fmt: skip
+    program = f"""
+from pathlib import Path
+from experiments import __main__, runner, study
+study.FOLDER = Path({str(root / "studies")!r})
+runner.PACKAGES = (Path({str(root / "package")!r}),)
+__main__.main()
+"""
+    return [sys.executable, "-c", program]
 
 
 def environment() -> dict[str, str]:
@@ -168,7 +175,8 @@ def test_a_run_stores_its_parts_and_reports_them(finished) -> None:
     for part in parts.values():
         assert set(part) == {"seconds", "result"}
         assert part["seconds"] >= 0
-        assert part["result"]["cores"] <= (n_threads() + 1) // 2
+        if hasattr(os, "sched_setaffinity"):
+            assert part["result"]["cores"] <= (n_threads() + 1) // 2
         assert part["result"]["threads"] == 1
     assert out.endswith(f"\n\n{TABLE}")
     assert re.match(r"\d+ seconds of work in \d+; revision .*, \d+ cores\.\n\n", out)
@@ -222,6 +230,11 @@ def changed_sources(place: Place) -> list[str]:
     return []
 
 
+def changed_package(place: Place) -> list[str]:
+    (place.root / "package" / "module.py").write_text("pass")
+    return []
+
+
 def quick_there(place: Place) -> list[str]:
     return ["--quick", "--out", str(place.out)]
 
@@ -263,6 +276,7 @@ def damaged_provenance(place: Place) -> list[str]:
     ("spoil", "message"),
     [
         (changed_sources, "results of another state of the sources, and these are never mixed"),
+        (changed_package, "results of another state of the sources, and these are never mixed"),
         (quick_there, "results of another setting (with or without --quick), and"),
         (other_packages, "results of another set of package versions, and"),
         (other_study, "results of another study, and"),
@@ -313,15 +327,16 @@ def test_a_failure_on_purpose_has_its_exit_code_and_its_part(complete) -> None:
 def test_stopped_it_keeps_finished_parts_and_leaves_no_worker(place, number, code: int) -> None:
     """Ctrl-C, which a terminal sends to all processes; SIGKILL, of the first process alone."""
     pid = place.study / "pid"
-    place.hook("four", f"open({str(pid)!r}, 'w').write(f'{{os.getpid()}} ')\nwhile True: pass")
+    place.hook("four", f"Path({str(pid)!r}).write_text(str(os.getpid()))\nwhile True: pass")
     process = subprocess.Popen(
-        [*command(place.root), "run", "some-squares", "--workers", "1"],
+        [*command(place.root), "run", "some-squares", "--workers", "2"],
         cwd=place.root, env=environment(), stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 60
-    while not (pid.exists() and pid.read_text().endswith(" ")):
-        assert time.monotonic() < deadline, "the second part has not begun after 60 s"
+    others = [place.part("nine"), place.part("one")]  # one worker is at work, one waits
+    while not (pid.exists() and pid.read_text() and all(path.exists() for path in others)):
+        assert time.monotonic() < deadline, "the parts have not come so far after 60 s"
         time.sleep(0.02)
     if number == signal.SIGINT:
         os.killpg(process.pid, number)
@@ -333,7 +348,7 @@ def test_stopped_it_keeps_finished_parts_and_leaves_no_worker(place, number, cod
     while Path(f"/proc/{worker}").exists() and "Z" not in state(worker):
         assert time.monotonic() < deadline, "the worker is still there after 20 s"
         time.sleep(0.02)
-    assert [path.name for path in (place.out / "parts").iterdir()] == ["of-nine.json"]
+    assert sorted((place.out / "parts").iterdir()) == others
     if number == signal.SIGINT:
         last = err.splitlines()[-1]
         assert last.startswith("experiments: Stopped by a signal; finished parts are kept in ")
@@ -351,11 +366,15 @@ def state(pid: int) -> str:
 def test_every_core_is_one_workers(monkeypatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5, 2, 3, 7, 11}, raising=False)
     monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)
-    assert _shares(1) == [[2, 3, 5, 7, 11]]
-    assert _shares(2) == [[2, 5, 11], [3, 7]]
-    assert _shares(7) == [[2], [3], [5], [7], [11], [2], [3]]
+    assert runner._shares(1) == [[2, 3, 5, 7, 11]]
+    assert runner._shares(2) == [[2, 5, 11], [3, 7]]
+    assert runner._shares(7) == [[2], [3], [5], [7], [11], [2], [3]]
     monkeypatch.delattr(os, "sched_setaffinity")
-    assert _shares(2) == [[], []]
+    assert runner._shares(2) == [[], []]
+
+
+def test_results_depend_on_the_packages_of_the_checkout() -> None:
+    assert runner.PACKAGES == (ROOT / "qhyper", ROOT / "classical")
 
 
 # -- verifying -------------------------------------------------------------------------------------
