@@ -243,7 +243,7 @@ class Trainer:
         self.record = SearchRecord(
             best_loss=state["best_loss"].numpy().copy(),
             best_bits=state["best_bits"].numpy().copy(),
-            evaluations=self.spent.evaluations,
+            evaluations=0 if isinstance(self.objective, Batches) else self.spent.evaluations,
             improvements=[[(at, loss) for at, loss in found] for found in state["improvements"]],
         )
         self.curve = list(state["curve"])

@@ -7,7 +7,7 @@ import pytest
 
 from qhyper.streams import Streams
 
-PURPOSES = ("initialise", "draw", "evaluate", "search")
+PURPOSES = ("initialise", "draw", "evaluate", "search", "batch")
 
 
 def first(rng):

@@ -12,6 +12,7 @@ Each function below is one piece of that; `parts` puts them together. What was p
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +31,6 @@ from qhyper import (
     BinaryNetwork,
     Brickwork,
     Budget,
-    Certificate,
     QuantumHyperNetwork,
     Reuploading,
     Samples,
@@ -131,21 +131,33 @@ def _standing(bits: Bits, data: Samples) -> dict[str, Any]:
     flipped = np.repeat(bits[:, None], NETWORK.n_bits, axis=1)
     each = np.arange(NETWORK.n_bits)
     flipped[:, each, each] ^= 1
+    levels = np.searchsorted(certificate.levels, losses - SAME_LOSS)
     _, second = NETWORK.space.decode(bits)
     return {
         "bits": [to_string(one) for one in bits],
         "loss": losses.tolist(),
-        "train_accuracy": (1 - NETWORK.objective(data, "accuracy")(bits)).tolist(),
-        "share_below": [_share_below(certificate, loss) for loss in losses],
+        "levels_below": levels.tolist(),
+        "share_below": [
+            float(certificate.multiplicities[:level].sum() / certificate.configurations)
+            for level in levels
+        ],
         "null_units": (second[..., 0] == second[..., 1]).sum(axis=1).tolist(),
+        "patterns": [_patterns(one) for one in bits],
         "better_flips": (objective(flipped) < losses[:, None] - SAME_LOSS).sum(axis=1).tolist(),
     }
 
 
-def _share_below(certificate: Certificate, loss: float) -> float:
-    """Share of all bitstrings with a lower loss."""
-    level = np.searchsorted(certificate.levels, loss - SAME_LOSS)
-    return float(certificate.multiplicities[:level].sum() / certificate.configurations)
+def _patterns(bits: Bits) -> int:
+    """How many sign patterns of the four pixels the output depends on, v and -v being one.
+
+    Units of the same pattern add up, and those of opposite outputs cancel.
+    """
+    first, second = NETWORK.space.decode(bits)
+    effect: Counter[tuple[int, ...]] = Counter()
+    for pattern, outputs in zip(first.T, second, strict=True):
+        direction = int(pattern[0])
+        effect[tuple((direction * pattern).tolist())] += direction * int(outputs[1] - outputs[0])
+    return sum(value != 0 for value in effect.values())
 
 
 def together(size: Size) -> dict[str, Any]:
@@ -250,8 +262,16 @@ def _judged(weights: Callable[[np.ndarray, int], Bits], data: str, size: Size) -
     own_bits = weights(dataset.test.x[own], 2)[:, :, None]
     scored = NETWORK.batches(dataset.test, size=len(own), scored_on="own", loss="accuracy")
     wrong = scored.take(np.broadcast_to(own, own_bits.shape[:2]))(own_bits)
+    right = 1 - on_test(bits)
+    # the corner that would be white in an image of the other class: the brighter, the less clear
+    decisive = np.where(dataset.train.y[images] == 0, 2, 1)
+    corner = dataset.train.x[images, decisive]
     return {
-        "accuracy": np.round(1 - on_test(bits), 5).tolist(),  # [run][image], class 0 first
+        "accuracy": np.round(right, 5).tolist(),  # [run][image], class 0 first
+        "accuracy_by_corner": [  # dark, middle, bright
+            float(right[:, which].mean()) if which.any() else None
+            for which in (corner < -1 / 3, abs(corner) <= 1 / 3, corner > 1 / 3)
+        ],
         "own_accuracy": (1 - wrong.mean(axis=(1, 2))).tolist(),
         "at_optimum": (losses <= minimum + SAME_LOSS).mean(axis=1).tolist(),
         "within_5_percent": (losses <= 1.05 * minimum).mean(axis=1).tolist(),
@@ -336,6 +356,7 @@ def landscape(data: str) -> dict[str, Any]:
     return {
         "certificate": certificate.to_dict(),
         "test_accuracy": float(1 - NETWORK.objective(dataset.test, "accuracy")(optimum)[0]),
+        "patterns": _patterns(certificate.optimum),
         "spectrum": {"edges": edges[: low + 1].tolist(), "bitstrings": counts[:low]},
         "working_units": [
             {"loss": best.minimum_loss, "accuracy": best.accuracy_at_minimum}
@@ -348,9 +369,11 @@ def landscape(data: str) -> dict[str, Any]:
 
 
 def parts(quick: bool) -> dict[str, Callable[[], Any]]:
-    """All pieces of work, long ones first."""
+    """All pieces of work: first what fails at once without the data, then long ones first."""
     size = QUICK if quick else FULL
     found: dict[str, Callable[[], Any]] = {}
+    for data in DATA:
+        found[f"landscape-{data}"] = partial(landscape, data)
     for data in DATA:
         found[f"oey-{data}"] = partial(oey, data, size)
         for name in GENERATORS:
@@ -375,7 +398,6 @@ def parts(quick: bool) -> dict[str, Callable[[], Any]]:
         found[f"full-precision-centred-{data}"] = partial(
             full_precision, data, size, pixels="[-1, 1]"
         )
-        found[f"landscape-{data}"] = partial(landscape, data)
     return found
 
 

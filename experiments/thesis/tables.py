@@ -12,7 +12,7 @@ Results = Mapping[str, Any]
 
 DATA = {"toy": "toy", "mnist": "MNIST 0/1 at 2×2"}
 
-# -- printed -----------------------------------------------------------------------------------------
+# -- printed ---------------------------------------------------------------------------------------
 
 TABLE_1 = {
     ("full-precision", "toy"): (0.9997, 0.0004),
@@ -28,7 +28,7 @@ TOY_BY_CLASS = (
 """Test accuracies of the weights of 500 images of each class: figures 13 to 16, in the numbers of
 the published notebook."""
 
-# -- rows ----------------------------------------------------------------------------------------------
+# -- rows ------------------------------------------------------------------------------------------
 
 BASELINES = {
     "full-precision": "full precision, pixels in [0, 1]",
@@ -131,9 +131,10 @@ def _experiment_2(results: Results, data: str) -> str:
         rows.append((what, *_statistics(zero), *_statistics(one), each))
     best = f"{results[f'landscape-{data}']['test_accuracy']:.4f}"
     rows.append(("best constant weights (certified)", *[best, best, best, best] * 2, "–"))
-    each = ("mean ± sd", "median", "mode", "best")
-    head = ("weights from", *(f"class 0: {e}" if e == "mean ± sd" else e for e in each),
-            *(f"class 1: {e}" if e == "mean ± sd" else e for e in each), "mean of each run")  # fmt: skip
+    head = (
+        "weights from", "images of class 0: mean ± sd", "median", "mode", "best",
+        "of class 1: mean ± sd", "median", "mode", "best", "mean of each run",
+    )  # fmt: skip
     title = (
         f"Experiment 2, {DATA[data]}: accuracy on the whole test set of the weights of 500 + 500"
     )
@@ -153,16 +154,17 @@ def _dependence(results: Results, data: str) -> str:
             f"{np.mean(found['hamming_between_images']):.2f}",
             f"{np.mean(found['hamming_of_two_draws']):.2f}",
             f"{np.mean(found['own_accuracy']):.4f}",
+            " / ".join("–" if a is None else f"{a:.3f}" for a in found["accuracy_by_corner"]),
             f"{found['parameters']:,}",
             f"{found['seconds']:.0f}",
         ))  # fmt: skip
-    rows.append(("best constant weights (certified)", "0", "1", "1", "0", "0",
-                 f"{results[f'landscape-{data}']['test_accuracy']:.4f}", "–", "–"))  # fmt: skip
+    best = f"{results[f'landscape-{data}']['test_accuracy']:.4f}"
+    rows.append(("best constant weights (certified)", "0", "1", "1", "0", "0", best, *"–––"))
     head = (
         "weights from", "share of images below 0.6", "share at the certified minimum",
         "share within 5 % of it", "bits that differ between two images",
         "… between two draws for one image", "test images classified by their own weights",
-        "parameters", "s",
+        "accuracy by the other corner: dark / middle / bright", "parameters", "s",
     )  # fmt: skip
     return _table(f"How far the weights depend on the image, {DATA[data]}", head, rows)
 
@@ -201,18 +203,26 @@ def _stuck(results: Results) -> str:
     for data, title in DATA.items():
         found = results[f"straight-through-{data}"]
         runs = zip(
-            found["test_accuracy"], found["loss"], found["share_below"], found["null_units"],
-            found["better_flips"], found["near_zero"], strict=True,
+            found["test_accuracy"], found["loss"], found["levels_below"], found["share_below"],
+            found["null_units"], found["patterns"], found["better_flips"], found["near_zero"],
+            strict=True,
         )  # fmt: skip
-        for run, (right, loss, below, null, flips, near) in enumerate(runs):
+        for run, (right, loss, levels, below, null, patterns, flips, near) in enumerate(runs):
             rows.append((
-                title, str(run), f"{right:.4f}", f"{loss:.4f}", f"{below:.2g}", str(null),
-                f"{flips} of 36", f"{near} of 36",
+                title, str(run), f"{right:.4f}", f"{loss:.4f}", f"{levels:,}", f"{below:.2g}",
+                str(null), str(patterns), f"{flips} of 36", f"{near} of 36",
             ))  # fmt: skip
+        known = results[f"landscape-{data}"]
+        certificate = known["certificate"]
+        rows.append((
+            title, "certified", f"{known['test_accuracy']:.4f}",
+            f"{certificate['minimum_loss']:.4f}", f"0 of {certificate['levels']:,}", "0", "–",
+            str(known["patterns"]), "0 of 36", "–",
+        ))  # fmt: skip
     head = (
-        "data", "run", "test accuracy", "training loss", "share of all 2^36 below that",
-        "hidden units without effect", "single flips that lower the loss",
-        "real weights within 1e-3 of zero",
+        "data", "run", "test accuracy", "training loss", "levels of the spectrum below",
+        "share of all 2^36 below", "hidden units without effect", "pixel patterns in use",
+        "single flips that lower the loss", "real weights within 1e-3 of zero",
     )  # fmt: skip
     return _table("Where each straight-through run ends", head, rows)
 
@@ -242,7 +252,7 @@ def _together(results: Results) -> str:
     return _table("Ten runs in the same tensors, one epoch of 16,000 toy images", head, rows)
 
 
-# -- numbers that are verified -----------------------------------------------------------------------
+# -- numbers that are verified ---------------------------------------------------------------------
 
 
 def measured(results: Results) -> dict[str, float]:

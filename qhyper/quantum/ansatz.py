@@ -166,11 +166,12 @@ class Mirrored:
 
 @dataclass(frozen=True)
 class Reuploading:
-    """The circuit of another ansatz, which sees an input: `scale` · x_j is added to every Rz.
+    """The circuit of another ansatz, which sees an input: `scale` · x_j is added to its Rz angles.
 
     The k-th Rz of qubit q, counted from 0, takes the feature j = (q + k) mod n_inputs, so that in
     one sublayer all features enter and over several every qubit meets them all (data
-    re-uploading, Pérez-Salinas et al., 2020, Quantum 4, 226). How much a bit depends on the input
+    re-uploading, Pérez-Salinas et al., 2020, Quantum 4, 226). An Rz that ends its qubit's gates
+    cannot change a bit, and takes none. How much a bit depends on the input
     is trained: at the near-product start hardly at all. `scale` is in radians a unit of x.
     """
 
@@ -191,10 +192,11 @@ class Reuploading:
     def build(self, n_qubits: int) -> Circuit:
         """The circuit on `n_qubits` qubits; ConfigurationError if a feature has no Rz."""
         circuit = self.ansatz.build(n_qubits)
+        last = {q: k for k, gate in enumerate(circuit.gates) for q in gate.qubits}
         seen = [0] * n_qubits
         gates, used = [], set()
-        for gate, number in circuit.numbered():
-            if gate.name == "rz" and number is not None:
+        for k, (gate, number) in enumerate(circuit.numbered()):
+            if gate.name == "rz" and number is not None and k < last[gate.qubits[0]]:
                 (qubit,) = gate.qubits
                 feature = (qubit + seen[qubit]) % self.n_inputs
                 seen[qubit] += 1
@@ -205,9 +207,9 @@ class Reuploading:
             gates.append(gate)
         if len(used) < self.n_inputs:
             raise ConfigurationError(
-                f"{self.ansatz} on {n_qubits} qubits has Rz gates for {len(used)} of "
-                f"{self.n_inputs} input features. Use a deeper ansatz, or one with Rz gates, such "
-                "as Brickwork."
+                f"{self.ansatz} on {n_qubits} qubits has Rz gates, with others after them, for "
+                f"{len(used)} of {self.n_inputs} input features. Use a deeper ansatz, or one with "
+                "Rz gates, such as Brickwork."
             )
         return Circuit(n_qubits, tuple(gates))
 

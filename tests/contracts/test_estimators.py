@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from classical.conditional import ConditionalBernoulli
 from qhyper.errors import ConfigurationError
 from qhyper.gradients.exact import Exact
 from qhyper.gradients.natural import NaturalGradient
@@ -18,6 +19,7 @@ from qhyper.gradients.parameter_shift import ParameterShift, StochasticParameter
 from qhyper.gradients.score import ScoreFunction
 from qhyper.gradients.spsa import SPSA
 from qhyper.hypernetwork import HyperNetwork
+from qhyper.quantum.ansatz import Ansatz, Brickwork, Reuploading
 from qhyper.quantum.backend import build_backend
 from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
@@ -113,7 +115,7 @@ def backend(name):
     return build_backend(name)
 
 
-def circuit(where, ansatz=ENTANGLED):
+def circuit(where, ansatz: Ansatz | Circuit = ENTANGLED):
     return lambda seeds: QuantumHyperNetwork(
         N, ansatz=ansatz, start="uniform", order=[2, 0, 3, 1], backend=backend(where), seeds=seeds
     )
@@ -142,8 +144,13 @@ MAKERS = {
         "pennylane:lightning.qubit", ENCODED
     ),
     "circuit with inputs on aer:matrix_product_state": circuit("aer:matrix_product_state", ENCODED),
+    "re-uploading circuit": circuit("mps", Reuploading(Brickwork(2), 2)),
+    "conditional bernoulli": lambda seeds: ConditionalBernoulli(
+        N, n_inputs=2, hidden=3, seeds=seeds
+    ),
     "samples only": lambda seeds: SamplesOnly(N, seeds=seeds),
 }
+WITH_INPUTS = ("circuit with inputs", "re-uploading circuit", "conditional bernoulli")
 
 
 def inputs_of(generator):
@@ -339,7 +346,7 @@ def test_the_declared_bias():
 @pytest.mark.parametrize(
     "estimator", ["score-function", "parameter-shift", "stochastic-parameter-shift"]
 )
-@pytest.mark.parametrize("generator", [*REGISTERED, "tied circuit", "circuit with inputs"])
+@pytest.mark.parametrize("generator", [*REGISTERED, "tied circuit", *WITH_INPUTS])
 def test_what_is_declared_unbiased_is(generator, estimator):
     # Seeds 0 to 299, all with the same parameters, 3 shots: the mean of 300 estimates is within 5
     # standard errors of the exact gradient for each parameter (chance 1e-6 for each of some
@@ -417,7 +424,7 @@ def test_a_subclass_of_a_declared_risk_is_taken(estimator):
 
 
 @pytest.mark.parametrize("number", [0, 1, 3])
-@pytest.mark.parametrize("generator", ["circuit on mps", "circuit with inputs", "bernoulli"])
+@pytest.mark.parametrize("generator", ["circuit on mps", "bernoulli", *WITH_INPUTS])
 def test_a_wrong_number_of_random_generators_is_refused(estimator, generator, number):
     generator = MAKERS[generator](SEEDS)
     if isinstance(estimator, Exact) or not agrees(estimator, generator, Expectation()):
@@ -437,6 +444,7 @@ def test_a_wrong_number_of_random_generators_is_refused(estimator, generator, nu
         assert torch.equal(parameter, value)
 
 
+@pytest.mark.parametrize("generator", WITH_INPUTS)
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
@@ -446,13 +454,15 @@ def test_a_wrong_number_of_random_generators_is_refused(estimator, generator, nu
         ([[0.3, np.inf]], "Inputs must be finite"),
     ],
 )
-def test_inputs_that_do_not_fit_are_refused(estimator, inputs, message):
-    generator = MAKERS["circuit with inputs"](SEEDS)
+def test_inputs_that_do_not_fit_are_refused(estimator, generator, inputs, message):
+    generator = MAKERS[generator](SEEDS)
     rng = Streams(SEEDS)(0)
     for risk in (Expectation(), FreeEnergy(0.5)):
+        if not agrees(estimator, generator, risk):
+            continue
         with pytest.raises(ConfigurationError, match=message):
             estimator(generator, table_objective(), risk, rng=rng, inputs=inputs)
-    assert generator.theta.grad is None
+    assert all(p.grad is None for p in generator.parameters())
 
 
 @pytest.mark.parametrize("shots", [0, -1])

@@ -7,6 +7,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+import torch
 
 from qhyper.bits import all_bitstrings
 from qhyper.errors import ConfigurationError
@@ -15,6 +16,7 @@ from qhyper.quantum.ansatz import (
     HardwareEfficient,
     Mirrored,
     Product,
+    Reuploading,
     build_ansatz,
     initial_parameters,
     within,
@@ -176,6 +178,7 @@ def test_options_reach_the_ansatz():
         ),
         (Mirrored(Brickwork(2)), "1 mirrored block of brickwork of depth 2"),
         (Mirrored(Product(), 2), "2 mirrored blocks of product circuit"),
+        (Reuploading(Brickwork(2), 3), "brickwork of depth 2 that sees 3 features"),
     ],
     ids=str,
 )
@@ -354,6 +357,185 @@ def test_the_last_pair_of_a_ring_has_its_control_on_the_last_qubit():
     executable = MatrixProductBackend().compile(circuit)
     angles = np.array([0, 0, 0, np.pi, 0, 0, 0, 0])
     np.testing.assert_allclose(executable.probabilities(angles[None, None])[0, 0], p, atol=1e-12)
+
+
+# -- re-uploading ---------------------------------------------------------------------------------
+
+
+def test_reuploading_by_hand():
+    # Qubits 0, 1, 2 take the features 0, 1, 0 in the first sublayer and 1, 0, 1 in the second.
+    circuit = Reuploading(Brickwork(2), 2, scale=0.7).build(3)
+
+    def seen(parameter, feature):
+        return Angle({parameter: 1.0}, {feature: 0.7})
+
+    assert circuit.gates == (
+        Gate("cx", (0, 1)),
+        *rotations(["ry"], 3),
+        Gate("rz", (0,), seen(3, 0)),
+        Gate("rz", (1,), seen(4, 1)),
+        Gate("rz", (2,), seen(5, 0)),
+        Gate("cx", (1, 2)),
+        *rotations(["ry"], 3, first=6),
+        Gate("rz", (0,), seen(9, 1)),
+        Gate("rz", (1,), seen(10, 0)),
+        Gate("rz", (2,), seen(11, 1)),
+    )
+    assert (circuit.n_inputs, circuit.n_parameters, circuit.n_angles) == (2, 12, 12)
+
+
+class Own:
+    """Rz that are fixed, tied, scaled, and see a feature already."""
+
+    def build(self, n_qubits):
+        gates = (
+            Gate("rz", (0,), Angle(offset=0.3)),
+            Gate("ry", (0,), Angle({0: 1.0}, {0: 2.0})),
+            Gate("rz", (0,), Angle({0: -2.0}, {1: 0.5})),
+            Gate("rz", (0,), Angle({1: 1.0}, {1: 0.5})),
+        )
+        return Circuit(n_qubits, gates)
+
+
+def test_reuploading_adds_to_whatever_the_angle_of_an_rz_is():
+    circuit = Reuploading(Own(), 2, scale=0.25).build(1)
+    assert circuit.angles == (
+        Angle({}, {0: 0.25}, 0.3),
+        Angle({0: 1.0}, {0: 2.0}),
+        Angle({0: -2.0}, {1: 0.75}),
+        Angle({1: 1.0}, {1: 0.5, 0: 0.25}),
+    )
+
+
+SEEING = [
+    (Brickwork(3), 5, 2),
+    (Brickwork(2, 1), 4, 4),
+    (Brickwork(4), 2, 3),
+    (HardwareEfficient(2, "ring", "cz", ("rz", "ry")), 5, 3),
+    (HardwareEfficient(1, rotations=("rz", "ry", "rz")), 3, 2),
+    (Mirrored(Brickwork(1)), 4, 2),
+]
+
+
+def at_inputs(circuit, theta, x, scale):
+    """The angles of a circuit that has none but parameters, with x added to every Rz."""
+    angles, seen, number = list(theta), Counter(), 0
+    for gate in circuit.gates:
+        if gate.name == "rz":
+            (qubit,) = gate.qubits
+            angles[number] += scale * x[(qubit + seen[qubit]) % len(x)]
+            seen[qubit] += 1
+        number += gate.angle is not None
+    return angles
+
+
+@pytest.mark.parametrize("scale", [np.pi / 2, -0.4])
+@pytest.mark.parametrize(("ansatz", "n", "n_inputs"), SEEING, ids=str)
+def test_reuploading_agrees_with_the_state_vector(ansatz, n, n_inputs, scale):
+    generator = QuantumHyperNetwork(
+        n, ansatz=Reuploading(ansatz, n_inputs, scale), start="uniform", seeds=(3, 4)
+    )
+    x = np.random.default_rng(n).normal(size=(2, 3, n_inputs))
+    angles = generator.angles(inputs=x).detach().numpy()
+    p = generator.probabilities(inputs=x).detach().numpy()
+    plain, theta = ansatz.build(n), generator.theta.detach().numpy()
+    for replica, own in np.ndindex(2, 3):
+        expected = at_inputs(plain, theta[replica], x[replica, own], scale)
+        np.testing.assert_allclose(angles[replica, own], expected, rtol=0, atol=1e-14)
+        by_state = state_vector_probabilities(plain, expected)
+        np.testing.assert_allclose(p[replica, own], by_state, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("start", ["near-product", "uniform"])
+@pytest.mark.parametrize(("ansatz", "n", "n_inputs"), SEEING, ids=str)
+def test_at_input_zero_it_is_the_ansatz_itself(ansatz, n, n_inputs, start):
+    options = {"start": start, "seeds": (3, 4)}
+    plain = QuantumHyperNetwork(n, ansatz=ansatz, **options)
+    seeing = QuantumHyperNetwork(n, ansatz=Reuploading(ansatz, n_inputs), **options)
+    np.testing.assert_array_equal(seeing.theta.detach(), plain.theta.detach())
+    found = seeing.probabilities(inputs=np.zeros((1, n_inputs))).detach()
+    np.testing.assert_allclose(found, plain.probabilities().detach(), rtol=0, atol=1e-12)
+
+
+def test_one_qubit_in_closed_form_and_what_there_is_to_train():
+    # Ry(a), Rz(b + s x), Ry(c): <Z> = cos a cos c - sin a sin c cos(b + s x), p(1) = (1 - <Z>) / 2.
+    a, b, c, scale = 0.4, -0.8, 1.9, 0.7
+    ansatz = Reuploading(Brickwork(2), 1, scale)
+    generator = QuantumHyperNetwork(1, ansatz=ansatz, start=[a, b, c, 0.5])
+    x = np.array([[-1.3], [0.0], [2.1]])
+    p = generator.probabilities(inputs=x)[0, :, 1].detach().numpy()
+    z = np.cos(a) * np.cos(c) - np.sin(a) * np.sin(c) * np.cos(b + scale * x[:, 0])
+    np.testing.assert_allclose(p, (1 - z) / 2, rtol=0, atol=1e-12)
+
+    # At the centre of near-product, a = b = 0 and c = π/2, p does not depend on x, but its
+    # derivative by a, cos(s x) / 2, does: training can make it depend.
+    generator = QuantumHyperNetwork(1, ansatz=ansatz, start=[0.0, 0.0, np.pi / 2, 0.0])
+    p = generator.probabilities(inputs=x)[0, :, 1]
+    np.testing.assert_allclose(p.detach(), 0.5, rtol=0, atol=1e-12)
+    (gradient,) = torch.autograd.grad(p[1] - p[2], generator.theta)
+    slope = (1 - np.cos(scale * 2.1)) / 2
+    np.testing.assert_allclose(gradient, [[slope, 0, 0, 0]], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4])
+def test_near_product_hardly_depends_on_the_input_and_can_learn_to(depth):
+    # Seeds 0 to 2, 6 qubits and 2 features. As for near-product without inputs, log p of a string
+    # is -6 ln 2 plus at most one term of N(0, 0.05²) for each angle, whatever the input: 6 sigma.
+    n, x = 6, np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [-0.6, 0.8]])
+    bound, off = 6 * 0.05 * np.sqrt(2 * n * depth), {}
+    for start in ("near-product", "uniform"):
+        ansatz = Reuploading(Brickwork(depth), 2)
+        generator = QuantumHyperNetwork(n, ansatz=ansatz, start=start, seeds=range(3))
+        p = generator.probabilities(inputs=x)
+        off[start] = abs(p.detach().log() + n * np.log(2)).max()
+    assert off["near-product"] < bound < off["uniform"]
+
+    # At first order an Ry of the first sublayer adds ± cos(angle of the Rz after it) to log p:
+    # where they see x = 1 at a scale of π/2 that is another derivative than at x = 0, by about 1.
+    for other in (1, 2, 3):
+        generator = QuantumHyperNetwork(n, ansatz=Reuploading(Brickwork(depth), 2), seeds=range(3))
+        log_p = generator.probabilities(inputs=x)[:, :, 0b101101].log()
+        change = (log_p[:, other] - log_p[:, 0]).sum()
+        (gradient,) = torch.autograd.grad(change, generator.theta)
+        assert (gradient.norm(dim=1) > 0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("ansatz", "n", "n_inputs", "found"),
+    [
+        (Brickwork(1), 2, 3, 2),  # too shallow
+        (Brickwork(2), 1, 3, 2),
+        (HardwareEfficient(2), 4, 1, 0),  # no Rz
+        (Product(), 4, 2, 0),
+    ],
+    ids=str,
+)
+def test_features_without_an_rz_are_refused(ansatz, n, n_inputs, found):
+    message = (
+        f"{ansatz} on {n} qubits has Rz gates for {found} of {n_inputs} input features. Use a "
+        "deeper ansatz, or one with Rz gates, such as Brickwork."
+    )
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        Reuploading(ansatz, n_inputs).build(n)
+
+
+@pytest.mark.parametrize("n_inputs", [0, -1, 1.5, "2"])
+def test_reuploading_needs_a_feature(n_inputs):
+    message = f"whole number of input features, at least 1; got n_inputs={n_inputs!r}."
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        Reuploading(Brickwork(2), n_inputs)
+
+
+@pytest.mark.parametrize("scale", [np.nan, np.inf])
+def test_a_scale_that_is_not_finite_is_refused(scale):
+    with pytest.raises(ConfigurationError, match=r"'rz' got .*; expected finite numbers"):
+        Reuploading(Brickwork(2), 2, scale).build(3)
+
+
+def test_a_circuit_that_sees_an_input_is_no_identity_block():
+    circuit = Reuploading(Mirrored(Brickwork(1)), 2).build(3)
+    with pytest.raises(ConfigurationError, match="'identity-block' needs a circuit of blocks"):
+        initial_parameters(circuit, "identity-block", np.random.default_rng(0))
 
 
 # -- what cannot be built -------------------------------------------------------------------------

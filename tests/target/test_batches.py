@@ -1,6 +1,7 @@
 """Mini-batches against the plain forward pass, sample by sample, which is the oracle."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ DATA = Samples(np.arange(20.0).reshape(10, 2), np.arange(10) % 2)
 """Every sample is another one."""
 
 
-def batches(size=4, scored_on="own", data=DATA, **options):
+def batches(size: Any = 4, scored_on: Any = "own", data=DATA, **options):
     return NETWORK.batches(data, size=size, scored_on=scored_on, **options)
 
 
@@ -30,7 +31,11 @@ def random_data(network, kind, rows=12, seed=0):
     if kind == "signs":
         x = rng.choice([-1.0, 1.0], shape)
     else:
-        x = rng.integers(-1, 2, shape).astype(float) if kind == "integers" else rng.normal(size=shape)
+        x = (
+            rng.integers(-1, 2, shape).astype(float)
+            if kind == "integers"
+            else rng.normal(size=shape)
+        )
     return Samples(x, rng.integers(0, network.n_classes, rows))
 
 
@@ -185,10 +190,11 @@ def test_an_unknown_way_to_score_is_refused():
 
 
 def test_an_unknown_loss_is_refused():
+    hinge: Any = "hinge"
     with pytest.raises(ConfigurationError, match="Unknown loss 'hinge'"):
-        batches(loss="hinge")
+        batches(loss=hinge)
     with pytest.raises(ConfigurationError, match="Unknown loss 'hinge'"):
-        Batches(NETWORK, DATA, size=2, scored_on="own", loss="hinge")
+        Batches(NETWORK, DATA, size=2, scored_on="own", loss=hinge)
 
 
 def test_data_that_do_not_fit_are_refused():
