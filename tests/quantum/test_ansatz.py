@@ -363,8 +363,9 @@ def test_the_last_pair_of_a_ring_has_its_control_on_the_last_qubit():
 
 
 def test_reuploading_by_hand():
-    # Qubits 0, 1, 2 take the features 0, 1, 0 in the first sublayer and 1, 0, 1 in the second.
-    circuit = Reuploading(Brickwork(2), 2, scale=0.7).build(3)
+    # Qubits 0, 1, 2 take the features 0, 1, 0 in the first sublayer and 1, 0, 1 in the second; the
+    # Rz that end the circuit take none.
+    circuit = Reuploading(Brickwork(3), 2, scale=0.7).build(3)
 
     def seen(parameter, feature):
         return Angle({parameter: 1.0}, {feature: 0.7})
@@ -380,8 +381,10 @@ def test_reuploading_by_hand():
         Gate("rz", (0,), seen(9, 1)),
         Gate("rz", (1,), seen(10, 0)),
         Gate("rz", (2,), seen(11, 1)),
+        Gate("cx", (0, 1)),
+        *rotations(["ry", "rz"], 3, first=12),
     )
-    assert (circuit.n_inputs, circuit.n_parameters, circuit.n_angles) == (2, 12, 12)
+    assert (circuit.n_inputs, circuit.n_parameters, circuit.n_angles) == (2, 18, 18)
 
 
 class Own:
@@ -393,6 +396,7 @@ class Own:
             Gate("ry", (0,), Angle({0: 1.0}, {0: 2.0})),
             Gate("rz", (0,), Angle({0: -2.0}, {1: 0.5})),
             Gate("rz", (0,), Angle({1: 1.0}, {1: 0.5})),
+            Gate("rx", (0,), 2),
         )
         return Circuit(n_qubits, gates)
 
@@ -404,6 +408,7 @@ def test_reuploading_adds_to_whatever_the_angle_of_an_rz_is():
         Angle({0: 1.0}, {0: 2.0}),
         Angle({0: -2.0}, {1: 0.75}),
         Angle({1: 1.0}, {1: 0.5, 0: 0.25}),
+        Angle({2: 1.0}),
     )
 
 
@@ -418,11 +423,11 @@ SEEING = [
 
 
 def at_inputs(circuit, theta, x, scale):
-    """The angles of a circuit that has none but parameters, with x added to every Rz."""
+    """The angles of a circuit that has none but parameters, x added to every Rz but a last one."""
     angles, seen, number = list(theta), Counter(), 0
-    for gate in circuit.gates:
-        if gate.name == "rz":
-            (qubit,) = gate.qubits
+    for k, gate in enumerate(circuit.gates):
+        (qubit, *_) = gate.qubits
+        if gate.name == "rz" and any(qubit in later.qubits for later in circuit.gates[k + 1 :]):
             angles[number] += scale * x[(qubit + seen[qubit]) % len(x)]
             seen[qubit] += 1
         number += gate.angle is not None
@@ -503,8 +508,9 @@ def test_near_product_hardly_depends_on_the_input_and_can_learn_to(depth):
 @pytest.mark.parametrize(
     ("ansatz", "n", "n_inputs", "found"),
     [
-        (Brickwork(1), 2, 3, 2),  # too shallow
-        (Brickwork(2), 1, 3, 2),
+        (Brickwork(1), 4, 2, 0),  # too shallow
+        (Brickwork(2), 1, 3, 1),
+        (Brickwork(2), 2, 3, 2),
         (HardwareEfficient(2), 4, 1, 0),  # no Rz
         (Product(), 4, 2, 0),
     ],
@@ -512,8 +518,8 @@ def test_near_product_hardly_depends_on_the_input_and_can_learn_to(depth):
 )
 def test_features_without_an_rz_are_refused(ansatz, n, n_inputs, found):
     message = (
-        f"{ansatz} on {n} qubits has Rz gates for {found} of {n_inputs} input features. Use a "
-        "deeper ansatz, or one with Rz gates, such as Brickwork."
+        f"{ansatz} on {n} qubits has Rz gates, with others after them, for {found} of {n_inputs} "
+        "input features. Use a deeper ansatz, or one with Rz gates, such as Brickwork."
     )
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         Reuploading(ansatz, n_inputs).build(n)
