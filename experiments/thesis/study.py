@@ -55,6 +55,9 @@ GENERATORS = (
     "autoregressive",
 )  # fmt: skip
 CONTROLS = ("annealing", "random")
+PRECISION = torch.float64
+"""Of the straight-through networks: in float32, where a weight is often as near to zero as its
+rounding, a run would end elsewhere on another processor."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def straight_through(data: str, size: Size, *, learning_rate: float) -> dict[str
     the scale, and rounding decides no ties.
     """
     dataset = load(data)
-    network = StraightThroughNetwork(NETWORK.layers, seeds=range(size.runs))
+    network = StraightThroughNetwork(NETWORK.layers, seeds=range(size.runs), dtype=PRECISION)
     begun = time.perf_counter()
     fit(network, dataset.train, epochs=size.epochs, batch=75, learning_rate=learning_rate)
     return {
@@ -174,7 +177,7 @@ def together(size: Size) -> dict[str, Any]:
     for name, (kind, batch) in networks.items():
 
         def seconds(seeds: range, kind: Any = kind, batch: int = batch) -> float:
-            network = kind(NETWORK.layers, seeds=seeds)
+            network = kind(NETWORK.layers, seeds=seeds, dtype=PRECISION)
             begun = time.perf_counter()
             fit(network, some, epochs=1, batch=batch, learning_rate=1e-4)
             return time.perf_counter() - begun
@@ -197,13 +200,13 @@ def oey(data: str, size: Size) -> dict[str, Any]:
     training and +1 where the weights are judged; `as_trained` judges them with 0 too.
     """
     dataset = load(data)
-    network = StraightThroughHyperNetwork(NETWORK.layers, seeds=range(size.runs))
+    network = StraightThroughHyperNetwork(NETWORK.layers, seeds=range(size.runs), dtype=PRECISION)
     begun = time.perf_counter()
     fit(network, dataset.train, epochs=size.epochs, batch=32, learning_rate=1e-4)
     seconds = time.perf_counter() - begun
 
     def weights(x: np.ndarray, draw: int) -> Bits:
-        return network.weights(torch.tensor(x, dtype=torch.float32))
+        return network.weights(torch.tensor(x, dtype=PRECISION))
 
     return {
         "seconds": seconds,

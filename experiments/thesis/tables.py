@@ -124,6 +124,12 @@ def _statistics(accuracy: np.ndarray) -> tuple[str, ...]:
     )
 
 
+def _share_of_mode(accuracy: np.ndarray) -> float:
+    """Of the images of a run, the share with its most frequent accuracy; mean of all runs."""
+    counts = [Counter(np.round(run, 4).tolist()).most_common(1)[0][1] for run in accuracy]
+    return float(np.mean(counts) / accuracy.shape[1])
+
+
 def _experiment_2(results: Results, data: str) -> str:
     rows = []
     if data == "toy":
@@ -153,10 +159,11 @@ def _experiment_2(results: Results, data: str) -> str:
 def _dependence(results: Results, data: str) -> str:
     rows = []
     for what, found in _rows(results, data):
-        accuracy = np.array(found["accuracy"])
+        halves = _by_class(found)
         rows.append((
             what,
-            f"{(accuracy < 0.6).mean():.3f}",
+            " / ".join(f"{(half < 0.6).mean():.3f}" for half in halves),
+            " / ".join(f"{_share_of_mode(half):.3f}" for half in halves),
             f"{np.mean(found['at_optimum']):.3f}",
             f"{np.mean(found['within_5_percent']):.3f}",
             f"{np.mean(found['hamming_between_images']):.2f}",
@@ -167,9 +174,10 @@ def _dependence(results: Results, data: str) -> str:
             f"{found['seconds']:.0f}",
         ))  # fmt: skip
     best = f"{results[f'landscape-{data}']['test_accuracy']:.4f}"
-    rows.append(("best constant weights (certified)", "0", "1", "1", "0", "0", best, *"–––"))
+    rows.append(("best constant weights (certified)", *"011100", best, *"–––"))
     head = (
-        "weights from", "share of images below 0.6", "share at the certified minimum",
+        "weights from", "share of images below 0.6: class 0 / 1",
+        "share with the most frequent accuracy of a run", "share at the certified minimum",
         "share within 5 % of it", "bits that differ between two images",
         "… between two draws for one image", "test images classified by their own weights",
         "accuracy by the other corner: dark / middle / bright", "parameters", "s",
@@ -273,6 +281,8 @@ def measured(results: Results) -> dict[str, float]:
         found[f"{data}-accuracy-at-minimum"] = certificate["accuracy_at_minimum"]
         for name in BASELINES:
             found[f"{data}-{name}"] = float(np.mean(results[f"{name}-{data}"]["test_accuracy"]))
+        low = [(half < 0.6).mean() for half in _by_class(results[f"oey-{data}"])]
+        found |= {f"{data}-oey-below-0.6-class-{label}": float(low[label]) for label in (0, 1)}
         for name in SEEING:
             of = results[f"{name}-{data}"]
             found[f"{data}-{name}"] = float(np.mean(of["accuracy"]))
