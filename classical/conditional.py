@@ -27,7 +27,11 @@ class ConditionalBernoulli(HyperNetwork):
     """
 
     capabilities = Capabilities(log_prob=True)
-    recipe: Mapping[str, Any] = {"draws": 8, "learning_rate": 0.05}
+    recipe: Mapping[str, Any] = {
+        "draws": 8,
+        "learning_rate": 0.05,
+        "start_steps": 585,
+    }
 
     def __init__(
         self, n_bits: int, *, n_inputs: int, hidden: int = 16, seeds: Sequence[int] = (0,)

@@ -93,7 +93,8 @@ class StraightThroughHyperNetwork(Classifier):
     gradient 1[|l| <= 1]: the same as 2 round(clip(l/2 + 1/2, 0, 1)) - 1 with the gradient of the
     clip. They are the weights W1, W2 of the target that classifies this input: hidden =
     sign(x W1) with sign(0) = 0, logits = hidden W2. No gradient goes through the hidden sign, so
-    that W2 alone is learnt, as in the published notebooks.
+    that W2 alone is learnt, as in the published notebooks; with `both_layers` it goes straight
+    through, and W1 is learnt too.
 
     Parameters `V1` [replica, feature, hidden], `c1` [replica, hidden], `V2`
     [replica, hidden, bit], `c2` [replica, bit]; matrices start at Glorot and Bengio's (2010)
@@ -106,10 +107,12 @@ class StraightThroughHyperNetwork(Classifier):
         layers: Sequence[int],
         *,
         hidden: int = 16,
+        both_layers: bool = False,
         seeds: Sequence[int] = (0,),
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__(layers, seeds=seeds, dtype=dtype)
+        self.both_layers = both_layers
         if len(self.layers) != 3:
             raise ConfigurationError(
                 f"The hypernetwork makes the weights of one hidden layer; got layers "
@@ -140,7 +143,10 @@ class StraightThroughHyperNetwork(Classifier):
             part.unflatten(-1, shape)
             for part, shape in zip(self._split(self._latent(x)), self.space.shapes, strict=True)
         )
-        hidden = (x.unsqueeze(-2) @ sign(first.detach(), -1)).sign()
+        if self.both_layers:
+            hidden = sign(x.unsqueeze(-2) @ sign(first, -1), 0)
+        else:
+            hidden = (x.unsqueeze(-2) @ sign(first.detach(), -1)).sign()
         return (hidden @ sign(second, -1)).squeeze(-2)
 
     def weights(self, x: torch.Tensor) -> Bits:

@@ -8,7 +8,7 @@ import typer
 
 from experiments import runner
 from experiments.study import Study, find, studies
-from qhyper.errors import ConfigurationError, QhyperError
+from qhyper.errors import QhyperError, unknown
 from qhyper.threads import n_threads
 
 app = typer.Typer(
@@ -46,7 +46,7 @@ def list_studies() -> None:
 @app.command()
 def run(name: Name, out: Out = None, quick: Quick = False, workers: Workers = None) -> None:
     """Work out the parts that are missing, and print the tables."""
-    study = find(name)
+    study = _found(name)
     folder = _folder(study, out, quick)
     runner.run(study, folder, quick=quick, workers=workers or n_threads())
     print(runner.report(study, folder), end="")
@@ -56,18 +56,15 @@ def run(name: Name, out: Out = None, quick: Quick = False, workers: Workers = No
 @app.command()
 def verify(name: Name, out: Out = None, quick: Quick = False, workers: Workers = None) -> None:
     """Run, and check the measured numbers against expected.toml; exit code 1 if one is off."""
-    study = find(name)
+    study = _found(name)
     expected = study.expectations(quick)
     folder = _folder(study, out, quick)
     results = runner.run(study, folder, quick=quick, workers=workers or n_threads())
     runner.report(study, folder)
     measured = study.module.measured(results)
-    absent = [number for number in expected if number not in measured]
-    if absent:
-        raise ConfigurationError(
-            f"expected.toml of the study '{study.name}' has {', '.join(absent)}, which is not "
-            f"measured. Measured: {', '.join(measured)}. Mend one of them."
-        )
+    for number in expected:
+        if number not in measured:
+            raise unknown("number in expected.toml:", number, measured)
     holds = {number: bound.holds(measured[number]) for number, bound in expected.items()}
     print("| name | measured | expected | |\n|---|--:|--:|---|")
     for number, ok in holds.items():
@@ -80,7 +77,7 @@ def verify(name: Name, out: Out = None, quick: Quick = False, workers: Workers =
 @app.command()
 def publish(name: Name, out: Out = None) -> None:
     """Put the tables and pictures of a complete run into the study's folder."""
-    study = find(name)
+    study = _found(name)
     runner.publish(study, _folder(study, out, quick=False))
 
 
@@ -91,6 +88,13 @@ def main() -> None:
     except QhyperError as error:
         print(f"experiments: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def _found(name: str) -> Study:
+    """The study of that name; ConfigurationError if there is none, or it has no parts to run."""
+    study = find(name)
+    study.check()
+    return study
 
 
 def _folder(study: Study, out: Path | None, quick: bool) -> Path:

@@ -38,6 +38,8 @@ _SAME = {
     "versions": "set of package versions",
 }
 """What all results in a folder have in common, in provenance.json and in words."""
+PRESENTATION = ("tables.py", "pictures.py")
+"""Modules of a study that show results and do not make them: they may change after a run."""
 
 
 def run(study: Study, out: Path, *, quick: bool, workers: int) -> dict[str, Any]:
@@ -88,11 +90,17 @@ def report(study: Study, out: Path) -> str:
 def publish(study: Study, out: Path) -> None:
     """Put the tables of a complete full run into the study's README.md, and its pictures beside.
 
-    Raises StorageError if the run is quick or not complete, or the README has no place for tables.
+    Raises StorageError if the run is quick, of other sources or not complete, or the README has no
+    place for tables.
     """
     record = _record(out)
     if record is not None and record["quick"]:
         raise StorageError(f"{out} is a quick run. Publish a full one: `run` without --quick.")
+    if record is not None and record["sources"] != _source(study, False)["sources"]:
+        raise StorageError(
+            f"The sources have changed since {out} was run. `run` with another --out, and publish "
+            "that."
+        )
     readme = study.folder / "README.md"
     with storage(readme):
         lines = readme.read_text(encoding="utf-8").splitlines()
@@ -101,10 +109,6 @@ def publish(study: Study, out: Path) -> None:
             f"{readme} has no place for the tables. Put in the lines {BEGIN} and {END}, once each."
         )
     text = report(study, out)
-    if record is not None and record["sources"] != _source(study, False)["sources"]:
-        _say(
-            f"The sources have changed since {out} was run; its results are published all the same."
-        )
     above, below = lines[: lines.index(BEGIN) + 1], lines[lines.index(END) :]
     write_whole(readme, "\n".join([*above, "", text, *below, ""]).encode())
     for picture in sorted(out.glob("*.svg")):
@@ -119,6 +123,8 @@ def _source(study: Study, quick: bool) -> dict[str, Any]:
     digest = hashlib.sha256()
     for folder in (study.folder, *PACKAGES):
         for path in sorted(folder.rglob("*.py")):
+            if folder == study.folder and path.name in PRESENTATION:
+                continue
             digest.update(f"{folder.name}/{path.relative_to(folder).as_posix()}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return {"study": study.name, "quick": quick, "sources": digest.hexdigest(),
@@ -215,7 +221,7 @@ def _work_off(
                 for future in done:
                     name, error = running.pop(future), future.exception()
                     if error is not None:
-                        _say(f"{name}: failed with {type(error).__name__}: {error}")
+                        _say(f"{name}: failed with {type(error).__name__}")
                         failures.append(error)
                         waiting.clear()
                         continue

@@ -10,6 +10,9 @@ study.py defines
 - draw(results, folder), which writes SVG pictures into a folder
 - measured(results), numbers by name, if expected.toml has some to hold them against
 
+Modules called tables.py and pictures.py beside it may change without making results out of date:
+nothing that a part computes belongs there.
+
 expected.toml has the tables [full] and [quick], or one of them, with entries such as
 
     regret = { at_most = 0.001 }
@@ -80,12 +83,16 @@ class Study:
     @property
     def module(self) -> Any:
         """study.py, imported once in a process; ConfigurationError if it defines no parts."""
+        self.check()
+        return _imported(self.folder)
+
+    def check(self) -> None:
+        """Raise ConfigurationError unless study.py defines parts."""
         if not self.runnable:
             raise ConfigurationError(
                 f"The study '{self.name}' has no parts to run; {self.folder / 'README.md'} tells "
                 "how it is run."
             )
-        return _imported(self.folder)
 
     def parts(self, quick: bool) -> dict[str, Callable[[], Any]]:
         """The study's pieces of work; ConfigurationError for a name that is not kebab-case."""
@@ -100,8 +107,9 @@ class Study:
 
     @property
     def verifiable(self) -> bool:
-        """Whether there are expected numbers."""
-        return (self.folder / "expected.toml").is_file()
+        """Whether there are expected numbers, sound or not."""
+        path = self.folder / "expected.toml"
+        return path.is_file() and bool(path.read_text(encoding="utf-8").strip())
 
     def expectations(self, quick: bool) -> dict[str, Expectation]:
         """What expected.toml says of this setting.

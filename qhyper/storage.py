@@ -34,6 +34,6 @@ def storage(path: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(
             f"Cannot read or write {path}: {error.strerror or error}. Free some space or choose "
-            "another folder with --out; what was saved before is kept, and `qhyper resume` goes on "
+            "another folder with --out; what was saved before is kept, and a resumed run goes on "
             "from it."
         ) from error

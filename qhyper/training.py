@@ -326,11 +326,16 @@ def _check_inputs(
             "objective has none. Train it on mini-batches: network.batches(data, size=32, "
             "scored_on='batch')."
         )
+    if batches and not generator.n_inputs:
+        raise ConfigurationError(
+            f"{generator.describe()} does not depend on inputs, and a mini-batch has them. Train "
+            "it on network.objective(data), or a generator that sees the input, such as a circuit "
+            "of the ansatz Reuploading, on mini-batches."
+        )
     if batches and generator.n_inputs != (features := objective.data.x.shape[1]):
         raise ConfigurationError(
             f"{generator.describe()} depends on inputs of {generator.n_inputs} features, and the "
-            f"mini-batches have {features}. Make it with n_inputs={features}, or train an "
-            "unconditional generator on network.objective(data)."
+            f"mini-batches have {features}. Make it with n_inputs={features}."
         )
     if batches and isinstance(estimator, Exact):
         raise ConfigurationError(

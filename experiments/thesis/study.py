@@ -12,11 +12,11 @@ Each function below is one piece of that; `parts` puts them together. What was p
 """
 
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -31,11 +31,12 @@ from qhyper import (
     BinaryNetwork,
     Brickwork,
     Budget,
+    Certificate,
+    Dataset,
     QuantumHyperNetwork,
     Reuploading,
     Samples,
     Streams,
-    TrainingSettings,
     build_generator,
     certify,
     load,
@@ -44,17 +45,13 @@ from qhyper import (
 from qhyper.bits import Bits, to_string
 from qhyper.comparison import compare
 from qhyper.search import SAME_LOSS
+from qhyper.target.batches import ScoredOn
 from qhyper.training import settings_for
 
-TITLE = "The hypernetwork thesis (Oey, 2023), reproduced and finished"
+TITLE = "The hypernetwork thesis (Oey, 2023): what it found, why, and its quantum hypernetwork"
 
 DATA = ("toy", "mnist")
 NETWORK = BinaryNetwork((4, 6, 2))
-GENERATORS = (
-    "product", "quantum-depth2", "quantum-depth4", "bernoulli", "categorical", "mlp",
-    "autoregressive",
-)  # fmt: skip
-CONTROLS = ("annealing", "random")
 PRECISION = torch.float64
 """Of the straight-through networks: in float32, where a weight is often as near to zero as its
 rounding, a run would end elsewhere on another processor."""
@@ -64,9 +61,12 @@ rounding, a run would end elsewhere on another processor."""
 class Size:
     """How large the study is."""
 
+    thinned: int
+    """one of so many training images is used"""
     runs: int
     """seeds of each network and of each hypernetwork that sees the image"""
     epochs: int
+    """passes over the training images, of straight-through and full-precision training"""
     inputs: int
     """images of each class whose weights are judged"""
     seeds: int
@@ -75,8 +75,21 @@ class Size:
     """of each seed of whatever is trained without gradients of the target"""
 
 
-FULL = Size(runs=10, epochs=50, inputs=500, seeds=40, evaluations=300_000)
-QUICK = Size(runs=2, epochs=1, inputs=20, seeds=3, evaluations=2_560)
+FULL = Size(thinned=1, runs=10, epochs=50, inputs=500, seeds=40, evaluations=300_000)
+QUICK = Size(thinned=20, runs=2, epochs=2, inputs=20, seeds=3, evaluations=2_560)
+
+
+@cache
+def _load(data: str, size: Size) -> Dataset:
+    whole = load(data)
+    some = Samples(whole.train.x[:: size.thinned], whole.train.y[:: size.thinned])
+    return Dataset(data, train=some, test=whole.test)
+
+
+@cache
+def _certified(data: str, size: Size, sign_of_zero: int = 1) -> Certificate:
+    network = BinaryNetwork(NETWORK.layers, sign_of_zero=sign_of_zero)
+    return certify(network, _load(data, size).train)
 
 
 # -- experiment 1: full precision against binary -------------------------------------------------
@@ -87,7 +100,7 @@ def full_precision(data: str, size: Size, *, pixels: str) -> dict[str, Any]:
 
     The notebooks give them pixels in [0, 1], and the binary networks pixels in [-1, 1].
     """
-    dataset = load(data)
+    dataset = _load(data, size)
     network = FullPrecisionNetwork(NETWORK.layers, seeds=range(size.runs))
     begun = time.perf_counter()
     fit(network, _scaled(dataset.train, pixels), epochs=size.epochs, batch=75, learning_rate=1e-4)
@@ -105,31 +118,54 @@ def _scaled(samples: Samples, pixels: str) -> Samples:
 def straight_through(data: str, size: Size, *, learning_rate: float) -> dict[str, Any]:
     """Ten binary networks with straight-through gradients, and where they stand in the landscape.
 
-    Their features are (v - 127.5) / 128 instead of v / 127.5 - 1 in float32: a sign network ignores
-    the scale, and rounding decides no ties.
+    Their features are (v - 127.5) / 128 instead of v / 127.5 - 1 in float32, so that rounding
+    decides no ties; the scale, 0.4 %, enters the clip of the gradients alone.
     """
-    dataset = load(data)
-    network = StraightThroughNetwork(NETWORK.layers, seeds=range(size.runs), dtype=PRECISION)
+    dataset = _load(data, size)
+    steps = -(-len(dataset.train.y) // 75)
+    network = _Watched(NETWORK.layers, seeds=range(size.runs), last=steps)
     begun = time.perf_counter()
     fit(network, dataset.train, epochs=size.epochs, batch=75, learning_rate=learning_rate)
+    seconds = time.perf_counter() - begun
     return {
+        "seconds": seconds,
         "test_accuracy": accuracy(network, dataset.test).tolist(),
-        "seconds": time.perf_counter() - begun,
-        "near_zero": _near_zero(network),
-        **_standing(network.bits(), dataset.train),
+        **_standing(network.bits(), data, size),
+        "last_epoch": _last_epoch(np.stack(network.seen, axis=1), dataset),
     }
 
 
-def _near_zero(network: StraightThroughNetwork) -> list[int]:
-    """Of each run, how many of its real weights lie within ten of Adam's steps of a sign change."""
-    real = torch.cat([latent.detach().flatten(1) for latent in network.latent], dim=1)
-    return (real.abs() < 1e-3).sum(1).tolist()
+class _Watched(StraightThroughNetwork):
+    """Remembers its bits after each of the `last` steps."""
+
+    def __init__(self, layers: Sequence[int], *, seeds: Sequence[int], last: int) -> None:
+        super().__init__(layers, seeds=seeds, dtype=PRECISION)
+        self.seen: deque[Bits] = deque(maxlen=last)
+
+    def after_step(self) -> None:
+        """Clip, and look."""
+        super().after_step()
+        signs = [latent.detach().flatten(1) >= 0 for latent in self.latent]
+        self.seen.append(torch.cat(signs, dim=1).numpy().astype(np.uint8))
 
 
-def _standing(bits: Bits, data: Samples) -> dict[str, Any]:
+def _last_epoch(bits: Bits, dataset: Dataset) -> dict[str, Any]:
+    """What networks [run, step, bit] were on the way through the last epoch."""
+    right = 1 - NETWORK.objective(dataset.test, "accuracy")(bits)
+    flipped = (bits[:, 1:] != bits[:, :-1]).sum(axis=-1)
+    return {
+        "mean": right.mean(axis=1).tolist(),
+        "sd": right.std(axis=1).tolist(),
+        "flips_a_step": flipped.mean(axis=1).tolist(),
+        "least_loss": NETWORK.objective(dataset.train)(bits).min(axis=1).tolist(),
+        "mean_of_runs": right.mean(axis=0).tolist(),  # by step
+    }
+
+
+def _standing(bits: Bits, data: str, size: Size) -> dict[str, Any]:
     """Where networks [run, bit] stand among all 2^36."""
-    objective = NETWORK.objective(data)
-    certificate = certify(NETWORK, data)
+    objective = NETWORK.objective(_load(data, size).train)
+    certificate = _certified(data, size)
     losses = objective(bits)
     flipped = np.repeat(bits[:, None], NETWORK.n_bits, axis=1)
     each = np.arange(NETWORK.n_bits)
@@ -165,26 +201,34 @@ def _patterns(bits: Bits) -> int:
 
 def together(size: Size) -> dict[str, Any]:
     """Seconds of ten runs in the same tensors, and of ten runs one after another."""
-    every = 5 if size is FULL else 50
-    samples = load("toy").train
-    some = Samples(samples.x[::every], samples.y[::every])
-    networks = {
-        "full precision": (FullPrecisionNetwork, 75),
-        "binary": (StraightThroughNetwork, 75),
-        "hypernetwork": (StraightThroughHyperNetwork, 32),
-    }
-    found = {}
-    for name, (kind, batch) in networks.items():
+    images = load("toy").train
+    every = 5 * size.thinned
+    some = Samples(images.x[::every], images.y[::every])
+    networks: dict[str, tuple[Callable[[range], Any], int]] = {
+        "full precision": (lambda seeds: FullPrecisionNetwork(NETWORK.layers, seeds=seeds), 75),
+        "binary": (
+            lambda seeds: StraightThroughNetwork(NETWORK.layers, seeds=seeds, dtype=PRECISION), 75,
+        ),
+        "hypernetwork": (
+            lambda seeds: StraightThroughHyperNetwork(NETWORK.layers, seeds=seeds, dtype=PRECISION),
+            32,
+        ),
+    }  # fmt: skip
 
-        def seconds(seeds: range, kind: Any = kind, batch: int = batch) -> float:
-            network = kind(NETWORK.layers, seeds=seeds, dtype=PRECISION)
-            begun = time.perf_counter()
-            fit(network, some, epochs=1, batch=batch, learning_rate=1e-4)
-            return time.perf_counter() - begun
+    def seconds(make: Callable[[range], Any], batch: int, seeds: range) -> float:
+        begun = time.perf_counter()
+        fit(make(seeds), some, epochs=1, batch=batch, learning_rate=1e-4)
+        return time.perf_counter() - begun
 
-        seconds(range(1))
+    found: dict[str, Any] = {"images": len(some.y)}
+    for name, (make, batch) in networks.items():
+        seconds(make, batch, range(1))
         pairs = [
-            (seconds(range(10)), sum(seconds(range(k, k + 1)) for k in range(10))) for _ in range(3)
+            (
+                seconds(make, batch, range(10)),
+                sum(seconds(make, batch, range(k, k + 1)) for k in range(10)),
+            )
+            for _ in range(3)
         ]
         found[name] = {"together": [a for a, _ in pairs], "one at a time": [b for _, b in pairs]}
     return found
@@ -193,14 +237,17 @@ def together(size: Size) -> dict[str, Any]:
 # -- experiment 2: hypernetworks that see the image ------------------------------------------------
 
 
-def oey(data: str, size: Size) -> dict[str, Any]:
+def oey(data: str, size: Size, *, both_layers: bool) -> dict[str, Any]:
     """Her hypernetwork: straight-through, w(x) scored on x alone, batches of 32, 50 epochs.
 
-    Gradients reach the second layer's weights only. Her code has sign(0) = 0 for hidden units in
-    training and +1 where the weights are judged; `as_trained` judges them with 0 too.
+    In her code gradients reach the second layer's weights only (`both_layers` lets them reach the
+    first), and sign(0) of a hidden unit is 0 in training and +1 where the weights are judged;
+    `as_trained` judges them with 0 too.
     """
-    dataset = load(data)
-    network = StraightThroughHyperNetwork(NETWORK.layers, seeds=range(size.runs), dtype=PRECISION)
+    dataset = _load(data, size)
+    network = StraightThroughHyperNetwork(
+        NETWORK.layers, both_layers=both_layers, seeds=range(size.runs), dtype=PRECISION
+    )
     begun = time.perf_counter()
     fit(network, dataset.train, epochs=size.epochs, batch=32, learning_rate=1e-4)
     seconds = time.perf_counter() - begun
@@ -216,13 +263,13 @@ def oey(data: str, size: Size) -> dict[str, Any]:
     }
 
 
-def conditioned(data: str, size: Size, *, kind: str, scored_on: str) -> dict[str, Any]:
+def conditioned(data: str, size: Size, *, kind: str, scored_on: ScoredOn) -> dict[str, Any]:
     """The same question without gradients of the target: w(x) is drawn, and scored as a number.
 
     `classical` has the layers of hers, with a draw in the place of rounding; `quantum` is one
     trained circuit, which takes the pixels as angles and is measured once an image.
     """
-    dataset, seeds = load(data), range(size.runs)
+    dataset, seeds = _load(data, size), range(size.runs)
     generator: Any
     if kind == "classical":
         generator = ConditionalBernoulli(NETWORK.n_bits, n_inputs=4, hidden=16, seeds=seeds)
@@ -231,10 +278,10 @@ def conditioned(data: str, size: Size, *, kind: str, scored_on: str) -> dict[str
         generator = QuantumHyperNetwork(
             NETWORK.n_bits, ansatz=ansatz, space=NETWORK.space, seeds=seeds
         )
+        generator.recipe = {"draws": 8, "learning_rate": 0.1, "start_steps": 585}
     batches = NETWORK.batches(dataset.train, size=32, scored_on=scored_on)
-    rate = 0.05 if kind == "classical" else 0.1
-    settings = TrainingSettings(  # tuned on seeds 100 to 109, scored on mini-batches
-        evaluations=size.evaluations, draws=8, learning_rate=rate, restarts=2
+    settings = settings_for(
+        generator, {}, Budget(evaluations=size.evaluations), n_inputs=batches.size
     )
     begun = time.perf_counter()
     train(generator, batches, settings)
@@ -246,7 +293,6 @@ def conditioned(data: str, size: Size, *, kind: str, scored_on: str) -> dict[str
 
     return {
         "seconds": seconds,
-        "description": generator.describe(),
         "parameters": generator.n_parameters,
         **_judged(weights, data, size),
     }
@@ -259,26 +305,26 @@ def _judged(
 
     `weights(x, draw)` gives the bits [replica, input, bit] for images x [input, feature].
     """
-    dataset = load(data)
+    dataset = _load(data, size)
     network = BinaryNetwork(NETWORK.layers, sign_of_zero=sign_of_zero)
     on_train = network.objective(dataset.train)
     on_test = network.objective(dataset.test, "accuracy")
     images = _images(dataset.train, size.inputs)
     bits = weights(dataset.train.x[images], 0)
     losses = on_train(bits)
-    minimum = certify(network, dataset.train).minimum_loss
+    minimum = _certified(data, size, sign_of_zero).minimum_loss
     ones = bits.mean(axis=1)
     between = (2 * ones * (1 - ones)).sum(axis=-1) * len(images) / (len(images) - 1)
     same = (bits != weights(dataset.train.x[images], 1)).sum(axis=-1).mean(axis=1)
+    right = 1 - on_test(bits)
+    # the corner that would be white in an image of the other class: the brighter, the less clear
+    decisive = np.where(dataset.train.y[images] == 0, 2, 1)
+    corner = dataset.train.x[images, decisive]
 
     own = _images(dataset.test, size.inputs)
     own_bits = weights(dataset.test.x[own], 2)[:, :, None]
     scored = network.batches(dataset.test, size=len(own), scored_on="own", loss="accuracy")
     wrong = scored.take(np.broadcast_to(own, own_bits.shape[:2]))(own_bits)
-    right = 1 - on_test(bits)
-    # the corner that would be white in an image of the other class: the brighter, the less clear
-    decisive = np.where(dataset.train.y[images] == 0, 2, 1)
-    corner = dataset.train.x[images, decisive]
     return {
         "accuracy": np.round(right, 5).tolist(),  # [run][image], class 0 first
         "accuracy_by_corner": [  # dark, middle, bright
@@ -305,8 +351,11 @@ def _images(samples: Samples, each: int) -> np.ndarray:
 
 
 def unconditional(data: str, size: Size, *, name: str) -> dict[str, Any]:
-    """A generator with its recipe, at the budget of the main comparison, over all seeds."""
-    dataset = load(data)
+    """A generator with its recipe, at the budget of the main comparison, over all seeds.
+
+    Draws of the first seeds are judged as the weights of images are.
+    """
+    dataset = _load(data, size)
     objective = NETWORK.objective(dataset.train)
     generator = build_generator(name, NETWORK.n_bits, seeds=range(size.seeds), space=NETWORK.space)
     settings = settings_for(generator, {}, Budget(evaluations=size.evaluations))
@@ -323,7 +372,6 @@ def unconditional(data: str, size: Size, *, name: str) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "kind": "quantum" if generator.capabilities.quantum else "classical",
-        "description": generator.describe(),
         "parameters": generator.n_parameters,
         "best_loss": trainer.record.best_loss.tolist(),
         "best_test_accuracy": (1 - test(trainer.record.best_bits)).tolist(),
@@ -334,7 +382,7 @@ def unconditional(data: str, size: Size, *, name: str) -> dict[str, Any]:
 
 def control(data: str, size: Size, *, name: str) -> dict[str, Any]:
     """A search without a generator, at the same budget."""
-    dataset = load(data)
+    dataset = _load(data, size)
     begun = time.perf_counter()
     outcome = compare(
         NETWORK.objective(dataset.train), [name], seeds=range(size.seeds),
@@ -344,7 +392,6 @@ def control(data: str, size: Size, *, name: str) -> dict[str, Any]:
     return {
         "seconds": time.perf_counter() - begun,
         "kind": "control",
-        "description": result["description"],
         "parameters": 0,
         "best_loss": result["best_loss"],
         "best_test_accuracy": result["test_accuracy"],
@@ -355,26 +402,31 @@ def control(data: str, size: Size, *, name: str) -> dict[str, Any]:
 # -- what is true of the landscape -----------------------------------------------------------------
 
 
-def landscape(data: str) -> dict[str, Any]:
+def landscape(data: str, size: Size) -> dict[str, Any]:
     """The certificate, and the best network of fewer hidden units.
 
     A hidden unit whose two output weights are equal does nothing, so a 4-6-2 network of which j
     units work is a 4-j-2 network.
     """
-    dataset = load(data)
-    certificate = certify(NETWORK, dataset.train)
-    optimum = certificate.optimum[None]
+    dataset = _load(data, size)
+    certificate = _certified(data, size)
+    fewer = []
+    for j in range(1, 7):
+        network = BinaryNetwork((4, j, 2))
+        best = certify(network, dataset.train)
+        right = 1 - network.objective(dataset.test, "accuracy")(best.optimum[None])
+        fewer.append({"loss": best.minimum_loss, "test_accuracy": float(right[0])})
+    own = _images(dataset.test, size.inputs)
+    on_own = Samples(dataset.test.x[own], dataset.test.y[own])
     edges, counts = certificate.histogram(1200)
     low = int(np.searchsorted(edges, 2.0))
     return {
         "certificate": certificate.to_dict(),
-        "test_accuracy": float(1 - NETWORK.objective(dataset.test, "accuracy")(optimum)[0]),
+        "test_accuracy": fewer[-1]["test_accuracy"],
+        "own_accuracy": float(NETWORK.accuracy(certificate.optimum, on_own)),
         "patterns": _patterns(certificate.optimum),
         "spectrum": {"edges": edges[: low + 1].tolist(), "bitstrings": counts[:low]},
-        "working_units": [
-            {"loss": best.minimum_loss, "accuracy": best.accuracy_at_minimum}
-            for best in (certify(BinaryNetwork((4, j, 2)), dataset.train) for j in range(1, 7))
-        ],
+        "working_units": fewer,
     }
 
 
@@ -386,31 +438,28 @@ def parts(quick: bool) -> dict[str, Callable[[], Any]]:
     size = QUICK if quick else FULL
     found: dict[str, Callable[[], Any]] = {}
     for data in DATA:
-        found[f"landscape-{data}"] = partial(landscape, data)
+        found[f"landscape-{data}"] = partial(landscape, data, size)
     for data in DATA:
-        found[f"oey-{data}"] = partial(oey, data, size)
-        for name in GENERATORS:
+        found[f"oey-{data}"] = partial(oey, data, size, both_layers=False)
+        found[f"oey-both-layers-{data}"] = partial(oey, data, size, both_layers=True)
+        for name in written.BLIND:
             found[f"{name}-{data}"] = partial(unconditional, data, size, name=name)
     for data in DATA:
         for kind in ("quantum", "classical"):
-            for scored_on in ("own", "batch"):
+            for scored_on in get_args(ScoredOn):
                 found[f"{kind}-{scored_on}-{data}"] = partial(
                     conditioned, data, size, kind=kind, scored_on=scored_on
                 )
     found["together"] = partial(together, size)
     for data in DATA:
-        for name in CONTROLS:
+        for name in written.CONTROLS:
             found[f"{name}-{data}"] = partial(control, data, size, name=name)
-        found[f"straight-through-{data}"] = partial(
-            straight_through, data, size, learning_rate=1e-4
-        )
-        found[f"straight-through-fast-{data}"] = partial(
-            straight_through, data, size, learning_rate=1e-3
-        )
-        found[f"full-precision-{data}"] = partial(full_precision, data, size, pixels="[0, 1]")
-        found[f"full-precision-centred-{data}"] = partial(
-            full_precision, data, size, pixels="[-1, 1]"
-        )
+        for name, rate in (("straight-through", 1e-4), ("straight-through-fast", 1e-3)):
+            found[f"{name}-{data}"] = partial(straight_through, data, size, learning_rate=rate)
+        for name, pixels in (
+            ("full-precision", "[0, 1]"), ("full-precision-centred", "[-1, 1]"),
+        ):  # fmt: skip
+            found[f"{name}-{data}"] = partial(full_precision, data, size, pixels=pixels)
     return found
 
 

@@ -208,8 +208,8 @@ class Reuploading:
         if len(used) < self.n_inputs:
             raise ConfigurationError(
                 f"{self.ansatz} on {n_qubits} qubits has Rz gates, with others after them, for "
-                f"{len(used)} of {self.n_inputs} input features. Use a deeper ansatz, or one with "
-                "Rz gates, such as Brickwork."
+                f"{len(used)} of {self.n_inputs} input features. Use a deeper ansatz with Rz "
+                "gates, such as Brickwork of depth 2 or more."
             )
         return Circuit(n_qubits, tuple(gates))
 

@@ -24,11 +24,17 @@ def results():
 @needs_mnist
 def test_the_quick_setting_gives_tables_pictures_and_numbers(results, tmp_path):
     text = study.tables(results)
-    assert text.count("### ") == 9
+    assert text.count("### ") == 12
     assert "nan" not in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     for title in (*tables.SEEING.values(), tables.AS_TRAINED, *tables.BLIND.values()):
         assert sum(f"| {title} |" in row for row in rows) >= 4, title
+    right = results["straight-through-toy"]["test_accuracy"]
+    cells = f"| 0.8440 ± 0.0242 | {np.mean(right):.4f} ± {np.std(right):.4f} |"
+    assert any(cells in row for row in rows)
+    minimum = results["landscape-mnist"]["certificate"]["minimum_loss"]
+    close = (np.array(results["mlp-mnist"]["mean_loss"]) <= 1.05 * minimum).sum()
+    assert any(row.startswith(f"| MNIST | MLP | classical | {close} (") for row in rows)
     study.draw(results, tmp_path)
     drawn = sorted(path.name for path in tmp_path.glob("*.svg"))
     assert drawn == ["figures-13-to-16.svg", "figures-17-to-20.svg", "landscape.svg"]
@@ -62,10 +68,10 @@ def test_patterns_are_the_directions_that_a_network_depends_on():
 
 
 def test_where_networks_stand():
-    data = load("digits").train
+    data = study._load("toy", study.QUICK).train
     bits = np.random.default_rng(1).integers(2, size=(3, 36), dtype=np.uint8)
     objective = study.NETWORK.objective(data)
-    found = study._standing(bits, data)
+    found = study._standing(bits, "toy", study.QUICK)
     assert found["loss"] == pytest.approx(study.NETWORK.losses(bits, data))
     for one, better, null in zip(bits, found["better_flips"], found["null_units"], strict=True):
         flipped = np.array([one ^ (np.arange(36) == k) for k in range(36)]).astype(np.uint8)

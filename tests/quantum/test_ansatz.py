@@ -519,7 +519,7 @@ def test_near_product_hardly_depends_on_the_input_and_can_learn_to(depth):
 def test_features_without_an_rz_are_refused(ansatz, n, n_inputs, found):
     message = (
         f"{ansatz} on {n} qubits has Rz gates, with others after them, for {found} of {n_inputs} "
-        "input features. Use a deeper ansatz, or one with Rz gates, such as Brickwork."
+        "input features. Use a deeper ansatz with Rz gates, such as Brickwork of depth 2 or more."
     )
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         Reuploading(ansatz, n_inputs).build(n)

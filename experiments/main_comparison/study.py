@@ -1,0 +1,158 @@
+"""Which generator finds the best 4-6-2 binary network? Forty seeds of all that `compare` has.
+
+python -m experiments run main-comparison
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.drawing import TEXT
+from qhyper import BinaryNetwork, load
+from qhyper.comparison import compare
+from qhyper.config import COMPARED
+from qhyper.figures import figures
+from qhyper.statistics import Interval, wilson
+from qhyper.storage import write_whole
+from qhyper.summary import summarise
+
+TITLE = "Which generator finds the best 4-6-2 binary network, at the same budget?"
+
+DATA = {"toy": "toy", "mnist": "MNIST 0/1 at 2×2"}
+NETWORK = BinaryNetwork((4, 6, 2))
+
+Results = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the study is."""
+
+    seeds: int
+    evaluations: int
+    """of each seed"""
+
+
+FULL = Size(seeds=40, evaluations=300_000)
+QUICK = Size(seeds=3, evaluations=4_000)
+
+
+def parts(quick: bool) -> dict[str, Callable[[], Any]]:
+    """Every generator and control on every data set; the controls, which are quick, come last."""
+    size = QUICK if quick else FULL
+    return {
+        f"{name}-{data}": partial(search, name, data, size) for name in COMPARED for data in DATA
+    }
+
+
+def search(name: str, data: str, size: Size) -> dict[str, Any]:
+    """One entry with its own recipe over all seeds, and the certificate of what it looked for."""
+    dataset = load(data)
+    outcome = compare(
+        NETWORK.objective(dataset.train), [name], seeds=range(size.seeds),
+        evaluations=size.evaluations, test=dataset.test, name=data,
+    )  # fmt: skip
+    return {"certificate": outcome.summary["certificate"], "result": outcome.results[0]}
+
+
+# -- what came out ---------------------------------------------------------------------------------
+
+
+def summary(results: Results, data: str) -> dict[str, Any]:
+    """All entries on one data set, as if they had been compared in one run."""
+    return summarise(
+        _entries(results, data), certificate=results[f"{COMPARED[0]}-{data}"]["certificate"],
+        no_certificate=None, data=data, network=str(NETWORK), loss="cross_entropy",
+    )  # fmt: skip
+
+
+def within(results: Results, name: str, data: str) -> Interval:
+    """Share of the seeds whose final mean loss is within 5 % of the certified minimum."""
+    found = results[f"{name}-{data}"]
+    final = np.array(found["result"]["final_loss"])
+    return wilson(int((final <= 1.05 * found["certificate"]["minimum_loss"]).sum()), len(final))
+
+
+def tables(results: Results) -> str:
+    """Shares of both data sets, and the paired tests of each."""
+    summaries = {data: summary(results, data) for data in DATA}
+    minima = " and ".join(
+        f"{one['reference']['loss']:.6f} on {DATA[data]} "
+        f"({one['certificate']['optimal_bitstrings']:,} bitstrings reach it)"
+        for data, one in summaries.items()
+    )
+    tests = [_tests(summaries[data], title) for data, title in DATA.items()]
+    return "\n\n".join(
+        [_shares(results, summaries), f"Certified minima of the cross-entropy: {minima}.", *tests]
+    )
+
+
+def draw(results: Results, folder: Path) -> None:
+    """Write hits.svg, when the minimum is found on toy."""
+    found = summary(results, "toy")
+    drawn = figures(found, _entries(results, "toy"), None)["hits"]
+    write_whole(folder / "hits.svg", drawn.replace("currentColor", TEXT).encode())
+
+
+def measured(results: Results) -> dict[str, float]:
+    """The numbers that `verify` checks, by name."""
+    found: dict[str, Any] = {}
+    for data in DATA:
+        one = summary(results, data)
+        found[f"{data}-minimum-loss"] = one["reference"]["loss"]
+        for entry in one["generators"]:
+            name = entry["name"]
+            found[f"{data}-{name}-within-5-percent"] = within(results, name, data)["value"]
+            found[f"{data}-{name}-hit"] = entry["hit_share"]["value"]
+    return found
+
+
+def _entries(results: Results, data: str) -> list[dict[str, Any]]:
+    return [results[f"{name}-{data}"]["result"] for name in COMPARED]
+
+
+def _shares(results: Results, summaries: Mapping[str, Any]) -> str:
+    rows = []
+    for index, name in enumerate(COMPARED):
+        entries = {data: one["generators"][index] for data, one in summaries.items()}
+        row = [name, entries["toy"]["kind"], f"{entries['toy']['parameters']:,}"]
+        for data, entry in entries.items():
+            needed = entry["evaluations_to_hit"]["median"]
+            row += [
+                _share(within(results, name, data)),
+                _share(entry["hit_share"]),
+                f"> {entry['evaluations']:,}" if needed is None else f"{needed:,.0f}",
+            ]
+        rows.append(row)
+    head = ["generator", "kind", "parameters"]
+    for title in DATA.values():
+        head += [f"{title}: within 5 %", "hit", "evaluations to hit"]
+    one = summaries["toy"]
+    title = f"{len(one['seeds'])} seeds of {one['evaluations']:,} evaluations"
+    return _table(title, head, rows)
+
+
+def _share(share: Interval) -> str:
+    return f"{share['value']:.3f} ({share['low']:.2f}–{share['high']:.2f})"
+
+
+def _tests(found: Mapping[str, Any], title: str) -> str:
+    tests = {(test["quantum"], test["classical"]): test for test in found["tests"]}
+    classical = list(dict.fromkeys(other for _, other in tests))
+    rows = []
+    for name in dict.fromkeys(name for name, _ in tests):
+        pairs = [tests[name, other] for other in classical]
+        rows.append([name, *(f"{p['median_difference']:+.4f} ({p['p_holm']:.2g})" for p in pairs)])
+    return _table(
+        f"{title}: final mean loss of a circuit minus a classical model's, median (p after Holm)",
+        ["circuit", *classical], rows,
+    )  # fmt: skip
+
+
+def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
+    return f"### {title}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
