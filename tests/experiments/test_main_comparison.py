@@ -1,0 +1,92 @@
+"""The main comparison: its quick setting end to end, and that its parts add up to a comparison."""
+
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from experiments.main_comparison import study
+from experiments.study import find
+from qhyper import load
+from qhyper.comparison import compare
+from qhyper.config import COMPARED
+from qhyper.data import availability
+from qhyper.statistics import wilson
+
+needs_mnist = pytest.mark.skipif(
+    not availability()["mnist"].startswith("found"),
+    reason="MNIST: QHYPER_DATA is not set",
+)
+
+
+@pytest.fixture(scope="module")
+def results():
+    return {name: work() for name, work in study.parts(quick=True).items()}
+
+
+@needs_mnist
+def test_the_tables_show_what_the_parts_found(results):
+    text = study.tables(results)
+    assert "nan" not in text
+    assert f"3 seeds of {study.QUICK.evaluations:,} evaluations" in text
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    assert [row[0] for row in rows[2:11]] == list(COMPARED)
+    for name, row in zip(COMPARED, rows[2:11], strict=True):
+        assert row[1] == results[f"{name}-toy"]["result"]["kind"]
+        for data, (share, hit, _) in (("toy", row[3:6]), ("mnist", row[6:9])):
+            found, minimum = _of(results, name, data)
+            near = [loss / minimum - 1 <= 0.05 for loss in found["final_loss"]]
+            hits = [abs(loss - minimum) < 1e-9 for loss in found["best_loss"]]
+            for shown, counted in ((share, near), (hit, hits)):
+                interval = wilson(sum(counted), 3)
+                low, high = f"{interval['low']:.2f}", f"{interval['high']:.2f}"
+                assert shown == f"{np.mean(counted):.3f} ({low}–{high})"
+    for data in study.DATA:
+        losses = {name: np.array(_of(results, name, data)[0]["final_loss"]) for name in COMPARED}
+        difference = np.median(losses["product"] - losses["mlp"])
+        assert f"{difference:+.4f} (" in text
+
+
+@needs_mnist
+def test_the_quick_setting_gives_a_picture_and_numbers(results, tmp_path):
+    study.draw(results, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["hits.svg"]
+    assert ElementTree.parse(tmp_path / "hits.svg").getroot().tag.endswith("svg")
+    assert "currentColor" not in (tmp_path / "hits.svg").read_text()  # there is no page around it
+    numbers = study.measured(results)
+    found, minimum = _of(results, "annealing", "mnist")
+    assert numbers["mnist-minimum-loss"] == minimum
+    assert numbers["mnist-annealing-within-5-percent"] == pytest.approx(
+        np.mean(np.array(found["final_loss"]) <= 1.05 * minimum)
+    )
+    assert set(find("main-comparison").expectations(quick=False)) <= set(numbers)
+    for name, expected in find("main-comparison").expectations(quick=True).items():
+        assert expected.holds(numbers[name]), name
+
+
+@needs_mnist
+def test_one_entry_at_a_time_is_one_comparison(results):
+    """Every figure of merit is that of `compare` with all entries, but for measured times."""
+    names, dataset = ["categorical", "random", "annealing"], load("toy")
+    together = compare(
+        study.NETWORK.objective(dataset.train), names, seeds=range(3),
+        evaluations=study.QUICK.evaluations, test=dataset.test,
+    )  # fmt: skip
+    apart = {entry["name"]: entry for entry in study.summary(results, "toy")["generators"]}
+    for entry in together.summary["generators"]:
+        for key in ("regret", "hit_share", "evaluations_to_hit", "final_loss", "test_accuracy"):
+            assert apart[entry["name"]][key] == entry[key], key
+
+
+def test_within_5_percent_counts_the_border():
+    made = {"certificate": {"minimum_loss": 0.2}, "result": {"final_loss": [0.2, 1.05 * 0.2, 0.22]}}
+    assert study.within({"x-toy": made}, "x", "toy")["value"] == pytest.approx(2 / 3)
+
+
+def test_both_settings_have_the_same_parts():
+    assert list(study.parts(True)) == list(study.parts(False))
+
+
+def _of(results, name, data):
+    one = results[f"{name}-{data}"]
+    return one["result"], one["certificate"]["minimum_loss"]
