@@ -4,27 +4,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qhyper.drawing import INK, svg
+from qhyper.drawing import INK, bare, svg
 from qhyper.storage import write_whole
 
 TEXT = "#7a8490"
 """In the place of the page's text colour: a grey that reads on white and on black."""
 
 
-def new_figure(size: tuple[float, float], rows: int, columns: int, **shared: Any) -> Any:
-    """A figure and its axes [row][column], with thin frames; `shared` as in Figure.subplots."""
+def new_panels(size: tuple[float, float], rows: int, columns: int, **shared: Any) -> Any:
+    """A figure and its axes [row][column]; `shared` as in Figure.subplots."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained", facecolor="none")
     panels = figure.subplots(rows, columns, squeeze=False, **shared)
     for axes in panels.flat:
-        axes.set_facecolor("none")
-        for side, spine in axes.spines.items():
-            spine.set_visible(side in ("left", "bottom"))
-            spine.set(color=INK, alpha=0.5, linewidth=0.8)
-        axes.tick_params(which="both", color=INK, labelcolor=INK, labelsize=8, width=0.6)
-        axes.grid(color=INK, alpha=0.12, linewidth=0.6)
-        axes.set_axisbelow(True)
+        bare(axes, fontsize=8)
     return figure, panels
 
 

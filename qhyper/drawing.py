@@ -32,18 +32,24 @@ def new_figure(*, height: float, rows: Sequence[float] = (1.0,)) -> "tuple[Any, 
     grid = figure.add_gridspec(len(rows), 1, height_ratios=list(rows), hspace=0)
     first: Axes | None = None
     for row in range(len(rows)):
-        axes = figure.add_subplot(grid[row], sharex=first, facecolor="none")
+        axes = figure.add_subplot(grid[row], sharex=first)
         first = first or axes
-        for spine in ("top", "right"):
-            axes.spines[spine].set_visible(False)
-        for spine in ("left", "bottom"):
-            axes.spines[spine].set(color=INK, alpha=0.5, linewidth=0.8)
-        axes.tick_params(which="both", color=INK, labelcolor=INK, labelsize=9, width=0.6)
-        axes.grid(color=INK, alpha=0.12, linewidth=0.6)
-        axes.set_axisbelow(True)
+        bare(axes)
         for axis in (axes.xaxis, axes.yaxis):
             axis.label.set(color=INK, fontsize=9.5)
     return figure, *figure.axes
+
+
+def bare(axes: "Axes", *, fontsize: float = 9) -> None:
+    """Axes without a background, thin, in the colour of text; `fontsize` is of the ticks."""
+    axes.set_facecolor("none")
+    for spine in ("top", "right"):
+        axes.spines[spine].set_visible(False)
+    for spine in ("left", "bottom"):
+        axes.spines[spine].set(color=INK, alpha=0.5, linewidth=0.8)
+    axes.tick_params(which="both", color=INK, labelcolor=INK, labelsize=fontsize, width=0.6)
+    axes.grid(color=INK, alpha=0.12, linewidth=0.6)
+    axes.set_axisbelow(True)
 
 
 def loss_axis(axis: "Axis", low: float, high: float) -> bool:

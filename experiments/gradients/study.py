@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments.drawing import legend_below, new_figure, save
+from experiments.drawing import legend_below, new_panels, save
 from qhyper import BinaryNetwork, Brickwork, QuantumHyperNetwork, Streams, load
 from qhyper.bits import all_bitstrings
 from qhyper.comparison import compare
@@ -295,7 +295,7 @@ def draw(results: Results, folder: Path) -> None:
 
 
 def _drawn_errors(results: Results) -> Any:
-    figure, panels = new_figure((8.2, 4.2), 1, len(STARTS), sharey=True)
+    figure, panels = new_panels((8.2, 4.2), 1, len(STARTS), sharey=True)
     for axes, (start, (title, _)) in zip(panels[0], STARTS.items(), strict=True):
         for name, points in results[f"error-{start}"]["errors"].items():
             _, colour, line, marker = ESTIMATORS[name]
@@ -311,7 +311,7 @@ def _drawn_errors(results: Results) -> Any:
 
 def _drawn_training(results: Results) -> Any:
     """Median and quartiles over the seeds."""
-    figure, panels = new_figure((8.2, 4.2), 1, 1)
+    figure, panels = new_panels((8.2, 4.2), 1, 1)
     axes, highest = panels[0][0], 0.0
     for name in TRAINED:
         _, colour, line, _ = ESTIMATORS[name]

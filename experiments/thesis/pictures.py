@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.drawing import legend_below, new_figure, save
+from experiments.drawing import legend_below, new_panels, save
 from experiments.thesis.tables import BLIND, DATA, SEEING, by_class
 from qhyper.drawing import COLOURS, INK
 
@@ -39,7 +39,7 @@ def _by_image(results: Mapping[str, Any], data: str) -> Any:
     """Rows: class of the image. Left: her hypernetwork, first run. Right: all, in falling order."""
     from matplotlib.lines import Line2D
 
-    figure, panels = new_figure((8.2, 5.4), 2, 2, sharey=True)
+    figure, panels = new_panels((8.2, 5.4), 2, 2, sharey=True)
     best = results[f"landscape-{data}"]["test_accuracy"]
     for label, (scattered, ordered) in enumerate(panels):
         of_hers = by_class(results[f"oey-{data}"])[label][0]
@@ -72,7 +72,7 @@ def _by_image(results: Mapping[str, Any], data: str) -> Any:
 
 def _landscape(results: Mapping[str, Any]) -> Any:
     """Above where trainings end, below the exact spectrum and the least losses by working units."""
-    figure, panels = new_figure((8.2, 4.4), 2, 2, sharex=True, height_ratios=(1, 1.7))
+    figure, panels = new_panels((8.2, 4.4), 2, 2, sharex=True, height_ratios=(1, 1.7))
     ends = {
         "circuit of depth 2,\nmean loss": ("quantum-depth2", "mean_loss", COLOURS["quantum"][2]),
         "Bernoulli,\nmean loss": ("bernoulli", "mean_loss", COLOURS["classical"][2]),

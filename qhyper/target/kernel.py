@@ -329,7 +329,8 @@ def _two_class_loss(bits, net, buffers, table, margin):
     return _look_up(margin, 2 * n_in, net.counts, table)
 
 
-@nb.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+# inlined, or the order of summing would depend on numba's cache (see `mps` of the simulators)
+@nb.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"}, forceinline=True)
 def _look_up(margin, zero, counts, table):
     """Σ over rows and labels of count times loss at the row's margin, in any order of summing."""
     total = 0.0

@@ -182,8 +182,9 @@ def test_every_input_is_classified_by_its_own_weights(features):
             np.testing.assert_array_equal(logits[replica, row : row + 1], expected)
 
 
-def test_gradients_reach_the_second_layers_bits_alone():
-    network = hypernetwork(hidden=3)
+@pytest.mark.parametrize("both_layers", [False, True])
+def test_gradients_reach_the_second_layers_bits_and_the_firsts_if_told(both_layers):
+    network = hypernetwork(hidden=3, both_layers=both_layers)
     x = exact_features((25, 4))
     factors = np.random.default_rng(1).normal(size=(2, 25, 2))
     names, parameters = zip(*network.named_parameters(), strict=True)
@@ -193,10 +194,15 @@ def test_gradients_reach_the_second_layers_bits_alone():
     for replica in range(2):
         units, latent = latent_values(network, replica, x)
         W1 = np_sign(latent[:, :24], -1).reshape(-1, 4, 6)
-        hidden = np_sign(np.einsum("nf,nfh->nh", x, W1), 0)
+        W2 = np_sign(latent[:, 24:], -1).reshape(-1, 6, 2)
+        z = np.einsum("nf,nfh->nh", x, W1)
+        hidden = np_sign(z, 0)
         # logits_c = Σ_h hidden_h W2_hc, and the straight-through gradient of W2 = sign(l)
         to_latent = np.zeros_like(latent)
         to_latent[:, 24:] = (hidden[:, :, None] * factors[replica][:, None, :]).reshape(-1, 12)
+        if both_layers:  # hidden_h = sign(z_h), z_h = Σ_f x_f W1_fh
+            to_z = np.einsum("nc,nhc->nh", factors[replica], W2) * (np.abs(z) <= 1)
+            to_latent[:, :24] = np.einsum("nf,nh->nfh", x, to_z).reshape(-1, 24)
         to_latent *= np.abs(latent) <= 1
         to_units = to_latent @ network.V2[replica].detach().numpy().T
         expected = {
@@ -210,8 +216,8 @@ def test_gradients_reach_the_second_layers_bits_alone():
         for name, gradient in expected.items():
             got = gradient_of[name][replica].numpy()
             np.testing.assert_allclose(got, gradient, atol=1e-12, err_msg=name)
-        assert not gradient_of["V2"][replica, :, :24].any()
-        assert not gradient_of["c2"][replica, :24].any()
+        assert gradient_of["V2"][replica, :, :24].any() == both_layers
+        assert gradient_of["c2"][replica, :24].any() == both_layers
 
 
 def test_parameters_have_their_shapes_and_start():

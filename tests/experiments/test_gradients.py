@@ -9,11 +9,13 @@ import torch
 from experiments.gradients import study
 from experiments.study import find
 from qhyper import Brickwork, Expectation, QuantumHyperNetwork
+from qhyper.threads import one_torch_thread
 
 
 @pytest.fixture(scope="module")
 def results():
-    return {name: work() for name, work in study.parts(quick=True).items()}
+    with one_torch_thread():
+        return {name: work() for name, work in study.parts(quick=True).items()}
 
 
 def test_the_tables_show_what_the_parts_found(results):

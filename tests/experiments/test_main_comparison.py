@@ -12,6 +12,7 @@ from qhyper.comparison import compare
 from qhyper.config import COMPARED
 from qhyper.data import availability
 from qhyper.statistics import wilson
+from qhyper.threads import one_torch_thread
 
 needs_mnist = pytest.mark.skipif(
     not availability()["mnist"].startswith("found"),
@@ -21,7 +22,8 @@ needs_mnist = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def results():
-    return {name: work() for name, work in study.parts(quick=True).items()}
+    with one_torch_thread():
+        return {name: work() for name, work in study.parts(quick=True).items()}
 
 
 @needs_mnist

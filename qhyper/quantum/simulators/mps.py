@@ -290,13 +290,15 @@ def _angle_derivatives(program: Program, angles: Float, offset: npt.NDArray[np.i
 # -- building the tensors from the angles, and back ----------------------------------------------
 
 
-_jit = nb.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
-_threaded = nb.njit(
-    cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}, nogil=True
-)
+_FASTMATH = {"contract", "reassoc", "nsz"}
+_jit = nb.njit(cache=True, error_model="numpy", fastmath=_FASTMATH)
+_threaded = nb.njit(cache=True, error_model="numpy", fastmath=_FASTMATH, nogil=True)
+_part = nb.njit(cache=True, error_model="numpy", fastmath=_FASTMATH, forceinline=True)
+"""Called by kernels alone. As calls they would be compiled twice, and which copy runs, with its own
+order of rounding, would depend on whether the kernel comes from numba's cache."""
 
 
-@_jit
+@_part
 def _rotation(code, angle):
     """The matrix of a rotation, as four numbers."""
     c, s = np.cos(angle / 2), np.sin(angle / 2)
@@ -307,7 +309,7 @@ def _rotation(code, angle):
     return complex(c, -s), complex(0.0, 0.0), complex(0.0, 0.0), complex(c, s)
 
 
-@_jit
+@_part
 def _rotate(tensor, u00, u01, u10, u11):
     for left in range(tensor.shape[1]):
         for right in range(tensor.shape[2]):
@@ -316,7 +318,7 @@ def _rotate(tensor, u00, u01, u10, u11):
             tensor[1, left, right] = u10 * zero + u11 * one
 
 
-@_jit
+@_part
 def _operator(code, leg, bit):
     """The bit that `bit` comes from under the operator of a leg's value, and its factor."""
     if code in (LEFT_CONTROL, RIGHT_CONTROL):
@@ -326,7 +328,7 @@ def _operator(code, leg, bit):
     return bit, -1.0 if bit and leg else 1.0
 
 
-@_jit
+@_part
 def _append_leg(tensor, code):
     """The tensor with one more leg on the left, on the right, or a wire on both."""
     _, n_left, n_right = tensor.shape
@@ -345,7 +347,7 @@ def _append_leg(tensor, code):
     return grown
 
 
-@_jit
+@_part
 def _fold_leg(tensor, gradient, code):
     """Undo `_append_leg` on the tensor, and take its gradient back through it."""
     more_left = 2 if code == WIRE or code <= LEFT_Z else 1
@@ -401,7 +403,7 @@ def _angle_scores(start, code, angle, bond, offset, angles, tensors, gradients, 
                 _rotate(gradient, u00, u10, u01, u11)
 
 
-@_jit
+@_part
 def _generator_score(code, tensor, gradient):
     """2 Re Σ gradient · (-i/2) P A, with P the Pauli matrix of the rotation."""
     total = 0.0
@@ -484,7 +486,7 @@ def _sample(first_task, last_task, bond, offset, tensors, matrices, uniforms, bi
             imag, next_imag = next_imag, imag
 
 
-@_jit
+@_part
 def _quadratic_form(matrix, n, real, imag, out):
     """v M v† of every lane, for a Hermitian M."""
     lanes = len(out)
@@ -502,7 +504,7 @@ def _quadratic_form(matrix, n, real, imag, out):
                 out[k] += a * same - b * cross
 
 
-@_jit
+@_part
 def _advance(tensor, chosen, scale, real, imag, next_real, next_imag):
     """The left vector of every lane times its bit's matrix, times its scale."""
     _, n_left, n_right = tensor.shape
@@ -529,7 +531,7 @@ def _advance(tensor, chosen, scale, real, imag, next_real, next_imag):
 # -- log p of given bits, and its gradient --------------------------------------------------------
 
 
-@_jit
+@_part
 def _normalise(real, imag, n, scale):
     """Write 1 / norm of every lane's vector to `scale`, 0 for a vanishing one, and apply it."""
     for k in range(len(scale)):
@@ -572,7 +574,7 @@ def _log_prob(first_task, last_task, bond, offset, tensors, bits, out):
         out[replica, first : first + lanes] = total
 
 
-@_jit
+@_part
 def _left_vectors(bond, offset, tensors, drawn, scale):
     """The normalised left vector of every lane at every site: (first row of each site, re, im)."""
     n_sites, lanes = drawn.shape
@@ -632,7 +634,7 @@ def _tensor_scores(first_task, last_task, bond, offset, tensors, bits, coefficie
             imag, next_imag = next_imag, imag
 
 
-@_jit
+@_part
 def _retreat(tensor, chosen, real, imag, next_real, next_imag):
     """Every lane's bit's matrix times its right vector."""
     _, n_left, n_right = tensor.shape
@@ -653,7 +655,7 @@ def _retreat(tensor, chosen, real, imag, next_real, next_imag):
                 to_imag[k] += from_real[k] * b + from_imag[k] * a
 
 
-@_jit
+@_part
 def _score_factors(
     left_real, left_imag, real, imag, n, coefficients, chosen, factor_real, factor_imag
 ):
@@ -672,7 +674,7 @@ def _score_factors(
         factor_imag[1, k] = -one * amplitude_imag * inverse
 
 
-@_jit
+@_part
 def _outer_products(
     left_real, left_imag, right_real, right_imag, n_left, n_right, factor_real, factor_imag, out
 ):

@@ -230,9 +230,11 @@ def _numbers(bits: Bits) -> npt.NDArray[np.int64]:
 _FASTMATH = {"contract", "reassoc", "nsz"}
 _jit = nb.njit(cache=True, error_model="numpy", fastmath=_FASTMATH, nogil=True)
 _inline = nb.njit(cache=True, error_model="numpy", fastmath=_FASTMATH, inline="always")
+_part = nb.njit(cache=True, error_model="numpy", fastmath=_FASTMATH, forceinline=True)
+"""Called by kernels alone: inlined, or rounding would depend on numba's cache (see `mps`)."""
 
 
-@_jit
+@_part
 def _rotation(code, angle):
     c, s = np.cos(angle / 2), np.sin(angle / 2)
     matrix = np.zeros((2, 2), np.complex128)
@@ -247,7 +249,7 @@ def _rotation(code, angle):
     return matrix
 
 
-@_jit
+@_part
 def _product(a, b):
     out = np.empty((2, 2), np.complex128)
     for i in range(2):
@@ -256,7 +258,7 @@ def _product(a, b):
     return out
 
 
-@_jit
+@_part
 def _matrix(first, last, code, angle, angles):
     """The product of the rotations first to last - 1, the later ones on the left."""
     out = np.eye(2).astype(np.complex128)
@@ -284,7 +286,7 @@ def _numbers_of(matrix):
     )  # fmt: skip
 
 
-@_jit
+@_part
 def _apply(re, im, qubit, matrix):
     """One matrix on one qubit; low qubits have loops of their own, which can be vectorised."""
     u = _numbers_of(matrix)
@@ -304,7 +306,7 @@ def _apply(re, im, qubit, matrix):
             _turn_rows(low_re, low_im, high_re, high_im, u)
 
 
-@_jit
+@_part
 def _turn_rows(low_re, low_im, high_re, high_im, u):
     ar, ai, br, bi, cr, ci, dr, di = u
     for k in range(len(low_re)):
@@ -315,7 +317,7 @@ def _turn_rows(low_re, low_im, high_re, high_im, u):
         high_im[k] = cr * xi + ci * xr + dr * yi + di * yr
 
 
-@_jit
+@_part
 def _entangle(re, im, kind, control, target):
     """CX or CZ, on runs of amplitudes that lie side by side."""
     size = len(re)
@@ -343,7 +345,7 @@ def _matrices(kind, first, code, angle, angles):
     return out
 
 
-@_jit
+@_part
 def _operate(task, kind, qubits, matrix, re, im):
     """One operation, on half number `task` of the amplitudes or of the pairs of amplitudes."""
     half = len(re) // 2
@@ -367,7 +369,7 @@ def _operate(task, kind, qubits, matrix, re, im):
         _flip(re[half:], im[half:], kind, inner)
 
 
-@_jit
+@_part
 def _swap_halves(re, im, control):
     """CX of a control on the last qubit."""
     half = len(re) // 2
@@ -378,7 +380,7 @@ def _swap_halves(re, im, control):
                 low[k], high[k] = high[k], low[k]
 
 
-@_jit
+@_part
 def _flip(re, im, kind, stride):
     """X of one qubit, or Z for a CZ."""
     for block in range(0, len(re), 2 * stride):
@@ -391,7 +393,7 @@ def _flip(re, im, kind, stride):
                     low[k], high[k] = high[k], low[k]
 
 
-@_jit
+@_part
 def _on_block(kind, qubits, matrix, re, im):
     """One operation on a block of amplitudes that it does not leave."""
     if kind == MATRIX:
@@ -452,7 +454,7 @@ def _backward(first_task, last_task, begin, end, kind, qubits, matrices, psi, ot
             k = start
 
 
-@_jit
+@_part
 def _part_of_transition(task, qubit, psi, other, total):
     """What half number `task` of the amplitudes, or of their pairs, adds to T of a qubit."""
     half = psi.shape[1] // 2
@@ -495,7 +497,7 @@ def _slopes(kind, first, code, angle, angles, totals):
     return out
 
 
-@_jit
+@_part
 def _transition(psi_re, psi_im, other_re, other_im, qubit, total):
     """Add what the derivatives by the angles of a qubit's matrix need of T to `total`.
 
@@ -522,7 +524,7 @@ def _transition(psi_re, psi_im, other_re, other_im, qubit, total):
         )  # fmt: skip
 
 
-@_jit
+@_part
 def _sums(x_re, x_im, y_re, y_im, p_re, p_im, q_re, q_im, total):
     """The sums of `_transition` for ψ = (x, y) and λ = (p, q), bit 0 and bit 1 of the qubit."""
     diagonal, real, imag = 0.0, 0.0, 0.0
