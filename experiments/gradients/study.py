@@ -4,7 +4,7 @@ python -m experiments run gradients
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from experiments.drawing import legend_below, new_panels, save
+from experiments.markdown import table
 from qhyper import BinaryNetwork, Brickwork, QuantumHyperNetwork, Streams, load
 from qhyper.bits import all_bitstrings
 from qhyper.comparison import compare
@@ -235,7 +236,7 @@ def _errors(results: Results, start: str) -> str:
     norm = results[f"error-{start}"]["norm"]
     title = f"{SHOWN:,} shots, {STARTS[start][0]}, |g| = {norm:.3g}"
     head = ("estimator", "circuits", "relative MSE", "signal to noise", "cosine")
-    return _table(title, head, rows)
+    return table(title, head, rows)
 
 
 def _shown(results: Results, start: str, name: str) -> dict[str, float]:
@@ -262,16 +263,11 @@ def _losses(results: Results) -> str:
     head = (
         "estimator", "draws a circuit", "learning rate", "circuits", "final mean loss", "regret",
     )  # fmt: skip
-    return _table(title, head, rows)
+    return table(title, head, rows)
 
 
 def _regret(found: Mapping[str, Any]) -> float:
     return float(np.median(found["best_loss"]) - found["minimum"])
-
-
-def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
-    return f"### {title}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def measured(results: Results) -> dict[str, float]:

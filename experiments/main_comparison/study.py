@@ -3,7 +3,7 @@
 python -m experiments run main-comparison
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from experiments.drawing import TEXT
+from experiments.markdown import table
 from qhyper import BinaryNetwork, load
 from qhyper.comparison import compare
 from qhyper.config import COMPARED
@@ -133,7 +134,7 @@ def _shares(results: Results, summaries: Mapping[str, Any]) -> str:
         head += [f"{title}: within 5 %", "hit", "evaluations to hit"]
     one = summaries["toy"]
     title = f"{len(one['seeds'])} seeds of {one['evaluations']:,} evaluations"
-    return _table(title, head, rows)
+    return table(title, head, rows, words=2)
 
 
 def _share(share: Interval) -> str:
@@ -147,12 +148,7 @@ def _tests(found: Mapping[str, Any], title: str) -> str:
     for name in dict.fromkeys(name for name, _ in tests):
         pairs = [tests[name, other] for other in classical]
         rows.append([name, *(f"{p['median_difference']:+.4f} ({p['p_holm']:.2g})" for p in pairs)])
-    return _table(
+    return table(
         f"{title}: final mean loss of a circuit minus a classical model's, median (p after Holm)",
         ["circuit", *classical], rows,
     )  # fmt: skip
-
-
-def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
-    return f"### {title}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,11 +1,12 @@
 """What the thesis printed, and the tables that put this study beside it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from experiments.markdown import table
 from qhyper.search import SAME_LOSS
 from qhyper.statistics import wilson
 
@@ -77,12 +78,6 @@ def tables(results: Results) -> str:
     return "\n\n".join(sections)
 
 
-def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> str:
-    """A table whose first columns, so many, are words."""
-    lines = [head, ["---"] * words + ["--:"] * (len(head) - words), *rows]
-    return f"### {title}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def _spread(values: Sequence[float] | np.ndarray, digits: int = 4) -> str:
     return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
 
@@ -106,7 +101,7 @@ def _experiment_1(results: Results) -> str:
     head = ("data", "network", "thesis", "here", "lowest and highest run", "within its spread")
     runs = len(results["straight-through-toy"]["test_accuracy"])
     title = f"Experiment 1: test accuracy, mean ± standard deviation of {runs} runs"
-    return _table(title, head, rows, words=2)
+    return table(title, head, rows, words=2)
 
 
 def _within(mean: float, printed: float, spread: float) -> str:
@@ -133,7 +128,7 @@ def _epochs(results: Results) -> str:
         "training loss at the end (median run)", "least loss in the last epoch (median run)",
         "certified minimum",
     )  # fmt: skip
-    return _table("Straight-through networks in their last epoch", head, rows)
+    return table("Straight-through networks in their last epoch", head, rows)
 
 
 def _stuck(results: Results) -> str:
@@ -159,7 +154,7 @@ def _stuck(results: Results) -> str:
         "levels of the spectrum below", "share of all 2^36 below", "units without effect",
         "pixel patterns in use", "single flips that lower the loss",
     )  # fmt: skip
-    return _table("Where each straight-through run of learning rate 1e-4 ends", head, rows)
+    return table("Where each straight-through run of learning rate 1e-4 ends", head, rows)
 
 
 def _working_units(results: Results) -> str:
@@ -173,7 +168,7 @@ def _working_units(results: Results) -> str:
         ))  # fmt: skip
     head = ("data", *(f"{j} at work" for j in range(1, 7)), "bitstrings at the minimum")
     title = "Certified least training loss, and its test accuracy, by hidden units with an effect"
-    return _table(title, head, rows)
+    return table(title, head, rows)
 
 
 # -- experiment 2 ----------------------------------------------------------------------------------
@@ -215,7 +210,7 @@ def _experiment_2(results: Results, data: str) -> str:
     )  # fmt: skip
     each, runs = len(zero[0]), len(zero)
     title = f"Experiment 2, {DATA[data]}: accuracy on the whole test set of the weights of"
-    return _table(f"{title} {each} training images of each class, {runs} runs", head, rows)
+    return table(f"{title} {each} training images of each class, {runs} runs", head, rows)
 
 
 def _dependence(results: Results, data: str) -> str:
@@ -240,7 +235,7 @@ def _dependence(results: Results, data: str) -> str:
         "… between two draws for one image", "test images classified by their own weights",
     )  # fmt: skip
     title = f"Shares of the images, and how far the weights depend on them, {DATA[data]}"
-    return _table(title, head, rows)
+    return table(title, head, rows)
 
 
 def _share_of_mode(accuracy: np.ndarray) -> float:
@@ -256,7 +251,7 @@ def _corners(results: Results) -> str:
         rows.append((what, *("–" if share is None else f"{share:.3f}" for share in found)))
     head = ("weights from", "dark", "middle", "bright")
     title = "Toy: accuracy of the weights, by the corner that is white in images of the other class"
-    return _table(title, head, rows)
+    return table(title, head, rows)
 
 
 # -- generators that do not see the image ----------------------------------------------------------
@@ -282,7 +277,7 @@ def _generators(results: Results) -> str:
         "median regret", "test accuracy of the best",
     )  # fmt: skip
     title = f"Generators that do not see the image, {seeds} seeds of equal budget"
-    return _table(title, head, rows, words=3)
+    return table(title, head, rows, words=3)
 
 
 def _share(which: np.ndarray) -> str:
@@ -304,7 +299,7 @@ def _costs(results: Results) -> str:
             *(f"{one['seconds']:.0f}" for one in found),
         ))  # fmt: skip
     head = ("training", "parameters", "seeds at once", "seconds, toy", "seconds, MNIST")
-    return _table("Parameters of each seed, and time of all of them on one core", head, rows)
+    return table("Parameters of each seed, and time of all of them on one core", head, rows)
 
 
 def _together(results: Results) -> str:
@@ -317,7 +312,7 @@ def _together(results: Results) -> str:
                      f"{np.median(one / together):.1f}×"))  # fmt: skip
     head = ("network", "ten runs together, s", "one at a time, s", "gain")
     images = f"{results['together']['images']:,}"
-    return _table(f"Ten runs in the same tensors, one epoch of {images} toy images", head, rows)
+    return table(f"Ten runs in the same tensors, one epoch of {images} toy images", head, rows)
 
 
 # -- numbers that are verified ---------------------------------------------------------------------
