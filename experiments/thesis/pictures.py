@@ -94,18 +94,18 @@ def _landscape(results: Mapping[str, Any]) -> Any:
         below.stairs(shown, edges, color=INK, alpha=0.3, fill=True, baseline=0.5)
         below.set_yscale("log")
         below.set_ylim(0.5, 1e12)
-        below.set_xlim(0, 1)
+        below.set_xlim(0, 1.05)
         below.set_xlabel("training loss")
         least = np.inf
         for j, level in enumerate(known["working_units"], start=1):
             if level["loss"] > least - 5e-4:
                 continue  # this unit does not help
-            least = level["loss"]
+            close, least = least - level["loss"] < 0.02, level["loss"]
             for axes in (above, below):
                 axes.axvline(least, color=INK, linewidth=0.7, linestyle=":")
             below.annotate(
-                str(j), (least, 3e11 if j % 2 else 3e10), xytext=(2, 0),
-                textcoords="offset points", fontsize=8, color=INK,
+                str(j), (least, 3e11 if j % 2 else 3e10), xytext=(-2 if close else 2, 0),
+                textcoords="offset points", fontsize=8, color=INK, ha="right" if close else "left",
             )  # fmt: skip
     panels[1][0].set_ylabel("bitstrings in a bin")
     return figure
