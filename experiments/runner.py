@@ -96,7 +96,8 @@ def publish(study: Study, out: Path) -> None:
     record = _record(out)
     if record is not None and record["quick"]:
         raise StorageError(f"{out} is a quick run. Publish a full one: `run` without --quick.")
-    if record is not None and record["sources"] != _source(study, False)["sources"]:
+    same = record is not None and record["study"] == study.name
+    if same and record["sources"] != _source(study, False)["sources"]:
         raise StorageError(
             f"The sources have changed since {out} was run. `run` with another --out, and publish "
             "that."
@@ -221,7 +222,9 @@ def _work_off(
                 for future in done:
                     name, error = running.pop(future), future.exception()
                     if error is not None:
-                        _say(f"{name}: failed with {type(error).__name__}")
+                        # the first one's message is the command's
+                        words = f": {error}" if failures else ""
+                        _say(f"{name}: failed with {type(error).__name__}{words}")
                         failures.append(error)
                         waiting.clear()
                         continue

@@ -66,7 +66,7 @@ BLIND = {
 }
 """Generators that do not."""
 CONTROLS = {"annealing": "simulated annealing", "random": "random search"}
-CONSTANT = "best constant weights (certified)"
+CONSTANT = "constant weights of the certified least loss"
 
 
 def tables(results: Results) -> str:
@@ -166,7 +166,7 @@ def _working_units(results: Results) -> str:
             title, *(f"{level['loss']:.4f} ({level['test_accuracy']:.4f})" for level in levels),
             f"{certificate['optimal_bitstrings']:,}",
         ))  # fmt: skip
-    head = ("data", *(f"{j} at work" for j in range(1, 7)), "bitstrings at the minimum")
+    head = ("data", *(f"at most {j}" for j in range(1, 7)), "bitstrings at the minimum")
     title = "Certified least training loss, and its test accuracy, by hidden units with an effect"
     return table(title, head, rows)
 
