@@ -220,6 +220,7 @@ class Trainer:
             "best_loss": torch.from_numpy(self.record.best_loss.copy()),
             "best_bits": torch.from_numpy(self.record.best_bits.copy()),
             "spent": [self.spent.evaluations, self.spent.shots, self.spent.circuits],
+            "evaluated": self.record.evaluations,
             "improvements": [list(found) for found in self.record.improvements],
             "curve": list(self.curve),
             "curve_sum": torch.from_numpy(self._curve_sum.copy()),
@@ -243,7 +244,8 @@ class Trainer:
         self.record = SearchRecord(
             best_loss=state["best_loss"].numpy().copy(),
             best_bits=state["best_bits"].numpy().copy(),
-            evaluations=0 if isinstance(self.objective, Batches) else self.spent.evaluations,
+            # checkpoints of before have no count of their own
+            evaluations=state.get("evaluated", self.spent.evaluations),
             improvements=[[(at, loss) for at, loss in found] for found in state["improvements"]],
         )
         self.curve = list(state["curve"])

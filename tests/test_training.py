@@ -114,6 +114,25 @@ def test_a_resumed_training_ends_as_the_undisturbed_one(objective) -> None:
         assert_same(resumed.state_dict(), end)
 
 
+@pytest.mark.parametrize("estimator", ["score-function", "exact"])
+def test_a_resumed_record_has_counted_what_the_undisturbed_one_has(estimator: str) -> None:
+    def trainer() -> Trainer:
+        generator = build_generator("bernoulli", 4, seeds=[0, 1])
+        chosen = TrainingSettings(evaluations=640, circuits=10, estimator=estimator)
+        return Trainer(generator, Objective(ones, 4), chosen)
+
+    undisturbed, resumed = trainer(), trainer()
+    while undisturbed.step < 5:
+        undisturbed.advance()
+    resumed.load_state_dict(undisturbed.state_dict())
+    assert resumed.record.evaluations == undisturbed.record.evaluations
+    assert undisturbed.record.evaluations == (5 * 64 if estimator == "score-function" else 0)
+    before = undisturbed.state_dict()
+    del before["evaluated"]  # a checkpoint of before
+    resumed.load_state_dict(before)
+    assert resumed.record.evaluations == resumed.spent.evaluations
+
+
 def assert_same(one, other, path: str = "state") -> None:
     """Equal in every tensor and number."""
     if isinstance(one, torch.Tensor):

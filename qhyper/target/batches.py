@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 ScoredOn = Literal["own", "batch"]
 
+_TOGETHER = 8
+"""Samples whose draws go through the kernel together where each is scored on its own: it computes
+every draw on every sample."""
+
 
 class Batches:
     """Mini-batches of `size` samples of `data`, drawn for each replica by itself.
@@ -76,11 +80,19 @@ class Batches:
                 f"samples [replica, input], each from 0 to {n_samples - 1}."
             )
         network, labels = self.network, self.data.y[chosen]
+        together = _TOGETHER if self.scored_on == "own" else chosen.shape[1]
         kernels = [
-            PackedNetwork(network.layers, self._rows.take(*of_one), network.sign_of_zero)
-            for of_one in zip(chosen, labels, strict=True)
+            [
+                PackedNetwork(network.layers, self._rows.take(some, of), network.sign_of_zero)
+                for some, of in zip(_split(of_one, together), _split(truth, together), strict=True)
+            ]
+            for of_one, truth in zip(chosen, labels, strict=True)
         ]
         return Batch(self, self.data.x[chosen], labels, kernels)
+
+
+def _split(row: npt.NDArray, size: int) -> list[npt.NDArray]:
+    return [row[first : first + size] for first in range(0, len(row), size)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +104,8 @@ class Batch:
     """[replica, input, feature]"""
     labels: npt.NDArray[np.int64]
     """[replica, input]"""
-    kernels: "Sequence[PackedNetwork]"
-    """of each replica, on its samples"""
+    kernels: "Sequence[Sequence[PackedNetwork]]"
+    """of each replica, on its samples: on all of them, or on a few each where own ones score"""
 
     def __call__(self, bits: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """The loss of every draw, float64 [replica, input, shot].
@@ -113,11 +125,14 @@ class Batch:
 
     def _on_batch(self, replica: int, bits: Bits) -> npt.NDArray[np.float64]:
         flat = np.ascontiguousarray(bits.reshape(-1, bits.shape[-1]))
-        return self.kernels[replica].losses(flat, self.batches.loss).reshape(bits.shape[:-1])
+        (kernel,) = self.kernels[replica]
+        return kernel.losses(flat, self.batches.loss).reshape(bits.shape[:-1])
 
     def _on_own(self, replica: int, bits: Bits) -> npt.NDArray[np.float64]:
-        n_inputs, shots, n_bits = bits.shape
-        every = self.kernels[replica].logits(np.ascontiguousarray(bits.reshape(-1, n_bits)))
-        index = np.arange(n_inputs)
-        own = every.reshape(n_inputs, shots, n_inputs, -1)[index, :, index]  # [input, shot, output]
-        return label_losses(own, self.batches.loss)[index, :, self.labels[replica]]
+        own = []
+        for few, kernel in zip(_split(bits, _TOGETHER), self.kernels[replica], strict=True):
+            every = kernel.logits(np.ascontiguousarray(few.reshape(-1, few.shape[-1])))
+            index = np.arange(len(few))
+            own.append(every.reshape(*few.shape[:2], len(few), -1)[index, :, index])
+        losses = label_losses(np.concatenate(own), self.batches.loss)  # [input, shot, label]
+        return losses[np.arange(len(losses)), :, self.labels[replica]]

@@ -90,6 +90,19 @@ def test_losses_are_those_of_the_plain_pass(layers, kind, first, outputs, sign_o
             )
 
 
+@pytest.mark.parametrize("size", [1, 8, 9, 19])
+def test_own_losses_do_not_depend_on_how_many_samples_go_together(size):
+    data = random_data(NETWORK, "integers", rows=40)
+    samples = np.random.default_rng(size).integers(40, size=(2, size))
+    bits = random_bits(NETWORK, samples)
+    np.testing.assert_allclose(
+        batches(size, "own", data).take(samples)(bits),
+        by_the_plain_pass(NETWORK, data, samples, bits, "own", "cross_entropy"),
+        rtol=0,
+        atol=1e-12,
+    )
+
+
 @pytest.mark.parametrize("kind", ["signs", "integers", "floats"])
 def test_all_samples_as_one_batch_are_the_objective_on_the_data(kind):
     data = random_data(NETWORK, kind, rows=40)
