@@ -11,9 +11,10 @@ import hashlib
 import os
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -128,7 +129,7 @@ def load(name: str | Path, *, seed: int = 0, test: str | Path | None = None) -> 
                other pixels are uniform in 0..254; 80,000 + 20,000 rows, (v - 127.5) / 128
     digits     scikit-learn's digits 0 and 1, 2x2 means of 4x4 blocks; 288 + 72 rows, (v - 8) / 8
     mnist      MNIST's digits 0 and 1 in 2x2 pixels (bilinear, half-pixel centres, no
-               antialiasing); 12,665 + 2,115 rows, (v - 127.5) / 128
+               antialiasing); 12,665 + 2,115 rows, (v - 127.5) / 128; others: `mnist`
     gaussians  the mixture of Carrasquilla et al. (arXiv:2301.08292) in the plane; class 0 is one
                Gaussian, class 1 is three; 10,000 + 2,000 rows
     PATH.npz   arrays x [row, feature] and y [row], and for testing x_test and y_test
@@ -244,26 +245,56 @@ def _gaussians(rng: np.random.Generator) -> tuple[Samples, Samples]:
     return draw(10_000), draw(2_000)
 
 
-def _mnist(_rng: np.random.Generator) -> tuple[Samples, Samples]:
+def mnist(
+    *, digits: Sequence[int] = (0, 1), size: int = 2, pixels: Literal["signed", "unit"] = "signed"
+) -> Dataset:
+    """MNIST's images of some digits in size × size pixels; digit number k of `digits` has label k.
+
+    The resizing is bilinear, with half-pixel centres and no antialiasing: 4 x 4 takes the pixels
+    3, 10, 17 and 24 in each direction. Pixels v from 0 to 255 are (v - 127.5) / 128 (`signed`),
+    which signs need to have exact ties, or v / 255 (`unit`). Raises ConfigurationError for digits
+    or a size that there are not, and as `load` does.
+    """
+    chosen = list(digits)
+    if len(chosen) < 2 or len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(10)):
+        raise ConfigurationError(
+            f"Got digits={digits!r}; expected two or more different ones from 0 to 9."
+        )
+    if not isinstance(size, int | np.integer) or not 1 <= size <= 28:
+        raise ConfigurationError(f"Got size={size!r}; expected 1 to 28 pixels in each direction.")
+    if pixels not in ("signed", "unit"):
+        raise unknown("form of the pixels", str(pixels), ("signed", "unit"))
+
     def part(prefix: str) -> Samples:
         images = _mnist_content(f"{prefix}-images-idx3-ubyte.gz", header=16).reshape(-1, 28, 28)
         labels = _mnist_content(f"{prefix}-labels-idx1-ubyte.gz", header=8)
-        chosen = labels <= 1
-        return Samples(
-            (_resize_to_2x2(images[chosen]) - 127.5) / 128, labels[chosen].astype(np.int64)
-        )
+        label_of = np.full(10, -1)
+        label_of[chosen] = np.arange(len(chosen))
+        rows = label_of[labels] >= 0
+        v = _resized(images[rows], int(size)).reshape(rows.sum(), -1)
+        x = (v - 127.5) / 128 if pixels == "signed" else v / 255
+        return Samples(x, label_of[labels[rows]])
 
-    return part("train"), part("t10k")
+    which = "".join(map(str, chosen))
+    return Dataset(f"mnist {which} at {size}x{size}", part("train"), part("t10k"))
 
 
-def _resize_to_2x2(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Bilinear resize of images [image, 28, 28] to [image, 4].
+def _mnist(_rng: np.random.Generator) -> tuple[Samples, Samples]:
+    whole = mnist()
+    return whole.train, whole.test
 
-    The centres of the new pixels fall between the old pixels 6 and 7, and 20 and 21, in each
-    direction, so that a new pixel is the mean of four old ones.
+
+def _resized(images: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.float64]:
+    """Bilinear resize of images [image, 28, 28] to [image, size, size]: rows first, then columns.
+
+    Weights are exact in binary where the centres fall on pixels or half-way between two.
     """
-    near = images[:, [6, 7, 20, 21]][:, :, [6, 7, 20, 21]]
-    return near.reshape(-1, 2, 2, 2, 2).mean(axis=(2, 4)).reshape(-1, 4)
+    whole = images.shape[1]
+    centre = (np.arange(size) + 0.5) * whole / size - 0.5
+    low = np.minimum(np.floor(centre).astype(np.int64), whole - 2)
+    share = centre - low
+    rows = images[:, low] * (1 - share)[:, None] + images[:, low + 1] * share[:, None]
+    return rows[:, :, low] * (1 - share) + rows[:, :, low + 1] * share
 
 
 _BUILT_IN: dict[str, Callable[[np.random.Generator], tuple[Samples, Samples]]] = {

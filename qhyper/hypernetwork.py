@@ -11,10 +11,11 @@ a comparison train together as replicas of one tensor program. An unconditional 
 input.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -142,6 +143,30 @@ class HyperNetwork(torch.nn.Module, ABC):
     @abstractmethod
     def _initialise(self, rng: Rngs) -> None:
         """Draw every parameter in place; `rng` has one NumPy generator a replica. No gradients."""
+
+    def replica(self, index: int) -> Self:
+        """A generator of one replica alone: a copy, with its seed and its parameters [1, ...].
+
+        Raises ConfigurationError if there is no such replica, or if a parameter has no replica
+        axis.
+        """
+        if not 0 <= index < self.replicas:
+            raise ConfigurationError(
+                f"{self.describe()} has no replica {index}; expected 0 to {self.replicas - 1}."
+            )
+        own: dict[int, Any] = {}
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 0 or len(parameter) != self.replicas:
+                raise ConfigurationError(
+                    f"The parameter '{name}' of {self.describe()} has shape "
+                    f"{tuple(parameter.shape)}; expected [replica, ...] with {self.replicas} "
+                    "replicas."
+                )
+            values = parameter.detach()[index : index + 1].clone()
+            own[id(parameter)] = torch.nn.Parameter(values, parameter.requires_grad)
+        alone = copy.deepcopy(self, own)  # wherever a parameter stands, its one replica does
+        alone.seeds = (self.seeds[index],)
+        return alone
 
     # -- draws --------------------------------------------------------------------------------
 

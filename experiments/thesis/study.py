@@ -171,7 +171,7 @@ def _standing(bits: Bits, data: str, size: Size) -> dict[str, Any]:
     each = np.arange(NETWORK.n_bits)
     flipped[:, each, each] ^= 1
     levels = np.searchsorted(certificate.levels, losses - SAME_LOSS)
-    _, second = NETWORK.space.decode(bits)
+    _, second = NETWORK.space.decode(bits).weights
     return {
         "bits": [to_string(one) for one in bits],
         "loss": losses.tolist(),
@@ -192,7 +192,7 @@ def _patterns(bits: Bits) -> int:
     v and -v are one, as they are for all images but those with x · v = 0. Units of the same
     pattern add up, and those of opposite outputs cancel.
     """
-    first, second = NETWORK.space.decode(bits)
+    first, second = NETWORK.space.decode(bits).weights
     effect: Counter[tuple[int, ...]] = Counter()
     for pattern, outputs in zip(first.T, second, strict=True):
         direction = int(pattern[0])

@@ -199,7 +199,8 @@ def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backen
 
     `mps`: exact matrix product. `statevector`: exact state vector. `pennylane:DEVICE`: a
     PennyLane device, such as lightning.qubit. `aer`, `aer:METHOD`: Qiskit Aer (statevector,
-    matrix_product_state, density_matrix). `ibm:NAME`, `braket:NAME`, `ionq:NAME`, `azure:NAME`,
+    matrix_product_state, density_matrix). `trajectories`: depolarising noise on our own simulators,
+    with exact derivatives of ⟨C⟩. `ibm:NAME`, `braket:NAME`, `ionq:NAME`, `azure:NAME`,
     `qiskit:module:object`, `module:Class`: quantum computers (`build_cloud_backend`). Options are
     the arguments of the backend's class.
     Raises ConfigurationError for an unknown name or option.
@@ -218,6 +219,8 @@ def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backen
         from qhyper.quantum.simulators.qiskit_aer_simulator import AerBackend as Built
 
         fixed = {"method": rest} if rest else {}
+    elif kind == "trajectories" and not rest:
+        from qhyper.quantum.simulators.trajectories import TrajectoryBackend as Built
     elif is_cloud(name):
         from qhyper.quantum.cloud.backend import build_cloud_backend
 
@@ -226,7 +229,7 @@ def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backen
         exact = ("mps", "statevector", "pennylane:lightning.qubit", "pennylane:default.qubit")
         aer = ("aer", "aer:statevector", "aer:matrix_product_state")
         cloud = ("ibm:NAME", "braket:NAME", "ionq:NAME", "azure:NAME", "qiskit:module:object")
-        raise unknown("backend", name, (*exact, *aer, *cloud))
+        raise unknown("backend", name, (*exact, *aer, "trajectories", *cloud))
     known = [option for option in inspect.signature(Built).parameters if option not in fixed]
     for option in options or {}:
         if option not in known:
@@ -234,7 +237,7 @@ def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backen
     return Built(**fixed, **(options or {}))
 
 
-SIMULATORS = ("mps", "statevector", "pennylane", "aer")
+SIMULATORS = ("mps", "statevector", "pennylane", "aer", "trajectories")
 
 
 def is_cloud(name: str) -> bool:

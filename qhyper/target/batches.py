@@ -19,7 +19,7 @@ from qhyper.streams import Rngs
 from qhyper.target.loss import LossName, check_loss, label_losses
 
 if TYPE_CHECKING:
-    from qhyper.target.kernel import PackedNetwork
+    from qhyper.target.kernel import Kernel
     from qhyper.target.network import BinaryNetwork
 
 ScoredOn = Literal["own", "batch"]
@@ -46,8 +46,6 @@ class Batches:
         scored_on: ScoredOn,
         loss: LossName = "cross_entropy",
     ) -> None:
-        from qhyper.target.kernel import collapse
-
         network.check(data)
         if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
             raise ConfigurationError(
@@ -59,7 +57,7 @@ class Batches:
         self.scored_on: ScoredOn = scored_on
         self.loss: LossName = check_loss(loss)
         self.evaluations = 0
-        self._rows = collapse(data, network.layers, network.sign_of_zero)
+        self._rows = network.collapse(data)
 
     def draw(self, rng: Rngs) -> "Batch":
         """A mini-batch for each replica, drawn with replacement; `rng` has one generator each."""
@@ -70,8 +68,6 @@ class Batches:
 
         Raises ConfigurationError for another shape, or samples that the data do not have.
         """
-        from qhyper.target.kernel import PackedNetwork
-
         chosen, n_samples = np.asarray(samples), len(self.data.y)
         whole = chosen.ndim == 2 and chosen.size and chosen.dtype.kind in "iu"
         if not whole or chosen.min() < 0 or chosen.max() >= n_samples:
@@ -83,7 +79,7 @@ class Batches:
         together = _TOGETHER if self.scored_on == "own" else chosen.shape[1]
         kernels = [
             [
-                PackedNetwork(network.layers, self._rows.take(some, of), network.sign_of_zero)
+                network.kernel(self._rows.take(some, of))
                 for some, of in zip(_split(of_one, together), _split(truth, together), strict=True)
             ]
             for of_one, truth in zip(chosen, labels, strict=True)
@@ -104,7 +100,7 @@ class Batch:
     """[replica, input, feature]"""
     labels: npt.NDArray[np.int64]
     """[replica, input]"""
-    kernels: "Sequence[Sequence[PackedNetwork]]"
+    kernels: "Sequence[Sequence[Kernel]]"
     """of each replica, on its samples: on all of them, or on a few each where own ones score"""
 
     def __call__(self, bits: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -16,7 +16,7 @@ Rows that no network of this shape can tell apart are collapsed into one, with c
 
 import functools
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numba as nb
 import numpy as np
@@ -33,11 +33,23 @@ MAX_PATTERN_INPUTS = 8
 MAX_TABLE = 2**20
 """Entries of a table of losses by row and margin, at most."""
 CROSS_ENTROPY, SQUARED_ERROR, ACCURACY = 0, 1, 2
-_LOSS_CODES = {
+LOSS_CODES = {
     "cross_entropy": CROSS_ENTROPY,
     "squared_error": SQUARED_ERROR,
     "accuracy": ACCURACY,
 }
+
+
+class Kernel(Protocol):
+    """A network on the rows of a data set, for many bitstrings at once."""
+
+    def logits(self, bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        """Logits float64 [draw, row, output] of bits uint8 [draw, n_bits]."""
+        ...
+
+    def losses(self, bits: npt.NDArray[np.uint8], loss: LossName) -> npt.NDArray[np.float64]:
+        """Mean loss over the data, float64 [draw], of bits uint8 [draw, n_bits]."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -107,6 +119,16 @@ def collapse(data: Samples, layers: tuple[int, ...], sign_of_zero: int) -> Rows:
         real, member = _distinct(x)
     counts = _count(member, data.y, max(layers[-1], 2))
     return Rows(first, words, signs, real, counts, member.ravel())
+
+
+def collapse_real(data: Samples, n_classes: int) -> Rows:
+    """The distinct rows of `data` with their real inputs, for networks of any activation."""
+    real, member = _distinct(data.x)
+    none = np.zeros((1, 1))
+    counts = _count(member, data.y, n_classes)
+    return Rows(
+        REAL, none.astype(np.uint64), none.astype(np.int8), real, counts, member.ravel()
+    )
 
 
 def collapse_patterns(
@@ -341,7 +363,7 @@ def _look_up(margin, zero, counts, table):
 
 
 @_jit
-def _label_loss_sum(logits, counts, code):
+def label_loss_sum(logits, counts, code):
     """Σ over rows and labels of count times loss; the formulas of `loss.label_losses`."""
     n_classes = logits.shape[1]
     total = 0.0
@@ -431,7 +453,7 @@ def _many_class_losses(first_draw, last_draw, bits, net, code, out):
     outputs = logits[:, logits.shape[1] - net.layers[-1] :]
     for draw in range(first_draw, last_draw):
         _logits(bits[draw], net, buffers, outputs)
-        out[draw] = _label_loss_sum(logits, net.counts, code)
+        out[draw] = label_loss_sum(logits, net.counts, code)
 
 
 @_threaded
@@ -476,7 +498,7 @@ class PackedNetwork:
     def _how(self, loss: LossName) -> tuple[Any, Any]:
         """The kernel of a loss, with its table or code."""
         if not self._by_margin:
-            return _many_class_losses, _LOSS_CODES[loss]
+            return _many_class_losses, LOSS_CODES[loss]
         table = _margin_table(int(self._net.layers[-2]), loss)
         if self._by_row:
             return _pattern_losses, (self.rows.counts @ table.T).ravel()

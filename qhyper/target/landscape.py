@@ -20,12 +20,7 @@ from qhyper.data import Samples
 from qhyper.errors import ConfigurationError, UnsuitableError, unknown
 from qhyper.search import SAME_LOSS
 from qhyper.target.classes import FunctionClasses, RowTables
-from qhyper.target.kernel import (
-    MAX_PATTERN_INPUTS,
-    PackedNetwork,
-    collapse,
-    collapse_patterns,
-)
+from qhyper.target.kernel import MAX_PATTERN_INPUTS, collapse_patterns
 from qhyper.target.loss import LossName, check_loss, label_losses, predictions
 from qhyper.target.network import BinaryNetwork
 from qhyper.target.objective import Objective
@@ -244,6 +239,8 @@ def _against_enumeration(n_bits: int) -> str | None:
 
 def _against_classes(network: BinaryNetwork) -> str | None:
     layers = network.layers
+    if not network.space.plain:
+        return "they need weights of -1 and +1 alone, between signs, and its bits are more"
     if len(layers) != 3:
         return f"they need exactly one hidden layer, and it has {len(layers) - 2}"
     inputs, hidden, outputs = layers
@@ -398,8 +395,7 @@ def _by_enumeration(
     network: BinaryNetwork, data: Samples, loss: LossName, progress: Progress | None
 ) -> _Result:
     n_bits, samples = network.n_bits, len(data.y)
-    rows = collapse(data, network.layers, network.sign_of_zero)
-    kernel = PackedNetwork(network.layers, rows, network.sign_of_zero)
+    kernel = network.kernel(network.collapse(data))
 
     def evaluate(bits: Bits) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         wrong = kernel.losses(bits, "accuracy")

@@ -1,4 +1,4 @@
-"""Losses of a classifier's integer logits: one number per row and possible label.
+"""Losses of a classifier's logits: one number per row and possible label.
 
 With one output the logits are (0, z): class 1 has probability sigmoid(z), and z = 0 predicts
 class 0. A tie of logits predicts the lower class.

@@ -5,28 +5,32 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from qhyper.data import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.target.loss import LossName, check_loss, label_losses, predictions
-from qhyper.target.space import WeightSpace
+from qhyper.target.space import ACTIVATIONS, WeightSpace
 
 if TYPE_CHECKING:
     from qhyper.target.batches import Batches, ScoredOn
+    from qhyper.target.kernel import Kernel, Rows
     from qhyper.target.objective import NetworkObjective
 
 
 class BinaryNetwork:
-    """A layered network with weights in {-1, +1}, sign activations and no biases.
+    """A layered network whose weights, and other choices, are read from bits.
 
-    hidden = sign(x W1), ..., logits = hidden W_last; softmax over the logits, or a sigmoid if
-    there is one output. `sign_of_zero` is +1, or 0 for reproducing others.
+    By its `layers` alone it has weights in {-1, +1}, sign activations and no biases: hidden =
+    sign(x W1), ..., logits = hidden W_last; softmax over the logits, or a sigmoid if there is one
+    output. A WeightSpace in their place says what the bits stand for: biases, other values,
+    activations, and which parts there are. `sign_of_zero` is +1, or 0 for reproducing others.
     """
 
-    def __init__(self, layers: Sequence[int], *, sign_of_zero: int = 1) -> None:
+    def __init__(self, layers: Sequence[int] | WeightSpace, *, sign_of_zero: int = 1) -> None:
         if sign_of_zero not in (0, 1):
             raise ConfigurationError(f"sign_of_zero is +1 or 0; got {sign_of_zero}.")
-        self.space = WeightSpace(layers)
+        self.space = layers if isinstance(layers, WeightSpace) else WeightSpace(layers)
         self.sign_of_zero = sign_of_zero
 
     @property
@@ -36,7 +40,7 @@ class BinaryNetwork:
 
     @property
     def n_bits(self) -> int:
-        """Number of weights."""
+        """Number of weights, and of what else is read from bits."""
         return self.space.n_bits
 
     @property
@@ -46,26 +50,47 @@ class BinaryNetwork:
 
     def __repr__(self) -> str:
         zero = "" if self.sign_of_zero == 1 else ", sign_of_zero=0"
-        return f"BinaryNetwork({self.layers}{zero})"
+        what = self.layers if self.space.plain else self.space
+        return f"BinaryNetwork({what}{zero})"
 
     def sign(self, x: npt.NDArray) -> npt.NDArray:
         """-1 below zero, +1 above, `sign_of_zero` at zero."""
         return np.where(x > 0, 1, np.where(x < 0, -1, self.sign_of_zero))
 
+    def activate(self, name: str, x: npt.NDArray) -> npt.NDArray:
+        """An activation of ACTIVATIONS, by name."""
+        if name == "sign":
+            return self.sign(x)
+        if name == "relu":
+            return np.maximum(x, 0)
+        return np.tanh(x) if name == "tanh" else expit(x)
+
     def logits(self, bits: npt.ArrayLike, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Logits [..., row, output] of weights `bits` [..., n_bits] on inputs x [row, input].
 
-        Plain and slow. Sums run over the inputs from left to right in float64, one at a time, so
-        that ties are decided the same way everywhere.
+        Plain and slow. Sums run over the inputs from left to right in float64, one at a time, and
+        take the bias last, so that ties are decided the same way everywhere.
         """
         activations: npt.NDArray = np.asarray(x, dtype=np.float64)
-        weights = self.space.decode(bits)
-        for layer, weight in enumerate(weights):
+        found = self.space.decode(bits)
+        last = len(found.weights) - 1
+        for layer, (weight, bias) in enumerate(zip(found.weights, found.biases, strict=True)):
             total = np.zeros((*weight.shape[:-2], activations.shape[-2], weight.shape[-1]))
             for i in range(weight.shape[-2]):
                 total = total + activations[..., :, i, None] * weight[..., None, i, :]
-            activations = total if layer == len(weights) - 1 else self.sign(total)
-        return activations
+            total = total + bias[..., None, :]
+            if layer == last:
+                break
+            hidden = np.zeros_like(total)
+            for name in self.space.activations:
+                chosen = found.activation == ACTIVATIONS.index(name)
+                hidden = np.where(chosen[..., None, None], self.activate(name, total), hidden)
+            hidden = hidden * found.units[layer][..., None, :]
+            if activations.shape[-1] == hidden.shape[-1]:
+                present = found.layers[..., layer, None, None]
+                hidden = np.where(present, hidden, activations)
+            activations = hidden
+        return total
 
     def losses(
         self, bits: npt.ArrayLike, data: Samples, loss: str = "cross_entropy"
@@ -100,6 +125,24 @@ class BinaryNetwork:
         from qhyper.target.batches import Batches
 
         return Batches(self, data, size=size, scored_on=scored_on, loss=check_loss(loss))
+
+    def kernel(self, rows: "Rows") -> "Kernel":
+        """The fast forward pass over the rows that `collapse` has made of a data set."""
+        # numba is slow to import, and only whoever evaluates a network needs it
+        from qhyper.target.dense_kernel import DenseNetwork
+        from qhyper.target.kernel import PackedNetwork
+
+        if self.space.plain:
+            return PackedNetwork(self.layers, rows, self.sign_of_zero)
+        return DenseNetwork(self.space, rows, self.sign_of_zero)
+
+    def collapse(self, data: Samples) -> "Rows":
+        """The rows of `data` that the network can tell apart, with counts per class."""
+        from qhyper.target.kernel import collapse, collapse_real
+
+        if self.space.plain:
+            return collapse(data, self.layers, self.sign_of_zero)
+        return collapse_real(data, self.n_classes)
 
     def check(self, data: Samples) -> None:
         """Raise ConfigurationError unless `data` fits the inputs and outputs."""

@@ -64,17 +64,13 @@ class Objective:
 
 
 class NetworkObjective(Objective):
-    """The mean loss of a binary network over a data set, on the packed kernel."""
+    """The mean loss of a binary network over a data set, on the kernel for its space."""
 
     def __init__(self, network: "BinaryNetwork", data: Samples, loss: LossName) -> None:
-        # numba is slow to import, and only whoever evaluates a network needs it
-        from qhyper.target.kernel import PackedNetwork, collapse
-
         network.check(data)
         self.network, self.data = network, data
         self.loss: LossName = loss
-        rows = collapse(data, network.layers, network.sign_of_zero)
-        self.kernel = PackedNetwork(network.layers, rows, network.sign_of_zero)
+        self.kernel = network.kernel(network.collapse(data))
         super().__init__(
             lambda bits: self._evaluate(bits.view(np.uint8)),
             network.n_bits,

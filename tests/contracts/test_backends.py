@@ -20,6 +20,8 @@ BACKENDS = {
     "aer matrix_product_state": ("aer:matrix_product_state", {}),
     "aer density_matrix": ("aer:density_matrix", {}),
     "aer with noise of strength 0": ("aer", {"depolarising": 0.0, "readout": 0.0}),
+    "trajectories with noise of strength 0": ("trajectories", {"depolarising": 0.0}),
+    "trajectories of matrix products": ("trajectories", {"simulator": "mps"}),
 }
 CIRCUITS = {
     "brickwork": Brickwork(3).build(N),

@@ -5,7 +5,6 @@ Aer run, seeded from that replica's own generator.
 """
 
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from qhyper.quantum.backend import (
 )
 from qhyper.quantum.circuit import ROTATIONS, TWO_QUBIT_GATES, Circuit
 from qhyper.quantum.convert import qiskit_with_angles
+from qhyper.quantum.simulators.depolarising import described, probability, strengths
 from qhyper.streams import Rngs, check_rng
 
 Float = npt.NDArray[np.float64]
@@ -77,8 +77,8 @@ class AerBackend:
         if method is not None and method not in METHODS:
             raise unknown("method of aer", str(method), METHODS)
         self.method = method
-        self.one, self.two = _strengths(depolarising)
-        self.readout = _probability("readout", readout)
+        self.one, self.two = strengths(depolarising)
+        self.readout = probability("readout", readout)
         if not isinstance(fast_sampling, bool):
             raise ConfigurationError(f"fast_sampling is true or false; got {fast_sampling!r}.")
         self.fast_sampling = fast_sampling
@@ -98,8 +98,7 @@ class AerBackend:
         name = "aer" if self.method is None else f"aer:{self.method}"
         notes = [f"the noise of {self.device.name}"] if self.device else []
         if self.one or self.two:
-            both = f"{self.one:g}" if self.one == self.two else f"{self.one:g} and {self.two:g}"
-            notes.append(f"depolarising {both}")
+            notes.append(described(self.one, self.two))
         if self.readout:
             notes.append(f"readout error {self.readout:g}")
         return f"{name} with {', '.join(notes)}" if notes else name
@@ -336,23 +335,6 @@ def _unpack(draws: Sequence[Sequence[str]], n_qubits: int) -> Bits:
 
 
 # -- options ---------------------------------------------------------------------------------------
-
-
-def _probability(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
-        raise ConfigurationError(f"{name} must be a probability from 0 to 1; got {value!r}.")
-    return float(value)
-
-
-def _strengths(depolarising: Any) -> tuple[float, float]:
-    """The strengths for gates of one and of two qubits."""
-    if not isinstance(depolarising, Mapping):
-        depolarising = {"one": depolarising, "two": depolarising}
-    for key in depolarising:
-        if key not in ("one", "two"):
-            raise unknown("kind of gate in depolarising", str(key), ("one", "two"))
-    one, two = (_probability("depolarising", depolarising.get(key, 0.0)) for key in ("one", "two"))
-    return one, two
 
 
 def _device(snapshot: Any) -> Any:
