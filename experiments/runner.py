@@ -128,6 +128,9 @@ def _source(study: Study, quick: bool) -> dict[str, Any]:
                 continue
             digest.update(f"{folder.name}/{path.relative_to(folder).as_posix()}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for path in study.shared:
+        digest.update(f"{path.name}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
     return {"study": study.name, "quick": quick, "sources": digest.hexdigest(),
             "versions": versions()}  # fmt: skip
 

@@ -10,6 +10,8 @@ study.py defines
 - draw(results, folder), which writes SVG pictures into a folder
 - measured(results), numbers by name, if expected.toml has some to hold them against
 
+- SHARED, if its parts use modules of experiments/ itself: their file names
+
 Modules called tables.py and pictures.py beside it may change without making results out of date:
 nothing that a part computes belongs there.
 
@@ -85,6 +87,11 @@ class Study:
         """study.py, imported once in a process; ConfigurationError if it defines no parts."""
         self.check()
         return _imported(self.folder)
+
+    @property
+    def shared(self) -> list[Path]:
+        """The modules of experiments/ that its results depend on."""
+        return [FOLDER / name for name in getattr(self.module, "SHARED", ())]
 
     def check(self) -> None:
         """Raise ConfigurationError unless study.py defines parts."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qhyper.gradients.score import ScoreFunction
     from qhyper.gradients.spsa import SPSA
     from qhyper.hypernetwork import Capabilities, Draw, HyperNetwork
+    from qhyper.lbfgs import Minima, minimise
     from qhyper.quantum.ansatz import (
         Brickwork,
         HardwareEfficient,
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
     from qhyper.search import Control, Evaluated
     from qhyper.spending import Budget
     from qhyper.streams import Streams
+    from qhyper.target.export import to_onnx, to_torch
     from qhyper.target.landscape import Certificate, certify, certify_objective
     from qhyper.target.network import BinaryNetwork
     from qhyper.target.objective import Objective
     from qhyper.target.space import WeightSpace
+    from qhyper.target.table import CostTable, tabulate
     from qhyper.training import Trainer, train
 
 _HOME = {
@@ -53,6 +56,7 @@ _HOME = {
     "Comparison": "qhyper.comparison",
     "Config": "qhyper.config",
     "Control": "qhyper.search",
+    "CostTable": "qhyper.target.table",
     "Dataset": "qhyper.data",
     "Draw": "qhyper.hypernetwork",
     "Entry": "qhyper.config",
@@ -64,6 +68,7 @@ _HOME = {
     "HardwareEfficient": "qhyper.quantum.ansatz",
     "HyperNetwork": "qhyper.hypernetwork",
     "MMD": "qhyper.risk",
+    "Minima": "qhyper.lbfgs",
     "Mirrored": "qhyper.quantum.ansatz",
     "NaturalGradient": "qhyper.gradients.natural",
     "Objective": "qhyper.target.objective",
@@ -92,9 +97,13 @@ _HOME = {
     "execute": "qhyper.comparison",
     "load": "qhyper.data",
     "load_generator": "qhyper.comparison",
+    "minimise": "qhyper.lbfgs",
     "page": "qhyper.report",
     "plan": "qhyper.comparison",
     "table": "qhyper.report",
+    "tabulate": "qhyper.target.table",
+    "to_onnx": "qhyper.target.export",
+    "to_torch": "qhyper.target.export",
     "train": "qhyper.training",
 }
 
@@ -112,6 +121,7 @@ __all__ = [
     "Comparison",
     "Config",
     "Control",
+    "CostTable",
     "Dataset",
     "Draw",
     "Entry",
@@ -122,6 +132,7 @@ __all__ = [
     "Gate",
     "HardwareEfficient",
     "HyperNetwork",
+    "Minima",
     "Mirrored",
     "NaturalGradient",
     "Objective",
@@ -149,9 +160,13 @@ __all__ = [
     "execute",
     "load",
     "load_generator",
+    "minimise",
     "page",
     "plan",
     "table",
+    "tabulate",
+    "to_onnx",
+    "to_torch",
     "train",
 ]
 

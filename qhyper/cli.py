@@ -45,6 +45,22 @@ Test = Annotated[str | None, typer.Option("--test", help="File of test rows for 
 Layers = Annotated[
     str | None, typer.Option("--layers", help="Units of the target's layers, such as 4,6,2.")
 ]
+Biases = Annotated[bool | None, typer.Option("--biases", help="Give the target's units biases.")]
+Values = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--values",
+        metavar="LOW,HIGH",
+        help="What bit 0 and bit 1 of a weight stand for (-1,1); repeated, bits choose.",
+    ),
+]
+Activation = Annotated[
+    str | None,
+    typer.Option("--activation", help="sign, relu, sigmoid or tanh; of several, bits choose."),
+]
+Optional = Annotated[
+    str | None, typer.Option("--optional", help="What bits can leave out: biases, units, layers.")
+]
 Loss = Annotated[
     str | None, typer.Option("--loss", help="cross_entropy, squared_error or accuracy.")
 ]
@@ -87,6 +103,10 @@ def compare(
     data: Data = None,
     test: Test = None,
     layers: Layers = None,
+    biases: Biases = None,
+    values: Values = None,
+    activation: Activation = None,
+    optional: Optional = None,
     loss: Loss = None,
     sign_of_zero: SignOfZero = None,
     seeds: Annotated[
@@ -119,23 +139,25 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare generators and controls at the same budget, against the certified optimum."""
-    values = _values(config, setting, data=data, test=test, layers=_integers(layers, "--layers"),
-                     loss=loss, sign_of_zero=sign_of_zero, evaluations=evaluations, shots=shots,
-                     circuits=circuits, device=device, objective=objective, bits=bits,
-                     paid_shots=paid_shots)  # fmt: skip
+    given = _values(config, setting, data=data, test=test, layers=_integers(layers, "--layers"),
+                    biases=biases, values=_pairs(values), activation=_names(activation) or None,
+                    optional=_names(optional) or None,
+                    loss=loss, sign_of_zero=sign_of_zero, evaluations=evaluations, shots=shots,
+                    circuits=circuits, device=device, objective=objective, bits=bits,
+                    paid_shots=paid_shots)  # fmt: skip
     if seeds is not None:
         numbers = _integers(seeds, "--seeds") or []
         if len(numbers) == 1 and numbers[0] < 1:
             raise ConfigurationError(f"Got --seeds {seeds}; expected at least 1 seed.")
-        values["seeds"] = numbers if "," in seeds else list(range(numbers[0]))
+        given["seeds"] = numbers if "," in seeds else list(range(numbers[0]))
     if generators is not None:
-        listed = {entry.get("label", entry.get("name")): entry for entry in _tables(values)}
-        values["entries"] = [listed.get(title, {"name": title}) for title in _names(generators)]
+        listed = {entry.get("label", entry.get("name")): entry for entry in _tables(given)}
+        given["entries"] = [listed.get(title, {"name": title}) for title in _names(generators)]
     axes = {"backend": _names(backends), "estimator": _names(estimators), "risk": _names(risks)}
     combined = any(axes.values())
     if combined:
-        values["entries"] = _combinations(_tables(values), axes)
-    _start("compare", values, out, as_json, combined=combined, yes=yes, dry_run=dry_run)
+        given["entries"] = _combinations(_tables(given), axes)
+    _start("compare", given, out, as_json, combined=combined, yes=yes, dry_run=dry_run)
 
 
 @app.command()
@@ -147,6 +169,10 @@ def train(
     data: Data = None,
     test: Test = None,
     layers: Layers = None,
+    biases: Biases = None,
+    values: Values = None,
+    activation: Activation = None,
+    optional: Optional = None,
     loss: Loss = None,
     sign_of_zero: SignOfZero = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the run (0).")] = None,
@@ -194,18 +220,20 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train one generator."""
-    values = _values(config, setting, data=data, test=test, layers=_integers(layers, "--layers"),
-                     loss=loss, sign_of_zero=sign_of_zero, evaluations=evaluations, shots=shots,
-                     circuits=circuits, device=device, objective=objective, bits=bits,
-                     paid_shots=paid_shots)  # fmt: skip
-    if seed is not None or "seeds" not in values:
-        values["seeds"] = [seed or 0]
-    values["entries"] = [
-        _entry(_tables(values), generator, option or [], training or [], backend,
+    given = _values(config, setting, data=data, test=test, layers=_integers(layers, "--layers"),
+                    biases=biases, values=_pairs(values), activation=_names(activation) or None,
+                    optional=_names(optional) or None,
+                    loss=loss, sign_of_zero=sign_of_zero, evaluations=evaluations, shots=shots,
+                    circuits=circuits, device=device, objective=objective, bits=bits,
+                    paid_shots=paid_shots)  # fmt: skip
+    if seed is not None or "seeds" not in given:
+        given["seeds"] = [seed or 0]
+    given["entries"] = [
+        _entry(_tables(given), generator, option or [], training or [], backend,
                {"draws": draws, "learning_rate": learning_rate, "restarts": restarts,
                 "estimator": estimator, "risk": risk})
     ]  # fmt: skip
-    _start("train", values, out, as_json, yes=yes, dry_run=dry_run)
+    _start("train", given, out, as_json, yes=yes, dry_run=dry_run)
 
 
 @app.command()
@@ -214,6 +242,10 @@ def certify(
     data: Data = None,
     test: Test = None,
     layers: Layers = None,
+    biases: Biases = None,
+    values: Values = None,
+    activation: Activation = None,
+    optional: Optional = None,
     loss: Loss = None,
     sign_of_zero: SignOfZero = None,
     temperature: Annotated[
@@ -231,10 +263,12 @@ def certify(
     from qhyper.target import landscape
     from qhyper.target.objective import NetworkObjective
 
-    values = _values(config, setting, data=data, test=test, layers=_integers(layers, "--layers"),
-                     loss=loss, sign_of_zero=sign_of_zero, temperature=temperature,
-                     objective=objective, bits=bits)  # fmt: skip
-    settings = Config(**values)
+    given = _values(config, setting, data=data, test=test, layers=_integers(layers, "--layers"),
+                    biases=biases, values=_pairs(values), activation=_names(activation) or None,
+                    optional=_names(optional) or None,
+                    loss=loss, sign_of_zero=sign_of_zero, temperature=temperature,
+                    objective=objective, bits=bits)  # fmt: skip
+    settings = Config(**given)
     asked, dataset = problem(settings)
     if isinstance(asked, NetworkObjective):
         exact = landscape.certify(
@@ -482,6 +516,18 @@ def _integers(text: str | None, option: str) -> list[int] | None:
     except ValueError:
         raise ConfigurationError(
             f"Got {option} {text}; expected whole numbers with commas between."
+        ) from None
+
+
+def _pairs(texts: list[str] | None) -> list[list[float]] | None:
+    if not texts:
+        return None
+    try:
+        return [[float(part) for part in text.split(",")] for text in texts]
+    except ValueError:
+        raise ConfigurationError(
+            f"Got --values {' --values '.join(texts)}; expected two numbers with a comma between, "
+            "such as --values -1,1, and the option again for every other pair."
         ) from None
 
 

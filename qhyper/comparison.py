@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from qhyper.config import COMPARED, DEFAULT_PAID_SHOTS, Config, Entry
+from qhyper.config import CHOICES, COMPARED, DEFAULT_PAID_SHOTS, Config, Entry
 from qhyper.data import Dataset, Samples, load
 from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
 from qhyper.hypernetwork import HyperNetwork
@@ -22,6 +22,7 @@ from qhyper.runs import Run
 from qhyper.summary import summarise
 from qhyper.target.network import BinaryNetwork
 from qhyper.target.objective import NetworkObjective, Objective
+from qhyper.target.space import WeightSpace
 from qhyper.trial import Progress, Trial
 
 
@@ -46,10 +47,17 @@ def problem(config: Config) -> tuple[Objective, Dataset | None]:
             )
         return Objective(load_object(config.objective), config.bits, name=config.objective), None
     dataset = load(config.data, seed=config.data_seed, test=config.test)
-    layers = config.layers or (dataset.n_features, 6, dataset.n_classes)
-    network = BinaryNetwork(layers, sign_of_zero=config.sign_of_zero)
+    network = _network(config, dataset)
     network.check(dataset.test)
     return network.objective(dataset.train, config.loss), dataset
+
+
+def _network(config: Config, dataset: Dataset) -> BinaryNetwork:
+    """The target that a configuration asks for; ConfigurationError for choices that cannot be."""
+    layers = config.layers or (dataset.n_features, 6, dataset.n_classes)
+    asked = {name: getattr(config, name) for name in CHOICES}
+    choices = {name: value for name, value in asked.items() if value is not None}
+    return BinaryNetwork(WeightSpace(layers, **choices), sign_of_zero=config.sign_of_zero)
 
 
 def compare(

@@ -26,9 +26,11 @@ COMPARED = (
 )  # fmt: skip
 """What `qhyper compare` compares by default."""
 
-OF_DATA = {"data", "test", "data_seed", "layers", "sign_of_zero", "loss"}
-"""Settings that have no meaning with an own objective."""
+CHOICES = ("biases", "values", "activation", "optional")
+"""Settings that go to the target's WeightSpace as they are."""
 
+OF_DATA = {"data", "test", "data_seed", "layers", *CHOICES, "sign_of_zero", "loss"}
+"""Settings that have no meaning with an own objective."""
 
 BUDGETS = ("evaluations", "shots", "circuits")
 DEFAULT_EVALUATIONS = 300_000
@@ -171,6 +173,14 @@ class Config(_Budgeted):
     """of generated data, and of the split of data without a test file"""
     layers: list[int] | None = None
     """of the target network; (features, 6, classes) unless told, one output for none"""
+    biases: bool | None = None
+    """whether its units have biases; this and the next three are as WeightSpace has them"""
+    values: list[Any] | None = None
+    """pair of numbers that bit 0 and bit 1 of a weight stand for, or a list of such pairs"""
+    activation: str | list[str] | None = None
+    """of its hidden layers, or a list to choose from"""
+    optional: list[str] | None = None
+    """what can be left out: biases, units, layers"""
     sign_of_zero: int = Field(default=1, ge=0, le=1)
     loss: str = "cross_entropy"
     objective: str | None = None

@@ -136,7 +136,7 @@ def backends() -> list[str]:
     devices = {point.name for point in entry_points(group="pennylane.plugins")}
     exact = [n for n in sorted(devices) if n == "default.qubit" or n.startswith("lightning.")]
     aer = ["aer"] if find_spec("qiskit_aer") else []
-    return ["mps", "statevector", *(f"pennylane:{name}" for name in exact), *aer]
+    return ["mps", "statevector", "trajectories", *(f"pennylane:{name}" for name in exact), *aer]
 
 
 def _named(kind: str, name: str, known: Mapping[str, str]) -> Callable[..., Any]:

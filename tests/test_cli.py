@@ -1,5 +1,6 @@
 """The command line: what it prints, where, and how it exits."""
 
+import html
 import json
 import os
 import signal
@@ -12,9 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qhyper.comparison import compare
+from qhyper.comparison import compare, problem
 from qhyper.config import COMPARED
+from qhyper.data import load
 from qhyper.errors import ConfigurationError
+from qhyper.runs import Run
+from qhyper.target.space import WeightSpace
 
 SMALL = ["--data", "digits", "--evaluations", "2000", "--seeds", "3"]
 
@@ -239,6 +243,60 @@ def test_own_data_and_own_objective(cli, tmp_path: Path, monkeypatch) -> None:
     assert "Left out categorical" in err
 
 
+CHOICES = ["--layers", "2,4,1", "--biases", "--activation", "relu,sigmoid"]
+
+
+@pytest.fixture
+def few_gaussians(tmp_path: Path) -> str:
+    """So few rows that all strings of some bits are enumerated at once."""
+    rows = load("gaussians").train
+    np.savez(tmp_path / "few.npz", x=rows.x[:40], y=rows.y[:40])
+    return str(tmp_path / "few.npz")
+
+
+def test_choices_of_the_target_from_end_to_end(cli, tmp_path: Path, few_gaussians: str) -> None:
+    code, out, err = cli("compare", "--data", few_gaussians, *CHOICES, "--evaluations", "1000",
+                         "--seeds", "2", "--generators", "product,annealing", "--json")  # fmt: skip
+    assert code == 0, err
+    found = json.loads(out)
+    name = "BinaryNetwork(WeightSpace((2, 4, 1), biases=True, activation=('relu', 'sigmoid')))"
+    assert found["network"] == name
+    assert found["certificate"]["bits"] == 18
+    assert found["certificate"]["method"] == "enumeration"
+    assert [entry["regret"]["low"] >= 0 for entry in found["generators"]] == [True, True]
+    (run,) = (tmp_path / "runs").iterdir()
+    assert html.escape(name, quote=False) in html.unescape((run / "report.html").read_text())
+    assert cli("resume", str(run), "--json")[1] == out
+    code, out, err = cli("certify", "--data", few_gaussians, *CHOICES, "--json")
+    assert code == 0, err
+    assert json.loads(out).items() >= (found["certificate"] | {"temperature": 0.05}).items()
+
+
+def test_choices_can_stand_anywhere(cli, tmp_path: Path, only_planned) -> None:
+    Path("mine.toml").write_text(
+        'data = "digits"\nlayers = [4, 4, 2]\nbiases = true\nvalues = [[0, 1], [-1, 1]]\n'
+        'activation = ["relu", "tanh"]\noptional = ["units", "layers"]\n'
+    )
+    written = ["--set", "layers=[4,4,2]", "--set", "biases=true", "--set", "values=[[0,1],[-1,1]]",
+               "--set", "activation=['relu','tanh']",
+               "--set", "optional=['units','layers']"]  # fmt: skip
+    spelt = ["--layers", "4,4,2", "--biases", "--values", "0,1", "--values", "-1,1",
+             "--activation", "relu,tanh", "--optional", "units,layers"]  # fmt: skip
+    spaces = []
+    for number, where in enumerate((["--config", "mine.toml"], written, spelt)):
+        command = "compare" if number < 2 else "train"
+        which = ["--generators", "product"] if number < 2 else ["--generator", "product"]
+        code, _, err = cli(command, "--data", "digits", *where, *which, "--out", f"runs{number}")
+        assert code == 0, err
+        (path,) = (tmp_path / f"runs{number}").iterdir()
+        spaces.append(problem(Run.open(path).config)[0].network.space)
+    assert spaces[0] == spaces[1] == spaces[2]
+    assert spaces[0] == WeightSpace(
+        (4, 4, 2), biases=True, values=((0, 1), (-1, 1)), activation=("relu", "tanh"),
+        optional=("units", "layers"),
+    )  # fmt: skip
+
+
 def test_doctor(cli) -> None:
     code, out, _ = cli("doctor", "--json")
     assert code == 0
@@ -267,6 +325,13 @@ def test_doctor(cli) -> None:
         (["compare", "--evaluations", "10"], 2, "10 evaluations has 0 steps"),
         (["compare", "--seeds", "many"], 2, "Got --seeds many"),
         (["compare", "--layers", "3,6,2"], 2, "3 inputs"),
+        (["compare", "--activation", "relu,sigmod"], 2, "Did you mean 'sigmoid'"),
+        (["compare", "--values", "0,one"], 2, "Got --values 0,one; expected two numbers"),
+        (["compare", "--values", "0,1", "--values", "2"], 2, "expected the two numbers"),
+        (["compare", "--optional", "biases"], 2, "optional biases, but biases=False"),
+        (["train", "--optional", "layers"], 2, "no hidden layer has as many units as inputs"),
+        (["certify", "--biases", "--method", "classes"], 2, "between signs, and its bits are more"),
+        (["compare", "--objective", "os:getcwd", "--biases"], 2, "biases would be ignored"),
         (["compare", "--objective", "os:getcwd"], 2, "needs the number of bits"),
         (["compare", "--seeds", "-1"], 2, "expected at least 1 seed"),
         (["compare", "--bits", "7"], 2, "`bits` is for an own objective"),

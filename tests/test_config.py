@@ -1,13 +1,26 @@
 """Configuration: unknown keys, bad values, TOML and back."""
 
+import hashlib
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from qhyper.comparison import plan
-from qhyper.config import BUDGETS, COMPARED, Config, Entry, TrainingSettings, assign, read, to_toml
+from qhyper.comparison import plan, problem
+from qhyper.config import (
+    BUDGETS,
+    CHOICES,
+    COMPARED,
+    Config,
+    Entry,
+    TrainingSettings,
+    assign,
+    read,
+    to_toml,
+)
 from qhyper.errors import ConfigurationError, MissingError
 from qhyper.spending import Budget
+from qhyper.target.space import WeightSpace
 
 
 def test_defaults_are_the_comparison_of_the_readme() -> None:
@@ -39,9 +52,52 @@ def test_what_is_not_made_for_the_target_is_left_out_unless_it_was_asked_for() -
         plan(Config(**own, entries=[Entry(name="categorical")]))
 
 
+def test_choices_that_were_not_made_leave_a_configuration_as_it_was() -> None:
+    for config in (Config(), Config(data="digits", layers=[4, 3, 2], sign_of_zero=0)):
+        assert not set(CHOICES) & set(tomllib.loads(to_toml(config)))
+        assert problem(config)[0].network.space.plain
+    digest = hashlib.sha256(to_toml(Config(seeds=[3], data="digits")).encode()).hexdigest()
+    assert digest.startswith("09f77a39")  # part of the names of its runs
+
+
+def test_choices_make_the_space_of_the_target() -> None:
+    config = Config(
+        data="digits", layers=[4, 4, 2], biases=True, values=[[0, 1], [-1, 1]], sign_of_zero=0,
+        activation=["relu", "sigmoid"], optional=["layers", "units"],
+    )  # fmt: skip
+    objective, _ = problem(config)
+    assert objective.network.space == WeightSpace(
+        (4, 4, 2), biases=True, values=((0, 1), (-1, 1)), activation=("relu", "sigmoid"),
+        optional=("units", "layers"),
+    )  # fmt: skip
+    assert objective.network.sign_of_zero == 0
+    assert objective.n_bits == 24 + 6 + 1 + 1 + 4 + 1
+    one = problem(Config(data="digits", activation="relu", values=[-2, 1]))[0].network.space
+    assert one == WeightSpace((4, 6, 2), activation="relu", values=(-2, 1))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"activation": ["relu", "sigmod"]}, "Unknown activation 'sigmod'. Did you mean 'sigmoid'"),
+        ({"values": [0, 1, 2]}, r"Got values=\[0, 1, 2\]; expected the two numbers"),
+        ({"values": [[0, 1], [1, 1]]}, "expected two different numbers"),
+        ({"values": [{"low": 0}]}, "expected the two numbers"),
+        ({"optional": ["biases"]}, "optional biases, but biases=False"),
+        ({"optional": ["layers"]}, "no hidden layer has as many units as inputs"),
+    ],
+)
+def test_choices_that_cannot_be_are_refused_before_anything_runs(values, message) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        plan(Config(data="digits", **values))
+
+
 def test_toml_round_trip(tmp_path: Path) -> None:
     entry = Entry(name="quantum", label="deep", options={"depth": 6}, training={"draws": 128})
-    config = Config(data="digits", seeds=[4, 7], layers=[4, 3, 2], entries=[entry])
+    config = Config(
+        data="digits", seeds=[4, 7], layers=[4, 3, 2], entries=[entry], biases=True,
+        values=[[-0.5, 1], [0, 1]], activation=["tanh", "sign"], optional=["biases"],
+    )  # fmt: skip
     path = tmp_path / "config.toml"
     path.write_text(to_toml(config))
     assert Config(**read(path)) == config
@@ -69,6 +125,12 @@ def test_toml_round_trip(tmp_path: Path) -> None:
         ({"sign_of_zero": 2}, "sign_of_zero = 2"),
         ({"entries": [{"name": "mlp", "training": {"evaluations": 9}}]}, "the whole run's"),
         ({"temperature": float("inf")}, "temperature = inf: Input should be a finite number"),
+        ({"biases": "perhaps"}, "biases = 'perhaps': .*boolean"),
+        ({"values": 3}, "values = 3: .*list"),
+        ({"optional": "units"}, "optional = 'units': .*list"),
+        ({"activation": 3}, "activation.* = 3: .*string"),
+        ({"objective": "a:b", "bits": 5, "biases": True}, "biases would be ignored"),
+        ({"objective": "a:b", "bits": 5, "optional": []}, "optional would be ignored"),
         ({"bits": 5}, "`bits` is for an own objective"),
         ({"objective": "a:b", "bits": 5, "loss": "accuracy"}, "loss would be ignored"),
     ],

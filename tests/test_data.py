@@ -210,18 +210,22 @@ def test_mnist_ties_are_as_frequent_as_known(mnist):
     assert ties.mean() == pytest.approx(0.46, abs=0.005)
 
 
-def test_the_resize_is_the_bilinear_one_of_torch():
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 14, 28])
+def test_the_resize_is_the_bilinear_one_of_torch(size):
     import torch
 
     images = np.random.default_rng(0).integers(0, 256, size=(50, 28, 28), dtype=np.uint8)
     expected = torch.nn.functional.interpolate(
         torch.tensor(images[:, None], dtype=torch.float64),
-        size=(2, 2),
+        size=(size, size),
         mode="bilinear",
         align_corners=False,
         antialias=False,
     )
-    assert np.array_equal(data._resize_to_2x2(images), expected.numpy().reshape(50, 4))
+    found = data._resized(images, size)
+    if 28 % size == 0:  # centres on pixels or half-way between two: no rounding
+        assert np.array_equal(found, expected.numpy()[:, 0])
+    assert found == pytest.approx(expected.numpy()[:, 0], rel=1e-12)
 
 
 @pytest.fixture
@@ -261,6 +265,42 @@ def test_mnist_files_are_found_in_each_place(where, places, tmp_path):
     assert dataset.test.y.tolist() == [1, 0]
     assert dataset.train.x[1, 1] == (252 - 127.5) / 128  # top right
     assert availability()["mnist"] == f"found at {tmp_path / where}"
+
+
+def test_mnist_of_other_digits_and_sizes(places):
+    named, _, fill = places
+    fill(named)
+    two = data.mnist(digits=(1, 0), size=4, pixels="unit")
+    assert two.name == "mnist 10 at 4x4"
+    assert two.n_features == 16
+    assert two.train.y.tolist() == [1, 0, 0]  # of the digits 0, 1, 1
+    assert two.test.y.tolist() == [0, 1]
+    images = data._mnist_content("train-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
+    pixels = [3, 10, 17, 24]
+    assert np.array_equal(two.train.x, images[1:4][:, pixels][:, :, pixels].reshape(3, 16) / 255)
+    whole = data.mnist(digits=[0, 1], size=28)
+    assert np.array_equal(whole.train.x, (images[1:4].reshape(3, 784) - 127.5) / 128)
+    default, named_set = data.mnist(), load("mnist")
+    assert np.array_equal(default.train.x, named_set.train.x)
+    assert np.array_equal(default.test.y, named_set.test.y)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"digits": (3,)}, r"Got digits=\(3,\); expected two or more different ones from 0 to 9"),
+        ({"digits": (3, 3)}, "two or more different ones"),
+        ({"digits": (3, 10)}, "two or more different ones"),
+        ({"digits": "01"}, "two or more different ones"),
+        ({"size": 0}, "Got size=0; expected 1 to 28 pixels"),
+        ({"size": 29}, "Got size=29"),
+        ({"size": 2.0}, "Got size=2.0"),
+        ({"pixels": "sined"}, "Unknown form of the pixels 'sined'. Did you mean 'signed'"),
+    ],
+)
+def test_mnist_that_there_is_not_is_refused(arguments, message):
+    with pytest.raises(ConfigurationError, match=message):
+        data.mnist(**arguments)
 
 
 def test_the_named_folder_comes_before_the_cache(places):

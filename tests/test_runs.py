@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from qhyper.comparison import execute, load_generator
+from qhyper.comparison import execute, load_generator, problem
 from qhyper.config import COMPARED, Config, Entry
+from qhyper.data import load
 from qhyper.errors import ConfigurationError, Interrupted, StorageError
 from qhyper.runs import Checkpoints, Metrics, Run, provenance
 from qhyper.storage import write_whole
+from qhyper.target.space import WeightSpace
 
 TRAINING = {"draws": 16, "checkpoint_every": 7, "restarts": 2}
 
@@ -118,6 +120,35 @@ def test_a_trained_generator_comes_back(tmp_path: Path) -> None:
     assert torch.equal(generator.state_dict()["theta"], state["theta"])
     with pytest.raises(ConfigurationError, match="Got title='mlp'; expected one of the entries"):
         load_generator(run, "mlp")
+
+
+def test_choices_of_the_target_survive_a_stop(tmp_path: Path) -> None:
+    rows = load("gaussians").train
+    np.savez(tmp_path / "few.npz", x=rows.x[:40], y=rows.y[:40])
+    entry = Entry(name="quantum-depth2", options={"order": "unit"}, training=TRAINING)
+    asked = config(
+        data=str(tmp_path / "few.npz"), layers=[2, 2, 1], biases=True, entries=[entry],
+        activation=["relu", "sigmoid"], optional=["units"], evaluations=3000,
+        values=[[-1, 1], [-0.5, 2]],
+    )  # fmt: skip
+    whole, stopped = (Run.create(tmp_path / name, "train", asked) for name in ("whole", "stopped"))
+    outcome = execute(whole)
+    calls = iter(range(10**6))
+    with pytest.raises(Interrupted, match="Stopped by a signal"):
+        execute(stopped, stop=lambda: next(calls) == 40)
+    again = Run.open(stopped.path)
+    assert again.config.entries == stopped.config.entries
+    execute(again)
+    assert outcome_of(again, "quantum-depth2") == outcome_of(whole, "quantum-depth2")
+    space = problem(again.config)[0].network.space
+    assert outcome.summary["network"] == f"BinaryNetwork({space})"
+    assert space == WeightSpace(
+        (2, 2, 1), biases=True, values=((-1, 1), (-0.5, 2)), activation=("relu", "sigmoid"),
+        optional=("units",),
+    )  # fmt: skip
+    generator = load_generator(again.path)
+    assert generator.n_bits == space.n_bits == 13
+    assert (generator.order == space.order("unit")).all()
 
 
 # -- checkpoints -------------------------------------------------------------------------------

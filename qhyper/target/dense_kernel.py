@@ -53,7 +53,7 @@ class DenseNetwork:
             )  # fmt: skip
         return out / self._samples
 
-    def _decoded(self, bits: npt.NDArray[np.uint8]):  # noqa: ANN202
+    def _decoded(self, bits: npt.NDArray[np.uint8]):
         for first in range(0, len(bits), _TOGETHER):
             some = slice(first, min(first + _TOGETHER, len(bits)))
             found, count = self._space.decode(bits[some]), some.stop - first

@@ -126,9 +126,7 @@ def collapse_real(data: Samples, n_classes: int) -> Rows:
     real, member = _distinct(data.x)
     none = np.zeros((1, 1))
     counts = _count(member, data.y, n_classes)
-    return Rows(
-        REAL, none.astype(np.uint64), none.astype(np.int8), real, counts, member.ravel()
-    )
+    return Rows(REAL, none.astype(np.uint64), none.astype(np.int8), real, counts, member.ravel())
 
 
 def collapse_patterns(

@@ -126,6 +126,12 @@ class BinaryNetwork:
 
         return Batches(self, data, size=size, scored_on=scored_on, loss=check_loss(loss))
 
+    def describe(self, bits: npt.ArrayLike) -> str:
+        """The network of one bitstring [n_bits] in words, with its weights; see also `to_torch`."""
+        from qhyper.target.export import describe
+
+        return describe(self, bits)
+
     def kernel(self, rows: "Rows") -> "Kernel":
         """The fast forward pass over the rows that `collapse` has made of a data set."""
         # numba is slow to import, and only whoever evaluates a network needs it

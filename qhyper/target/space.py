@@ -76,7 +76,8 @@ class WeightSpace:
         activation: Activation | str | Sequence[str] = "sign",
         optional: Sequence[Part] | Sequence[str] = (),
     ) -> None:
-        sizes = tuple(int(size) for size in layers)
+        whole = all(isinstance(size, int | np.integer) for size in layers)
+        sizes = tuple(int(size) for size in layers) if whole else ()
         if len(sizes) < 2 or min(sizes) < 1:
             raise ConfigurationError(
                 f"Got layer sizes {list(layers)}; expected at least an input and an output "
@@ -201,7 +202,8 @@ class WeightSpace:
         fields = [field for field in self._fields() if field[1]]
         ends = np.cumsum([count for _, count in fields])
         return {
-            name: np.arange(end - count, end) for (name, count), end in zip(fields, ends, strict=True)
+            name: np.arange(end - count, end)
+            for (name, count), end in zip(fields, ends, strict=True)
         }
 
     def check(self, n_bits: int) -> None:
@@ -329,11 +331,12 @@ class WeightSpace:
 
 def _pairs(values: Any) -> tuple[tuple[float, float], ...]:
     """`values` as pairs of numbers, one or more."""
+    pairs: npt.NDArray
     try:
         pairs = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         pairs = np.empty(0)
-    pairs = pairs[None] if pairs.ndim == 1 else pairs
+    pairs = np.atleast_2d(pairs) if pairs.ndim else np.empty((0, 2))
     if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs) or not np.isfinite(pairs).all():
         raise ConfigurationError(
             f"Got values={values!r}; expected the two numbers that bit 0 and bit 1 stand for, such "

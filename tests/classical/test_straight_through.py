@@ -66,7 +66,7 @@ def test_is_the_binary_network_of_its_bits(layers, sign_of_zero):
         logits = network(torch.tensor(x, dtype=torch.float32)).detach().numpy()
         np.testing.assert_array_equal(logits, binary.logits(bits, x))
     if len(layers) > 2:  # there were ties to decide
-        first = binary.space.decode(bits)[0]
+        first = binary.space.decode(bits).weights[0]
         assert (tied_features(50) @ first == 0).any()
 
 

@@ -122,6 +122,28 @@ def test_replicas_are_independent(name):
             torch.testing.assert_close(one.grad, all_of.grad[own], rtol=0, atol=1e-10)
 
 
+def test_a_replica_is_a_copy_that_stands_alone(name):
+    together = moved(build(name))
+    bits, before = draw(together, 100), parameters_of(together)
+    log_p = together.log_prob(bits).detach()
+    for replica, seed in enumerate(SEEDS):
+        alone = together.replica(replica)
+        own = slice(replica, replica + 1)
+        assert (alone.seeds, alone.replicas) == ((seed,), 1)
+        assert alone.n_parameters == together.n_parameters
+        assert alone.describe() == together.describe()
+        np.testing.assert_array_equal(draw(alone, 100), bits[own])
+        torch.testing.assert_close(alone.log_prob(bits[own]), log_p[own], rtol=0, atol=1e-12)
+        alone.log_prob(bits[own]).sum().backward()
+        assert all(p.grad is None for p in together.parameters())
+        alone.initialise(restart=1)
+    for parameter, held in zip(together.parameters(), before, strict=True):
+        assert torch.equal(parameter, held)
+    for index in (-1, 3):
+        with pytest.raises(ConfigurationError, match=f"has no replica {index}; expected 0 to 2"):
+            together.replica(index)
+
+
 def test_the_same_seed_gives_the_same_draws_and_another_one_others(name):
     first, again, other = build(name), build(name), build(name, seeds=(11, 12, 99))
     np.testing.assert_array_equal(draw(first, 50), draw(again, 50))

@@ -332,7 +332,7 @@ def test_an_unknown_backend_is_refused_with_the_nearest_name(name, near):
     message = (
         f"Unknown backend '{name}'.{hint} Known: aer, aer:matrix_product_state, aer:statevector, "
         "azure:NAME, braket:NAME, ibm:NAME, ionq:NAME, mps, pennylane:default.qubit, "
-        "pennylane:lightning.qubit, qiskit:module:object, statevector."
+        "pennylane:lightning.qubit, qiskit:module:object, statevector, trajectories."
     )
     for refused in (lambda: build_backend(name), lambda: quantum(3, backend=name)):
         with pytest.raises(ConfigurationError) as error:

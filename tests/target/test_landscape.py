@@ -8,11 +8,12 @@ import pytest
 
 from qhyper.bits import all_bitstrings, from_string
 from qhyper.data import Samples, load
-from qhyper.errors import ConfigurationError
+from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.target.landscape import _level_starts, certify, certify_objective
 from qhyper.target.loss import LOSSES
 from qhyper.target.network import BinaryNetwork
 from qhyper.target.objective import Objective
+from qhyper.target.space import WeightSpace
 
 
 def samples(layers, seed=0, rows=40):
@@ -72,6 +73,34 @@ def test_other_networks_are_enumerated(layers):
     assert certificate.method == "enumeration"
     assert certificate.functions is None
     check_against_brute_force(certificate, network, data, "cross_entropy")
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    "space",
+    [
+        WeightSpace((2, 2, 1), biases=True, activation=("relu", "sigmoid")),
+        WeightSpace((4, 1), biases=True, values=((0, 1), (-1, 1), (-2, 1), (-3, 1))),
+        WeightSpace((2, 2, 1), biases=True, optional=("biases", "units", "layers")),
+        WeightSpace((2, 3), values=(-0.5, 0.75)),
+    ],
+    ids=repr,
+)
+def test_spaces_with_choices_are_enumerated(space, loss):
+    network, data = BinaryNetwork(space), samples(space.layers)
+    certificate = certify(network, data, loss=loss)
+    assert certificate.method == "enumeration"
+    check_against_brute_force(certificate, network, data, loss)
+
+
+def test_classes_are_of_plain_spaces():
+    network = BinaryNetwork(WeightSpace((2, 2, 1), biases=True))
+    reason = "need weights of -1 and .1 alone, between signs, and its bits are more"
+    with pytest.raises(UnsuitableError, match=rf"'classes' does not apply to .*biases.*{reason}"):
+        certify(network, samples((2, 2, 1)), method="classes")
+    large = BinaryNetwork(WeightSpace((4, 6, 2), biases=True))
+    with pytest.raises(UnsuitableError, match=rf"{reason}; enumeration does not apply: .*2\^44"):
+        certify(large, samples((4, 6, 2)))
 
 
 @pytest.mark.parametrize("sign_of_zero", [0, 1])

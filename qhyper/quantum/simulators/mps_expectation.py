@@ -79,8 +79,11 @@ class MatrixProductCost:
 
     @classmethod
     def linear(cls, coefficients: npt.ArrayLike) -> "MatrixProductCost":
-        """Σ c_i w_i of coefficients [qubit]; its states are "yet to come" and "added"."""
-        c = _finite(coefficients, "coefficients [qubit]")
+        """Σ c_i w_i of coefficients [qubit]; its states are "yet to come" and "added".
+
+        Raises ConfigurationError unless they are finite numbers, at least one.
+        """
+        c = _finite(coefficients, "coefficients")
         matrices = [
             ({0: np.ones(2), 1: np.array([-c_i])}, {0: np.ones(2), 1: np.array([c_i])}) for c_i in c
         ]
@@ -90,9 +93,10 @@ class MatrixProductCost:
     def neighbours(cls, couplings: npt.ArrayLike) -> "MatrixProductCost":
         """Σ J_i w_i w_{i+1} of couplings [qubit - 1].
 
-        Its states are "yet to come", "between the qubits of a pair" and "added".
+        Its states are "yet to come", "between the qubits of a pair" and "added". Raises
+        ConfigurationError unless they are finite numbers, at least one.
         """
-        j = _finite(couplings, "couplings [qubit - 1]")
+        j = _finite(couplings, "couplings")
         wait = np.array([1.0, 0.0, 1.0])
         matrices = []
         for ended, begun in zip(np.append(0.0, j), np.append(np.ones(len(j)), 0.0), strict=True):
@@ -102,7 +106,10 @@ class MatrixProductCost:
 
     @classmethod
     def projector(cls, string: npt.ArrayLike) -> "MatrixProductCost":
-        """1 for the bits of `string` [qubit], 0 for all others; one state."""
+        """1 for the bits of `string` [qubit], 0 for all others; one state.
+
+        Raises ConfigurationError unless they are bits of one string.
+        """
         wanted = np.asarray(string)
         if wanted.ndim != 1 or not wanted.size:
             raise ConfigurationError(
@@ -181,11 +188,11 @@ def expectation(program: Program, angles: Float, cost: MatrixProductCost) -> tup
 # -- making costs ----------------------------------------------------------------------------------
 
 
-def _finite(numbers: npt.ArrayLike, name: str) -> Float:
+def _finite(numbers: npt.ArrayLike, what: str) -> Float:
     array = np.asarray(numbers, dtype=np.float64)
     if array.ndim != 1 or not array.size or not np.isfinite(array).all():
         raise ConfigurationError(
-            f"Got {name.split()[0]} {array.tolist()}; expected {name}, finite numbers, at least one."
+            f"Got {array.tolist()} as {what}; expected finite numbers in one axis, at least one."
         )
     return array
 
