@@ -22,8 +22,8 @@ class Categorical(HyperNetwork):
     counts 1) and logits l float64 [replica, unit, 2^b]. For (4, 6, 2): six 64-way categoricals.
     Starts near the uniform distribution, at l ~ N(0, 0.05²).
 
-    Raises ConfigurationError unless `space` is that of the target and has one hidden layer, and
-    if a unit has more than 16 bits.
+    Raises ConfigurationError unless `space` is that of the target, with one hidden layer and no
+    bit that belongs to none of its units, and if a unit has more than 16 bits.
     """
 
     capabilities = Capabilities(log_prob=True)
@@ -88,6 +88,11 @@ def _blocks(n_bits: int, space: WeightSpace | None) -> np.ndarray:
             f"got layers {space.layers}. Use Bernoulli or Autoregressive for other networks."
         )
     blocks = np.stack(space.unit_blocks())
+    if blocks.size != n_bits:
+        raise UnsuitableError(
+            f"Categorical is for spaces where every bit belongs to one hidden unit; the {space} "
+            f"has {n_bits - blocks.size} more. Use Bernoulli or Autoregressive."
+        )
     units, width = blocks.shape
     if width > MAX_BITS_OF_BLOCK:
         raise UnsuitableError(

@@ -155,6 +155,7 @@ def landscape(name: str) -> dict[str, Any]:
         "mean": float(table.losses.mean()),
         "deviation": float(table.losses.std()),
         "optimal": table.optimal,
+        "near": int((table.losses <= table.minimum + NEAR).sum()),
         "optimum": to_string(table.optimum),
         "network": problem.network.describe(table.optimum),
         "accuracy": float(problem.network.accuracy(table.optimum, problem.samples())),
@@ -174,12 +175,13 @@ def trained(name: str, start: str, depth: int, restarts: int) -> dict[str, Any]:
     table = cost_table(name)
     generator = circuit(name, depth, range(restarts), start=start)
     minima = minimise(generator, table, tolerance=TOLERANCE)
-    optimal = table.losses <= table.minimum + SAME_LOSS
-    found, ranks = [], []
+    optimal, near = (table.losses <= table.minimum + room for room in (SAME_LOSS, NEAR))
+    found, nearly, ranks = [], [], []
     for replica in range(restarts):
         with torch.no_grad():
             p = generator.replica(replica).probabilities()[0, 0].numpy()
         found.append(float(p[optimal].sum()))
+        nearly.append(float(p[near].sum()))
         ranks.append(int((p > p[optimal].max()).sum()) + 1)
     return {
         "value": minima.value.tolist(),
@@ -187,6 +189,7 @@ def trained(name: str, start: str, depth: int, restarts: int) -> dict[str, Any]:
         "evaluations": minima.evaluations.tolist(),
         "converged": minima.converged.tolist(),
         "p_optimum": found,
+        "p_near": nearly,
         "rank": ranks,
     }
 

@@ -77,15 +77,17 @@ def landscapes(results: Results, names: Sequence[str]) -> str:
         rows.append(
             [
                 title, f"{found['bits']}", f"{found['minimum']:.5f}",
-                f"{found['next'] - found['minimum']:.5f}", f"{found['mean']:.3f}",
-                f"{found['deviation']:.3f}", f"{found['optimal']}", f"{found['accuracy']:.4f}",
+                f"{found['next'] - found['minimum']:.1e}", f"{found['mean']:.3f}",
+                f"{found['deviation']:.3f}", f"{found['optimal']}", f"{found['near']:,}",
+                f"{found['accuracy']:.4f}",
             ]
         )  # fmt: skip
         shares = found["body_shares"]
         spectra.append(
             [title, *(f"{s:.4f}" for s in shares[:BODIES]), f"{sum(shares[BODIES:]):.4f}"]
         )
-    head = ["problem", "bits", "minimum", "to the next level", "mean", "std", "optima", "accuracy"]
+    head = ["problem", "bits", "minimum", "to the next level", "mean", "std", "optima",
+            "within 1e-4", "accuracy"]  # fmt: skip
     more = ["problem", *(f"{k}-body" for k in range(1, BODIES + 1)), "more"]
     return "\n\n".join(
         [
@@ -106,13 +108,14 @@ def depths(results: Results, name: str, of: Sequence[tuple[str, int]]) -> str:
             [
                 STARTS[start], layers(depth), f"{len(gap)}",
                 share(within(found, known["minimum"]), len(gap)),
-                f"{max(found['p_optimum']):.4f}", median(found["p_optimum"], ".4f"),
+                f"{max(found['p_optimum']):.3f}", median(found["p_optimum"]),
+                median(found["p_near"]),
                 median(gap, ".5f"), f"{np.median(found['rank']):,.0f}",
                 f"{np.max(found['rank']):,}", f"{np.median(found['evaluations']):,.0f}",
             ]
         )  # fmt: skip
     head = ["start", "circuit", "restarts", "within 1e-4", "P(optimum): best", "median",
-            "gap: median", "rank: median", "worst", "evaluations of ⟨C⟩"]  # fmt: skip
+            "P(within 1e-4): median", "gap: median", "rank: median", "worst", "evaluations of ⟨C⟩"]  # fmt: skip
     return table(f"{PROBLEMS[name].title}: exact training by L-BFGS", head, rows, words=2)
 
 
@@ -157,7 +160,7 @@ def found_networks(results: Results, names: Sequence[str]) -> str:
 
 
 def draw_depths(results: Results, size: Size, path: Path) -> None:
-    """Probability of the optimum and gap of every restart from random angles, against depth."""
+    """Probability of costs within 1e-4 of the minimum, and gap, of every restart from random angles, against depth."""
     names = list(size.restarts)
     of = sorted(depth for start, depth in size.restarts[names[0]] if start == "uniform")
     figure, panels = new_panels((2.4 * len(names) + 1.2, 4.6), 2, len(names), sharey="row",
@@ -171,7 +174,7 @@ def draw_depths(results: Results, size: Size, path: Path) -> None:
             found = results[f"uniform-{depth}-{name}"]
             beside = x + rng.uniform(-0.18, 0.18, len(found["value"]))
             gap = np.maximum(np.array(found["value"]) - known["minimum"], 1e-9)
-            for axes, values in ((above, found["p_optimum"]), (below, gap)):
+            for axes, values in ((above, found["p_near"]), (below, gap)):
                 axes.plot(beside, values, color=colour, alpha=0.45, linestyle="none", marker="o",
                           markersize=3.5, markeredgewidth=0)  # fmt: skip
                 axes.plot([x - 0.3, x + 0.3], [np.median(values)] * 2, color=INK, linewidth=1.6)
@@ -181,7 +184,7 @@ def draw_depths(results: Results, size: Size, path: Path) -> None:
         below.axhline(NEAR, color=INK, linewidth=0.7, linestyle=":")
         below.set_xticks(range(len(of)), ["0", *(str(depth // 2) for depth in of[1:])])
         below.set_xlabel("layers")
-    panels[0][0].set_ylabel("probability of the optimum")
+    panels[0][0].set_ylabel("P(within 1e-4 of the minimum)")
     panels[1][0].set_ylabel("⟨C⟩ above the minimum")
     save(figure, path, "Exact training against depth")
 

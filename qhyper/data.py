@@ -255,12 +255,14 @@ def mnist(
     which signs need to have exact ties, or v / 255 (`unit`). Raises ConfigurationError for digits
     or a size that there are not, and as `load` does.
     """
-    chosen = list(digits)
-    if len(chosen) < 2 or len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(10)):
+    known = isinstance(digits, Sequence) and set(digits) <= set(range(10))
+    if not known or not len(digits) == len(set(digits)) >= 2:
         raise ConfigurationError(
-            f"Got digits={digits!r}; expected two or more different ones from 0 to 9."
+            f"Got digits={digits!r}; expected two or more different ones from 0 to 9, such as "
+            "(3, 7)."
         )
-    if not isinstance(size, int | np.integer) or not 1 <= size <= 28:
+    chosen = [int(digit) for digit in digits]
+    if not isinstance(size, int | np.integer) or isinstance(size, bool) or not 1 <= size <= 28:
         raise ConfigurationError(f"Got size={size!r}; expected 1 to 28 pixels in each direction.")
     if pixels not in ("signed", "unit"):
         raise unknown("form of the pixels", str(pixels), ("signed", "unit"))

@@ -14,7 +14,7 @@ TITLE = "Carrasquilla et al. on a Gaussian mixture: weights and activation from 
 SHARED = ("qhn.py",)
 
 RANDOM = {("uniform", depth): 30 for depth in (0, 2, 4, 6, 8)}
-FULL = Size({"gaussian": RANDOM | {("near", 0): 30, ("near", 4): 30}}, seeds=10)
+FULL = Size({"gaussian": RANDOM | {("near", 0): 30, ("near", 4): 30}}, seeds=5)
 QUICK = Size({"gaussian": {("uniform", 0): 5, ("uniform", 2): 5}}, seeds=2)
 
 

@@ -14,14 +14,15 @@ TITLE = "Carrasquilla et al. on 4×4 MNIST: does entanglement help to find the b
 SHARED = ("qhn.py",)
 
 RANDOM = {("uniform", depth): 30 for depth in (0, 2, 4, 6, 8)}
+NEAR = {("near", 0): 100, ("near", 4): 100}
 FULL = Size(
     {
-        "values-01": RANDOM | {("near", 4): 30},
-        "values-37": RANDOM | {("near", 4): 30},
-        "digits-01": RANDOM | {("near", 0): 100, ("near", 4): 100},
-        "digits-37": RANDOM | {("near", 0): 100, ("near", 4): 100},
+        "digits-01": RANDOM | NEAR,
+        "digits-37": RANDOM | NEAR,
+        "values-01": RANDOM,
+        "values-37": RANDOM,
     },
-    seeds=10,
+    seeds=5,
 )
 QUICK = Size(
     {"digits-01": {("uniform", 0): 10, ("uniform", 2): 5, ("near", 4): 10}},

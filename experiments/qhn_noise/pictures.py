@@ -33,24 +33,26 @@ def _by_strength(results: Mapping[str, Any], path: Path) -> None:
     from matplotlib.lines import Line2D
 
     names = problems(results)
-    figure, panels = new_panels((8.2, 8.0), 3, len(names), sharex=True, sharey="row")
+    figure, panels = new_panels(
+        (8.2, 9.6), len(QUANTITIES) + 1, len(names), sharex=True, sharey="row"
+    )
     handles: dict[int, Any] = {}
     for column, name in enumerate(names):
         for depth, colour in zip(depths(results, name), BY_DEPTH, strict=False):
             found = results[f"circuit-{name}-{depth}"]
             style = {"color": colour, "marker": "o", "markersize": 3, "linewidth": 1.4}
-            for axes, key in zip(panels[:2, column], QUANTITIES, strict=True):
+            for axes, key in zip(panels[:-1, column], QUANTITIES, strict=True):
                 estimates = found["trajectories"][key]
                 axes.errorbar(
                     found["strengths"], [above(found, key, at["mean"]) for at in estimates],
                     [at["error"] for at in estimates], **style,
                 )  # fmt: skip
-            medians = np.median(found["restarts"], axis=1) - found["minimum"]
-            panels[2, column].plot(found["strengths"], medians, **style)
+            medians = np.median(found["restarts"]["cost"], axis=1) - found["minimum"]
+            panels[-1, column].plot(found["restarts"]["strengths"], medians, **style)
             handles[depth] = Line2D([], [], label=sublayers(depth), **style)
         panels[0, column].set_title(PROBLEMS[name].title)
-        panels[2, column].set_xlabel("strength s of the noise")
-    labels = (*(f"{what}, best" for what in QUANTITIES.values()), "⟨C⟩ above, median restart")
+        panels[-1, column].set_xlabel("strength s of the noise")
+    labels = (*QUANTITIES.values(), "⟨C⟩ above it, median restart")
     for axes, label in zip(panels[:, 0], labels, strict=True):
         axes.set_ylabel(label)
     legend_below(figure, list(handles.values()), 5)
@@ -80,7 +82,7 @@ def _training(results: Mapping[str, Any], path: Path) -> None:
         axes.set_title(PROBLEMS[name].title)
         axes.set_xticks(range(len(strengths(results, name))), strengths(results, name))
         axes.set_xlabel("strength s of the noise")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.05 * axes.dataLim.ymax)
     panels[0][0].set_ylabel("⟨C⟩ above the minimum, under noise")
     labels = {"without": "trained without noise", "under": "trained under it"}
     legend_below(

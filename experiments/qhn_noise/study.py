@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from experiments.qhn import circuit, cost_table
+from experiments.qhn import NEAR, circuit, cost_table
 from experiments.qhn_noise import pictures
 from experiments.qhn_noise import tables as written
 from qhyper import QuantumHyperNetwork
@@ -47,9 +47,7 @@ class Work:
     restarts: int
     """of exact training at each depth"""
     trajectories: int
-    """of the best circuit at each strength, and of judging"""
-    trajectories_each: int
-    """of every restart"""
+    """of the circuits at each strength, and of judging"""
     starts: int
     """of training under noise"""
     training: int
@@ -63,6 +61,8 @@ class Size:
     work: Mapping[str, Work]
     depths: Sequence[int]
     strengths: Sequence[float]
+    each: Sequence[float]
+    """strengths at which every restart runs, not the best one alone"""
     training: Sequence[int]
     """strengths"""
     devices: Mapping[int, Sequence[str]]
@@ -73,16 +73,18 @@ class Size:
 
 DEVICES = ("fake_torino", "fake_brisbane")
 FULL = Size(
-    {"digits-01": Work(20, 1000, 100, 8, 30), "small-37": Work(20, 4000, 400, 20, 100)},
+    {"digits-01": Work(20, 1000, 6, 30), "small-37": Work(20, 4000, 20, 100)},
     (0, 2, 4, 6, 8),
     tuple(k / 5 for k in range(11)),
+    (0.0, 1.0, 2.0),
     (1, 2, 4, 8),
     dict.fromkeys((0, 2, 4, 8), DEVICES),
     shots=1000,
 )
 QUICK = Size(
-    {"digits-01": Work(2, 100, 20, 1, 5), "small-37": Work(5, 1000, 50, 5, 50)},
+    {"digits-01": Work(2, 100, 1, 5), "small-37": Work(5, 1000, 5, 50)},
     (0, 2, 4),
+    (0.0, 1.0, 2.0),
     (0.0, 1.0, 2.0),
     (8,),
     {},
@@ -91,7 +93,7 @@ QUICK = Size(
 
 
 def parts(quick: bool) -> dict[str, Callable[[], Any]]:
-    """Training under each strength, and every depth; long ones first."""
+    """Every depth, and training under each strength; long ones first."""
     return parts_of(QUICK if quick else FULL)
 
 
@@ -99,10 +101,10 @@ def parts_of(size: Size) -> dict[str, Callable[[], Any]]:
     """The pieces of work of a size."""
     found: dict[str, Callable[[], Any]] = {}
     for name in size.work:
-        for s in sorted(size.training, reverse=True):
-            found[f"training-{name}-{s}"] = partial(under_noise, name, s, size.work[name])
         for depth in sorted(size.depths, reverse=True):
             found[f"circuit-{name}-{depth}"] = partial(without_noise, name, depth, size)
+        for s in sorted(size.training, reverse=True):
+            found[f"training-{name}-{s}"] = partial(under_noise, name, s, size.work[name])
     return found
 
 
@@ -122,34 +124,31 @@ def without_noise(name: str, depth: int, size: Size) -> dict[str, Any]:
     tried = circuit(name, depth, range(work.restarts))
     best = tried.replica(minimise(tried, table, tolerance=TOLERANCE).best)
     value = float(minimise(best, table).value[0])
-    runs = [_at(best, tried, name, s, work) for s in size.strengths]
     return {
         "minimum": table.minimum,
         "value": value,
-        "strengths": list(size.strengths),
         "count": work.trajectories,
+        "strengths": list(size.strengths),
         "trajectories": {
-            key: [best_of[key] for best_of, _ in runs] for key in ("cost", "p_optimum")
+            key: [
+                _estimate(by_trajectories(best, costs, s, work.trajectories, SEED)[0])
+                for s in size.strengths
+            ]
+            for key, costs in _costs(name).items()
         },
-        "restarts": [each for _, each in runs],
+        "restarts": {
+            "strengths": list(size.each),
+            "cost": [
+                _means(by_trajectories(tried, table.losses, s, work.trajectories, SEED))
+                for s in size.each
+            ],
+        },
         "exact": _exact(best, name, size.strengths),
         "devices": {
             device: on_device(best, name, backend, size.shots)
             for device, backend in devices.items()
         },
     }
-
-
-def _at(
-    best: QuantumHyperNetwork, tried: QuantumHyperNetwork, name: str, s: float, work: Work
-) -> tuple[dict[str, dict[str, float]], list[float]]:
-    """Means and standard errors of the best circuit, and ⟨C⟩ of every restart [restart]."""
-    found = {
-        key: _estimate(by_trajectories(best, costs, s, work.trajectories, SEED)[0])
-        for key, costs in _costs(name).items()
-    }
-    each = by_trajectories(tried, _costs(name)["cost"], s, work.trajectories_each, SEED)
-    return found, each.mean(axis=1).tolist()
 
 
 def by_trajectories(
@@ -164,7 +163,7 @@ def by_trajectories(
 def _exact(
     generator: QuantumHyperNetwork, name: str, strengths: Sequence[float]
 ) -> dict[str, list[float]] | None:
-    """⟨C⟩ and P(optimum) at each strength by the channels themselves, if the circuit is small."""
+    """The quantities at each strength by the channels themselves, if the circuit is small."""
     found: dict[str, list[float]] = {key: [] for key in _costs(name)}
     for s in strengths:
         p = probabilities(generator, s)
@@ -186,7 +185,7 @@ def probabilities(generator: QuantumHyperNetwork, s: float) -> Float | None:
 def on_device(
     generator: QuantumHyperNetwork, name: str, backend: AerBackend, shots: int
 ) -> dict[str, dict[str, float]]:
-    """⟨C⟩ and P(optimum) with a device's noise: exact if the circuit is small, else by shots."""
+    """The quantities with a device's noise: exact if the circuit is small, else by shots."""
     executable: Any = backend.compile(generator.circuit)
     if generator.n_bits <= backend.capabilities.probability_bits:
         p = executable.probabilities(_angles(generator))[0, 0]
@@ -199,10 +198,14 @@ def on_device(
 
 
 def _costs(name: str) -> dict[str, Float]:
-    """What is averaged: the cost, and the indicator of the optimum; each [2^n]."""
+    """What is averaged: the cost, and two indicators; each [2^n]."""
     table = cost_table(name)
-    optimal = table.losses <= table.minimum + SAME_LOSS
-    return {"cost": table.losses, "p_optimum": optimal.astype(np.float64)}
+    above = table.losses - table.minimum
+    return {
+        "cost": table.losses,
+        "p_optimum": (above <= SAME_LOSS).astype(np.float64),
+        "p_near": (above <= NEAR).astype(np.float64),
+    }
 
 
 def _angles(generator: QuantumHyperNetwork) -> Float:

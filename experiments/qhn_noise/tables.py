@@ -16,7 +16,11 @@ SHOWN = 6
 """Strengths in a table, spread over all of them."""
 FLIPS = 2 / 3
 """Share of the Pauli errors of one qubit that flip its bit: X and Y."""
-QUANTITIES = {"cost": "⟨C⟩ above the minimum", "p_optimum": "P(optimum)"}
+QUANTITIES = {
+    "cost": "⟨C⟩ above the minimum",
+    "p_optimum": "P(optimum)",
+    "p_near": "P(within 1e-4)",
+}
 
 
 def tables(results: Results) -> str:
@@ -171,14 +175,14 @@ def _under_noise(results: Results, name: str, key: str) -> str:
 
 def _each(results: Results, name: str) -> str:
     """⟨C⟩ of the restarts by the strength of the noise: which depth is best to train once."""
-    rows, of = [], results[f"circuit-{name}-0"]["strengths"]
+    rows, first = [], results[f"circuit-{name}-0"]["restarts"]
     for depth in depths(results, name):
         found = results[f"circuit-{name}-{depth}"]
-        gaps = np.array(found["restarts"]) - found["minimum"]
-        rows.append([sublayers(depth), *(median(gaps[k], ".4f") for k in _shown(of))])
-    count = len(results[f"circuit-{name}-0"]["restarts"][0])
+        gaps = np.array(found["restarts"]["cost"]) - found["minimum"]
+        rows.append([sublayers(depth), *(median(gap.tolist(), ".4f") for gap in gaps)])
+    count = len(first["cost"][0])
     title = f"{PROBLEMS[name].title}: ⟨C⟩ above the minimum, median of {count} restarts"
-    return table(title, ["circuit", *(f"s = {of[k]:g}" for k in _shown(of))], rows)
+    return table(title, ["circuit", *(f"s = {s:g}" for s in first["strengths"])], rows)
 
 
 def _against_exact(results: Results, name: str) -> str:
@@ -212,14 +216,16 @@ def _training(results: Results, name: str) -> str:
         picked = {key: int(np.argmin(found["own"][key])) for key in judged}
         rows.append([
             f"{s}", median(judged["without"], ".4f"), median(judged["under"], ".4f"),
-            median(change, "+.4f"), f"{(change < 0).sum()} of {len(change)}",
+            median(change.tolist(), "+.4f"), f"{(change < 0).sum()} of {len(change)}",
             f"{np.median(found['difference_error']):.4f}",
             f"{np.median(np.array(found['own']['under']) - minimum):.4f}",
             *(f"{judged[key][picked[key]]:.4f}" for key in ("without", "under")),
         ])  # fmt: skip
     found = results[f"training-{name}-{strengths(results, name)[0]}"]
-    head = ["s", "trained without noise", "under it", "difference", "better under it",
-            "error of a difference", "under it, as training saw it", "picked: without", "under"]  # fmt: skip
+    head = [
+        "s", "trained without noise", "under it", "difference", "better under it",
+        "error of a difference", "under it, as training saw it", "picked: without", "under",
+    ]  # fmt: skip
     title = (
         f"{PROBLEMS[name].title}: trained without and under noise "
         f"({found['trajectories']} trajectories), ⟨C⟩ above the minimum at s"
@@ -233,41 +239,38 @@ def _devices(results: Results) -> str:
     for name in problems(results):
         for depth in depths(results, name):
             found = results[f"circuit-{name}-{depth}"]
-            ideal = found["trajectories"]["p_optimum"][0]["mean"]
             for device, at in found["devices"].items():
                 rows.append([
                     PROBLEMS[name].title, device.replace("fake_", ""), sublayers(depth),
                     *(_estimate(above(found, key, at[key]["mean"]), at[key]["error"])
                       for key in QUANTITIES),
-                    f"{ideal:.4f}", _share_of_product(results, name, depth, device),
-                    _closest(found, at["cost"]["mean"]),
+                    *(_gates(results, name, depth, device) if found["exact"] else ("–", "–")),
                 ])  # fmt: skip
     rows.sort(key=lambda row: row[:2])
-    head = ["problem", "device", "circuit", *QUANTITIES.values(), "P(optimum) without noise",
-            "what is left of it, by that of product", "depolarising of the same ⟨C⟩: s"]  # fmt: skip
+    head = [
+        "problem", "device", "circuit", *QUANTITIES.values(), "left of product's P(optimum)",
+        "as much left at s",
+    ]  # fmt: skip
     return table("With the noise of devices, gates and readout", head, rows, words=3)
 
 
-def _share_of_product(results: Results, name: str, depth: int, device: str) -> str:
-    """What noise leaves of P(optimum), by what it leaves of it after the product circuit.
+def _gates(results: Results, name: str, depth: int, device: str) -> tuple[str, str]:
+    """What the gates leave of P(optimum), and the strength of noise that leaves as much.
 
-    The product circuit has all readout errors and hardly a gate: what is left is due to gates.
+    It is relative to the product circuit, which has all readout errors and hardly a gate, and runs
+    on the same qubits of the device.
     """
-    left = []
-    for one in (depth, 0):
-        found = results[f"circuit-{name}-{one}"]
-        before = found["trajectories"]["p_optimum"][0]["mean"]
-        left.append(found["devices"][device]["p_optimum"]["mean"] / before)
-    return f"{left[0] / left[1]:.3f}"
-
-
-def _closest(found: Mapping[str, Any], cost: float) -> str:
-    """The strength of depolarising noise that gives the same ⟨C⟩, between those that ran."""
-    of, curve = found["strengths"], [at["mean"] for at in found["trajectories"]["cost"]]
-    if cost > max(curve):
-        return f"> {of[-1]:g}"
-    return f"{np.interp(cost, curve, of):.1f}"
+    if not depth:
+        return "1", "–"
+    own, product = (results[f"circuit-{name}-{at}"] for at in (depth, 0))
+    curve = np.array(own["exact"]["p_optimum"]) / product["exact"]["p_optimum"]
+    on_device = (at["devices"][device]["p_optimum"]["mean"] for at in (own, product))
+    left = float(np.divide(*on_device) / curve[0])
+    curve = curve / curve[0]
+    if left < curve[-1]:
+        return f"{left:.3f}", f"> {own['strengths'][-1]:g}"
+    return f"{left:.3f}", f"{np.interp(-left, -curve, own['strengths']):.1f}"
 
 
 def _estimate(value: float, error: float, digits: int = 4) -> str:
-    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if error else "")
+    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if error > 1e-12 else "")

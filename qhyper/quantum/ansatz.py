@@ -1,9 +1,10 @@
 """Ansätze, families of circuits with one for each number of qubits, and where training starts."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -214,16 +215,95 @@ class Reuploading:
         return Circuit(n_qubits, tuple(gates))
 
 
+@dataclass(frozen=True)
+class UnitChain:
+    """A circuit that follows a target with one hidden layer: a chain of units, each fanned out.
+
+    `units` has the qubits of every hidden unit: those of its inputs, then those of its two outputs
+    (`in_qubits` of `WeightSpace.unit_blocks`). A unit acts on the logits only if its outputs
+    differ. Its last qubit carries whether they do, until the last CX:
+
+    - along the chain, Ry on it, CX from the unit before, Ry: a Markov chain, so that units that act
+      may exclude one another; then CX from the unit before again, so that what the units carry are
+      the changes along that chain
+    - inside the unit, Ry, CX from it, Ry on each other qubit: two freely chosen distributions of
+      each weight, one for units that act and one for units that do not
+    - CX from the first output to the second, which makes "differs" of "acts"
+    - with `signs`, CX from each output along half of the inputs, with an Ry after each: a unit and
+      its opposite, all weights turned over, are one function
+
+    Rotations that any two states can be reached with, and none to spare: they cost training more
+    than they bring. Starts with every qubit in |+>, where no CX does anything (`near-plus`).
+    """
+
+    units: Sequence[Sequence[int]]
+    signs: bool = False
+
+    start: ClassVar["Start"] = "near-plus"
+
+    def __post_init__(self) -> None:
+        lengths = {len(unit) for unit in self.units}
+        if len(lengths) != 1 or min(lengths) < 3:
+            raise ConfigurationError(
+                f"UnitChain needs the qubits of one unit or more, each of the same number of "
+                f"inputs and two outputs; got units of {sorted(lengths)} qubits. Use "
+                "in_qubits(space.unit_blocks(), order) of a target with two outputs."
+            )
+
+    def __str__(self) -> str:
+        return f"chain of {len(self.units)} units{' with signs' * self.signs}"
+
+    def build(self, n_qubits: int) -> Circuit:
+        """The circuit on `n_qubits` qubits; ConfigurationError unless they are those of units."""
+        used = sorted(qubit for unit in self.units for qubit in unit)
+        if used != list(range(n_qubits)):
+            raise ConfigurationError(
+                f"The units of this chain have {len(used)} qubits; expected every one of "
+                f"{n_qubits} once. It is for targets of one hidden layer and two outputs, without "
+                "biases and choices."
+            )
+        gates: list[Gate] = []
+        number = itertools.count()
+
+        def ry(qubit: int) -> None:
+            gates.append(Gate("ry", (qubit,), next(number)))
+
+        acts = [unit[-1] for unit in self.units]
+        ry(acts[0])
+        for before, here in pairwise(acts):
+            ry(here)
+            gates.append(Gate("cx", (before, here)))
+            ry(here)
+        gates += [Gate("cx", pair) for pair in reversed(list(pairwise(acts)))]
+        for unit in self.units:
+            *inputs, first, last = unit
+            for qubit in (*inputs, first):
+                ry(qubit)
+                gates.append(Gate("cx", (last, qubit)))
+                ry(qubit)
+            gates.append(Gate("cx", (first, last)))
+            if self.signs:
+                middle = len(inputs) // 2
+                for output, arm in ((last, inputs[:middle][::-1]), (first, inputs[middle:])):
+                    for control, qubit in pairwise((output, *arm)):
+                        gates.append(Gate("cx", (control, qubit)))
+                        ry(qubit)
+        return Circuit(n_qubits, tuple(gates))
+
+
+def in_qubits(blocks: Sequence[Sequence[int]], order: Sequence[int]) -> list[list[int]]:
+    """The qubits of blocks of bits, where qubit q carries bit `order[q]`."""
+    qubit = {int(bit): q for q, bit in enumerate(order)}
+    return [[qubit[int(bit)] for bit in block] for block in blocks]
+
+
 def within(blocks: Sequence[Sequence[int]], order: Sequence[int]) -> list[tuple[int, int]]:
     """Pairs of qubits for entanglers inside each block of bits, from a bit to the next one.
 
     Entry q of `order` is the bit that qubit q carries. For `WeightSpace.unit_blocks` the
     entanglers follow the hidden units of the target.
     """
-    qubit = {int(bit): q for q, bit in enumerate(order)}
-    return [
-        (qubit[int(one)], qubit[int(other)]) for block in blocks for one, other in pairwise(block)
-    ]
+    return [pair for block in in_qubits(blocks, order) for pair in pairwise(block)]
 
 
 def _check_depth(name: str, depth: int) -> None:
@@ -236,8 +316,8 @@ def _check_depth(name: str, depth: int) -> None:
 
 # -- starts ----------------------------------------------------------------------------------------
 
-Start = Literal["near-product", "uniform", "identity-block"]
-STARTS: tuple[Start, ...] = ("near-product", "uniform", "identity-block")
+Start = Literal["near-product", "near-plus", "uniform", "identity-block"]
+STARTS: tuple[Start, ...] = ("near-product", "near-plus", "uniform", "identity-block")
 
 
 def initial_parameters(
@@ -247,7 +327,8 @@ def initial_parameters(
 
     `near-product`: all N(0, 0.05²) about zero, except that the last Ry of each qubit is about
     π/2: near the uniform distribution without entanglement, unless the circuit has fixed
-    rotations or qubits without a trained Ry. `uniform`: all uniform in [-π, π).
+    rotations or qubits without a trained Ry. `near-plus`: the same with the first Ry of each qubit:
+    every qubit is near |+>, where CX do nothing at first. `uniform`: all uniform in [-π, π).
     `identity-block`: gates that meet their own mirror image undo it, at angles uniform in
     [-π, π), and the last Ry of each qubit is at π/2 (Grant et al., 2019); raises
     ConfigurationError for a circuit that is not built of such blocks.
@@ -256,19 +337,21 @@ def initial_parameters(
         return rng.uniform(-np.pi, np.pi, circuit.n_parameters)
     if start == "identity-block":
         return _identity_blocks(circuit, rng)
-    if start != "near-product":
+    if start not in ("near-product", "near-plus"):
         raise unknown("start", start, STARTS)
     parameters = rng.normal(0, 0.05, circuit.n_parameters)
-    for number, (coefficient, offset) in _last_ry(circuit).items():
+    turned = _outer_ry(circuit, last=start == "near-product")
+    for number, (coefficient, offset) in turned.items():
         parameters[number] += (np.pi / 2 - offset) / coefficient
     return parameters
 
 
-def _last_ry(circuit: Circuit) -> dict[int, tuple[float, float]]:
-    """The parameters of the qubits' last Ry, with coefficient and offset; tied ones once."""
-    last = {gate.qubits[0]: number for gate, number in circuit.numbered() if gate.name == "ry"}
+def _outer_ry(circuit: Circuit, *, last: bool) -> dict[int, tuple[float, float]]:
+    """The parameters of the qubits' last (or first) Ry with coefficient and offset, each once."""
+    each = [(gate.qubits[0], number) for gate, number in circuit.numbered() if gate.name == "ry"]
+    of_qubit = dict(each if last else reversed(each))
     found: dict[int, tuple[float, float]] = {}
-    for number in last.values():
+    for number in of_qubit.values():
         assert number is not None
         terms = {k: c for k, c in circuit.angles[number].parameters.items() if c}
         if len(terms) == 1:
@@ -322,6 +405,7 @@ ANSAETZE: Mapping[str, tuple[str, ...]] = {
     "all-to-all": ("depth", "gate", "rotations"),
     "units": ("depth", "gate", "rotations"),
     "mirrored": ("depth", "phase", "blocks"),
+    "unit-chain": ("signs",),
 }
 """Ansätze by name, each with its options."""
 
@@ -345,6 +429,13 @@ def build_ansatz(
             raise unknown(f"option of the ansatz {name}:", option, ANSAETZE[name] or ["(none)"])
     if name == "product":
         return Product()
+    if name in ("units", "unit-chain") and blocks is None:
+        raise ConfigurationError(
+            f"The ansatz '{name}' puts entanglers inside the hidden units of the target: pass its "
+            "WeightSpace, of a network with a hidden layer, as `space`, or use another ansatz."
+        )
+    if name == "unit-chain":
+        return UnitChain(in_qubits(blocks or (), order), **options)
     given = {"depth": 4, **options}
     if name == "brickwork":
         return Brickwork(**given)
@@ -352,12 +443,6 @@ def build_ansatz(
         repeats = given.pop("blocks", 1)
         return Mirrored(Brickwork(**given), repeats)
     if name == "units":
-        if blocks is None:
-            raise ConfigurationError(
-                "The ansatz 'units' puts entanglers inside the hidden units of the target: pass "
-                "its WeightSpace, of a network with a hidden layer, as `space`, or use another "
-                "ansatz."
-            )
         return HardwareEfficient(**{**given, "pairs": within(blocks, order)})
     pairs = {} if name == "hardware-efficient" else {"pairs": name}
     return HardwareEfficient(**{**given, **pairs})

@@ -12,7 +12,7 @@ from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import Capabilities, HyperNetwork
 from qhyper.names import load_object
-from qhyper.quantum.ansatz import Ansatz, Start, build_ansatz, initial_parameters
+from qhyper.quantum.ansatz import STARTS, Ansatz, Start, build_ansatz, initial_parameters
 from qhyper.quantum.backend import Backend, build_backend, suitable
 from qhyper.quantum.circuit import Circuit
 from qhyper.streams import Rngs, check_rng
@@ -26,11 +26,11 @@ class QuantumHyperNetwork(HyperNetwork):
 
     - ansatz: what builds the circuit, or the Circuit itself
     - order: qubit q carries bit `order[q]`. A permutation, or a name that `WeightSpace.order`
-      knows: `row`, `unit` or `split`, of which all but `row` need the target's `space`. Unless
-      told it is `split` with a space, the best one for optimising, and `row` without. Draws
-      always come back in weight order.
+      knows: `row`, `unit`, `unit-centre` or `split`, of which all but `row` need the target's
+      `space`. Unless told it is `split` with a space, the best one for optimising, and `row`
+      without. Draws always come back in weight order.
     - start: see `initial_parameters`, or parameters [n_parameters] to begin at. Unless told it is
-      near-product for an ansatz, and uniform for a circuit of one's own.
+      that of the ansatz, near-product for most, and uniform for a circuit of one's own.
     - backend: where the circuit runs, or its name (`build_backend`). Unless told it is chosen by
       what the circuit needs.
 
@@ -69,7 +69,8 @@ class QuantumHyperNetwork(HyperNetwork):
             )
         self.ansatz, self.circuit = ansatz, circuit
         if start is None:
-            start = "uniform" if isinstance(ansatz, Circuit) else "near-product"
+            start = getattr(ansatz, "start", "near-product")
+            start = "uniform" if isinstance(ansatz, Circuit) else start
         self.start: Start | Sequence[float] = start
         self.order = permutation(order, n_bits, space)
         if backend is None:
@@ -110,7 +111,7 @@ class QuantumHyperNetwork(HyperNetwork):
             if own.shape != (self.circuit.n_parameters,) or not np.isfinite(own).all():
                 raise ConfigurationError(
                     f"Got a start of shape {own.shape}; expected {self.circuit.n_parameters} "
-                    "finite parameters, or one of near-product, uniform and identity-block."
+                    f"finite parameters, or one of {', '.join(STARTS)}."
                 )
             rows = [own] * len(rng)
         self.theta.copy_(torch.from_numpy(np.stack(rows)))
@@ -380,6 +381,14 @@ def quantum(
             )
         built = as_circuit(load_object(ansatz), n_bits)
     else:
+        if ansatz == "unit-chain":
+            if space is None or not space.plain or len(space.layers) != 3 or space.layers[2] != 2:
+                raise ConfigurationError(
+                    "The ansatz 'unit-chain' follows the hidden units of a target with two "
+                    "outputs, weights of -1 and +1 and nothing else: pass its WeightSpace as "
+                    f"`space`; got {space}. Or use another ansatz."
+                )
+            order = "unit-centre" if order is None else order  # the smallest bonds
         hidden = space is not None and len(space.layers) > 2
         blocks = [b.tolist() for b in space.unit_blocks()] if space is not None and hidden else None
         qubits = permutation(order, n_bits, space)

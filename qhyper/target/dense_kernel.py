@@ -2,7 +2,8 @@
 
 Every draw is decoded into arrays first, so that the kernel knows nothing of bits. Sums run over
 the inputs from left to right in float64 and take the bias last, as in the plain pass, so that ties
-of signs are decided alike. Rows go through all layers a block at a time, which stays in the cache.
+of signs are decided alike; logits of sigmoids and tanhs agree to rounding. Rows go through all
+layers a block at a time, which stays in the cache.
 """
 
 from typing import NamedTuple

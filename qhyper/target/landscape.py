@@ -29,6 +29,8 @@ MAX_BITS = 26
 """Enumeration takes up to 2^26 bitstrings, and classes up to as many functions. Memory grows with
 the number of distinct losses: about 80 bytes for each at the peak, 16 for each in the certificate.
 """
+MAX_ROWS_EVALUATED = 2**36
+"""Bitstrings times distinct rows that enumeration takes on the dense kernel: about half an hour."""
 MAX_HIDDEN = 32
 """Classes take up to this many hidden units."""
 
@@ -153,7 +155,7 @@ def certify(
     network.check(data)
     loss = check_loss(loss)
     _check_temperature(temperature)
-    chosen = _choose(method, network)
+    chosen = _choose(method, network, data)
     certify_by = {"classes": _by_classes, "enumeration": _by_enumeration}[chosen]
     survey, bits_of, functions = certify_by(network, data, loss, progress)
     levels, multiplicities = survey.spectrum()
@@ -211,12 +213,12 @@ def _check_temperature(temperature: float) -> None:
 # Which method
 
 
-def _choose(method: str, network: BinaryNetwork) -> str:
+def _choose(method: str, network: BinaryNetwork, data: Samples) -> str:
     if method not in get_args(Method):
         raise unknown("method", method, get_args(Method))
     against = {
         "classes": _against_classes(network),
-        "enumeration": _against_enumeration(network.n_bits),
+        "enumeration": _against_enumeration(network.n_bits) or _against_rows(network, data),
     }
     for name in against if method == "auto" else (method,):
         if against[name] is None:
@@ -235,6 +237,18 @@ def _against_enumeration(n_bits: int) -> str | None:
     if n_bits <= MAX_BITS:
         return None
     return f"it has 2^{n_bits} bitstrings, and the limit is 2^{MAX_BITS}"
+
+
+def _against_rows(network: BinaryNetwork, data: Samples) -> str | None:
+    if network.space.plain:
+        return None
+    rows = network.collapse(data).n_rows
+    if rows << network.n_bits <= MAX_ROWS_EVALUATED:
+        return None
+    return (
+        f"it has 2^{network.n_bits} bitstrings on {rows:,} distinct rows, and the limit for spaces "
+        f"with biases or choices is 2^{MAX_ROWS_EVALUATED.bit_length() - 1} of both together"
+    )
 
 
 def _against_classes(network: BinaryNetwork) -> str | None:

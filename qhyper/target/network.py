@@ -108,7 +108,7 @@ class BinaryNetwork:
     def objective(
         self, data: Samples, loss: LossName | str = "cross_entropy"
     ) -> "NetworkObjective":
-        """The mean loss over `data` as an Objective, on the packed kernel."""
+        """The mean loss over `data` as an Objective, on the fast kernel for the space."""
         from qhyper.target.objective import NetworkObjective
 
         return NetworkObjective(self, data, check_loss(loss))

@@ -307,7 +307,8 @@ class WeightSpace:
     def order(self, name: str) -> npt.NDArray[np.int64]:
         """A named order of the bits, int64 [n_bits]: entry q is the bit that stands q-th.
 
-        `row`: as stored. `unit`: the bits of a hidden unit adjacent. `split`: the first matrix as
+        `row`: as stored. `unit`: the bits of a hidden unit adjacent; `unit-centre`: the same with
+        its outputs, the last one first, in the middle of its inputs. `split`: the first matrix as
         stored, every later one output by output (all first outputs, then all second, ...). What
         belongs to none of these comes last, as stored.
         """
@@ -318,8 +319,16 @@ class WeightSpace:
             first = np.concatenate([matrices[0].ravel(), *(w.T.ravel() for w in matrices[1:])])
         elif name == "unit":
             first = np.concatenate(self.unit_blocks())
+        elif name == "unit-centre" or name == "unit-centre":
+            middle, outputs = self.layers[0] // 2, self.layers[2] if len(self.layers) > 2 else 0
+            first = np.concatenate(
+                [
+                    [*b[:middle], *b[-outputs:][::-1], *b[middle:-outputs]]
+                    for b in self.unit_blocks()
+                ]
+            )
         else:
-            raise unknown("order of the bits", name, ("row", "unit", "split"))
+            raise unknown("order of the bits", name, ("row", "unit", "unit-centre", "split"))
         return np.concatenate([first, np.setdiff1d(np.arange(self.n_bits), first)])
 
     def _matrices(self) -> list[npt.NDArray[np.int64]]:
@@ -336,7 +345,7 @@ def _pairs(values: Any) -> tuple[tuple[float, float], ...]:
         pairs = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         pairs = np.empty(0)
-    pairs = np.atleast_2d(pairs) if pairs.ndim else np.empty((0, 2))
+    pairs = np.atleast_2d(pairs)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs) or not np.isfinite(pairs).all():
         raise ConfigurationError(
             f"Got values={values!r}; expected the two numbers that bit 0 and bit 1 stand for, such "

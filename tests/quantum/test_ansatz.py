@@ -17,7 +17,9 @@ from qhyper.quantum.ansatz import (
     Mirrored,
     Product,
     Reuploading,
+    UnitChain,
     build_ansatz,
+    in_qubits,
     initial_parameters,
     within,
 )
@@ -617,7 +619,7 @@ def test_a_circuit_needs_a_qubit(ansatz):
 def test_an_unknown_ansatz_is_refused_with_the_nearest_name():
     message = (
         "Unknown ansatz 'brikwork'. Did you mean 'brickwork'? Known: all-to-all, brickwork, "
-        "hardware-efficient, linear, mirrored, product, ring, units."
+        "hardware-efficient, linear, mirrored, product, ring, unit-chain, units."
     )
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         build_ansatz("brikwork", {}, order=range(3))
@@ -827,7 +829,7 @@ def test_circuits_that_are_no_identity_blocks_are_refused(circuit):
         initial_parameters(circuit, "identity-block", np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("start", ["near-product", "uniform", "identity-block"])
+@pytest.mark.parametrize("start", ["near-product", "near-plus", "uniform", "identity-block"])
 def test_the_same_seed_gives_the_same_start(start):
     circuit = Mirrored(Brickwork(2)).build(5)
     first, again, other = (
@@ -837,8 +839,95 @@ def test_the_same_seed_gives_the_same_start(start):
     assert (first != other)[:-5].all()
 
 
+# -- UnitChain -------------------------------------------------------------------------------------
+
+
+def chain(space, order="unit-centre", **options):
+    """The chain of a space in an order of its qubits."""
+    units = in_qubits([b.tolist() for b in space.unit_blocks()], space.order(order).tolist())
+    return UnitChain(units, **options)
+
+
+@pytest.mark.parametrize("signs", [False, True])
+@pytest.mark.parametrize("order", ["row", "unit", "unit-centre", "split"])
+def test_a_chain_whose_qubits_are_all_in_plus_is_uniform(signs, order):
+    # p = 2^-n exactly at the centre of near-plus: X does nothing to |+>
+    space = WeightSpace((2, 2, 2))
+    generator = QuantumHyperNetwork(
+        8, ansatz=chain(space, order, signs=signs), order=order, space=space, backend="statevector"
+    )
+    assert generator.start == "near-plus"
+    with torch.no_grad():
+        generator.theta.copy_((generator.theta > 0.8).double() * np.pi / 2)
+    p = generator.probabilities().detach().numpy()
+    np.testing.assert_allclose(p, 2.0**-8, atol=1e-14)
+
+
+def test_a_chain_can_let_exactly_one_unit_act():
+    # With s_0 = 0, P(s_u = 1 | s_{u-1} = 0) = 1 / (units left) and s staying 1 once it is, exactly
+    # one unit changes s, and each one with the same probability. Ry(a) CX Ry(b) on |0> is the angle
+    # a + b if the control is 0 and π - a + b if it is 1.
+    space, units = WeightSpace((1, 4, 2)), 4
+    generator = QuantumHyperNetwork(
+        12, ansatz=chain(space), order="unit-centre", space=space, backend="statevector"
+    )
+    theta = np.zeros(generator.circuit.n_parameters)
+    theta[0] = 2 * np.arcsin(np.sqrt(1 / units))
+    for u in range(1, units):
+        zero, one = 2 * np.arcsin(np.sqrt(1 / (units - u))), np.pi
+        theta[2 * u - 1], theta[2 * u] = (zero - one + np.pi) / 2, (zero + one - np.pi) / 2
+    with torch.no_grad():
+        generator.theta.copy_(torch.from_numpy(theta)[None])
+    p = generator.probabilities().detach().numpy()[0, 0]
+    second = space.decode(all_bitstrings(12)).weights[1]
+    acts = second[..., 0] != second[..., 1]  # [string, unit]
+    assert p[acts.sum(axis=1) == 1].sum() == pytest.approx(1, abs=1e-12)
+    np.testing.assert_allclose([p[acts[:, u]].sum() for u in range(units)], 1 / units, atol=1e-12)
+
+
+def test_a_chain_without_its_links_has_independent_units():
+    # 6 qubits in two units: cut the CX between the units, and the distribution factorises
+    space = WeightSpace((1, 2, 2))
+    whole = chain(space).build(6)
+    linked = {(0, 3), (3, 0)}  # the qubits that carry whether a unit acts
+    gates = tuple(gate for gate in whole.gates if gate.qubits not in linked)
+    assert len(whole.gates) - len(gates) == 2
+    angles = np.random.default_rng(3).uniform(-3, 3, (1, 1, whole.n_angles))
+    for circuit, factorises in ((Circuit(6, gates), True), (whole, False)):
+        p = MatrixProductBackend().compile(circuit).probabilities(angles)[0, 0].reshape(8, 8)
+        product = np.outer(p.sum(axis=1), p.sum(axis=0))
+        assert (np.abs(p - product).max() < 1e-12) == factorises
+
+
+@pytest.mark.parametrize(("signs", "parameters"), [(False, 71), (True, 95)])
+def test_the_chain_of_the_36_weights_by_name(signs, parameters):
+    space = WeightSpace((4, 6, 2))
+    generator = quantum(36, ansatz="unit-chain", signs=signs, space=space)
+    assert generator.circuit.n_parameters == parameters
+    np.testing.assert_array_equal(generator.order, space.order("unit-centre"))
+    assert generator.order[:6].tolist() == [0, 6, 25, 24, 12, 18]
+    assert "chain of 6 units" in generator.describe()
+    assert str(generator.backend) == "mps"
+
+
+def test_chains_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigurationError, match=r"got units of \[2\] qubits"):
+        UnitChain([[0, 1]])
+    with pytest.raises(ConfigurationError, match=r"units of \[3, 4\] qubits"):
+        UnitChain([[0, 1, 2], [3, 4, 5, 6]])
+    with pytest.raises(ConfigurationError, match="have 3 qubits; expected every one of 4 once"):
+        UnitChain([[0, 1, 2]]).build(4)
+    with pytest.raises(ConfigurationError, match="have 6 qubits; expected every one of 6 once"):
+        UnitChain([[0, 1, 2], [2, 4, 5]]).build(6)
+    with pytest.raises(ConfigurationError, match="'unit-chain' follows the hidden units"):
+        quantum(6, ansatz="unit-chain")
+    for space in (WeightSpace((2, 2, 1)), WeightSpace((2, 1, 2), values=(0, 1))):
+        with pytest.raises(ConfigurationError, match=r"weights of -1 and \+1 and nothing"):
+            quantum(6, ansatz="unit-chain", space=space)
+
+
 def test_an_unknown_start_is_refused_with_the_nearest_name():
-    message = r"'near_product'\. Did you mean 'near-product'\? Known: identity-block, near-product"
+    message = r"'near_product'\. Did you mean 'near-product'\? Known: identity-block, near-plus, "
     with pytest.raises(ConfigurationError, match=message):
         initial_parameters(Product().build(2), "near_product", np.random.default_rng(0))
 

@@ -238,6 +238,14 @@ def test_refusals_of_methods(layers, method, reason):
         certify(BinaryNetwork(layers), samples(layers), method=method)
 
 
+def test_enumeration_of_many_bits_on_many_rows_is_refused():
+    network = BinaryNetwork(WeightSpace((2, 5, 1), biases=True, optional=("units",)))
+    rng = np.random.default_rng(0)
+    data = Samples(rng.normal(size=(1100, 2)), rng.integers(0, 2, 1100))
+    with pytest.raises(UnsuitableError, match=r"2\^26 bitstrings on 1,100 distinct rows, and"):
+        certify(network, data)
+
+
 def test_other_refusals():
     network, data = BinaryNetwork((2, 2, 2)), samples((2, 2, 2))
     with pytest.raises(ConfigurationError, match="3 features"):
