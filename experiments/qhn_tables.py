@@ -115,7 +115,8 @@ def depths(results: Results, name: str, of: Sequence[tuple[str, int]]) -> str:
             ]
         )  # fmt: skip
     head = ["start", "circuit", "restarts", "within 1e-4", "P(optimum): best", "median",
-            "P(within 1e-4): median", "gap: median", "rank: median", "worst", "evaluations of ⟨C⟩"]  # fmt: skip
+            "P(within 1e-4): median", "gap: median", "rank: median", "worst",
+            "evaluations of ⟨C⟩"]  # fmt: skip
     return table(f"{PROBLEMS[name].title}: exact training by L-BFGS", head, rows, words=2)
 
 
@@ -160,7 +161,7 @@ def found_networks(results: Results, names: Sequence[str]) -> str:
 
 
 def draw_depths(results: Results, size: Size, path: Path) -> None:
-    """Probability of costs within 1e-4 of the minimum, and gap, of every restart from random angles, against depth."""
+    """P(within 1e-4) and gap of every restart from random angles, against depth."""
     names = list(size.restarts)
     of = sorted(depth for start, depth in size.restarts[names[0]] if start == "uniform")
     figure, panels = new_panels((2.4 * len(names) + 1.2, 4.6), 2, len(names), sharey="row",

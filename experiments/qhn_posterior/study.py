@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from experiments.qhn_posterior.predictive import exact_draws, predictive
 from qhyper import (
     BinaryNetwork,
     Brickwork,
+    FreeEnergy,
     HyperNetwork,
     Product,
     QuantumHyperNetwork,
@@ -28,8 +29,6 @@ from qhyper import (
     train,
 )
 from qhyper.quantum.ansatz import UnitChain, in_qubits
-from qhyper.risk import MMD, FreeEnergy
-from qhyper.training import Trainer
 
 TITLE = "How near do circuits come to the exact posterior of 36 binary weights?"
 
@@ -52,7 +51,7 @@ class Size:
     """of each seed"""
     seeds: range
     tuning: range
-    """seeds on which learning rate and starts are chosen"""
+    """seeds on which settings are chosen"""
     draws: int
     """at the end, for the free energy"""
 
@@ -78,18 +77,36 @@ def _chain(signs: bool, seeds: Sequence[int]) -> HyperNetwork:
     return _circuit(UnitChain(units, signs=signs), "unit-centre", seeds)
 
 
+class Setting(NamedTuple):
+    """How a model is trained."""
+
+    rate: float
+    """of Adam, at the start of a cosine"""
+    starts: int
+    """within the budget; the one of the lowest free energy is kept"""
+    heat: float
+    """temperature at the start, in those of the posterior; it falls by equal factors"""
+
+
 @dataclass(frozen=True)
 class Model:
-    """A generator, and the settings that are tried for it: (learning rate, starts)."""
+    """A generator, and the settings of which the best is taken."""
 
     title: str
     make: Make
-    settings: tuple[tuple[float, int], ...]
+    settings: tuple[Setting, ...]
     quantum: bool = True
 
 
-_CLASSICAL = tuple((rate, starts) for rate in (0.02, 0.05, 0.1, 0.2) for starts in (1, 4))
-_CHAIN = ((0.05, 4),)
+HEAT = 2.4
+_MANY = tuple(
+    Setting(rate, starts, heat)
+    for rate in (0.02, 0.05, 0.1, 0.2)
+    for starts in (1, 2)
+    for heat in (1.0, HEAT)
+)
+_TWO = (Setting(0.05, 1, 1.0), Setting(0.05, 1, HEAT))
+_CHAIN = (Setting(0.05, 2, HEAT),)
 
 MODELS: Mapping[str, Model] = {
     "chain": Model("chain of units", partial(_chain, False), _CHAIN),
@@ -98,31 +115,29 @@ MODELS: Mapping[str, Model] = {
         f"depth-{depth}-{order}": Model(
             f"brickwork, depth {depth}, {order}",
             partial(_circuit, Brickwork(depth), order),
-            ((0.05, 1),),
+            _TWO,
         )
         for depth in DEPTHS[::-1]
         for order in ORDERS
     },
-    "product": Model("product circuit", partial(_circuit, Product(), "row"), _CLASSICAL),
+    "product": Model("product circuit", partial(_circuit, Product(), "row"), _MANY),
     "autoregressive": Model(
         "autoregressive (MADE)",
         lambda seeds: Autoregressive(36, seeds=list(seeds)),
-        _CLASSICAL,
+        _MANY,
         False,
     ),
     "categorical": Model(
         "six 64-way categoricals",
         lambda seeds: Categorical(36, seeds=list(seeds), space=SPACE),
-        _CLASSICAL,
+        _MANY,
         False,
     ),
-    "bernoulli": Model(
-        "Bernoulli", lambda seeds: Bernoulli(36, seeds=list(seeds)), _CLASSICAL, False
-    ),
+    "bernoulli": Model("Bernoulli", lambda seeds: Bernoulli(36, seeds=list(seeds)), _MANY, False),
 }
 WITH_MMD = ("product", "depth-4-unit", "chain", "bernoulli", "autoregressive")
 """Models that are also trained on E[L] + weight · MMD², which needs no log p."""
-MMD_WEIGHTS = {"mnist": (0.3, 3.0, 30.0), "toy": (0.3, 3.0, 30.0)}
+MMD_WEIGHTS = (0.3, 3.0, 30.0)
 
 
 def parts(quick: bool) -> dict[str, Callable[[], Any]]:
@@ -148,83 +163,66 @@ def _certificate(data: str) -> Any:
 
 def fitted(data: str, name: str, size: Size) -> dict[str, Any]:
     """A model trained on the free energy: settings chosen on other seeds, then KL of each seed."""
-    risk = {"temperature": TEMPERATURE[data]}
 
-    def run(setting: tuple[float, int], seeds: Sequence[int]) -> Trainer:
-        rate, starts = setting
-        return _train(data, name, seeds, size, rate, starts, "free-energy", risk)
+    def run(setting: Setting, seeds: Sequence[int]) -> dict[str, Any]:
+        end = TEMPERATURE[data]
+        risk = {"temperature": setting.heat * end, "end_temperature": end}
+        return _trained(data, name, seeds, size, setting, "free-energy", risk)
 
-    model, chosen = MODELS[name], MODELS[name].settings[0]
-    if len(model.settings) > 1:
-        tried = {
-            setting: float(np.median(_judged(run(setting, size.tuning), data, size)["kl"]))
-            for setting in model.settings
-        }
-        chosen = min(tried, key=lambda setting: tried[setting])
-    trainer = run(chosen, size.seeds)
-    rate, starts = chosen
-    return {
-        "parameters": trainer.generator.n_parameters, "learning_rate": rate, "starts": starts,
-        **_judged(trainer, data, size),
-    }  # fmt: skip
+    chosen = _best(MODELS[name].settings, lambda setting: run(setting, size.tuning))
+    return {**chosen._asdict(), **run(chosen, size.seeds)}
 
 
 def fitted_by_mmd(data: str, name: str, size: Size) -> dict[str, Any]:
     """The same with MMD in the place of the entropy; its weight is chosen by KL on other seeds."""
-    rate, starts = (0.02 if name == "autoregressive" else 0.05), 1
+    setting = Setting(0.02 if name == "autoregressive" else 0.05, 1, 1.0)
 
-    def run(weight: float, seeds: Sequence[int]) -> Trainer:
-        risk = {"weight": weight, "kappa": MMD().kappa}
-        return _train(data, name, seeds, size, rate, starts, "mmd", risk)
+    def run(weight: float, seeds: Sequence[int]) -> dict[str, Any]:
+        return _trained(data, name, seeds, size, setting, "mmd", {"weight": weight})
 
-    tried = {
-        weight: float(np.median(_judged(run(weight, size.tuning), data, size)["kl"]))
-        for weight in MMD_WEIGHTS[data]
-    }
-    weight = min(tried, key=lambda one: tried[one])
-    trainer = run(weight, size.seeds)
-    return {
-        "parameters": trainer.generator.n_parameters, "learning_rate": rate, "starts": starts,
-        "weight": weight, **_judged(trainer, data, size),
-    }  # fmt: skip
+    weight = _best(MMD_WEIGHTS, lambda one: run(one, size.tuning))
+    return {"weight": weight, **setting._asdict(), **run(weight, size.seeds)}
 
 
-def _train(
-    data: str, name: str, seeds: Sequence[int], size: Size, rate: float, starts: int, risk: str,
+def _best(settings: Sequence[Any], run: Callable[[Any], dict[str, Any]]) -> Any:
+    """The setting of the lowest median KL; no training itself sees a KL."""
+    if len(settings) == 1:
+        return settings[0]
+    return min(settings, key=lambda setting: np.median(run(setting)["kl"]))
+
+
+def _trained(
+    data: str, name: str, seeds: Sequence[int], size: Size, setting: Setting, risk: str,
     options: Mapping[str, float],
-) -> Trainer:  # fmt: skip
+) -> dict[str, Any]:  # fmt: skip
+    """A model trained over seeds: its KL, the evidence that its draws show, its predictive."""
+    dataset, temperature = load(data), TEMPERATURE[data]
+    generator, objective = MODELS[name].make(seeds), NETWORK.objective(dataset.train)
     settings = TrainingSettings(
-        evaluations=size.evaluations, draws=SHOTS, learning_rate=rate, restarts=starts, risk=risk,
-        risk_options=dict(options),
+        evaluations=size.evaluations, draws=SHOTS, learning_rate=setting.rate,
+        restarts=setting.starts, risk=risk, risk_options=dict(options),
     )  # fmt: skip
-    generator = MODELS[name].make(seeds)
-    return train(generator, NETWORK.objective(load(data).train), settings)
-
-
-def _judged(trainer: Trainer, data: str, size: Size) -> dict[str, Any]:
-    """KL to the posterior, the evidence that draws show, and the predictive of each seed."""
-    generator, objective, temperature = trainer.generator, trainer.objective, TEMPERATURE[data]
+    train(generator, objective, settings)
     log_z = _certificate(data).log_Z
-    rng = Streams(generator.seeds)(0, "evaluate")
-    draw = generator.sample(size.draws, rng=rng)
+    draw = generator.sample(size.draws, rng=Streams(generator.seeds)(0, "evaluate"))
     log_q = generator.log_prob(draw.bits).detach().numpy()[:, 0]
-    losses = objective(draw.bits)[:, 0]  # pyright: ignore[reportCallIssue]
+    losses = objective(draw.bits)[:, 0]
     free = losses + temperature * log_q
     kl = FreeEnergy(temperature).kl(free.mean(axis=1), log_z)
     weights = -losses / temperature - log_q  # log p̃ / q
     evidence = np.logaddexp.reduce(weights, axis=1) - np.log(size.draws)
-    test = load(data).test
+    best = [bits[0, [int(of.argmin())]] for bits, of in zip(draw.bits, losses, strict=True)]
     return {
+        "parameters": generator.n_parameters,
         "kl": kl.tolist(),
         "kl_error": (free.std(axis=1) / temperature / np.sqrt(size.draws)).tolist(),
         "mean_loss": losses.mean(axis=1).tolist(),
         "evidence_error": (evidence - log_z).tolist(),
-        "predictive": [predictive(NETWORK, b[0, :PREDICTIVE], test) for b in draw.bits],
-        "single": [
-            predictive(NETWORK, b[0, [int(of.argmin())]], test)
-            for b, of in zip(draw.bits, losses, strict=True)
+        "predictive": [
+            predictive(NETWORK, bits[0, :PREDICTIVE], dataset.test) for bits in draw.bits
         ],
-    }  # fmt: skip
+        "single": [predictive(NETWORK, bits, dataset.test) for bits in best],
+    }
 
 
 def posterior(data: str) -> dict[str, Any]:

@@ -54,14 +54,15 @@ def _kl(results: Results, data: str) -> str:
         rows.append(
             [
                 model.title, "circuit" if model.quantum else "classical",
-                f"{found['parameters']:,}", f"{found['learning_rate']:g}", f"{found['starts']}",
+                f"{found['parameters']:,}", f"{found['rate']:g}", f"{found['starts']}",
+                f"{found['heat']:g}",
                 _interval(kl), f"{kl.min():.2f}", f"{kl.max():.2f}",
                 f"{np.max(found['kl_error']):.3f}", f"{np.median(found['mean_loss']):.4f}",
                 f"{np.median(found['evidence_error']):+.2f}",
             ]
         )  # fmt: skip
-    rows.sort(key=lambda row: float(row[5].split()[0]))
-    head = ["model", "kind", "parameters", "learning rate", "starts", "KL: median", "best", "worst",
+    rows.sort(key=lambda row: float(row[6].split()[0]))
+    head = ["model", "kind", "parameters", "rate", "starts", "heat", "KL: median", "best", "worst",
             "error", "mean loss", "evidence by draws"]  # fmt: skip
     return table(f"{title(data)}: KL to the posterior in nats", head, rows, words=2)
 
