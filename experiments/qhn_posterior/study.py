@@ -105,7 +105,7 @@ _MANY = tuple(
     for starts in (1, 2)
     for heat in (1.0, HEAT)
 )
-_TWO = (Setting(0.05, 1, 1.0), Setting(0.05, 1, HEAT))
+_BRICKS = (Setting(0.05, 1, 1.0),)
 _CHAIN = (Setting(0.05, 2, HEAT),)
 
 MODELS: Mapping[str, Model] = {
@@ -115,7 +115,7 @@ MODELS: Mapping[str, Model] = {
         f"depth-{depth}-{order}": Model(
             f"brickwork, depth {depth}, {order}",
             partial(_circuit, Brickwork(depth), order),
-            _TWO,
+            _BRICKS,
         )
         for depth in DEPTHS[::-1]
         for order in ORDERS
@@ -135,7 +135,7 @@ MODELS: Mapping[str, Model] = {
     ),
     "bernoulli": Model("Bernoulli", lambda seeds: Bernoulli(36, seeds=list(seeds)), _MANY, False),
 }
-WITH_MMD = ("product", "depth-4-unit", "chain", "bernoulli", "autoregressive")
+WITH_MMD = ("product", "depth-4-unit", "bernoulli", "autoregressive")
 """Models that are also trained on E[L] + weight · MMD², which needs no log p."""
 MMD_WEIGHTS = (0.3, 3.0, 30.0)
 
