@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from experiments.markdown import table
-from qhyper.quantum.ansatz import STARTS
 
 Results = Mapping[str, Any]
 
@@ -58,6 +57,8 @@ def _series(results: Results, cost: str, start: str, depth: int, what: str) -> l
 
 
 def _rows(results: Results) -> Iterator[tuple[str, int]]:
+    from experiments.qhn_trainability.study import STARTS
+
     for start in STARTS:
         for depth in sublayers(results):
             yield start, depth

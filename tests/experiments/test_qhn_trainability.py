@@ -7,7 +7,7 @@ import pytest
 
 from experiments.qhn_trainability import study, tables
 from experiments.study import find
-from qhyper.quantum.ansatz import STARTS, initial_parameters
+from qhyper.quantum.ansatz import initial_parameters
 from qhyper.quantum.simulators import mps
 
 
@@ -22,7 +22,7 @@ def test_the_quick_setting_gives_tables_pictures_and_numbers(results, tmp_path):
     assert "nan" not in text
     assert "inf" not in text
     for title in tables.COSTS.values():
-        for start in STARTS:
+        for start in study.STARTS:
             assert text.count(f"| {title} | {start} | ") == 2 * len(study.QUICK.sublayers)
     found = results["uniform-32-4"]["perceptron"]
     value = f"{found['value']['mean']:.2g} ± {found['value']['sd']:.2g}"
@@ -40,7 +40,7 @@ def test_the_quick_setting_gives_tables_pictures_and_numbers(results, tmp_path):
 def test_what_the_full_setting_expects_is_measured(results):
     deep = {
         f"{start}-{n}-{sublayers}": results[f"{start}-{n}-4"]
-        for start in STARTS
+        for start in study.STARTS
         for n in study.QUICK.qubits
         for sublayers in study.FULL.sublayers
     }
@@ -53,7 +53,7 @@ def test_the_same_seeds_give_the_same_numbers(results):
 
 
 @pytest.mark.parametrize("sublayers", study.FULL.sublayers)
-@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("start", study.STARTS)
 def test_circuits_have_so_many_sublayers_and_bonds_of_16(start, sublayers):
     n = 8
     circuit = study.build(start, n, sublayers)
@@ -67,7 +67,7 @@ def test_circuits_have_so_many_sublayers_and_bonds_of_16(start, sublayers):
     assert middle == {("ry", q) for q in range(n)}
 
 
-@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("start", study.STARTS)
 def test_angles_that_are_left_out_change_no_probability(start):
     circuit = study.build(start, 5, 4)
     effective = study._effective(circuit)
@@ -157,4 +157,4 @@ def test_the_share_of_the_largest_start():
 
 def test_both_settings_have_parts_of_every_start():
     for quick, size in ((True, study.QUICK), (False, study.FULL)):
-        assert len(study.parts(quick)) == len(size.qubits) * len(size.sublayers) * len(STARTS)
+        assert len(study.parts(quick)) == len(size.qubits) * len(size.sublayers) * len(study.STARTS)
