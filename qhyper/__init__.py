@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Mirrored,
         Product,
         Reuploading,
+        UnitChain,
     )
     from qhyper.quantum.backend import build_backend
     from qhyper.quantum.circuit import Angle, Circuit, Gate
@@ -85,6 +86,7 @@ _HOME = {
     "Streams": "qhyper.streams",
     "Trainer": "qhyper.training",
     "TrainingSettings": "qhyper.config",
+    "UnitChain": "qhyper.quantum.ansatz",
     "WeightSpace": "qhyper.target.space",
     "as_circuit": "qhyper.quantum.convert",
     "build_backend": "qhyper.quantum.backend",
@@ -148,6 +150,7 @@ __all__ = [
     "Streams",
     "Trainer",
     "TrainingSettings",
+    "UnitChain",
     "WeightSpace",
     "as_circuit",
     "build_backend",

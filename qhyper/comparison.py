@@ -118,7 +118,7 @@ def compare(
     )  # fmt: skip
     trials = _trials(objective, config, warn)
     _check_paid_shots(trials, config)
-    certificate, spectrum, reason = _certificate(objective, name, temperature, run)
+    certificate, spectrum, reason = _certificate(objective, name, temperature, run, progress)
     results = []
     for trial in trials:
         folder = None if run is None else run.path / trial.entry.folder
@@ -338,19 +338,30 @@ def _trials(
 
 
 def _certificate(
-    objective: Objective, name: str, temperature: float, run: Run | None
+    objective: Objective, name: str, temperature: float, run: Run | None, progress: Progress
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None, str | None]:
     """(certificate, spectrum, reason why there is none); kept in the run directory."""
-    if not isinstance(objective, NetworkObjective):
+    # numba is slow to import, and only whoever enumerates or evaluates a network needs it
+    from qhyper.target.landscape import certify, certify_objective
+    from qhyper.target.table import CostTable
+
+    if not isinstance(objective, NetworkObjective | CostTable):
         return None, None, f"'{objective.name}' is a callable; only binary networks are certified"
     if run is not None and (kept := run.read_json("certificate.json")) is not None:
         return kept["certificate"], kept["spectrum"], None
-    from qhyper.target.landscape import certify
+
+    def certifying(share: float) -> None:
+        progress("certificate", round(100 * share), 100)
 
     try:
-        exact = certify(
-            objective.network, objective.data, loss=objective.loss, temperature=temperature
-        )
+        if isinstance(objective, CostTable):
+            table = CostTable(objective.losses)  # a copy: the budget is not spent on it
+            exact = certify_objective(table, temperature=temperature)
+        else:
+            exact = certify(
+                objective.network, objective.data, loss=objective.loss, temperature=temperature,
+                progress=certifying,
+            )  # fmt: skip
     except UnsuitableError as refusal:
         return None, None, str(refusal)
     edges, counts = exact.histogram()

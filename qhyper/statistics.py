@@ -137,12 +137,12 @@ def paired_tests(
                     "p": p,
                 }
             )
-    for test, p in zip(tests, _holm([test["p"] for test in tests]), strict=True):
+    for test, p in zip(tests, holm([test["p"] for test in tests]), strict=True):
         test["p_holm"] = p
     return tests
 
 
-def _holm(p: Sequence[float]) -> list[float]:
+def holm(p: Sequence[float]) -> list[float]:
     """Holm's step-down: the k-th smallest of m times m - k + 1, never falling, at most 1."""
     adjusted = [0.0] * len(p)
     largest = 0.0

@@ -386,7 +386,8 @@ def _check_optimizer(name: str, replicas: int) -> None:
     if name == "LBFGS":
         raise ConfigurationError(
             "torch.optim.LBFGS re-evaluates its objective inside a step, which a sampled gradient "
-            f"cannot do. Use one of {', '.join(sorted(ELEMENTWISE))}."
+            f"cannot do. Use one of {', '.join(sorted(ELEMENTWISE))}; for the exact risk there is "
+            "qhyper.minimise, which is L-BFGS."
         )
     if name not in ELEMENTWISE and replicas > 1:
         raise ConfigurationError(

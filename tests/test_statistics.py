@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qhyper.errors import ConfigurationError
-from qhyper.statistics import _holm, censored_median, median_interval, paired_tests, wilson
+from qhyper.statistics import censored_median, holm, median_interval, paired_tests, wilson
 
 # -- shares ---------------------------------------------------------------------------------------
 
@@ -209,4 +209,4 @@ def test_paired_tests_refuse_different_seeds():
 
 
 def test_holm_of_a_known_example():
-    assert _holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])

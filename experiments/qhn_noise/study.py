@@ -10,6 +10,7 @@ on |0> included.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ import numpy.typing as npt
 from experiments.qhn import NEAR, circuit, cost_table
 from experiments.qhn_noise import pictures
 from experiments.qhn_noise import tables as written
+from experiments.qhn_noise.bounds import ROTATION, least
+from experiments.qhn_noise.sequential import sweep
 from qhyper import QuantumHyperNetwork
 from qhyper.lbfgs import minimise
 from qhyper.quantum.simulators.depolarising import strength
@@ -30,12 +33,12 @@ SHARED = ("qhn.py",)
 
 Float = npt.NDArray[np.float64]
 
-ROTATION, CX = 0.001, 0.00375
-"""Probabilities of a Pauli error at strength 1."""
+CX = 0.00375
+"""Probability of a Pauli error after a CX, at strength 1."""
 TRAINED_DEPTH = 4
 """Sublayers of the circuits trained under noise, as in the paper."""
 TOLERANCE = 1e-6
-"""Of training under noise and of what it is compared with: ⟨C⟩ within some 1e-4."""
+"""Of restarts, of training under noise and of what it is compared with: ⟨C⟩ within some 1e-4."""
 SEED, TRAINING_SEED, JUDGING_SEED = 0, 1, 2
 """Of trajectories: none is used for two things."""
 
@@ -55,6 +58,21 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Devices:
+    """Snapshots of devices, and what runs on them."""
+
+    names: Sequence[str]
+    depths: Mapping[str, Sequence[int]]
+    """of a problem: the best circuits of which depths run on every device"""
+    shots: int
+    """where a device has no exact probabilities"""
+    trained: str
+    """the problem whose circuits are trained for a device"""
+    seeds: Sequence[int]
+    """of the starts of training on a device, the first one"""
+
+
+@dataclass(frozen=True)
 class Size:
     """How large the study is."""
 
@@ -65,46 +83,52 @@ class Size:
     """strengths at which every restart runs, not the best one alone"""
     training: Sequence[int]
     """strengths"""
-    devices: Mapping[int, Sequence[str]]
-    """snapshots by the depth of the circuits that they run"""
-    shots: int
-    """where a device has no exact probabilities"""
+    devices: Devices | None
 
 
-DEVICES = ("fake_torino", "fake_brisbane")
 FULL = Size(
-    {"digits-01": Work(20, 1000, 6, 30), "small-37": Work(20, 4000, 20, 100)},
+    {"digits-01": Work(8, 300, 4, 20), "small-37": Work(10, 1000, 10, 50)},
     (0, 2, 4, 6, 8),
-    tuple(k / 5 for k in range(11)),
-    (0.0, 1.0, 2.0),
-    (1, 2, 4, 8),
-    dict.fromkeys((0, 2, 4, 8), DEVICES),
-    shots=1000,
+    (0.0, 0.4, 0.8, 1.2, 1.6, 2.0),
+    (0.0, 2.0),
+    (2, 8),
+    Devices(
+        ("fake_torino", "fake_brisbane"),
+        {"digits-01": (0, 4), "small-37": (0, 4, 8)},
+        shots=500,
+        trained="small-37",
+        seeds=(0,),
+    ),
 )
 QUICK = Size(
     {"digits-01": Work(2, 100, 1, 5), "small-37": Work(5, 1000, 5, 50)},
     (0, 2, 4),
     (0.0, 1.0, 2.0),
-    (0.0, 1.0, 2.0),
+    (0.0, 2.0),
     (8,),
-    {},
-    shots=0,
+    None,
 )
 
 
 def parts(quick: bool) -> dict[str, Callable[[], Any]]:
-    """Every depth, and training under each strength; long ones first."""
+    """Every depth, and training under each strength and on a device; long ones first."""
     return parts_of(QUICK if quick else FULL)
 
 
 def parts_of(size: Size) -> dict[str, Callable[[], Any]]:
     """The pieces of work of a size."""
     found: dict[str, Callable[[], Any]] = {}
+    if size.devices:
+        trained, first = size.devices.trained, size.devices.names[0]
+        for seed in size.devices.seeds:
+            found[f"snapshot-{trained}-{seed}"] = partial(
+                on_snapshot, trained, TRAINED_DEPTH, seed, first
+            )
     for name in size.work:
+        for s in sorted(size.training, reverse=True):
+            found[f"training-{name}-{s}"] = partial(under_noise, name, s, size)
         for depth in sorted(size.depths, reverse=True):
             found[f"circuit-{name}-{depth}"] = partial(without_noise, name, depth, size)
-        for s in sorted(size.training, reverse=True):
-            found[f"training-{name}-{s}"] = partial(under_noise, name, s, size.work[name])
     return found
 
 
@@ -119,7 +143,9 @@ def noise(s: float) -> dict[str, float]:
 def without_noise(name: str, depth: int, size: Size) -> dict[str, Any]:
     """Exact training, then the best circuit, and every restart, under noise of each strength."""
     # built first: a missing package is to show before minutes of training
-    devices = {device: AerBackend(snapshot=device) for device in size.devices.get(depth, ())}
+    planned = size.devices
+    runs = planned is not None and depth in planned.depths.get(name, ())
+    devices = _snapshots(planned.names) if planned and runs else {}
     work, table = size.work[name], cost_table(name)
     tried = circuit(name, depth, range(work.restarts))
     best = tried.replica(minimise(tried, table, tolerance=TOLERANCE).best)
@@ -144,8 +170,9 @@ def without_noise(name: str, depth: int, size: Size) -> dict[str, Any]:
             ],
         },
         "exact": _exact(best, name, size.strengths),
+        "least": [least(table.losses, s) for s in size.strengths],
         "devices": {
-            device: on_device(best, name, backend, size.shots)
+            device: on_device(best, name, backend, planned.shots if planned else 0)
             for device, backend in devices.items()
         },
     }
@@ -197,6 +224,10 @@ def on_device(
     return {key: _estimate(costs[numbers]) for key, costs in _costs(name).items()}
 
 
+def _snapshots(names: Sequence[str]) -> dict[str, AerBackend]:
+    return {name: AerBackend(snapshot=name) for name in names}
+
+
 def _costs(name: str) -> dict[str, Float]:
     """What is averaged: the cost, and two indicators; each [2^n]."""
     table = cost_table(name)
@@ -220,13 +251,16 @@ def _estimate(values: Float) -> dict[str, float]:
 # -- training under noise --------------------------------------------------------------------------
 
 
-def under_noise(name: str, s: int, work: Work) -> dict[str, Any]:
+def under_noise(name: str, s: int, size: Size) -> dict[str, Any]:
     """Training with and without noise from the same starts, judged under it, a number a start.
 
     The judge is the exact channel for small circuits, else trajectories that no training saw, the
-    same for both.
+    same for both. If circuits of this problem are trained for a device, these run on the devices,
+    too.
     """
-    table = cost_table(name)
+    planned = size.devices
+    devices = _snapshots(planned.names) if planned and name == planned.trained else {}
+    work, table = size.work[name], cost_table(name)
     backend = TrajectoryBackend(
         depolarising=noise(s), trajectories=work.training, seed=TRAINING_SEED
     )
@@ -252,6 +286,14 @@ def under_noise(name: str, s: int, work: Work) -> dict[str, Any]:
         "evaluations": {
             "without": ideal.evaluations.tolist(), "under": trained.evaluations.tolist(),
         },
+        "least": least(table.losses, s),
+        "exact": judged[0].shape[1] == 1,
+        "devices": {
+            device: {
+                "without": _exactly(plain, name, backend), "under": _exactly(noisy, name, backend)
+            }
+            for device, backend in devices.items()
+        },
     }  # fmt: skip
 
 
@@ -265,6 +307,56 @@ def _judged(generator: QuantumHyperNetwork, costs: Float, s: float, work: Work) 
 
 def _means(values: Float) -> list[float]:
     return values.mean(axis=1).tolist()
+
+
+# -- training on a device --------------------------------------------------------------------------
+
+
+def on_snapshot(name: str, depth: int, seed: int, device: str) -> dict[str, Any]:
+    """Training under the noise of a device, from a circuit found without noise and from its start.
+
+    Each is one sweep of sequential minimisation over all angles that matter, in random order, with
+    exact probabilities: gates and readout.
+    """
+    backend, table = AerBackend(snapshot=device), cost_table(name)
+    start, found = circuit(name, depth, [seed]), circuit(name, depth, [seed])
+    minima = minimise(found, table, tolerance=TOLERANCE)
+    costs = _costs(name)
+    executable: Any = backend.compile(start.circuit)
+    order = np.random.default_rng(seed).permutation(_before_measurement(start))
+
+    def probabilities_at(rows: Float) -> Float:
+        return executable.probabilities(rows[None])[0]
+
+    judged = {}
+    for label, generator in (("found", found), ("start", start)):
+        before = _angles(generator)[0, 0]
+        after = sweep(lambda rows: probabilities_at(rows) @ costs["cost"], before, order)
+        p = probabilities_at(np.stack([before, after]))
+        judged[label] = {key: (p @ of).tolist() for key, of in costs.items()}
+    return {
+        "device": device,
+        "minimum": table.minimum,
+        "ideal": float(minima.value[0]),
+        "circuits": 1 + 2 * len(order),
+        "before_after": judged,
+    }
+
+
+def _before_measurement(generator: QuantumHyperNetwork) -> int:
+    """The number of angles that can matter: an Rz right before the measurement cannot."""
+    gates = generator.circuit.gates
+    last = takewhile(lambda gate: gate.name == "rz", reversed(gates))
+    return generator.circuit.n_angles - len(list(last))
+
+
+def _exactly(
+    generator: QuantumHyperNetwork, name: str, backend: AerBackend
+) -> dict[str, list[float]]:
+    """The quantities of every replica, [replica] each, by exact probabilities."""
+    executable: Any = backend.compile(generator.circuit)
+    p = executable.probabilities(_angles(generator))[:, 0]
+    return {key: (p @ costs).tolist() for key, costs in _costs(name).items()}
 
 
 # -- what came out ---------------------------------------------------------------------------------

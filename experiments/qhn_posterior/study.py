@@ -24,11 +24,11 @@ from qhyper import (
     QuantumHyperNetwork,
     Streams,
     TrainingSettings,
+    UnitChain,
     certify,
     load,
     train,
 )
-from qhyper.quantum.ansatz import UnitChain, in_qubits
 
 TITLE = "How near do circuits come to the exact posterior of 36 binary weights?"
 
@@ -52,12 +52,14 @@ class Size:
     seeds: range
     tuning: range
     """seeds on which settings are chosen"""
+    tuned_with: int
+    """evaluations of each of them and setting"""
     draws: int
     """at the end, for the free energy"""
 
 
-FULL = Size(300_000, range(10), range(100, 103), 50_000)
-QUICK = Size(20_000, range(3), range(100, 102), 10_000)
+FULL = Size(150_000, range(10), range(100, 102), 50_000, 50_000)
+QUICK = Size(10_000, range(2), range(100, 101), 2_000, 10_000)
 
 SHOTS = 128
 PREDICTIVE = 2000
@@ -67,14 +69,12 @@ PREDICTIVE = 2000
 # -- models ----------------------------------------------------------------------------------------
 
 
-def _circuit(ansatz: Any, order: str, seeds: Sequence[int]) -> HyperNetwork:
+def _circuit(ansatz: Any, order: str | None, seeds: Sequence[int]) -> HyperNetwork:
     return QuantumHyperNetwork(36, ansatz=ansatz, order=order, space=SPACE, seeds=list(seeds))
 
 
-def _chain(signs: bool, seeds: Sequence[int]) -> HyperNetwork:
-    order = SPACE.order("unit-centre")
-    units = in_qubits([block.tolist() for block in SPACE.unit_blocks()], order.tolist())
-    return _circuit(UnitChain(units, signs=signs), "unit-centre", seeds)
+def _of(ansatz: Any, order: str | None = None) -> Make:
+    return partial(_circuit, ansatz, order)
 
 
 class Setting(NamedTuple):
@@ -82,62 +82,52 @@ class Setting(NamedTuple):
 
     rate: float
     """of Adam, at the start of a cosine"""
-    starts: int
-    """within the budget; the one of the lowest free energy is kept"""
     heat: float
     """temperature at the start, in those of the posterior; it falls by equal factors"""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A generator, and the settings of which the best is taken."""
+    """A generator."""
 
     title: str
     make: Make
-    settings: tuple[Setting, ...]
     quantum: bool = True
 
 
-HEAT = 2.4
-_MANY = tuple(
-    Setting(rate, starts, heat)
-    for rate in (0.02, 0.05, 0.1, 0.2)
-    for starts in (1, 2)
-    for heat in (1.0, HEAT)
-)
-_BRICKS = (Setting(0.05, 1, 1.0),)
-_CHAIN = (Setting(0.05, 2, HEAT),)
+SETTINGS = tuple(Setting(rate, heat) for rate in (0.02, 0.05, 0.2) for heat in (1.0, 2.4))
+"""What is tried for every model, on the tuning seeds."""
 
 MODELS: Mapping[str, Model] = {
-    "chain": Model("chain of units", partial(_chain, False), _CHAIN),
-    "chain-signs": Model("chain of units with signs", partial(_chain, True), _CHAIN),
+    "chain-signs": Model("chain of units with signs", _of(UnitChain(6, 4, signs=True))),
+    "chain": Model("chain of units", _of(UnitChain(6, 4))),
     **{
         f"depth-{depth}-{order}": Model(
-            f"brickwork, depth {depth}, {order}",
-            partial(_circuit, Brickwork(depth), order),
-            _BRICKS,
+            f"brickwork, depth {depth}, {order}", _of(Brickwork(depth), order)
         )
         for depth in DEPTHS[::-1]
         for order in ORDERS
     },
-    "product": Model("product circuit", partial(_circuit, Product(), "row"), _MANY),
+    "product": Model("product circuit", _of(Product(), "row")),
     "autoregressive": Model(
-        "autoregressive (MADE)",
-        lambda seeds: Autoregressive(36, seeds=list(seeds)),
-        _MANY,
+        "autoregressive (MADE)", lambda seeds: Autoregressive(36, seeds=list(seeds)), False
+    ),
+    "autoregressive-1": Model(
+        "autoregressive, 1 hidden unit",
+        lambda seeds: Autoregressive(36, seeds=list(seeds), hidden=1),
         False,
     ),
     "categorical": Model(
         "six 64-way categoricals",
         lambda seeds: Categorical(36, seeds=list(seeds), space=SPACE),
-        _MANY,
         False,
     ),
-    "bernoulli": Model("Bernoulli", lambda seeds: Bernoulli(36, seeds=list(seeds)), _MANY, False),
+    "bernoulli": Model("Bernoulli", lambda seeds: Bernoulli(36, seeds=list(seeds)), False),
 }
+CLAIMED = {"mnist": "chain", "toy": "chain-signs"}
+"""The circuit of each data set whose KL is the study's bar, chosen on seeds from 100 up."""
 WITH_MMD = ("product", "depth-4-unit", "bernoulli", "autoregressive")
 """Models that are also trained on E[L] + weight · MMD², which needs no log p."""
-MMD_WEIGHTS = (0.3, 3.0, 30.0)
 
 
 def parts(quick: bool) -> dict[str, Callable[[], Any]]:
@@ -164,58 +154,55 @@ def _certificate(data: str) -> Any:
 def fitted(data: str, name: str, size: Size) -> dict[str, Any]:
     """A model trained on the free energy: settings chosen on other seeds, then KL of each seed."""
 
-    def run(setting: Setting, seeds: Sequence[int]) -> dict[str, Any]:
+    def run(setting: Setting, seeds: Sequence[int], evaluations: int) -> dict[str, Any]:
         end = TEMPERATURE[data]
         risk = {"temperature": setting.heat * end, "end_temperature": end}
-        return _trained(data, name, seeds, size, setting, "free-energy", risk)
+        options = {"risk": "free-energy", "risk_options": risk}
+        return _trained(data, name, seeds, evaluations, setting.rate, options, size.draws)
 
-    chosen = _best(MODELS[name].settings, lambda setting: run(setting, size.tuning))
-    return {**chosen._asdict(), **run(chosen, size.seeds)}
+    chosen = _best(SETTINGS, lambda setting: run(setting, size.tuning, size.tuned_with))
+    return {**chosen._asdict(), **run(chosen, size.seeds, size.evaluations)}
 
 
 def fitted_by_mmd(data: str, name: str, size: Size) -> dict[str, Any]:
-    """The same with MMD in the place of the entropy; its weight is chosen by KL on other seeds."""
-    setting = Setting(0.02 if name == "autoregressive" else 0.05, 1, 1.0)
+    """The same with MMD in the place of the entropy, and its weight in the place of the heat."""
 
-    def run(weight: float, seeds: Sequence[int]) -> dict[str, Any]:
-        return _trained(data, name, seeds, size, setting, "mmd", {"weight": weight})
+    def run(rate: float, weight: float, seeds: Sequence[int], evaluations: int) -> dict[str, Any]:
+        options = {"risk": "mmd", "risk_options": {"weight": weight}}
+        return _trained(data, name, seeds, evaluations, rate, options, size.draws)
 
-    weight = _best(MMD_WEIGHTS, lambda one: run(one, size.tuning))
-    return {"weight": weight, **setting._asdict(), **run(weight, size.seeds)}
+    tried = [(rate, weight) for rate in (0.02, 0.05, 0.2) for weight in (0.3, 3.0)]
+    rate, weight = _best(tried, lambda one: run(*one, size.tuning, size.tuned_with))
+    return {"rate": rate, "weight": weight, **run(rate, weight, size.seeds, size.evaluations)}
 
 
 def _best(settings: Sequence[Any], run: Callable[[Any], dict[str, Any]]) -> Any:
     """The setting of the lowest median KL; no training itself sees a KL."""
-    if len(settings) == 1:
-        return settings[0]
     return min(settings, key=lambda setting: np.median(run(setting)["kl"]))
 
 
 def _trained(
-    data: str, name: str, seeds: Sequence[int], size: Size, setting: Setting, risk: str,
-    options: Mapping[str, float],
+    data: str, name: str, seeds: Sequence[int], evaluations: int, rate: float,
+    options: Mapping[str, Any], draws: int,
 ) -> dict[str, Any]:  # fmt: skip
     """A model trained over seeds: its KL, the evidence that its draws show, its predictive."""
     dataset, temperature = load(data), TEMPERATURE[data]
     generator, objective = MODELS[name].make(seeds), NETWORK.objective(dataset.train)
-    settings = TrainingSettings(
-        evaluations=size.evaluations, draws=SHOTS, learning_rate=setting.rate,
-        restarts=setting.starts, risk=risk, risk_options=dict(options),
-    )  # fmt: skip
+    settings = TrainingSettings(evaluations=evaluations, draws=SHOTS, learning_rate=rate, **options)
     train(generator, objective, settings)
     log_z = _certificate(data).log_Z
-    draw = generator.sample(size.draws, rng=Streams(generator.seeds)(0, "evaluate"))
+    draw = generator.sample(draws, rng=Streams(generator.seeds)(0, "evaluate"))
     log_q = generator.log_prob(draw.bits).detach().numpy()[:, 0]
     losses = objective(draw.bits)[:, 0]
     free = losses + temperature * log_q
     kl = FreeEnergy(temperature).kl(free.mean(axis=1), log_z)
     weights = -losses / temperature - log_q  # log p̃ / q
-    evidence = np.logaddexp.reduce(weights, axis=1) - np.log(size.draws)
+    evidence = np.logaddexp.reduce(weights, axis=1) - np.log(draws)
     best = [bits[0, [int(of.argmin())]] for bits, of in zip(draw.bits, losses, strict=True)]
     return {
         "parameters": generator.n_parameters,
         "kl": kl.tolist(),
-        "kl_error": (free.std(axis=1) / temperature / np.sqrt(size.draws)).tolist(),
+        "kl_error": (free.std(axis=1) / temperature / np.sqrt(draws)).tolist(),
         "mean_loss": losses.mean(axis=1).tolist(),
         "evidence_error": (evidence - log_z).tolist(),
         "predictive": [
@@ -275,7 +262,5 @@ def measured(results: Results) -> dict[str, float]:
         numbers[f"{data}-log-z"] = results[f"{data}-posterior"]["log_z"]
         for name in MODELS:
             numbers[f"{data}-{name}-kl"] = float(np.median(results[f"{data}-{name}"]["kl"]))
-        circuits = [name for name, model in MODELS.items() if model.quantum]
-        best = min(numbers[f"{data}-{name}-kl"] for name in circuits)
-        numbers[f"{data}-best-circuit-kl"] = best
+        numbers[f"{data}-claimed-kl"] = numbers[f"{data}-{CLAIMED[data]}-kl"]
     return numbers

@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.markdown import table
 from experiments.qhn_posterior.study import MODELS, TEMPERATURE, WITH_MMD
-from qhyper.statistics import median_interval
+from qhyper.statistics import holm, median_interval
 
 Results = Mapping[str, Any]
 
@@ -54,37 +54,42 @@ def _kl(results: Results, data: str) -> str:
         rows.append(
             [
                 model.title, "circuit" if model.quantum else "classical",
-                f"{found['parameters']:,}", f"{found['rate']:g}", f"{found['starts']}",
-                f"{found['heat']:g}",
+                f"{found['parameters']:,}", f"{found['rate']:g}", f"{found['heat']:g}",
                 _interval(kl), f"{kl.min():.2f}", f"{kl.max():.2f}",
                 f"{np.max(found['kl_error']):.3f}", f"{np.median(found['mean_loss']):.4f}",
                 f"{np.median(found['evidence_error']):+.2f}",
             ]
         )  # fmt: skip
-    rows.sort(key=lambda row: float(row[6].split()[0]))
-    head = ["model", "kind", "parameters", "rate", "starts", "heat", "KL: median", "best", "worst",
+    rows.sort(key=lambda row: float(row[5].split()[0]))
+    head = ["model", "kind", "parameters", "rate", "heat", "KL: median", "best", "worst",
             "error", "mean loss", "evidence by draws"]  # fmt: skip
     return table(f"{title(data)}: KL to the posterior in nats", head, rows, words=2)
 
 
 def _pairs(results: Results, data: str) -> str:
-    """The best circuits against every classical model, seed by seed."""
-    from scipy.stats import wilcoxon
+    """Circuits named beforehand against every classical model, as two samples of seeds."""
+    from scipy.stats import bootstrap, mannwhitneyu
 
     classical = [name for name, model in MODELS.items() if not model.quantum]
-    medians = {name: np.median(results[f"{data}-{name}"]["kl"]) for name in MODELS}
-    bricks = min((name for name in MODELS if name.startswith("depth")), key=medians.__getitem__)
+    circuits = ("chain", "chain-signs", "depth-8-unit", "product")
+    kl = {name: np.array(results[f"{data}-{name}"]["kl"]) for name in (*circuits, *classical)}
+    pairs = [(one, other) for one in circuits for other in classical]
+    p = dict(zip(pairs, holm([mannwhitneyu(kl[a], kl[b]).pvalue for a, b in pairs]), strict=True))
     rows = []
-    for name in ("chain", "chain-signs", bricks, "product"):
-        own = np.array(results[f"{data}-{name}"]["kl"])
+    for one in circuits:
         cells = []
         for other in classical:
-            difference = own - np.array(results[f"{data}-{other}"]["kl"])
-            p = wilcoxon(difference).pvalue if np.any(difference) else 1.0
-            cells.append(f"{_interval(difference)}, p {p:.2g}")
-        rows.append([MODELS[name].title, *cells])
+            found = bootstrap(
+                (kl[one], kl[other]), lambda a, b, axis: np.median(a, axis) - np.median(b, axis),
+                n_resamples=2000, method="percentile", rng=np.random.default_rng(0),
+            ).confidence_interval  # fmt: skip
+            middle = np.median(kl[one]) - np.median(kl[other])
+            cells.append(
+                f"{middle:+.2f} ({found.low:+.2f} to {found.high:+.2f}), {p[one, other]:.2g}"
+            )
+        rows.append([MODELS[one].title, *cells])
     head = ["circuit minus", *(MODELS[name].title for name in classical)]
-    return table(f"{title(data)}: difference of the KL, seed by seed", head, rows)
+    return table(f"{title(data)}: difference of the median KL (p after Holm)", head, rows)
 
 
 def _mmd(results: Results, data: str) -> str:
@@ -122,6 +127,5 @@ def _predictive(results: Results, data: str) -> str:
 
 def _judged(found: list[dict[str, Any]]) -> list[str]:
     return [
-        f"{np.median([one[key] for one in found]):.4f}"
-        for key in ("accuracy", "nll", "brier", "ece")
+        _interval([one[key] for one in found], ".4f") for key in ("accuracy", "nll", "brier", "ece")
     ]

@@ -217,50 +217,55 @@ class Reuploading:
 
 @dataclass(frozen=True)
 class UnitChain:
-    """A circuit that follows a target with one hidden layer: a chain of units, each fanned out.
+    """A circuit that follows a target of one hidden layer and two outputs: `units`, fanned out.
 
-    `units` has the qubits of every hidden unit: those of its inputs, then those of its two outputs
-    (`in_qubits` of `WeightSpace.unit_blocks`). A unit acts on the logits only if its outputs
-    differ. Its last qubit carries whether they do, until the last CX:
+    Each unit has `inputs` + 2 qubits, in the order `unit-centre` of WeightSpace: half of its
+    inputs, its last output, its first, the other inputs. A unit acts on the logits only if its
+    outputs differ. Its last output's qubit carries whether it acts, until the last CX on it:
 
-    - along the chain, Ry on it, CX from the unit before, Ry: a Markov chain, so that units that act
-      may exclude one another; then CX from the unit before again, so that what the units carry are
-      the changes along that chain
-    - inside the unit, Ry, CX from it, Ry on each other qubit: two freely chosen distributions of
-      each weight, one for units that act and one for units that do not
-    - CX from the first output to the second, which makes "differs" of "acts"
+    - along the chain, Ry on it, CX from the unit before, Ry: a Markov chain; then CX from the unit
+      before again, so that a unit acts where the chain changes. So one unit of all, or two, may act
+    - inside the unit, Ry, CX from it, Ry on each other qubit: two distributions of each weight, one
+      for units that act and one for units that do not
+    - CX from the first output to the last, which makes "differs" of "acts"
     - with `signs`, CX from each output along half of the inputs, with an Ry after each: a unit and
       its opposite, all weights turned over, are one function
 
-    Rotations that any two states can be reached with, and none to spare: they cost training more
-    than they bring. Starts with every qubit in |+>, where no CX does anything (`near-plus`).
+    Every qubit has its last rotation before it first controls another one. So the distribution is
+    that of a classical Bayesian network of the same graph and as many parameters, a conditional
+    probability where an Ry is: it has the target's structure, and no quantum advantage.
+
+    Starts with every qubit in |+>, where no CX does anything (`near-plus`).
     """
 
-    units: Sequence[Sequence[int]]
+    units: int
+    inputs: int
     signs: bool = False
 
     start: ClassVar["Start"] = "near-plus"
+    order: ClassVar[str] = "unit-centre"
 
     def __post_init__(self) -> None:
-        lengths = {len(unit) for unit in self.units}
-        if len(lengths) != 1 or min(lengths) < 3:
-            raise ConfigurationError(
-                f"UnitChain needs the qubits of one unit or more, each of the same number of "
-                f"inputs and two outputs; got units of {sorted(lengths)} qubits. Use "
-                "in_qubits(space.unit_blocks(), order) of a target with two outputs."
-            )
+        for name, number in (("units", self.units), ("inputs", self.inputs)):
+            if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < 1:
+                raise ConfigurationError(
+                    f"UnitChain takes the target's hidden units and inputs, whole numbers from 1; "
+                    f"got {name}={number!r}."
+                )
+        if not isinstance(self.signs, bool):
+            raise ConfigurationError(f"signs is true or false; got {self.signs!r}.")
 
     def __str__(self) -> str:
-        return f"chain of {len(self.units)} units{' with signs' * self.signs}"
+        return f"chain of {self.units} units{' with signs' * self.signs}"
 
     def build(self, n_qubits: int) -> Circuit:
-        """The circuit on `n_qubits` qubits; ConfigurationError unless they are those of units."""
-        used = sorted(qubit for unit in self.units for qubit in unit)
-        if used != list(range(n_qubits)):
+        """The circuit; ConfigurationError unless `n_qubits` is units · (inputs + 2)."""
+        width = self.inputs + 2
+        if n_qubits != self.units * width:
             raise ConfigurationError(
-                f"The units of this chain have {len(used)} qubits; expected every one of "
-                f"{n_qubits} once. It is for targets of one hidden layer and two outputs, without "
-                "biases and choices."
+                f"A chain of {self.units} units with {self.inputs} inputs and two outputs has "
+                f"{self.units * width} qubits; got {n_qubits}. It is for a target with these "
+                "layers, weights of -1 and +1 and nothing else."
             )
         gates: list[Gate] = []
         number = itertools.count()
@@ -268,33 +273,32 @@ class UnitChain:
         def ry(qubit: int) -> None:
             gates.append(Gate("ry", (qubit,), next(number)))
 
-        acts = [unit[-1] for unit in self.units]
-        ry(acts[0])
-        for before, here in pairwise(acts):
+        def cx(control: int, target: int) -> None:
+            gates.append(Gate("cx", (control, target)))
+
+        half = self.inputs // 2
+        last = [unit * width + half for unit in range(self.units)]
+        ry(last[0])
+        for before, here in pairwise(last):
             ry(here)
-            gates.append(Gate("cx", (before, here)))
+            cx(before, here)
             ry(here)
-        gates += [Gate("cx", pair) for pair in reversed(list(pairwise(acts)))]
-        for unit in self.units:
-            *inputs, first, last = unit
-            for qubit in (*inputs, first):
+        for before, here in reversed(list(pairwise(last))):
+            cx(before, here)
+        for acts in last:
+            first, begin = acts + 1, acts - half
+            left, right = range(begin, acts), range(first + 1, begin + width)
+            for qubit in (*left, *right, first):
                 ry(qubit)
-                gates.append(Gate("cx", (last, qubit)))
+                cx(acts, qubit)
                 ry(qubit)
-            gates.append(Gate("cx", (first, last)))
+            cx(first, acts)
             if self.signs:
-                middle = len(inputs) // 2
-                for output, arm in ((last, inputs[:middle][::-1]), (first, inputs[middle:])):
-                    for control, qubit in pairwise((output, *arm)):
-                        gates.append(Gate("cx", (control, qubit)))
+                for arm in ((acts, *reversed(left)), (first, *right)):
+                    for control, qubit in pairwise(arm):
+                        cx(control, qubit)
                         ry(qubit)
         return Circuit(n_qubits, tuple(gates))
-
-
-def in_qubits(blocks: Sequence[Sequence[int]], order: Sequence[int]) -> list[list[int]]:
-    """The qubits of blocks of bits, where qubit q carries bit `order[q]`."""
-    qubit = {int(bit): q for q, bit in enumerate(order)}
-    return [[qubit[int(bit)] for bit in block] for block in blocks]
 
 
 def within(blocks: Sequence[Sequence[int]], order: Sequence[int]) -> list[tuple[int, int]]:
@@ -303,7 +307,10 @@ def within(blocks: Sequence[Sequence[int]], order: Sequence[int]) -> list[tuple[
     Entry q of `order` is the bit that qubit q carries. For `WeightSpace.unit_blocks` the
     entanglers follow the hidden units of the target.
     """
-    return [pair for block in in_qubits(blocks, order) for pair in pairwise(block)]
+    qubit = {int(bit): q for q, bit in enumerate(order)}
+    return [
+        (qubit[int(one)], qubit[int(other)]) for block in blocks for one, other in pairwise(block)
+    ]
 
 
 def _check_depth(name: str, depth: int) -> None:
@@ -435,7 +442,7 @@ def build_ansatz(
             "WeightSpace, of a network with a hidden layer, as `space`, or use another ansatz."
         )
     if name == "unit-chain":
-        return UnitChain(in_qubits(blocks or (), order), **options)
+        return UnitChain(len(blocks or ()), len((blocks or ((),))[0]) - 2, **options)
     given = {"depth": 4, **options}
     if name == "brickwork":
         return Brickwork(**given)

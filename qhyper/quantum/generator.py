@@ -27,8 +27,8 @@ class QuantumHyperNetwork(HyperNetwork):
     - ansatz: what builds the circuit, or the Circuit itself
     - order: qubit q carries bit `order[q]`. A permutation, or a name that `WeightSpace.order`
       knows: `row`, `unit`, `unit-centre` or `split`, of which all but `row` need the target's
-      `space`. Unless told it is `split` with a space, the best one for optimising, and `row`
-      without. Draws always come back in weight order.
+      `space`. Unless told it is that of the ansatz, or `split` with a space, the best one for
+      optimising, and `row` without. Draws always come back in weight order.
     - start: see `initial_parameters`, or parameters [n_parameters] to begin at. Unless told it is
       that of the ansatz, near-product for most, and uniform for a circuit of one's own.
     - backend: where the circuit runs, or its name (`build_backend`). Unless told it is chosen by
@@ -72,6 +72,8 @@ class QuantumHyperNetwork(HyperNetwork):
             start = getattr(ansatz, "start", "near-product")
             start = "uniform" if isinstance(ansatz, Circuit) else start
         self.start: Start | Sequence[float] = start
+        if order is None and space is not None:
+            order = getattr(ansatz, "order", None)
         self.order = permutation(order, n_bits, space)
         if backend is None:
             backend = suitable(circuit)
@@ -381,14 +383,13 @@ def quantum(
             )
         built = as_circuit(load_object(ansatz), n_bits)
     else:
-        if ansatz == "unit-chain":
-            if space is None or not space.plain or len(space.layers) != 3 or space.layers[2] != 2:
-                raise ConfigurationError(
-                    "The ansatz 'unit-chain' follows the hidden units of a target with two "
-                    "outputs, weights of -1 and +1 and nothing else: pass its WeightSpace as "
-                    f"`space`; got {space}. Or use another ansatz."
-                )
-            order = "unit-centre" if order is None else order  # the smallest bonds
+        fits = space is not None and space.plain and space.layers[2:] == (2,)
+        if ansatz == "unit-chain" and not fits:
+            raise ConfigurationError(
+                "The ansatz 'unit-chain' follows the hidden units of a target with two outputs, "
+                f"weights of -1 and +1 and nothing else: pass its WeightSpace as `space`; got "
+                f"{space}. Or use another ansatz."
+            )
         hidden = space is not None and len(space.layers) > 2
         blocks = [b.tolist() for b in space.unit_blocks()] if space is not None and hidden else None
         qubits = permutation(order, n_bits, space)

@@ -12,8 +12,8 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.target.kernel import LOSS_CODES, Rows, label_loss_sum
-from qhyper.target.loss import LossName
+from qhyper.target.kernel import Rows
+from qhyper.target.loss import LossName, label_losses
 from qhyper.target.space import ACTIVATIONS, WeightSpace
 from qhyper.threads import in_threads
 
@@ -21,8 +21,12 @@ _TOGETHER = 4096
 """Draws that are decoded together."""
 _BLOCK = 256
 """Rows of a block."""
-_SIGN, _RELU, _SIGMOID, _TANH = (ACTIVATIONS.index(a) for a in ("sign", "relu", "sigmoid", "tanh"))
-_CROSS_ENTROPY, _SQUARED_ERROR = LOSS_CODES["cross_entropy"], LOSS_CODES["squared_error"]
+_LOGITS = 2**22
+"""Logits that are held together, where the loss is not one of a single sigmoid."""
+
+# numba keeps compiled kernels by the state of this file, so what they know is written here
+_SIGN, _RELU, _SIGMOID, _TANH = range(4)
+_CODES = {"sign": _SIGN, "relu": _RELU, "sigmoid": _SIGMOID, "tanh": _TANH}
 
 
 class DenseNetwork:
@@ -47,14 +51,23 @@ class DenseNetwork:
     def losses(self, bits: npt.NDArray[np.uint8], loss: LossName) -> npt.NDArray[np.float64]:
         """Mean loss over the data, float64 [draw], of bits uint8 [draw, n_bits]."""
         out = np.empty(len(bits))
-        for some, draws in self._decoded(bits):
-            in_threads(
-                _all_losses, len(draws.activation), self._layers, draws, self._sign_of_zero,
-                self._x, self.rows.counts, LOSS_CODES[loss], out[some], at_least=2,
-            )  # fmt: skip
+        if self._layers[-1] == 1 and loss != "accuracy":
+            for some, draws in self._decoded(bits):
+                in_threads(
+                    _sigmoid_losses, len(draws.activation), self._layers, draws,
+                    self._sign_of_zero, self._x, self.rows.counts, loss == "cross_entropy",
+                    out[some], at_least=2,
+                )  # fmt: skip
+            return out / self._samples
+        together = max(1, _LOGITS // (self.rows.n_rows * int(self._layers[-1])))
+        for first in range(0, len(bits), together):
+            some = slice(first, first + together)
+            of_label = label_losses(self.logits(bits[some]), loss)  # [draw, row, class]
+            out[some] = np.einsum("drc,rc->d", of_label, self.rows.counts)
         return out / self._samples
 
     def _decoded(self, bits: npt.NDArray[np.uint8]):
+        codes = np.array([_CODES[name] for name in ACTIVATIONS])
         for first in range(0, len(bits), _TOGETHER):
             some = slice(first, min(first + _TOGETHER, len(bits)))
             found, count = self._space.decode(bits[some]), some.stop - first
@@ -65,7 +78,7 @@ class DenseNetwork:
                 return np.ascontiguousarray(whole, dtype=np.float64)
 
             yield some, _Draws(
-                flat(found.weights), flat(found.biases), found.activation, flat(found.units),
+                flat(found.weights), flat(found.biases), codes[found.activation], flat(found.units),
                 flat([found.layers]),
             )  # fmt: skip
 
@@ -140,23 +153,17 @@ def _all_logits(first, stop, layers, draws, sign_of_zero, x, out):
 
 
 @_jit
-def _all_losses(first, stop, layers, draws, sign_of_zero, x, counts, code, out):
+def _sigmoid_losses(first, stop, layers, draws, sign_of_zero, x, counts, cross_entropy, out):
     here, there = np.empty((layers.max(), _BLOCK)), np.empty((layers.max(), _BLOCK))
-    n_out = max(layers[-1], 2)
-    logits = np.zeros((_BLOCK, n_out))
     for draw in range(first, stop):
         total = 0.0
         for begin in range(0, x.shape[1], _BLOCK):
             rows, of = x[:, begin : begin + _BLOCK], counts[begin : begin + _BLOCK]
-            z = _forward(layers, draws, draw, sign_of_zero, rows, here, there)
-            if layers[-1] == 1 and code == _CROSS_ENTROPY:
-                total += _sigmoid_cross_entropy(z[0, : rows.shape[1]], of)
-            elif layers[-1] == 1 and code == _SQUARED_ERROR:
-                total += _sigmoid_squared_error(z[0, : rows.shape[1]], of)
+            z = _forward(layers, draws, draw, sign_of_zero, rows, here, there)[0, : rows.shape[1]]
+            if cross_entropy:
+                total += _sigmoid_cross_entropy(z, of)
             else:
-                for unit in range(layers[-1]):
-                    logits[: rows.shape[1], n_out - layers[-1] + unit] = z[unit, : rows.shape[1]]
-                total += label_loss_sum(logits[: rows.shape[1]], of, code)
+                total += _sigmoid_squared_error(z, of)
         out[draw] = total
 
 

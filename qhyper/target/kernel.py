@@ -26,6 +26,7 @@ from numba.extending import intrinsic
 from qhyper.bits import Words, all_bitstrings, pack
 from qhyper.data import Samples
 from qhyper.target.loss import LossName, label_losses
+from qhyper.target.space import WeightSpace
 from qhyper.threads import in_threads
 
 PACKED, PATTERN, REAL = 0, 1, 2
@@ -33,7 +34,7 @@ MAX_PATTERN_INPUTS = 8
 MAX_TABLE = 2**20
 """Entries of a table of losses by row and margin, at most."""
 CROSS_ENTROPY, SQUARED_ERROR, ACCURACY = 0, 1, 2
-LOSS_CODES = {
+_LOSS_CODES = {
     "cross_entropy": CROSS_ENTROPY,
     "squared_error": SQUARED_ERROR,
     "accuracy": ACCURACY,
@@ -121,11 +122,32 @@ def collapse(data: Samples, layers: tuple[int, ...], sign_of_zero: int) -> Rows:
     return Rows(first, words, signs, real, counts, member.ravel())
 
 
-def collapse_real(data: Samples, n_classes: int) -> Rows:
-    """The distinct rows of `data` with their real inputs, for networks of any activation."""
+def collapse_real(data: Samples, space: WeightSpace, sign_of_zero: int) -> Rows:
+    """The rows of `data` that a network of this space can tell apart, with their real inputs.
+
+    Where all hidden units are signs, these are rows that some unit of the first layer tells apart;
+    else rows that are not the same.
+    """
     real, member = _distinct(data.x)
+    signs = space.activation == ("sign",) and len(space.layers) > 2
+    if signs and "layers" not in space.optional and space.layers[0] <= MAX_PATTERN_INPUTS:
+        first = WeightSpace((space.layers[0], 1), biases=space.biases, values=space.values)
+        units = first.decode(all_bitstrings(first.n_bits))
+        with_bias = [True, False] if "biases" in space.optional else [space.biases]
+        seen = np.empty((len(real), len(with_bias), len(units.activation)), np.int8)
+        for unit, weight in enumerate(units.weights[0][..., 0]):  # one at a time, to save memory
+            total = np.zeros(len(real))
+            for i, of_input in enumerate(weight):
+                total += real[:, i] * of_input
+            for k, bias in enumerate(with_bias):
+                z = total + units.biases[0][unit, 0] if bias else total
+                seen[:, k, unit] = np.where(z == 0, sign_of_zero, np.sign(z))
+        _, index, of_row = np.unique(
+            _as_keys(seen.reshape(len(real), -1)), return_index=True, return_inverse=True
+        )
+        real, member = np.ascontiguousarray(real[index]), of_row.ravel()[member.ravel()]
     none = np.zeros((1, 1))
-    counts = _count(member, data.y, n_classes)
+    counts = _count(member, data.y, max(space.layers[-1], 2))
     return Rows(REAL, none.astype(np.uint64), none.astype(np.int8), real, counts, member.ravel())
 
 
@@ -361,7 +383,7 @@ def _look_up(margin, zero, counts, table):
 
 
 @_jit
-def label_loss_sum(logits, counts, code):
+def _label_loss_sum(logits, counts, code):
     """Σ over rows and labels of count times loss; the formulas of `loss.label_losses`."""
     n_classes = logits.shape[1]
     total = 0.0
@@ -451,7 +473,7 @@ def _many_class_losses(first_draw, last_draw, bits, net, code, out):
     outputs = logits[:, logits.shape[1] - net.layers[-1] :]
     for draw in range(first_draw, last_draw):
         _logits(bits[draw], net, buffers, outputs)
-        out[draw] = label_loss_sum(logits, net.counts, code)
+        out[draw] = _label_loss_sum(logits, net.counts, code)
 
 
 @_threaded
@@ -496,7 +518,7 @@ class PackedNetwork:
     def _how(self, loss: LossName) -> tuple[Any, Any]:
         """The kernel of a loss, with its table or code."""
         if not self._by_margin:
-            return _many_class_losses, LOSS_CODES[loss]
+            return _many_class_losses, _LOSS_CODES[loss]
         table = _margin_table(int(self._net.layers[-2]), loss)
         if self._by_row:
             return _pattern_losses, (self.rows.counts @ table.T).ravel()

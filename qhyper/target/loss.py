@@ -31,9 +31,15 @@ def with_two_logits(logits: npt.NDArray) -> npt.NDArray:
     return np.concatenate([np.zeros_like(logits), logits], axis=-1)
 
 
+SAME_LOGIT = 1e-9
+"""Logits that are no further apart are a tie: those of tanh and sigmoid are equal up to rounding
+where symmetry makes them equal, and rounding is not the same everywhere."""
+
+
 def predictions(logits: npt.NDArray) -> npt.NDArray[np.int64]:
     """The predicted class, int64 [...], of logits [..., outputs]; ties go to the lower class."""
-    return np.argmax(with_two_logits(logits), axis=-1)
+    z = with_two_logits(logits)
+    return np.argmax(z >= z.max(axis=-1, keepdims=True) - SAME_LOGIT, axis=-1)
 
 
 def label_losses(logits: npt.NDArray, loss: LossName) -> npt.NDArray[np.float64]:

@@ -82,7 +82,7 @@ class BinaryNetwork:
             if layer == last:
                 break
             hidden = np.zeros_like(total)
-            for name in self.space.activations:
+            for name in self.space.activation:
                 chosen = found.activation == ACTIVATIONS.index(name)
                 hidden = np.where(chosen[..., None, None], self.activate(name, total), hidden)
             hidden = hidden * found.units[layer][..., None, :]
@@ -148,7 +148,7 @@ class BinaryNetwork:
 
         if self.space.plain:
             return collapse(data, self.layers, self.sign_of_zero)
-        return collapse_real(data, self.n_classes)
+        return collapse_real(data, self.space, self.sign_of_zero)
 
     def check(self, data: Samples) -> None:
         """Raise ConfigurationError unless `data` fits the inputs and outputs."""

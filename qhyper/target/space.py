@@ -64,7 +64,7 @@ class WeightSpace:
     layers: tuple[int, ...]
     biases: bool = False
     values: tuple[tuple[float, float], ...] = (_PLUS_MINUS,)
-    activations: tuple[Activation, ...] = ("sign",)
+    activation: tuple[Activation, ...] = ("sign",)
     optional: tuple[Part, ...] = ()
 
     def __init__(
@@ -83,8 +83,9 @@ class WeightSpace:
                 f"Got layer sizes {list(layers)}; expected at least an input and an output "
                 "layer, each of 1 unit or more, such as (4, 6, 2)."
             )
-        names = (activation,) if isinstance(activation, str) else tuple(activation)
-        parts = (optional,) if isinstance(optional, str) else tuple(optional)
+        if not isinstance(biases, bool):
+            raise ConfigurationError(f"biases is true or false; got {biases!r}.")
+        names, parts = _names("activation", activation), _names("optional", optional)
         for name in names:
             if name not in ACTIVATIONS:
                 raise unknown("activation", name, ACTIVATIONS)
@@ -92,9 +93,9 @@ class WeightSpace:
             if part not in PARTS:
                 raise unknown("optional part", part, PARTS)
         object.__setattr__(self, "layers", sizes)
-        object.__setattr__(self, "biases", bool(biases))
+        object.__setattr__(self, "biases", biases)
         object.__setattr__(self, "values", _pairs(values))
-        object.__setattr__(self, "activations", names)
+        object.__setattr__(self, "activation", names)
         object.__setattr__(self, "optional", tuple(part for part in PARTS if part in parts))
         _check_alternatives("activations", names)
         _check_alternatives("pairs of values", self.values)
@@ -103,8 +104,8 @@ class WeightSpace:
     def _check_effect(self) -> None:
         """Refuse choices that no network of these layers can tell apart."""
         without = None
-        if len(self.layers) < 3 and len(self.activations) > 1:
-            without = "several activations, but no hidden layer"
+        if len(self.layers) < 3 and self.activation != ("sign",):
+            without = "an activation, but no hidden layer"
         elif "biases" in self.optional and not self.biases:
             without = "optional biases, but biases=False"
         elif "units" in self.optional and len(self.layers) < 3:
@@ -123,7 +124,7 @@ class WeightSpace:
             for name, value, default in (
                 ("biases", self.biases, False),
                 ("values", self.values, (_PLUS_MINUS,)),
-                ("activation", self.activations, ("sign",)),
+                ("activation", self.activation, ("sign",)),
                 ("optional", self.optional, ()),
             )
             if value != default
@@ -160,7 +161,7 @@ class WeightSpace:
         }
 
     def names(self) -> list[str]:
-        """What every bit is, in words: W1[0,3], b2[1], activation, values, unit 1.3, layer 2."""
+        """What every bit is, in words: W1[0,3], b2[1], activation, values 0, unit 1.3, layer 2."""
         named = [
             f"W{layer}[{i},{j}]"
             for layer, (rows, columns) in enumerate(self.shapes, start=1)
@@ -175,7 +176,8 @@ class WeightSpace:
             "layers": [f"layer {k + 1}" for k in self._removable],
         }
         for name, index in self.choices.items():
-            named += each.get(name, [name] * len(index))
+            several = [f"{name} {k}" for k in range(len(index))] if len(index) > 1 else [name]
+            named += each.get(name, several)
         return named
 
     @property
@@ -187,7 +189,7 @@ class WeightSpace:
         """The fields of a bitstring in their order, with the number of their bits."""
         yield "weights", self.n_weights
         yield "bias", sum(self.layers[1:]) if self.biases else 0
-        yield "activation", _bits_for(self.activations)
+        yield "activation", _bits_for(self.activation)
         yield "values", _bits_for(self.values)
         lengths = {
             "biases": 1,
@@ -245,7 +247,7 @@ class WeightSpace:
         if "layers" in field:
             layers[..., self._removable] = present("layers", len(self._removable))
         hidden = self.layers[1:-1]
-        names = np.array([ACTIVATIONS.index(name) for name in self.activations])
+        names = np.array([ACTIVATIONS.index(name) for name in self.activation])
         return Decoded(
             weights=[
                 part.reshape(*lead, *shape)
@@ -319,7 +321,7 @@ class WeightSpace:
             first = np.concatenate([matrices[0].ravel(), *(w.T.ravel() for w in matrices[1:])])
         elif name == "unit":
             first = np.concatenate(self.unit_blocks())
-        elif name == "unit-centre" or name == "unit-centre":
+        elif name == "unit-centre":
             middle, outputs = self.layers[0] // 2, self.layers[2] if len(self.layers) > 2 else 0
             first = np.concatenate(
                 [
@@ -336,6 +338,13 @@ class WeightSpace:
         ends = np.cumsum([rows * columns for rows, columns in self.shapes])[:-1]
         flat = np.split(np.arange(self.n_weights), ends)
         return [part.reshape(shape) for part, shape in zip(flat, self.shapes, strict=True)]
+
+
+def _names(what: str, given: Any) -> tuple[Any, ...]:
+    """One name or several, as a tuple."""
+    if not isinstance(given, str | Sequence):
+        raise ConfigurationError(f"Got {what}={given!r}; expected a name, or a list of them.")
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _pairs(values: Any) -> tuple[tuple[float, float], ...]:

@@ -51,8 +51,8 @@ class CostTable(Objective):
 
     @cached_property
     def optimum(self) -> Bits:
-        """The first bitstring that has the least loss, uint8 [n_bits]."""
-        first = int(self.losses.argmin())
+        """The first bitstring that has the least loss, within 1e-9; uint8 [n_bits]."""
+        first = int((self.losses <= self.minimum + SAME_LOSS).argmax())
         return all_bitstrings(self.n_bits, first, first + 1)[0]
 
     @cached_property
@@ -108,9 +108,14 @@ class CostTable(Objective):
 def tabulate(objective: Objective, *, progress: Progress | None = None) -> CostTable:
     """The table of `objective`, which evaluates every bitstring once.
 
-    `progress` is called with the share done, up to 1. Raises ConfigurationError if there are more
-    than 2^26 bitstrings.
+    `progress` is called with the share done, up to 1. Raises ConfigurationError for what is no
+    Objective, and UnsuitableError if there are more than 2^26 bitstrings.
     """
+    if not isinstance(objective, Objective):
+        raise ConfigurationError(
+            f"Got {type(objective).__name__} as the objective; expected an Objective, such as "
+            "network.objective(data.train), or Objective(function, n_bits) of your own function."
+        )
     n_bits = objective.n_bits
     if n_bits > MAX_BITS:
         raise UnsuitableError(

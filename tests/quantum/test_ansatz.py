@@ -19,7 +19,6 @@ from qhyper.quantum.ansatz import (
     Reuploading,
     UnitChain,
     build_ansatz,
-    in_qubits,
     initial_parameters,
     within,
 )
@@ -842,25 +841,51 @@ def test_the_same_seed_gives_the_same_start(start):
 # -- UnitChain -------------------------------------------------------------------------------------
 
 
-def chain(space, order="unit-centre", **options):
-    """The chain of a space in an order of its qubits."""
-    units = in_qubits([b.tolist() for b in space.unit_blocks()], space.order(order).tolist())
-    return UnitChain(units, **options)
-
-
 @pytest.mark.parametrize("signs", [False, True])
-@pytest.mark.parametrize("order", ["row", "unit", "unit-centre", "split"])
-def test_a_chain_whose_qubits_are_all_in_plus_is_uniform(signs, order):
+def test_a_chain_whose_qubits_are_all_in_plus_is_uniform(signs):
     # p = 2^-n exactly at the centre of near-plus: X does nothing to |+>
     space = WeightSpace((2, 2, 2))
-    generator = QuantumHyperNetwork(
-        8, ansatz=chain(space, order, signs=signs), order=order, space=space, backend="statevector"
-    )
+    ansatz = UnitChain(2, 2, signs=signs)
+    generator = QuantumHyperNetwork(8, ansatz=ansatz, space=space, backend="statevector")
     assert generator.start == "near-plus"
     with torch.no_grad():
         generator.theta.copy_((generator.theta > 0.8).double() * np.pi / 2)
     p = generator.probabilities().detach().numpy()
     np.testing.assert_allclose(p, 2.0**-8, atol=1e-14)
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 3])
+def test_a_chain_is_a_bayesian_network(inputs):
+    # Seed 5, all bitstrings of two units. Measured in the order of the graph, every Ry is a
+    # conditional probability sin²: of the chain s_u given s_{u-1}, of the other qubits given
+    # whether the unit acts. On |0>, Ry(a) X^c Ry(b) is the angle a + b if c = 0, else π - a + b.
+    units, width = 2, inputs + 2
+    circuit = UnitChain(units, inputs).build(units * width)
+    theta = np.random.default_rng(5).uniform(-3, 3, circuit.n_parameters)
+    strings = all_bitstrings(units * width)
+    given = iter(theta)
+
+    def p_one(control, a, b):
+        return np.sin(np.where(control == 1, np.pi - a + b, a + b) / 2) ** 2
+
+    def of(bit, p):
+        return np.where(bit == 1, p, 1 - p)
+
+    half = inputs // 2
+    last, first = strings[:, half::width], strings[:, half + 1 :: width]
+    acts = last ^ first  # [string, unit]
+    chain = np.bitwise_xor.accumulate(acts, axis=1)
+    expected = of(chain[:, 0], np.sin(next(given) / 2) ** 2)
+    for u in range(1, units):
+        expected = expected * of(chain[:, u], p_one(chain[:, u - 1], next(given), next(given)))
+    for u in range(units):
+        own = strings[:, u * width : (u + 1) * width]
+        others = [own[:, k] for k in range(width) if k not in (half, half + 1)]
+        for bit in (*others, first[:, u]):
+            expected = expected * of(bit, p_one(acts[:, u], next(given), next(given)))
+    assert next(given, None) is None
+    p = MatrixProductBackend().compile(circuit).probabilities(theta[None, None])[0, 0]
+    np.testing.assert_allclose(p, expected, atol=1e-13)
 
 
 def test_a_chain_can_let_exactly_one_unit_act():
@@ -869,7 +894,7 @@ def test_a_chain_can_let_exactly_one_unit_act():
     # a + b if the control is 0 and π - a + b if it is 1.
     space, units = WeightSpace((1, 4, 2)), 4
     generator = QuantumHyperNetwork(
-        12, ansatz=chain(space), order="unit-centre", space=space, backend="statevector"
+        12, ansatz=UnitChain(units, 1), space=space, backend="statevector"
     )
     theta = np.zeros(generator.circuit.n_parameters)
     theta[0] = 2 * np.arcsin(np.sqrt(1 / units))
@@ -887,8 +912,7 @@ def test_a_chain_can_let_exactly_one_unit_act():
 
 def test_a_chain_without_its_links_has_independent_units():
     # 6 qubits in two units: cut the CX between the units, and the distribution factorises
-    space = WeightSpace((1, 2, 2))
-    whole = chain(space).build(6)
+    whole = UnitChain(2, 1).build(6)
     linked = {(0, 3), (3, 0)}  # the qubits that carry whether a unit acts
     gates = tuple(gate for gate in whole.gates if gate.qubits not in linked)
     assert len(whole.gates) - len(gates) == 2
@@ -911,14 +935,14 @@ def test_the_chain_of_the_36_weights_by_name(signs, parameters):
 
 
 def test_chains_that_do_not_fit_are_refused():
-    with pytest.raises(ConfigurationError, match=r"got units of \[2\] qubits"):
-        UnitChain([[0, 1]])
-    with pytest.raises(ConfigurationError, match=r"units of \[3, 4\] qubits"):
-        UnitChain([[0, 1, 2], [3, 4, 5, 6]])
-    with pytest.raises(ConfigurationError, match="have 3 qubits; expected every one of 4 once"):
-        UnitChain([[0, 1, 2]]).build(4)
-    with pytest.raises(ConfigurationError, match="have 6 qubits; expected every one of 6 once"):
-        UnitChain([[0, 1, 2], [2, 4, 5]]).build(6)
+    with pytest.raises(ConfigurationError, match="whole numbers from 1; got units=0"):
+        UnitChain(0, 4)
+    with pytest.raises(ConfigurationError, match=r"got inputs=2\.5"):
+        UnitChain(6, 2.5)
+    with pytest.raises(ConfigurationError, match="signs is true or false; got 'yes'"):
+        UnitChain(6, 4, signs="yes")
+    with pytest.raises(ConfigurationError, match="two outputs has 36 qubits; got 38"):
+        UnitChain(6, 4).build(38)
     with pytest.raises(ConfigurationError, match="'unit-chain' follows the hidden units"):
         quantum(6, ansatz="unit-chain")
     for space in (WeightSpace((2, 2, 1)), WeightSpace((2, 1, 2), values=(0, 1))):

@@ -7,7 +7,7 @@ from qhyper.data import Samples
 from qhyper.target import dense_kernel
 from qhyper.target.dense_kernel import DenseNetwork
 from qhyper.target.kernel import PackedNetwork, collapse, collapse_real
-from qhyper.target.loss import LOSSES, with_two_logits
+from qhyper.target.loss import LOSSES
 from qhyper.target.network import BinaryNetwork
 from qhyper.target.space import ACTIVATIONS, WeightSpace
 
@@ -39,7 +39,7 @@ def draws(network, count=40, seed=1):
 
 def dense(network, data):
     """The kernel itself, also where the network has a faster one."""
-    rows = collapse_real(data, network.n_classes)
+    rows = collapse_real(data, network.space, network.sign_of_zero)
     return DenseNetwork(network.space, rows, network.sign_of_zero)
 
 
@@ -49,19 +49,54 @@ def test_the_kernel_equals_the_plain_pass(space, kind):
     network = BinaryNetwork(space)
     data, bits = samples(network, kind), draws(network)
     kernel = dense(network, data)
-    assert (kernel.rows.n_rows > 256) == (kind == "reals" or space.layers[0] == 16)
+    if space.activation != ("sign",):
+        assert (kernel.rows.n_rows > 256) == (kind == "reals" or space.layers[0] == 16)
     assert kernel.rows.counts.max() > 1
     plain = network.logits(bits, data.x)
     np.testing.assert_allclose(
         kernel.logits(bits)[:, kernel.rows.member], plain, rtol=1e-12, atol=1e-12
     )
-    # where tanh or sigmoid round, logits that are equal but for that may be decided either way
-    rounded = not {"tanh", "sigmoid"}.isdisjoint(space.activations)
-    lower, higher = np.sort(with_two_logits(plain), axis=-1)[..., -2:].transpose(2, 0, 1)
-    undecided = (higher - lower < 1e-12).mean(axis=-1)
     for loss in LOSSES:
         off = np.abs(kernel.losses(bits, loss) - network.losses(bits, data, loss))
-        assert (off <= 1e-12 + undecided * (rounded and loss == "accuracy")).all()
+        assert (off <= 1e-12).all()
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+def test_logits_that_are_equal_but_for_rounding_are_a_tie(activation):
+    # opposite units cancel: the logits are equal, but tanh and sigmoid round as they like
+    space = WeightSpace((4, 6, 2), activation=activation)
+    network = BinaryNetwork(space)
+    rng = np.random.default_rng(4)
+    x = rng.integers(-8, 9, (500, 4)) / 8
+    data, bits = Samples(x, rng.integers(0, 2, 500)), draws(network, 200)
+    wrong = np.rint(dense(network, data).losses(bits, "accuracy") * 500)
+    np.testing.assert_array_equal(500 - wrong, np.rint(network.accuracy(bits, data) * 500))
+
+
+@pytest.mark.parametrize("sign_of_zero", [0, 1])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"biases": True},
+        {"biases": True, "optional": ("biases", "units")},
+        {"values": ((0, 1), (-2, 1))},
+        {"biases": True, "values": (-0.5, 2)},
+    ],
+    ids=str,
+)
+def test_rows_that_no_sign_tells_apart_are_one(options, sign_of_zero):
+    space = WeightSpace((3, 5, 2), **options)
+    network = BinaryNetwork(space, sign_of_zero=sign_of_zero)
+    rng = np.random.default_rng(2)
+    x = rng.integers(-4, 5, (3000, 3)) / 2  # ties are many
+    data, bits = Samples(x, rng.integers(0, 2, 3000)), draws(network, 60)
+    kernel = dense(network, data)
+    assert kernel.rows.n_rows < len(np.unique(x, axis=0))
+    plain = network.logits(bits, data.x)
+    np.testing.assert_array_equal(kernel.logits(bits)[:, kernel.rows.member], plain)
+    np.testing.assert_allclose(
+        kernel.losses(bits, "cross_entropy"), network.losses(bits, data), rtol=1e-12
+    )
 
 
 def test_objectives_of_spaces_with_choices_use_it():

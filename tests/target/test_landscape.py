@@ -239,7 +239,9 @@ def test_refusals_of_methods(layers, method, reason):
 
 
 def test_enumeration_of_many_bits_on_many_rows_is_refused():
-    network = BinaryNetwork(WeightSpace((2, 5, 1), biases=True, optional=("units",)))
+    network = BinaryNetwork(
+        WeightSpace((2, 5, 1), biases=True, activation="relu", optional=("units",))
+    )
     rng = np.random.default_rng(0)
     data = Samples(rng.normal(size=(1100, 2)), rng.integers(0, 2, 1100))
     with pytest.raises(UnsuitableError, match=r"2\^26 bitstrings on 1,100 distinct rows, and"):

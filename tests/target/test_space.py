@@ -102,7 +102,7 @@ def test_every_bit_has_its_name():
     assert EVERYTHING.names() == [
         "W1[0,0]", "W1[0,1]", "W1[1,0]", "W1[1,1]", "W2[0,0]", "W2[1,0]",
         "b1[0]", "b1[1]", "b2[0]",
-        "activation", "values", "values", "biases", "unit 1.0", "unit 1.1", "layer 1",
+        "activation", "values 0", "values 1", "biases", "unit 1.0", "unit 1.1", "layer 1",
     ]  # fmt: skip
     assert {name: bits.tolist() for name, bits in EVERYTHING.choices.items()} == {
         "activation": [9], "values": [10, 11], "biases": [12], "units": [13, 14], "layers": [15],
@@ -129,7 +129,7 @@ def test_every_bit_has_its_name():
 def test_sizes_and_names_of_other_spaces(space, n_bits, choices):
     assert space.n_bits == n_bits == len(space.names())
     assert {name: len(bits) for name, bits in space.choices.items()} == choices
-    assert len(set(space.names())) == n_bits - max(0, choices.get("values", 0) - 1)
+    assert len(set(space.names())) == n_bits
     assert eval(repr(space)) == space
     assert space.plain == (space == WeightSpace((4, 6, 2)))
 
@@ -241,7 +241,7 @@ def test_unit_blocks_are_the_bits_that_bear_the_number_of_the_unit(space):
 @pytest.mark.parametrize(
     ("layers", "choices", "message"),
     [
-        ((4, 2), {"activation": ("sign", "relu")}, "several activations, but no hidden layer"),
+        ((4, 2), {"activation": ("sign", "relu")}, "an activation, but no hidden layer"),
         ((4, 3, 2), {"optional": ("biases",)}, "optional biases, but biases=False"),
         ((4, 2), {"optional": ("units",)}, "optional units, but no hidden layer"),
         ((4, 2), {"optional": ("layers",)}, "no hidden layer has as many units as inputs"),
