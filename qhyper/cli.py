@@ -271,10 +271,12 @@ def certify(
     settings = Config(**given)
     asked, dataset = problem(settings)
     if isinstance(asked, NetworkObjective):
-        exact = landscape.certify(
-            asked.network, asked.data, loss=asked.loss,
-            temperature=settings.temperature, method=method,  # type: ignore[arg-type]
-        )  # fmt: skip
+        with progress() as show:
+            exact = landscape.certify(
+                asked.network, asked.data, loss=asked.loss,
+                temperature=settings.temperature, method=method,  # type: ignore[arg-type]
+                progress=lambda share: show("certificate", round(100 * share), 100),
+            )  # fmt: skip
     elif method not in ("auto", "enumeration"):
         raise ConfigurationError(
             f"Got --method {method}; an own objective is certified by enumeration alone."
@@ -286,6 +288,8 @@ def certify(
         print(json.dumps(certificate))
         return
     print_pairs(f"Certificate of {asked.name}", certificate)
+    if isinstance(asked, NetworkObjective) and not asked.network.space.plain:
+        print(asked.network.describe(exact.optimum))
 
 
 @app.command()

@@ -67,6 +67,11 @@ def minimise(
     derivatives (`Exact.check`) or depends on inputs, if the risk has a schedule or is not finite,
     and for limits that make no sense.
     """
+    if not callable(objective):
+        raise ConfigurationError(
+            f"Got {type(objective).__name__} as the objective; expected losses of bits, such as "
+            "network.objective(data.train) or tabulate(...) of it."
+        )
     exact = Exact()
     exact.check(generator, risk)
     _check(generator, risk, max_iterations, tolerance)

@@ -38,7 +38,7 @@ CX = 0.00375
 TRAINED_DEPTH = 4
 """Sublayers of the circuits trained under noise, as in the paper."""
 TOLERANCE = 1e-6
-"""Of restarts, of training under noise and of what it is compared with: ⟨C⟩ within some 1e-4."""
+"""Of exact training; the best restart goes on with the 1e-10 of `minimise`."""
 SEED, TRAINING_SEED, JUDGING_SEED = 0, 1, 2
 """Of trajectories: none is used for two things."""
 
@@ -55,6 +55,8 @@ class Work:
     """of training under noise"""
     training: int
     """trajectories that it is trained on"""
+    tolerance: float
+    """of training under noise and of what it is compared with"""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Size:
 
 
 FULL = Size(
-    {"digits-01": Work(8, 300, 4, 20), "small-37": Work(10, 1000, 10, 50)},
+    {"digits-01": Work(8, 300, 4, 20, 1e-6), "small-37": Work(10, 1000, 10, 50, 1e-7)},
     (0, 2, 4, 6, 8),
     (0.0, 0.4, 0.8, 1.2, 1.6, 2.0),
     (0.0, 2.0),
@@ -101,7 +103,7 @@ FULL = Size(
     ),
 )
 QUICK = Size(
-    {"digits-01": Work(2, 100, 1, 5), "small-37": Work(5, 1000, 5, 50)},
+    {"digits-01": Work(2, 100, 1, 5, 1e-6), "small-37": Work(5, 1000, 5, 50, 1e-6)},
     (0, 2, 4),
     (0.0, 1.0, 2.0),
     (0.0, 2.0),
@@ -267,8 +269,8 @@ def under_noise(name: str, s: int, size: Size) -> dict[str, Any]:
     seeds = range(work.starts)
     plain = circuit(name, TRAINED_DEPTH, seeds)
     noisy = circuit(name, TRAINED_DEPTH, seeds, backend=backend)
-    ideal = minimise(plain, table, tolerance=TOLERANCE)
-    trained = minimise(noisy, table, tolerance=TOLERANCE)
+    ideal = minimise(plain, table, tolerance=work.tolerance)
+    trained = minimise(noisy, table, tolerance=work.tolerance)
     own = by_trajectories(plain, table.losses, s, work.training, TRAINING_SEED).mean(axis=1)
     judged = [_judged(generator, table.losses, s, work) for generator in (plain, noisy)]
     difference = judged[1] - judged[0]
@@ -287,7 +289,6 @@ def under_noise(name: str, s: int, size: Size) -> dict[str, Any]:
             "without": ideal.evaluations.tolist(), "under": trained.evaluations.tolist(),
         },
         "least": least(table.losses, s),
-        "exact": judged[0].shape[1] == 1,
         "devices": {
             device: {
                 "without": _exactly(plain, name, backend), "under": _exactly(noisy, name, backend)

@@ -7,15 +7,13 @@ import numpy as np
 
 from experiments.markdown import table
 from experiments.qhn import PROBLEMS
+from experiments.qhn_noise.bounds import survives
 from experiments.qhn_tables import median
-from qhyper.statistics import median_interval
 
 Results = Mapping[str, Any]
 
 SHOWN = 6
 """Strengths in a table, spread over all of them."""
-FLIPS = 2 / 3
-"""Share of the Pauli errors of one qubit that flip its bit: X and Y."""
 QUANTITIES = {
     "cost": "⟨C⟩ above the minimum",
     "p_optimum": "P(optimum)",
@@ -34,7 +32,11 @@ def tables(results: Results) -> str:
     ]  # fmt: skip
     exact = [_against_exact(results, name) for name in problems(results) if _known(results, name)]
     trained = [_training(results, name) for name in problems(results) if strengths(results, name)]
-    devices = [_devices(results)] if _has_devices(results) else []
+    devices = [_devices(results)] if _has_devices(results, "circuit") else []
+    devices += [_transfer(results)] if _has_devices(results, "training") else []
+    devices += [
+        _on_snapshot(results, name) for name in problems(results) if snapshots(results, name)
+    ]
     return "\n\n".join([*of_problems, *exact, *trained, *devices])
 
 
@@ -51,6 +53,11 @@ def depths(results: Results, name: str) -> list[int]:
 def strengths(results: Results, name: str) -> list[int]:
     """The strengths that circuits were trained under, weak ones first."""
     return _numbers(results, f"training-{name}-")
+
+
+def snapshots(results: Results, name: str) -> list[str]:
+    """The parts that train for a device."""
+    return [part for part in results if part.startswith(f"snapshot-{name}-")]
 
 
 def sublayers(depth: int) -> str:
@@ -71,17 +78,20 @@ def measured(results: Results) -> dict[str, float]:
             found, label = results[f"circuit-{name}-{depth}"], f"{name}-depth-{depth}"
             numbers[f"{label}-gap"] = found["value"] - found["minimum"]
             numbers[f"{label}-beyond-bound"] = _beyond_bound(found, name)
-            numbers[f"{label}-hurt-less-than-product"] = _less_hurt(
-                found, results[f"circuit-{name}-0"]
-            )
+            numbers[f"{label}-below-least"] = _below_least(found)
             if found["exact"]:
                 numbers[f"{label}-deviation"] = deviation(found)
         for s in strengths(results, name):
-            change = median_interval(results[f"training-{name}-{s}"]["difference"])
-            label = f"{name}-trained-at-{s}"
-            numbers |= {f"{label}-{key}": float(change[key] or 0.0) for key in ("median", "high")}
+            change = results[f"training-{name}-{s}"]["difference"]
+            numbers[f"{name}-trained-at-{s}-median"] = float(np.median(change))
         if _known(results, name):
             numbers[f"{name}-product-off"] = _off_closed_form(results, name)
+            numbers[f"{name}-exactly-below-least"] = _exactly_below_least(results, name)
+        for part in snapshots(results, name):
+            numbers |= {
+                f"{part}-{label}-rise": of["cost"][1] - of["cost"][0]
+                for label, of in results[part]["before_after"].items()
+            }
     return numbers
 
 
@@ -94,17 +104,6 @@ def deviation(found: Mapping[str, Any]) -> float:
             if off > 1e-9:  # without noise there is only rounding
                 largest = max(largest, off / max(estimate["error"], 1e-12))
     return largest
-
-
-def survives(n_bits: int, s: float) -> float:
-    """The largest probability of any one bitstring after one rotation on each bit.
-
-    A depolarising channel of strength p flips a measured bit with probability p / 2, which is
-    `FLIPS` of the probability 0.001 s of a Pauli error, whatever the state. So this is P(optimum)
-    of a product circuit that is in the optimum, and no circuit that ends with rotations on all
-    qubits has more.
-    """
-    return (1 - FLIPS * 0.001 * s) ** n_bits
 
 
 def _beyond_bound(found: Mapping[str, Any], name: str) -> float:
@@ -121,15 +120,34 @@ def _beyond_bound(found: Mapping[str, Any], name: str) -> float:
     return largest
 
 
-def _less_hurt(found: Mapping[str, Any], product: Mapping[str, Any]) -> float:
-    """By how many standard errors at most noise costs a circuit less than the product circuit."""
+def _below_least(found: Mapping[str, Any]) -> float:
+    """By how many standard errors at most ⟨C⟩ is smaller than that of any circuit.
+
+    A mean over few trajectories may have met no error at all, and then knows nothing of its own:
+    its error is at least that of the bitstring that has the least ⟨C⟩.
+    """
     largest = 0.0
-    start = found["trajectories"]["cost"][0]["mean"] - product["trajectories"]["cost"][0]["mean"]
-    pairs = zip(found["trajectories"]["cost"], product["trajectories"]["cost"], strict=True)
-    for own, other in list(pairs)[1:]:
-        error = max(np.hypot(own["error"], other["error"]), 1e-12)
-        largest = max(largest, (other["mean"] - own["mean"] + start) / error)
-    return float(largest)
+    for bound, estimate in zip(found["least"], found["trajectories"]["cost"], strict=True):
+        error = max(estimate["error"], bound["deviation"] / found["count"] ** 0.5, 1e-9)
+        largest = max(largest, (bound["mean"] - estimate["mean"]) / error)
+    return largest
+
+
+def _exactly_below_least(results: Results, name: str) -> float:
+    """By how much an exact ⟨C⟩ under noise is smaller than that of any circuit, at most."""
+    off = [
+        bound["mean"] - value
+        for depth in depths(results, name)
+        for found in (results[f"circuit-{name}-{depth}"],)
+        for bound, value in zip(found["least"], found["exact"]["cost"], strict=True)
+    ] + [
+        found["least"]["mean"] - value
+        for s in strengths(results, name)
+        for found in (results[f"training-{name}-{s}"],)
+        for values in found["judged"].values()
+        for value in values
+    ]
+    return max(0.0, *off)
 
 
 def _off_closed_form(results: Results, name: str) -> float:
@@ -148,8 +166,8 @@ def _known(results: Results, name: str) -> bool:
     return bool(results[f"circuit-{name}-{depths(results, name)[0]}"]["exact"])
 
 
-def _has_devices(results: Results) -> bool:
-    return any(found.get("devices") for found in results.values())
+def _has_devices(results: Results, kind: str) -> bool:
+    return any(found.get("devices") for part, found in results.items() if part.startswith(kind))
 
 
 def _shown(of: Sequence[float]) -> list[int]:
@@ -219,18 +237,68 @@ def _training(results: Results, name: str) -> str:
             median(change.tolist(), "+.4f"), f"{(change < 0).sum()} of {len(change)}",
             f"{np.median(found['difference_error']):.4f}",
             f"{np.median(np.array(found['own']['under']) - minimum):.4f}",
+            f"{np.median(np.array(found['ideal']) - minimum):.0e}",
             *(f"{judged[key][picked[key]]:.4f}" for key in ("without", "under")),
         ])  # fmt: skip
     found = results[f"training-{name}-{strengths(results, name)[0]}"]
     head = [
         "s", "trained without noise", "under it", "difference", "better under it",
-        "error of a difference", "under it, as training saw it", "picked: without", "under",
+        "error of a difference", "under it, as training saw it", "without, at s = 0",
+        "picked: without", "under",
     ]  # fmt: skip
     title = (
         f"{PROBLEMS[name].title}: trained without and under noise "
         f"({found['trajectories']} trajectories), ⟨C⟩ above the minimum at s"
     )
     return table(title, head, rows)
+
+
+def _transfer(results: Results) -> str:
+    """The circuits trained with and without depolarising noise, with the noise of devices."""
+    rows = []
+    for name in problems(results):
+        for s in strengths(results, name):
+            found = results[f"training-{name}-{s}"]
+            for device, at in found["devices"].items():
+                cost = {key: np.array(of["cost"]) - found["minimum"] for key, of in at.items()}
+                change = cost["under"] - cost["without"]
+                rows.append([
+                    PROBLEMS[name].title, _short(device), f"{s}",
+                    *(median(cost[key].tolist(), ".4f") for key in ("without", "under")),
+                    median(change.tolist(), "+.4f"), f"{(change < 0).sum()} of {len(change)}",
+                    *(median(at[key]["p_near"], ".4f") for key in ("without", "under")),
+                ])  # fmt: skip
+    rows.sort(key=lambda row: row[:2])
+    head = [
+        "problem", "device", "s", "trained without noise", "under depolarising noise",
+        "difference", "better under it", "P(within 1e-4): without", "under",
+    ]  # fmt: skip
+    title = "Trained under depolarising noise of strength s, ⟨C⟩ above the minimum on devices"
+    return table(title, head, rows, words=2)
+
+
+def _on_snapshot(results: Results, name: str) -> str:
+    """Training under the noise of a device, before and after."""
+    labels = {"found": "found without noise", "start": "random angles"}
+    rows = []
+    for part in snapshots(results, name):
+        found = results[part]
+        for label, of in found["before_after"].items():
+            rows.append([
+                labels[label], _short(found["device"]), part.removeprefix(f"snapshot-{name}-"),
+                *(f"{value - found['minimum']:.5f}" for value in of["cost"]),
+                f"{of['cost'][1] - of['cost'][0]:+.1e}",
+                *(f"{value:.5f}" for value in of["p_near"]), f"{found['circuits']}",
+            ])  # fmt: skip
+    head = [
+        "begins with", "device", "seed", "⟨C⟩ above the minimum: before", "after", "difference",
+        "P(within 1e-4): before", "after", "circuits",
+    ]  # fmt: skip
+    return table(f"{PROBLEMS[name].title}: trained on a device, exactly", head, rows, words=2)
+
+
+def _short(device: str) -> str:
+    return device.replace("fake_", "")
 
 
 def _devices(results: Results) -> str:
@@ -241,7 +309,7 @@ def _devices(results: Results) -> str:
             found = results[f"circuit-{name}-{depth}"]
             for device, at in found["devices"].items():
                 rows.append([
-                    PROBLEMS[name].title, device.replace("fake_", ""), sublayers(depth),
+                    PROBLEMS[name].title, _short(device), sublayers(depth),
                     *(_estimate(above(found, key, at[key]["mean"]), at[key]["error"])
                       for key in QUANTITIES),
                     *(_gates(results, name, depth, device) if found["exact"] else ("–", "–")),

@@ -49,7 +49,8 @@ class Exact:
             raise ConfigurationError(
                 f"The exact gradient needs all 2^{generator.n_bits} probabilities and their "
                 f"derivatives, and {generator.describe()} {able}. For circuits of up to 24 qubits "
-                "use the backend statevector, else an estimator that draws, such as spsa."
+                "use the backend statevector (with noise: trajectories), else an estimator that "
+                "draws, such as spsa."
             )
 
     def cost(self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1) -> Spending:

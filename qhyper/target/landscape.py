@@ -38,6 +38,7 @@ Method = Literal["auto", "classes", "enumeration"]
 Progress = Callable[[float], None]
 
 _CHUNK = 1 << 20
+_SLOW_CHUNK = 1 << 14
 
 
 @dataclass(frozen=True, eq=False)
@@ -393,10 +394,10 @@ _Result = tuple[_Survey, Callable[[int], Bits], int | None]
 """The survey, the bitstring of a function by its number, and the number of functions."""
 
 
-def _chunks(total: int, progress: Progress | None) -> Iterator[tuple[int, int]]:
+def _chunks(total: int, progress: Progress | None, size: int = _CHUNK) -> Iterator[tuple[int, int]]:
     """Bounds of consecutive chunks of range(total); reports the share done after each."""
-    for start in range(0, total, _CHUNK):
-        stop = min(start + _CHUNK, total)
+    for start in range(0, total, size):
+        stop = min(start + size, total)
         yield start, stop
         if progress is not None:
             progress(stop / total)
@@ -416,17 +417,20 @@ def _by_enumeration(
         losses = wrong if loss == "accuracy" else kernel.losses(bits, loss)
         return losses, np.rint(samples * (1 - wrong))
 
-    return _enumerate(n_bits, evaluate, progress), lambda index: _bitstring(index, n_bits), None
+    chunk = _CHUNK if network.space.plain else _SLOW_CHUNK
+    survey = _enumerate(n_bits, evaluate, progress, chunk)
+    return survey, lambda index: _bitstring(index, n_bits), None
 
 
 def _enumerate(
     n_bits: int,
     evaluate: Callable[[Bits], tuple[npt.NDArray, npt.NDArray]],
     progress: Progress | None,
+    chunk: int = _CHUNK,
 ) -> _Survey:
     """Survey all bitstrings; `evaluate` gives the loss and the correct samples of each."""
     survey = _Survey([1], n_bits)
-    for start, stop in _chunks(1 << n_bits, progress):
+    for start, stop in _chunks(1 << n_bits, progress, chunk):
         losses, correct = evaluate(all_bitstrings(n_bits, start, stop))
         survey.add(start, losses, correct, np.zeros(stop - start, dtype=np.int32))
     return survey

@@ -101,7 +101,16 @@ class Trajectories:
         self.backend = backend
         self._n_qubits = circuit.n_qubits
         self._errors = _Errors(circuit, backend.one, backend.two)
-        self._pure: Any = SIMULATORS[backend.simulator]().compile(self._errors.circuit, rows=rows)
+        try:
+            inner = SIMULATORS[backend.simulator]()
+            self._pure: Any = inner.compile(self._errors.circuit, rows=rows)
+        except ConfigurationError as error:  # its advice would do without the noise
+            raise ConfigurationError(
+                f"The noisy circuit of {circuit.n_qubits} qubits does not fit the simulator "
+                f"'{backend.simulator}' of the backend trajectories. Use simulator="
+                f"'{'mps' if backend.simulator == 'statevector' else 'statevector'}', or fewer "
+                "qubits or entangling gates."
+            ) from error
         drawn = self._errors.draw(backend.trajectories, np.random.default_rng(backend.seed))
         self._distinct, self._which = _distinct(drawn)
         self._weights = np.bincount(self._which) / backend.trajectories
