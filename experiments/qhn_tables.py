@@ -168,7 +168,7 @@ def draw_depths(results: Results, size: Size, path: Path) -> None:
     """P(within 1e-4) and gap of every restart from random angles, against depth."""
     names = list(size.restarts)
     of = sorted(depth for start, depth in size.restarts[names[0]] if start == "uniform")
-    figure, panels = new_panels((2.4 * len(names) + 1.2, 4.6), 2, len(names), sharey="row",
+    figure, panels = new_panels((max(4.6, 2.4 * len(names) + 1.2), 4.6), 2, len(names), sharey="row",
                                 sharex=True)  # fmt: skip
     colour = COLOURS["quantum"][0]
     for column, name in enumerate(names):
