@@ -168,8 +168,8 @@ def draw_depths(results: Results, size: Size, path: Path) -> None:
     """P(within 1e-4) and gap of every restart from random angles, against depth."""
     names = list(size.restarts)
     of = sorted(depth for start, depth in size.restarts[names[0]] if start == "uniform")
-    figure, panels = new_panels((max(4.6, 2.4 * len(names) + 1.2), 4.6), 2, len(names), sharey="row",
-                                sharex=True)  # fmt: skip
+    size_of = (max(4.6, 2.4 * len(names) + 1.2), 4.6)
+    figure, panels = new_panels(size_of, 2, len(names), sharey="row", sharex=True)
     colour = COLOURS["quantum"][0]
     for column, name in enumerate(names):
         known = results[f"landscape-{name}"]
