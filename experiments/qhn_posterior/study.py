@@ -58,7 +58,7 @@ class Size:
     """at the end, for the free energy"""
 
 
-FULL = Size(150_000, range(10), range(100, 102), 50_000, 50_000)
+FULL = Size(150_000, range(10), range(100, 102), 100_000, 50_000)
 QUICK = Size(10_000, range(2), range(100, 101), 2_000, 10_000)
 
 SHOTS = 128
