@@ -34,7 +34,7 @@ from qhyper.search import SAME_LOSS
 NEAR = 1e-4
 """A training has found the minimum if its ⟨C⟩ ends this close."""
 TOLERANCE = 1e-7
-"""Of L-BFGS: a tenth of what its restarts gain in their last steps would not show in any table."""
+"""Of L-BFGS: half the evaluations of 1e-10; some restarts stop a little more than 1e-4 early."""
 WALSH_TERMS = 8
 """Largest terms of the cost that are kept."""
 
@@ -90,12 +90,9 @@ def cost_table(name: str) -> CostTable:
     return tabulate(problem.network.objective(problem.samples(), problem.loss))
 
 
-STARTS = {"uniform": "uniform start", "near": "near-product start"}
-"""Where exact training begins: angles uniform in [-π, π), as in the paper, or near the uniform
-product state, where the first step follows the mean field."""
 SPREAD = 0.01
-"""Of the angles about the uniform product state, in radians: the 0.05 of `near-product` outweighs
-the weak slopes of these costs."""
+"""Of the angles of the start `near`, about the uniform product state, in radians: the 0.05 of
+`near-product` outweighs the weak slopes of these costs, and the first step is to follow them."""
 
 
 def circuit(

@@ -257,6 +257,11 @@ def test_generators_without_exact_probabilities_are_refused():
     refuses("depends on inputs of 2 features", ConditionalBernoulli(3, n_inputs=2), random_table(3))
 
 
+def test_a_network_is_no_objective():
+    network = BinaryNetwork((1, 2, 1))
+    refuses("Got BinaryNetwork as the objective; expected losses of bits", Bernoulli(4), network)
+
+
 def test_risks_that_are_not_one_number_are_refused():
     class Sampled(Risk):
         def costs(self, drawn, reference):

@@ -436,20 +436,21 @@ def build_ansatz(
             raise unknown(f"option of the ansatz {name}:", option, ANSAETZE[name] or ["(none)"])
     if name == "product":
         return Product()
-    if name in ("units", "unit-chain") and blocks is None:
-        raise ConfigurationError(
-            f"The ansatz '{name}' puts entanglers inside the hidden units of the target: pass its "
-            "WeightSpace, of a network with a hidden layer, as `space`, or use another ansatz."
-        )
-    if name == "unit-chain":
-        return UnitChain(len(blocks or ()), len((blocks or ((),))[0]) - 2, **options)
     given = {"depth": 4, **options}
+    if name in ("units", "unit-chain"):
+        if blocks is None:
+            raise ConfigurationError(
+                f"The ansatz '{name}' puts entanglers inside the hidden units of the target: pass "
+                "its WeightSpace, of a network with a hidden layer, as `space`, or use another "
+                "ansatz."
+            )
+        if name == "unit-chain":
+            return UnitChain(len(blocks), len(blocks[0]) - 2, **options)
+        return HardwareEfficient(**{**given, "pairs": within(blocks, order)})
     if name == "brickwork":
         return Brickwork(**given)
     if name == "mirrored":
         repeats = given.pop("blocks", 1)
         return Mirrored(Brickwork(**given), repeats)
-    if name == "units":
-        return HardwareEfficient(**{**given, "pairs": within(blocks, order)})
     pairs = {} if name == "hardware-efficient" else {"pairs": name}
     return HardwareEfficient(**{**given, **pairs})

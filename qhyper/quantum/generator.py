@@ -68,10 +68,9 @@ class QuantumHyperNetwork(HyperNetwork):
                 "The circuit has no parameter to train: give some of its rotations one."
             )
         self.ansatz, self.circuit = ansatz, circuit
-        if start is None:
-            start = getattr(ansatz, "start", "near-product")
-            start = "uniform" if isinstance(ansatz, Circuit) else start
-        self.start: Start | Sequence[float] = start
+        own = isinstance(ansatz, Circuit)
+        usual: Start = "uniform" if own else getattr(ansatz, "start", "near-product")
+        self.start: Start | Sequence[float] = usual if start is None else start
         if order is None and space is not None:
             order = getattr(ansatz, "order", None)
         self.order = permutation(order, n_bits, space)

@@ -129,9 +129,10 @@ def collapse_real(data: Samples, space: WeightSpace, sign_of_zero: int) -> Rows:
     else rows that are not the same.
     """
     real, member = _distinct(data.x)
+    inputs, outputs = data.x.shape[1], space.layers[-1]
     signs = space.activation == ("sign",) and len(space.layers) > 2
-    if signs and "layers" not in space.optional and space.layers[0] <= MAX_PATTERN_INPUTS:
-        first = WeightSpace((space.layers[0], 1), biases=space.biases, values=space.values)
+    if signs and "layers" not in space.optional and inputs <= MAX_PATTERN_INPUTS:
+        first = WeightSpace((inputs, 1), biases=space.biases, values=space.values)
         units = first.decode(all_bitstrings(first.n_bits))
         with_bias = [True, False] if "biases" in space.optional else [space.biases]
         seen = np.empty((len(real), len(with_bias), len(units.activation)), np.int8)
@@ -147,7 +148,7 @@ def collapse_real(data: Samples, space: WeightSpace, sign_of_zero: int) -> Rows:
         )
         real, member = np.ascontiguousarray(real[index]), of_row.ravel()[member.ravel()]
     none = np.zeros((1, 1))
-    counts = _count(member, data.y, max(space.layers[-1], 2))
+    counts = _count(member, data.y, max(outputs, 2))
     return Rows(REAL, none.astype(np.uint64), none.astype(np.int8), real, counts, member.ravel())
 
 

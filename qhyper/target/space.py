@@ -76,11 +76,12 @@ class WeightSpace:
         activation: Activation | str | Sequence[str] = "sign",
         optional: Sequence[Part] | Sequence[str] = (),
     ) -> None:
-        whole = all(isinstance(size, int | np.integer) for size in layers)
-        sizes = tuple(int(size) for size in layers) if whole else ()
+        given = list(layers) if isinstance(layers, Sequence | np.ndarray) else [layers]
+        whole = all(type(size) is not bool and isinstance(size, int | np.integer) for size in given)
+        sizes = tuple(int(size) for size in given) if whole else ()
         if len(sizes) < 2 or min(sizes) < 1:
             raise ConfigurationError(
-                f"Got layer sizes {list(layers)}; expected at least an input and an output "
+                f"Got layer sizes {given}; expected at least an input and an output "
                 "layer, each of 1 unit or more, such as (4, 6, 2)."
             )
         if not isinstance(biases, bool):

@@ -441,3 +441,10 @@ def test_angles_that_do_not_fit(shape):
         executable.sample(np.zeros((1, 1, 9)), 0, Streams([0])(0))
     with pytest.raises(ConfigurationError, match="Got 2 random generators for 1 replicas"):
         executable.sample(np.zeros((1, 1, 9)), 1, Streams([0, 1])(0))
+
+
+def test_a_circuit_too_large_for_the_simulator_is_told_of_the_other_one():
+    backend = TrajectoryBackend(depolarising=0.01)
+    message = r"40 qubits does not fit the simulator 'statevector'.*Use simulator='mps'"
+    with pytest.raises(ConfigurationError, match=message):
+        backend.compile(Brickwork(2).build(40))

@@ -272,3 +272,19 @@ def test_the_wrong_number_of_bits_names_the_space():
         ConfigurationError, match=r"WeightSpace\(\(2, 1\), biases=True\) has 3 bits"
     ):
         WeightSpace((2, 1), biases=True).check(2)
+
+
+@pytest.mark.parametrize(
+    ("layers", "choices", "message"),
+    [
+        (5, {}, r"Got layer sizes \[5\]; expected at least an input"),
+        ((True, 2, 1), {}, "Got layer sizes"),
+        ((2, 2, 1), {"biases": "no"}, "biases is true or false; got 'no'"),
+        ((2, 2, 1), {"activation": None}, "Got activation=None; expected a name"),
+        ((2, 2, 1), {"optional": None}, "Got optional=None; expected a name"),
+        ((2, 1), {"activation": "relu"}, "an activation, but no hidden layer"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_refused(layers, choices, message):
+    with pytest.raises(ConfigurationError, match=message):
+        WeightSpace(layers, **choices)

@@ -7,6 +7,7 @@ import pytest
 
 import qhyper.target.table
 from qhyper.bits import all_bitstrings
+from qhyper.comparison import compare
 from qhyper.data import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.target.landscape import certify_objective
@@ -297,3 +298,19 @@ def test_the_error_of_a_perceptron_is_odd_about_one_half():
     coefficients = table.walsh()
     assert coefficients[0] == pytest.approx(0.5, abs=ATOL)
     assert np.abs(table.body_shares()[1::2]).max() < ATOL
+
+
+def test_what_is_no_objective_is_refused():
+    network = BinaryNetwork((2, 1))
+    for wrong in (network, len):
+        with pytest.raises(ConfigurationError, match="as the objective; expected an Objective"):
+            tabulate(wrong)
+
+
+def test_a_table_is_compared_with_its_exact_minimum():
+    rng = np.random.default_rng(0)
+    table = CostTable(rng.normal(size=2**7))
+    found = compare(table, ["bernoulli"], seeds=range(2), evaluations=256)
+    assert found.summary["reference"]["loss"] == pytest.approx(table.minimum, abs=1e-12)
+    assert found.summary["certificate"]["optimal_bitstrings"] == 1
+    assert table.evaluations < 2**10 + 2 * 2048  # what was drawn, and not the certificate
