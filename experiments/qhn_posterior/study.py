@@ -52,14 +52,12 @@ class Size:
     seeds: range
     tuning: range
     """seeds on which settings are chosen"""
-    tuned_with: int
-    """evaluations of each of them and setting"""
     draws: int
     """at the end, for the free energy"""
 
 
-FULL = Size(150_000, range(10), range(100, 102), 100_000, 50_000)
-QUICK = Size(10_000, range(2), range(100, 101), 2_000, 10_000)
+FULL = Size(150_000, range(10), range(100, 102), 50_000)
+QUICK = Size(10_000, range(2), range(100, 101), 10_000)
 
 SHOTS = 128
 PREDICTIVE = 2000
@@ -92,11 +90,13 @@ class Model:
 
     title: str
     make: Make
+    rates: tuple[float, ...] = (0.05,)
     quantum: bool = True
 
 
-SETTINGS = tuple(Setting(rate, heat) for rate in (0.02, 0.05, 0.2) for heat in (1.0, 2.4))
-"""What is tried for every model, on the tuning seeds."""
+HEATS = (1.0, 2.4)
+RATES = (0.02, 0.05, 0.2)
+"""What is tried on the tuning seeds; entangled circuits, which take longest, have one rate."""
 
 MODELS: Mapping[str, Model] = {
     "chain-signs": Model("chain of units with signs", _of(UnitChain(6, 4, signs=True))),
@@ -108,21 +108,23 @@ MODELS: Mapping[str, Model] = {
         for depth in DEPTHS[::-1]
         for order in ORDERS
     },
-    "product": Model("product circuit", _of(Product(), "row")),
+    "product": Model("product circuit", _of(Product(), "row"), RATES),
     "autoregressive": Model(
-        "autoregressive (MADE)", lambda seeds: Autoregressive(36, seeds=list(seeds)), False
+        "autoregressive (MADE)", lambda seeds: Autoregressive(36, seeds=list(seeds)), RATES, False
     ),
     "autoregressive-1": Model(
         "autoregressive, 1 hidden unit",
         lambda seeds: Autoregressive(36, seeds=list(seeds), hidden=1),
+        RATES,
         False,
     ),
     "categorical": Model(
         "six 64-way categoricals",
         lambda seeds: Categorical(36, seeds=list(seeds), space=SPACE),
+        RATES,
         False,
     ),
-    "bernoulli": Model("Bernoulli", lambda seeds: Bernoulli(36, seeds=list(seeds)), False),
+    "bernoulli": Model("Bernoulli", lambda seeds: Bernoulli(36, seeds=list(seeds)), RATES, False),
 }
 CLAIMED = {"mnist": "chain", "toy": "chain-signs"}
 """The circuit of each data set whose KL is the study's bar, chosen on seeds from 100 up."""
@@ -154,26 +156,27 @@ def _certificate(data: str) -> Any:
 def fitted(data: str, name: str, size: Size) -> dict[str, Any]:
     """A model trained on the free energy: settings chosen on other seeds, then KL of each seed."""
 
-    def run(setting: Setting, seeds: Sequence[int], evaluations: int) -> dict[str, Any]:
+    def run(setting: Setting, seeds: Sequence[int]) -> dict[str, Any]:
         end = TEMPERATURE[data]
         risk = {"temperature": setting.heat * end, "end_temperature": end}
         options = {"risk": "free-energy", "risk_options": risk}
-        return _trained(data, name, seeds, evaluations, setting.rate, options, size.draws)
+        return _trained(data, name, seeds, size, setting.rate, options)
 
-    chosen = _best(SETTINGS, lambda setting: run(setting, size.tuning, size.tuned_with))
-    return {**chosen._asdict(), **run(chosen, size.seeds, size.evaluations)}
+    tried = [Setting(rate, heat) for rate in MODELS[name].rates for heat in HEATS]
+    chosen = _best(tried, lambda setting: run(setting, size.tuning))
+    return {**chosen._asdict(), **run(chosen, size.seeds)}
 
 
 def fitted_by_mmd(data: str, name: str, size: Size) -> dict[str, Any]:
     """The same with MMD in the place of the entropy, and its weight in the place of the heat."""
 
-    def run(rate: float, weight: float, seeds: Sequence[int], evaluations: int) -> dict[str, Any]:
+    def run(rate: float, weight: float, seeds: Sequence[int]) -> dict[str, Any]:
         options = {"risk": "mmd", "risk_options": {"weight": weight}}
-        return _trained(data, name, seeds, evaluations, rate, options, size.draws)
+        return _trained(data, name, seeds, size, rate, options)
 
-    tried = [(rate, weight) for rate in (0.02, 0.05, 0.2) for weight in (0.3, 3.0)]
-    rate, weight = _best(tried, lambda one: run(*one, size.tuning, size.tuned_with))
-    return {"rate": rate, "weight": weight, **run(rate, weight, size.seeds, size.evaluations)}
+    tried = [(rate, weight) for rate in MODELS[name].rates for weight in (0.3, 3.0)]
+    rate, weight = _best(tried, lambda one: run(*one, size.tuning))
+    return {"rate": rate, "weight": weight, **run(rate, weight, size.seeds)}
 
 
 def _best(settings: Sequence[Any], run: Callable[[Any], dict[str, Any]]) -> Any:
@@ -182,27 +185,28 @@ def _best(settings: Sequence[Any], run: Callable[[Any], dict[str, Any]]) -> Any:
 
 
 def _trained(
-    data: str, name: str, seeds: Sequence[int], evaluations: int, rate: float,
-    options: Mapping[str, Any], draws: int,
-) -> dict[str, Any]:  # fmt: skip
+    data: str, name: str, seeds: Sequence[int], size: Size, rate: float, options: Mapping[str, Any]
+) -> dict[str, Any]:
     """A model trained over seeds: its KL, the evidence that its draws show, its predictive."""
     dataset, temperature = load(data), TEMPERATURE[data]
     generator, objective = MODELS[name].make(seeds), NETWORK.objective(dataset.train)
-    settings = TrainingSettings(evaluations=evaluations, draws=SHOTS, learning_rate=rate, **options)
+    settings = TrainingSettings(
+        evaluations=size.evaluations, draws=SHOTS, learning_rate=rate, **options
+    )
     train(generator, objective, settings)
     log_z = _certificate(data).log_Z
-    draw = generator.sample(draws, rng=Streams(generator.seeds)(0, "evaluate"))
+    draw = generator.sample(size.draws, rng=Streams(generator.seeds)(0, "evaluate"))
     log_q = generator.log_prob(draw.bits).detach().numpy()[:, 0]
     losses = objective(draw.bits)[:, 0]
     free = losses + temperature * log_q
     kl = FreeEnergy(temperature).kl(free.mean(axis=1), log_z)
     weights = -losses / temperature - log_q  # log p̃ / q
-    evidence = np.logaddexp.reduce(weights, axis=1) - np.log(draws)
+    evidence = np.logaddexp.reduce(weights, axis=1) - np.log(size.draws)
     best = [bits[0, [int(of.argmin())]] for bits, of in zip(draw.bits, losses, strict=True)]
     return {
         "parameters": generator.n_parameters,
         "kl": kl.tolist(),
-        "kl_error": (free.std(axis=1) / temperature / np.sqrt(draws)).tolist(),
+        "kl_error": (free.std(axis=1) / temperature / np.sqrt(size.draws)).tolist(),
         "mean_loss": losses.mean(axis=1).tolist(),
         "evidence_error": (evidence - log_z).tolist(),
         "predictive": [

@@ -105,7 +105,7 @@ def test_a_sure_network_that_is_right_is_calibrated():
 
 @needs_mnist
 def test_a_small_run_gives_tables_and_pictures(monkeypatch, tmp_path):
-    small = study.Size(1_280, range(2), range(100, 101), 256, 500)
+    small = study.Size(1_280, range(2), range(100, 101), 500)
     monkeypatch.setattr(study, "PREDICTIVE", 50)
     results = {}
     for data_name in study.TEMPERATURE:
