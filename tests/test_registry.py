@@ -143,8 +143,8 @@ def test_an_option_without_a_default_is_asked_for(own: str) -> None:
 
 @pytest.mark.parametrize("name", ANSAETZE)
 def test_every_ansatz_that_has_a_name_can_be_built(name: str) -> None:
-    circuit = build_ansatz(name, {}, order=range(4), blocks=[[0, 1], [2, 3]]).build(4)
-    assert circuit.n_qubits == 4
+    circuit = build_ansatz(name, {}, order=range(6), blocks=[[0, 1, 2], [3, 4, 5]]).build(6)
+    assert circuit.n_qubits == 6
     assert set(circuit.trained) == set(range(circuit.n_angles))
 
 

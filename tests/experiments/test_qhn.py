@@ -58,7 +58,7 @@ def test_tables_pictures_and_numbers_of_a_small_problem(tiny, tmp_path):
                 assert rank == 1 or p <= 0.5
     text = qhn_tables.tables(tiny, SIZE)
     assert "nan" not in text
-    assert "| uniform start | product | 4 |" in text
+    assert "| random angles | product | 4 |" in text
     assert "2 seeds, 128 evaluations each" in text
     qhn_tables.draw_depths(tiny, SIZE, tmp_path / "depth.svg")
     qhn_tables.draw_spectrum(tiny, ["tiny"], tmp_path / "spectrum.svg")
