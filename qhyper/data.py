@@ -1,14 +1,7 @@
-"""Data sets by name; the only module that reads or downloads them.
-
-Files are looked for in the folder that the environment variable QHYPER_DATA names, then in the
-cache, and downloaded only if they are in neither. Nothing is ever made up in their place.
-"""
+"""Data sets of labelled rows by name, from what is generated, from images or a user's own files."""
 
 import csv
 import difflib
-import gzip
-import hashlib
-import os
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -19,27 +12,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.errors import ConfigurationError, MissingError, QhyperError, StorageError, unknown
+from qhyper.errors import ConfigurationError, MissingError, StorageError, unknown
+from qhyper.images import Images, images_availability, load_images
 
 _LABEL_LIMIT = 2**31  # larger labels are a mistake, and would not survive the cast to integers
 _SUFFIXES = (".npz", ".csv")
 _ARRAYS = ("x", "y", "x_test", "y_test")
-
-_MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
-_MNIST_SHA256 = {
-    "train-images-idx3-ubyte.gz": (
-        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
-    ),
-    "train-labels-idx1-ubyte.gz": (
-        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
-    ),
-    "t10k-images-idx3-ubyte.gz": (
-        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
-    ),
-    "t10k-labels-idx1-ubyte.gz": (
-        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
-    ),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +140,7 @@ def availability() -> dict[str, str]:
     return {
         "toy": "generated",
         "digits": "shipped with scikit-learn",
-        "mnist": _mnist_availability(),
+        "mnist": images_availability("mnist"),
         "gaussians": "generated",
     }
 
@@ -267,18 +245,18 @@ def mnist(
     if pixels not in ("signed", "unit"):
         raise unknown("form of the pixels", str(pixels), ("signed", "unit"))
 
-    def part(prefix: str) -> Samples:
-        images = _mnist_content(f"{prefix}-images-idx3-ubyte.gz", header=16).reshape(-1, 28, 28)
-        labels = _mnist_content(f"{prefix}-labels-idx1-ubyte.gz", header=8)
+    def part(images: Images) -> Samples:
         label_of = np.full(10, -1)
         label_of[chosen] = np.arange(len(chosen))
-        rows = label_of[labels] >= 0
-        v = _resized(images[rows], int(size)).reshape(rows.sum(), -1)
+        rows = label_of[images.labels] >= 0
+        grey = images.pixels[rows].reshape(-1, 28, 28)
+        v = _resized(grey, int(size)).reshape(len(grey), -1)
         x = (v - 127.5) / 128 if pixels == "signed" else v / 255
-        return Samples(x, label_of[labels[rows]])
+        return Samples(x, label_of[images.labels[rows]])
 
     which = "".join(map(str, chosen))
-    return Dataset(f"mnist {which} at {size}x{size}", part("train"), part("t10k"))
+    train, test = load_images("mnist")
+    return Dataset(f"mnist {which} at {size}x{size}", part(train), part(test))
 
 
 def _mnist(_rng: np.random.Generator) -> tuple[Samples, Samples]:
@@ -326,82 +304,6 @@ def _split(samples: Samples, rng: np.random.Generator, name: str) -> tuple[Sampl
         Samples(samples.x[~for_test], samples.y[~for_test]),
         Samples(samples.x[for_test], samples.y[for_test]),
     )
-
-
-# The files of MNIST
-
-
-def _mnist_content(file: str, header: int) -> npt.NDArray[np.uint8]:
-    """Content of an MNIST file after its header, uint8."""
-    path = _find(file) or _download(file)
-    return np.frombuffer(gzip.decompress(_checked_bytes(path)), np.uint8, offset=header)
-
-
-def _mnist_availability() -> str:
-    try:
-        paths = [_find(file) for file in _MNIST_SHA256]
-        found = [path for path in paths if path is not None]
-        for path in found:
-            _checked_bytes(path)
-    except QhyperError as error:
-        return f"cannot be used: {error}"
-    if len(found) < len(paths):
-        return f"would be downloaded from {_MNIST_URL} to {_cache() / 'mnist'}"
-    return "found at " + " and ".join(sorted({str(path.parent) for path in found}))
-
-
-def _find(file: str) -> Path | None:
-    """Where `file` lies: in the QHYPER_DATA folder, else in the cache, else nowhere (None)."""
-    folders = [_cache()]
-    if named := os.environ.get("QHYPER_DATA"):
-        folder = Path(named).expanduser()
-        if not folder.is_dir():
-            raise MissingError(
-                f"QHYPER_DATA names {folder}, which is not a folder. Correct it, or unset it."
-            )
-        folders.insert(0, folder)
-    for folder in folders:
-        for path in (folder / "mnist" / file, folder / file):
-            if path.is_file():
-                return path
-    return None
-
-
-def _cache() -> Path:
-    import pooch
-
-    return Path(pooch.os_cache("qhyper"))
-
-
-def _download(file: str) -> Path:
-    import pooch
-
-    pooch.get_logger().setLevel("WARNING")
-    folder = _cache() / "mnist"
-    sha256 = _MNIST_SHA256[file]
-    try:
-        return Path(pooch.retrieve(_MNIST_URL + file, f"sha256:{sha256}", file, folder))
-    except (OSError, ValueError) as error:  # no network, an unwritable cache, a wrong checksum
-        raise MissingError(
-            f"The file {file} of MNIST is not on this machine and could not be downloaded from "
-            f"{_MNIST_URL} ({type(error).__name__}: {error}). Get the file with SHA-256 {sha256} "
-            f"and put it in {folder}, or in a folder that QHYPER_DATA names."
-        ) from error
-
-
-def _checked_bytes(path: Path) -> bytes:
-    """Bytes of an MNIST file, whose checksum must be the published one."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise StorageError(f"Cannot read {path}: {error}. Check its permissions.") from error
-    got, expected = hashlib.sha256(content).hexdigest(), _MNIST_SHA256[path.name]
-    if got != expected:
-        raise StorageError(
-            f"{path} is damaged or another file: got SHA-256 {got}, expected {expected}. Put the "
-            f"file from {_MNIST_URL}{path.name} in its place, or delete it to have it downloaded."
-        )
-    return content
 
 
 # A user's own files

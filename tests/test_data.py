@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from qhyper import data
+from qhyper import images as image_files
 from qhyper.data import DATASETS, Dataset, Samples, availability, load
 from qhyper.errors import ConfigurationError, MissingError, StorageError
 
@@ -241,8 +242,9 @@ def places(monkeypatch, tmp_path):
         head = struct.pack(">II", 2049, len(labels))
         contents[f"{prefix}-labels-idx1-ubyte.gz"] = gzip.compress(head + bytes(labels))
     sums = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
-    assert set(sums) == set(data._MNIST_SHA256)
-    monkeypatch.setattr(data, "_MNIST_SHA256", sums)
+    source = image_files._SOURCES["mnist"]
+    assert set(sums) == set(source.sha256)
+    monkeypatch.setitem(image_files._SOURCES, "mnist", source._replace(sha256=sums))
     named, cache = tmp_path / "named", tmp_path / "cache"
     named.mkdir()
     monkeypatch.setenv("QHYPER_DATA", str(named))
@@ -275,11 +277,11 @@ def test_mnist_of_other_digits_and_sizes(places):
     assert two.n_features == 16
     assert two.train.y.tolist() == [1, 0, 0]  # of the digits 0, 1, 1
     assert two.test.y.tolist() == [0, 1]
-    images = data._mnist_content("train-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
+    grey = image_files.load_images("mnist")[0].pixels.reshape(-1, 28, 28)
     pixels = [3, 10, 17, 24]
-    assert np.array_equal(two.train.x, images[1:4][:, pixels][:, :, pixels].reshape(3, 16) / 255)
+    assert np.array_equal(two.train.x, grey[1:4][:, pixels][:, :, pixels].reshape(3, 16) / 255)
     whole = data.mnist(digits=[0, 1], size=28)
-    assert np.array_equal(whole.train.x, (images[1:4].reshape(3, 784) - 127.5) / 128)
+    assert np.array_equal(whole.train.x, (grey[1:4].reshape(3, 784) - 127.5) / 128)
     default, named_set = data.mnist(), load("mnist")
     assert np.array_equal(default.train.x, named_set.train.x)
     assert np.array_equal(default.test.y, named_set.test.y)
@@ -321,7 +323,7 @@ def test_a_damaged_mnist_file_is_reported_and_left_alone(where, places, tmp_path
     file = tmp_path / where / "train-labels-idx1-ubyte.gz"
     file.write_bytes(b"other")
     got = hashlib.sha256(b"other").hexdigest()
-    expected = data._MNIST_SHA256[file.name]
+    expected = image_files._SOURCES["mnist"].sha256[file.name]
     with pytest.raises(StorageError, match=f"{file} .*got SHA-256 {got}, expected {expected}"):
         load("mnist")
     assert file.read_bytes() == b"other"
@@ -330,7 +332,7 @@ def test_a_damaged_mnist_file_is_reported_and_left_alone(where, places, tmp_path
 
 def test_without_file_and_network_the_message_says_what_to_put_where(places):
     _, cache, _ = places
-    sha256 = data._MNIST_SHA256["train-images-idx3-ubyte.gz"]
+    sha256 = image_files._SOURCES["mnist"].sha256["train-images-idx3-ubyte.gz"]
     message = (
         f"train-images-idx3-ubyte.gz.*ConnectionError.*{sha256}.*{cache / 'mnist'}.*QHYPER_DATA"
     )
@@ -356,7 +358,7 @@ def test_mnist_is_downloaded_with_checksums_to_the_cache(places, monkeypatch, tm
     load("mnist")  # from the cache
     assert sorted(asked) == sorted(
         (f"https://ossci-datasets.s3.amazonaws.com/mnist/{file}", f"sha256:{sha256}")
-        for file, sha256 in data._MNIST_SHA256.items()
+        for file, sha256 in image_files._SOURCES["mnist"].sha256.items()
     )
     assert availability()["mnist"] == f"found at {cache / 'mnist'}"
 
