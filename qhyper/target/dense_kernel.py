@@ -12,8 +12,8 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.target.kernel import Rows
 from qhyper.target.loss import LossName, label_losses
+from qhyper.target.rows import Rows
 from qhyper.target.space import ACTIVATIONS, WeightSpace
 from qhyper.threads import in_threads
 
@@ -29,7 +29,7 @@ _SIGN, _RELU, _SIGMOID, _TANH = range(4)
 _CODES = {"sign": _SIGN, "relu": _RELU, "sigmoid": _SIGMOID, "tanh": _TANH}
 
 
-class DenseNetwork:
+class DenseKernel:
     """A network on the rows of a data set: the methods of `Kernel`."""
 
     def __init__(self, space: WeightSpace, rows: Rows, sign_of_zero: int) -> None:

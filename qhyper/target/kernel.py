@@ -1,21 +1,21 @@
 """Packed kernels (numba): the fast forward pass, equal to the plain one in every tie.
 
-Activations are bits. A hidden layer's activations of one row are packed words, and a unit's sum
-over its n inputs is n - 2 popcount(h ^ w): the later layers of every network. With sign(0) = 0 an
-activation can also be 0, so a second set of words says which are not.
+A packed layer counts where inputs and weights differ: of n bits, XOR and a count of ones give
+m, and the unit's sum of ±1 inputs times ±1 weights is n - 2 m. Its activation, the sum's sign, is
+again a bit: whether m is at most a limit. Inputs of p bits a number are p planes of bits, and
+m = Σ 2^b m_b over the planes stands for the sum of weights times 2 v - (2^p - 1).
 
-The first layer depends on the data (`Rows.first`):
+Two callers share that layer:
 
-- PACKED   inputs are all -1 or +1: packed words like any hidden layer
-- PATTERN  few real inputs: a unit's weights are one of 2^inputs sign patterns, and the activation
-           of every pattern on every row is looked up
-- REAL     else: signed sums in float64, from left to right as in the plain pass
-
-Rows that no network of this shape can tell apart are collapsed into one, with counts per class.
+- `PackedKernel`, networks of one shape given by draws of bits, on the rows of a data set that
+  they can tell apart (`rows.py`): what `compare` and training spend their time on. Its first layer
+  may see real inputs. With sign(0) = 0 an activation can also be 0, so a second set of words says
+  which are not.
+- `activations`, `scores` and `correct`: networks that stay packed, on inputs that stay packed
+  (`packed.py`), tile by tile, so that a task's memory is that of a tile.
 """
 
 import functools
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numba as nb
@@ -23,14 +23,11 @@ import numpy as np
 import numpy.typing as npt
 from numba.extending import intrinsic
 
-from qhyper.bits import Words, all_bitstrings, pack
-from qhyper.data import Samples
+from qhyper.bits import Words
 from qhyper.target.loss import LossName, label_losses
-from qhyper.target.space import WeightSpace
+from qhyper.target.rows import PACKED, PATTERN, Rows
 from qhyper.threads import in_threads
 
-PACKED, PATTERN, REAL = 0, 1, 2
-MAX_PATTERN_INPUTS = 8
 MAX_TABLE = 2**20
 """Entries of a table of losses by row and margin, at most."""
 CROSS_ENTROPY, SQUARED_ERROR, ACCURACY = 0, 1, 2
@@ -53,153 +50,21 @@ class Kernel(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Rows:
-    """A data set as a network sees it: distinct rows with the number of samples of each class."""
-
-    first: int
-    """PACKED, PATTERN or REAL"""
-    words: Words
-    """PACKED: inputs, uint64 [word, row]"""
-    signs: npt.NDArray[np.int8]
-    """PATTERN: activations -1, 0 or +1 of every pattern, [pattern, row]; bit i of a pattern's
-    number is the sign of weight i"""
-    x: npt.NDArray[np.float64]
-    """REAL: inputs [row, input]"""
-    counts: npt.NDArray[np.float64]
-    """samples of each class, [row, class]; the mean over the data divides by their sum"""
-    member: npt.NDArray[np.intp]
-    """the row of each sample, [sample]"""
-
-    @property
-    def n_rows(self) -> int:
-        """Number of distinct rows."""
-        return self.counts.shape[0]
-
-    def take(self, samples: npt.NDArray[np.integer], labels: npt.NDArray[np.integer]) -> "Rows":
-        """Only these samples of the data, with their labels, each a row of its own."""
-        row, index = self.member[samples], np.arange(len(samples))
-        counts = np.zeros((len(row), self.counts.shape[1]))
-        counts[index, labels] = 1
-        taken = replace(self, counts=counts, member=index)
-        if self.first == PACKED:
-            return replace(taken, words=np.ascontiguousarray(self.words[:, row]))
-        if self.first == PATTERN:
-            return replace(taken, signs=np.ascontiguousarray(self.signs[:, row]))
-        return replace(taken, x=self.x[row])
-
-
 class _Net(NamedTuple):
     """What a kernel needs to know of a network and its rows, besides the weights."""
 
     layers: npt.NDArray[np.int64]
     sign_of_zero: int
-    first: int
+    packed: bool
+    pattern: bool
     words: Words
     signs: npt.NDArray[np.int8]
     x: npt.NDArray[np.float64]
     counts: npt.NDArray[np.float64]
 
 
-def collapse(data: Samples, layers: tuple[int, ...], sign_of_zero: int) -> Rows:
-    """The rows of `data` that a network of these `layers` can tell apart, with counts per class."""
-    x, n_inputs = data.x, data.x.shape[1]
-    has_hidden = len(layers) > 2
-    words = np.zeros((1, 1), dtype=np.uint64)
-    signs = np.zeros((1, 1), dtype=np.int8)
-    real = np.zeros((1, 1))
-    if np.isin(x, (-1.0, 1.0)).all():
-        first = PACKED
-        packed, member = _distinct(pack((x > 0).astype(np.uint8)))
-        words = np.ascontiguousarray(packed.T)
-    elif has_hidden and n_inputs <= MAX_PATTERN_INPUTS:
-        first = PATTERN
-        signs, member = _distinct_patterns(x, sign_of_zero)
-    else:
-        first = REAL
-        real, member = _distinct(x)
-    counts = _count(member, data.y, max(layers[-1], 2))
-    return Rows(first, words, signs, real, counts, member.ravel())
-
-
-def collapse_real(data: Samples, space: WeightSpace, sign_of_zero: int) -> Rows:
-    """The rows of `data` that a network of this space can tell apart, with their real inputs.
-
-    Where all hidden units are signs, these are rows that some unit of the first layer tells apart;
-    else rows that are not the same.
-    """
-    real, member = _distinct(data.x)
-    inputs, outputs = data.x.shape[1], space.layers[-1]
-    signs = space.activation == ("sign",) and len(space.layers) > 2
-    if signs and "layers" not in space.optional and inputs <= MAX_PATTERN_INPUTS:
-        first = WeightSpace((inputs, 1), biases=space.biases, values=space.values)
-        units = first.decode(all_bitstrings(first.n_bits))
-        with_bias = [True, False] if "biases" in space.optional else [space.biases]
-        seen = np.empty((len(real), len(with_bias), len(units.activation)), np.int8)
-        for unit, weight in enumerate(units.weights[0][..., 0]):  # one at a time, to save memory
-            total = np.zeros(len(real))
-            for i, of_input in enumerate(weight):
-                total += real[:, i] * of_input
-            for k, bias in enumerate(with_bias):
-                z = total + units.biases[0][unit, 0] if bias else total
-                seen[:, k, unit] = np.where(z == 0, sign_of_zero, np.sign(z))
-        _, index, of_row = np.unique(
-            _as_keys(seen.reshape(len(real), -1)), return_index=True, return_inverse=True
-        )
-        real, member = np.ascontiguousarray(real[index]), of_row.ravel()[member.ravel()]
-    none = np.zeros((1, 1))
-    counts = _count(member, data.y, max(outputs, 2))
-    return Rows(REAL, none.astype(np.uint64), none.astype(np.int8), real, counts, member.ravel())
-
-
-def collapse_patterns(
-    data: Samples, sign_of_zero: int
-) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float64]]:
-    """Rows as two classes and few inputs see them, whatever the inputs: `signs` and `counts`.
-
-    They are what `Rows` says of PATTERN: int8 [pattern, row] and float64 [row, 2].
-    """
-    signs, member = _distinct_patterns(data.x, sign_of_zero)
-    return signs, _count(member, data.y, 2)
-
-
-def _distinct_patterns(
-    x: npt.NDArray[np.float64], sign_of_zero: int
-) -> tuple[npt.NDArray[np.int8], npt.NDArray]:
-    """Signs of x · v for every sign pattern v, summed from left to right, of distinct rows.
-
-    Returns int8 [2^inputs, distinct row] and, for each row, the number of its distinct one.
-    """
-    n_inputs = x.shape[1]
-    signs = np.empty((1 << n_inputs, len(x)), dtype=np.int8)
-    for pattern, bits in enumerate(all_bitstrings(n_inputs)):  # one at a time, to save memory
-        sums = np.zeros(len(x))
-        for i in range(n_inputs):
-            sums += x[:, i] if bits[i] else -x[:, i]
-        signs[pattern] = np.where(sums == 0, sign_of_zero, np.sign(sums))
-    distinct, member = _distinct(signs.T)
-    return np.ascontiguousarray(distinct.T), member
-
-
-def _count(member: npt.NDArray, labels: npt.NDArray, n_classes: int) -> npt.NDArray[np.float64]:
-    """Samples of each class in each distinct row, [row, class]."""
-    counts = np.zeros((int(member.max()) + 1, n_classes))
-    np.add.at(counts, (member.ravel(), labels), 1)
-    return counts
-
-
-def _as_keys(rows: npt.NDArray) -> npt.NDArray:
-    rows = np.ascontiguousarray(rows)
-    return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
-
-
-def _distinct(rows: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray]:
-    """Distinct rows and, for each row, the number of its distinct one."""
-    _, index, member = np.unique(_as_keys(rows + 0), return_index=True, return_inverse=True)
-    return np.ascontiguousarray(rows[index]), member
-
-
 _jit = nb.njit(cache=True, error_model="numpy")
+_part = nb.njit(cache=True, error_model="numpy", forceinline=True)
 
 
 @intrinsic
@@ -234,19 +99,39 @@ def _pack_unit(bits, start, unit, n_in, n_out, weight):
         weight[word] = packed
 
 
-@_jit
+@_part
+def _count_differing(inputs, weight, shift, total):
+    """Add 2^shift times the number of bits in which `weight` and each row differ to `total`.
+
+    `inputs` [word, row], `weight` [word], `total` int64 [row].
+    """
+    n_words = len(weight)
+    fours = n_words - n_words % 4  # so that a row's sum stays in a register for a while
+    for j in range(0, fours, 4):
+        a, b, c, d = weight[j], weight[j + 1], weight[j + 2], weight[j + 3]
+        of_a, of_b, of_c, of_d = inputs[j], inputs[j + 1], inputs[j + 2], inputs[j + 3]
+        for row in range(len(total)):
+            ab = _popcount(of_a[row] ^ a) + _popcount(of_b[row] ^ b)
+            cd = _popcount(of_c[row] ^ c) + _popcount(of_d[row] ^ d)
+            total[row] += np.int64((ab + cd) << shift)
+    for j in range(fours, n_words):
+        a, of_a = weight[j], inputs[j]
+        for row in range(len(total)):
+            total[row] += np.int64(_popcount(of_a[row] ^ a) << shift)
+
+
+@_part
 def _integer_sums(hidden, nonzero, sign_of_zero, n_in, weight, sums):
     """Sums of activations times ±1 weights for every row: (count of nonzero) - 2 popcount."""
-    if sign_of_zero == 1:  # no activation is 0
-        for row in range(len(sums)):
-            sums[row] = n_in
-        for word in range((n_in + 63) >> 6):
-            for row in range(len(sums)):
-                sums[row] -= 2 * np.int64(_popcount(hidden[word, row] ^ weight[word]))
-        return
     for row in range(len(sums)):
         sums[row] = 0
-    for word in range((n_in + 63) >> 6):
+    n_words = (n_in + 63) >> 6
+    if sign_of_zero == 1:  # no activation is 0
+        _count_differing(hidden, weight[:n_words], np.uint64(0), sums)
+        for row in range(len(sums)):
+            sums[row] = n_in - 2 * sums[row]
+        return
+    for word in range(n_words):
         for row in range(len(sums)):
             live = nonzero[word, row]
             differ = (hidden[word, row] ^ weight[word]) & live
@@ -280,7 +165,7 @@ def _activations(bits, net, buffers):
     hidden, nonzero, next_hidden, next_nonzero, weight, sums, real_sums = buffers
     layers, sign_of_zero, n_rows = net.layers, net.sign_of_zero, len(sums)
     n_in, start, begin = layers[0], 0, 0
-    if net.first == PACKED:
+    if net.packed:
         for word in range((n_in + 63) >> 6):
             tail = n_in - 64 * word
             live = ~np.uint64(0) if tail >= 64 else (np.uint64(1) << np.uint64(tail)) - np.uint64(1)
@@ -293,7 +178,7 @@ def _activations(bits, net, buffers):
         _clear(hidden, n_out)
         _clear(nonzero, n_out)
         for unit in range(n_out):
-            if net.first == PATTERN:
+            if net.pattern:
                 _pack_unit(bits, 0, unit, n_in, n_out, weight)
                 pattern = weight[0]
                 _activate(net.signs[pattern], unit, sign_of_zero, hidden, nonzero)
@@ -335,7 +220,7 @@ def _output_sums(bits, start, unit, net, hidden, nonzero, buffers):
     """The logit of output `unit` for every row: integers, or real sums without a hidden layer."""
     weight, sums, real_sums = buffers[4], buffers[5], buffers[6]
     n_in, n_out = net.layers[-2], net.layers[-1]
-    if len(net.layers) == 2 and net.first != PACKED:
+    if len(net.layers) == 2 and not net.packed:
         _real_sums(bits, unit, n_out, net.x, real_sums)
         return
     _pack_unit(bits, start, unit, n_in, n_out, weight)
@@ -484,14 +369,223 @@ def _all_logits(first_draw, last_draw, bits, net, out):
         _logits(bits[draw], net, buffers, out[draw])
 
 
-class PackedNetwork:
+# Networks that stay packed
+
+_TILE = 128
+"""Rows of a tile: with these, a layer of 1,024 inputs fits the nearest cache."""
+
+
+@_part
+def _load(inputs, first_row, tile):
+    """Copy the rows of a tile; those past the end are zeros, which nobody reads."""
+    n_rows = min(_TILE, inputs.shape[2] - first_row)
+    for plane in range(inputs.shape[0]):
+        for word in range(inputs.shape[1]):
+            for row in range(n_rows):
+                tile[plane, word, row] = inputs[plane, word, first_row + row]
+            for row in range(n_rows, _TILE):
+                tile[plane, word, row] = 0
+
+
+@_part
+def _unit(inputs, weight, total):
+    """Σ over planes b of 2^b times the number of bits in which weight and each row differ."""
+    total[:] = 0
+    for plane in range(inputs.shape[0]):
+        _count_differing(inputs[plane], weight, np.uint64(plane), total)
+
+
+@_part
+def _layer(inputs, n_in, n_out, weights, limits, total, out):
+    """Activations of a layer, packed: bit `unit` is whether the unit's total is in its limit."""
+    n_words = (n_in + 63) >> 6
+    for word in range((n_out + 63) >> 6):
+        out[0, word] = 0
+        for position in range(min(64, n_out - 64 * word)):
+            unit = 64 * word + position
+            _unit(inputs, weights[unit * n_words : (unit + 1) * n_words], total)
+            limit, bit = limits[unit], np.uint64(1) << np.uint64(position)
+            for row in range(_TILE):
+                out[0, word, row] |= bit if total[row] <= limit else np.uint64(0)
+
+
+@_part
+def _new_tiles(inputs, layers):
+    """Tiles of one thread: of the inputs, of two hidden layers, and a unit's totals."""
+    width = (layers[1:].max() + 63) >> 6
+    return (
+        np.zeros((inputs.shape[0], inputs.shape[1], _TILE), np.uint64),
+        np.zeros((1, width, _TILE), np.uint64),
+        np.zeros((1, width, _TILE), np.uint64),
+        np.zeros(_TILE, np.int64),
+    )
+
+
+@_part
+def _through(tiles, layers, n_layers, weights, limits):
+    """A tile through the first `n_layers` layers: activations, weights and limits used."""
+    inputs, hidden, spare, total = tiles
+    at, unit = 0, 0
+    for k in range(n_layers):
+        n_in, n_out = layers[k], layers[k + 1]
+        if k == 0:
+            _layer(inputs, n_in, n_out, weights, limits, total, hidden)
+        else:
+            _layer(hidden, n_in, n_out, weights[at:], limits[unit:], total, spare)
+            hidden, spare = spare, hidden
+        at += n_out * ((n_in + 63) >> 6)
+        unit += n_out
+    return hidden, at, unit
+
+
+@_part
+def _class_scores(inputs, n_in, planes, weights, limits, label_bits, total, score):
+    """Sums of the last layer's units, or of the votes of each class, [class, row] of a tile."""
+    n_words = (n_in + 63) >> 6
+    of_all = ((1 << planes) - 1) * n_in
+    score[:] = 0
+    for c in range(len(score)):
+        for vote in range(max(label_bits, 1)):
+            unit = c * max(label_bits, 1) + vote
+            _unit(inputs, weights[unit * n_words : (unit + 1) * n_words], total)
+            if label_bits == 0:
+                for row in range(_TILE):
+                    score[c, row] = of_all - 2 * total[row]
+            else:
+                limit = limits[unit]
+                for row in range(_TILE):
+                    score[c, row] += 1 if total[row] <= limit else 0
+
+
+@_part
+def _tile_scores(tiles, layers, planes, weights, limits, label_bits, score):
+    """Scores [class, row] of the rows of a tile."""
+    last = len(layers) - 2
+    n_in = layers[last]
+    if last == 0:
+        _class_scores(tiles[0], n_in, planes, weights, limits, label_bits, tiles[3], score)
+        return
+    hidden, at, unit = _through(tiles, layers, last, weights, limits)
+    _class_scores(hidden, n_in, 1, weights[at:], limits[unit:], label_bits, tiles[3], score)
+
+
+@_threaded
+def _all_activations(first, last, inputs, layers, words, limits, out):
+    tiles = _new_tiles(inputs, layers)
+    n_rows = inputs.shape[2]
+    n_tiles = (n_rows + _TILE - 1) // _TILE
+    for task in range(first, last):
+        network, first_row = task // n_tiles, task % n_tiles * _TILE
+        _load(inputs, first_row, tiles[0])
+        of_network = limits[min(network, len(limits) - 1)]
+        found, _, _ = _through(tiles, layers, len(layers) - 1, words[network], of_network)
+        for word in range(out.shape[1]):
+            for row in range(min(_TILE, n_rows - first_row)):
+                out[network, word, first_row + row] = found[0, word, row]
+
+
+@_threaded
+def _all_scores(first, last, inputs, layers, words, limits, label_bits, out):
+    tiles = _new_tiles(inputs, layers)
+    score = np.zeros((out.shape[1], _TILE), np.int32)
+    n_rows, planes = inputs.shape[2], inputs.shape[0]
+    n_tiles = (n_rows + _TILE - 1) // _TILE
+    for task in range(first, last):
+        network, first_row = task // n_tiles, task % n_tiles * _TILE
+        _load(inputs, first_row, tiles[0])
+        of_network = limits[min(network, len(limits) - 1)]
+        _tile_scores(tiles, layers, planes, words[network], of_network, label_bits, score)
+        for c in range(len(score)):
+            for row in range(min(_TILE, n_rows - first_row)):
+                out[network, c, first_row + row] = score[c, row]
+
+
+@_threaded
+def _all_correct(first, last, inputs, layers, words, limits, label_bits, labels, n_classes, out):
+    tiles = _new_tiles(inputs, layers)
+    score = np.zeros((n_classes, _TILE), np.int32)
+    n_rows, planes = inputs.shape[2], inputs.shape[0]
+    n_tiles = (n_rows + _TILE - 1) // _TILE
+    for task in range(first, last):
+        network, first_row = task // n_tiles, task % n_tiles * _TILE
+        _load(inputs, first_row, tiles[0])
+        of_network = limits[min(network, len(limits) - 1)]
+        _tile_scores(tiles, layers, planes, words[network], of_network, label_bits, score)
+        right = 0
+        for row in range(min(_TILE, n_rows - first_row)):
+            best = 0
+            for c in range(1, n_classes):
+                if score[c, row] > score[best, row]:
+                    best = c
+            right += best == labels[first_row + row]
+        out[task] = right
+
+
+def activations(
+    inputs: Words, layers: npt.NDArray[np.int64], words: Words, limits: npt.NDArray[np.int64]
+) -> Words:
+    """Signs of all units of the last layer, packed: uint64 [network, word, row].
+
+    `inputs` [plane, word, row], `layers` [layer], `words` [network, word], `limits`
+    [network or 1, unit], as in `packed.py`.
+    """
+    out = np.empty((len(words), (int(layers[-1]) + 63) >> 6, inputs.shape[2]), np.uint64)
+    in_threads(_all_activations, _tasks(inputs, words), inputs, layers, words, limits, out)
+    return out
+
+
+def scores(
+    inputs: Words,
+    layers: npt.NDArray[np.int64],
+    words: Words,
+    limits: npt.NDArray[np.int64],
+    label_bits: int,
+) -> npt.NDArray[np.int32]:
+    """Sums of the last layer's units, or votes of `label_bits` each: int32 [network, class, row].
+
+    Arguments as of `activations`; the last layer has limits only if it votes.
+    """
+    classes = int(layers[-1]) // max(label_bits, 1)
+    out = np.empty((len(words), classes, inputs.shape[2]), np.int32)
+    in_threads(_all_scores, _tasks(inputs, words), inputs, layers, words, limits, label_bits, out)
+    return out
+
+
+def correct(
+    inputs: Words,
+    layers: npt.NDArray[np.int64],
+    words: Words,
+    limits: npt.NDArray[np.int64],
+    label_bits: int,
+    labels: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64]:
+    """Number of rows whose highest score is the label's, int64 [network]; ties: lower class.
+
+    Arguments as of `scores`, and `labels` int64 [row].
+    """
+    classes, tasks = int(layers[-1]) // max(label_bits, 1), _tasks(inputs, words)
+    out = np.empty(tasks, np.int64)
+    in_threads(_all_correct, tasks, inputs, layers, words, limits, label_bits, labels, classes, out)
+    return out.reshape(len(words), -1).sum(axis=1)
+
+
+def _tasks(inputs: Words, words: Words) -> int:
+    """Number of tiles of all networks."""
+    return len(words) * -(-inputs.shape[2] // _TILE)
+
+
+# Networks given by draws of bits
+
+
+class PackedKernel:
     """The packed forward pass of one network shape on one data set."""
 
     def __init__(self, layers: tuple[int, ...], rows: Rows, sign_of_zero: int) -> None:
         self.rows = rows
         self._samples = rows.counts.sum()
         self._net = _Net(
-            np.array(layers, dtype=np.int64), sign_of_zero, rows.first,
+            np.array(layers, dtype=np.int64), sign_of_zero,
+            rows.first == PACKED, rows.first == PATTERN,
             rows.words, rows.signs, rows.x, rows.counts,
         )  # fmt: skip
         n_in, n_out = layers[-2:]

@@ -20,10 +20,10 @@ from qhyper.data import Samples
 from qhyper.errors import ConfigurationError, UnsuitableError, unknown
 from qhyper.search import SAME_LOSS
 from qhyper.target.classes import FunctionClasses, RowTables
-from qhyper.target.kernel import MAX_PATTERN_INPUTS, collapse_patterns
 from qhyper.target.loss import LossName, check_loss, label_losses, predictions
 from qhyper.target.network import BinaryNetwork
 from qhyper.target.objective import Objective
+from qhyper.target.rows import MAX_PATTERN_INPUTS, collapse_patterns
 
 MAX_BITS = 26
 """Enumeration takes up to 2^26 bitstrings, and classes up to as many functions. Memory grows with

@@ -14,8 +14,9 @@ from qhyper.target.space import ACTIVATIONS, WeightSpace
 
 if TYPE_CHECKING:
     from qhyper.target.batches import Batches, ScoredOn
-    from qhyper.target.kernel import Kernel, Rows
+    from qhyper.target.kernel import Kernel
     from qhyper.target.objective import NetworkObjective
+    from qhyper.target.rows import Rows
 
 
 class BinaryNetwork:
@@ -135,16 +136,16 @@ class BinaryNetwork:
     def kernel(self, rows: "Rows") -> "Kernel":
         """The fast forward pass over the rows that `collapse` has made of a data set."""
         # numba is slow to import, and only whoever evaluates a network needs it
-        from qhyper.target.dense_kernel import DenseNetwork
-        from qhyper.target.kernel import PackedNetwork
+        from qhyper.target.dense_kernel import DenseKernel
+        from qhyper.target.kernel import PackedKernel
 
         if self.space.plain:
-            return PackedNetwork(self.layers, rows, self.sign_of_zero)
-        return DenseNetwork(self.space, rows, self.sign_of_zero)
+            return PackedKernel(self.layers, rows, self.sign_of_zero)
+        return DenseKernel(self.space, rows, self.sign_of_zero)
 
     def collapse(self, data: Samples) -> "Rows":
         """The rows of `data` that the network can tell apart, with counts per class."""
-        from qhyper.target.kernel import collapse, collapse_real
+        from qhyper.target.rows import collapse, collapse_real
 
         if self.space.plain:
             return collapse(data, self.layers, self.sign_of_zero)

@@ -11,9 +11,9 @@ from qhyper.data import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Streams
 from qhyper.target.batches import Batches
-from qhyper.target.kernel import PACKED, PATTERN, REAL, collapse
 from qhyper.target.loss import LOSSES
 from qhyper.target.network import BinaryNetwork
+from qhyper.target.rows import PACKED, PATTERN, REAL, collapse
 
 SCORED_ON = ("own", "batch")
 NETWORK = BinaryNetwork((2, 3, 2))

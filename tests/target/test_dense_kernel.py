@@ -5,10 +5,11 @@ import pytest
 
 from qhyper.data import Samples
 from qhyper.target import dense_kernel
-from qhyper.target.dense_kernel import DenseNetwork
-from qhyper.target.kernel import PackedNetwork, collapse, collapse_real
+from qhyper.target.dense_kernel import DenseKernel
+from qhyper.target.kernel import PackedKernel
 from qhyper.target.loss import LOSSES
 from qhyper.target.network import BinaryNetwork
+from qhyper.target.rows import collapse, collapse_real
 from qhyper.target.space import ACTIVATIONS, WeightSpace
 
 FOUR_PAIRS = ((0, 1), (-1, 1), (-2, 1), (-3, 1))
@@ -40,7 +41,7 @@ def draws(network, count=40, seed=1):
 def dense(network, data):
     """The kernel itself, also where the network has a faster one."""
     rows = collapse_real(data, network.space, network.sign_of_zero)
-    return DenseNetwork(network.space, rows, network.sign_of_zero)
+    return DenseKernel(network.space, rows, network.sign_of_zero)
 
 
 @pytest.mark.parametrize("kind", ["reals", "integers"])
@@ -103,8 +104,8 @@ def test_objectives_of_spaces_with_choices_use_it():
     network = BinaryNetwork(SPACES[0])
     data, bits = samples(network, "reals"), draws(network).reshape(2, 20, -1)
     objective = network.objective(data)
-    assert isinstance(objective.kernel, DenseNetwork)
-    assert isinstance(BinaryNetwork((2, 4, 1)).objective(data).kernel, PackedNetwork)
+    assert isinstance(objective.kernel, DenseKernel)
+    assert isinstance(BinaryNetwork((2, 4, 1)).objective(data).kernel, PackedKernel)
     np.testing.assert_allclose(objective(bits), network.losses(bits, data), rtol=0, atol=1e-12)
     assert objective.evaluations == 40
     assert objective(bits[:0]).shape == (0, 20)
@@ -150,7 +151,7 @@ def test_neither_threads_nor_chunks_change_a_loss(loss, monkeypatch):
 def test_it_agrees_with_the_packed_kernel(layers, kind, sign_of_zero):
     network = BinaryNetwork(layers, sign_of_zero=sign_of_zero)
     data, bits = samples(network, kind, rows=300), draws(network)
-    one, packed = dense(network, data), PackedNetwork(
+    one, packed = dense(network, data), PackedKernel(
         layers, collapse(data, layers, sign_of_zero), sign_of_zero
     )  # fmt: skip
     np.testing.assert_array_equal(

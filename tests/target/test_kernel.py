@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qhyper.data import Samples
-from qhyper.target.kernel import PACKED, PATTERN, REAL, PackedNetwork, collapse
+from qhyper.target.kernel import PackedKernel
 from qhyper.target.loss import LOSSES
 from qhyper.target.network import BinaryNetwork
+from qhyper.target.rows import PACKED, PATTERN, REAL, collapse
 
 WIDTHS = (1, 2, 63, 64, 65, 70, 784)
 HIDDEN = ((), (1,), (3,), (63,), (64,), (65,), (3, 5), (65, 4))
@@ -40,10 +41,10 @@ def compare(layers, kind, sign_of_zero, seed, rows=12):
     expected = network.logits(bits, data.x)
     for row in range(0, rows, 4):
         one = collapse(Samples(data.x[row : row + 1], data.y[row : row + 1]), layers, sign_of_zero)
-        got = PackedNetwork(layers, one, sign_of_zero).logits(bits)
+        got = PackedKernel(layers, one, sign_of_zero).logits(bits)
         np.testing.assert_array_equal(got[:, 0], expected[:, row])
     # and the collapsed rows, as a set, are those of the data
-    packed = PackedNetwork(layers, whole, sign_of_zero).logits(bits)
+    packed = PackedKernel(layers, whole, sign_of_zero).logits(bits)
     for draw in range(len(bits)):
         np.testing.assert_array_equal(
             np.unique(packed[draw], axis=0), np.unique(expected[draw], axis=0)
@@ -135,7 +136,7 @@ TAKEN = [((3, 4, 2), "integers"), ((9, 3, 1), "floats"), ((3, 3), "integers"), (
 def test_every_sample_knows_its_row(layers, kind, sign_of_zero):
     network, data, bits = random_case(layers, kind, sign_of_zero)
     rows = collapse(data, layers, sign_of_zero)
-    by_row = PackedNetwork(layers, rows, sign_of_zero).logits(bits)
+    by_row = PackedKernel(layers, rows, sign_of_zero).logits(bits)
     np.testing.assert_array_equal(by_row[:, rows.member], network.logits(bits, data.x))
 
 
@@ -148,18 +149,18 @@ def test_taken_samples_are_rows_in_their_order(layers, kind, sign_of_zero):
     taken = rows.take(samples, data.y[samples])
     assert (taken.first, taken.n_rows) == (rows.first, 5)
     np.testing.assert_array_equal(taken.counts, np.eye(network.n_classes)[data.y[samples]])
-    found = PackedNetwork(layers, taken, sign_of_zero).logits(bits)
+    found = PackedKernel(layers, taken, sign_of_zero).logits(bits)
     np.testing.assert_array_equal(found, network.logits(bits, data.x[samples]))
     # and once more: what was taken are samples of their own
     again = taken.take(np.array([3, 1]), data.y[samples[[3, 1]]])
-    found = PackedNetwork(layers, again, sign_of_zero).logits(bits)
+    found = PackedKernel(layers, again, sign_of_zero).logits(bits)
     np.testing.assert_array_equal(found, network.logits(bits, data.x[samples[[3, 1]]]))
 
 
 @pytest.mark.parametrize(("layers", "kind"), TAKEN)
 def test_a_kernel_can_be_asked_for_every_loss_in_any_order(layers, kind):
     network, data, bits = random_case(layers, kind)
-    kernel = PackedNetwork(layers, collapse(data, layers, 1), 1)
+    kernel = PackedKernel(layers, collapse(data, layers, 1), 1)
     for loss in (*LOSSES, *LOSSES[::-1]):
         expected = network.losses(bits, data, loss)
         np.testing.assert_allclose(kernel.losses(bits, loss), expected, rtol=0, atol=1e-12)
