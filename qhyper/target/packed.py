@@ -11,6 +11,7 @@ Beside torch, which nothing here needs, numba is needed for speed alone: without
 same, slower, and a warning says so.
 """
 
+import hashlib
 import importlib.util
 import io
 import json
@@ -78,13 +79,14 @@ def pack_pixels(pixels: npt.ArrayLike, *, planes: int = 8) -> PackedInputs:
     array = _rows(pixels)
     if not 1 <= planes <= MAX_PLANES:
         raise ConfigurationError(f"Got planes={planes}; expected 1 to {MAX_PLANES} bits a number.")
+    expected = f"expected whole numbers from 0 to {(1 << planes) - 1}, such as pixels"
+    if array.dtype.kind not in "buif":
+        raise ConfigurationError(f"Got inputs of {array.dtype}; {expected}.")
     # comparisons are False for NaN, and keep it from being cast
-    sound = array.dtype.kind in "buif" and ((array >= 0) & (array < 1 << planes)).all()
-    if not sound or (array != np.floor(array)).any():
-        raise ConfigurationError(
-            f"Got {array.dtype} from {array.min()} to {array.max()}; expected whole numbers from 0 "
-            f"to {(1 << planes) - 1}, such as the pixels of `load_images`."
-        )
+    sound = (array >= 0) & (array < 1 << planes)
+    if not sound.all() or (array != np.floor(array)).any():
+        wrong = array[~sound | (array != np.floor(array))][0]
+        raise ConfigurationError(f"Got the input {wrong}; {expected}.")
     whole = array.astype(np.uint16)
     bits = np.stack([(whole >> b & 1).astype(np.uint8) for b in range(planes)])
     return PackedInputs(_words(bits), array.shape[1])
@@ -182,14 +184,16 @@ class PackedShape:
         matrices = [m.swapaxes(-1, -2) for m in self.unpack(words)]
         return np.concatenate([m.reshape(*m.shape[:-2], -1) for m in matrices], axis=-1)
 
-    def limits(self, *, of_last: bool = False) -> npt.NDArray[np.int64]:
+    def limits(self, *, planes: int = 1, of_last: bool = False) -> npt.NDArray[np.int64]:
         """Limits int64 [unit] of units that are the signs of their sums, with sign(0) = +1.
 
-        A unit is +1 where its weights differ from at most so many of its inputs. The last layer's
-        are left out unless `of_last`.
+        A unit is +1 where its weights differ from at most so many of its inputs, weighted where
+        inputs have several `planes`. The last layer's are left out unless `of_last`.
         """
-        layers = self.matrices if of_last else self.matrices[:-1]
-        return np.repeat([n_in // 2 for _, n_in in layers], [n_out for n_out, _ in layers])
+        most = [n_in for _, n_in in self.matrices]
+        most[0] *= (1 << planes) - 1
+        limits = [np.full(n, m // 2) for (n, _), m in zip(self.matrices, most, strict=True)]
+        return np.concatenate([np.zeros(0, np.int64), *(limits if of_last else limits[:-1])])
 
     def check(self, words: Words) -> None:
         """Raise ConfigurationError unless `words` is uint64 [..., n_words], with zeros at the end.
@@ -299,7 +303,9 @@ def _arguments(
             f"Got {inputs.n_inputs} inputs a row, but the network {shape.layers} takes "
             f"{shape.layers[0]}."
         )
-    found = shape.limits(of_last=of_last) if limits is None else np.asarray(limits)
+    found = np.asarray(limits)
+    if limits is None:
+        found = shape.limits(planes=inputs.planes, of_last=of_last)
     expected = sum(shape.layers[1:] if of_last else shape.layers[1:-1])
     networks = found.shape[0] if found.ndim == 2 else 1
     if found.ndim not in (1, 2) or found.shape[-1] != expected or networks not in (1, len(words)):
@@ -419,16 +425,18 @@ class PackedNetwork:
         """Write the network to a new file, whole or not at all.
 
         The file is an archive of NumPy arrays (.npz): `about`, JSON with the format, its version,
-        layers, planes and label bits; `weights`, the bits of every unit in whole bytes; `limits`;
-        and `scale` and `shift` if there are any. Raises ConfigurationError if there is a file of
-        that name, StorageError if it cannot be written.
+        layers, planes, label bits and a checksum of the others; `weights`, the bits of every unit
+        in whole bytes; `limits`; and `scale` and `shift` if there are any.
+
+        Raises ConfigurationError if there is a file of that name, StorageError if it cannot be
+        written.
         """
         path = Path(path)
         if path.exists():
             raise ConfigurationError(
                 f"There is already a file {path}. Choose another name, or remove it first."
             )
-        about = {
+        about: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
             "layers": list(self.shape.layers),
@@ -439,13 +447,14 @@ class PackedNetwork:
             np.packbits(bits, axis=-1, bitorder="little").ravel()
             for bits in self.shape.unpack(self.words)
         ]
-        arrays = {
-            "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
+        arrays: dict[str, npt.NDArray] = {
             "weights": np.concatenate(octets),
             "limits": self.limits.astype("<i4"),
         }
         if self.scale is not None and self.shift is not None:
             arrays |= {"scale": self.scale.astype("<f8"), "shift": self.shift.astype("<f8")}
+        about["sha256"] = _digest(arrays)
+        arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
         content = io.BytesIO()
         np.savez(content, allow_pickle=False, **arrays)
         write_whole(path, content.getvalue())
@@ -468,6 +477,8 @@ class PackedNetwork:
                 raise ValueError(f"its format is {about['format']!r}")
             if about["version"] > VERSION:
                 raise _NewerError(about["version"])
+            if about["sha256"] != _digest(arrays):
+                raise ValueError("its checksum is another")
             return _from_file(about, arrays)
         except _NewerError as error:
             raise StorageError(
@@ -486,6 +497,15 @@ class PackedNetwork:
 
 class _NewerError(Exception):
     """The version of a file that is too new."""
+
+
+def _digest(arrays: dict[str, npt.NDArray]) -> str:
+    """SHA-256 of arrays with their names, types and shapes."""
+    found = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        found.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
 
 
 def _from_file(about: dict[str, Any], arrays: dict[str, npt.NDArray]) -> PackedNetwork:
