@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qhyper.gradients.score import ScoreFunction
     from qhyper.gradients.spsa import SPSA
     from qhyper.hypernetwork import Capabilities, Draw, HyperNetwork
+    from qhyper.images import Images, load_images
     from qhyper.lbfgs import Minima, minimise
     from qhyper.quantum.ansatz import (
         Brickwork,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from qhyper.target.landscape import Certificate, certify, certify_objective
     from qhyper.target.network import BinaryNetwork
     from qhyper.target.objective import Objective
+    from qhyper.target.packed import PackedNetwork
     from qhyper.target.space import WeightSpace
     from qhyper.target.table import CostTable, tabulate
     from qhyper.training import Trainer, train
@@ -68,11 +70,13 @@ _HOME = {
     "Gate": "qhyper.quantum.circuit",
     "HardwareEfficient": "qhyper.quantum.ansatz",
     "HyperNetwork": "qhyper.hypernetwork",
+    "Images": "qhyper.images",
     "MMD": "qhyper.risk",
     "Minima": "qhyper.lbfgs",
     "Mirrored": "qhyper.quantum.ansatz",
     "NaturalGradient": "qhyper.gradients.natural",
     "Objective": "qhyper.target.objective",
+    "PackedNetwork": "qhyper.target.packed",
     "ParameterShift": "qhyper.gradients.parameter_shift",
     "Product": "qhyper.quantum.ansatz",
     "QhyperError": "qhyper.errors",
@@ -99,6 +103,7 @@ _HOME = {
     "execute": "qhyper.comparison",
     "load": "qhyper.data",
     "load_generator": "qhyper.comparison",
+    "load_images": "qhyper.images",
     "minimise": "qhyper.lbfgs",
     "page": "qhyper.report",
     "plan": "qhyper.comparison",
@@ -134,10 +139,12 @@ __all__ = [
     "Gate",
     "HardwareEfficient",
     "HyperNetwork",
+    "Images",
     "Minima",
     "Mirrored",
     "NaturalGradient",
     "Objective",
+    "PackedNetwork",
     "ParameterShift",
     "Product",
     "QhyperError",
@@ -163,6 +170,7 @@ __all__ = [
     "execute",
     "load",
     "load_generator",
+    "load_images",
     "minimise",
     "page",
     "plan",

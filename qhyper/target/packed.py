@@ -21,14 +21,17 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits, Words, as_bits, n_words, pack, unpack
-from qhyper.errors import ConfigurationError, StorageError
+from qhyper.errors import ConfigurationError, MissingError, StorageError
 from qhyper.storage import storage, write_whole
+
+if TYPE_CHECKING:
+    import torch
 
 FORMAT = "qhyper packed network"
 VERSION = 1
@@ -396,6 +399,31 @@ class PackedNetwork:
                     "numbers, one a class."
                 )
 
+    @classmethod
+    def from_bits(cls, layers: Sequence[int], bits: npt.ArrayLike) -> "PackedNetwork":
+        """The network of one draw [n_bits] of a generator, in the order of WeightSpace.
+
+        Its outputs are the logits of `BinaryNetwork(layers)` on inputs of -1 and +1. Raises
+        ConfigurationError unless there is one bit for each weight.
+        """
+        shape = PackedShape(tuple(layers))
+        return cls(shape, shape.from_bits(bits), shape.limits())
+
+    @classmethod
+    def from_torch(
+        cls, module: "torch.nn.Module", *, inputs: Literal["signs", "pixels"]
+    ) -> "PackedNetwork":
+        """Pack a binary torch module: see `packed_torch.from_torch`."""
+        from qhyper.target.packed_torch import from_torch
+
+        return from_torch(module, inputs=inputs)
+
+    def to_torch(self) -> "torch.nn.Sequential":
+        """The network as a torch module in float64: see `packed_torch.to_torch`."""
+        from qhyper.target.packed_torch import to_torch
+
+        return to_torch(self)
+
     def pack(self, x: npt.ArrayLike) -> PackedInputs:
         """Pack rows of inputs [row, input]: bits, or whole numbers of `planes` bits."""
         return pack_bits(x) if self.planes == 1 else pack_pixels(x, planes=self.planes)
@@ -463,10 +491,12 @@ class PackedNetwork:
     def load(cls, path: str | Path) -> "PackedNetwork":
         """Read the network that `save` wrote.
 
-        Raises StorageError if there is no such file, it is damaged or no packed network, or a
-        newer version of qhyper wrote it.
+        Raises MissingError if there is no such file, StorageError if it is damaged or no packed
+        network, or if a newer version of qhyper wrote it.
         """
         path = Path(path)
+        if not path.is_file():
+            raise MissingError(f"There is no file {path.absolute()}. Check the path.")
         with storage(path):
             content = path.read_bytes()
         try:

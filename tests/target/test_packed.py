@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qhyper.errors import ConfigurationError, StorageError
+from qhyper.errors import ConfigurationError, MissingError, StorageError
 from qhyper.target import kernel, packed, packed_numpy
 from qhyper.target.network import BinaryNetwork
 from qhyper.target.packed import (
@@ -122,6 +122,8 @@ def test_the_36_weights_of_compare_are_one_case():
     assert np.array_equal(shape.to_bits(words), draws)
     expected = network.logits(draws, 2.0 * x - 1)
     assert np.array_equal(sums(shape, words, pack_bits(x)), expected)
+    one = PackedNetwork.from_bits((4, 6, 2), draws[7])
+    assert np.array_equal(one.outputs(x), expected[7])
 
 
 @given(layers=st.lists(SIZES, min_size=2, max_size=4).map(tuple), seed=st.integers(0, 2**20))
@@ -312,7 +314,7 @@ def test_a_torn_file_is_refused(length, tmp_path):
 
 
 def test_a_file_that_is_not_there_is_reported(tmp_path):
-    with pytest.raises(StorageError, match=r"Cannot read .*none\.npz"):
+    with pytest.raises(MissingError, match=r"There is no file .*none\.npz\. Check the path"):
         PackedNetwork.load(tmp_path / "none.npz")
 
 

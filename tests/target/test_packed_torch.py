@@ -69,7 +69,7 @@ def test_predictions_are_the_modules(layers, bias, norm, label_bits, inputs, of_
     if label_bits or not norm or len(layers) > 2:
         assert np.array_equal(packed.predict(x), expected.argmax(axis=1))
     # and back
-    again = to_torch(packed)
+    again = packed.to_torch()
     np.testing.assert_allclose(outputs(again, x, inputs), packed.outputs(x), rtol=1e-12, atol=1e-9)
     twice = from_torch(again, inputs=inputs)
     assert np.array_equal(twice.words, packed.words)
@@ -97,7 +97,7 @@ def test_every_sum_of_every_unit_has_the_modules_sign():
 def test_a_module_is_not_changed_by_packing():
     net = module(np.random.default_rng(0), (5, 4, 3), bias=True, norm=True).train()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    from_torch(net, inputs="signs")
+    PackedNetwork.from_torch(net, inputs="signs")
     assert net.training
     assert net[0].weight.dtype == torch.float64 or net[0].weight.dtype == torch.float32
     for name, tensor in net.state_dict().items():
