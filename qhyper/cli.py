@@ -337,6 +337,7 @@ def doctor(as_json: Json = False) -> None:
     import torch
 
     from qhyper.data import availability
+    from qhyper.images import images_availability
     from qhyper.quantum.ansatz import ANSAETZE, STARTS
     from qhyper.quantum.cloud.backend import VENDORS
     from qhyper.registry import CONTROLS, ESTIMATORS, GENERATORS, backends, names
@@ -363,7 +364,7 @@ def doctor(as_json: Json = False) -> None:
         "quantum computers": [f"{vendor}:…" for vendor in VENDORS],
         "ansätze": list(ANSAETZE),
         "starts": list(STARTS),
-        "data": availability(),
+        "data": availability() | {"fashion-mnist": images_availability("fashion-mnist")},
     }
     if as_json:
         print(json.dumps(found))

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.bits import Bits, Words, as_bits, n_words, pack, unpack
+from qhyper.bits import WORD, Bits, Words, as_bits, n_words, pack, unpack
 from qhyper.errors import ConfigurationError, MissingError, StorageError
 from qhyper.storage import storage, write_whole
 
@@ -41,10 +41,33 @@ MAX_PLANES = 16
 
 @dataclass(frozen=True, eq=False)
 class PackedInputs:
-    """Rows of inputs, packed: `words` uint64 [plane, word, row], `n_inputs` numbers a row."""
+    """Rows of inputs, packed: `words` uint64 [plane, word, row], `n_inputs` numbers a row.
+
+    Made by `pack_bits` or `pack_pixels`. Raises ConfigurationError for words of another type or
+    shape, or with ones past the last input.
+    """
 
     words: Words
     n_inputs: int
+
+    def __post_init__(self) -> None:
+        expected = n_words(self.n_inputs)
+        if (
+            self.words.dtype != np.uint64
+            or self.words.ndim != 3
+            or (self.words.shape[1] != expected or not 1 <= self.words.shape[0] <= MAX_PLANES)
+        ):
+            raise ConfigurationError(
+                f"Got words of {self.words.dtype} and shape {self.words.shape}; expected uint64 "
+                f"[plane, word, row] with 1 to {MAX_PLANES} planes and {expected} words for "
+                f"{self.n_inputs} inputs. Make them by pack_bits or pack_pixels."
+            )
+        used = self.n_inputs % WORD
+        if used and (self.words[:, -1] >> np.uint64(used)).any():
+            raise ConfigurationError(
+                f"Got ones past the last of {self.n_inputs} inputs; expected zeros. Make the words "
+                "by pack_bits or pack_pixels."
+            )
 
     @property
     def planes(self) -> int:

@@ -426,3 +426,7 @@ def test_memory_does_not_grow_with_networks_times_rows():
 def test_inputs_say_how_many_they_are():
     inputs = PackedInputs(np.zeros((8, 13, 20), np.uint64), 784)
     assert (len(inputs), inputs.planes) == (20, 8)
+    with pytest.raises(ConfigurationError, match="with 1 to 16 planes and 13 words for 784 inputs"):
+        PackedInputs(np.zeros((8, 12, 20), np.uint64), 784)
+    with pytest.raises(ConfigurationError, match="Got ones past the last of 784 inputs"):
+        PackedInputs(np.full((1, 13, 2), 1 << 16, np.uint64), 784)
