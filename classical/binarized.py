@@ -1,0 +1,306 @@
+"""Binarised networks of any size, trained by gradients that go straight through.
+
+Each layer is a linear map without bias, then batch normalisation, and between layers an
+activation. Binarised, weights and activations are -1 and +1 (Courbariaux et al. 2016); full
+precision has real weights and ReLU, and all else the same. What is trained is evaluated, and
+exported, as a plain network of signs.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch.nn.functional import batch_norm, cross_entropy, linear
+
+from classical.straight_through import sign
+from qhyper.errors import ConfigurationError, unknown
+from qhyper.images import Images
+from qhyper.streams import Streams
+from qhyper.target.export import Sign
+
+Binarisation = Literal["none", "deterministic", "stochastic"]
+
+STATISTICS = 10_000
+"""Training rows over which the statistics of batch normalisation are taken, at most."""
+
+_CHUNK = 2_000
+"""Rows that `accuracy` computes at once."""
+
+
+class _StochasticSign(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        drawn = torch.rand(x.shape, dtype=x.dtype, generator=generator)
+        return torch.where(2 * drawn - 1 < x, 1.0, -1.0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return gradients[0] * (x.abs() <= 1), None
+
+
+def stochastic_sign(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """+1 with probability clip((x + 1)/2, 0, 1), else -1; gradient g 1[|x| <= 1].
+
+    That is the derivative of the expectation, clip(x, -1, 1), but at ±1 (Courbariaux et al. 2016,
+    eqs. 2 to 4). Every number of x has a draw of its own.
+    """
+    return _StochasticSign.apply(x, generator)
+
+
+class BinarizedNetwork(torch.nn.Module):
+    """A classifier of layers such as (784, 128, 10): linear, batch normalisation, activation, ...
+
+    `binarisation` says what weights and activations are while it is trained:
+
+    - "none": real weights and ReLU, the network of full precision
+    - "deterministic": the signs of latent weights and of batch normalisation's outputs
+    - "stochastic": -1 or +1 at random, by `stochastic_sign`, anew in each forward pass
+
+    In eval mode both binarised kinds take signs, with sign(0) = +1. The latent weights, one
+    [out, in] a layer, start at Glorot and Bengio's (2010) uniform draws; those of binarised
+    networks are kept in [-1, 1] by `after_step`. Nothing is drawn from torch's global stream.
+
+    Raises ConfigurationError unless there are two layers or more, of one unit or more each, and
+    for another binarisation.
+    """
+
+    def __init__(self, layers: Sequence[int], *, binarisation: Binarisation, seed: int = 0) -> None:
+        super().__init__()
+        self.layers = tuple(layers)
+        if len(self.layers) < 2 or not all(type(n) is int and n >= 1 for n in self.layers):
+            raise ConfigurationError(
+                f"Got layers={layers}; expected two numbers of units or more, each 1 or more, such "
+                "as (784, 128, 10)."
+            )
+        if binarisation not in get_args(Binarisation):
+            raise unknown("binarisation", str(binarisation), get_args(Binarisation))
+        self.binarisation: Binarisation = binarisation
+        self.streams = Streams([seed])
+        (rng,), (draws,) = self.streams(0, "initialise"), self.streams(0, "draw")
+        self._draws = torch.Generator().manual_seed(int(draws.integers(2**63)))
+        self.latent = torch.nn.ParameterList()
+        for n_in, n_out in zip(self.layers, self.layers[1:], strict=False):
+            limit = math.sqrt(6 / (n_in + n_out))
+            start = torch.from_numpy(rng.uniform(-limit, limit, (n_out, n_in)))
+            self.latent.append(torch.nn.Parameter(start.float()))
+        self.norms = torch.nn.ModuleList(torch.nn.BatchNorm1d(n) for n in self.layers[1:])
+
+    @property
+    def binary(self) -> bool:
+        """Whether weights and activations are -1 and +1."""
+        return self.binarisation != "none"
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits [row, class] of x [row, input], of the network's dtype.
+
+        x may hold whole numbers of any dtype, such as pixels: batch normalisation takes out the
+        scale of the first layer's sums. Raises ConfigurationError if x has another shape.
+        """
+        h = self._as_inputs(x)
+        *hidden, last = zip(self.latent, self.norms, strict=True)
+        for latent, norm in hidden:
+            h = self._activation(norm(linear(h, self._weight(latent))))
+        latent, norm = last
+        return norm(linear(h, self._weight(latent)))
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Clip the latent weights of a binarised network to [-1, 1]: beyond, they are stuck."""
+        if self.binary:
+            for latent in self.latent:
+                latent.clamp_(-1, 1)
+
+    @torch.no_grad()
+    def set_statistics(self, x: torch.Tensor) -> None:
+        """Batch normalisation's means and variances in eval mode: those of the rows of x.
+
+        x is [row, input], two rows or more. The network of signs has other statistics than the
+        random ones that training has seen. Leaves the network in eval mode.
+        Raises ConfigurationError if x has another shape.
+        """
+        self.eval()
+        h = self._as_inputs(x)
+        if len(h) < 2:
+            raise ConfigurationError("Statistics need two rows or more; got one. Pass more rows.")
+        for latent, norm in zip(self.latent, self.norms, strict=True):
+            assert isinstance(norm, torch.nn.BatchNorm1d)
+            sums = linear(h, self._weight(latent))
+            variance, mean = torch.var_mean(sums, dim=0)
+            norm.running_mean, norm.running_var = mean, variance
+            h = self._activation(
+                batch_norm(sums, mean, variance, norm.weight, norm.bias, eps=norm.eps)
+            )
+
+    @torch.no_grad()
+    def evaluation_network(self) -> torch.nn.Sequential:
+        """The network of eval mode as plain torch layers, in eval mode and float64.
+
+        It is Linear without bias, BatchNorm1d, then Sign (or ReLU, of full precision), Linear, and
+        so on; weights of a binarised network are exactly -1 and +1. It maps x [row, input] of
+        float64 to logits [row, class], and has its own copy of all numbers.
+        """
+        modules: list[torch.nn.Module] = []
+        for latent, norm in zip(self.latent, self.norms, strict=True):
+            assert isinstance(norm, torch.nn.BatchNorm1d)
+            n_out, n_in = latent.shape
+            if modules:
+                modules.append(Sign() if self.binary else torch.nn.ReLU())
+            # on `meta` it has no numbers yet, and takes none from torch's random stream
+            plain = torch.nn.Linear(n_in, n_out, bias=False, device="meta")
+            weight = sign(latent) if self.binary else latent
+            plain.weight = torch.nn.Parameter(weight.detach().to(torch.float64, copy=True))
+            copied = torch.nn.BatchNorm1d(n_out, eps=norm.eps)
+            copied.load_state_dict(norm.state_dict())
+            modules += [plain, copied]
+        return torch.nn.Sequential(*modules).double().eval()
+
+    def _weight(self, latent: torch.Tensor) -> torch.Tensor:
+        return self._binarised(latent) if self.binary else latent
+
+    def _activation(self, z: torch.Tensor) -> torch.Tensor:
+        return self._binarised(z) if self.binary else torch.relu(z)
+
+    def _binarised(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training and self.binarisation == "stochastic":
+            return stochastic_sign(x, self._draws)
+        return sign(x)
+
+    def _as_inputs(self, x: torch.Tensor) -> torch.Tensor:
+        if x.ndim != 2 or x.shape[1] != self.layers[0]:
+            raise ConfigurationError(
+                f"Got x of shape {tuple(x.shape)}; expected [row, {self.layers[0]}], as many "
+                f"numbers a row as the network {self.layers} has inputs."
+            )
+        return x.to(self.latent[0].dtype)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch of training came to."""
+
+    number: int
+    """from 1"""
+    loss: float
+    """mean cross-entropy of its mini-batches, each before its step"""
+    accuracy: float
+    """of the held-out images after it"""
+    seconds: float
+    """of the steps, without statistics and accuracy"""
+
+
+def fit(
+    network: BinarizedNetwork,
+    training: Images,
+    held_out: Images,
+    *,
+    epochs: int,
+    batch: int,
+    learning_rate: float,
+    progress: Callable[[Epoch], None] = lambda epoch: None,
+) -> list[Epoch]:
+    """Train by Adam on the cross-entropy of mini-batches; the network ends as in the best epoch.
+
+    The best epoch is the first of the highest accuracy on `held_out`. The learning rate of Adam
+    (Kingma and Ba 2015) falls to zero along a cosine, step by step. Each epoch goes through
+    `training` in a new order; rows that fill no mini-batch are left out of it. After each epoch
+    the statistics of batch normalisation are set to those of the first STATISTICS rows of
+    `training`. `progress` is called with each epoch; all of them are returned. Training ends in
+    eval mode.
+
+    Stochastic weights want a learning rate that takes most latent weights towards ±1, such as
+    0.03: those near zero are a coin's toss in training, and a sign after it.
+
+    The same seed and the same number of torch's threads give the same numbers.
+    Raises ConfigurationError if epochs < 1, unless 2 <= batch <= len(training) and learning_rate
+    is finite and above 0, if images do not fit the layers, or once the loss is no longer finite.
+    """
+    if epochs < 1 or not 2 <= batch <= len(training):
+        raise ConfigurationError(
+            f"Got epochs={epochs} and batch={batch}; expected 1 epoch or more, and batches of 2 "
+            f"images or more but no more than the {len(training)} of the training set."
+        )
+    if not 0 < learning_rate < math.inf:
+        raise ConfigurationError(
+            f"learning_rate is a finite number above 0, such as 0.01; got {learning_rate}."
+        )
+    _check(network, held_out)
+    pixels, labels = _check(network, training)
+    parameters = list(network.parameters())
+    optimiser = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
+    steps = epochs * (len(labels) // batch)
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    found: list[Epoch] = []
+    best: dict[str, torch.Tensor] = {}
+    for number in range(1, epochs + 1):
+        began, total = time.perf_counter(), 0.0
+        network.train()
+        for rows in _batches(network.streams, number, len(labels), batch):
+            # gathered as they are, and made numbers a mini-batch at a time: an eighth of the memory
+            x, y = pixels.index_select(0, rows), labels.index_select(0, rows)
+            loss = cross_entropy(network(x), y)
+            for parameter in parameters:  # quicker than zero_grad
+                parameter.grad = None
+            loss.backward()
+            optimiser.step()
+            decay.step()
+            network.after_step()
+            total += loss.item()
+        seconds = time.perf_counter() - began
+        mean = total / (len(labels) // batch)
+        if not math.isfinite(mean):
+            raise ConfigurationError(
+                f"The loss is no longer finite in epoch {number}. Choose a smaller learning_rate."
+            )
+        network.set_statistics(pixels[:STATISTICS])
+        epoch = Epoch(number, mean, accuracy(network, held_out), seconds)
+        if not best or epoch.accuracy > max(past.accuracy for past in found):
+            best = {name: value.clone() for name, value in network.state_dict().items()}
+        found.append(epoch)
+        progress(epoch)
+    network.load_state_dict(best)
+    return found
+
+
+@torch.no_grad()
+def accuracy(network: BinarizedNetwork, images: Images) -> float:
+    """Share of the images that the network classifies correctly in eval mode.
+
+    Ties of logits go to the lower class. Leaves the network in eval mode.
+    Raises ConfigurationError if the images do not fit the layers.
+    """
+    pixels, labels = _check(network, images)
+    network.eval()
+    chunks = zip(pixels.split(_CHUNK), labels.split(_CHUNK), strict=True)
+    right = sum(int((network(x).argmax(1) == y).sum()) for x, y in chunks)
+    return right / len(labels)
+
+
+def _check(network: BinarizedNetwork, images: Images) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixels [image, input] and labels [image] as tensors, if they fit the layers."""
+    inputs, classes = network.layers[0], network.layers[-1]
+    if not len(images):
+        raise ConfigurationError("Got no images; expected one or more. Pass some.")
+    if images.pixels.ndim != 2 or images.pixels.shape[1] != inputs:
+        raise ConfigurationError(
+            f"Got pixels of shape {images.pixels.shape}, but the network {network.layers} has "
+            f"{inputs} inputs. Choose layers that begin with the pixels of an image."
+        )
+    low, high = int(images.labels.min()), int(images.labels.max())
+    if low < 0 or high >= classes:
+        raise ConfigurationError(
+            f"Got labels from {low} to {high}, but the network {network.layers} has {classes} "
+            "outputs. Choose layers that end with one output a class, labels from 0."
+        )
+    return torch.tensor(images.pixels), torch.tensor(images.labels)
+
+
+def _batches(streams: Streams, epoch: int, rows: int, batch: int) -> Iterator[torch.Tensor]:
+    """Numbers of the rows of each whole mini-batch, in an order that the epoch draws anew."""
+    (rng,) = streams(epoch, "batch")
+    order = torch.from_numpy(rng.permutation(rows))
+    return (chosen for chosen in order.split(batch) if len(chosen) == batch)

@@ -1,0 +1,146 @@
+"""Binary weights and activations on Fashion-MNIST: what do they cost, and what save?
+
+python -m experiments run fashion
+"""
+
+import copy
+import io
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from classical.binarized import Binarisation, BinarizedNetwork, Epoch, accuracy, fit
+from experiments.memory import peak, reset_peak
+from qhyper.images import Images, hold_out, load_images
+from qhyper.streams import Streams
+from qhyper.target.packed_torch import from_torch
+
+TITLE = "Binary weights and activations on Fashion-MNIST: what do they cost, and what save?"
+
+SHARED = ("memory.py",)
+
+HIDDEN = (1024, 128)
+"""Units of the hidden layer: the networks are (784, HIDDEN, 10)."""
+RATES: Mapping[Binarisation, float] = {"stochastic": 0.03, "deterministic": 0.03, "none": 0.001}
+"""The kinds of network, and Adam's learning rate of each at the start."""
+BATCH, SEED = 100, 0
+FULL, QUICK = (50_000, 10_000, 20), (9_000, 1_000, 3)
+"""Images to train on, images to choose the epoch by, and epochs."""
+REPEATS = 7
+"""Times that all test images are classified, of which the median is taken."""
+
+Results = Mapping[str, Any]
+
+
+def parts(quick: bool) -> dict[str, Callable[[], Any]]:
+    """Each kind of network in each size."""
+    sizes = QUICK if quick else FULL
+    return {f"{kind}-{n}": partial(one, kind, n, *sizes) for n in HIDDEN for kind in RATES}
+
+
+def one(
+    kind: Binarisation, hidden: int, training_rows: int, held_out_rows: int, epochs: int
+) -> dict[str, Any]:
+    """Train a network, classify the test images, and measure what both take."""
+    idle = reset_peak()
+    training, test = load_images("fashion-mnist")
+    (rng,) = Streams([SEED])(0, "search")
+    training, held_out = hold_out(training, held_out_rows, rng)
+    training = training.take(slice(training_rows))
+    network = BinarizedNetwork((784, hidden, 10), binarisation=kind, seed=SEED)
+    began = time.perf_counter()
+    record = fit(network, training, held_out, epochs=epochs, batch=BATCH, learning_rate=RATES[kind])
+    seconds = time.perf_counter() - began
+    memory = peak()
+    return {
+        "accuracy": accuracy(network, test),
+        "training_accuracy": accuracy(network, training),
+        "chosen": _chosen(record),
+        "losses": [epoch.loss for epoch in record],
+        "held_out": [epoch.accuracy for epoch in record],
+        "epoch_seconds": [epoch.seconds for epoch in record],
+        "seconds": seconds,
+        "idle_memory": idle,
+        "memory": memory,
+        **_inference(network, test),
+    }
+
+
+def _chosen(record: list[Epoch]) -> int:
+    """The number of the epoch as which the network ends."""
+    return max(record, key=lambda epoch: epoch.accuracy).number
+
+
+def _inference(network: BinarizedNetwork, test: Images) -> dict[str, Any]:
+    """Seconds to classify the test images, and bytes on disk: torch in float32, and packed."""
+    plain = network.evaluation_network()
+    with torch.no_grad():
+        expected = plain(torch.tensor(test.pixels, dtype=torch.float64)).argmax(1).numpy()
+    single, numbers = copy.deepcopy(plain).float(), torch.tensor(test.pixels, dtype=torch.float32)
+    stored = io.BytesIO()
+    torch.save(single.state_dict(), stored)
+    found: dict[str, Any] = {"torch_bytes": len(stored.getvalue())}
+
+    @torch.no_grad()
+    def by_torch() -> None:
+        single(numbers).argmax(1)
+
+    if not network.binary:
+        (found["torch_seconds"],) = _medians(by_torch)
+        return found
+    packed = from_torch(plain, inputs="pixels")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.npz"
+        packed.save(path)
+        found["packed_bytes"] = path.stat().st_size
+    inputs = packed.pack(test.pixels)
+    found["disagreements"] = int((packed.predict(inputs) != expected).sum())
+    found["torch_seconds"], found["packed_seconds"], found["packing_seconds"] = _medians(
+        by_torch, lambda: packed.predict(inputs), lambda: packed.pack(test.pixels)
+    )
+    return found
+
+
+def _medians(*works: Callable[[], Any]) -> list[float]:
+    """Median seconds of each, one after the other in turn; the first turn does not count."""
+    seconds = np.zeros((REPEATS + 1, len(works)))
+    for turn in seconds:
+        for k, work in enumerate(works):
+            began = time.perf_counter()
+            work()
+            turn[k] = time.perf_counter() - began
+    return np.median(seconds[1:], axis=0).tolist()
+
+
+# -- what came out ---------------------------------------------------------------------------------
+
+
+def tables(results: Results) -> str:
+    """All tables."""
+    from experiments.fashion import tables as shown
+
+    return shown.tables(results)
+
+
+def draw(results: Results, folder: Path) -> None:
+    """Write accuracy.svg."""
+    from experiments.fashion import pictures
+
+    pictures.draw(results, folder)
+
+
+def measured(results: Results) -> dict[str, float]:
+    """The numbers that `verify` checks, by name."""
+    numbers = {f"{name}-accuracy": found["accuracy"] for name, found in results.items()}
+    binary = {name: found for name, found in results.items() if "disagreements" in found}
+    numbers |= {f"{name}-disagreements": found["disagreements"] for name, found in binary.items()}
+    return numbers | {
+        f"{name}-size-ratio": found["torch_bytes"] / found["packed_bytes"]
+        for name, found in binary.items()
+    }
