@@ -118,7 +118,7 @@ def hold_out(images: Images, n_images: int, rng: np.random.Generator) -> tuple[I
 
 
 def images_availability(name: str) -> str:
-    """Where a set of images would come from, in words. Downloads nothing, never raises."""
+    """Where a known set of images would come from, in words. Downloads nothing."""
     source = _SOURCES[name]
     try:
         paths = [_find(name, file) for file in source.sha256]

@@ -4,22 +4,22 @@ Slower, and the kernels' oracle. Arguments and results are those of the function
 in `kernel.py`.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Words, pack
+
+_ROWS = 4096
+"""Rows that `correct` takes at once, so that its memory does not grow with them."""
 
 
 def activations(
     inputs: Words, layers: npt.NDArray[np.int64], words: Words, limits: npt.NDArray[np.int64]
 ) -> Words:
     """Signs of all units of the last layer, packed: uint64 [network, word, row]."""
-    return np.stack(
-        [
-            _through(inputs, layers, network, limits[min(k, len(limits) - 1)])[0][0]
-            for k, network in enumerate(words)
-        ]
-    )
+    return np.stack([_through(inputs, layers, *one)[0][0] for one in _each(words, limits)])
 
 
 def scores(
@@ -31,8 +31,7 @@ def scores(
 ) -> npt.NDArray[np.int32]:
     """Sums of the last layer, or votes of `label_bits` units each: int32 [network, class, row]."""
     found = []
-    for k, network in enumerate(words):
-        limit = limits[min(k, len(limits) - 1)]
+    for network, limit in _each(words, limits):
         hidden, at, unit = _through(inputs, layers[:-1], network, limit)
         n_in, n_out = int(layers[-2]), int(layers[-1])
         differing = _differing(hidden, network[at:].reshape(n_out, -1))
@@ -53,20 +52,20 @@ def correct(
     labels: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.int64]:
     """Number of rows whose highest score is the label's, int64 [network]; ties: lower class."""
-    return np.array(
-        [
-            (scores(inputs, layers, network, limit, label_bits)[0].argmax(axis=0) == labels).sum()
-            for network, limit in _one_by_one(words, limits)
-        ],
-        dtype=np.int64,
-    )
+    right = np.zeros(len(words), np.int64)
+    for k, (network, limit) in enumerate(_each(words, limits)):
+        for start in range(0, len(labels), _ROWS):
+            rows = slice(start, start + _ROWS)
+            of_rows = inputs[:, :, rows], layers, network[None], limit[None]
+            right[k] += (scores(*of_rows, label_bits)[0].argmax(axis=0) == labels[rows]).sum()
+    return right
 
 
-def _one_by_one(words: Words, limits: npt.NDArray[np.int64]):
-    """Populations of one network each, with their limits."""
-    for k in range(len(words)):
-        at = min(k, len(limits) - 1)
-        yield words[k : k + 1], limits[at : at + 1]
+def _each(
+    words: Words, limits: npt.NDArray[np.int64]
+) -> Iterable[tuple[Words, npt.NDArray[np.int64]]]:
+    """Every network's words and limits."""
+    return zip(words, np.broadcast_to(limits, (len(words), limits.shape[1])), strict=True)
 
 
 def _through(

@@ -78,13 +78,15 @@ def from_torch(module: torch.nn.Module, *, inputs: InputKind) -> PackedNetwork:
     """Pack a binary network; its predictions are those of the module in eval mode and float64.
 
     `inputs` says what the module takes: `signs`, -1 and +1 (packed, they are bits), or `pixels`,
-    whole numbers from 0 to 255 as they are. Outputs are those of the module, up to rounding where
-    there is a scale.
+    whole numbers from 0 to 255 as they are. Ties included, with two exceptions, in which torch's
+    own rounding varies: biases of Linear that are no whole numbers, where it depends on the batch,
+    and the last batch normalisation on processors without fused multiply-add.
 
-    Raises ConfigurationError if the module is of other parts, a weight is neither -1 nor +1, a
-    batch normalisation has no running statistics, a sign of zero is 0, or a number is not finite.
+    Raises ConfigurationError if the module is of other parts or they do not fit one another, a
+    weight is neither -1 nor +1, a batch normalisation has no running statistics or a variance that
+    is not positive, a sign of zero is 0, or a number is not finite.
     """
-    if inputs not in _PLANES:
+    if inputs not in get_args(InputKind):
         raise unknown("kind of inputs", str(inputs), get_args(InputKind))
     layers, votes = _parsed(module)
     shape = PackedShape((layers[0].bits.shape[1], *(len(layer.bits) for layer in layers)))
@@ -99,8 +101,8 @@ def from_torch(module: torch.nn.Module, *, inputs: InputKind) -> PackedNetwork:
             limits.append(limit)
         else:
             matrices.append(layer.bits)
-            if layer.affine or planes > 1:
-                scale, shift = _scaled(layer, planes)
+            if layer.affine:
+                scale, shift = _scaled(layer)
     return PackedNetwork(
         shape, shape.pack(matrices), np.concatenate(limits), _PLANES[inputs],
         votes.label_bits if votes else None, scale, shift,
@@ -134,12 +136,7 @@ def to_torch(network: PackedNetwork) -> torch.nn.Sequential:
     if network.label_bits is not None:
         parts.append(Votes(network.label_bits))
     elif network.scale is not None and network.shift is not None:
-        factor, offset = _packed_sum_of(matrices[-1], 1 if len(matrices) > 1 else network.planes)
-        scale = network.scale / factor
-        parts.append(Affine(scale, network.shift - scale * offset))
-    elif len(matrices) == 1 and network.planes > 1:
-        factor, offset = _packed_sum_of(matrices[0], network.planes)
-        parts.append(Affine(np.full(len(offset), 1 / factor), -offset / factor))
+        parts.append(Affine(network.scale, network.shift))
     return torch.nn.Sequential(*parts).eval()
 
 
@@ -163,6 +160,13 @@ def _parsed(module: torch.nn.Module) -> tuple[list[_Layer], Votes | None]:
             sign = parts.pop(0)
             assert isinstance(sign, Sign)
         layers.append(_checked(linear, norm, sign, len(layers)))
+        if len(layers) > 1 and linear.in_features != len(layers[-2].bits):
+            raise ConfigurationError(
+                f"Layer {len(layers) - 1} takes {linear.in_features} inputs, but the one before it "
+                f"has {len(layers[-2].bits)} units. Make them the same."
+            )
+    if not layers:
+        raise ConfigurationError(f"Got no Linear; {_EXPECTED}.")
     if (layers[-1].sign is None) != (votes is None):
         raise ConfigurationError(
             f"Got {'no ' if layers[-1].sign is None else ''}Sign behind the last Linear and "
@@ -188,6 +192,14 @@ def _checked(
             f"The BatchNorm1d of layer {number} has no running statistics, so that outputs depend "
             "on the batch. Make it with track_running_stats=True."
         )
+    if isinstance(norm, torch.nn.BatchNorm1d):
+        assert norm.running_var is not None
+        if norm.num_features != len(weight) or not (norm.running_var + norm.eps > 0).all():
+            raise ConfigurationError(
+                f"The BatchNorm1d of layer {number} has {norm.num_features} units and variances "
+                f"from {norm.running_var.min():g}; expected {len(weight)} units and variances "
+                "above 0."
+            )
     numbers = [] if linear.bias is None else [linear.bias]
     numbers += [*norm.parameters(), *norm.buffers()] if norm is not None else []
     if not all(bool(tensor.isfinite().all()) for tensor in numbers):
@@ -208,13 +220,6 @@ def _sum_of(bits: Bits, planes: int) -> tuple[npt.NDArray[np.int64], int]:
     if planes == 1:
         return np.full(len(bits), bits.shape[1], np.int64), 2
     return ((1 << planes) - 1) * bits.sum(axis=1, dtype=np.int64), 1
-
-
-def _packed_sum_of(bits: Bits, planes: int) -> tuple[float, npt.NDArray[np.float64]]:
-    """A module's sum is factor times the packed one plus an offset: factor, offset."""
-    start, step = _sum_of(bits, planes)
-    most = ((1 << planes) - 1) * bits.shape[1]  # a packed sum is most - 2 m
-    return step / 2, start - step * most / 2
 
 
 def _folded(layer: _Layer, planes: int) -> tuple[Bits, npt.NDArray[np.int64]]:
@@ -243,15 +248,15 @@ def _folded(layer: _Layer, planes: int) -> tuple[Bits, npt.NDArray[np.int64]]:
     return layer.bits ^ turned[:, None].astype(np.uint8), yes
 
 
-def _scaled(layer: _Layer, planes: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Scale and shift that make a module's outputs of the packed sums."""
-    scale, shift = np.ones(len(layer.bits)), layer.bias.numpy()
-    if isinstance(layer.norm, torch.nn.BatchNorm1d):
-        of = {name: tensor.detach().numpy() for name, tensor in layer.norm.state_dict().items()}
-        scale = of.get("weight", 1.0) / np.sqrt(of["running_var"] + layer.norm.eps)
-        shift = (shift - of["running_mean"]) * scale + of.get("bias", 0.0)
-    elif isinstance(layer.norm, Affine):
-        scale = layer.norm.scale.numpy()
-        shift = shift * scale + layer.norm.shift.numpy()
-    factor, offset = _packed_sum_of(layer.bits, planes)
-    return scale * factor, shift + scale * offset
+def _scaled(layer: _Layer) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Scale and shift of what stands behind the last sums, as torch works them out."""
+    norm, scale = layer.norm, torch.ones_like(layer.bias)
+    if isinstance(norm, torch.nn.BatchNorm1d):
+        assert norm.running_var is not None
+        scale = 1 / torch.sqrt(norm.running_var + norm.eps)
+        scale = scale if norm.weight is None else scale * norm.weight
+    elif isinstance(norm, Affine):
+        scale = norm.scale
+    with torch.no_grad():
+        shift = layer.bias if norm is None else norm(layer.bias[None])[0]
+    return scale.detach().numpy(), shift.numpy()

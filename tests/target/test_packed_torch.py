@@ -66,8 +66,7 @@ def test_predictions_are_the_modules(layers, bias, norm, label_bits, inputs, of_
     packed = from_torch(net, inputs=inputs)
     expected = outputs(net, x, inputs)
     np.testing.assert_allclose(packed.outputs(x), expected, rtol=1e-12, atol=1e-9)
-    if label_bits or not norm or len(layers) > 2:
-        assert np.array_equal(packed.predict(x), expected.argmax(axis=1))
+    assert np.array_equal(packed.predict(x), expected.argmax(axis=1))
     # and back
     again = packed.to_torch()
     np.testing.assert_allclose(outputs(again, x, inputs), packed.outputs(x), rtol=1e-12, atol=1e-9)
@@ -94,6 +93,26 @@ def test_every_sum_of_every_unit_has_the_modules_sign():
     assert (before == 0).any()  # ties there were
 
 
+@pytest.mark.parametrize("inputs", ["signs", "pixels"])
+@pytest.mark.parametrize("layers", [(30, 9, 4), (6, 4)])
+def test_ties_behind_the_last_batch_normalisation(layers, inputs):
+    """Equal variances and whole means: many outputs are equal, but for torch's rounding."""
+    nearest = np.inf
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        net = module(rng, layers, bias=False, norm=True)
+        net[-1] = torch.nn.BatchNorm1d(4)
+        net[-1].weight.data = torch.tensor([1.0, 1.0, 3.0, 3.0] if seed % 2 else [1.0] * 4)
+        net[-1].running_mean = torch.arange(4.0)
+        net[-1].running_var = torch.full((4,), 2.7)
+        x = rng.integers(0, 2 if inputs == "signs" else 4, (5000, layers[0]))
+        expected = outputs(net, x, inputs)
+        nearest = min(nearest, np.diff(np.sort(expected)[:, -2:]).min())
+        packed = from_torch(net, inputs=inputs)
+        assert np.array_equal(packed.predict(x), expected.argmax(axis=1))
+    assert nearest < 1e-14
+
+
 def test_a_module_is_not_changed_by_packing():
     net = module(np.random.default_rng(0), (5, 4, 3), bias=True, norm=True).train()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
@@ -113,6 +132,12 @@ def linear(*sizes, value=1.0):
 
 def sequential(*parts):
     return torch.nn.Sequential(*parts)
+
+
+def variance(value):
+    norm = torch.nn.BatchNorm1d(5)
+    norm.running_var.fill_(value)
+    return norm
 
 
 @pytest.mark.parametrize(
@@ -137,6 +162,19 @@ def sequential(*parts):
             "not finite in layer 0",
         ),
         (sequential(linear(2, 4), Sign(), Votes(3)), "4 units, which are no whole number"),
+        (sequential(Votes(1)), "Got no Linear; expected"),
+        (
+            sequential(linear(3, 5), Sign(), linear(4, 2)),
+            "Layer 1 takes 4 inputs, but the one before it has 5 units",
+        ),
+        (
+            sequential(linear(3, 5), torch.nn.BatchNorm1d(4), Sign(), linear(5, 2)),
+            "BatchNorm1d of layer 0 has 4 units .* expected 5 units",
+        ),
+        (
+            sequential(linear(3, 5), variance(-1.0), Sign(), linear(5, 2)),
+            "variances from -1; expected 5 units and variances above 0",
+        ),
     ],
 )
 def test_other_modules_are_refused(net, message):
