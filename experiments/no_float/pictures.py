@@ -1,0 +1,39 @@
+"""Accuracy on the rows held out, as time goes by."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.drawing import legend_below, new_panels, save
+from qhyper.drawing import COLOURS, INK
+
+SCHEMES = {
+    "naive": COLOURS["control"][0],
+    "elite": COLOURS["classical"][0],
+    "counting": COLOURS["quantum"][0],
+    "flips": COLOURS["quantum"][2],
+}
+"""By the first word of a part's name."""
+STYLES = {"printed": "--", "printed-batches": ":", "free": "-", "": "-"}
+"""By the others."""
+
+
+def draw(results: Mapping[str, Any], folder: Path) -> None:
+    """Write accuracy.svg: as printed dashed, free ones whole."""
+    figure, panels = new_panels((8.2, 4.0), 1, 1)
+    axes, lines = panels[0][0], []
+    for name, found in results.items():
+        scheme, *setting = name.split("-")
+        seconds, _, accuracy = zip(*found["history"], strict=True)
+        shown = [(s, 100 * a) for s, a in zip(seconds, accuracy, strict=True) if s > 0.1]
+        lines += axes.plot(
+            *zip(*shown, strict=True) if shown else ([], []), color=SCHEMES[scheme], linewidth=1.4,
+            linestyle=STYLES["-".join(setting)], label=found["title"],
+        )  # fmt: skip
+    axes.axhline(10, color=INK, linewidth=0.7, linestyle=":")
+    axes.set_xscale("log")
+    axes.set_xlabel("seconds of training")
+    axes.set_ylabel("accuracy on rows held out, %")
+    axes.set_ylim(0, 100)
+    legend_below(figure, lines, 3)
+    save(figure, folder / "accuracy.svg", "Accuracy on rows held out against time")

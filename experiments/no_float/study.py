@@ -1,0 +1,219 @@
+"""Can evolution train binary networks without floating point, and how well?
+
+    python -m experiments run no-float
+
+Fontana (2022) trained networks of XOR and majority votes on MNIST, each pixel a sign, by three
+evolutionary schemes, and ended every run after 30 minutes. Here each scheme is run as it is printed
+and with what it leaves free chosen anew, beside the trainer of this project that takes no gradient
+through the network. Choices were made, and networks are kept, by the last 10,000 training rows.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from classical.evolution import CountingErrors, EliteEvolution, NaivePerturbation, Scheme, train
+from classical.flips import train_by_flips
+from classical.majority import Batch, MajorityNetwork
+from experiments.no_float import pictures
+from experiments.no_float import tables as written
+from qhyper import Streams
+from qhyper.images import load_images
+from qhyper.target.packed import PackedNetwork, PackedShape, pack_bits
+
+TITLE = "Can evolution train binary networks without floating point, and how well?"
+
+History = list[tuple[float, int, float]]
+"""Seconds, generation and accuracy on the rows held out."""
+
+HELD_OUT = 10_000
+"""The last training rows."""
+SEED = 0
+
+MINUTES = 10
+"""Of every training in the full setting; the thesis ended its own after 30."""
+
+DEEP, BITS = (784, 1024, 1024, 1024, 1024, 1000), 100
+"""Five layers and 100 bits a label are printed, for counting errors; hidden widths are not."""
+SMALL, SMALL_BITS = (784, 16, 50), 5
+SMALL_WEIGHTS = 784 * 16 + 16 * 50
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A scheme and its network."""
+
+    title: str
+    printed: float | None
+    """The best accuracy that the thesis reports for the scheme, at what it chose itself."""
+    layers: tuple[int, ...]
+    label_bits: int
+    scheme: Scheme
+    check_every: int
+    """Generations between two looks at the rows held out."""
+    quick: int
+    """Generations in the quick setting, which are the same on every machine."""
+
+
+SETTINGS = {
+    "naive-printed": Setting(
+        "naive perturbation, as printed", 0.10, DEEP, BITS,
+        NaivePerturbation(p=0.01, rows=100), check_every=1000, quick=20,
+    ),
+    "elite-printed": Setting(
+        "elite evolution, as printed", 0.48, DEEP, BITS,
+        EliteEvolution(p=0.01, rows=100, children=10, networks=10), check_every=100, quick=5,
+    ),
+    "counting-printed-batches": Setting(
+        "counting errors, as printed, 100 rows a batch", 0.60, DEEP, BITS,
+        CountingErrors(p=0.01, rows=100, children=8, p_all=0.01), check_every=100, quick=5,
+    ),
+    "counting-printed": Setting(
+        "counting errors, as printed, 1 row a batch", 0.60, DEEP, BITS,
+        CountingErrors(p=0.003, rows=1, children=1), check_every=500, quick=500,
+    ),
+    "naive-free": Setting(
+        "naive perturbation, free", None, SMALL, SMALL_BITS,
+        NaivePerturbation(p=2 / SMALL_WEIGHTS, rows=8192), check_every=1000, quick=2000,
+    ),
+    "elite-free": Setting(
+        "elite evolution, free", None, SMALL, SMALL_BITS,
+        EliteEvolution(
+            p=3 / SMALL_WEIGHTS, rows=4096, children=16, networks=4, weights=(1, 3)
+        ),
+        check_every=500, quick=200,
+    ),
+    "counting-free": Setting(
+        "counting errors, free", None, (784, 4096, 500), 50,
+        CountingErrors(p=0.002, rows=5, children=1, one_class=True), check_every=1000, quick=1000,
+    ),
+}  # fmt: skip
+"""As printed are the steps of all, and the depth and label bits of counting errors; widths, rates,
+rows, children and the size of the elite are not printed, and ours."""
+
+FLIPS = PackedShape((784, 128, 10))
+FLIP_STEPS, QUICK_STEPS = 20_000, 100
+
+
+def parts(quick: bool) -> dict[str, Callable[[], Any]]:
+    """Every scheme, and the differences of single flips; long ones first."""
+    found: dict[str, Callable[[], Any]] = {
+        name: partial(evolve, setting, quick) for name, setting in SETTINGS.items()
+    }
+    return found | {"flips": partial(flip, QUICK_STEPS if quick else FLIP_STEPS)}
+
+
+def evolve(setting: Setting, quick: bool) -> dict[str, Any]:
+    """Train by a scheme of evolution."""
+    network = MajorityNetwork(setting.layers, setting.label_bits)
+
+    def work(data: Batch) -> tuple[PackedNetwork, History]:
+        trained = train(
+            network,
+            setting.scheme,
+            data.take(slice(0, -HELD_OUT)),
+            data.take(slice(-HELD_OUT, None)),
+            rng=Streams((SEED,))(0, "search")[0],
+            minutes=None if quick else MINUTES,
+            generations=setting.quick if quick else None,
+            check_every=setting.quick // 5 if quick else setting.check_every,
+        )
+        history = [(check.seconds, check.generation, check.accuracy) for check in trained.history]
+        return network.packed(trained.words), history
+
+    about = {"title": setting.title, "printed": setting.printed, "how": repr(setting.scheme)}
+    return about | {"label_bits": setting.label_bits} | _measured(work)
+
+
+def flip(steps: int) -> dict[str, Any]:
+    """Train by the exact differences that single flips make."""
+
+    def work(data: Batch) -> tuple[PackedNetwork, History]:
+        trained = train_by_flips(
+            FLIPS, data.inputs, data.labels, held_out=HELD_OUT, seed=SEED,
+            steps=steps, minutes=MINUTES, every=max(1, steps // 100),
+        )  # fmt: skip
+        history = [(point.seconds, point.step, point.accuracy) for point in trained.history]
+        return PackedNetwork(FLIPS, trained.words, FLIPS.limits()), history
+
+    about = {"title": "differences of single flips", "printed": None, "how": f"{steps} steps"}
+    return about | {"label_bits": None} | _measured(work)
+
+
+def _measured(
+    work: Callable[[Batch], tuple[PackedNetwork, History]],
+) -> dict[str, Any]:
+    """What training gives, and what it takes: time, memory, and the network's file."""
+    data = _training()
+    before = _forget_peak()
+    began = time.perf_counter()
+    network, history = work(data)
+    seconds, peak = time.perf_counter() - began, _peak()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.npz"
+        network.save(path)
+        size, network = path.stat().st_size, PackedNetwork.load(path)
+    _, test = load_images("mnist")
+    bits = test.bits
+    accuracy = float((network.predict(bits) == test.labels).mean())
+    return {
+        "layers": list(network.shape.layers),
+        "accuracy": accuracy,
+        "seconds": seconds,
+        "history": history,
+        "memory_before": before,
+        "memory_peak": peak,
+        "inference": min(_seconds(partial(network.predict, bits)) for _ in range(5)),
+        "bytes": size,
+    }
+
+
+def _training() -> Batch:
+    images, _ = load_images("mnist")
+    return Batch(pack_bits(images.bits), images.labels)
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _forget_peak() -> float | None:
+    """Begin anew with the peak of memory, and what the process holds now, in MiB.
+
+    None where the system does not tell, as `_peak`.
+    """
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return None
+    return _peak()
+
+
+def _peak() -> float | None:
+    """The most memory that the process has held since `_forget_peak`, in MiB."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def tables(results: Mapping[str, Any]) -> str:
+    """All tables."""
+    return written.tables(results)
+
+
+def draw(results: Mapping[str, Any], folder: Path) -> None:
+    """Write accuracy.svg."""
+    pictures.draw(results, folder)
+
+
+def measured(results: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers that `verify` checks, by name."""
+    return written.measured(results)

@@ -1,0 +1,76 @@
+"""The study of training without floating point: a small run end to end, and what it measures."""
+
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from classical.evolution import CountingErrors, EliteEvolution, NaivePerturbation
+from classical.majority import MajorityNetwork
+from experiments.no_float import study
+from experiments.study import find
+from qhyper.images import images_availability
+
+needs_mnist = pytest.mark.skipif(
+    not images_availability("mnist").startswith("found"),
+    reason="MNIST: QHYPER_DATA is not set",
+)
+
+
+def test_every_setting_is_a_network_and_each_scheme_runs_as_printed_and_free():
+    assert study.MINUTES <= 30
+    kinds: dict[str, set[type]] = {}
+    for name, setting in study.SETTINGS.items():
+        network = MajorityNetwork(setting.layers, setting.label_bits)
+        assert network.classes == 10
+        kind = name.split("-")[1]
+        kinds.setdefault(kind, set()).add(type(setting.scheme))
+        assert (setting.printed is None) == (kind == "free")
+        assert setting.quick % 5 == 0
+    expected = {NaivePerturbation, EliteEvolution, CountingErrors}
+    assert kinds == {"printed": expected, "free": expected}
+    printed = study.SETTINGS["counting-printed"]
+    assert (len(printed.layers) - 1, printed.label_bits) == (5, 100)
+
+
+@needs_mnist
+def test_tables_picture_and_numbers_of_a_small_run(monkeypatch, tmp_path):
+    small = {
+        name: replace(setting, layers=(784, 6, 20), label_bits=2, quick=5)
+        for name, setting in study.SETTINGS.items()
+    }
+    monkeypatch.setattr(study, "SETTINGS", small)
+    monkeypatch.setattr(study, "QUICK_STEPS", 3)
+    results = {name: work() for name, work in study.parts(quick=True).items()}
+    text = study.tables(results)
+    assert "nan" not in text
+    for name, found in results.items():
+        assert 0 <= found["accuracy"] <= 1
+        assert text.count(f"| {found['title']} |") == 3
+        assert f"| {100 * found['accuracy']:.2f} % |" in text
+        assert found["history"][0][0] <= found["history"][-1][0] <= found["seconds"]
+        if name in small:
+            assert [generation for _, generation, _ in found["history"]] == list(range(6))
+            weights = 784 * 6 + 6 * 20
+            assert weights / 8 < found["bytes"] < weights / 8 + 4000
+    study.draw(results, tmp_path)
+    ElementTree.parse(tmp_path / "accuracy.svg")
+    measured = study.measured(results)
+    assert np.isfinite(list(measured.values())).all()
+    for quick in (True, False):
+        assert set(find("no-float").expectations(quick)) <= set(measured)
+
+
+def test_the_peak_of_memory_is_that_since_it_was_forgotten():
+    before = study._forget_peak()
+    if before is None:
+        pytest.skip("this system does not tell")
+    block = np.ones(64 << 20, np.uint8)
+    peak = study._peak()
+    del block
+    again = study._forget_peak()
+    assert peak is not None
+    assert again is not None
+    assert before + 60 < peak < before + 90
+    assert again < peak - 50  # what came before does not count
