@@ -14,12 +14,12 @@ SCHEMES = {
     "flips": COLOURS["quantum"][2],
 }
 """By the first word of a part's name."""
-STYLES = {"printed": "--", "printed-batches": ":", "free": "-", "": "-"}
+STYLES = {"printed": "--", "printed-batches": ":", "free": "-", "": "-", "free-logits": "--"}
 """By the others."""
 
 
 def draw(results: Mapping[str, Any], folder: Path) -> None:
-    """Write accuracy.svg: as printed dashed, free ones whole."""
+    """Write accuracy.svg: as printed dashed, free ones whole; of flips, free logits dashed."""
     figure, panels = new_panels((8.2, 4.0), 1, 1)
     axes, lines = panels[0][0], []
     for name, found in results.items():

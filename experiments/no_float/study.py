@@ -19,6 +19,7 @@ from typing import Any
 from classical.evolution import CountingErrors, EliteEvolution, NaivePerturbation, Scheme, train
 from classical.flips import train_by_flips
 from classical.majority import Batch, MajorityNetwork
+from experiments.memory import peak, reset_peak
 from experiments.no_float import pictures
 from experiments.no_float import tables as written
 from qhyper import Streams
@@ -27,6 +28,8 @@ from qhyper.target.packed import PackedNetwork, PackedShape, pack_bits
 
 TITLE = "Can evolution train binary networks without floating point, and how well?"
 
+SHARED = ("memory.py",)
+
 History = list[tuple[float, int, float]]
 """Seconds, generation and accuracy on the rows held out."""
 
@@ -34,8 +37,8 @@ HELD_OUT = 10_000
 """The last training rows."""
 SEED = 0
 
-MINUTES = 10
-"""Of every training in the full setting; the thesis ended its own after 30."""
+MINUTES, PRINTED_MINUTES = 10, 30
+"""Of a training in the full setting, and of those that the thesis ended after as many."""
 
 DEEP, BITS = (784, 1024, 1024, 1024, 1024, 1000), 100
 """Five layers and 100 bits a label are printed, for counting errors; hidden widths are not."""
@@ -57,6 +60,8 @@ class Setting:
     """Generations between two looks at the rows held out."""
     quick: int
     """Generations in the quick setting, which are the same on every machine."""
+    minutes: float = MINUTES
+    """In the full setting."""
 
 
 SETTINGS = {
@@ -66,7 +71,8 @@ SETTINGS = {
     ),
     "elite-printed": Setting(
         "elite evolution, as printed", 0.48, DEEP, BITS,
-        EliteEvolution(p=0.01, rows=100, children=10, networks=10), check_every=100, quick=5,
+        EliteEvolution(p=0.01, rows=100, children=10, networks=10), check_every=100,
+        minutes=PRINTED_MINUTES, quick=5,
     ),
     "counting-printed-batches": Setting(
         "counting errors, as printed, 100 rows a batch", 0.60, DEEP, BITS,
@@ -74,7 +80,8 @@ SETTINGS = {
     ),
     "counting-printed": Setting(
         "counting errors, as printed, 1 row a batch", 0.60, DEEP, BITS,
-        CountingErrors(p=0.003, rows=1, children=1), check_every=500, quick=500,
+        CountingErrors(p=0.003, rows=1, children=1), check_every=500,
+        minutes=PRINTED_MINUTES, quick=500,
     ),
     "naive-free": Setting(
         "naive perturbation, free", None, SMALL, SMALL_BITS,
@@ -96,7 +103,15 @@ SETTINGS = {
 rows, children and the size of the elite are not printed, and ours."""
 
 FLIPS = PackedShape((784, 128, 10))
-FLIP_STEPS, QUICK_STEPS = 20_000, 100
+QUICK_STEPS = 100
+FLIP_SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "flips": ("differences of single flips", {"steps": 20_000}),
+    "flips-free-logits": (
+        "differences of single flips, every logit by itself",
+        {"steps": 20_000, "basis": None, "scale": 8.0, "learning_rate": 0.05},
+    ),
+}
+"""What differs from the trainer's defaults."""
 
 
 def parts(quick: bool) -> dict[str, Callable[[], Any]]:
@@ -104,7 +119,7 @@ def parts(quick: bool) -> dict[str, Callable[[], Any]]:
     found: dict[str, Callable[[], Any]] = {
         name: partial(evolve, setting, quick) for name, setting in SETTINGS.items()
     }
-    return found | {"flips": partial(flip, QUICK_STEPS if quick else FLIP_STEPS)}
+    return found | {name: partial(flip, name, quick) for name in FLIP_SETTINGS}
 
 
 def evolve(setting: Setting, quick: bool) -> dict[str, Any]:
@@ -118,7 +133,7 @@ def evolve(setting: Setting, quick: bool) -> dict[str, Any]:
             data.take(slice(0, -HELD_OUT)),
             data.take(slice(-HELD_OUT, None)),
             rng=Streams((SEED,))(0, "search")[0],
-            minutes=None if quick else MINUTES,
+            minutes=None if quick else setting.minutes,
             generations=setting.quick if quick else None,
             check_every=setting.quick // 5 if quick else setting.check_every,
         )
@@ -129,18 +144,21 @@ def evolve(setting: Setting, quick: bool) -> dict[str, Any]:
     return about | {"label_bits": setting.label_bits} | _measured(work)
 
 
-def flip(steps: int) -> dict[str, Any]:
+def flip(name: str, quick: bool) -> dict[str, Any]:
     """Train by the exact differences that single flips make."""
+    title, options = FLIP_SETTINGS[name]
+    options = options | ({"steps": QUICK_STEPS} if quick else {})
 
     def work(data: Batch) -> tuple[PackedNetwork, History]:
         trained = train_by_flips(
             FLIPS, data.inputs, data.labels, held_out=HELD_OUT, seed=SEED,
-            steps=steps, minutes=MINUTES, every=max(1, steps // 100),
+            minutes=MINUTES, every=max(1, options["steps"] // 100), **options,
         )  # fmt: skip
         history = [(point.seconds, point.step, point.accuracy) for point in trained.history]
         return PackedNetwork(FLIPS, trained.words, FLIPS.limits()), history
 
-    about = {"title": "differences of single flips", "printed": None, "how": f"{steps} steps"}
+    how = ", ".join(f"{option}={value}" for option, value in options.items())
+    about = {"title": title, "printed": None, "how": how}
     return about | {"label_bits": None} | _measured(work)
 
 
@@ -149,10 +167,10 @@ def _measured(
 ) -> dict[str, Any]:
     """What training gives, and what it takes: time, memory, and the network's file."""
     data = _training()
-    before = _forget_peak()
+    before = reset_peak()
     began = time.perf_counter()
     network, history = work(data)
-    seconds, peak = time.perf_counter() - began, _peak()
+    seconds, most = time.perf_counter() - began, peak()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.npz"
         network.save(path)
@@ -166,7 +184,7 @@ def _measured(
         "seconds": seconds,
         "history": history,
         "memory_before": before,
-        "memory_peak": peak,
+        "memory_peak": most,
         "inference": min(_seconds(partial(network.predict, bits)) for _ in range(5)),
         "bytes": size,
     }
@@ -181,27 +199,6 @@ def _seconds(work: Callable[[], Any]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
-
-
-def _forget_peak() -> float | None:
-    """Begin anew with the peak of memory, and what the process holds now, in MiB.
-
-    None where the system does not tell, as `_peak`.
-    """
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return None
-    return _peak()
-
-
-def _peak() -> float | None:
-    """The most memory that the process has held since `_forget_peak`, in MiB."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def tables(results: Mapping[str, Any]) -> str:

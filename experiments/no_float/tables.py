@@ -34,7 +34,7 @@ def _results(results: Results) -> str:
 def _costs(results: Results) -> str:
     rows = [
         [
-            found["title"], _mebibytes(found["memory_peak"]), _mebibytes(found["memory_before"]),
+            found["title"], _megabytes(found["memory_peak"]), _megabytes(found["memory_before"]),
             f"{1000 * found['inference']:.0f} ms", f"{found['bytes'] / 1000:,.0f} kB",
             _time_to(found, 0.6), _time_to(found, 0.7), _time_to(found, 0.8),
         ]
@@ -56,8 +56,8 @@ def _settings(results: Results) -> str:
     return table("Settings", ["training", "network", "bits a label", "how"], rows, words=4)
 
 
-def _mebibytes(size: float | None) -> str:
-    return "–" if size is None else f"{size:.0f} MiB"
+def _megabytes(size: float | None) -> str:
+    return "–" if size is None else f"{size:.0f} MB"
 
 
 def _time_to(found: Mapping[str, Any], accuracy: float) -> str:

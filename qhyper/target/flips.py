@@ -112,11 +112,6 @@ def _arguments(
     for n_out, n_in in shape.matrices:
         size = -(-n_in // 64)
         of_layer = words[at : at + n_out * size].reshape(n_out, size)
-        if n_in % 64 and (of_layer[:, -1] >> np.uint64(n_in % 64)).any():
-            raise ConfigurationError(
-                "Got ones past the end of a unit's weights; expected zeros. Make the words by "
-                "PackedShape.pack."
-            )
         weights.append(np.ascontiguousarray(of_layer))
         at += n_out * size
     return weights[0], weights[1], truth.astype(np.int64)

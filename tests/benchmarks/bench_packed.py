@@ -1,17 +1,34 @@
 """How fast packed layers and networks are at full size against torch's float32, and how small."""
 
 import os
+import statistics
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from bars import Line, bar, paired_seconds
+from bars import Line, bar, paired_seconds, seconds
 
 from qhyper.target.packed import PackedNetwork, PackedShape, activations, correct, pack_bits, sums
 
 ROWS, LAYERS = 10_000, (784, 1024, 10)
+ROUNDS, REPEATS = 5, 7
+
+
+def _against_torch(in_torch: Callable[[], object], packed: Callable[[], object]) -> list[float]:
+    """Median seconds of both, in blocks in turn.
+
+    For a while after a product torch's threads wait busily for the next one, and would take the
+    cores of whatever is timed then.
+    """
+    found = []
+    for _ in range(ROUNDS):
+        slow = seconds(in_torch, REPEATS)
+        time.sleep(0.5)
+        found.append((slow, seconds(packed, REPEATS)))
+    return [statistics.median(times) for times in zip(*found, strict=True)]
 
 
 def _signs(bits: np.ndarray) -> torch.Tensor:
@@ -33,14 +50,14 @@ def packed_layer() -> Iterator[Line]:
     def in_torch() -> None:
         torch.mm(a, b, out=out)
 
-    slow, fast = paired_seconds(in_torch, lambda: activations(shape, words, inputs), 21)
-    _, whole = paired_seconds(in_torch, lambda: sums(shape, words, inputs), 21)
+    slow, fast = _against_torch(in_torch, lambda: activations(shape, words, inputs))
+    slower, whole = _against_torch(in_torch, lambda: sums(shape, words, inputs))
     torch.set_num_threads(1)
     yield Line(
         "packed-layer-vs-torch", slow / fast, "x", at_least=15,
         detail=f"float32 {1e3 * slow:.1f} ms, packed activations {1e3 * fast:.2f} ms",
     )  # fmt: skip
-    yield Line("packed-layer-sums-vs-torch", slow / whole, "x", detail="sums as int32")
+    yield Line("packed-layer-sums-vs-torch", slower / whole, "x", detail="sums as int32")
 
 
 @bar
@@ -58,7 +75,7 @@ def packed_network() -> Iterator[Line]:
     def in_torch() -> torch.Tensor:
         return (torch.mm(a, first).sign_() @ second).argmax(1)
 
-    slow, fast = paired_seconds(in_torch, lambda: network.predict(inputs), 21)
+    slow, fast = _against_torch(in_torch, lambda: network.predict(inputs))
     torch.set_num_threads(1)
     yield Line(
         "packed-network-vs-torch", slow / fast, "x", at_least=12,

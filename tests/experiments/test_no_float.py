@@ -60,17 +60,3 @@ def test_tables_picture_and_numbers_of_a_small_run(monkeypatch, tmp_path):
     assert np.isfinite(list(measured.values())).all()
     for quick in (True, False):
         assert set(find("no-float").expectations(quick)) <= set(measured)
-
-
-def test_the_peak_of_memory_is_that_since_it_was_forgotten():
-    before = study._forget_peak()
-    if before is None:
-        pytest.skip("this system does not tell")
-    block = np.ones(64 << 20, np.uint8)
-    peak = study._peak()
-    del block
-    again = study._forget_peak()
-    assert peak is not None
-    assert again is not None
-    assert before + 60 < peak < before + 90
-    assert again < peak - 50  # what came before does not count

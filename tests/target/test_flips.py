@@ -134,7 +134,7 @@ def test_refuses_what_does_not_fit():
 
     for layers in ((10, 3), (10, 7, 7, 3), (10, 7, 1)):
         refused("one hidden layer and two classes or more; got layers", PackedShape(layers))
-    refused("expected uint64", words=words[:-1])
+    refused("with 10 words for the layers", words=words[:-1])
     refused("those of one network", words=words[None])
     refused("Got ones past the end", words=words | np.uint64(1 << 10))
     refused("Got 9 inputs a row of 1 planes; expected 10 bits", inputs=pack_bits(bits[:, :9]))
