@@ -66,12 +66,34 @@ _SOURCES = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Images:
-    """Labelled images: `pixels` uint8 [image, 784], row by row, and `labels` int64 [image]."""
+    """Labelled images: `pixels` uint8 [image, pixel], row by row, and `labels` int64 [image].
+
+    Raises ConfigurationError for pixels of another type or shape, such as scaled ones, and unless
+    there is one whole number for each image as its label.
+    """
 
     pixels: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        pixels, labels = np.asarray(self.pixels), np.asarray(self.labels)
+        if pixels.dtype != np.uint8 or pixels.ndim != 2:
+            raise ConfigurationError(
+                f"Got pixels of {pixels.dtype} and shape {pixels.shape}; expected uint8 "
+                "[image, pixel], numbers from 0 to 255 as they are."
+            )
+        if labels.shape != (len(pixels),) or labels.dtype.kind not in "iu":
+            raise ConfigurationError(
+                f"Got labels of {labels.dtype} and shape {labels.shape}; expected whole numbers, "
+                f"one for each of {len(pixels)} images."
+            )
+        object.__setattr__(self, "pixels", pixels)
+        object.__setattr__(self, "labels", labels.astype(np.int64))
+
+    def __repr__(self) -> str:
+        return f"Images({len(self)} of {self.pixels.shape[1]} pixels)"
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -27,6 +27,20 @@ def test_held_out_images_are_the_others():
     assert np.array_equal(held_out.labels, again.labels)
 
 
+@pytest.mark.parametrize(
+    ("pixels", "labels", "message"),
+    [
+        (np.zeros((2, 3)), [0, 1], r"pixels of float64 and shape \(2, 3\); expected uint8"),
+        (np.zeros((2, 3, 3), np.uint8), [0, 1], r"shape \(2, 3, 3\); expected uint8"),
+        (np.zeros((2, 3), np.uint8), [0], r"shape \(1,\); expected whole numbers, one .* 2 images"),
+        (np.zeros((2, 3), np.uint8), [0.0, 1], "labels of float64"),
+    ],
+)
+def test_other_images_are_refused(pixels, labels, message):
+    with pytest.raises(ConfigurationError, match=message):
+        Images(pixels, labels)
+
+
 @pytest.mark.parametrize("n_images", [0, 6, -1])
 def test_holding_out_none_or_all_is_refused(n_images):
     with pytest.raises(ConfigurationError, match=f"n_images={n_images} to hold out of 6; expected"):

@@ -41,7 +41,10 @@ class Sign(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The sign of every number of x, of its shape and dtype."""
-        return torch.where(x > 0, 1, torch.where(x < 0, -1, self.of_zero)).to(x.dtype)
+        if self.of_zero == 0:
+            return x.sign()
+        plus = x >= 0 if self.of_zero == 1 else x > 0
+        return plus.to(x.dtype).mul_(2).sub_(1)
 
     def extra_repr(self) -> str:
         """What torch prints between the brackets."""

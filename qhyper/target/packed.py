@@ -40,7 +40,7 @@ VERSION = 1
 MAX_PLANES = 16
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PackedInputs:
     """Rows of inputs, packed: `words` uint64 [plane, word, row], `n_inputs` numbers a row.
 
@@ -74,6 +74,9 @@ class PackedInputs:
                 f"Got ones past the last of {self.n_inputs} inputs; expected zeros. Make the words "
                 "by pack_bits or pack_pixels."
             )
+
+    def __repr__(self) -> str:
+        return f"PackedInputs({len(self)} rows of {self.n_inputs}, {self.planes} bits each)"
 
     @property
     def planes(self) -> int:
@@ -132,7 +135,7 @@ def _rows(values: npt.ArrayLike) -> npt.NDArray:
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "buif":
         raise ConfigurationError(
             f"Got inputs of {array.dtype} and shape {array.shape}; expected numbers [row, input], "
-            "at least one of each."
+            "at least one of each. One row is x[None]; images are flattened, reshape(len(x), -1)."
         )
     return array
 
@@ -420,7 +423,7 @@ def _engine() -> Any:
 # One network, and its file
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PackedNetwork:
     """One packed network: what it takes, its weights, its units' limits, and what comes out.
 
@@ -474,6 +477,12 @@ class PackedNetwork:
                 )
             object.__setattr__(self, name, None if numbers is None else array.astype(np.float64))
 
+    def __repr__(self) -> str:
+        takes = "bits" if self.planes == 1 else f"numbers of {self.planes} bits"
+        gives = "sums" if self.scale is None else "scaled sums"
+        gives = gives if self.label_bits is None else f"votes of {self.label_bits}"
+        return f"PackedNetwork({'-'.join(map(str, self.shape.layers))}, from {takes} to {gives})"
+
     @classmethod
     def from_bits(cls, layers: Sequence[int], bits: npt.ArrayLike) -> "PackedNetwork":
         """The network of one draw [n_bits] of a generator, in the order of WeightSpace.
@@ -481,8 +490,13 @@ class PackedNetwork:
         Its outputs are the logits of `BinaryNetwork(layers)` on inputs of -1 and +1. Raises
         ConfigurationError unless there is one bit for each weight.
         """
-        shape = PackedShape(tuple(layers))
-        return cls(shape, shape.from_bits(bits), shape.limits())
+        shape, array = PackedShape(tuple(layers)), np.asarray(bits)
+        if array.ndim != 1:
+            raise ConfigurationError(
+                f"Got bits of shape {array.shape}; expected one draw [n_bits], such as bits[0]. "
+                "`correct` and its like score many networks at once, of PackedShape.from_bits."
+            )
+        return cls(shape, shape.from_bits(array), shape.limits())
 
     @classmethod
     def from_torch(
@@ -500,8 +514,20 @@ class PackedNetwork:
         return to_torch(self)
 
     def pack(self, x: npt.ArrayLike) -> PackedInputs:
-        """Pack rows of inputs [row, input]: bits, or whole numbers of `planes` bits."""
-        return pack_bits(x) if self.planes == 1 else pack_pixels(x, planes=self.planes)
+        """Pack rows of inputs [row, input]: bits, or whole numbers of `planes` bits.
+
+        Warns of numbers that are all 0 or 1 where a network takes larger ones.
+        """
+        if self.planes == 1:
+            return pack_bits(x)
+        inputs = pack_pixels(x, planes=self.planes)
+        if inputs.words[0].any() and not inputs.words[1:].any():
+            warnings.warn(
+                f"All inputs are 0 or 1, and the network takes numbers from 0 to "
+                f"{(1 << self.planes) - 1}: pass the pixels as they are, not their bits.",
+                stacklevel=2,
+            )
+        return inputs
 
     def outputs(self, x: npt.ArrayLike | PackedInputs) -> npt.NDArray:
         """Sums or votes, int32, or scaled sums, float64: [row, class].
@@ -577,9 +603,15 @@ class PackedNetwork:
         """
         path = Path(path)
         if not path.is_file():
-            raise MissingError(f"There is no file {path.absolute()}. Check the path.")
+            what = "is a folder, not a file" if path.is_dir() else "is not there"
+            raise MissingError(f"{path.absolute()} {what}. Check the path.")
         with storage(path, advice="Check its permissions."):
             content = path.read_bytes()
+        if not zipfile.is_zipfile(io.BytesIO(content)):
+            raise StorageError(
+                f"{path} is damaged or no packed network: it is no archive. Copy it again from "
+                "where it came from, or save the network again."
+            )
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}

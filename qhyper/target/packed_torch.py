@@ -21,9 +21,12 @@ from qhyper.target.packed import PackedNetwork, PackedShape
 
 InputKind = Literal["signs", "pixels"]
 _PLANES = {"signs": 1, "pixels": 8}
+_WITHOUT_EFFECT = (torch.nn.Identity, torch.nn.Dropout)
+"""What is left out: in eval mode these do nothing."""
 _EXPECTED = (
-    "expected a torch.nn.Sequential of Linear, BatchNorm1d (or none) and Sign, layer by layer, "
-    "with no Sign behind the last Linear unless Votes follows"
+    "expected a torch.nn.Sequential of Linear, BatchNorm1d (or none) and "
+    "qhyper.target.export.Sign, layer by layer, with no Sign behind the last Linear unless Votes "
+    "follows"
 )
 
 
@@ -137,14 +140,20 @@ def to_torch(network: PackedNetwork) -> torch.nn.Sequential:
         parts.append(Votes(network.label_bits))
     elif network.scale is not None and network.shift is not None:
         parts.append(Affine(network.scale, network.shift))
-    return torch.nn.Sequential(*parts).eval()
+    return torch.nn.Sequential(*parts).eval().requires_grad_(False)
 
 
 def _parsed(module: torch.nn.Module) -> tuple[list[_Layer], Votes | None]:
     """The layers of a module, and the votes behind them."""
     if not isinstance(module, torch.nn.Sequential) or not len(module):
-        raise ConfigurationError(f"Got {type(module).__name__}; {_EXPECTED}.")
+        hint = ""
+        if hasattr(module, "evaluation_network"):
+            hint = " Pass its evaluation_network()."
+        raise ConfigurationError(f"Got {type(module).__name__}; {_EXPECTED}.{hint}")
     parts = [copy.deepcopy(part).to("cpu", torch.float64).eval() for part in module]
+    parts = [part for part in parts if not isinstance(part, _WITHOUT_EFFECT)]
+    if not parts:
+        raise ConfigurationError(f"Got no Linear; {_EXPECTED}.")
     votes = parts.pop() if isinstance(parts[-1], Votes) else None
     layers: list[_Layer] = []
     while parts:

@@ -379,8 +379,10 @@ def test_a_torn_file_is_refused(length, tmp_path):
 
 
 def test_a_file_that_is_not_there_is_reported(tmp_path):
-    with pytest.raises(MissingError, match=r"There is no file .*none\.npz\. Check the path"):
+    with pytest.raises(MissingError, match=r"none\.npz is not there\. Check the path"):
         PackedNetwork.load(tmp_path / "none.npz")
+    with pytest.raises(MissingError, match="is a folder, not a file"):
+        PackedNetwork.load(tmp_path)
 
 
 def rewritten(path, **changes):
@@ -486,6 +488,25 @@ def test_memory_does_not_grow_with_networks_times_rows():
         [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True
     )
     assert int(done.stdout) < 4 * 1024  # KiB
+
+
+def test_bits_given_to_a_network_of_pixels_are_warned_of():
+    shape = PackedShape((3, 2))
+    network = PackedNetwork(shape, shape.ones, shape.limits(), planes=8)
+    with pytest.warns(UserWarning, match="All inputs are 0 or 1, and the network takes .* to 255"):
+        network.predict([[0, 1, 1]])
+    network.predict([[0, 0, 0]])
+    network.predict([[0, 2, 1]])
+
+
+def test_many_draws_are_no_network():
+    with pytest.raises(ConfigurationError, match=r"shape \(5, 36\); expected one draw .n_bits."):
+        PackedNetwork.from_bits((4, 6, 2), np.zeros((5, 36), np.uint8))
+
+
+def test_what_is_printed_is_short(network):
+    assert repr(network).startswith("PackedNetwork(70-9-4, from ")
+    assert repr(pack_bits([[0, 1]])) == "PackedInputs(1 rows of 2, 1 bits each)"
 
 
 def test_inputs_say_how_many_they_are():

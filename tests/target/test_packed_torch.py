@@ -182,6 +182,11 @@ def test_other_modules_are_refused(net, message):
         from_torch(net, inputs="signs")
 
 
+def test_what_does_nothing_in_eval_mode_is_left_out():
+    net = sequential(torch.nn.Identity(), linear(2, 3), torch.nn.Dropout(0.5))
+    assert from_torch(net, inputs="signs").shape.layers == (2, 3)
+
+
 def test_an_unknown_kind_of_inputs_is_refused():
     with pytest.raises(ConfigurationError, match=r"kind of inputs 'pixel'\. Did you mean"):
         from_torch(sequential(linear(2, 2)), inputs="pixel")
