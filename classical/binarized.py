@@ -219,6 +219,12 @@ def fit(
     Raises ConfigurationError if epochs < 1, unless 2 <= batch <= len(training) and learning_rate
     is finite and above 0, if images do not fit the layers, or once the loss is no longer finite.
     """
+    for images in (training, held_out):
+        if not isinstance(images, Images):
+            raise ConfigurationError(
+                f"Got {type(images).__name__} to train on or to hold out; expected "
+                "qhyper.images.Images."
+            )
     if epochs < 1 or not 2 <= batch <= len(training):
         raise ConfigurationError(
             f"Got epochs={epochs} and batch={batch}; expected 1 epoch or more, and batches of 2 "

@@ -1,7 +1,8 @@
 """Training without floating point: the three evolutionary schemes of Fontana (2022), section 4.1.
 
 Each `..._step` is one of the thesis's appendices .1 to .3, on one batch. Scores are numbers of rows
-classified correctly, whole numbers as all else; the one other number is the probability of a flip.
+classified correctly: networks and scores are bits and whole numbers, and the one other number in a
+step is the probability of a flip.
 `train` repeats a scheme on batches of the training rows, and keeps the network that is best on rows
 held out.
 """
@@ -15,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from classical.majority import Batch, MajorityNetwork, flip
+from classical.majority import Batch, MajorityNetwork, mutate
 from qhyper.bits import Words, n_words, unpack
 from qhyper.errors import ConfigurationError
 from qhyper.target.packed import PackedInputs, activations
@@ -71,7 +72,9 @@ def elite_step(
             "children each; expected 1 or more, and children enough for it."
         )
     a, b = weights
-    if a < 1 or b < 0:
+    whole = type(a) is int and type(b) is int
+    # so that scores fit 63 bits
+    if not whole or a < 1 or b < 0 or (a + b) * len(batch) >= 1 << 43:
         raise ConfigurationError(
             f"Got weights={weights} of a network's own score and its ancestors'; expected whole "
             "numbers a > 0 and b >= 0, such as (1, 1)."
@@ -98,6 +101,7 @@ def wrong_weights(
     Returns numbers int64 [k] of those of `words` [word] that hold wrong weights, and a mask
     uint64 [k] of them. Raises ConfigurationError as `activations` does.
     """
+    network.check(batch)
     n_below, rows = network.below.n_words, len(batch)
     hidden = activations(network.below, words[None, :n_below], batch.inputs)
     inputs = PackedInputs(hidden, network.layers[-2])
@@ -114,7 +118,7 @@ def wrong_weights(
     contributed = (
         (x[row] ^ own ^ ones[row, :, None]) & counts[row, :, None] for row in range(rows)
     )
-    masks = _at_least(contributed, (rows + 1) // 2) & network.weights[where]
+    masks = _at_least(contributed, (rows + 1) // 2) & network.shape.ones[where]
     found = [(where.ravel(), masks.ravel())]
 
     wrong = np.zeros(network.layers[-2], bool)
@@ -125,7 +129,7 @@ def wrong_weights(
     for n_out, n_in in reversed(network.below.matrices):
         start = end - n_out * n_words(n_in)
         where = np.arange(start, end).reshape(n_out, -1)[wrong].ravel()
-        found.append((where, network.weights[where]))
+        found.append((where, network.shape.ones[where]))
         wrong = np.full(n_in, 2 * wrong.sum() > n_out)
         end = start
     numbers, bits = (np.concatenate(part) for part in zip(*found, strict=True))
@@ -134,15 +138,15 @@ def wrong_weights(
 
 def counting_step(
     network: MajorityNetwork, words: Words, batch: Batch, *, p: float, p_all: float, children: int,
-    judged: Batch, rng: np.random.Generator,
+    rng: np.random.Generator,
 ) -> Words:  # fmt: skip
     """Appendix .3: the best of children with weights flipped that count as wrong.
 
     Weights that `wrong_weights` finds on the batch flip with probability p. The last line before
     sorting, "flip the w with probability p", says neither which w nor whether p is the same: here
     every weight then flips with probability `p_all`, which may be 0. Children are compared on the
-    rows `judged`, the batch itself as printed; the first of the best is the result, even if the
-    parent was better. `words` and the result are one network, uint64 [word].
+    batch; the first of the best is the result, even if the parent was better. `words` and the
+    result are one network, uint64 [word].
 
     Raises ConfigurationError unless p and p_all are from 0 to 1 and children >= 1.
     """
@@ -151,11 +155,11 @@ def counting_step(
         raise ConfigurationError(f"Got children={children}; expected 1 or more.")
     where, masks = wrong_weights(network, words, batch)
     population = np.repeat(words[None], children, axis=0)
-    flip(population, where, masks, p, rng)
+    mutate(population, where, masks, p, rng)
     _flip_all(network, population, p_all, rng)
     if children == 1:
         return population[0]
-    return population[network.correct(population, judged).argmax()]
+    return population[network.correct(population, batch).argmax()]
 
 
 def _at_least(rows: Iterable[Words], threshold: int) -> Words:
@@ -181,7 +185,7 @@ def _at_least(rows: Iterable[Words], threshold: int) -> Words:
 def _flip_all(network: MajorityNetwork, words: Words, p: float, rng: np.random.Generator) -> None:
     """Flip every weight with probability p, in place."""
     _check_probability("p", p)
-    flip(words, np.arange(network.shape.n_words), network.weights, p, rng)
+    mutate(words, np.arange(network.shape.n_words), network.shape.ones, p, rng)
 
 
 def _check_probability(name: str, p: float) -> None:
@@ -252,18 +256,15 @@ class CountingErrors(Scheme):
     p_all: float = 0.0
     one_class: bool = False
     """On rows of all classes, a bit that is always 0 is as it should be on nine rows of ten."""
-    judged_rows: int | None = None
-    """Rows that children are compared on; by default those of the batch."""
 
     def generation(
         self, network: MajorityNetwork, old: Population, data: Batch, rng: np.random.Generator
     ) -> Population:
         """One step."""
         batch = _draw(data, self.rows, rng, one_class=self.one_class)
-        judged = batch if self.judged_rows is None else _draw(data, self.judged_rows, rng)
         words = counting_step(
             network, old.words[0], batch, p=self.p, p_all=self.p_all, children=self.children,
-            judged=judged, rng=rng,
+            rng=rng,
         )  # fmt: skip
         return Population(words[None], old.scores)
 
@@ -316,17 +317,22 @@ def train(
     not above 0; for labels that are no classes; and as the scheme's step does.
     """
     given = [limit for limit in (minutes, generations, check_every) if limit is not None]
-    if len(given) == 1 or not min(given) > 0:
+    whole = type(generations) in (int, type(None)) and type(check_every) is int
+    if not whole or len(given) == 1 or not min(given) > 0:
         raise ConfigurationError(
             f"Got minutes={minutes}, generations={generations} and check_every={check_every}; "
-            "expected numbers above 0, and minutes or generations, or both, to end training."
+            "expected numbers above 0, whole ones but for minutes, and minutes or generations, or "
+            "both, to end training."
         )
     for batch in (data, held_out):
-        if batch.labels.min() < 0 or batch.labels.max() >= network.classes:
+        if not isinstance(batch, Batch):
             raise ConfigurationError(
-                f"Got labels {np.unique(batch.labels).tolist()}; expected them from 0 to "
-                f"{network.classes - 1}."
+                f"Got {type(batch).__name__} to train on or to hold out; expected a Batch, such as "
+                "Batch(pack_bits(images.bits), images.labels)."
             )
+        network.check(batch)
+    if scheme.networks < 1:
+        raise ConfigurationError(f"Got networks={scheme.networks}; expected 1 or more.")
     population = Population(
         network.random(scheme.networks, rng), np.zeros(scheme.networks, np.int64)
     )

@@ -14,7 +14,7 @@ tells little about one by one.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +24,11 @@ import torch
 from scipy.fft import dct
 from scipy.special import expit
 
-from qhyper.bits import Bits, Words
+from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Streams
 from qhyper.target.flips import flip_differences
-from qhyper.target.packed import PackedInputs, PackedShape, correct
+from qhyper.target.packed import PackedInputs, PackedNetwork, PackedShape, correct
 from qhyper.threads import one_torch_thread
 
 Reals = npt.NDArray[np.float64]
@@ -125,14 +125,14 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What training found: the network that was best on the held-out rows, uint64 [word]."""
+    """What training found: the network that was best on the held-out rows, and all looks."""
 
-    words: Words
+    network: PackedNetwork
     history: list[Point]
 
 
 def train_by_flips(
-    shape: PackedShape,
+    layers: Sequence[int],
     inputs: PackedInputs,
     labels: npt.ArrayLike,
     *,
@@ -164,7 +164,11 @@ def train_by_flips(
     `flip_differences`, the basis does not suit the image or the inputs, there are not `batch` rows
     besides the held-out ones, or a number is out of its range.
     """
-    truth = np.asarray(labels)
+    shape, truth = PackedShape(tuple(layers)), np.asarray(labels)
+    if not isinstance(inputs, PackedInputs):
+        raise ConfigurationError(
+            f"Got inputs of {type(inputs).__name__}; expected PackedInputs. Pack bits by pack_bits."
+        )
     n_rows = len(inputs) - held_out
     _check(n_rows, held_out, steps, minutes, batch, learning_rate, every)
     if len(shape.layers) != 3:
@@ -181,7 +185,7 @@ def train_by_flips(
     start, draw, order = (
         Streams((seed,))(0, purpose)[0] for purpose in ("initialise", "draw", "batch")
     )
-    weights = TiedBernoulli(shape, basis and Cosines(image, basis), start)
+    weights = TiedBernoulli(shape, None if basis is None else Cosines(image, basis), start)
     unseen = inputs.take(slice(n_rows, None))
     batches = _batches(n_rows, batch, order)
     best, words, history, began = -1.0, np.zeros(shape.n_words, np.uint64), [], time.monotonic()
@@ -210,7 +214,7 @@ def train_by_flips(
                 progress(history[-1])
             if last:
                 break
-    return Trained(words, history)
+    return Trained(PackedNetwork(shape, words, shape.limits()), history)
 
 
 def _batches(n_rows: int, size: int, rng: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
@@ -225,15 +229,16 @@ def _check(
     n_rows: int, held_out: int, steps: int, minutes: float | None, batch: int,
     learning_rate: float, every: int,
 ) -> None:  # fmt: skip
-    if min(held_out, steps, batch, every) < 1:
+    numbers = (held_out, steps, batch, every)
+    if not all(isinstance(number, int) for number in numbers) or min(numbers) < 1:
         raise ConfigurationError(
-            "held_out, steps, batch and every are 1 or more; got "
+            "held_out, steps, batch and every are whole numbers of 1 or more; got "
             f"{held_out}, {steps}, {batch} and {every}."
         )
     if n_rows < batch:
         raise ConfigurationError(
-            f"{n_rows} rows are left beside {held_out} held-out ones, too few for a batch of "
-            f"{batch}. Choose a smaller batch, or hold out fewer."
+            f"Of {n_rows + held_out} rows, {held_out} are to be held out, and {batch} are needed "
+            "for a batch. Choose a smaller batch, or hold out fewer."
         )
     if minutes is not None and not 0 < minutes < np.inf:
         raise ConfigurationError(f"minutes is a finite number above 0, or None; got {minutes}.")

@@ -29,13 +29,20 @@ _DRAWN_TOGETHER = 1 << 22
 class Batch:
     """Packed rows of bits, and labels int64 [row].
 
-    Raises ConfigurationError unless there is a row, and a whole number as label for each.
+    Raises ConfigurationError unless inputs are packed bits, there is a row, and a whole number as
+    label for each.
     """
 
     inputs: PackedInputs
     labels: npt.NDArray[np.int64]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.inputs, PackedInputs) or self.inputs.planes != 1:
+            got = "pixels" if isinstance(self.inputs, PackedInputs) else type(self.inputs).__name__
+            raise ConfigurationError(
+                f"Got a batch of {got}; expected packed bits, such as pack_bits(images.bits)."
+            )
+        object.__setattr__(self, "labels", np.asarray(self.labels))
         if self.labels.shape != (len(self.inputs),) or self.labels.dtype.kind not in "iu":
             raise ConfigurationError(
                 f"Got labels of {self.labels.dtype} and shape {self.labels.shape} for "
@@ -72,17 +79,20 @@ class MajorityNetwork:
                 f"Got {depth} layers of weights, {self.layers}; expected {DEPTHS[0]} to "
                 f"{DEPTHS[-1]}. Leave out or add hidden layers."
             )
-        if self.classes < 2 or self.label_bits < 1:
+        whole = all(type(number) is int for number in (self.classes, self.label_bits))
+        if not whole or self.classes < 2 or self.label_bits < 1:
             raise ConfigurationError(
                 f"Got {self.classes} classes of {self.label_bits} label bits; expected 2 classes "
                 "or more, of 1 bit or more each."
             )
         needed = self.classes * self.label_bits
         if self.layers[-1] != needed:
+            narrow = self.layers[-1] < needed
             raise ConfigurationError(
-                f"The network {self.layers} is too deep for the label bits: its last layer has "
-                f"{self.layers[-1]} units, but {self.classes} classes of {self.label_bits} bits "
-                f"need {needed}. Choose fewer layers or wider ones."
+                f"The network {self.layers} is too {'deep' if narrow else 'wide'} for the label "
+                f"bits: its last layer has {self.layers[-1]} units, but {self.classes} classes of "
+                f"{self.label_bits} bits need {needed}. Choose a last layer of {needed} units, or "
+                "other label bits."
             )
 
     @cached_property
@@ -100,15 +110,18 @@ class MajorityNetwork:
         """The last layer."""
         return PackedShape(self.layers[-2:])
 
-    @cached_property
-    def weights(self) -> Words:
-        """Ones where the words hold a weight, zeros past the end of a unit: uint64 [word]."""
-        return self.shape.pack([np.ones(matrix, np.uint8) for matrix in self.shape.matrices])
-
     def random(self, networks: int, rng: np.random.Generator) -> Words:
         """Uniformly random networks, uint64 [network, word]."""
         words = rng.integers(2**64, size=(networks, self.shape.n_words), dtype=np.uint64)
-        return words & self.weights
+        return words & self.shape.ones
+
+    def check(self, batch: Batch) -> None:
+        """Raise ConfigurationError unless the labels of `batch` are classes of this network."""
+        if batch.labels.min() < 0 or batch.labels.max() >= self.classes:
+            raise ConfigurationError(
+                f"Got labels {np.unique(batch.labels).tolist()}; expected them from 0 to "
+                f"{self.classes - 1}."
+            )
 
     def correct(self, words: Words, batch: Batch) -> npt.NDArray[np.int64]:
         """How many rows each network [network, word] classifies correctly, int64 [network]."""
@@ -120,7 +133,7 @@ class MajorityNetwork:
         return PackedNetwork(self.shape, words, limits, label_bits=self.label_bits)
 
 
-def flip(
+def mutate(
     words: Words, where: npt.NDArray[np.int64], masks: Words, p: float, rng: np.random.Generator
 ) -> None:
     """Flip every weight in `masks` with probability p, independently in each network, in place.

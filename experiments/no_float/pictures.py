@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from experiments.drawing import legend_below, new_panels, save
 from qhyper.drawing import COLOURS, INK
 
@@ -14,7 +16,14 @@ SCHEMES = {
     "flips": COLOURS["quantum"][2],
 }
 """By the first word of a part's name."""
-STYLES = {"printed": "--", "printed-batches": ":", "free": "-", "": "-", "free-logits": "--"}
+STYLES = {
+    "printed": "--",
+    "printed-batches": ":",
+    "printed-one": "-.",
+    "free": "-",
+    "": "-",
+    "free-logits": "--",
+}
 """By the others."""
 
 
@@ -25,10 +34,9 @@ def draw(results: Mapping[str, Any], folder: Path) -> None:
     for name, found in results.items():
         scheme, *setting = name.split("-")
         seconds, _, accuracy = zip(*found["history"], strict=True)
-        shown = [(s, 100 * a) for s, a in zip(seconds, accuracy, strict=True) if s > 0.1]
         lines += axes.plot(
-            *zip(*shown, strict=True) if shown else ([], []), color=SCHEMES[scheme], linewidth=1.4,
-            linestyle=STYLES["-".join(setting)], label=found["title"],
+            np.maximum(seconds, 0.1), 100 * np.array(accuracy), color=SCHEMES[scheme],
+            linewidth=1.4, linestyle=STYLES["-".join(setting)], label=found["title"],
         )  # fmt: skip
     axes.axhline(10, color=INK, linewidth=0.7, linestyle=":")
     axes.set_xscale("log")

@@ -99,7 +99,7 @@ def _arguments(
         )
     truth, n_classes = np.asarray(labels), shape.layers[-1]
     whole = truth.shape == (len(inputs),) and truth.dtype.kind in "iu"
-    if not whole or truth.min() < 0 or truth.max() >= n_classes:
+    if not whole or not len(truth) or truth.min() < 0 or truth.max() >= n_classes:
         raise ConfigurationError(
             f"Got labels of {truth.dtype} and shape {truth.shape}; expected whole numbers from 0 "
             f"to {n_classes - 1}, one for each of {len(inputs)} rows."

@@ -123,8 +123,8 @@ def test_is_a_literal_loop_of_brute_force_and_adam(basis):
     rows, labels = rng.integers(0, 2, (50, 6), dtype=np.uint8), rng.integers(0, 3, 50)
     shape, steps, batch, scale = PackedShape((6, 4, 3)), 12, 9, 2.0
     trained = train_by_flips(
-        shape, pack_bits(rows), labels, held_out=10, seed=5, steps=steps, batch=batch, scale=scale,
-        learning_rate=0.3, image=(2, 3), basis=basis, every=5,
+        shape.layers, pack_bits(rows), labels, held_out=10, seed=5, steps=steps, batch=batch,
+        scale=scale, learning_rate=0.3, image=(2, 3), basis=basis, every=5,
     )  # fmt: skip
 
     def stream(purpose):
@@ -171,29 +171,31 @@ def test_is_a_literal_loop_of_brute_force_and_adam(basis):
             if right > best:
                 best, words = right, of_step
     assert [(point.step, point.accuracy) for point in trained.history] == points
-    assert np.array_equal(trained.words, words)
+    assert np.array_equal(trained.network.words, words)
 
 
 @pytest.mark.parametrize("basis", [(6, 6), None], ids=["cosines", "free"])
 def test_learns_digits(images, basis):
     seen = []
     settings: dict[str, Any] = SETTINGS | {"basis": basis, "steps": 600}
-    trained = train_by_flips(SHAPE, *images, **settings, progress=seen.append)
+    trained = train_by_flips(SHAPE.layers, *images, **settings, progress=seen.append)
     assert seen == trained.history
     assert [point.step for point in seen] == list(range(50, 601, 50))
     assert sorted(point.seconds for point in seen) == [point.seconds for point in seen]
     inputs, labels = images
-    right = correct(SHAPE, trained.words[None], inputs.take(slice(-500, None)), labels[-500:])[0]
+    right = correct(
+        SHAPE, trained.network.words[None], inputs.take(slice(-500, None)), labels[-500:]
+    )[0]
     assert right / 500 == max(point.accuracy for point in seen)
     assert right / 500 > 0.75  # of ten classes
 
 
 def test_the_same_seed_gives_the_same_network(images):
     one, two, other = (
-        train_by_flips(SHAPE, *images, **SETTINGS, steps=60, seed=seed) for seed in (1, 1, 2)
+        train_by_flips(SHAPE.layers, *images, **SETTINGS, steps=60, seed=seed) for seed in (1, 1, 2)
     )
-    assert np.array_equal(one.words, two.words)
-    assert not np.array_equal(one.words, other.words)
+    assert np.array_equal(one.network.words, two.network.words)
+    assert not np.array_equal(one.network.words, other.network.words)
     assert [p.accuracy for p in one.history] == [p.accuracy for p in two.history]
 
 
@@ -202,13 +204,13 @@ def test_held_out_rows_are_not_trained_on(images):
     changed = labels.copy()
     changed[-500:] = (labels[-500:] + 1) % 10  # only what is kept can change: here one look alone
     once: dict[str, Any] = SETTINGS | {"every": 40, "steps": 40}
-    one, two = (train_by_flips(SHAPE, inputs, of, **once) for of in (labels, changed))
-    assert np.array_equal(one.words, two.words)
+    one, two = (train_by_flips(SHAPE.layers, inputs, of, **once) for of in (labels, changed))
+    assert np.array_equal(one.network.words, two.network.words)
     assert one.history[0].accuracy != two.history[0].accuracy
 
 
 def test_minutes_end_the_training(images):
-    trained = train_by_flips(SHAPE, *images, **SETTINGS, steps=10**9, minutes=0.005)
+    trained = train_by_flips(SHAPE.layers, *images, **SETTINGS, steps=10**9, minutes=0.005)
     assert trained.history[-1].step < 10**9
     assert 0.3 <= trained.history[-1].seconds < 5
 
@@ -217,12 +219,12 @@ def test_refuses_what_cannot_work(images):
     def refused(match, shape: PackedShape = SHAPE, labels=images[1], **changes):
         settings: dict[str, Any] = SETTINGS | {"steps": 2} | changes
         with pytest.raises(ConfigurationError, match=match):
-            train_by_flips(shape, images[0], labels, **settings)
+            train_by_flips(shape.layers, images[0], labels, **settings)
 
     for name in ("held_out", "steps", "batch", "every"):
         none: dict[str, Any] = {name: 0}
-        refused("held_out, steps, batch and every are 1 or more", **none)
-    refused("1 rows are left beside 1796 held-out ones", held_out=1796)
+        refused("held_out, steps, batch and every are whole numbers of 1 or more", **none)
+    refused("Of 1797 rows, 1796 are to be held out, and", held_out=1796)
     refused("minutes is a finite number above 0", minutes=0)
     refused("minutes is a finite number above 0", minutes=np.nan)
     refused("learning_rate is a finite number above 0", learning_rate=-1)

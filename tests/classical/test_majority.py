@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classical import majority
-from classical.majority import Batch, MajorityNetwork, flip
+from classical.majority import Batch, MajorityNetwork, mutate
 from qhyper.errors import ConfigurationError
 from qhyper.target.packed import PackedNetwork, pack_bits
 
@@ -64,17 +64,17 @@ def test_random_networks_are_uniform():
     words = network.random(50, np.random.default_rng(0))
     ones, n = int(np.bitwise_count(words).sum()), 50 * network.shape.n_weights
     assert abs(ones - n / 2) < 5 * np.sqrt(n / 4)
-    np.testing.assert_array_equal(words & ~network.weights, 0)
+    np.testing.assert_array_equal(words & ~network.shape.ones, 0)
 
 
 # Flips
 
 
 def flipped(network, networks, p, seed):
-    """What `flip` flips of all weights: ones in zeros."""
+    """What `mutate` flips of all weights: ones in zeros."""
     words = np.zeros((networks, network.shape.n_words), np.uint64)
     everywhere = np.arange(network.shape.n_words)
-    flip(words, everywhere, network.weights, p, np.random.default_rng(seed))
+    mutate(words, everywhere, network.shape.ones, p, np.random.default_rng(seed))
     return words
 
 
@@ -88,11 +88,13 @@ def drawn_together(request, monkeypatch):
 @pytest.mark.usefixtures("drawn_together")
 def test_flips_with_certainty_flip_all_and_only_what_they_may():
     network = MajorityNetwork((70, 20, 6), 3, 2)
-    np.testing.assert_array_equal(flipped(network, 2, 1.0, seed=0), np.stack([network.weights] * 2))
+    np.testing.assert_array_equal(
+        flipped(network, 2, 1.0, seed=0), np.stack([network.shape.ones] * 2)
+    )
     assert not flipped(network, 2, 0.0, seed=0).any()
     where, masks = np.array([7, 3]), np.array([5, 1 << 63], np.uint64)
     words = np.zeros((2, network.shape.n_words), np.uint64)
-    flip(words, where, masks, 1.0, np.random.default_rng(0))
+    mutate(words, where, masks, 1.0, np.random.default_rng(0))
     assert words[:, where].tolist() == [[5, 1 << 63]] * 2
     words[:, where] = 0
     assert not words.any()
@@ -127,7 +129,7 @@ def test_refuses_a_last_layer_that_does_not_fit_the_label_bits():
     with pytest.raises(
         ConfigurationError,
         match=r"too deep for the label bits: its last layer has 10 units, but 10 classes of 100 "
-        r"bits need 1000\. Choose fewer layers or wider ones",
+        r"bits need 1000\. Choose a last layer of 1000 units, or other",
     ):
         MajorityNetwork((784, 512, 10), 100)
 

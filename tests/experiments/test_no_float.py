@@ -19,14 +19,14 @@ needs_mnist = pytest.mark.skipif(
 
 
 def test_every_setting_is_a_network_and_each_scheme_runs_as_printed_and_free():
-    assert study.MINUTES <= 30
     kinds: dict[str, set[type]] = {}
     for name, setting in study.SETTINGS.items():
         network = MajorityNetwork(setting.layers, setting.label_bits)
         assert network.classes == 10
         kind = name.split("-")[1]
         kinds.setdefault(kind, set()).add(type(setting.scheme))
-        assert (setting.printed is None) == (kind == "free")
+        assert setting.minutes <= 30  # as the thesis
+        assert kind == "printed" or setting.printed is None
         assert setting.quick % 5 == 0
     expected = {NaivePerturbation, EliteEvolution, CountingErrors}
     assert kinds == {"printed": expected, "free": expected}
