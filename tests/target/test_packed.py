@@ -490,6 +490,23 @@ def test_memory_does_not_grow_with_networks_times_rows():
     assert int(done.stdout) < 4 * 1024  # KiB
 
 
+def test_results_do_not_depend_on_the_number_of_threads(monkeypatch):
+    rng = np.random.default_rng(8)
+    shape, _, words = population(rng, (70, 30, 6), 3)
+    inputs, labels = pack_bits(rng.integers(0, 2, (700, 70))), rng.integers(0, 6, 700)
+    found = []
+    for threads in (1, 2, 5):
+        monkeypatch.setattr("qhyper.threads.n_threads", lambda threads=threads: threads)
+        found.append(
+            (
+                activations(shape, words, inputs).tolist(),
+                sums(shape, words, inputs).tolist(),
+                correct(shape, words, inputs, labels).tolist(),
+            )
+        )
+    assert found[0] == found[1] == found[2]
+
+
 def test_bits_given_to_a_network_of_pixels_are_warned_of():
     shape = PackedShape((3, 2))
     network = PackedNetwork(shape, shape.ones, shape.limits(), planes=8)
