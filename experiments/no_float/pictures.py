@@ -43,5 +43,5 @@ def draw(results: Mapping[str, Any], folder: Path) -> None:
     axes.set_xlabel("seconds of training")
     axes.set_ylabel("accuracy on rows held out, %")
     axes.set_ylim(0, 100)
-    legend_below(figure, lines, 3)
+    legend_below(figure, lines, 2)
     save(figure, folder / "accuracy.svg", "Accuracy on rows held out against time")
