@@ -99,7 +99,8 @@ def wrong_weights(
     are wrong, and an input is if more than half of its weights are: there, all inputs or none.
 
     Returns numbers int64 [k] of those of `words` [word] that hold wrong weights, and a mask
-    uint64 [k] of them. Raises ConfigurationError as `activations` does.
+    uint64 [k] of them. Raises ConfigurationError as `activations` does, and for labels that are no
+    classes.
     """
     network.check(batch)
     n_below, rows = network.below.n_words, len(batch)

@@ -8,8 +8,8 @@ Inputs are packed once: bits, which stand for -1 and +1, or numbers v of p bits 
 bits, which stand for 2 v - (2^p - 1); with p = 8 these are pixels, 2 (v - 127.5). A sign, of a sum
 that is an integer, is a limit: the largest count of bits in which inputs and weights may differ.
 
-Beside torch, which nothing here needs, numba is needed for speed alone: without it NumPy does the
-same, slower, and a warning says so.
+NumPy alone is needed, but by `from_torch` and `to_torch`. numba is there for speed: without it
+NumPy does the same, slower, and a warning says so.
 """
 
 import hashlib
