@@ -16,10 +16,10 @@ import torch
 from torch.nn.functional import batch_norm, cross_entropy, linear
 
 from classical.straight_through import sign
+from qhyper.data.images import Images
 from qhyper.errors import ConfigurationError, unknown
-from qhyper.images import Images
 from qhyper.streams import Streams
-from qhyper.target.export import Sign
+from qhyper.targets.layered.export import Sign
 
 Binarisation = Literal["none", "deterministic", "stochastic"]
 
@@ -223,7 +223,7 @@ def fit(
         if not isinstance(images, Images):
             raise ConfigurationError(
                 f"Got {type(images).__name__} to train on or to hold out; expected "
-                "qhyper.images.Images."
+                "qhyper.data.images.Images."
             )
     if epochs < 1 or not 2 <= batch <= len(training):
         raise ConfigurationError(

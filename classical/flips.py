@@ -6,7 +6,7 @@ The hypernetwork is a product of Bernoulli distributions, as in `classical.berno
     ∂E[L]/∂p_i = E[L(w_i = +1) - L(w_i = -1)], all other weights drawn
 
 (local expectation gradients: Titsias and Lázaro-Gredilla 2015), and one draw of the network on a
-batch gives all of them (`qhyper.target.flips`). The logits follow them by Adam.
+batch gives all of them (`qhyper.targets.packed.flips`). The logits follow them by Adam.
 
 The first layer sees an image, and its logits may be smooth ones: each unit's are an image of few
 frequencies, the trained parameters its coefficients. That ties neighbouring weights, which a batch
@@ -27,8 +27,8 @@ from scipy.special import expit
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Streams
-from qhyper.target.flips import flip_differences
-from qhyper.target.packed import PackedInputs, PackedNetwork, PackedShape, correct
+from qhyper.targets.packed.flips import flip_differences
+from qhyper.targets.packed.network import PackedInputs, PackedNetwork, PackedShape, correct
 from qhyper.threads import one_torch_thread
 
 Reals = npt.NDArray[np.float64]

@@ -4,7 +4,7 @@ The networks of Fontana (2022), section 4.1: a unit takes the XOR of every input
 is 1 unless zeros are the majority. The last layer has `label_bits` units a class, group by group,
 and the class is that of most ones; ties go to the lower class.
 
-Weights are kept as the words of a packed network of signs (`qhyper.target.packed`), complemented:
+Weights are kept as the words of a packed network of signs (`qhyper.targets.packed`), complemented:
 the XOR of an input with a weight is 1 where the input equals the *stored* bit, and a majority with
 ties to 1 is a sign with sign(0) = +1. All that comes out is whole numbers.
 """
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from qhyper.bits import WORD, Words
 from qhyper.errors import ConfigurationError
-from qhyper.target.packed import PackedInputs, PackedNetwork, PackedShape, correct
+from qhyper.targets.packed.network import PackedInputs, PackedNetwork, PackedShape, correct
 
 DEPTHS = range(2, 6)
 """How many layers such a network may have."""

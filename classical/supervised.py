@@ -8,10 +8,10 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import cross_entropy
 
-from qhyper.data import Samples
+from qhyper.data.sets import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Rngs, Streams
-from qhyper.target.space import WeightSpace
+from qhyper.targets.layered.space import WeightSpace
 from qhyper.threads import one_torch_thread
 
 _CHUNK = 4096

@@ -34,7 +34,7 @@ def list_studies() -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from qhyper.terminal import console
+    from qhyper.cli.terminal import console
 
     table = Table("study", "title", "run", "verify")
     for study in studies():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qhyper.drawing import INK, bare, svg
+from qhyper.report.drawing import INK, bare, svg
 from qhyper.storage import write_whole
 
 TEXT = "#7a8490"

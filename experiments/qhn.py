@@ -26,9 +26,9 @@ from qhyper import (
     tabulate,
 )
 from qhyper.bits import to_string
-from qhyper.comparison import compare
-from qhyper.config import Entry
-from qhyper.data import Samples, mnist
+from qhyper.data.sets import Samples, mnist
+from qhyper.run.comparison import compare
+from qhyper.run.config import Entry
 from qhyper.search import SAME_LOSS
 
 NEAR = 1e-4

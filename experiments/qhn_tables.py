@@ -9,8 +9,8 @@ import numpy as np
 from experiments.drawing import legend_below, new_panels, save
 from experiments.markdown import table
 from experiments.qhn import ENTRIES, NEAR, PROBLEMS, Size
-from qhyper.drawing import COLOURS, INK
-from qhyper.statistics import median_interval, wilson
+from qhyper.report.drawing import COLOURS, INK
+from qhyper.report.statistics import median_interval, wilson
 
 Results = Mapping[str, Any]
 

@@ -22,7 +22,7 @@ import classical
 import qhyper
 from experiments.study import Study
 from qhyper.errors import Interrupted, StorageError
-from qhyper.runs import provenance, stop_on_signals, versions
+from qhyper.run.directory import provenance, stop_on_signals, versions
 from qhyper.storage import storage, write_whole
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"

@@ -7,9 +7,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qhyper.comparison import Comparison, compare, execute, load_generator, plan
-    from qhyper.config import Config, Entry, TrainingSettings
-    from qhyper.data import Dataset, Samples, load
+    from qhyper.data.images import Images, load_images
+    from qhyper.data.sets import Dataset, Samples, load
     from qhyper.errors import QhyperError
     from qhyper.gradients.exact import Exact
     from qhyper.gradients.natural import NaturalGradient
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from qhyper.gradients.score import ScoreFunction
     from qhyper.gradients.spsa import SPSA
     from qhyper.hypernetwork import Capabilities, Draw, HyperNetwork
-    from qhyper.images import Images, load_images
-    from qhyper.lbfgs import Minima, minimise
     from qhyper.quantum.ansatz import (
         Brickwork,
         HardwareEfficient,
@@ -32,37 +29,40 @@ if TYPE_CHECKING:
     from qhyper.quantum.convert import as_circuit
     from qhyper.quantum.generator import QuantumHyperNetwork
     from qhyper.registry import build_estimator, build_generator, build_risk
-    from qhyper.report import page, table
+    from qhyper.report.page import page, table
     from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy
-    from qhyper.runs import Run
+    from qhyper.run.comparison import Comparison, compare, execute, load_generator, plan
+    from qhyper.run.config import Config, Entry, TrainingSettings
+    from qhyper.run.directory import Run
     from qhyper.search import Control, Evaluated
     from qhyper.spending import Budget
     from qhyper.streams import Streams
-    from qhyper.target.export import to_onnx, to_torch
-    from qhyper.target.landscape import Certificate, certify, certify_objective
-    from qhyper.target.network import BinaryNetwork
-    from qhyper.target.objective import Objective
-    from qhyper.target.packed import PackedNetwork
-    from qhyper.target.space import WeightSpace
-    from qhyper.target.table import CostTable, tabulate
-    from qhyper.training import Trainer, train
+    from qhyper.targets.exact.certificate import Certificate, certify, certify_objective
+    from qhyper.targets.exact.table import CostTable, tabulate
+    from qhyper.targets.layered.export import to_onnx, to_torch
+    from qhyper.targets.layered.network import BinaryNetwork
+    from qhyper.targets.layered.space import WeightSpace
+    from qhyper.targets.objective import Objective
+    from qhyper.targets.packed.network import PackedNetwork
+    from qhyper.training.minimise import Minima, minimise
+    from qhyper.training.trainer import Trainer, train
 
 _HOME = {
     "Angle": "qhyper.quantum.circuit",
-    "BinaryNetwork": "qhyper.target.network",
+    "BinaryNetwork": "qhyper.targets.layered.network",
     "Brickwork": "qhyper.quantum.ansatz",
     "Budget": "qhyper.spending",
     "CVaR": "qhyper.risk",
     "Capabilities": "qhyper.hypernetwork",
-    "Certificate": "qhyper.target.landscape",
+    "Certificate": "qhyper.targets.exact.certificate",
     "Circuit": "qhyper.quantum.circuit",
-    "Comparison": "qhyper.comparison",
-    "Config": "qhyper.config",
+    "Comparison": "qhyper.run.comparison",
+    "Config": "qhyper.run.config",
     "Control": "qhyper.search",
-    "CostTable": "qhyper.target.table",
-    "Dataset": "qhyper.data",
+    "CostTable": "qhyper.targets.exact.table",
+    "Dataset": "qhyper.data.sets",
     "Draw": "qhyper.hypernetwork",
-    "Entry": "qhyper.config",
+    "Entry": "qhyper.run.config",
     "Evaluated": "qhyper.search",
     "Exact": "qhyper.gradients.exact",
     "Expectation": "qhyper.risk",
@@ -70,48 +70,48 @@ _HOME = {
     "Gate": "qhyper.quantum.circuit",
     "HardwareEfficient": "qhyper.quantum.ansatz",
     "HyperNetwork": "qhyper.hypernetwork",
-    "Images": "qhyper.images",
+    "Images": "qhyper.data.images",
     "MMD": "qhyper.risk",
-    "Minima": "qhyper.lbfgs",
+    "Minima": "qhyper.training.minimise",
     "Mirrored": "qhyper.quantum.ansatz",
     "NaturalGradient": "qhyper.gradients.natural",
-    "Objective": "qhyper.target.objective",
-    "PackedNetwork": "qhyper.target.packed",
+    "Objective": "qhyper.targets.objective",
+    "PackedNetwork": "qhyper.targets.packed.network",
     "ParameterShift": "qhyper.gradients.parameter_shift",
     "Product": "qhyper.quantum.ansatz",
     "QhyperError": "qhyper.errors",
     "QuantumHyperNetwork": "qhyper.quantum.generator",
     "Reuploading": "qhyper.quantum.ansatz",
-    "Run": "qhyper.runs",
+    "Run": "qhyper.run.directory",
     "SPSA": "qhyper.gradients.spsa",
-    "Samples": "qhyper.data",
+    "Samples": "qhyper.data.sets",
     "ScoreFunction": "qhyper.gradients.score",
     "StochasticParameterShift": "qhyper.gradients.parameter_shift",
     "Streams": "qhyper.streams",
-    "Trainer": "qhyper.training",
-    "TrainingSettings": "qhyper.config",
+    "Trainer": "qhyper.training.trainer",
+    "TrainingSettings": "qhyper.run.config",
     "UnitChain": "qhyper.quantum.ansatz",
-    "WeightSpace": "qhyper.target.space",
+    "WeightSpace": "qhyper.targets.layered.space",
     "as_circuit": "qhyper.quantum.convert",
     "build_backend": "qhyper.quantum.backend",
     "build_estimator": "qhyper.registry",
     "build_generator": "qhyper.registry",
     "build_risk": "qhyper.registry",
-    "certify": "qhyper.target.landscape",
-    "certify_objective": "qhyper.target.landscape",
-    "compare": "qhyper.comparison",
-    "execute": "qhyper.comparison",
-    "load": "qhyper.data",
-    "load_generator": "qhyper.comparison",
-    "load_images": "qhyper.images",
-    "minimise": "qhyper.lbfgs",
-    "page": "qhyper.report",
-    "plan": "qhyper.comparison",
-    "table": "qhyper.report",
-    "tabulate": "qhyper.target.table",
-    "to_onnx": "qhyper.target.export",
-    "to_torch": "qhyper.target.export",
-    "train": "qhyper.training",
+    "certify": "qhyper.targets.exact.certificate",
+    "certify_objective": "qhyper.targets.exact.certificate",
+    "compare": "qhyper.run.comparison",
+    "execute": "qhyper.run.comparison",
+    "load": "qhyper.data.sets",
+    "load_generator": "qhyper.run.comparison",
+    "load_images": "qhyper.data.images",
+    "minimise": "qhyper.training.minimise",
+    "page": "qhyper.report.page",
+    "plan": "qhyper.run.comparison",
+    "table": "qhyper.report.page",
+    "tabulate": "qhyper.targets.exact.table",
+    "to_onnx": "qhyper.targets.layered.export",
+    "to_torch": "qhyper.targets.layered.export",
+    "train": "qhyper.training.trainer",
 }
 
 __all__ = [

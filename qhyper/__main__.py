@@ -1,5 +1,5 @@
 """`python -m qhyper` is the `qhyper` command."""
 
-from qhyper.cli import main
+from qhyper.cli.main import main
 
 main()

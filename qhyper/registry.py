@@ -13,14 +13,14 @@ from numbers import Integral, Real
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-from qhyper.devices import torch_device
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.gradients.estimator import GradientEstimator
 from qhyper.hypernetwork import HyperNetwork
+from qhyper.machine import torch_device
 from qhyper.names import load_object
 from qhyper.risk import RISKS, Risk
 from qhyper.search import Control
-from qhyper.target.space import WeightSpace
+from qhyper.targets.layered.space import WeightSpace
 
 GENERATORS = "qhyper.generators"
 CONTROLS = "qhyper.controls"

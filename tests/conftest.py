@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from qhyper.cli import main
-from qhyper.data import Samples, load
-from qhyper.summary import summarise
-from qhyper.target.network import BinaryNetwork
-from qhyper.target.objective import NetworkObjective
+from qhyper.cli.main import main
+from qhyper.data.sets import Samples, load
+from qhyper.report.summary import summarise
+from qhyper.targets.layered.network import BinaryNetwork
+from qhyper.targets.objective import NetworkObjective
 from qhyper.threads import one_torch_thread
 
 

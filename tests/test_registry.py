@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from qhyper.config import COMPARED
 from qhyper.errors import ConfigurationError
 from qhyper.quantum.ansatz import ANSAETZE, build_ansatz
 from qhyper.quantum.backend import build_backend
@@ -22,7 +21,8 @@ from qhyper.registry import (
     names,
     takes_option,
 )
-from qhyper.target.space import WeightSpace
+from qhyper.run.config import COMPARED
+from qhyper.targets.layered.space import WeightSpace
 
 
 def test_what_is_compared_by_default_is_registered() -> None:

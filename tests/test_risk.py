@@ -14,7 +14,7 @@ from qhyper.gradients.score import ScoreFunction
 from qhyper.registry import build_risk
 from qhyper.risk import MMD, RISKS, CVaR, Expectation, FreeEnergy, Sample
 from qhyper.streams import Streams
-from qhyper.target.objective import Objective
+from qhyper.targets.objective import Objective
 
 N = 6
 STRINGS = all_bitstrings(N)

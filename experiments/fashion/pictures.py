@@ -7,7 +7,7 @@ from typing import Any
 from experiments.drawing import legend_below, new_panels, save
 from experiments.fashion.study import HIDDEN
 from experiments.fashion.tables import KINDS, PRINTED
-from qhyper.drawing import COLOURS, INK
+from qhyper.report.drawing import COLOURS, INK
 
 COLOUR = {
     "none": COLOURS["control"][0],

@@ -17,9 +17,9 @@ import torch
 
 from classical.binarized import Binarisation, BinarizedNetwork, Epoch, accuracy, fit
 from experiments.memory import peak, reset_peak
-from qhyper.images import Images, hold_out, load_images
+from qhyper.data.images import Images, hold_out, load_images
 from qhyper.streams import Streams
-from qhyper.target.packed_torch import from_torch
+from qhyper.targets.packed.torch_module import from_torch
 
 TITLE = "Binary weights and activations on Fashion-MNIST: what do they cost, and what save?"
 

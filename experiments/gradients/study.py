@@ -17,16 +17,16 @@ from experiments.drawing import legend_below, new_panels, save
 from experiments.markdown import table
 from qhyper import BinaryNetwork, Brickwork, QuantumHyperNetwork, Streams, load
 from qhyper.bits import all_bitstrings
-from qhyper.comparison import compare
-from qhyper.config import Entry
-from qhyper.drawing import INK, loss_axis
 from qhyper.gradients.exact import Exact
 from qhyper.gradients.natural import NaturalGradient
 from qhyper.gradients.parameter_shift import ParameterShift, StochasticParameterShift
 from qhyper.gradients.score import ScoreFunction
 from qhyper.gradients.spsa import SPSA
+from qhyper.report.drawing import INK, loss_axis
+from qhyper.report.statistics import median_interval
 from qhyper.risk import Expectation
-from qhyper.statistics import median_interval
+from qhyper.run.comparison import compare
+from qhyper.run.config import Entry
 
 TITLE = "Which gradient estimator is worth its shots?"
 

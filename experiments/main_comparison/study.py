@@ -14,12 +14,12 @@ import numpy as np
 from experiments.drawing import TEXT
 from experiments.markdown import table
 from qhyper import BinaryNetwork, load
-from qhyper.comparison import compare
-from qhyper.config import COMPARED
-from qhyper.figures import figures
-from qhyper.statistics import Interval, wilson
+from qhyper.report.figures import figures
+from qhyper.report.statistics import Interval, wilson
+from qhyper.report.summary import summarise
+from qhyper.run.comparison import compare
+from qhyper.run.config import COMPARED
 from qhyper.storage import write_whole
-from qhyper.summary import summarise
 
 TITLE = "Which generator finds the best 4-6-2 binary network, at the same budget?"
 

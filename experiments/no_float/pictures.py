@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.drawing import legend_below, new_panels, save
-from qhyper.drawing import COLOURS, INK
+from qhyper.report.drawing import COLOURS, INK
 
 SCHEMES = {
     "naive": COLOURS["control"][0],

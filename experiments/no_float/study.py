@@ -23,8 +23,8 @@ from experiments.memory import peak, reset_peak
 from experiments.no_float import pictures
 from experiments.no_float import tables as written
 from qhyper import Streams
-from qhyper.images import load_images
-from qhyper.target.packed import PackedNetwork, PackedShape, pack_bits
+from qhyper.data.images import load_images
+from qhyper.targets.packed.network import PackedNetwork, PackedShape, pack_bits
 
 TITLE = "Can evolution train binary networks without floating point, and how well?"
 

@@ -16,7 +16,7 @@ from experiments.qhn_noise.tables import (
     strengths,
     sublayers,
 )
-from qhyper.drawing import COLOURS, INK
+from qhyper.report.drawing import COLOURS, INK
 
 BY_DEPTH = (*COLOURS["quantum"], COLOURS["classical"][0])
 KINDS = {"without": COLOURS["classical"][0], "under": COLOURS["quantum"][0]}

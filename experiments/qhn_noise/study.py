@@ -22,11 +22,11 @@ from experiments.qhn_noise import tables as written
 from experiments.qhn_noise.bounds import ROTATION, least
 from experiments.qhn_noise.sequential import sweep
 from qhyper import QuantumHyperNetwork
-from qhyper.lbfgs import minimise
 from qhyper.quantum.simulators.depolarising import strength
 from qhyper.quantum.simulators.qiskit_aer_simulator import AerBackend
 from qhyper.quantum.simulators.trajectories import TrajectoryBackend
 from qhyper.search import SAME_LOSS
+from qhyper.training.minimise import minimise
 
 TITLE = "Does depth pay under noise, and does it help to train under it?"
 SHARED = ("qhn.py",)

@@ -9,7 +9,7 @@ import numpy as np
 from experiments.drawing import legend_below, new_panels, save
 from experiments.qhn_posterior.study import MODELS, TEMPERATURE
 from experiments.qhn_posterior.tables import title
-from qhyper.drawing import COLOURS, INK
+from qhyper.report.drawing import COLOURS, INK
 
 CALIBRATED = ("chain", "chain-signs", "product", "categorical", "autoregressive")
 

@@ -8,9 +8,9 @@ from scipy.special import softmax
 
 from qhyper import BinaryNetwork, Samples
 from qhyper.bits import Bits
-from qhyper.target.classes import FunctionClasses, RowTables
-from qhyper.target.loss import label_losses, predictions
-from qhyper.target.rows import collapse_patterns
+from qhyper.targets.exact.classes import FunctionClasses, RowTables
+from qhyper.targets.layered.rows import collapse_patterns
+from qhyper.targets.loss import label_losses, predictions
 
 BINS = 15
 """Of the calibration error, equal in width."""

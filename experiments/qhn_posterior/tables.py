@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.markdown import table
 from experiments.qhn_posterior.study import MODELS, TEMPERATURE, WITH_MMD
-from qhyper.statistics import holm, median_interval
+from qhyper.report.statistics import holm, median_interval
 
 Results = Mapping[str, Any]
 

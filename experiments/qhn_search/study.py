@@ -24,8 +24,8 @@ from qhyper import (
     load,
     train,
 )
-from qhyper.drawing import COLOURS, INK
-from qhyper.statistics import median_interval, wilson
+from qhyper.report.drawing import COLOURS, INK
+from qhyper.report.statistics import median_interval, wilson
 
 TITLE = "Does an entangled circuit find the best 36 weights reliably, and is it the entanglement?"
 

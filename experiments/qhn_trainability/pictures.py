@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.drawing import legend_below, new_panels, save
 from experiments.qhn_trainability.tables import COSTS, qubits, sublayers
-from qhyper.drawing import COLOURS, INK
+from qhyper.report.drawing import COLOURS, INK
 
 STARTS = {
     "near-product": COLOURS["quantum"][0],

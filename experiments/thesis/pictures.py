@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.drawing import legend_below, new_panels, save
 from experiments.thesis.tables import BLIND, DATA, SEEING, by_class
-from qhyper.drawing import COLOURS, INK
+from qhyper.report.drawing import COLOURS, INK
 
 CLASSES = {
     "toy": ("class 'right-above-white'", "class 'left-under-white'"),

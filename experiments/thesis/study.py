@@ -43,10 +43,10 @@ from qhyper import (
     train,
 )
 from qhyper.bits import Bits, to_string
-from qhyper.comparison import compare
+from qhyper.run.comparison import compare
 from qhyper.search import SAME_LOSS
-from qhyper.target.batches import ScoredOn
-from qhyper.training import settings_for
+from qhyper.targets.layered.batches import ScoredOn
+from qhyper.training.trainer import settings_for
 
 TITLE = "The hypernetwork thesis (Oey, 2023): what it found, why, and its quantum hypernetwork"
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from experiments.markdown import table
+from qhyper.report.statistics import wilson
 from qhyper.search import SAME_LOSS
-from qhyper.statistics import wilson
 
 Results = Mapping[str, Any]
 

@@ -5,7 +5,6 @@ asked for, in one call. Axes: angles [replica, row, angle], draws [replica, row,
 """
 
 import inspect
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, unknown
+from qhyper.machine import memory
 from qhyper.quantum.circuit import ROTATIONS, Circuit
 from qhyper.streams import Rngs
 
@@ -95,20 +95,6 @@ class Backend(Protocol):
 
 
 # -- memory ----------------------------------------------------------------------------------------
-
-
-def memory() -> int:
-    """Bytes of memory that this process may use: the machine's, or its container's limit."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            with open(path, encoding="ascii") as file:  # noqa: PTH123 (a system file)
-                text = file.read().strip()
-        except OSError:
-            continue
-        if text.isdigit():
-            limits.append(int(text))
-    return min(limits)
 
 
 def state_vector_bytes(n_qubits: int, copies: int = 1) -> int:

@@ -16,7 +16,7 @@ from qhyper.quantum.ansatz import STARTS, Ansatz, Start, build_ansatz, initial_p
 from qhyper.quantum.backend import Backend, build_backend, suitable
 from qhyper.quantum.circuit import Circuit
 from qhyper.streams import Rngs, check_rng
-from qhyper.target.space import WeightSpace
+from qhyper.targets.layered.space import WeightSpace
 
 Order = str | Sequence[int]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from bars import Line, bar, paired_seconds
 
-from qhyper.data import load
+from qhyper.data.sets import load
 from qhyper.gradients.parameter_shift import ParameterShift
 from qhyper.gradients.score import ScoreFunction
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient
@@ -15,7 +15,7 @@ from qhyper.quantum.cloud.backend import CloudBackend, build_cloud_backend
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.risk import Expectation
 from qhyper.streams import Streams
-from qhyper.target.network import BinaryNetwork
+from qhyper.targets.layered.network import BinaryNetwork
 
 BITS, SHOTS, DEPTH = 36, 1024, 3
 LAYERS = HardwareEfficient(depth=2, pairs="linear", gate="cz")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from bars import Line, bar, paired_seconds
 
-from qhyper.data import load
+from qhyper.data.sets import load
 from qhyper.gradients.natural import NaturalGradient
 from qhyper.gradients.parameter_shift import ParameterShift
 from qhyper.gradients.score import ScoreFunction
@@ -13,7 +13,7 @@ from qhyper.quantum.ansatz import Brickwork
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.risk import Expectation
 from qhyper.streams import Streams
-from qhyper.target.network import BinaryNetwork
+from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.threads import one_torch_thread
 
 BITS, SHOTS = 36, 1024

@@ -11,7 +11,14 @@ import numpy as np
 import torch
 from bars import Line, bar, paired_seconds, seconds
 
-from qhyper.target.packed import PackedNetwork, PackedShape, activations, correct, pack_bits, sums
+from qhyper.targets.packed.network import (
+    PackedNetwork,
+    PackedShape,
+    activations,
+    correct,
+    pack_bits,
+    sums,
+)
 
 ROWS, LAYERS = 10_000, (784, 1024, 10)
 ROUNDS, REPEATS = 5, 7

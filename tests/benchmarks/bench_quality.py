@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from bars import Line, bar
 
-from qhyper.comparison import compare
-from qhyper.data import load
-from qhyper.statistics import wilson
-from qhyper.target.network import BinaryNetwork
+from qhyper.data.sets import load
+from qhyper.report.statistics import wilson
+from qhyper.run.comparison import compare
+from qhyper.targets.layered.network import BinaryNetwork
 
 SEEDS = tuple(range(40))
 EVALUATIONS = 300_000

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from bars import Line, bar, paired_seconds, process, seconds
 
-from qhyper.data import load
+from qhyper.data.sets import load
 from qhyper.gradients.score import ScoreFunction
 from qhyper.quantum.ansatz import Brickwork, initial_parameters
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.risk import Expectation
 from qhyper.streams import Streams
-from qhyper.target.network import BinaryNetwork
+from qhyper.targets.layered.network import BinaryNetwork
 
 BITS, DEPTH, DRAWS = 36, 4, 1024
 

@@ -11,10 +11,10 @@ import torch
 
 from classical import binarized
 from classical.binarized import BinarizedNetwork, accuracy, fit, stochastic_sign
+from qhyper.data.images import Images
 from qhyper.errors import ConfigurationError
-from qhyper.images import Images
-from qhyper.target.export import Sign
-from qhyper.target.packed_torch import from_torch
+from qhyper.targets.layered.export import Sign
+from qhyper.targets.packed.torch_module import from_torch
 
 KINDS = ("none", "deterministic", "stochastic")
 BINARY = KINDS[1:]

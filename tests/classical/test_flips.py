@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from classical.flips import Cosines, TiedBernoulli, loss_slopes, train_by_flips
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Streams
-from qhyper.target.packed import PackedShape, correct, pack_bits
+from qhyper.targets.packed.network import PackedShape, correct, pack_bits
 
 SHAPE = PackedShape((64, 32, 10))
 SETTINGS: dict[str, Any] = {

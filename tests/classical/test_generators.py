@@ -16,7 +16,7 @@ from classical.mlp import MLP
 from qhyper.bits import all_bitstrings
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Streams
-from qhyper.target.space import WeightSpace
+from qhyper.targets.layered.space import WeightSpace
 
 SPACE = WeightSpace((2, 2, 1))
 N = SPACE.n_bits

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from classical.straight_through import StraightThroughHyperNetwork, StraightThroughNetwork, sign
-from qhyper.data import Samples
+from qhyper.data.sets import Samples
 from qhyper.errors import ConfigurationError
-from qhyper.target.network import BinaryNetwork
+from qhyper.targets.layered.network import BinaryNetwork
 
 
 def exact_features(shape, seed=0):

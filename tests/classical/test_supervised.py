@@ -8,10 +8,10 @@ from torch.nn.functional import cross_entropy
 from classical.full_precision import FullPrecisionNetwork
 from classical.straight_through import StraightThroughHyperNetwork, StraightThroughNetwork
 from classical.supervised import accuracy, fit
-from qhyper.data import Samples
+from qhyper.data.sets import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Streams
-from qhyper.target.network import BinaryNetwork
+from qhyper.targets.layered.network import BinaryNetwork
 
 CLASSIFIERS = [FullPrecisionNetwork, StraightThroughNetwork, StraightThroughHyperNetwork]
 SETTINGS = {"epochs": 2, "batch": 100, "learning_rate": 0.02}  # 288 digits: 100 + 100 + 88

@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from qhyper.bits import all_bitstrings
-from qhyper.config import TrainingSettings
 from qhyper.errors import ConfigurationError
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.quantum.simulators.mps_torch import MatrixProductOn
 from qhyper.registry import build_generator
+from qhyper.run.config import TrainingSettings
 from qhyper.streams import Streams
-from qhyper.target.objective import Objective
-from qhyper.target.space import WeightSpace
-from qhyper.training import train
+from qhyper.targets.layered.space import WeightSpace
+from qhyper.targets.objective import Objective
+from qhyper.training.trainer import train
 
 SPACE = WeightSpace((2, 2, 2))
 N = SPACE.n_bits

@@ -27,8 +27,8 @@ from qhyper.registry import ESTIMATORS, build_estimator, build_generator, build_
 from qhyper.risk import MMD, RISKS, CVaR, Expectation, FreeEnergy, Risk
 from qhyper.spending import Spending
 from qhyper.streams import Streams
-from qhyper.target.objective import Objective
-from qhyper.target.space import WeightSpace
+from qhyper.targets.layered.space import WeightSpace
+from qhyper.targets.objective import Objective
 
 SPACE = WeightSpace((2, 1, 2))
 N = SPACE.n_bits

@@ -14,8 +14,8 @@ from qhyper.hypernetwork import Draw, HyperNetwork
 from qhyper.registry import build_control, build_generator
 from qhyper.spending import Budget
 from qhyper.streams import Streams
-from qhyper.target.space import WeightSpace
-from qhyper.training import settings_for
+from qhyper.targets.layered.space import WeightSpace
+from qhyper.training.trainer import settings_for
 
 SPACE = WeightSpace((2, 2, 2))
 N = SPACE.n_bits

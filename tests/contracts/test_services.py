@@ -10,7 +10,7 @@ import pytest
 from qiskit import QuantumCircuit
 
 from qhyper.errors import ConfigurationError, JobError, MissingError
-from qhyper.extras import needs
+from qhyper.machine import needs
 from qhyper.names import load_object
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.cloud.backend import VENDORS, CloudBackend, build_cloud_backend

@@ -9,7 +9,7 @@ import pytest
 from experiments.fashion import study
 from experiments.fashion.tables import KINDS, PRINTED
 from experiments.study import find
-from qhyper.images import Images
+from qhyper.data.images import Images
 
 
 def made_images(n, seed):

@@ -8,10 +8,10 @@ import pytest
 from experiments.main_comparison import study
 from experiments.study import find
 from qhyper import load
-from qhyper.comparison import compare
-from qhyper.config import COMPARED
-from qhyper.data import availability
-from qhyper.statistics import wilson
+from qhyper.data.sets import availability
+from qhyper.report.statistics import wilson
+from qhyper.run.comparison import compare
+from qhyper.run.config import COMPARED
 from qhyper.threads import one_torch_thread
 
 needs_mnist = pytest.mark.skipif(

@@ -10,7 +10,7 @@ from classical.evolution import CountingErrors, EliteEvolution, NaivePerturbatio
 from classical.majority import MajorityNetwork
 from experiments.no_float import study
 from experiments.study import find
-from qhyper.images import images_availability
+from qhyper.data.images import images_availability
 
 needs_mnist = pytest.mark.skipif(
     not images_availability("mnist").startswith("found"),

@@ -12,7 +12,7 @@ from experiments.qhn_mnist import study as mnist_study
 from experiments.study import find
 from qhyper import BinaryNetwork, Samples, WeightSpace
 from qhyper.bits import all_bitstrings
-from qhyper.data import availability
+from qhyper.data.sets import availability
 
 needs_mnist = pytest.mark.skipif(
     not availability()["mnist"].startswith("found"),

@@ -14,10 +14,10 @@ from experiments.qhn_noise import bounds, study, tables
 from experiments.qhn_noise.sequential import sweep
 from experiments.study import find
 from qhyper import Brickwork, Product, QuantumHyperNetwork
-from qhyper.data import availability
+from qhyper.data.sets import availability
 from qhyper.errors import MissingError
-from qhyper.lbfgs import minimise
 from qhyper.quantum.simulators.qiskit_aer_simulator import AerBackend
+from qhyper.training.minimise import minimise
 
 NAME = "small-37"
 SMALL = study.Size(

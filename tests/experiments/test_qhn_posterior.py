@@ -20,7 +20,7 @@ from qhyper import (
     certify,
 )
 from qhyper.bits import all_bitstrings
-from qhyper.data import availability
+from qhyper.data.sets import availability
 
 needs_mnist = pytest.mark.skipif(
     not availability()["mnist"].startswith("found"),

@@ -7,7 +7,7 @@ import pytest
 
 from experiments.qhn_search import study
 from experiments.study import find
-from qhyper.data import availability
+from qhyper.data.sets import availability
 from qhyper.quantum.simulators.mps import MatrixProductBackend
 
 needs_mnist = pytest.mark.skipif(

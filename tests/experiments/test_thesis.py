@@ -8,7 +8,7 @@ import pytest
 from experiments.study import find
 from experiments.thesis import study, tables
 from qhyper import BinaryNetwork, Samples, load
-from qhyper.data import availability
+from qhyper.data.sets import availability
 
 needs_mnist = pytest.mark.skipif(
     not availability()["mnist"].startswith("found"),

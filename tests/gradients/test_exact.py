@@ -17,7 +17,7 @@ from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy
 from qhyper.spending import Spending
-from qhyper.target.objective import Objective
+from qhyper.targets.objective import Objective
 
 N = 4
 STRINGS = all_bitstrings(N)

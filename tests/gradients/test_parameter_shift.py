@@ -15,7 +15,7 @@ from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy
 from qhyper.spending import Spending
 from qhyper.streams import Streams
-from qhyper.target.objective import Objective
+from qhyper.targets.objective import Objective
 
 N = 4
 TABLE = np.random.default_rng(1).normal(size=2**N) + 2

@@ -17,8 +17,8 @@ from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy
 from qhyper.streams import Streams
-from qhyper.target.objective import Objective
-from qhyper.target.space import WeightSpace
+from qhyper.targets.layered.space import WeightSpace
+from qhyper.targets.objective import Objective
 
 SPACE = WeightSpace((2, 2, 2))
 N = SPACE.n_bits

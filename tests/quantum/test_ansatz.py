@@ -25,7 +25,7 @@ from qhyper.quantum.ansatz import (
 from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork, quantum
 from qhyper.quantum.simulators.mps import MatrixProductBackend
-from qhyper.target.space import WeightSpace
+from qhyper.targets.layered.space import WeightSpace
 
 SPACE = WeightSpace((2, 2, 2))
 BLOCKS = [[0, 2, 4, 5], [1, 3, 6, 7]]

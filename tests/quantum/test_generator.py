@@ -17,7 +17,7 @@ from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork, depth2, depth4, product, quantum
 from qhyper.quantum.simulators.mps import MatrixProductBackend
 from qhyper.streams import Streams
-from qhyper.target.space import WeightSpace
+from qhyper.targets.layered.space import WeightSpace
 
 SPACE = WeightSpace((2, 2, 2))
 N = SPACE.n_bits

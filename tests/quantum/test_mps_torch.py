@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from qhyper.bits import all_bitstrings
-from qhyper.devices import torch_device
 from qhyper.errors import ConfigurationError
+from qhyper.machine import torch_device
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Product
 from qhyper.quantum.backend import build_backend
 from qhyper.quantum.circuit import Angle, Circuit, Gate

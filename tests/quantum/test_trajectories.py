@@ -21,7 +21,7 @@ from qhyper.quantum.simulators.state_vector import StateVector, StateVectorBacke
 from qhyper.quantum.simulators.trajectories import TrajectoryBackend
 from qhyper.risk import Expectation
 from qhyper.streams import Streams
-from qhyper.target.objective import Objective
+from qhyper.targets.objective import Objective
 
 N = 4
 CIRCUITS = {

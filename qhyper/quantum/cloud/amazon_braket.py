@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from qhyper.errors import ConfigurationError, JobError, MissingError, unknown
-from qhyper.extras import needs
+from qhyper.machine import needs
 from qhyper.quantum.cloud.door import (
     CloudJob,
     JobState,

@@ -12,7 +12,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from qhyper.errors import JobError, MissingError, unknown
-from qhyper.extras import needs
+from qhyper.machine import needs
 from qhyper.quantum.cloud.door import (
     CloudJob,
     JobState,

@@ -15,7 +15,7 @@ import numpy as np
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, JobError, MissingError, unknown
-from qhyper.extras import needs
+from qhyper.machine import needs
 from qhyper.quantum.cloud.door import (
     CloudJob,
     JobState,

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from qhyper.errors import ConfigurationError, JobError, MissingError, unknown
-from qhyper.extras import needs
+from qhyper.machine import needs
 from qhyper.quantum.cloud.door import (
     JobState,
     Limits,

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits, as_bits
 from qhyper.errors import ConfigurationError
-from qhyper.extras import needs
+from qhyper.machine import needs
 
 Float = npt.NDArray[np.float64]
 

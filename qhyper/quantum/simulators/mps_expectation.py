@@ -20,12 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import as_bits
-from qhyper.data import Samples
+from qhyper.data.sets import Samples
 from qhyper.errors import ConfigurationError
-from qhyper.quantum.backend import AMPLITUDE, GIB, memory
+from qhyper.machine import memory
+from qhyper.quantum.backend import AMPLITUDE, GIB
 from qhyper.quantum.simulators.mps import Complex, Float, Program, _angle_scores, site_tensors
-from qhyper.target.loss import LossName, check_loss, label_losses
-from qhyper.target.network import BinaryNetwork
+from qhyper.targets.layered.network import BinaryNetwork
+from qhyper.targets.loss import LossName, check_loss, label_losses
 
 _SWEEP_BYTES = 2**28
 """Memory for the environments of the rows of angles that are swept together."""

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from qhyper.bits import Bits
-from qhyper.devices import torch_device
 from qhyper.errors import ConfigurationError
+from qhyper.machine import torch_device
 from qhyper.quantum.backend import GIB, matrix_product_bonds, matrix_product_bytes
 from qhyper.quantum.circuit import Circuit
 from qhyper.quantum.simulators.mps import (

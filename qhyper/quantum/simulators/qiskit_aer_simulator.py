@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits, n_words, unpack
 from qhyper.errors import ConfigurationError, unknown
-from qhyper.extras import needs
+from qhyper.machine import needs
 from qhyper.quantum.backend import (
     BackendCapabilities,
     Executable,

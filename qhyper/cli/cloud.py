@@ -1,0 +1,299 @@
+"""The commands for quantum computers: submit, jobs, fetch."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from qhyper.cli.terminal import console, print_pairs, warn
+from qhyper.errors import (
+    ConfigurationError,
+    Interrupted,
+    PendingError,
+    QhyperError,
+    StorageError,
+)
+
+RunFolder = Annotated[Path, typer.Argument(help="Run directory.")]
+RunFolders = Annotated[
+    list[Path] | None, typer.Argument(help="Run directories; all of runs/ unless told.")
+]
+Out = Annotated[Path, typer.Option("--out", help="Folder of run directories.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+
+def submit(
+    run: RunFolder,
+    backend: Annotated[
+        str,
+        typer.Option(
+            "--backend",
+            help="ibm:NAME, braket:NAME, ionq:NAME, azure:NAME, qiskit:module:object of a "
+            "BackendV2, or module:Class of a service of your own.",
+        ),
+    ],
+    entry: Annotated[
+        str | None, typer.Option("--entry", help="Which generator of the run, if it has several.")
+    ] = None,
+    seeds: Annotated[
+        str, typer.Option("--seeds", help="best (lowest mean loss), all, or a list such as 0,3.")
+    ] = "best",
+    shots: Annotated[int, typer.Option("--shots", help="Draws of each seed.")] = 1024,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="KEY=VALUE", help="An option of the backend."),
+    ] = None,
+    mitigate: Annotated[
+        bool, typer.Option("--mitigate", help="Measure the readout errors too, for mthree.")
+    ] = False,
+    paid_shots: Annotated[
+        int | None, typer.Option("--paid-shots", help="Shots that may be sent (100000).")
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Allow as many shots as it takes: see --dry-run.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Send what an earlier submission has sent once more.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what it would take, and send nothing.")
+    ] = False,
+    wait: Annotated[
+        float, typer.Option("--wait", help="Seconds to wait for the preflight.")
+    ] = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Send a trained circuit to a quantum computer, and return; `qhyper fetch` gets the draws."""
+    from qhyper.run.config import assign
+    from qhyper.run.directory import Run
+    from qhyper.submit import submission
+
+    options: dict[str, Any] = {}
+    for assignment in option or []:
+        assign(options, assignment)
+    opened = Run.open(run)
+    chosen = submission.entry_of(opened, entry)
+    asked = submission.Asked(
+        entry=chosen.title,
+        seeds=_seeds(seeds, opened, chosen),
+        shots=shots,
+        backend=backend,
+        options=options,
+        calibration_shots=submission.CALIBRATION_SHOTS if mitigate else 0,
+    )
+    if dry_run:
+        _print(f"submit {run}: nothing was sent",
+               submission.Submission(opened, asked).outlook(), as_json)  # fmt: skip
+        return
+    sent = submission.submit(opened, asked, paid_shots=paid_shots, paid=yes, again=again)
+    told = _carry_on(opened, sent, wait, 0.0, False)
+    if as_json:
+        print(json.dumps(told))
+    if "outcome" not in told:
+        return
+    if not as_json:
+        _show(opened, told)
+
+
+def fetch(
+    runs: RunFolders = None,
+    number: Annotated[
+        int | None, typer.Option("--submission", help="Which one of a run; all unless told.")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option("--wait", help="Seconds to wait for jobs that are not done.")
+    ] = 0.0,
+    out: Out = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Store what submitted jobs have measured, and score it beside the simulator's draws.
+
+    Draws whose preflight was still on its way are sent. Exit code 5 if some are not done.
+    """
+    from qhyper.run.directory import Run
+    from qhyper.submit import submission
+
+    folders = runs or sorted(path.parent for path in out.glob(f"*/{submission.FOLDER}"))
+    opened = [Run.open(path) for path in folders]
+    if number is not None and len(opened) != 1:
+        raise ConfigurationError(f"--submission {number} is of one run; got {len(opened)} runs.")
+    asked = [
+        (run, each)
+        for run in opened
+        for each in (submission.numbers(run) if number is None else [number])
+    ]
+    if not asked:
+        where = ", ".join(map(str, folders or [out]))
+        raise StorageError(
+            f"{where} has no submissions. Make one with `qhyper submit RUN --backend …`."
+        )
+    told, late = [], []
+    for run, each in asked:
+        name = f"Submission {each}" + f" of {run.path}" * (len(opened) > 1)
+        written = submission.read(run, each)
+        try:
+            if "outcome" in written:
+                told.append(written)
+                if number is None and not as_json:
+                    print(f"{name} was fetched before: {_page(run, each)}", file=sys.stderr)
+                    continue
+            elif not submission.begun(run, each):
+                # what the user was told was not sent is not sent now
+                raise PendingError(
+                    "it was never sent. The `qhyper submit` that made it, said again, sends it."
+                )
+            else:
+                told.append(_carry_on(run, submission.reopen(run, each), wait, wait, True))
+            if not as_json:
+                _show(run, told[-1])
+        except Interrupted:
+            raise
+        except QhyperError as error:  # one that failed or is not done holds up no other
+            late.append(error)
+            told.append({"number": each, "error": str(error), "exit_code": error.exit_code})
+            if len(asked) > 1:
+                warn(f"{name}: {error}")
+    if as_json:
+        print(json.dumps(told[0] if number is not None else {"submissions": told}))
+    if late:
+        # a job that is pending may still succeed
+        worst = min(late, key=lambda error: error.exit_code == PendingError.exit_code)
+        if len(asked) == 1:
+            raise type(worst)(f"Submission {asked[0][1]}: {worst}")
+        raise type(worst)(f"{len(late)} of {len(asked)} submissions are not fetched; see above.")
+
+
+def jobs(
+    runs: RunFolders = None,
+    resend: Annotated[
+        str | None,
+        typer.Option("--resend", metavar="KEY", help="Send a failed or unknown job again."),
+    ] = None,
+    adopt: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--adopt", metavar="KEY JOB_ID", help="Say which job at the vendor it is."),
+    ] = None,
+    out: Out = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Show the jobs that were sent to quantum computers, or settle one that failed or is unknown.
+
+    --resend pays for a job a second time if the vendor has the first one after all: its tag is
+    looked up before, where the vendor can.
+    """
+    from qhyper.quantum.cloud.ledger import exists
+    from qhyper.run.directory import Run
+    from qhyper.submit import jobs as listed
+
+    folders = runs or sorted(path for path in out.glob("*") if exists(path))
+    opened = [Run.open(path) for path in folders]
+    if resend is not None and adopt is not None:
+        raise ConfigurationError("Got --resend and --adopt; expected one of them at a time.")
+    if resend is not None:
+        print(listed.resend(opened, resend, warn), file=sys.stderr)
+    if adopt is not None:
+        print(listed.adopt(opened, *adopt), file=sys.stderr)
+    found = [(run, record) for run in opened for record in listed.records(run)]
+    if as_json:
+        print(json.dumps([{"run": str(run.path), **listed.shown(r)} for run, r in found]))
+        return
+    _print_jobs(found, ", ".join(map(str, runs or [out])))
+
+
+def _seeds(text: str, run: Any, entry: Any) -> tuple[int, ...]:
+    from qhyper.submit.submission import best_seed
+
+    if text == "best":
+        return (best_seed(run, entry),)
+    if text == "all":
+        return tuple(run.config.seeds)
+    try:
+        seeds = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        seeds = ()
+    if not seeds or not set(seeds) <= set(run.config.seeds) or len(set(seeds)) < len(seeds):
+        raise ConfigurationError(
+            f"Got --seeds {text}; expected best, all, or some of the seeds of the run: "
+            f"{', '.join(map(str, run.config.seeds))}."
+        )
+    return seeds
+
+
+def _carry_on(
+    run: Any, sent: Any, preflight_wait: float, wait: float, strict: bool
+) -> dict[str, Any]:
+    """Send and fetch: the outcome, or how far it is. If `strict`, what is not done is an error."""
+    from qhyper.quantum.cloud.dispatch import check_ended
+    from qhyper.run.directory import stop_on_signals
+
+    with stop_on_signals() as stop:
+        records, outcome = sent.carry_on(
+            preflight_wait=preflight_wait, wait=wait, stop=stop, warn=warn
+        )
+    if outcome is not None:
+        return outcome
+    try:
+        check_ended(records, str(sent.backend))
+    except PendingError:
+        if strict:
+            raise
+    states = {state: sum(r.state == state for r in records) for state in {r.state for r in records}}
+    how = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+    print(
+        f"Submission {sent.number}: {how}. Get the draws with `qhyper fetch {run.path}`, on any "
+        "day.",
+        file=sys.stderr,
+    )
+    return {"number": sent.number, "jobs": states}
+
+
+def _show(run: Any, outcome: dict[str, Any]) -> None:
+    from qhyper.submit.page import table
+
+    console().print(table(outcome))
+    print(f"Report: {_page(run, outcome['number'])}", file=sys.stderr)
+
+
+def _page(run: Any, number: int) -> Path:
+    return run.path / "submissions" / f"{number:03d}" / "report.html"
+
+
+def _print(title: str, pairs: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(pairs))
+    else:
+        print_pairs(title, pairs)
+
+
+def _print_jobs(found: list[tuple[Any, Any]], where: str) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not found:
+        print(f"No jobs in {where}.")
+        return
+    several = len({run.path for run, _ in found}) > 1
+    table = Table(title="Jobs on quantum computers")
+    for column in ("key", "for", "state", "rows × shots", "sent", "job"):
+        table.add_column(column, overflow="fold")
+    notes, last = [], None
+    for run, record in found:
+        if several and run.path != last:
+            table.add_section()
+            table.add_row("", escape(run.path.name))
+            last = run.path
+        sent = "" if record.sent is None else time.strftime("%F %T", time.localtime(record.sent))
+        what = record.purpose.split()[0] if record.purpose.startswith("pre") else record.purpose
+        chunk = f" #{record.chunk}" * bool(record.chunk)
+        cells = (
+            record.key[:8], f"{record.scope}, {what}{chunk}", str(record.state),
+            f"{record.rows} × {record.shots}", sent, record.job_id or "",
+        )  # fmt: skip
+        table.add_row(*map(escape, cells))
+        notes += [f"{record.key[:8]}: {text}" for text in (record.message, record.note) if text]
+    console().print(table)
+    for note in notes:
+        print(note)

@@ -1,0 +1,1 @@
+"""Figures of merit, tables, pictures and the page of a run."""

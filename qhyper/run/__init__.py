@@ -1,0 +1,1 @@
+"""Runs: what is asked, carried out, compared and kept."""

@@ -1,0 +1,373 @@
+"""Compare generators and controls on one objective, at the same budget, over the same seeds."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from qhyper.data.sets import Dataset, Samples, load
+from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
+from qhyper.hypernetwork import HyperNetwork
+from qhyper.names import load_object
+from qhyper.quantum.backend import is_cloud
+from qhyper.registry import build_generator, is_control
+from qhyper.report.page import page
+from qhyper.report.summary import summarise
+from qhyper.run.config import CHOICES, COMPARED, DEFAULT_PAID_SHOTS, Config, Entry
+from qhyper.run.directory import Run
+from qhyper.run.trial import Progress, Trial
+from qhyper.targets.layered.network import BinaryNetwork
+from qhyper.targets.layered.space import WeightSpace
+from qhyper.targets.objective import NetworkObjective, Objective
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The outcome of a comparison, in plain numbers, lists and dictionaries."""
+
+    summary: dict[str, Any]
+    """certificate, generators with their figures, paired tests: what `--json` prints"""
+    results: list[dict[str, Any]]
+    """one an entry: every seed's losses, best bitstring, learning curve"""
+    spectrum: dict[str, Any] | None
+    """histogram of the losses of all bitstrings, where there is a certificate"""
+
+
+def problem(config: Config) -> tuple[Objective, Dataset | None]:
+    """The objective that a configuration asks for, and its data set unless it is a callable."""
+    if config.objective is not None:
+        if config.bits is None:
+            raise ConfigurationError(
+                f"The objective '{config.objective}' needs the number of bits: set `bits` (--bits)."
+            )
+        return Objective(load_object(config.objective), config.bits, name=config.objective), None
+    dataset = load(config.data, seed=config.data_seed, test=config.test)
+    network = _network(config, dataset)
+    network.check(dataset.test)
+    return network.objective(dataset.train, config.loss), dataset
+
+
+def _network(config: Config, dataset: Dataset) -> BinaryNetwork:
+    """The target that a configuration asks for; ConfigurationError for choices that cannot be."""
+    layers = config.layers or (dataset.n_features, 6, dataset.n_classes)
+    asked = {name: getattr(config, name) for name in CHOICES}
+    choices = {name: value for name, value in asked.items() if value is not None}
+    return BinaryNetwork(WeightSpace(layers, **choices), sign_of_zero=config.sign_of_zero)
+
+
+def compare(
+    objective: Objective,
+    entries: Iterable[str | Entry] | None = None,
+    *,
+    seeds: Sequence[int] = tuple(range(10)),
+    evaluations: int | None = None,
+    shots: int | None = None,
+    circuits: int | None = None,
+    device: str = "cpu",
+    test: Samples | None = None,
+    name: str = "own data",
+    temperature: float = 0.05,
+    paid_shots: int | None = None,
+    run: Run | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda title, spent, total: None,
+    warn: Callable[[str], None] = print,
+) -> Comparison:
+    """Train every entry on `objective` with the same budget and measure it.
+
+    - entries: registered names, `module:Class`, or `Entry` with options and training settings;
+      unless told, those of `COMPARED` that the objective admits
+    - evaluations, shots, circuits: the budget of each seed, in one of them or several;
+      300,000 evaluations unless told
+    - device: where generators compute, cpu or cuda
+    - test: rows for the test accuracy
+    - name: what the data are called in tables
+    - temperature: of the certificate's log Z
+    - paid_shots: how many shots quantum computers may be sent in all, 100,000 unless told
+    - run: finished entries are taken from it, and the rest is checkpointed in it
+    - stop: once it returns true, Interrupted is raised, after a checkpoint
+
+    Raises ConfigurationError before anything runs if something cannot work.
+    """
+    if not isinstance(objective, Objective):
+        raise ConfigurationError(
+            f"Got {type(objective).__name__} as the objective; expected an Objective, such as "
+            "network.objective(data.train), or Objective(function, n_bits) of your own function."
+        )
+    if isinstance(entries, str):
+        entries = [entries]
+    if isinstance(seeds, int):
+        raise ConfigurationError(f"Got seeds={seeds}; expected a list of them, or range({seeds}).")
+    if test is not None and not isinstance(test, Samples):
+        raise ConfigurationError(
+            f"Got {type(test).__name__} as test; expected Samples, such as dataset.test."
+        )
+    if test is not None and isinstance(objective, NetworkObjective):
+        objective.network.check(test)
+    named = None if entries is None else [
+        Entry(name=entry) if isinstance(entry, str) else entry for entry in entries
+    ]  # fmt: skip
+    config = Config(
+        seeds=list(seeds), evaluations=evaluations, shots=shots, circuits=circuits,
+        device=device, temperature=temperature, entries=named, paid_shots=paid_shots,
+    )  # fmt: skip
+    trials = _trials(objective, config, warn)
+    _check_paid_shots(trials, config)
+    certificate, spectrum, reason = _certificate(objective, name, temperature, run, progress)
+    results = []
+    for trial in trials:
+        folder = None if run is None else run.path / trial.entry.folder
+        result = None if run is None else run.read_json(f"{trial.entry.folder}/result.json")
+        if result is None:
+            with _connected(trial, config, run, stop, warn):
+                result = trial.execute(folder, test, stop, progress, warn)
+            if run is not None:
+                run.write(f"{trial.entry.folder}/result.json", json.dumps(result))
+        results.append(result)
+    network = str(objective.network) if isinstance(objective, NetworkObjective) else objective.name
+    summary = summarise(
+        results, certificate=certificate, no_certificate=reason, data=name, network=network,
+        loss=objective.loss if isinstance(objective, NetworkObjective) else objective.name,
+        budget=config.budget.limits(),
+    )  # fmt: skip
+    return Comparison(summary, results, spectrum)
+
+
+def plan(
+    config: Config,
+    warn: Callable[[str], None] = print,
+    *,
+    combined: bool = False,
+    paid: bool = False,
+) -> Config:
+    """The configuration in full: which entries, each with every training setting.
+
+    Entries that were `combined` from lists are left out where they cannot work, as the defaults
+    are, and `warn` hears why. With `paid` the shot budget is as large as quantum computers need.
+    Raises ConfigurationError or MissingError if something else cannot work, or if nothing is left.
+    """
+    if Path(config.data).suffix:  # a file: found from wherever the run is resumed
+        paths = {"data": config.data, "test": config.test}
+        absolute = {key: str(Path(path).resolve()) for key, path in paths.items() if path}
+        config = config.model_copy(update=absolute)
+    objective, _ = problem(config)
+    trials = _trials(objective, config, warn, combined)
+    if paid and any(trial.paid for trial in trials):
+        needed = sum(trial.paid_shots for trial in trials)
+        config = config.model_copy(update={"paid_shots": max(needed, config.paid_shots or 0)})
+    _check_paid_shots(trials, config)
+    return config.model_copy(update={"entries": [trial.entry for trial in trials]})
+
+
+def outlook(config: Config, warn: Callable[[str], None] = print) -> list[dict[str, Any]]:
+    """What each entry of a planned configuration would spend, in words; nothing is run."""
+    objective, _ = problem(config)
+    return [trial.outlook() for trial in _trials(objective, config, warn)]
+
+
+def execute(
+    run: Run,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda title, spent, total: None,
+    warn: Callable[[str], None] = print,
+) -> Comparison:
+    """Carry out what a run directory's configuration asks for, from where it was left.
+
+    Writes report.html and, last, summary.json. A complete run is read, not carried out again.
+    """
+    if run.complete:
+        return stored(run)
+    if run.config.entries is None:  # made by hand, not by a plan
+        run.configure(plan(run.config, warn))
+    config = run.config
+    objective, dataset = problem(config)
+    if dataset is not None:
+        check_same_data(run, dataset)
+    outcome = compare(
+        objective, config.entries, seeds=config.seeds, evaluations=config.evaluations,
+        shots=config.shots, circuits=config.circuits, device=config.device,
+        test=None if dataset is None else dataset.test,
+        name=objective.name if dataset is None else dataset.name,
+        temperature=config.temperature, paid_shots=config.paid_shots, run=run, stop=stop,
+        progress=progress, warn=warn,
+    )  # fmt: skip
+    write_report(run, outcome)
+    run.write("summary.json", json.dumps(outcome.summary, indent=1))
+    return outcome
+
+
+def stored(run: Run) -> Comparison:
+    """The outcome of a complete run, from its files alone; StorageError if it is not complete."""
+    if not run.complete:
+        raise StorageError(
+            f"{run.path} is not complete. Finish it with `qhyper resume {run.path}`."
+        )
+    results = [run.read_json(f"{entry.folder}/result.json") for entry in run.config.entries or []]
+    if None in results:
+        raise StorageError(
+            f"{run.path} has lost the result.json of an entry. Put it back, or remove summary.json "
+            f"there and `qhyper resume {run.path}` makes it again."
+        )
+    kept = run.read_json("certificate.json")
+    spectrum = None if kept is None else kept["spectrum"]
+    return Comparison(run.read_json("summary.json"), results, spectrum)
+
+
+def write_report(run: Run, outcome: Comparison) -> Path:
+    """Write the run's report.html, and return its path."""
+    shown = {
+        **outcome.summary,
+        "config": run.config.model_dump(exclude_none=True),
+        "provenance": run.read_json("provenance.json"),
+    }
+    return run.write("report.html", page(shown, outcome.results, outcome.spectrum))
+
+
+def load_generator(
+    run: Run | Path | str, title: str | None = None, *, backend: str | None = None
+) -> HyperNetwork:
+    """The trained generator of a finished entry of a run (its only one unless `title` is given).
+
+    `backend` is where its circuit is to run instead. One that was trained on a quantum computer
+    comes back on the simulator that suits it, unless told. Raises ConfigurationError if there is no
+    such entry, StorageError if it is not finished.
+    """
+    if not isinstance(run, Run):
+        run = Run.open(Path(run))
+    entries = {entry.title: entry for entry in run.config.entries or []}
+    if title is None and len(entries) == 1:
+        (title,) = entries
+    if title not in entries:
+        raise ConfigurationError(
+            f"Got title={title!r}; expected one of the entries of {run.path}: {', '.join(entries)}."
+        )
+    entry = entries[title]
+    if is_control(entry.name):
+        raise ConfigurationError(f"'{title}' is a control: it has no generator to load.")
+    file = run.path / entry.folder / "generator.pt"
+    if not file.is_file():
+        raise StorageError(
+            f"{file} is not there: the entry is not finished. Finish the run with "
+            f"`qhyper resume {run.path}`."
+        )
+    options = dict(entry.options)
+    if backend is not None or is_cloud(str(options.get("backend", ""))):
+        options.pop("backend_options", None)
+        options["backend"] = backend
+    objective, _ = problem(run.config)
+    space = objective.network.space if isinstance(objective, NetworkObjective) else None
+    generator = build_generator(
+        entry.name, objective.n_bits, seeds=run.config.seeds, space=space, options=options
+    )
+    generator.load_state_dict(torch.load(file, weights_only=True, map_location="cpu"))
+    return generator
+
+
+def _check_paid_shots(trials: Sequence[Trial], config: Config) -> None:
+    """Raise ConfigurationError if quantum computers need more shots than are allowed."""
+    needed = sum(trial.paid_shots for trial in trials)
+    allowed = DEFAULT_PAID_SHOTS if config.paid_shots is None else config.paid_shots
+    if needed > allowed:
+        raise ConfigurationError(
+            f"This run would send {needed:,} shots to quantum computers; the shot budget is "
+            f"{allowed:,}. Look at the plan with --dry-run, then allow it with --yes or "
+            f"--paid-shots {needed}, or lower --circuits, --shots or --draws."
+        )
+
+
+def _connected(
+    trial: Trial,
+    config: Config,
+    run: Run | None,
+    stop: Callable[[], bool],
+    warn: Callable[[str], None],
+) -> AbstractContextManager[Any]:
+    """Within, a trial on a quantum computer has its ledger."""
+    if not trial.paid:
+        return nullcontext()
+    if run is None:
+        raise ConfigurationError(
+            f"{trial.entry.title} sends jobs to {trial.backend}, which need a ledger in a run "
+            "directory: pass `run`, or use `qhyper train` or `qhyper compare`."
+        )
+    allowed = DEFAULT_PAID_SHOTS if config.paid_shots is None else config.paid_shots
+    return trial.backend.connected(
+        run.path, run.identity, "training", allowed, stop=stop, warn=warn
+    )
+
+
+def check_same_data(run: Run, dataset: Dataset) -> None:
+    """Raise StorageError if the data are not those that the run began with."""
+    digest = hashlib.sha256()
+    for part in (dataset.train, dataset.test):
+        digest.update(str(part.x.shape).encode() + part.x.tobytes() + part.y.tobytes())
+    found = {"sha256": digest.hexdigest()}
+    begun = run.read_json("data.json")
+    if begun is None:
+        run.write("data.json", json.dumps(found))
+    elif begun != found:
+        raise StorageError(
+            f"The data '{dataset.name}' are not those that {run.path} began with: got SHA-256 "
+            f"{found['sha256']}, expected {begun['sha256']}. Put the data back, or begin a new run."
+        )
+
+
+def _trials(
+    objective: Objective, config: Config, warn: Callable[[str], None], combined: bool = False
+) -> list[Trial]:
+    """The entries, built; one that was not asked for by name may refuse, and is left out."""
+    entries, optional = config.entries, ConfigurationError if combined else ()
+    if entries is None:
+        entries, optional = [Entry(name=name) for name in COMPARED], UnsuitableError
+    trials, last, seeds = [], None, tuple(config.seeds)
+    for entry in entries:
+        try:
+            trials.append(Trial(entry, objective, seeds, config.budget, device=config.device))
+        except optional as refusal:
+            last = refusal
+            warn(f"Left out {entry.title}: {refusal}")
+    if last is not None and not trials:
+        raise last
+    return trials
+
+
+def _certificate(
+    objective: Objective, name: str, temperature: float, run: Run | None, progress: Progress
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None, str | None]:
+    """(certificate, spectrum, reason why there is none); kept in the run directory."""
+    # numba is slow to import, and only whoever enumerates or evaluates a network needs it
+    from qhyper.targets.exact.certificate import certify, certify_objective
+    from qhyper.targets.exact.table import CostTable
+
+    if not isinstance(objective, NetworkObjective | CostTable):
+        return None, None, f"'{objective.name}' is a callable; only binary networks are certified"
+    if run is not None and (kept := run.read_json("certificate.json")) is not None:
+        return kept["certificate"], kept["spectrum"], None
+
+    def certifying(share: float) -> None:
+        progress("certificate", round(100 * share), 100)
+
+    try:
+        if isinstance(objective, CostTable):
+            table = CostTable(objective.losses)  # a copy: the budget is not spent on it
+            exact = certify_objective(table, temperature=temperature)
+        else:
+            exact = certify(
+                objective.network, objective.data, loss=objective.loss, temperature=temperature,
+                progress=certifying,
+            )  # fmt: skip
+    except UnsuitableError as refusal:
+        return None, None, str(refusal)
+    edges, counts = exact.histogram()
+    certificate = {"data": name, **exact.to_dict()}
+    spectrum = {"edges": [float(edge) for edge in edges], "bitstrings": [int(c) for c in counts]}
+    if run is not None:
+        both = {"certificate": certificate, "spectrum": spectrum}
+        run.write("certificate.json", json.dumps(both, indent=1))
+    return certificate, spectrum, None

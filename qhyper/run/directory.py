@@ -1,0 +1,243 @@
+"""The run directory: configuration, provenance, metrics, checkpoints, results.
+
+runs/<utc>-<name>-<hash8>/
+  config.toml       what was asked, resolved
+  provenance.json   versions, machine, seeds, git revision, arguments
+  data.json         checksum of the data, so that a resumed run has the same
+  certificate.json  the certificate and a histogram of the spectrum
+  <entry>/          one folder for each generator or control
+    metrics.jsonl   one line for each point of its learning curve
+    checkpoints/    the last two
+    result.json     written when the entry is complete
+  summary.json      written last: its presence means that the run is complete
+  report.html
+  jobs.sqlite       the ledger of what was sent to quantum computers, if anything was
+  samples/          what its jobs measured
+  circuits/         the circuits of trainings on quantum computers, as transpiled
+  submissions/      one folder for each `qhyper submit`: what was asked, draws, outcome, page
+"""
+
+import datetime
+import hashlib
+import io
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from qhyper.errors import StorageError
+from qhyper.run.config import Config, read, to_toml
+from qhyper.storage import storage, write_whole
+
+KEPT_CHECKPOINTS = 2
+PACKAGES = ("qhyper", "torch", "numpy", "numba", "scipy", "pennylane", "qiskit", "qiskit-aer")
+
+
+class Run:
+    """An existing run directory."""
+
+    def __init__(self, path: Path, config: Config) -> None:
+        self.path, self.config = path, config
+
+    @classmethod
+    def create(cls, root: Path, name: str, config: Config) -> "Run":
+        """Make a new run directory under `root`; nothing existing is ever overwritten."""
+        text = to_toml(config)
+        now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        for attempt in range(1, 1000):
+            suffix = "" if attempt == 1 else f"-{attempt}"
+            path = root / f"{now}-{name}-{digest}{suffix}"
+            with storage(path):
+                try:
+                    path.mkdir(parents=True, exist_ok=False)
+                    break
+                except FileExistsError:
+                    if not path.is_dir():  # something else bars the way
+                        raise
+        run = cls(path, config)
+        run.write("provenance.json", json.dumps(provenance(config.seeds), indent=2))
+        run.write("config.toml", text)  # last: it makes the folder a run directory
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """The run at `path`; raises StorageError if it is not a run directory."""
+        if not (path / "config.toml").is_file() or not (path / "provenance.json").is_file():
+            raise StorageError(
+                f"{path} is not a run directory: expected a folder with config.toml and "
+                "provenance.json, such as `qhyper compare` and `qhyper train` make under runs/."
+            )
+        return cls(path, Config(**read(path / "config.toml")))
+
+    def configure(self, config: Config) -> None:
+        """Replace the configuration, in the folder too."""
+        self.write("config.toml", to_toml(config))
+        self.config = config
+
+    @property
+    def identity(self) -> str:
+        """What tells this run from any other, whatever its folder is called."""
+        found = self.read_json("provenance.json")
+        return found.get("id") or hashlib.sha256(json.dumps(found).encode()).hexdigest()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run has ended."""
+        return (self.path / "summary.json").is_file()
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file of the run in one piece: it is there whole or not at all."""
+        path = self.path / name
+        write_whole(path, text.encode())
+        return path
+
+    def read_json(self, name: str) -> Any:
+        """The content of a JSON file of the run, None if it is not there."""
+        path = self.path / name
+        if not path.is_file():
+            return None
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StorageError(
+                f"{path} cannot be read as JSON: {error}. Remove it, and `qhyper resume "
+                f"{self.path}` makes it again."
+            ) from error
+
+
+class Metrics:
+    """metrics.jsonl: append only, one JSON object a line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, rows: list[dict[str, Any]]) -> None:
+        """Write the file anew with the rows that a checkpoint knows; later or torn ones go."""
+        write_whole(self.path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+    def append(self, rows: list[dict[str, Any]]) -> None:
+        """Add rows at the end."""
+        with storage(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+class Checkpoints:
+    """A folder of checkpoints, the last two kept; a name holds its file's SHA-256."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Write the state after `step`, then drop all but the last two."""
+        import torch
+
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        data = buffer.getvalue()
+        with storage(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256(data).hexdigest()[:16]
+        write_whole(self.folder / f"step-{step:09d}-{digest}.pt", data)
+        for old in self._files()[KEPT_CHECKPOINTS:]:
+            old.unlink(missing_ok=True)
+
+    def load(self, warn: Callable[[str], None]) -> dict[str, Any] | None:
+        """The newest state that is whole, None if there is no checkpoint.
+
+        `warn` hears of every damaged one. Raises StorageError if all are damaged.
+        """
+        import torch
+
+        files = self._files()
+        for file in files:
+            with storage(file):
+                data = file.read_bytes()
+            if hashlib.sha256(data).hexdigest()[:16] == file.stem.split("-")[-1]:
+                return torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+            warn(f"The checkpoint {file} is damaged: its content does not match its checksum. "
+                 "Using the one before.")  # fmt: skip
+        if files:
+            raise StorageError(
+                f"All checkpoints in {self.folder} are damaged. Remove that folder to begin this "
+                "entry again from its start."
+            )
+        return None
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*-*.pt"), reverse=True)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Callable[[], bool]]:
+    """Within, the first SIGINT or SIGTERM only sets a flag, which the yielded function returns.
+
+    A second one acts as it would have before: whatever is slow to stop can be ended.
+    """
+    received: list[int] = []
+    watched = (signal.SIGINT, signal.SIGTERM)
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        for watched_number, handler in before.items():
+            signal.signal(watched_number, handler)
+
+    before = {number: signal.signal(number, remember) for number in watched}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def versions() -> dict[str, str | None]:
+    """Installed versions of the packages that results depend on, None where missing."""
+    found: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def provenance(seeds: list[int]) -> dict[str, Any]:
+    """What a result came from; no environment variables."""
+    return {
+        "id": uuid.uuid4().hex,
+        "utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "git": _git_revision(),
+        "versions": versions(),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "seed_entropy": seeds,
+        "argv": sys.argv,
+    }
+
+
+def _git_revision() -> dict[str, Any] | None:
+    """Revision of the checkout that this package runs from, None for an installed one."""
+    here = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")) != here.parent:
+            return None
+        return {"revision": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None

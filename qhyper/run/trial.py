@@ -1,0 +1,310 @@
+"""One entry of a comparison carried out: its training or search, checkpoints and result."""
+
+import io
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from qhyper.bits import to_string
+from qhyper.data.sets import Samples
+from qhyper.errors import ConfigurationError, Interrupted, UnsuitableError
+from qhyper.gradients.estimator import evaluate
+from qhyper.hypernetwork import HyperNetwork
+from qhyper.registry import build_control, build_generator, is_control
+from qhyper.run.config import BUDGETS, Entry, TrainingSettings
+from qhyper.run.directory import Checkpoints, Metrics
+from qhyper.search import SearchRecord
+from qhyper.spending import Budget
+from qhyper.storage import storage, write_whole
+from qhyper.streams import Streams
+from qhyper.targets.objective import NetworkObjective, Objective
+from qhyper.training.trainer import CURVE_POINTS, Trainer, settings_for
+
+FEW_STEPS = 10
+"""A start of fewer steps comes with a warning."""
+DRAWN = 256
+"""Final draws of each seed whose losses are kept for the figures."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with an entry's title, how much of its budget is spent, and all of it, in steps or
+evaluations."""
+
+
+class Trial:
+    """One entry of a comparison: built and checked at once, executed later.
+
+    Raises ConfigurationError if the entry cannot work on the objective.
+    """
+
+    def __init__(
+        self,
+        entry: Entry,
+        objective: Objective,
+        seeds: tuple[int, ...],
+        budget: Budget,
+        *,
+        device: str = "cpu",
+    ) -> None:
+        self.objective, self.seeds, self.budget = objective, seeds, budget
+        self.entry = entry  # with every training setting in full, once they are known
+        self.generator: HyperNetwork | None = None
+        n_bits = objective.n_bits
+        if is_control(entry.name):
+            if entry.training:
+                raise ConfigurationError(f"'{entry.name}' is a control: it has no training.")
+            if budget.evaluations is None and budget.shots is None:
+                raise UnsuitableError(
+                    f"'{entry.name}' is a control: it runs no circuits, so a budget of {budget} is "
+                    "none for it. Give evaluations or shots as well, or leave it out."
+                )
+            self.control = build_control(entry.name, n_bits, entry.options)
+            return
+        space = objective.network.space if isinstance(objective, NetworkObjective) else None
+        generator = self.generator = build_generator(
+            entry.name, n_bits, seeds=seeds, space=space, options=entry.options, device=device
+        )
+        settings = settings_for(generator, entry.training, budget)
+        self.trainer = Trainer(generator, objective, settings)
+        self.entry = entry.model_copy(
+            update={"training": settings.model_dump(exclude=set(BUDGETS))}
+        )
+
+    @property
+    def backend(self) -> Any:
+        """Where the generator's circuit runs; None for what has none."""
+        return getattr(self.generator, "backend", None)
+
+    @property
+    def paid(self) -> bool:
+        """Whether it sends jobs to a quantum computer."""
+        return self.backend is not None and self.backend.capabilities.paid
+
+    @property
+    def paid_shots(self) -> int:
+        """Shots that a quantum computer is sent, by all seeds together; 0 for simulators."""
+        return self.backend.shots(self._batches()) if self.paid else 0
+
+    def outlook(self) -> dict[str, Any]:
+        """What it would spend, in words; on a quantum computer with jobs, limits and price."""
+        if self.generator is None:
+            return {"entry": self.entry.title, "budget of a seed": str(self.budget)}
+        planned = {
+            "entry": self.entry.title,
+            "seeds": len(self.seeds),
+            "steps": self.trainer.total_steps,
+            "each step, by each seed": str(self.trainer.cost),
+        }
+        if self.paid:
+            circuit = cast(Any, self.generator).executable.isa
+            planned |= self.backend.plan(circuit, self._batches())
+        return planned
+
+    def _batches(self) -> dict[str, tuple[int, int, int]]:
+        """(times, circuits, shots of each) of what it samples, by all seeds together."""
+        cost, replicas = self.trainer.cost, len(self.seeds)
+        steps = (self.trainer.total_steps, cost.circuits * replicas, cost.shots // cost.circuits)
+        return {
+            "steps": steps,
+            "final draws": (1, replicas, self.trainer.settings.final_draws),
+        }
+
+    def execute(
+        self,
+        folder: Path | None,
+        test: Samples | None,
+        stop: Callable[[], bool],
+        progress: Progress,
+        warn: Callable[[str], None],
+    ) -> dict[str, Any]:
+        """The result of the entry, every figure by seed; checkpoints go to `folder`."""
+        if folder is not None:
+            with storage(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+        if self.generator is not None:
+            measured = self._train(folder, stop, progress, warn)
+        else:
+            measured = self._search(stop, progress)
+        record: SearchRecord = measured.pop("record")
+        return {
+            "name": self.entry.title,
+            "seeds": list(self.seeds),
+            "evaluations": record.evaluations,
+            "shots": record.evaluations,
+            "circuits": 0,
+            # None where nothing was drawn, as by the exact gradient
+            "best_loss": [float(b) if np.isfinite(b) else None for b in record.best_loss],
+            "best_bits": [
+                to_string(bits) if np.isfinite(best) else None
+                for bits, best in zip(record.best_bits, record.best_loss, strict=True)
+            ],
+            "improvements": record.improvements,
+            **self._accuracies(record, test),
+            **measured,
+        }
+
+    def _train(
+        self,
+        folder: Path | None,
+        stop: Callable[[], bool],
+        progress: Progress,
+        warn: Callable[[str], None],
+    ) -> dict[str, Any]:
+        assert self.generator is not None
+        trainer, settings = self.trainer, self.trainer.settings
+        keeper = None if folder is None else _Keeper(folder, trainer, warn)
+        every = max(1, trainer.total_steps // CURVE_POINTS)
+        # a step that was paid for is never to be computed again
+        kept = 1 if self.paid else settings.checkpoint_every
+        steps = trainer.total_steps // settings.restarts
+        if steps < FEW_STEPS:
+            warn(
+                f"{self.entry.title} has only {steps} step{'s' * (steps > 1)} in a start: raise "
+                "the budget or lower draws."
+            )
+
+        def after_step(trainer: Trainer) -> None:
+            if keeper and trainer.step % kept == 0:
+                keeper.save()
+            self._begin(f"step {trainer.step + 1}")
+            if trainer.step % every == 0 and not trainer.done:
+                progress(self.entry.title, trainer.step, trainer.total_steps)
+            if stop() and not trainer.done:
+                if keeper:
+                    keeper.save()
+                raise Interrupted("Stopped by a signal.")
+
+        self._begin(f"step {trainer.step + 1}")
+        trainer.run(after_step)
+        if keeper:
+            keeper.save()
+            buffer = io.BytesIO()
+            torch.save(self.generator.state_dict(), buffer)
+            write_whole(keeper.folder / "generator.pt", buffer.getvalue())
+        progress(self.entry.title, trainer.total_steps, trainer.total_steps)
+        self._begin("final draws")
+        draw = self.generator.sample(settings.final_draws, rng=Streams(self.seeds)(0, "evaluate"))
+        risk = trainer.risk.at(1.0)
+        drawn = evaluate(self.generator, draw.bits, self.objective, risk)
+        losses = drawn.losses.reshape(len(self.seeds), -1)
+        own_risk = settings.risk != "expectation" and settings.final_draws >= risk.min_shots
+        return {
+            "kind": "quantum" if self.generator.capabilities.quantum else "classical",
+            "description": self.generator.describe() + _method(settings),
+            "estimator": settings.estimator,
+            "risk": settings.risk,
+            "backend": None if self.backend is None else str(self.backend),
+            "step": asdict(trainer.cost),
+            "parameters": self.generator.n_parameters,
+            "record": trainer.record,
+            "evaluations": trainer.spent.evaluations,
+            "shots": trainer.spent.shots,
+            "circuits": trainer.spent.circuits,
+            "final_loss": losses.mean(axis=1).tolist(),
+            "final_losses": losses[:, :DRAWN].tolist(),
+            "final_risk": risk.value(drawn)[0].mean(axis=1).tolist() if own_risk else None,
+            "seconds_per_step": trainer.step_seconds,
+            "curve": _curve(trainer.curve),
+        }
+
+    def _begin(self, purpose: str) -> None:
+        """Say what is sampled next, where the ledger asks."""
+        if self.paid:
+            self.backend.begin(f"{self.entry.folder}: {purpose}")
+
+    def _search(self, stop: Callable[[], bool], progress: Progress) -> dict[str, Any]:
+        record = SearchRecord.empty(len(self.seeds), self.objective.n_bits)
+        rng = Streams(self.seeds)(0, "search")
+        curve: list[dict[str, Any]] = []
+        batch = None
+        # every bitstring that a control tries counts as one shot
+        evaluations = min(n for n in (self.budget.evaluations, self.budget.shots) if n is not None)
+        for batch in self.control.search(self.objective, evaluations=evaluations, rng=rng):
+            record.update(batch.bits, batch.losses)
+            mean = batch.current.mean(axis=1).tolist()
+            curve.append({"evaluations": record.evaluations, "mean_loss": mean})
+            progress(self.entry.title, record.evaluations, evaluations)
+            if stop():
+                raise Interrupted("Stopped by a signal.")
+        if batch is None or record.evaluations != evaluations:
+            raise ConfigurationError(
+                f"The control '{self.entry.name}' spent {record.evaluations} evaluations of each "
+                f"seed; expected exactly the budget of {evaluations}."
+            )
+        describe = getattr(self.control, "describe", lambda: type(self.control).__name__)
+        return {
+            "kind": "control",
+            "description": describe(),
+            "parameters": 0,
+            "record": record,
+            "final_loss": batch.current.mean(axis=1).tolist(),
+            "final_losses": batch.current[:, :DRAWN].tolist(),
+            "seconds_per_step": [],
+            "curve": _curve(_thinned(curve)),
+        }
+
+    def _accuracies(self, record: SearchRecord, test: Samples | None) -> dict[str, Any]:
+        """Accuracy of each seed's best bitstring, by training loss, on training and test rows."""
+        if not isinstance(self.objective, NetworkObjective):
+            return {"train_accuracy": None, "test_accuracy": None}
+        if not np.isfinite(record.best_loss).all():
+            return {"train_accuracy": None, "test_accuracy": None}
+        best, network = record.best_bits, self.objective.network
+        found = {}
+        for part, samples in (("train", self.objective.data), ("test", test)):
+            errors = None if samples is None else network.objective(samples, "accuracy")(best)
+            found[f"{part}_accuracy"] = None if errors is None else (1 - errors).tolist()
+        return found
+
+
+class _Keeper:
+    """Checkpoints and metrics of one training; goes on from the last whole checkpoint."""
+
+    def __init__(self, folder: Path, trainer: Trainer, warn: Callable[[str], None]) -> None:
+        self.folder, self.trainer = folder, trainer
+        self.metrics = Metrics(folder / "metrics.jsonl")
+        self.checkpoints = Checkpoints(folder / "checkpoints")
+        state = self.checkpoints.load(warn)
+        if state is not None:
+            trainer.load_state_dict(state)
+        self._written = len(trainer.curve)
+        self.metrics.write(trainer.curve)
+
+    def save(self) -> None:
+        """Metrics first: a checkpoint never knows more lines than the file has."""
+        self.metrics.append(self.trainer.curve[self._written :])
+        self._written = len(self.trainer.curve)
+        self.checkpoints.save(self.trainer.step, self.trainer.state_dict())
+
+
+def _method(settings: TrainingSettings) -> str:
+    """How a generator was trained, where that is not the score function of the mean loss."""
+    words = ""
+    if settings.estimator != "score-function" or settings.estimator_options:
+        words += f"; by {settings.estimator}{_options(settings.estimator_options)}"
+    if settings.risk != "expectation":
+        words += f"; for {settings.risk}{_options(settings.risk_options)}"
+    return words
+
+
+def _options(options: dict[str, Any]) -> str:
+    listed = ", ".join(f"{name}={value}" for name, value in options.items())
+    return f" ({listed})" if listed else ""
+
+
+def _curve(points: list[dict[str, Any]]) -> dict[str, Any]:
+    by_seed = np.array([point["mean_loss"] for point in points]).T
+    spent = {
+        unit: [point[unit] for point in points]
+        for unit in BUDGETS
+        if all(unit in point for point in points)  # controls have evaluations alone
+    }
+    return {**spent, "mean_loss": by_seed.tolist()}
+
+
+def _thinned(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    step = -(-len(points) // CURVE_POINTS)
+    return points[::-step][::-1]  # the last one is always kept

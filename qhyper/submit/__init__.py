@@ -1,0 +1,1 @@
+"""Submissions of a run to quantum computers, their draws and jobs."""

@@ -1,0 +1,122 @@
+"""The figures of a submission: a device's draws beside the simulator's.
+
+Matplotlib is imported where it is used.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qhyper.report.drawing import COLOURS, INK, legend, loss_axis, new_figure, svg, text
+from qhyper.report.wording import format_loss
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+REPLICAS = 8
+"""So many are drawn, one below the other; the table has all."""
+FIGURES = {
+    "losses": (
+        "Losses of the draws",
+        "Shares of the draws in bins of the loss (log scale): the line is the device, the grey "
+        "area the simulator.",
+    ),
+    "marginals": (
+        "Each bit",
+        "P(bit = 1) on the device minus that on the simulator. The band is two standard errors "
+        "of shot noise. Filled dots are bits that the simulator has mostly at 1, open ones mostly "
+        "at 0: where filled ones lie low and open ones high, bits are misread or decay.",
+    ),
+}
+_COLOUR = COLOURS["quantum"][0]
+
+
+def submission_figures(
+    outcome: Mapping[str, Any], seeds: Sequence[int]
+) -> list[tuple[str, str, str]]:
+    """(title, caption, SVG) of the losses and of the marginals, for what `beside` found."""
+    replicas = outcome["replicas"][:REPLICAS]
+    names = [f"seed {seed}" for seed in seeds[: len(replicas)]]
+    drawn = {
+        "losses": _losses(outcome, replicas, names),
+        "marginals": _marginals(replicas, names),
+    }
+    return [(*FIGURES[name], svg(drawn[name], name, FIGURES[name][0])) for name in drawn]
+
+
+def _losses(
+    outcome: Mapping[str, Any], replicas: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> "Figure":
+    edges, minimum = np.asarray(outcome["edges"]), outcome["minimum"]
+    figure, *rows = new_figure(height=_height(replicas), rows=[1.0] * len(replicas))
+    low = edges[0] if minimum is None else min(edges[0], minimum)
+    loss_axis(rows[-1].xaxis, float(low), float(edges[-1]))
+    for axes, replica, name in zip(rows, replicas, names, strict=True):
+        ours, theirs = (
+            np.asarray(replica[key]["counts"]) / replica[key]["draws"]
+            for key in ("measured", "simulated")
+        )
+        axes.stairs(theirs, edges, fill=True, color=INK, alpha=0.3, linewidth=0)
+        axes.stairs(ours, edges, color=_COLOUR, linewidth=1.5)
+        axes.set_yscale("log")
+        axes.set_ylim(0.5 / replica["measured"]["draws"], 1.5 * max(ours.max(), theirs.max()))
+        axes.yaxis.set_minor_formatter("")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+        if len(names) > 1:
+            axes.set_ylabel(name)
+        if minimum is not None:
+            axes.axvline(minimum, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
+    if minimum is not None:
+        label = f"certified minimum {format_loss(minimum)}"
+        text(rows[0], minimum, 1.0, label, va="bottom", side="x")
+    _share_x(rows)
+    rows[-1].set_xlabel("loss")
+    simulator = {"color": INK, "alpha": 0.3, "linewidth": 7}
+    legend(figure, {"device": {"color": _COLOUR}, "simulator": simulator})
+    return figure
+
+
+def _marginals(replicas: Sequence[Mapping[str, Any]], names: Sequence[str]) -> "Figure":
+    from matplotlib.ticker import MaxNLocator
+
+    figure, *rows = new_figure(height=_height(replicas), rows=[1.0] * len(replicas))
+    for axes, replica, name in zip(rows, replicas, names, strict=True):
+        measured, simulated, error = (
+            np.asarray(replica["marginals"][key]) for key in ("measured", "simulated", "error")
+        )
+        bits, difference = np.arange(len(error)), measured - simulated
+        size = min(4.5, max(1.5, 200 / len(bits)))
+        edges = np.append(bits - 0.5, len(bits) - 0.5)
+        axes.stairs(2 * error, edges, baseline=-2 * error, fill=True, color=INK, alpha=0.2, lw=0)
+        axes.axhline(0, color=INK, linewidth=0.8)
+        for chosen, face in ((simulated >= 0.5, _COLOUR), (simulated < 0.5, "none")):
+            axes.plot(bits[chosen], difference[chosen], "o", color=_COLOUR, markerfacecolor=face,
+                      markersize=size)  # fmt: skip
+        largest = max(float(np.abs(difference).max()), float(2 * error.max()), 1e-3)
+        axes.set_ylim(-1.1 * largest, 1.1 * largest)
+        axes.set_xlim(-0.8, len(bits) - 0.2)
+        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+        if len(names) > 1:
+            axes.set_ylabel(name)
+    _share_x(rows)
+    rows[-1].set_xlabel("bit")
+    if len(names) == 1:
+        rows[0].set_ylabel("device − simulator")
+    dot = {"color": _COLOUR, "marker": "o", "linestyle": "none", "markersize": 4.5}
+    band = {"color": INK, "alpha": 0.2, "linewidth": 7}
+    legend(
+        figure,
+        {"mostly 1": dot, "mostly 0": dot | {"markerfacecolor": "none"}, "shot noise": band},
+    )
+    return figure
+
+
+def _height(replicas: Sequence[Mapping[str, Any]]) -> float:
+    return 3.6 if len(replicas) == 1 else 0.9 + 1.25 * len(replicas)
+
+
+def _share_x(rows: "Sequence[Axes]") -> None:
+    for axes in rows[:-1]:
+        axes.tick_params(axis="x", which="both", labelbottom=False, length=0)

@@ -1,0 +1,379 @@
+"""Submissions: the draws of a trained generator, from a quantum computer, on any later day.
+
+runs/<run>/submissions/<number>/
+  circuit.qpy       the transpiled circuit
+  submission.json   what was asked: written before anything is sent
+  draws.npz         the draws in weight order, once all jobs are done
+  outcome.json      the draws scored, beside the simulator's: its presence means complete
+  report.html
+
+What was sent is in the run's ledger (`qhyper.quantum.cloud.ledger`) under the scope
+"submission <number>".
+"""
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.bits import Bits
+from qhyper.errors import ConfigurationError, MissingError, PendingError, StorageError
+from qhyper.quantum.cloud import mthree_mitigation as mitigation
+from qhyper.quantum.cloud.backend import Batches, CloudExecutable, build_cloud_backend
+from qhyper.quantum.cloud.ledger import Ledger, Record, Request, State, exists
+from qhyper.quantum.cloud.mthree_mitigation import QuasiProbabilities
+from qhyper.quantum.cloud.qiskit_isa import Isa, load, save, transpiled
+from qhyper.quantum.cloud.readout import angles_of, preparation
+from qhyper.quantum.generator import QuantumHyperNetwork
+from qhyper.registry import is_control
+from qhyper.run.comparison import check_same_data, load_generator, problem
+from qhyper.run.config import DEFAULT_PAID_SHOTS, Entry
+from qhyper.run.directory import Run
+from qhyper.storage import write_whole
+from qhyper.streams import Streams
+from qhyper.submit.page import beside, write_page
+
+FOLDER, CIRCUIT = "submissions", "circuit.qpy"
+CALIBRATION_SHOTS = 64
+_SIMULATED_SHOTS = 16_384
+"""At the least, for what the simulator is expected to measure."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a submission asks for."""
+
+    entry: str
+    """title of the entry in the run"""
+    seeds: tuple[int, ...]
+    shots: int
+    """of each seed"""
+    backend: str
+    options: Mapping[str, Any]
+    """of the backend"""
+    calibration_shots: int = 0
+    """of each calibration circuit of readout mitigation; 0 is without"""
+
+    def __post_init__(self) -> None:
+        if self.shots < 1:
+            raise ConfigurationError(f"shots must be at least 1; got {self.shots}.")
+
+
+class Submission:
+    """A submission of a run, prepared: the generator, and its circuit on the backend.
+
+    With a `number` it is one that was written down, and has the circuit that was sent; without
+    (0) it is a plan. Raises ConfigurationError for what cannot be sent, MissingError where an
+    extra, an account or the network is missing, and StorageError where the run's data or the
+    circuit are no longer those that it began with.
+    """
+
+    def __init__(self, run: Run, asked: Asked, number: int = 0) -> None:
+        self.run, self.asked, self.number = run, asked, number
+        self.objective, dataset = problem(run.config)
+        if dataset is not None:
+            check_same_data(run, dataset)
+        generator = load_generator(run, asked.entry)
+        if not isinstance(generator, QuantumHyperNetwork):
+            raise ConfigurationError(
+                f"'{asked.entry}' is {generator.describe()}, and no circuit: there is nothing to "
+                "run on a quantum computer. Choose another entry with --entry."
+            )
+        if generator.n_inputs:
+            raise ConfigurationError(
+                f"'{asked.entry}' depends on inputs; only unconditional circuits are submitted."
+            )
+        if asked.calibration_shots:
+            mitigation.check_installed()
+        self.generator = generator
+        self.backend = build_cloud_backend(asked.backend, asked.options)
+        if not number:
+            self.isa = cast(CloudExecutable, self.backend.compile(generator.circuit)).isa
+            return
+        # the qubits that were chosen stay, though the device's errors change by the day
+        self.isa = load(self.folder / CIRCUIT)
+        same = self.isa.fingerprint == self.backend.fingerprint(generator.circuit)
+        if not same or self.content() != read(run, number)["content"]:
+            raise StorageError(
+                f"Submission {number} of {run.path} was for another circuit, other angles, shots "
+                "or options than the run has now. Put the run's files back as they were when it "
+                "was sent."
+            )
+
+    @property
+    def scope(self) -> str:
+        """What its shots are counted with in the ledger."""
+        return f"submission {self.number}"
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept."""
+        return self.run.path / FOLDER / f"{self.number:03d}"
+
+    # -- what is sent -------------------------------------------------------------------------
+
+    def requests(self) -> list[tuple[Request, Isa]]:
+        """The requests to send, each with its circuit: calibration, if asked for, and draws."""
+        found = []
+        if self.asked.calibration_shots:
+            known = self._preparation
+            bits = mitigation.calibration_bits(len(known.qubits))
+            calibration = self._request(
+                known, "calibration", angles_of(bits), self.asked.calibration_shots
+            )
+            found.append((calibration, known))
+        draws = self._request(self.isa, "draws", self._angles(), self.asked.shots)
+        return [*found, (draws, self.isa)]
+
+    def _request(
+        self, isa: Isa, purpose: str, angles: npt.NDArray[np.float64], shots: int
+    ) -> Request:
+        return self.backend.request(self.scope, purpose, isa, angles, shots)
+
+    @cached_property
+    def _preparation(self) -> Isa:
+        """The circuit that prepares known bitstrings on the qubits of the draws."""
+        qubits = self.isa.qubits
+        known, device = preparation(len(qubits)), self.backend.service.device
+        return transpiled(known, device, level=1, layout=qubits)
+
+    def _angles(self) -> npt.NDArray[np.float64]:
+        """The trained angles [seed, angle] of the seeds asked for."""
+        chosen = [self.generator.seeds.index(seed) for seed in self.asked.seeds]
+        return self.generator.angles().detach().cpu().numpy()[chosen, 0]
+
+    @property
+    def batches(self) -> Batches:
+        """What is sent, but the preflight."""
+        return {
+            request.purpose: (1, len(request.rows), request.shots) for request, _ in self.requests()
+        }
+
+    def outlook(self) -> dict[str, Any]:
+        """What it would take, in words."""
+        asked = {"entry": self.asked.entry, "seeds": ", ".join(map(str, self.asked.seeds))}
+        return asked | self.backend.plan(self.isa, self.batches)
+
+    def content(self) -> str:
+        """What tells this submission from one that asks for something else."""
+        *_, (draws, _) = self.requests()
+        return f"{draws.content()} calibration {self.asked.calibration_shots}"
+
+    # -- sending and fetching -----------------------------------------------------------------
+
+    def record(self, paid_shots: int) -> None:
+        """Write down what is asked, and how many shots it may be sent, before anything is."""
+        text = {
+            "number": self.number,
+            **vars(self.asked),
+            "paid_shots": paid_shots,
+            "content": self.content(),
+            "outlook": self.outlook(),
+        }
+        save(self.isa, self.folder / CIRCUIT)
+        write_whole(self.folder / "submission.json", json.dumps(text, indent=1).encode())
+
+    def carry_on(
+        self,
+        *,
+        preflight_wait: float,
+        wait: float,
+        stop: Callable[[], bool] = lambda: False,
+        warn: Callable[[str], None] = print,
+    ) -> tuple[list[Record], dict[str, Any] | None]:
+        """Send what is not sent yet, and store what is done, waiting `wait` seconds for it.
+
+        The preflight comes first, and nothing else is sent before it has passed. What another
+        process could not fetch is waited for to the backend's deadline. Returns the jobs and, once
+        all are done, the outcome, written to the submission's folder too. Raises PendingError
+        while the preflight is not back after `preflight_wait`, and JobError if it comes back
+        wrong.
+        """
+        allowed = read(self.run, self.number)["paid_shots"]
+        service = self.backend.service
+        if service.local or not service.retrievable:
+            preflight_wait = wait = self.backend.deadline
+        with self.backend.connected(
+            self.run.path, self.run.identity, self.scope, allowed, stop=stop, warn=warn
+        ) as dispatcher:
+            try:
+                self.backend.preflight(self.isa, preflight_wait)
+            except PendingError as error:
+                raise PendingError(
+                    f"Submission {self.number}: its preflight on {self.backend} is not back after "
+                    f"{preflight_wait:g} s, so its draws are not sent yet. `qhyper fetch "
+                    f"{self.run.path}` sends them once it is."
+                ) from error
+            sent = {
+                request.purpose: dispatcher.send(request, isa) for request, isa in self.requests()
+            }
+            every = dispatcher.fetch([r for records in sent.values() for r in records], wait)
+            if any(record.state != State.DONE for record in every):
+                return every, None
+            measured = {purpose: dispatcher.bits(records) for purpose, records in sent.items()}
+            everything = dispatcher.ledger.jobs(self.scope)
+        return every, self._outcome(measured, everything)
+
+    def _outcome(self, measured: dict[str, Bits], records: Sequence[Record]) -> dict[str, Any]:
+        """The draws scored, beside the simulator's."""
+        draws = np.empty_like(measured["draws"])
+        draws[..., self.generator.order] = measured["draws"]
+        buffer = io.BytesIO()
+        np.savez(buffer, bits=draws, seeds=np.array(self.asked.seeds))
+        write_whole(self.folder / "draws.npz", buffer.getvalue())
+        quasi, why_not = None, ""
+        if "calibration" in measured:
+            try:
+                matrices = mitigation.confusion(measured["calibration"])
+                quasi = [self._mitigated(row, matrices) for row in measured["draws"]]
+            except (ConfigurationError, MissingError) as error:  # the draws are good without
+                why_not = str(error)
+        chosen = [self.generator.seeds.index(seed) for seed in self.asked.seeds]
+        simulated = self.generator.sample(
+            max(self.asked.shots, _SIMULATED_SHOTS),
+            rng=Streams(self.generator.seeds)(0, "evaluate"),
+        ).bits[chosen, 0]
+        kept = self.run.read_json("certificate.json")
+        certificate = None if kept is None else kept["certificate"]
+        minimum = None if certificate is None else certificate["minimum_loss"]
+        found = {
+            **read(self.run, self.number),
+            "certificate": certificate,
+            "about": self.backend.service.about(draws.shape[-1]),
+            "not_mitigated": why_not,
+            "jobs": [_shown(record) for record in records],
+            "outcome": beside(draws, simulated, self.objective, minimum=minimum, quasi=quasi),
+        }
+        write_whole(self.folder / "outcome.json", json.dumps(found, indent=1).encode())
+        write_page(self.folder)
+        return found
+
+    def _mitigated(self, row: Bits, matrices: npt.NDArray[np.float64]) -> QuasiProbabilities:
+        """Quasi-probabilities of one seed's shots [shot, qubit], of strings in weight order."""
+        found = mitigation.quasi_probabilities(row, matrices)
+        strings = np.empty_like(found.strings)
+        strings[:, self.generator.order] = found.strings
+        return replace(found, strings=strings)
+
+
+def _shown(record: Record) -> dict[str, Any]:
+    """A job as pages and JSON show it."""
+    shown = ("key", "purpose", "chunk", "state", "job_id", "rows", "shots", "note", "message",
+             "attempts", "sent", "ended")  # fmt: skip
+    return {name: getattr(record, name) for name in shown}
+
+
+def submit(
+    run: Run, asked: Asked, *, paid_shots: int | None = None, paid: bool = False,
+    again: bool = False,
+) -> Submission:  # fmt: skip
+    """The submission of a run that asks for this, written down and ready to `carry_on`.
+
+    One that asked for the same and is not sent to its end is gone on with. `paid_shots` is its
+    shot budget, 100,000 unless told; with `paid` it is as large as needed. Raises
+    ConfigurationError if the budget is too small, or if an earlier submission has sent the same,
+    unless it is to be sent `again`.
+    """
+    new = Submission(run, asked)
+    needed = new.backend.shots(new.batches)
+    allowed = DEFAULT_PAID_SHOTS if paid_shots is None else paid_shots
+    if needed > allowed and not paid:
+        raise ConfigurationError(
+            f"This submission would send {needed:,} shots; the shot budget is {allowed:,}. Look at "
+            f"it with --dry-run, then allow it with --yes or --paid-shots {needed}, or lower "
+            "--shots."
+        )
+    content = new.content()
+    with Ledger(run.path, run.identity) as ledger, ledger.working():  # one at a time
+        same = [number for number in numbers(run) if read(run, number)["content"] == content]
+        open_ones = [number for number in same if not _all_sent(ledger, number)]
+        if same and not open_ones and not again:
+            raise ConfigurationError(
+                f"Submission {same[-1]} of {run.path} has sent the same already. Fetch it with "
+                f"`qhyper fetch {run.path}`; to pay for it once more, say --again."
+            )
+        if open_ones:
+            new = Submission(run, asked, open_ones[0])
+        else:
+            new.number = _next_number(run)
+        new.record(max(needed, allowed) if paid else allowed)
+    return new
+
+
+def reopen(run: Run, number: int) -> Submission:
+    """The submission of that number; raises StorageError if the run has none."""
+    written = read(run, number)
+    values = {field.name: written[field.name] for field in fields(Asked)}
+    return Submission(run, Asked(**{**values, "seeds": tuple(values["seeds"])}), number)
+
+
+def begun(run: Run, number: int) -> bool:
+    """Whether a submission was tried to be sent: its preflight at the least."""
+    if not exists(run.path):
+        return False
+    with Ledger(run.path, run.identity) as ledger:
+        found = ledger.jobs(f"submission {number}")
+        return any(r.sent is not None or r.state != State.PLANNED for r in found)
+
+
+def numbers(run: Run) -> list[int]:
+    """The numbers of the submissions of a run."""
+    written = (run.path / FOLDER).glob("*/submission.json")
+    return sorted(int(path.parent.name) for path in written)
+
+
+def read(run: Run, number: int) -> dict[str, Any]:
+    """What a submission asks for, as written down, or its outcome once it is complete."""
+    for name in ("outcome.json", "submission.json"):
+        found = run.read_json(f"{FOLDER}/{number:03d}/{name}")
+        if found is not None:
+            return found
+    known = ", ".join(map(str, numbers(run))) or "none"
+    raise StorageError(f"{run.path} has no submission {number}; it has {known}.")
+
+
+def entry_of(run: Run, title: str | None) -> Entry:
+    """The entry called `title`, or the only one of the run that is no control.
+
+    Raises ConfigurationError if there is no such entry, or several.
+    """
+    entries = {e.title: e for e in run.config.entries or [] if not is_control(e.name)}
+    if title is None and len(entries) == 1:
+        (title,) = entries
+    if title not in entries:
+        raise ConfigurationError(
+            f"Got --entry {title}; expected one of the generators of {run.path}: "
+            f"{', '.join(entries)}."
+        )
+    return entries[title]
+
+
+def best_seed(run: Run, entry: Entry) -> int:
+    """The seed of an entry whose trained generator has the lowest mean loss."""
+    result = run.read_json(f"{entry.folder}/result.json")
+    if result is None:
+        raise StorageError(
+            f"{entry.title} is not finished in {run.path}. Finish the run with `qhyper resume "
+            f"{run.path}`."
+        )
+    return int(result["seeds"][int(np.argmin(result["final_loss"]))])
+
+
+def _next_number(run: Run) -> int:
+    """The number after all that have a folder, written to its end or not."""
+    taken = [int(path.name) for path in (run.path / FOLDER).glob("*") if path.name.isdigit()]
+    return max(taken, default=0) + 1
+
+
+def _all_sent(ledger: Ledger, number: int) -> bool:
+    """Whether all jobs of a submission were sent, or may have been."""
+    found = ledger.jobs(f"submission {number}", "draws")
+    waiting = (State.PLANNED, State.SUBMITTING)
+    # a job that failed without an attempt was refused
+    return bool(found) and all(r.state not in waiting and r.attempts for r in found)

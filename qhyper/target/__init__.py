@@ -1,1 +1,0 @@
-"""The target: a binary network, its objective, and the exact certificate of its landscape."""

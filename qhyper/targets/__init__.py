@@ -1,0 +1,1 @@
+"""What the bits mean: targets, and the objectives that score draws on them."""

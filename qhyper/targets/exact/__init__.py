@@ -1,0 +1,1 @@
+"""What can be proved: certificates, classes of functions, tables of all costs."""

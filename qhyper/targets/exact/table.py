@@ -1,0 +1,132 @@
+"""CostTable: an objective whose loss is known for every bitstring, and its Walsh spectrum."""
+
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.bits import Bits, all_bitstrings, pack
+from qhyper.errors import ConfigurationError, UnsuitableError
+from qhyper.search import SAME_LOSS
+from qhyper.targets.exact.certificate import MAX_BITS, Progress
+from qhyper.targets.objective import Objective
+
+Float = npt.NDArray[np.float64]
+
+_CHUNK = 1 << 20
+
+
+class CostTable(Objective):
+    """The objective with the given `losses` [2^n_bits]; bit 0 changes fastest.
+
+    Losses are looked up, and counted in `evaluations` as those of any objective. `losses` is a
+    float64 copy that cannot be written to. Raises ConfigurationError unless there are 2^n finite
+    losses, with n from 1 to 26.
+    """
+
+    def __init__(self, losses: npt.ArrayLike, *, name: str = "table of costs") -> None:
+        table = np.array(losses, dtype=np.float64)
+        n_bits = table.size.bit_length() - 1
+        if table.ndim != 1 or not 1 <= n_bits <= MAX_BITS or table.size != 1 << n_bits:
+            raise ConfigurationError(
+                f"Got losses of shape {table.shape}; expected [2^n], one for each string of n "
+                f"bits, with n from 1 to {MAX_BITS}."
+            )
+        if not np.isfinite(table).all():
+            first = int(np.flatnonzero(~np.isfinite(table))[0])
+            raise ConfigurationError(
+                f"The loss of bitstring {first} is {table[first]}; a loss must be a finite number."
+            )
+        table.setflags(write=False)
+        self.losses = table
+        super().__init__(lambda bits: self._evaluate(bits.view(np.uint8)), n_bits, name=name)
+
+    def _evaluate(self, bits: Bits) -> Float:
+        return self.losses[pack(bits)[:, 0].astype(np.intp)]
+
+    @cached_property
+    def minimum(self) -> float:
+        """The least loss."""
+        return float(self.losses.min())
+
+    @cached_property
+    def optimum(self) -> Bits:
+        """The first bitstring that has the least loss, within 1e-9; uint8 [n_bits]."""
+        first = int((self.losses <= self.minimum + SAME_LOSS).argmax())
+        return all_bitstrings(self.n_bits, first, first + 1)[0]
+
+    @cached_property
+    def optimal(self) -> int:
+        """How many bitstrings have the least loss, within 1e-9."""
+        return int((self.losses <= self.minimum + SAME_LOSS).sum())
+
+    @cached_property
+    def _ascending(self) -> Float:
+        return np.sort(self.losses)
+
+    def rank(self, losses: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """How many bitstrings lie below each of `losses` [...], by more than 1e-9; int64 [...].
+
+        0 is a hit. Raises ConfigurationError for a loss that is not finite.
+        """
+        given = np.asarray(losses, dtype=np.float64)
+        if not np.isfinite(given).all():
+            raise ConfigurationError("Got a loss that is not a finite number; it has no rank.")
+        return np.searchsorted(self._ascending, given - SAME_LOSS).astype(np.int64)
+
+    def walsh(self) -> Float:
+        """The Walsh coefficients ĉ_S = 2^-n Σ_w c(w) Π_{i in S} z_i, z = 2w - 1; float64 [2^n].
+
+        The set S is the bitstring of its members: bit i of the index tells whether i is in S. So
+        c(w) = Σ_S ĉ_S Π_{i in S} z_i (O'Donnell, 2014, section 1), by the fast transform.
+        """
+        coefficients = self.losses / self.losses.size
+        for bit in range(self.n_bits):
+            pairs = coefficients.reshape(-1, 2, 1 << bit)
+            minus, plus = pairs[:, 0], pairs[:, 1]  # z = -1 and z = +1
+            total = minus + plus
+            plus -= minus
+            minus[:] = total
+        return coefficients
+
+    def body_shares(self) -> Float:
+        """Share of the variance in terms of k bodies, k = 1 to n: float64 [n], of sum 1.
+
+        Σ_{|S| = k} ĉ_S² / Var c over uniform bitstrings (O'Donnell, 2014, section 1.4). Raises
+        ConfigurationError if all losses are one level, which has no variance to share.
+        """
+        if self.optimal == self.losses.size:
+            raise ConfigurationError(
+                f"All losses of {self.name} are {self.minimum:.6g}, within {SAME_LOSS:g}: there is "
+                "no variance to share. Take another objective."
+            )
+        bodies = np.bitwise_count(np.arange(self.losses.size, dtype=np.uint32))
+        by_bodies = np.bincount(bodies, weights=self.walsh() ** 2)[1:]
+        return by_bodies / by_bodies.sum()
+
+
+def tabulate(objective: Objective, *, progress: Progress | None = None) -> CostTable:
+    """The table of `objective`, which evaluates every bitstring once.
+
+    `progress` is called with the share done, up to 1. Raises ConfigurationError for what is no
+    Objective, and UnsuitableError if there are more than 2^26 bitstrings.
+    """
+    if not isinstance(objective, Objective):
+        raise ConfigurationError(
+            f"Got {type(objective).__name__} as the objective; expected an Objective, such as "
+            "network.objective(data.train), or Objective(function, n_bits) of your own function."
+        )
+    n_bits = objective.n_bits
+    if n_bits > MAX_BITS:
+        raise UnsuitableError(
+            f"{objective.name} cannot be tabulated: it has 2^{n_bits} bitstrings, and the limit is "
+            f"2^{MAX_BITS}. Choose fewer bits."
+        )
+    size = 1 << n_bits
+    losses = np.empty(size)
+    for start in range(0, size, _CHUNK):
+        stop = min(start + _CHUNK, size)
+        losses[start:stop] = objective(all_bitstrings(n_bits, start, stop))
+        if progress is not None:
+            progress(stop / size)
+    return CostTable(losses, name=objective.name)

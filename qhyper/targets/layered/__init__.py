@@ -1,0 +1,1 @@
+"""Small layered networks, of which every choice is a bit."""

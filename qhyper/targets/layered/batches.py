@@ -1,0 +1,134 @@
+"""Batches: mini-batches of a data set, on which the draws of input-conditioned generators score.
+
+A generator that sees the input gives every sample weights of its own, w(x). They can be scored on
+that sample alone (`own`), or on the whole mini-batch that it came in (`batch`). The first asks
+only that w(x) classifies x; the second asks for weights that classify.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.bits import Bits, as_bits
+from qhyper.data.sets import Samples
+from qhyper.errors import ConfigurationError, unknown
+from qhyper.streams import Rngs
+from qhyper.targets.loss import LossName, check_loss, label_losses
+
+if TYPE_CHECKING:
+    from qhyper.targets.layered.kernel import Kernel
+    from qhyper.targets.layered.network import BinaryNetwork
+
+ScoredOn = Literal["own", "batch"]
+
+_TOGETHER = 8
+"""Samples whose draws go through the kernel together where each is scored on its own: it computes
+every draw on every sample."""
+
+
+class Batches:
+    """Mini-batches of `size` samples of `data`, drawn for each replica by itself.
+
+    `scored_on`: `own` is the loss of a draw on the sample that it was drawn for, `batch` its mean
+    loss on all samples of the mini-batch. `evaluations` counts the draws evaluated so far. Raises
+    ConfigurationError if the data do not fit the network, or for an unknown `scored_on` or `loss`.
+    """
+
+    def __init__(
+        self,
+        network: "BinaryNetwork",
+        data: Samples,
+        *,
+        size: int,
+        scored_on: ScoredOn,
+        loss: LossName = "cross_entropy",
+    ) -> None:
+        network.check(data)
+        if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
+            raise ConfigurationError(
+                f"A mini-batch has a whole number of samples, 1 or more; got size={size!r}."
+            )
+        if scored_on not in get_args(ScoredOn):
+            raise unknown("scored_on", str(scored_on), get_args(ScoredOn))
+        self.network, self.data, self.size = network, data, int(size)
+        self.scored_on: ScoredOn = scored_on
+        self.loss: LossName = check_loss(loss)
+        self.evaluations = 0
+        self._rows = network.collapse(data)
+
+    def draw(self, rng: Rngs) -> "Batch":
+        """A mini-batch for each replica, drawn with replacement; `rng` has one generator each."""
+        return self.take(np.stack([r.integers(len(self.data.y), size=self.size) for r in rng]))
+
+    def take(self, samples: npt.ArrayLike) -> "Batch":
+        """The mini-batches of these samples, whole numbers [replica, input].
+
+        Raises ConfigurationError for another shape, or samples that the data do not have.
+        """
+        chosen, n_samples = np.asarray(samples), len(self.data.y)
+        whole = chosen.ndim == 2 and chosen.size and chosen.dtype.kind in "iu"
+        if not whole or chosen.min() < 0 or chosen.max() >= n_samples:
+            raise ConfigurationError(
+                f"Got samples of type {chosen.dtype} and shape {chosen.shape}; expected numbers of "
+                f"samples [replica, input], each from 0 to {n_samples - 1}."
+            )
+        network, labels = self.network, self.data.y[chosen]
+        together = _TOGETHER if self.scored_on == "own" else chosen.shape[1]
+        kernels = [
+            [
+                network.kernel(self._rows.take(some, of))
+                for some, of in zip(_split(of_one, together), _split(truth, together), strict=True)
+            ]
+            for of_one, truth in zip(chosen, labels, strict=True)
+        ]
+        return Batch(self, self.data.x[chosen], labels, kernels)
+
+
+def _split(row: npt.NDArray, size: int) -> list[npt.NDArray]:
+    return [row[first : first + size] for first in range(0, len(row), size)]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """A mini-batch of each replica: an objective of draws [replica, input, shot, bit]."""
+
+    batches: Batches
+    inputs: npt.NDArray[np.float64]
+    """[replica, input, feature]"""
+    labels: npt.NDArray[np.int64]
+    """[replica, input]"""
+    kernels: "Sequence[Sequence[Kernel]]"
+    """of each replica, on its samples: on all of them, or on a few each where own ones score"""
+
+    def __call__(self, bits: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """The loss of every draw, float64 [replica, input, shot].
+
+        Raises ConfigurationError unless the draws have as many replicas and inputs.
+        """
+        array = as_bits(bits, self.batches.network.n_bits)
+        if array.ndim != 4 or array.shape[:2] != self.labels.shape:
+            replicas, inputs = self.labels.shape
+            raise ConfigurationError(
+                f"Got bits of shape {array.shape}; expected draws for this mini-batch, [replica, "
+                f"input, shot, bit] with {replicas} replicas and {inputs} inputs."
+            )
+        self.batches.evaluations += array[..., 0].size
+        score = self._on_own if self.batches.scored_on == "own" else self._on_batch
+        return np.stack([score(replica, of_one) for replica, of_one in enumerate(array)])
+
+    def _on_batch(self, replica: int, bits: Bits) -> npt.NDArray[np.float64]:
+        flat = np.ascontiguousarray(bits.reshape(-1, bits.shape[-1]))
+        (kernel,) = self.kernels[replica]
+        return kernel.losses(flat, self.batches.loss).reshape(bits.shape[:-1])
+
+    def _on_own(self, replica: int, bits: Bits) -> npt.NDArray[np.float64]:
+        own = []
+        for few, kernel in zip(_split(bits, _TOGETHER), self.kernels[replica], strict=True):
+            every = kernel.logits(np.ascontiguousarray(few.reshape(-1, few.shape[-1])))
+            index = np.arange(len(few))
+            own.append(every.reshape(*few.shape[:2], len(few), -1)[index, :, index])
+        losses = label_losses(np.concatenate(own), self.batches.loss)  # [input, shot, label]
+        return losses[np.arange(len(losses)), :, self.labels[replica]]

@@ -1,0 +1,627 @@
+"""Packed kernels (numba): the fast forward pass, equal to the plain one in every tie.
+
+A packed layer counts where inputs and weights differ: of n bits, XOR and a count of ones give
+m, and the unit's sum of ±1 inputs times ±1 weights is n - 2 m. Its activation, the sum's sign, is
+again a bit: whether m is at most a limit. Inputs of p bits a number are p planes of bits, and
+m = Σ 2^b m_b over the planes stands for the sum of weights times 2 v - (2^p - 1).
+
+Two callers share that layer:
+
+- `PackedKernel`, networks of one shape given by draws of bits, on the rows of a data set that
+  they can tell apart (`rows.py`): what `compare` and training spend their time on. Its first layer
+  may see real inputs. With sign(0) = 0 an activation can also be 0, so a second set of words says
+  which are not.
+- `activations`, `scores` and `correct`: networks that stay packed, on inputs that stay packed
+  (`packed.py`), tile by tile, so that a task's memory is that of a tile. A network of 36 weights on
+  inputs of -1 and +1 is one case of them.
+"""
+
+import functools
+from typing import Any, NamedTuple, Protocol
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+from numba.extending import intrinsic
+
+from qhyper.bits import Words
+from qhyper.targets.layered.rows import PACKED, PATTERN, Rows
+from qhyper.targets.loss import LossName, label_losses
+from qhyper.threads import in_threads
+
+MAX_TABLE = 2**20
+"""Entries of a table of losses by row and margin, at most."""
+CROSS_ENTROPY, SQUARED_ERROR, ACCURACY = 0, 1, 2
+_LOSS_CODES = {
+    "cross_entropy": CROSS_ENTROPY,
+    "squared_error": SQUARED_ERROR,
+    "accuracy": ACCURACY,
+}
+
+
+class Kernel(Protocol):
+    """A network on the rows of a data set, for many bitstrings at once."""
+
+    def logits(self, bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        """Logits float64 [draw, row, output] of bits uint8 [draw, n_bits]."""
+        ...
+
+    def losses(self, bits: npt.NDArray[np.uint8], loss: LossName) -> npt.NDArray[np.float64]:
+        """Mean loss over the data, float64 [draw], of bits uint8 [draw, n_bits]."""
+        ...
+
+
+class _Net(NamedTuple):
+    """What a kernel needs to know of a network and its rows, besides the weights."""
+
+    layers: npt.NDArray[np.int64]
+    sign_of_zero: int
+    packed: bool
+    pattern: bool
+    words: Words
+    signs: npt.NDArray[np.int8]
+    x: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.float64]
+
+
+_jit = nb.njit(cache=True, error_model="numpy")
+_part = nb.njit(cache=True, error_model="numpy", forceinline=True)
+
+
+@intrinsic
+def _count_ones(typingctx, word):
+    """The number of ones in a uint64: one instruction, which numba has no name for."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return nb.types.uint64(nb.types.uint64), codegen
+
+
+_popcount: Any = _count_ones  # called with the word alone, which a type checker cannot know
+
+
+@_jit
+def _clear(words, n_units):
+    for word in range((n_units + 63) >> 6):
+        for row in range(words.shape[1]):
+            words[word, row] = 0
+
+
+@_jit
+def _pack_unit(bits, start, unit, n_in, n_out, weight):
+    """The weights into `unit` of the [n_in, n_out] matrix at bit `start`, as packed words."""
+    at = start + unit
+    for word in range((n_in + 63) >> 6):
+        packed = np.uint64(0)
+        for i in range(min(64, n_in - 64 * word)):
+            packed |= np.uint64(bits[at]) << np.uint64(i)
+            at += n_out
+        weight[word] = packed
+
+
+@_part
+def _count_differing(inputs, weight, shift, total):
+    """Add 2^shift times the number of bits in which `weight` and each row differ to `total`.
+
+    `inputs` [word, row], `weight` [word], `total` int64 [row].
+    """
+    n_words = len(weight)
+    fours = n_words - n_words % 4  # so that a row's sum stays in a register for a while
+    for j in range(0, fours, 4):
+        a, b, c, d = weight[j], weight[j + 1], weight[j + 2], weight[j + 3]
+        of_a, of_b, of_c, of_d = inputs[j], inputs[j + 1], inputs[j + 2], inputs[j + 3]
+        for row in range(len(total)):
+            ab = _popcount(of_a[row] ^ a) + _popcount(of_b[row] ^ b)
+            cd = _popcount(of_c[row] ^ c) + _popcount(of_d[row] ^ d)
+            total[row] += np.int64((ab + cd) << shift)
+    for j in range(fours, n_words):
+        a, of_a = weight[j], inputs[j]
+        for row in range(len(total)):
+            total[row] += np.int64(_popcount(of_a[row] ^ a) << shift)
+
+
+@_part
+def _integer_sums(hidden, nonzero, sign_of_zero, n_in, weight, sums):
+    """Sums of activations times ±1 weights for every row: (count of nonzero) - 2 popcount."""
+    for row in range(len(sums)):
+        sums[row] = 0
+    n_words = (n_in + 63) >> 6
+    if sign_of_zero == 1:  # no activation is 0
+        _count_differing(hidden, weight[:n_words], np.uint64(0), sums)
+        for row in range(len(sums)):
+            sums[row] = n_in - 2 * sums[row]
+        return
+    for word in range(n_words):
+        for row in range(len(sums)):
+            live = nonzero[word, row]
+            differ = (hidden[word, row] ^ weight[word]) & live
+            sums[row] += np.int64(_popcount(live)) - 2 * np.int64(_popcount(differ))
+
+
+@_jit
+def _activate(sums, unit, sign_of_zero, hidden, nonzero):
+    """Write the signs of `sums` as bit `unit` of every row."""
+    word, shift = unit >> 6, np.uint64(unit & 63)
+    for row in range(len(sums)):
+        plus = sums[row] > 0 or (sums[row] == 0 and sign_of_zero == 1)
+        live = sums[row] != 0 or sign_of_zero == 1
+        hidden[word, row] |= np.uint64(plus) << shift
+        nonzero[word, row] |= np.uint64(live) << shift
+
+
+@_jit
+def _real_sums(bits, unit, n_out, x, sums):
+    """Signed sums of real inputs for every row, from left to right."""
+    for row in range(len(sums)):
+        total = 0.0
+        for i in range(x.shape[1]):
+            total += x[row, i] if bits[i * n_out + unit] else -x[row, i]
+        sums[row] = total
+
+
+@_jit
+def _activations(bits, net, buffers):
+    """All layers but the last: (hidden words, nonzero words, bits used) of one draw."""
+    hidden, nonzero, next_hidden, next_nonzero, weight, sums, real_sums = buffers
+    layers, sign_of_zero, n_rows = net.layers, net.sign_of_zero, len(sums)
+    n_in, start, begin = layers[0], 0, 0
+    if net.packed:
+        for word in range((n_in + 63) >> 6):
+            tail = n_in - 64 * word
+            live = ~np.uint64(0) if tail >= 64 else (np.uint64(1) << np.uint64(tail)) - np.uint64(1)
+            for row in range(n_rows):
+                hidden[word, row] = net.words[word, row]
+                nonzero[word, row] = live
+    elif len(layers) > 2:
+        begin = 1
+        n_out = layers[1]
+        _clear(hidden, n_out)
+        _clear(nonzero, n_out)
+        for unit in range(n_out):
+            if net.pattern:
+                _pack_unit(bits, 0, unit, n_in, n_out, weight)
+                pattern = weight[0]
+                _activate(net.signs[pattern], unit, sign_of_zero, hidden, nonzero)
+            else:
+                _real_sums(bits, unit, n_out, net.x, real_sums)
+                _activate(real_sums, unit, sign_of_zero, hidden, nonzero)
+        start = n_in * n_out
+    for layer in range(begin, len(layers) - 2):
+        n_in, n_out = layers[layer], layers[layer + 1]
+        _clear(next_hidden, n_out)
+        _clear(next_nonzero, n_out)
+        for unit in range(n_out):
+            _pack_unit(bits, start, unit, n_in, n_out, weight)
+            _integer_sums(hidden, nonzero, sign_of_zero, n_in, weight, sums)
+            _activate(sums, unit, sign_of_zero, next_hidden, next_nonzero)
+        hidden, next_hidden = next_hidden, hidden
+        nonzero, next_nonzero = next_nonzero, nonzero
+        start += n_in * n_out
+    return hidden, nonzero, start
+
+
+@_jit
+def _new_buffers(net):
+    """Buffers of one thread: two sets of hidden words, packed weights, and sums of a unit."""
+    n_rows, width = len(net.counts), (net.layers[:-1].max() + 63) >> 6
+    return (
+        np.zeros((width, n_rows), np.uint64),
+        np.zeros((width, n_rows), np.uint64),
+        np.zeros((width, n_rows), np.uint64),
+        np.zeros((width, n_rows), np.uint64),
+        np.zeros(width, np.uint64),
+        np.zeros(n_rows, np.int64),
+        np.zeros(n_rows, np.float64),
+    )
+
+
+@_jit
+def _output_sums(bits, start, unit, net, hidden, nonzero, buffers):
+    """The logit of output `unit` for every row: integers, or real sums without a hidden layer."""
+    weight, sums, real_sums = buffers[4], buffers[5], buffers[6]
+    n_in, n_out = net.layers[-2], net.layers[-1]
+    if len(net.layers) == 2 and not net.packed:
+        _real_sums(bits, unit, n_out, net.x, real_sums)
+        return
+    _pack_unit(bits, start, unit, n_in, n_out, weight)
+    _integer_sums(hidden, nonzero, net.sign_of_zero, n_in, weight, sums)
+    for row in range(len(sums)):
+        real_sums[row] = sums[row]
+
+
+@_jit
+def _logits(bits, net, buffers, out):
+    """Logits [row, output] of one draw."""
+    hidden, nonzero, start = _activations(bits, net, buffers)
+    for unit in range(net.layers[-1]):
+        _output_sums(bits, start, unit, net, hidden, nonzero, buffers)
+        out[:, unit] = buffers[6]
+
+
+@_jit
+def _two_class_loss(bits, net, buffers, table, margin):
+    """Summed loss of one draw whose loss depends on the difference of its logits alone."""
+    hidden, nonzero, start = _activations(bits, net, buffers)
+    weight, sums = buffers[4], buffers[5]
+    n_in, n_out = net.layers[-2], net.layers[-1]
+    _pack_unit(bits, start, 0, n_in, n_out, weight)
+    _integer_sums(hidden, nonzero, net.sign_of_zero, n_in, weight, sums)
+    sign = 1 if n_out == 1 else -1  # the margin is logit 1 minus logit 0
+    for row in range(len(margin)):
+        margin[row] = sign * sums[row]
+    if n_out == 2:
+        _pack_unit(bits, start, 1, n_in, n_out, weight)
+        _integer_sums(hidden, nonzero, net.sign_of_zero, n_in, weight, sums)
+        for row in range(len(margin)):
+            margin[row] += sums[row]
+    return _look_up(margin, 2 * n_in, net.counts, table)
+
+
+# inlined, or the order of summing would depend on numba's cache (see `mps` of the simulators)
+@nb.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"}, forceinline=True)
+def _look_up(margin, zero, counts, table):
+    """Σ over rows and labels of count times loss at the row's margin, in any order of summing."""
+    total = 0.0
+    for row in range(len(margin)):
+        z = np.uint64(margin[row] + zero)
+        total += counts[row, 0] * table[z, 0] + counts[row, 1] * table[z, 1]
+    return total
+
+
+@_jit
+def _label_loss_sum(logits, counts, code):
+    """Σ over rows and labels of count times loss; the formulas of `loss.label_losses`."""
+    n_classes = logits.shape[1]
+    total = 0.0
+    for row in range(len(logits)):
+        z = logits[row]
+        best = 0
+        for c in range(1, n_classes):
+            if z[c] > z[best]:
+                best = c
+        if code == ACCURACY:
+            for c in range(n_classes):
+                if c != best:
+                    total += counts[row, c]
+            continue
+        normaliser, squares = 0.0, 0.0
+        for c in range(n_classes):
+            exponential = np.exp(z[c] - z[best])
+            normaliser += exponential
+            squares += exponential * exponential
+        for c in range(n_classes):
+            if code == CROSS_ENTROPY:
+                value = np.log(normaliser) - (z[c] - z[best])
+            else:
+                p = np.exp(z[c] - z[best]) / normaliser
+                value = squares / normaliser**2 - 2 * p + 1
+            total += counts[row, c] * value
+    return total
+
+
+_FEW = 4096
+"""Fewer draws than this are not worth waking a thread for."""
+
+_threaded = nb.njit(cache=True, error_model="numpy", nogil=True)
+
+
+@_threaded
+def _two_class_losses(first_draw, last_draw, bits, net, table, out):
+    buffers = _new_buffers(net)
+    margin = np.zeros(len(net.counts), np.int64)
+    for draw in range(first_draw, last_draw):
+        out[draw] = _two_class_loss(bits[draw], net, buffers, table, margin)
+
+
+@_threaded
+def _pattern_losses(first_draw, last_draw, bits, net, table, out):
+    """The case that the project is named for: few real inputs, one hidden layer, two classes.
+
+    A row's margin is Σ over units of (w_1 - w_0) times the activation of the unit's pattern, and
+    `table` holds its loss, all rows after one another, each from the lowest margin to the highest.
+    """
+    n_in, hidden, n_out = net.layers[0], net.layers[1], net.layers[2]
+    signs, n_rows = net.signs, len(net.counts)
+    at = np.zeros(n_rows, np.int32)  # where the row's margin stands in the table
+    even = n_rows - n_rows % 4
+    for draw in range(first_draw, last_draw):
+        for row in range(n_rows):
+            at[row] = row * (4 * hidden + 1) + 2 * hidden
+        for unit in range(hidden):
+            output = n_in * hidden + unit * n_out
+            factor = 2 * np.int32(bits[draw, output]) - 1
+            if n_out == 2:
+                factor = 2 * np.int32(bits[draw, output + 1]) - 1 - factor
+            if factor == 0:
+                continue
+            pattern = 0
+            for i in range(n_in):
+                pattern |= np.int64(bits[draw, i * hidden + unit]) << i
+            for row in range(n_rows):
+                at[row] += np.int32(factor * signs[pattern, row])
+        # four sums: the additions of one would each wait for the one before
+        a, b, c, d = 0.0, 0.0, 0.0, 0.0
+        for row in range(0, even, 4):
+            a += table[np.uint64(at[row])]
+            b += table[np.uint64(at[row + 1])]
+            c += table[np.uint64(at[row + 2])]
+            d += table[np.uint64(at[row + 3])]
+        for row in range(even, n_rows):
+            a += table[np.uint64(at[row])]
+        out[draw] = (a + b) + (c + d)
+
+
+@_threaded
+def _many_class_losses(first_draw, last_draw, bits, net, code, out):
+    buffers = _new_buffers(net)
+    logits = np.zeros((len(net.counts), net.counts.shape[1]))
+    # one output stands for the logits (0, z)
+    outputs = logits[:, logits.shape[1] - net.layers[-1] :]
+    for draw in range(first_draw, last_draw):
+        _logits(bits[draw], net, buffers, outputs)
+        out[draw] = _label_loss_sum(logits, net.counts, code)
+
+
+@_threaded
+def _all_logits(first_draw, last_draw, bits, net, out):
+    buffers = _new_buffers(net)
+    for draw in range(first_draw, last_draw):
+        _logits(bits[draw], net, buffers, out[draw])
+
+
+# Networks that stay packed
+
+_TILE = 128
+"""Rows of a tile: with these, a layer of 1,024 inputs fits the nearest cache."""
+
+
+@_part
+def _load(inputs, first_row, tile):
+    """Copy the rows of a tile; those past the end are zeros, which nobody reads."""
+    n_rows = min(_TILE, inputs.shape[2] - first_row)
+    for plane in range(inputs.shape[0]):
+        for word in range(inputs.shape[1]):
+            for row in range(n_rows):
+                tile[plane, word, row] = inputs[plane, word, first_row + row]
+            for row in range(n_rows, _TILE):
+                tile[plane, word, row] = 0
+
+
+@_part
+def _unit(inputs, weight, total):
+    """Σ over planes b of 2^b times the number of bits in which weight and each row differ."""
+    total[:] = 0
+    for plane in range(inputs.shape[0]):
+        _count_differing(inputs[plane], weight, np.uint64(plane), total)
+
+
+@_part
+def _layer(inputs, n_in, n_out, weights, limits, total, out):
+    """Activations of a layer, packed: bit `unit` is whether the unit's total is in its limit."""
+    n_words = (n_in + 63) >> 6
+    for word in range((n_out + 63) >> 6):
+        out[0, word] = 0
+        for position in range(min(64, n_out - 64 * word)):
+            unit = 64 * word + position
+            _unit(inputs, weights[unit * n_words : (unit + 1) * n_words], total)
+            limit, bit = limits[unit], np.uint64(1) << np.uint64(position)
+            for row in range(_TILE):
+                out[0, word, row] |= bit if total[row] <= limit else np.uint64(0)
+
+
+@_part
+def _new_tiles(inputs, layers):
+    """Tiles of one thread: of the inputs, of two hidden layers, and a unit's totals."""
+    width = (layers[1:].max() + 63) >> 6
+    return (
+        np.zeros((inputs.shape[0], inputs.shape[1], _TILE), np.uint64),
+        np.zeros((1, width, _TILE), np.uint64),
+        np.zeros((1, width, _TILE), np.uint64),
+        np.zeros(_TILE, np.int64),
+    )
+
+
+@_part
+def _through(tiles, layers, n_layers, weights, limits):
+    """A tile through the first `n_layers` layers: activations, weights and limits used."""
+    inputs, hidden, spare, total = tiles
+    at, unit = 0, 0
+    for k in range(n_layers):
+        n_in, n_out = layers[k], layers[k + 1]
+        if k == 0:
+            _layer(inputs, n_in, n_out, weights, limits, total, hidden)
+        else:
+            _layer(hidden, n_in, n_out, weights[at:], limits[unit:], total, spare)
+            hidden, spare = spare, hidden
+        at += n_out * ((n_in + 63) >> 6)
+        unit += n_out
+    return hidden, at, unit
+
+
+@_part
+def _class_scores(inputs, n_in, planes, weights, limits, label_bits, total, score):
+    """Sums of the last layer's units, or of the votes of each class, [class, row] of a tile."""
+    n_words = (n_in + 63) >> 6
+    of_all = ((1 << planes) - 1) * n_in
+    score[:] = 0
+    for c in range(len(score)):
+        for vote in range(max(label_bits, 1)):
+            unit = c * max(label_bits, 1) + vote
+            _unit(inputs, weights[unit * n_words : (unit + 1) * n_words], total)
+            if label_bits == 0:
+                for row in range(_TILE):
+                    score[c, row] = of_all - 2 * total[row]
+            else:
+                limit = limits[unit]
+                for row in range(_TILE):
+                    score[c, row] += 1 if total[row] <= limit else 0
+
+
+@_part
+def _tile_scores(tiles, layers, planes, weights, limits, label_bits, score):
+    """Scores [class, row] of the rows of a tile."""
+    last = len(layers) - 2
+    n_in = layers[last]
+    if last == 0:
+        _class_scores(tiles[0], n_in, planes, weights, limits, label_bits, tiles[3], score)
+        return
+    hidden, at, unit = _through(tiles, layers, last, weights, limits)
+    _class_scores(hidden, n_in, 1, weights[at:], limits[unit:], label_bits, tiles[3], score)
+
+
+@_threaded
+def _all_activations(first, last, inputs, layers, words, limits, out):
+    tiles = _new_tiles(inputs, layers)
+    n_rows = inputs.shape[2]
+    n_tiles = (n_rows + _TILE - 1) // _TILE
+    for task in range(first, last):
+        network, first_row = task // n_tiles, task % n_tiles * _TILE
+        _load(inputs, first_row, tiles[0])
+        of_network = limits[min(network, len(limits) - 1)]
+        found, _, _ = _through(tiles, layers, len(layers) - 1, words[network], of_network)
+        for word in range(out.shape[1]):
+            for row in range(min(_TILE, n_rows - first_row)):
+                out[network, word, first_row + row] = found[0, word, row]
+
+
+@_threaded
+def _all_scores(first, last, inputs, layers, words, limits, label_bits, out):
+    tiles = _new_tiles(inputs, layers)
+    score = np.zeros((out.shape[1], _TILE), np.int32)
+    n_rows, planes = inputs.shape[2], inputs.shape[0]
+    n_tiles = (n_rows + _TILE - 1) // _TILE
+    for task in range(first, last):
+        network, first_row = task // n_tiles, task % n_tiles * _TILE
+        _load(inputs, first_row, tiles[0])
+        of_network = limits[min(network, len(limits) - 1)]
+        _tile_scores(tiles, layers, planes, words[network], of_network, label_bits, score)
+        for c in range(len(score)):
+            for row in range(min(_TILE, n_rows - first_row)):
+                out[network, c, first_row + row] = score[c, row]
+
+
+@_threaded
+def _all_correct(first, last, inputs, layers, words, limits, label_bits, labels, n_classes, out):
+    tiles = _new_tiles(inputs, layers)
+    score = np.zeros((n_classes, _TILE), np.int32)
+    n_rows, planes = inputs.shape[2], inputs.shape[0]
+    n_tiles = (n_rows + _TILE - 1) // _TILE
+    for task in range(first, last):
+        network, first_row = task // n_tiles, task % n_tiles * _TILE
+        _load(inputs, first_row, tiles[0])
+        of_network = limits[min(network, len(limits) - 1)]
+        _tile_scores(tiles, layers, planes, words[network], of_network, label_bits, score)
+        right = 0
+        for row in range(min(_TILE, n_rows - first_row)):
+            best = 0
+            for c in range(1, n_classes):
+                if score[c, row] > score[best, row]:
+                    best = c
+            right += best == labels[first_row + row]
+        out[task] = right
+
+
+def activations(
+    inputs: Words, layers: npt.NDArray[np.int64], words: Words, limits: npt.NDArray[np.int64]
+) -> Words:
+    """Signs of all units of the last layer, packed: uint64 [network, word, row].
+
+    `inputs` [plane, word, row], `layers` [layer], `words` [network, word], `limits`
+    [network or 1, unit], as in `packed.py`.
+    """
+    out = np.empty((len(words), (int(layers[-1]) + 63) >> 6, inputs.shape[2]), np.uint64)
+    in_threads(_all_activations, _tasks(inputs, words), inputs, layers, words, limits, out)
+    return out
+
+
+def scores(
+    inputs: Words,
+    layers: npt.NDArray[np.int64],
+    words: Words,
+    limits: npt.NDArray[np.int64],
+    label_bits: int,
+) -> npt.NDArray[np.int32]:
+    """Sums of the last layer's units, or votes of `label_bits` each: int32 [network, class, row].
+
+    Arguments as of `activations`; the last layer has limits only if it votes.
+    """
+    classes = int(layers[-1]) // max(label_bits, 1)
+    out = np.empty((len(words), classes, inputs.shape[2]), np.int32)
+    in_threads(_all_scores, _tasks(inputs, words), inputs, layers, words, limits, label_bits, out)
+    return out
+
+
+def correct(
+    inputs: Words,
+    layers: npt.NDArray[np.int64],
+    words: Words,
+    limits: npt.NDArray[np.int64],
+    label_bits: int,
+    labels: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64]:
+    """Number of rows whose highest score is the label's, int64 [network]; ties: lower class.
+
+    Arguments as of `scores`, and `labels` int64 [row].
+    """
+    classes, tasks = int(layers[-1]) // max(label_bits, 1), _tasks(inputs, words)
+    out = np.empty(tasks, np.int64)
+    in_threads(_all_correct, tasks, inputs, layers, words, limits, label_bits, labels, classes, out)
+    return out.reshape(len(words), -1).sum(axis=1)
+
+
+def _tasks(inputs: Words, words: Words) -> int:
+    """Number of tiles of all networks."""
+    return len(words) * -(-inputs.shape[2] // _TILE)
+
+
+# Networks given by draws of bits
+
+
+class PackedKernel:
+    """The packed forward pass of one network shape on one data set."""
+
+    def __init__(self, layers: tuple[int, ...], rows: Rows, sign_of_zero: int) -> None:
+        self.rows = rows
+        self._samples = rows.counts.sum()
+        self._net = _Net(
+            np.array(layers, dtype=np.int64), sign_of_zero,
+            rows.first == PACKED, rows.first == PATTERN,
+            rows.words, rows.signs, rows.x, rows.counts,
+        )  # fmt: skip
+        n_in, n_out = layers[-2:]
+        # with two classes and packed logits, the loss is a function of one integer
+        self._by_margin = n_out <= 2 and (len(layers) > 2 or rows.first == PACKED)
+        fits = rows.n_rows * (4 * n_in + 1) <= MAX_TABLE
+        self._by_row = self._by_margin and rows.first == PATTERN and len(layers) == 3 and fits
+        self._hows: dict[LossName, tuple[Any, Any]] = {}
+
+    def logits(self, bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        """Logits float64 [draw, row, output] of weights uint8 [draw, n_bits]."""
+        out = np.empty((len(bits), self.rows.n_rows, self._net.layers[-1]))
+        in_threads(_all_logits, len(bits), bits, self._net, out, at_least=_FEW)
+        return out
+
+    def losses(self, bits: npt.NDArray[np.uint8], loss: LossName) -> npt.NDArray[np.float64]:
+        """Mean loss over the data, float64 [draw], of weights uint8 [draw, n_bits]."""
+        if loss not in self._hows:
+            self._hows[loss] = self._how(loss)
+        kernel, how = self._hows[loss]
+        out = np.empty(len(bits))
+        in_threads(kernel, len(bits), bits, self._net, how, out, at_least=_FEW)
+        return out / self._samples
+
+    def _how(self, loss: LossName) -> tuple[Any, Any]:
+        """The kernel of a loss, with its table or code."""
+        if not self._by_margin:
+            return _many_class_losses, _LOSS_CODES[loss]
+        table = _margin_table(int(self._net.layers[-2]), loss)
+        if self._by_row:
+            return _pattern_losses, (self.rows.counts @ table.T).ravel()
+        return _two_class_losses, table
+
+
+@functools.cache
+def _margin_table(n_in: int, loss: LossName) -> npt.NDArray[np.float64]:
+    """The loss of each label at every margin from -2 n_in to 2 n_in, [margin, label]."""
+    return label_losses(np.arange(-2 * n_in, 2 * n_in + 1)[:, None], loss)

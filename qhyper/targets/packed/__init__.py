@@ -1,0 +1,1 @@
+"""Binary networks of any size that stay packed."""

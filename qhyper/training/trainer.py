@@ -1,0 +1,431 @@
+"""The training loop: one generator, one objective, one budget, restarts inside it."""
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from qhyper.errors import ConfigurationError, unknown
+from qhyper.gradients.estimator import GradientEstimator
+from qhyper.gradients.exact import Exact
+from qhyper.hypernetwork import HyperNetwork
+from qhyper.registry import build_estimator, build_risk
+from qhyper.risk import Risk
+from qhyper.run.config import TrainingSettings
+from qhyper.search import Losses, SearchRecord
+from qhyper.spending import Budget, Spending
+from qhyper.streams import Streams
+from qhyper.targets.layered.batches import Batches
+from qhyper.threads import one_torch_thread
+
+ELEMENTWISE = frozenset(
+    {"SGD", "ASGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "Adagrad"}
+) | {"Adadelta"}  # fmt: skip
+"""Optimisers that treat every parameter alone, and so keep replicas independent."""
+
+COSINE_FLOOR = 0.02
+TAIL = 0.1
+"""Share of a start, at its end, over which its mean loss is taken to compare starts."""
+CURVE_POINTS = 200
+
+
+class Trainer:
+    """Trains all replicas of a generator together, step by step, within a budget.
+
+    The first start begins at the parameters that `generator` has, every further one at fresh ones.
+    After the last step `generator` holds, replica by replica, the parameters of the start with the
+    lowest risk over its last tenth of steps. The state is complete: a trainer that loads the
+    `state_dict` of another goes on exactly as that one would have.
+
+    A generator that depends on inputs trains on `Batches`, a fresh mini-batch of each replica in
+    every step; losses on different mini-batches do not compare, so its record stays empty.
+
+    Raises ConfigurationError if generator, optimiser, schedule and budget do not go together.
+    """
+
+    def __init__(
+        self, generator: HyperNetwork, objective: Losses | Batches, settings: TrainingSettings
+    ) -> None:
+        self.generator, self.objective, self.settings = generator, objective, settings
+        self.estimator, self.risk = _gradient(generator, settings)
+        _check_inputs(generator, objective, self.estimator)
+        n_inputs = objective.size if isinstance(objective, Batches) else 1
+        self.cost = self.estimator.cost(generator, self.risk, n_inputs=n_inputs)
+        self.total_steps = _steps(settings, self.estimator, self.cost, generator.n_bits)
+        if self.total_steps < settings.restarts:
+            raise ConfigurationError(
+                f"A budget of {settings.budget} has {self.total_steps} steps of {self.cost}, too "
+                f"few for {settings.restarts} start(s). Raise the budget, or lower draws or "
+                "restarts."
+            )
+        _check_optimizer(settings.optimizer, generator.replicas)
+        _check_replica_axis(generator)
+        self.streams = Streams(generator.seeds)
+        replicas = generator.replicas
+        self.step = 0
+        self.spent = Spending()
+        self.record = SearchRecord.empty(replicas, generator.n_bits)
+        self.curve: list[dict[str, Any]] = []
+        self._seconds: list[float] = []
+        self._tail = np.zeros(replicas)
+        self._curve_sum, self._curve_steps = np.zeros(replicas), 0
+        self._champion_loss = np.full(replicas, np.inf)
+        self._champion = _copy(generator)
+        self._begin_start(0)
+
+    @property
+    def done(self) -> bool:
+        """Whether the budget is spent."""
+        return self.step >= self.total_steps
+
+    @property
+    def step_seconds(self) -> list[float]:
+        """Wall times of some 200 steps of all replicas, of those that this trainer made itself.
+
+        Without its first step, which may load or compile kernels.
+        """
+        times = self._seconds[1:]
+        return times[:: 1 + len(times) // CURVE_POINTS]
+
+    def advance(self) -> None:
+        """One step of every replica."""
+        begun = time.perf_counter()
+        if self.step == self._bound(self.restart + 1):
+            self._begin_start(self.restart + 1)
+        self.optimizer.zero_grad()
+        begin, end = self._bound(self.restart), self._bound(self.restart + 1)
+        risk = self.risk.at((self.step - begin) / max(1, end - begin - 1))
+        objective, inputs = self.objective, None
+        if isinstance(objective, Batches):
+            objective = objective.draw(self.streams(self.step, "batch"))
+            inputs = objective.inputs
+        rng = self.streams(self.step)
+        estimate = self.estimator(self.generator, objective, risk, rng=rng, inputs=inputs)
+        if estimate.value is None or estimate.mean_loss is None:
+            raise ConfigurationError(
+                f"{self.settings.estimator} did not measure `value` and `mean_loss` at the "
+                "parameters, which the choice between starts and the learning curve need. Let it "
+                "draw there too."
+            )
+        try:
+            self.optimizer.step()
+            if self.schedule is not None:
+                self.schedule.step()
+        except (RuntimeError, ValueError) as error:
+            raise ConfigurationError(
+                f"At step {self.step + 1}, torch.optim.{self.settings.optimizer} or its schedule "
+                f"{self.settings.schedule} failed: {error}. Choose others, or mend their options."
+            ) from error
+        self.step += 1
+        self.spent += estimate.spent
+        if inputs is None and estimate.draw is not None and estimate.losses is not None:
+            replicas = self.generator.replicas
+            self.record.update(
+                estimate.draw.bits.reshape(replicas, -1, self.generator.n_bits),
+                estimate.losses.reshape(replicas, -1),
+            )
+        self._draw_curve(estimate.mean_loss)
+        self._compare_starts(estimate.value)
+        self._seconds.append(time.perf_counter() - begun)
+
+    def run(self, on_step: "Callable[[Trainer], None] | None" = None) -> None:
+        """Go on to the end of the budget; `on_step` is called after every step."""
+        with one_torch_thread():
+            while not self.done:
+                self.advance()
+                if on_step is not None:
+                    on_step(self)
+
+    # -- starts -------------------------------------------------------------------------------
+
+    def _bound(self, start: int) -> int:
+        """The step at which start number `start` begins: the budget in equal parts."""
+        return self.total_steps * start // self.settings.restarts
+
+    def _begin_start(self, restart: int) -> None:
+        self.restart = restart
+        if restart > 0:
+            self.generator.initialise(restart)
+        self._tail[:] = 0.0
+        steps = self._bound(restart + 1) - self._bound(restart)
+        self.optimizer = _optimizer(self.generator, self.settings)
+        self.schedule = _schedule(self.optimizer, self.settings, steps)
+
+    def _draw_curve(self, mean_loss: npt.NDArray[np.float64]) -> None:
+        """Take the mean losses of a step into the learning curve."""
+        self._curve_sum += mean_loss
+        self._curve_steps += 1
+        if self._curve_steps < max(1, self.total_steps // CURVE_POINTS) and not self.done:
+            return
+        self._check_finite()
+        self.curve.append(
+            {
+                "step": self.step,
+                "restart": self.restart,
+                "evaluations": self.spent.evaluations,
+                "shots": self.spent.shots,
+                "circuits": self.spent.circuits,
+                "mean_loss": (self._curve_sum / self._curve_steps).tolist(),
+                # None where nothing was drawn, as by the exact gradient
+                "best_loss": [
+                    best if np.isfinite(best) else None for best in self.record.best_loss.tolist()
+                ],
+            }
+        )
+        self._curve_sum, self._curve_steps = np.zeros_like(self._curve_sum), 0
+
+    def _compare_starts(self, value: npt.NDArray[np.float64]) -> None:
+        """Take the risks of a step into the comparison of starts, and end a start."""
+        begin, end = self._bound(self.restart), self._bound(self.restart + 1)
+        tail_steps = max(1, int(TAIL * (end - begin)))
+        if self.step > end - tail_steps:
+            self._tail += value / tail_steps
+        if self.step == end:
+            self._keep_better()
+        if self.done:
+            self.generator.load_state_dict(self._champion)
+
+    def _keep_better(self) -> None:
+        better = self._tail < self._champion_loss
+        self._champion_loss[better] = self._tail[better]
+        chosen = torch.from_numpy(better)
+        parameters = {name for name, _ in self.generator.named_parameters()}
+        for name, tensor in self.generator.state_dict().items():
+            if name in parameters:
+                self._champion[name][chosen] = tensor[chosen]
+
+    def _check_finite(self) -> None:
+        for name, parameter in self.generator.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise ConfigurationError(
+                    f"After step {self.step} the parameters '{name}' of "
+                    f"{self.generator.describe()} are no longer finite. Lower learning_rate "
+                    f"({self.settings.learning_rate})."
+                )
+
+    # -- checkpoints --------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the rest of the training depends on: tensors, numbers, lists."""
+        return {
+            "step": self.step,
+            "restart": self.restart,
+            "generator": _copy(self.generator),
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+            "schedule": None if self.schedule is None else dict(self.schedule.state_dict()),
+            "best_loss": torch.from_numpy(self.record.best_loss.copy()),
+            "best_bits": torch.from_numpy(self.record.best_bits.copy()),
+            "spent": [self.spent.evaluations, self.spent.shots, self.spent.circuits],
+            "evaluated": self.record.evaluations,
+            "improvements": [list(found) for found in self.record.improvements],
+            "curve": list(self.curve),
+            "curve_sum": torch.from_numpy(self._curve_sum.copy()),
+            "curve_steps": self._curve_steps,
+            "tail": torch.from_numpy(self._tail.copy()),
+            "champion_loss": torch.from_numpy(self._champion_loss.copy()),
+            "champion": {name: tensor.clone() for name, tensor in self._champion.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where the trainer that gave `state` was."""
+        self._begin_start(state["restart"])
+        self.step = state["step"]
+        self.generator.load_state_dict(state["generator"])
+        self._load_optimizer(state["optimizer"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        self.spent = Spending(*state["spent"])
+        if isinstance(self.estimator, Exact) and self.step:  # its table was paid for before
+            self.estimator.table(cast(Losses, self.objective), self.generator.n_bits)
+        self.record = SearchRecord(
+            best_loss=state["best_loss"].numpy().copy(),
+            best_bits=state["best_bits"].numpy().copy(),
+            # checkpoints of before have no count of their own
+            evaluations=state.get("evaluated", self.spent.evaluations),
+            improvements=[[(at, loss) for at, loss in found] for found in state["improvements"]],
+        )
+        self.curve = list(state["curve"])
+        self._curve_sum = state["curve_sum"].numpy().copy()
+        self._curve_steps = state["curve_steps"]
+        self._tail = state["tail"].numpy().copy()
+        self._champion_loss = state["champion_loss"].numpy().copy()
+        own = self.generator.state_dict()
+        self._champion = {
+            name: tensor.clone().to(own[name].device) for name, tensor in state["champion"].items()
+        }
+
+    def _load_optimizer(self, state: dict[str, Any]) -> None:
+        """Load an optimiser's state bit by bit: torch casts some of its numbers, of NAdam say."""
+        self.optimizer.load_state_dict(copy.deepcopy(state))
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for index, saved in state["state"].items():
+            own = self.optimizer.state[parameters[index]]
+            for name, value in saved.items():
+                tensor = isinstance(value, torch.Tensor)
+                own[name] = value.clone().to(own[name].device) if tensor else value
+
+
+def train(
+    generator: HyperNetwork,
+    objective: Losses | Batches,
+    settings: TrainingSettings,
+    *,
+    on_step: Callable[[Trainer], None] | None = None,
+) -> Trainer:
+    """Train `generator`, from the parameters it has, to the end of its budget.
+
+    Returns the trainer with its record. `on_step` is called after every step; what it raises ends
+    the training. See `Trainer` for what the generator holds at the end.
+    """
+    trainer = Trainer(generator, objective, settings)
+    trainer.run(on_step)
+    return trainer
+
+
+def settings_for(
+    generator: HyperNetwork, training: Mapping[str, Any], budget: Budget, *, n_inputs: int = 1
+) -> TrainingSettings:
+    """Training settings: the generator's recipe, then what `training` says, within the budget.
+
+    A recipe's `start_steps` says how many steps one start needs: the budget has as many starts as
+    fit, at least one, unless `training` gives `restarts`. `n_inputs` is how many inputs a step
+    has, the size of a mini-batch. Raises ConfigurationError if generator,
+    estimator, risk and budget do not go together.
+    """
+    recipe = dict(generator.recipe)
+    each = recipe.pop("start_steps", None)
+    settings = TrainingSettings(**{**recipe, **training, **budget.limits()})
+    if each is None or "restarts" in training:
+        return settings
+    estimator, risk = _gradient(generator, settings)
+    cost = estimator.cost(generator, risk, n_inputs=n_inputs)
+    starts = _steps(settings, estimator, cost, generator.n_bits) // each
+    return settings.model_copy(update={"restarts": max(1, starts)})
+
+
+def _gradient(
+    generator: HyperNetwork, settings: TrainingSettings
+) -> tuple[GradientEstimator, Risk]:
+    """The estimator and the risk that the settings name, checked against the generator."""
+    estimator = build_estimator(settings.estimator, settings.draws, settings.estimator_options)
+    risk = build_risk(settings.risk, settings.risk_options)
+    estimator.check(generator, risk)
+    return estimator, risk
+
+
+def _check_inputs(
+    generator: HyperNetwork, objective: Losses | Batches, estimator: GradientEstimator
+) -> None:
+    """Raise ConfigurationError unless there are inputs exactly where they are needed."""
+    batches = isinstance(objective, Batches)
+    if generator.n_inputs and not batches:
+        raise ConfigurationError(
+            f"{generator.describe()} depends on inputs of {generator.n_inputs} features, and the "
+            "objective has none. Train it on mini-batches: network.batches(data, size=32, "
+            "scored_on='batch')."
+        )
+    if batches and not generator.n_inputs:
+        raise ConfigurationError(
+            f"{generator.describe()} does not depend on inputs, and a mini-batch has them. Train "
+            "it on network.objective(data), or a generator that sees the input, such as a circuit "
+            "of the ansatz Reuploading, on mini-batches."
+        )
+    if batches and generator.n_inputs != (features := objective.data.x.shape[1]):
+        raise ConfigurationError(
+            f"{generator.describe()} depends on inputs of {generator.n_inputs} features, and the "
+            f"mini-batches have {features}. Make it with n_inputs={features}."
+        )
+    if batches and isinstance(estimator, Exact):
+        raise ConfigurationError(
+            "The exact gradient evaluates all bitstrings once, and every mini-batch is another "
+            "objective. Use an estimator that draws, such as score-function."
+        )
+
+
+def _steps(
+    settings: TrainingSettings, estimator: GradientEstimator, cost: Spending, n_bits: int
+) -> int:
+    """How many steps the budget has."""
+    steps = settings.budget.steps(cost)
+    if steps is None:
+        raise ConfigurationError(
+            f"A step of {settings.estimator} spends {cost}, and nothing that the budget of "
+            f"{settings.budget} limits. Give the budget in circuits."
+        )
+    if isinstance(estimator, Exact) and (settings.evaluations or 1 << n_bits) < 1 << n_bits:
+        raise ConfigurationError(
+            f"The exact gradient evaluates all 2^{n_bits} bitstrings once, more than the budget of "
+            f"{settings.budget}. Raise evaluations, or leave them out and give circuits alone."
+        )
+    return steps
+
+
+def _copy(generator: HyperNetwork) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+
+
+def _check_replica_axis(generator: HyperNetwork) -> None:
+    for name, parameter in generator.named_parameters():
+        if parameter.ndim == 0 or len(parameter) != generator.replicas:
+            raise ConfigurationError(
+                f"The parameter '{name}' of {generator.describe()} has shape "
+                f"{tuple(parameter.shape)}; expected [replica, ...] with {generator.replicas} "
+                "replicas, so that each seed trains by itself."
+            )
+
+
+def _check_optimizer(name: str, replicas: int) -> None:
+    known = {n for n, c in vars(torch.optim).items() if isinstance(c, type)}
+    known -= {"Optimizer", "SparseAdam"}  # gradients here are dense
+    if name not in known:
+        raise unknown("optimiser of torch.optim", name, known)
+    if name == "LBFGS":
+        raise ConfigurationError(
+            "torch.optim.LBFGS re-evaluates its objective inside a step, which a sampled gradient "
+            f"cannot do. Use one of {', '.join(sorted(ELEMENTWISE))}; for the exact risk there is "
+            "qhyper.minimise, which is L-BFGS."
+        )
+    if name not in ELEMENTWISE and replicas > 1:
+        raise ConfigurationError(
+            f"{name} would mix the {replicas} replicas: it does not treat every parameter alone. "
+            f"Use one of {', '.join(sorted(ELEMENTWISE))}, or a single seed."
+        )
+
+
+def _optimizer(generator: HyperNetwork, settings: TrainingSettings) -> torch.optim.Optimizer:
+    kind = getattr(torch.optim, settings.optimizer)
+    try:
+        return kind(generator.parameters(), lr=settings.learning_rate, **settings.optimizer_options)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"torch.optim.{settings.optimizer} refused its options "
+            f"{settings.optimizer_options}: {error}."
+        ) from error
+
+
+def _schedule(
+    optimizer: torch.optim.Optimizer, settings: TrainingSettings, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler | None:
+    name, options = settings.schedule, dict(settings.schedule_options)
+    if name == "constant":
+        return None
+    schedules = torch.optim.lr_scheduler
+    known = {
+        n for n, c in vars(schedules).items()
+        if isinstance(c, type) and issubclass(c, schedules.LRScheduler)
+    } - {"LRScheduler", "ReduceLROnPlateau"}  # fmt: skip
+    if name not in known:
+        raise unknown("schedule of torch.optim.lr_scheduler", name, known | {"constant"})
+    if name == "CosineAnnealingLR":
+        floor = COSINE_FLOOR * settings.learning_rate
+        options = {"T_max": steps, "eta_min": floor, **options}
+    try:
+        return getattr(schedules, name)(optimizer, **options)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"torch.optim.lr_scheduler.{name} refused its options {options}: {error}."
+        ) from error

@@ -1,0 +1,483 @@
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from qhyper.report import page as report
+from qhyper.report.summary import summarise
+
+
+def text_of(renderable, width=80):
+    console = Console(file=StringIO(), width=width, color_system=None)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+class Reader(HTMLParser):
+    """The visible text, the addresses that a browser would load, and whether tags match."""
+
+    VOID = frozenset({"meta", "br", "img", "link", "input", "hr"})
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.text, self.addresses, self.tags, self.ids = [], [], [], [], []
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self._attributes(attrs)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self._attributes(attrs)
+
+    def _attributes(self, attrs):
+        for key, value in attrs:
+            if key in ("src", "href", "xlink:href", "srcset", "action", "data"):
+                self.addresses.append(value)
+            if key == "id":
+                self.ids.append(value)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text.append(data)
+
+
+def read(comparison, results, spectrum=None):
+    html = report.page(comparison, results, spectrum)
+    reader = Reader(html)
+    words = " ".join(" ".join(reader.text).split())
+    # Self-contained: only references inside the page, each to one element.
+    assert all(address.startswith("#") for address in reader.addresses)
+    assert not {"script", "link", "iframe", "img"} & set(reader.tags)
+    assert not re.search(r"url\((?!#)|@import", html)
+    assert len(set(reader.ids)) == len(reader.ids)
+    assert {address[1:] for address in reader.addresses} <= set(reader.ids)
+    assert set(re.findall(r"url\(#([^)]+)\)", html)) <= set(reader.ids)
+    # Nothing missing is shown by the name Python has for it.
+    assert not re.search(r"\b(nan|none|inf|null|undefined)\b", words, re.IGNORECASE)
+    assert not re.search(r"\bnan\b", html, re.IGNORECASE)
+    return words
+
+
+# -- tables ---------------------------------------------------------------------------------------
+
+
+def test_table_fits_a_terminal_of_80_columns(ten_seeds, certified):
+    shown = text_of(report.table(certified(ten_seeds)))
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown
+    for words in ("autoregressive", "8 of 10", "49–94", "> 3k", "501", "12.3", "0.9000"):
+        assert words in shown
+    caption = " ".join(shown.split())
+    assert "3,000 evaluations for each of 10 seeds; certified minimum 0.116000" in caption
+
+
+@pytest.fixture
+def nine(result):
+    """The built-in generators and controls with results whose intervals are all wide."""
+    kinds = {
+        "product": "quantum",
+        "quantum-depth2": "quantum",
+        "quantum-depth4": "quantum",
+        "bernoulli": "classical",
+        "categorical": "classical",
+        "mlp": "classical",
+        "autoregressive": "classical",
+        "random": "control",
+        "annealing": "control",
+    }
+    results = []
+    for name, kind in kinds.items():
+        one = result(name, kind, [0, 1] * 5, steps=kind != "control")
+        one["parameters"], one["evaluations"] = 12_345, 300_000
+        one["best_loss"] = [0.1160 + 0.00017 * seed for seed in range(10)]
+        one["improvements"] = [
+            [[1, 0.5], [1_234 + 13_570 * seed, 0.1160 if seed < 9 else loss]]
+            for seed, loss in enumerate(one["best_loss"])
+        ]
+        one["final_loss"] = [0.1174 + 0.0003 * (seed + len(results)) for seed in range(10)]
+        one["train_accuracy"] = [0.9196, 0.9201] * 5
+        one["test_accuracy"] = [0.9184, 0.9193] * 5
+        if kind != "control":
+            one["seconds_per_step"] = [0.0123, 0.0145, 0.0131, 0.0119]
+        results.append(one)
+    return results
+
+
+def test_table_of_nine_is_whole_in_a_file(nine, certified):
+    comparison = certified(nine)
+    shown = text_of(report.table(comparison), width=140)
+    assert "…" not in shown
+    for entry in comparison["generators"]:
+        (line, below) = re.search(rf"(?m)^{entry['name']} (.*)\n(.*)", shown).groups()
+        cells = report._cells(entry)
+        for key in ("parameters", "regret", "hit_share", "evaluations_to_hit", "final_loss"):
+            value, interval = cells[key]
+            assert value in line
+            assert re.sub(r"\b0\.", ".", interval) in below
+        assert cells["train_accuracy"][0] in line
+        assert cells["test_accuracy"][0] in below
+
+
+@pytest.mark.parametrize("width", [80, 72])
+def test_table_of_nine_loses_nothing_where_it_is_narrow(nine, certified, width):
+    comparison = certified(nine)
+    shown = text_of(report.table(comparison), width=width)
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    for entry in comparison["generators"]:
+        assert re.search(rf"(?m)^{entry['name']} ", shown)
+        for key, (value, interval) in report._cells(entry).items():
+            assert value in shown
+            if "accuracy" in key:  # the terminal has no room for their intervals, the page has
+                continue
+            # An interval that breaks does so after its dash.
+            for part in re.sub(r"\b0\.", ".", interval).replace("–", "– ").split():
+                assert part in shown
+
+
+def test_names_longer_than_the_terminal_fold(result, certified):
+    name = "package.of.mine:" + "Generator" * 10
+    results = [result(name, "quantum", [1, 1]), result("b", "classical", [1, 1])]
+    for shown in (report.table(certified(results)), report.tests_table(certified(results))):
+        text = text_of(shown)
+        assert max(map(len, text.splitlines())) <= 80
+        assert "…" not in text
+        assert name in "".join(line.strip().split(" ")[0] for line in text.splitlines())
+
+
+def test_table_without_certificate_says_so_and_keeps_brackets_in_names(uncertified, result):
+    shown = text_of(report.table(uncertified([result("[red]a", "quantum", [1])])))
+    assert "[red]a" in shown
+    assert "best loss seen 0.1165" in shown
+
+
+def test_tests_table(ten_seeds, certified, result):
+    shown = text_of(report.tests_table(certified(ten_seeds)), width=100)
+    assert shown.count("product is lower") == 1
+    assert "−0.0" in shown
+    assert "0.008" in shown  # 4 · 2 / 2^10
+    report.tests_table(certified([result("a", "quantum", [1])]))
+
+
+def test_tests_table_of_nine_is_whole(nine, certified):
+    comparison = certified(nine)
+    shown = text_of(report.tests_table(comparison), width=100)
+    assert "…" not in shown
+    assert len(comparison["tests"]) == 12
+    for test in comparison["tests"]:
+        start, end = f"{test['quantum']} +{test['classical']} +[+−]0", f"{test['quantum']} is lower"
+        assert re.search(rf"(?m)^ *{start}.* {end} *$", shown)
+
+
+def test_budgets_that_differ_are_told(ten_seeds, certified):
+    ten_seeds[0]["evaluations"] = 3000 - 8
+    comparison = certified(ten_seeds)
+    assert "up to 3,000 evaluations, in whole steps, for each" in report._setting(comparison)
+    words = read(comparison, ten_seeds)
+    assert "2,992 evaluations each)" in words
+    assert "3,000 evaluations each)" in words
+
+
+@pytest.fixture
+def by_shots(result):
+    """A training by shifts of angles and a control, with a budget of 3,000 shots."""
+    results = [result("shifted", "quantum", [0, 1]), result("random", "control", [1, 1])]
+    results[0] |= {
+        "shots": 2880,
+        "circuits": 180,
+        "step": {"evaluations": 144, "shots": 144, "circuits": 9},
+        "estimator": "spsa",
+        "risk": "cvar",
+        "backend": "statevector",
+        "final_risk": [0.0321, 0.0345],
+    }
+    return results
+
+
+def summary(results, **budget):
+    about = {"data": "toy", "network": "own", "loss": "own"}
+    return summarise(
+        results, certificate=None, no_certificate="it is a test", budget=budget, **about
+    )
+
+
+def test_steps_are_told_in_shots_and_circuits(by_shots):
+    comparison = summary(by_shots, shots=3000)
+    assert "up to 3,000 shots, in whole steps, for each" in report._setting(comparison)
+    words = read(comparison, by_shots)
+    assert "2,880 shots each, in whole steps of 144 shots in 9 circuits)" in words
+    assert "(control, 2 seeds, 3,000 shots each)" in words
+    both = summary(by_shots, shots=2880, circuits=200)
+    # a limit is met exactly: it is not for the size of a step that the other is not
+    assert "up to 2,880 shots and 200 circuits for each" in report._setting(both)
+    by_shots[0]["step"] = {"evaluations": 0, "shots": 0, "circuits": 1}
+    words = read(summary(by_shots, shots=3000), by_shots)
+    assert "in whole steps of 1 circuit)" in words
+
+
+def test_what_was_minimised_and_how_stands_below_the_name(by_shots):
+    comparison = summary(by_shots, shots=3000)
+    words = read(comparison, by_shots)
+    assert "shifted quantum · statevector · spsa · cvar 72" in words
+    assert "random control 72" in words
+    assert report.RISK_NOTE in words
+    assert "Final mean loss Final risk Train accuracy" in words
+    assert report._cells(comparison["generators"][0])["final_risk"] == ("0.0333", "0.0321–0.0345")
+    assert report._cells(comparison["generators"][1])["final_risk"] == ("–", "")
+    assert "the lowest loss drawn so far" in words.lower()
+    assert "against shots, the bitstrings drawn:" in words
+    shown = text_of(report.table(comparison))
+    assert max(map(len, shown.splitlines())) <= 80
+    for line in (
+        r"shifted .* 72 ",
+        r"quantum · .* 2,880 ",
+        r"statevector · .* 180 ",
+        r"spsa · cvar",
+    ):
+        assert re.search(f"(?m)^{line}", shown)
+    assert "0.0333" in shown
+    assert report.RISK_NOTE in " ".join(shown.split())
+
+
+def test_the_usual_way_is_not_told(by_shots):
+    by_shots[0] |= {"estimator": "score-function", "risk": "expectation", "backend": "mps"}
+    by_shots[0]["final_risk"] = None
+    words = read(summary(by_shots, shots=3000), by_shots)
+    assert "shifted quantum 72" in words
+    assert "Final risk" not in words
+    assert report.RISK_NOTE not in words
+
+
+def without_draws(result):
+    silent = result("exact", "quantum", [0, 0])
+    silent |= {"improvements": [[], []], "best_loss": [None] * 2, "best_bits": [None] * 2}
+    return silent | {"train_accuracy": None, "test_accuracy": None, "estimator": "exact"}
+
+
+def test_a_training_without_draws_has_dashes(certified, uncertified, result, spectrum):
+    results = [without_draws(result), result("a", "quantum", [0, 1])]
+    comparison = certified(results)
+    cells = report._cells(comparison["generators"][0])
+    assert {cells[key] for key in ("regret", "hit_share", "evaluations_to_hit")} == {("–", "")}
+    words = read(comparison, results, spectrum)
+    assert "“a” finds" not in words  # there is nobody to compare it with
+    assert "“a”: 1 of 2 seeds reached" in words
+    assert "“exact” trained without drawing: regret and hits are not defined there." in words
+    assert "draws nothing on its way" in words
+    text_of(report.table(comparison))
+    for compared in (certified(results[:1]), uncertified(results[:1])):
+        words = read(compared, results[:1])
+        assert "No training drew anything on its way." in words
+        assert "Distance" not in words
+
+
+# -- page -----------------------------------------------------------------------------------------
+
+
+def test_page_answers_in_words(ten_seeds, certified, spectrum):
+    words = read(certified(ten_seeds), ten_seeds, spectrum)
+    assert "“autoregressive” finds the best network most often: 8 of 10 seeds reached" in words
+    assert "the proven optimal loss (0.1160) within 3,000 evaluations" in words
+    assert "The intervals of “product” overlap with that." in words
+    assert "0 for “autoregressive”; 0.0005 for “product”, “quantum” and “bernoulli”" in words
+    assert "0.1240 for “random”" in words
+    assert "the lowest of all 68,719,476,736 weight settings" in words
+    assert "the quantum one is lower in 3" in words
+    assert "too few" not in words
+    assert "1,884,961" in words
+    assert "exact spectrum" in words
+    assert "the start kept at the end is the best one" in words
+
+
+def test_page_shows_how_it_was_run(ten_seeds, certified, spectrum):
+    comparison = certified(ten_seeds) | {
+        "provenance": {"versions": {"torch": "2.9.0"}, "git": {"dirty": False, "tag": None}},
+        "config": {"training": {"shots": 2048, "rate": 0.05}},
+    }
+    words = read(comparison, ten_seeds, spectrum)
+    assert "versions.torch 2.9.0" in words
+    assert "git.dirty no git.tag –" in words
+    assert "training.shots 2048 training.rate 0.05" in words
+    assert "the product of the tests" in words
+    assert "Entry Options" not in words
+
+
+TRAINING = {
+    "evaluations": 3000, "draws": 64, "restarts": 2, "learning_rate": 0.1, "optimizer": "Adam",
+    "optimizer_options": {"betas": [0.9, 0.99]}, "schedule": "CosineAnnealingLR",
+    "schedule_options": {}, "checkpoint_every": 500, "final_draws": 1024,
+}  # fmt: skip
+
+
+def test_page_shows_the_settings_of_each_entry_as_a_row(ten_seeds, certified, spectrum):
+    entries = [
+        {"name": "product", "options": {"order": "split"}, "training": TRAINING},
+        {"name": "quantum-depth2", "label": "quantum", "options": {}, "training": TRAINING},
+        {"name": "bernoulli", "training": {**TRAINING, "checkpoint_every": 7}},
+        {"name": "random", "label": None, "options": {}, "training": {}},
+    ]
+    config = {"data": "toy", "evaluations": 3000, "test": None, "entries": entries}
+    comparison = certified(ten_seeds) | {"config": config}
+    words = read(comparison, ten_seeds, spectrum)
+    adam = "Adam: betas 0.9, 0.99 CosineAnnealingLR"
+    assert (
+        "Entry Options Draws Learning rate Restarts Optimiser Schedule Checkpoint every "
+        f"product order split 64 0.1 2 {adam} 500 "
+        f"quantum (quantum-depth2) – 64 0.1 2 {adam} 500 "
+        f"bernoulli – 64 0.1 2 {adam} 7 "
+        "random – – – – – – – "
+        "Configuration data toy evaluations 3000 test – training.final_draws 1024"
+    ) in words
+    assert "(quantum, 10 seeds, 3,000 evaluations each)" in words
+    assert "(control, 10 seeds, 3,000 evaluations each)" in words
+    assert "that of 1,024 fresh draws after training, from the start that was kept" in words
+    controls = [{"name": "random", "options": {}, "training": {}}]
+    words = read(comparison | {"config": {"entries": controls}}, ten_seeds)
+    assert words.count("Entry Options random –") == 1
+    read(comparison | {"config": {"data": "toy", "entries": None}}, ten_seeds)
+
+
+def test_options_of_estimators_and_risks_are_words():
+    spsa = {
+        "estimator": "spsa", "estimator_options": {"directions": 4},
+        "risk": "cvar", "risk_options": {"alpha": 0.5},
+    }  # fmt: skip
+    usual = {
+        "estimator": "score-function", "estimator_options": {},
+        "risk": "expectation", "risk_options": {},
+    }  # fmt: skip
+    entries = [
+        {"name": "product", "training": TRAINING | spsa},
+        {"name": "bernoulli", "training": TRAINING | usual},
+    ]
+    headings, rows, _ = report._entries({"entries": entries})
+    told = [dict(zip(headings, row, strict=True)) for row in rows]
+    assert [row["Estimator"] for row in told] == ["spsa: directions 4", "score-function"]
+    assert [row["Risk"] for row in told] == ["cvar: alpha 0.5", "expectation"]
+    entries[1]["training"] = TRAINING | spsa
+    headings, _, agreed = report._entries({"entries": entries})
+    assert "Risk" not in headings
+    assert {
+        ("training.estimator", "spsa: directions 4"),
+        ("training.risk", "cvar: alpha 0.5"),
+    } <= set(agreed)
+    assert not any("options" in key for key, _ in agreed)
+
+
+def test_notes_say_what_is_measured(ten_seeds, certified, result):
+    words = read(certified(ten_seeds), ten_seeds)
+    assert (
+        "that of fresh draws after training, from the start that was kept. For a control" in words
+    )
+    assert "“ms per step” is the time of one step of all seeds together, the median over" in words
+    assert "The losses of fresh draws of each trained generator" in words
+    assert "for random search its last batch" in words
+    assert "shown without that minimum" not in words  # this control has no curve
+    alone = [result("annealing", "control", [1, 1])]
+    alone[0]["seconds_per_step"] = None
+    words = read(certified(alone), alone)
+    assert "The final mean loss is that of what it held last: for annealing the loss of" in words
+    assert "shown without that minimum" in words
+    assert "after training" not in words
+    assert "ms per step" not in words
+    generator = [result("a", "quantum", [1, 1])]
+    words = read(certified(generator), generator)
+    assert "annealing" not in words
+    shown = " ".join(text_of(report.table(certified(generator))).split())
+    assert "ms per step of all seeds together" in shown
+
+
+def test_an_interval_that_reaches_past_the_budget_has_both_ends(certified, result):
+    half = result("a", "quantum", [0] * 5 + [1] * 5)
+    (entry,) = certified([half])["generators"]
+    assert report._cells(entry)["evaluations_to_hit"] == ("> 3k", "501 to > 3k")
+    most = result("a", "quantum", [0] * 7 + [1] * 3)
+    (entry,) = certified([most])["generators"]
+    assert report._cells(entry)["evaluations_to_hit"] == ("501", "501 to > 3k")
+    assert "501 to > 3k" in read(certified([half]), [half])
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_page_of_one_run(seeds, certified, uncertified, result):
+    results = [result("product", "quantum", [1] * seeds)]
+    words = read(certified(results), results)
+    assert "Quantum against classical" not in words
+    assert "No run reached the proven optimal loss (0.1160)" in words
+    words = read(uncertified(results, reason="it has 100 bits."), results)
+    assert "Quantum against classical" not in words
+    assert ("“product”: 3 of 3 seeds" if seeds == 3 else "one seed cannot tell") in words
+    assert "Whether a better network exists is not known: it has 100 bits." in words
+
+
+def test_page_without_reason_or_hits_in_common(uncertified, result):
+    results = [result("a", "quantum", [1, 1]), result("b", "classical", [1, 1])]
+    words = read(uncertified(results, reason=None), results)
+    assert "“a” and “b” find the best network equally often: for each, 2 of 2 seeds" in words
+    assert "is not known." in words
+    too_few = "2 seeds are too few for any outcome to tell a pair apart"
+    assert f"1 cannot be told apart (paired tests with Holm's correction; {too_few})." in words
+    assert f"{too_few}: the smallest possible p is not small enough." in words
+    shown = text_of(report.tests_table(uncertified(results)))
+    assert too_few in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "_own:Gen", "$x_{", "a&b" * 20])
+def test_page_takes_any_name_as_text(name, certified, result, spectrum):
+    results = [result(name, "quantum", [0, 1]), result("b", "classical", [1, 1])]
+    results[0]["description"] = "<b>bold</b>"
+    words = read(certified(results), results, spectrum)
+    assert name in words
+    assert "<b>bold</b>" in words
+
+
+@pytest.mark.parametrize("losses", [[0.0, 0.0], [-3.0, -1.0], [1e-7, 2.0]])
+def test_page_of_any_objective(losses, uncertified, result):
+    odd = result("own", "quantum", [1, 1])
+    odd["best_loss"] = losses
+    odd["improvements"] = [[[1, loss]] for loss in losses]
+    odd["final_loss"], odd["final_losses"] = losses, [[loss] for loss in losses]
+    odd["curve"] = {"evaluations": [3000], "mean_loss": [[loss] for loss in losses]}
+    read(uncertified([odd]), [odd])
+
+
+def test_an_objective_that_every_draw_solves(certified, result):
+    easy = result("easy", "quantum", [0])
+    easy["improvements"], easy["evaluations"] = [[[1, 0.1160]]], 1
+    comparison = certified([easy], uniform_hit_probability=1.0)
+    assert "“easy” reached the proven optimal loss (0.1160)" in read(comparison, [easy])
+
+
+def test_importing_report_is_light():
+    code = (
+        "import sys, qhyper.report.page;"
+        "print([m for m in ('matplotlib', 'rich', 'jinja2', 'scipy.stats') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_pyplot_is_never_loaded(ten_seeds, certified, spectrum):
+    code = (
+        "import sys, json; from qhyper import report;"
+        "r, c, s = json.load(sys.stdin); report.page(c, r, s);"
+        "print('matplotlib.pyplot' in sys.modules)"
+    )
+    # What summary.json holds is enough to make the page.
+    stored = json.dumps([ten_seeds, certified(ten_seeds), spectrum])
+    run = subprocess.run(
+        [sys.executable, "-c", code], input=stored, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "False"

@@ -1,0 +1,172 @@
+import json
+
+import numpy as np
+import pytest
+
+from qhyper.errors import ConfigurationError
+from qhyper.run.config import Entry
+from qhyper.run.trial import Trial
+from qhyper.spending import Budget
+from qhyper.targets.objective import Objective
+
+
+def entries(comparison):
+    return {entry["name"]: entry for entry in comparison["generators"]}
+
+
+def test_summarise_measures_from_the_certified_minimum(ten_seeds, certified):
+    comparison = certified(ten_seeds)
+    assert comparison["reference"] == {"loss": 0.1160, "kind": "certified minimum"}
+    assert comparison["evaluations"] == 3000
+    assert comparison["seeds"] == list(range(10))
+    found = entries(comparison)
+    assert list(found) == ["product", "quantum", "bernoulli", "autoregressive", "random"]
+    assert found["autoregressive"]["regret"]["median"] == 0.0
+    assert found["product"]["regret"]["median"] == pytest.approx(0.0005)
+    assert found["product"]["seeds"] == 10
+    assert found["product"]["hit_share"]["value"] == pytest.approx(0.3)
+    assert found["autoregressive"]["evaluations_to_hit"]["median"] == 501
+    assert found["product"]["evaluations_to_hit"]["median"] is None
+    assert found["random"]["train_accuracy"] is None
+    json.dumps(comparison, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("times", "median"), [([0.1, 0.2, 0.4], 0.2), (0.3, 0.3), ([], None), (None, None)]
+)
+def test_time_of_a_step_is_the_median_of_steps(times, median, certified, result):
+    timed = result("a", "quantum", [0])
+    timed["seconds_per_step"] = times
+    seconds = certified([timed])["generators"][0]["seconds_per_step"]
+    assert (seconds and seconds["median"]) == median
+
+
+def test_summarise_without_certificate_measures_from_the_best_loss_seen(uncertified, result):
+    comparison = uncertified([result("product", "quantum", [1, 2, 2])])
+    assert comparison["reference"] == {"loss": 0.1165, "kind": "best loss seen"}
+    assert comparison["generators"][0]["hit_share"]["value"] == pytest.approx(1 / 3)
+    assert comparison["no_certificate"] == "the network has too many bits"
+
+
+def test_a_hit_is_a_loss_within_1e_9(certified, result):
+    near = result("near", "quantum", [0, 0])
+    near["best_loss"] = [0.1160 + 5e-10, 0.1160 + 5e-9]
+    near["improvements"] = [[[1, 0.2], [7, 0.1160 + 5e-10]], [[1, 0.2], [9, 0.1160 + 5e-9]]]
+    entry = certified([near])["generators"][0]
+    assert entry["hit_share"]["value"] == 0.5
+    assert entry["regret"]["median"] == pytest.approx(2.5e-9, rel=1e-3)  # 0 and 5e-9
+
+
+def test_tests_pair_quantum_with_classical_and_leave_controls_out(ten_seeds, certified):
+    tests = certified(ten_seeds)["tests"]
+    assert [(test["quantum"], test["classical"]) for test in tests] == [
+        ("product", "bernoulli"),
+        ("product", "autoregressive"),
+        ("quantum", "bernoulli"),
+        ("quantum", "autoregressive"),
+    ]
+    assert tests[0]["p"] == pytest.approx(2 / 2**10)
+    assert tests[0]["median_difference"] < 0
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ([], "no results"),
+        ([("a", "quantum", [1]), ("a", "classical", [1])], "name of its own"),
+        ([("a", "quantum", [1]), ("b", "classical", [1, 1])], "same seeds"),
+        ([("a", "cat", [1])], "Unknown kind 'cat' of a; known: quantum, classical, control"),
+    ],
+)
+def test_summarise_refuses_what_cannot_be_compared(results, message, certified, result):
+    with pytest.raises(ConfigurationError, match=message):
+        certified([result(*words) for words in results])
+
+
+def test_a_loss_below_the_certified_minimum_is_refused(certified, result):
+    with pytest.raises(ConfigurationError, match="another objective"):
+        certified([result("a", "quantum", [0])], minimum_loss=0.1162)
+
+
+def test_a_training_without_draws_has_no_regret_and_no_hits(uncertified, certified, result):
+    silent = result("exact", "quantum", [0, 0])
+    silent |= {"improvements": [[], []], "best_loss": [None, None], "best_bits": [None, None]}
+    silent |= {"train_accuracy": None, "test_accuracy": None}
+    other = result("a", "classical", [1, 1])
+    for comparison in (uncertified([silent, other]), certified([silent])):
+        found = entries(comparison)["exact"]
+        for key in ("regret", "best_loss", "hit_share", "evaluations_to_hit", "train_accuracy"):
+            assert found[key] is None
+        assert found["final_loss"]["median"] == pytest.approx(0.1265)
+        json.dumps(comparison, allow_nan=False)
+    # the others' best loss is the reference, or else the lowest of the final draws
+    assert uncertified([silent, other])["reference"]["loss"] == 0.1165
+    assert uncertified([silent])["reference"]["loss"] == pytest.approx(0.116 + 0.01 - 0.005)
+
+
+def test_how_it_was_trained_is_kept(certified, result):
+    trained = result("a", "quantum", [0, 0])
+    step = {"evaluations": 144, "shots": 144, "circuits": 9}
+    trained |= {"step": step, "estimator": "spsa", "risk": "cvar", "backend": "statevector"}
+    trained["final_risk"] = [0.2, 0.4]
+    found = entries(certified([trained, result("random", "control", [1, 1])]))
+    assert found["a"]["step"] == step
+    assert [found["a"][key] for key in ("estimator", "risk", "backend")] == [
+        "spsa",
+        "cvar",
+        "statevector",
+    ]
+    assert found["a"]["final_risk"]["median"] == pytest.approx(0.3)
+    for key in ("step", "estimator", "risk", "backend", "final_risk"):
+        assert found["random"][key] is None
+
+
+# What a trial stores for all of the above, on f(b) = b0 + 2 b1 + 4 b2.
+
+
+def trial_result(training, budget, final=200):
+    weights = 2.0 ** np.arange(3)
+    objective = Objective(lambda bits: bits @ weights, 3, name="own")
+    entry = Entry(name="product", training={"final_draws": final, **training})
+    said = []
+    trial = Trial(entry, objective, (0, 1), budget)
+    return trial.execute(None, None, lambda: False, lambda *_: None, said.append), said, trial
+
+
+def test_a_trial_stores_its_steps_and_the_final_risk():
+    training = {"draws": 4, "estimator": "spsa", "risk": "cvar", "risk_options": {"alpha": 0.5}}
+    result, said, _ = trial_result(training, Budget(shots=1000))
+    cost = result["step"]
+    assert set(cost) == {"evaluations", "shots", "circuits"}
+    for unit, each in cost.items():
+        assert result[unit] == result["curve"][unit][-1] == 1000 // cost["shots"] * each
+    assert (result["risk"], result["backend"]) == ("cvar", "mps")
+    assert said == []
+    # All of the 200 final draws are kept.
+    for losses, risk in zip(result["final_losses"], result["final_risk"], strict=True):
+        assert risk == pytest.approx(np.sort(losses)[:100].mean())
+
+
+def test_the_final_risk_is_at_the_end_of_its_schedule():
+    # Product circuits: log q is a sum over bits, here from all eight probabilities.
+    options = {"temperature": 1.0, "end_temperature": 0.25}
+    training = {"draws": 8, "risk": "free-energy", "risk_options": options}
+    result, _, trial = trial_result(training, Budget(evaluations=800))
+    p = trial.generator.probabilities().detach().numpy()[:, 0]
+    for losses, risk, q in zip(result["final_losses"], result["final_risk"], p, strict=True):
+        numbers = np.asarray(losses, dtype=int)  # the loss of a bitstring is its number
+        assert risk == pytest.approx(np.mean(losses + 0.25 * np.log(q[numbers])))
+
+
+def test_the_mean_loss_has_no_risk_of_its_own():
+    result, _, _ = trial_result({"draws": 8}, Budget(evaluations=800))
+    assert result["risk"] == "expectation"
+    assert result["final_risk"] is None
+
+
+def test_a_training_of_few_steps_is_warned_of():
+    few, said, _ = trial_result({"draws": 8, "restarts": 2}, Budget(evaluations=19 * 8))
+    assert said == ["product has only 9 steps in a start: raise the budget or lower draws."]
+    assert few["evaluations"] == 19 * 8
+    _, said, _ = trial_result({"draws": 8, "restarts": 2}, Budget(evaluations=20 * 8))
+    assert said == []

@@ -1,0 +1,264 @@
+"""Certificates against brute force with the plain forward pass, and against known facts."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from qhyper.bits import all_bitstrings, from_string
+from qhyper.data.sets import Samples, load
+from qhyper.errors import ConfigurationError, UnsuitableError
+from qhyper.targets.exact.certificate import _level_starts, certify, certify_objective
+from qhyper.targets.layered.network import BinaryNetwork
+from qhyper.targets.layered.space import WeightSpace
+from qhyper.targets.loss import LOSSES
+from qhyper.targets.objective import Objective
+
+
+def samples(layers, seed=0, rows=40):
+    """Rows of small integers, so that many sums are 0."""
+    rng = np.random.default_rng(seed)
+    return Samples(
+        rng.integers(-2, 3, (rows, layers[0])), rng.integers(0, max(layers[-1], 2), rows)
+    )
+
+
+def check_against_brute_force(certificate, network, data, loss):
+    bits = all_bitstrings(network.n_bits)
+    losses, accuracy = network.losses(bits, data, loss), network.accuracy(bits, data)
+    optimal = losses <= losses.min() + 1e-9
+    assert certificate.configurations == len(bits)
+    assert certificate.minimum_loss == pytest.approx(losses.min(), abs=1e-12)
+    assert certificate.optimal_bitstrings == optimal.sum()
+    assert certificate.uniform_hit_probability == pytest.approx(optimal.mean(), rel=1e-12)
+    assert certificate.expected_draws == pytest.approx(1 / optimal.mean(), rel=1e-12)
+    assert certificate.accuracy_at_minimum == pytest.approx(accuracy[optimal].max(), abs=1e-12)
+    assert certificate.best_accuracy == pytest.approx(accuracy.max(), abs=1e-12)
+    assert certificate.best_accuracy_bitstrings == (accuracy == accuracy.max()).sum()
+    for temperature in (0.05, 1.0):
+        expected = np.log(np.exp(-losses / temperature).sum())
+        assert certificate.log_Z_at(temperature) == pytest.approx(expected, abs=1e-7)
+    distance = np.abs(losses[:, None] - certificate.levels)
+    assert distance.min(axis=1).max() < 1e-9
+    np.testing.assert_array_equal(np.bincount(distance.argmin(axis=1)), certificate.multiplicities)
+    check_representatives(certificate, network, data, loss)
+
+
+def check_representatives(certificate, network, data, loss="cross_entropy"):
+    optimum, most = certificate.optimum, certificate.best_accuracy_bits
+    assert optimum.dtype == most.dtype == np.uint8
+    assert network.losses(optimum, data, loss) == pytest.approx(certificate.minimum_loss, abs=1e-9)
+    assert network.accuracy(optimum, data) == pytest.approx(
+        certificate.accuracy_at_minimum, abs=1e-12
+    )
+    assert network.accuracy(most, data) == pytest.approx(certificate.best_accuracy, abs=1e-12)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("sign_of_zero", [0, 1])
+@pytest.mark.parametrize("method", ["classes", "enumeration"])
+@pytest.mark.parametrize("layers", [(2, 2, 2), (3, 2, 2), (2, 3, 1), (3, 2, 1), (1, 3, 2)])
+def test_one_hidden_layer_against_brute_force(layers, method, sign_of_zero, loss):
+    network, data = BinaryNetwork(layers, sign_of_zero=sign_of_zero), samples(layers)
+    certificate = certify(network, data, loss=loss, method=method)
+    assert certificate.method == method
+    check_against_brute_force(certificate, network, data, loss)
+
+
+@pytest.mark.parametrize("layers", [(3, 3), (4, 1), (2, 2, 2, 2), (9, 1, 1), (2, 2, 3)])
+def test_other_networks_are_enumerated(layers):
+    network, data = BinaryNetwork(layers), samples(layers)
+    certificate = certify(network, data)
+    assert certificate.method == "enumeration"
+    assert certificate.functions is None
+    check_against_brute_force(certificate, network, data, "cross_entropy")
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    "space",
+    [
+        WeightSpace((2, 2, 1), biases=True, activation=("relu", "sigmoid")),
+        WeightSpace((4, 1), biases=True, values=((0, 1), (-1, 1), (-2, 1), (-3, 1))),
+        WeightSpace((2, 2, 1), biases=True, optional=("biases", "units", "layers")),
+        WeightSpace((2, 3), values=(-0.5, 0.75)),
+    ],
+    ids=repr,
+)
+def test_spaces_with_choices_are_enumerated(space, loss):
+    network, data = BinaryNetwork(space), samples(space.layers)
+    certificate = certify(network, data, loss=loss)
+    assert certificate.method == "enumeration"
+    check_against_brute_force(certificate, network, data, loss)
+
+
+def test_classes_are_of_plain_spaces():
+    network = BinaryNetwork(WeightSpace((2, 2, 1), biases=True))
+    reason = "need weights of -1 and .1 alone, between signs, and its bits are more"
+    with pytest.raises(UnsuitableError, match=rf"'classes' does not apply to .*biases.*{reason}"):
+        certify(network, samples((2, 2, 1)), method="classes")
+    large = BinaryNetwork(WeightSpace((4, 6, 2), biases=True))
+    with pytest.raises(UnsuitableError, match=rf"{reason}; enumeration does not apply: .*2\^44"):
+        certify(large, samples((4, 6, 2)))
+
+
+@pytest.mark.parametrize("sign_of_zero", [0, 1])
+def test_inputs_of_plus_and_minus_one(sign_of_zero):
+    network = BinaryNetwork((3, 2, 2), sign_of_zero=sign_of_zero)
+    data = Samples(2 * all_bitstrings(3).astype(float) - 1, np.array([0, 1, 1, 0, 1, 0, 0, 0]))
+    for method in ("classes", "enumeration"):
+        check_against_brute_force(
+            certify(network, data, method=method), network, data, "cross_entropy"
+        )
+
+
+@pytest.mark.parametrize("sign_of_zero", [0, 1])
+@pytest.mark.parametrize("layers", [(3, 4, 2), (2, 5, 1)])
+def test_both_methods_agree(layers, sign_of_zero):
+    network, data = BinaryNetwork(layers, sign_of_zero=sign_of_zero), samples(layers, rows=200)
+    one, other = (certify(network, data, method=method) for method in ("classes", "enumeration"))
+    np.testing.assert_allclose(one.levels, other.levels, rtol=0, atol=1e-9)
+    np.testing.assert_array_equal(one.multiplicities, other.multiplicities)
+    for name in ("optimal_bitstrings", "best_accuracy", "best_accuracy_bitstrings"):
+        assert getattr(one, name) == getattr(other, name)
+    assert one.accuracy_at_minimum == other.accuracy_at_minimum
+    assert one.log_Z == pytest.approx(other.log_Z, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("layers", "sign_of_zero", "functions"),
+    [
+        ((4, 6, 2), 1, 1_884_961),
+        ((4, 6, 2), 0, 40_081),
+        ((2, 32, 1), 1, None),
+        ((3, 13, 2), 0, None),
+    ],
+)
+def test_multiplicities_sum_to_all_bitstrings(layers, sign_of_zero, functions):
+    network, data = BinaryNetwork(layers, sign_of_zero=sign_of_zero), samples(layers, rows=20)
+    certificate = certify(network, data)
+    total = sum(int(count) for count in certificate.multiplicities)
+    assert total == certificate.configurations == 2**network.n_bits
+    assert functions in (None, certificate.functions)
+    assert sum(certificate.histogram()[1]) == total
+    assert certificate.uniform_hit_probability == certificate.optimal_bitstrings / total
+    assert (np.diff(certificate.levels) > 1e-9).all()
+    check_representatives(certificate, network, data)
+
+
+def test_toy():
+    network, data = BinaryNetwork((4, 6, 2)), load("toy").train
+    certificate = certify(network, data)
+    assert certificate.minimum_loss == pytest.approx(0.1160, abs=0.002)
+    assert certificate.accuracy_at_minimum == pytest.approx(0.9184, abs=0.002)
+    assert certificate.best_accuracy == pytest.approx(0.9193, abs=0.002)
+    check_representatives(certificate, network, data)
+
+
+@pytest.mark.skipif("QHYPER_DATA" not in os.environ, reason="MNIST: QHYPER_DATA is not set")
+def test_mnist():
+    network, data = BinaryNetwork((4, 6, 2)), load("mnist").train
+    certificate = certify(network, data)
+    assert certificate.minimum_loss == pytest.approx(0.370182, abs=5e-7)
+    assert certificate.accuracy_at_minimum == pytest.approx(0.87698, abs=5e-6)
+    assert certificate.best_accuracy == pytest.approx(0.88014, abs=5e-6)
+    check_representatives(certificate, network, data)
+
+
+def test_dictionary_and_histogram():
+    network, data = BinaryNetwork((2, 3, 2)), samples((2, 3, 2))
+    certificate = certify(network, data, temperature=0.1)
+    report = json.loads(json.dumps(certificate.to_dict()))
+    assert report["bits"] == 12
+    assert report["configurations"] == 4096
+    assert report["levels"] == len(certificate.levels)
+    assert report["log_Z"] == certificate.log_Z == certificate.log_Z_at(0.1)
+    np.testing.assert_array_equal(from_string(report["optimum"]), certificate.optimum)
+    losses = network.losses(all_bitstrings(12), data)
+    edges, counts = certificate.histogram(7)
+    assert len(edges) == 8
+    assert all(type(count) is int for count in counts)
+    assert sum(counts) == 4096
+    # counts up to an edge, wherever no loss stands on it
+    for edge, below in zip(edges[1:-1], np.cumsum(counts)[:-1], strict=True):
+        assert (losses < edge).sum() == below
+
+
+def test_a_flat_landscape_has_one_level():
+    certificate = certify_objective(Objective(lambda bits: np.full(len(bits), 0.5), 4))
+    assert certificate.multiplicities.tolist() == [16]
+    assert certificate.expected_draws == 1
+    assert certificate.log_Z_at(0.5) == pytest.approx(np.log(16) - 1)
+    assert sum(certificate.histogram(3)[1]) == 16
+
+
+def test_own_objective():
+    objective = Objective(lambda bits: np.abs(bits.sum(axis=1) - 2.0), 5)
+    certificate = certify_objective(objective)
+    assert objective.evaluations == 32
+    assert certificate.levels.tolist() == [0, 1, 2, 3]
+    assert certificate.multiplicities.tolist() == [10, 5 + 10, 1 + 5, 1]
+    assert certificate.optimum.sum() == 2
+    assert certificate.to_dict()["best_accuracy"] is None
+    json.dumps(certificate.to_dict())
+
+
+def test_levels_are_anchored_at_their_lowest_loss():
+    losses = np.array([0.0, 0.6e-9, 1.2e-9, 1.8e-9, 2.6e-9, 1.0, 1.0 + 0.9e-9, 2.0])
+    assert _level_starts(losses).tolist() == [0, 2, 4, 5, 7]
+
+
+@pytest.mark.parametrize("method", ["classes", "enumeration"])
+def test_progress_reaches_one(method):
+    shares = []
+    network = BinaryNetwork((3, 4, 2) if method == "classes" else (21, 1))
+    certify(network, samples(network.layers, rows=3), method=method, progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert len(shares) == (1 if method == "classes" else 2)
+
+
+@pytest.mark.parametrize(
+    ("layers", "method", "reason"),
+    [
+        ((4, 6, 2), "enumeration", r"2\^36 bitstrings, and the limit is 2\^26"),
+        ((2, 2, 2, 2), "classes", "exactly one hidden layer, and it has 2"),
+        ((2, 2), "classes", "exactly one hidden layer, and it has 0"),
+        ((2, 2, 3), "classes", "one or two outputs, and it has 3"),
+        ((9, 2, 2), "classes", "9 inputs, and the limit is 8"),
+        ((2, 33, 2), "classes", "33 hidden units, and the limit is 32"),
+        ((8, 6, 2), "classes", r"\d{3} function classes, and the limit is 2\^26"),
+        ((9, 6, 2), "auto", r"classes do not apply: .* enumeration does not apply: .* smaller"),
+        ((2, 2), "sampling", "Unknown method 'sampling'.*Known: auto, classes, enumeration"),
+    ],
+)
+def test_refusals_of_methods(layers, method, reason):
+    with pytest.raises(ConfigurationError, match=reason):
+        certify(BinaryNetwork(layers), samples(layers), method=method)
+
+
+def test_enumeration_of_many_bits_on_many_rows_is_refused():
+    network = BinaryNetwork(
+        WeightSpace((2, 5, 1), biases=True, activation="relu", optional=("units",))
+    )
+    rng = np.random.default_rng(0)
+    data = Samples(rng.normal(size=(1100, 2)), rng.integers(0, 2, 1100))
+    with pytest.raises(UnsuitableError, match=r"2\^26 bitstrings on 1,100 distinct rows, and"):
+        certify(network, data)
+
+
+def test_other_refusals():
+    network, data = BinaryNetwork((2, 2, 2)), samples((2, 2, 2))
+    with pytest.raises(ConfigurationError, match="3 features"):
+        certify(network, samples((3, 2)))
+    with pytest.raises(ConfigurationError, match="Unknown loss"):
+        certify(network, data, loss="hinge")
+    with pytest.raises(ConfigurationError, match="positive number; got 0"):
+        certify(network, data, temperature=0)
+    with pytest.raises(ConfigurationError, match="positive number; got nan"):
+        certify(network, data).log_Z_at(float("nan"))
+    with pytest.raises(ConfigurationError, match="at least 1 bin; got bins=0"):
+        certify(network, data).histogram(0)
+    with pytest.raises(ConfigurationError, match=r"mine cannot be certified: it has 2\^27"):
+        certify_objective(Objective(lambda bits: bits[:, 0], 27, name="mine"))

@@ -1,0 +1,466 @@
+"""The training loop: budgets, restarts, independence of replicas, resuming."""
+
+import io
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from classical.conditional import ConditionalBernoulli
+from qhyper.bits import all_bitstrings
+from qhyper.data.sets import Samples
+from qhyper.errors import ConfigurationError
+from qhyper.gradients.score import ScoreFunction
+from qhyper.hypernetwork import Capabilities
+from qhyper.quantum.ansatz import Brickwork, Reuploading
+from qhyper.quantum.generator import QuantumHyperNetwork
+from qhyper.registry import build_estimator, build_generator
+from qhyper.risk import Expectation
+from qhyper.run.config import TrainingSettings
+from qhyper.spending import Budget
+from qhyper.streams import Streams
+from qhyper.targets.layered.network import BinaryNetwork
+from qhyper.targets.objective import Objective
+from qhyper.training.trainer import ELEMENTWISE, Trainer, settings_for, train
+
+
+def settings(**changes) -> TrainingSettings:
+    base = {"evaluations": 3200, "draws": 32, "restarts": 2, "learning_rate": 0.2}
+    return TrainingSettings(**{**base, **changes})
+
+
+def ones(bits: np.ndarray) -> np.ndarray:
+    """Least where every bit is 1: an objective whose optimum is known."""
+    return 1 - bits.mean(axis=1)
+
+
+@pytest.mark.parametrize("name", ["product", "quantum-depth2", "bernoulli", "mlp"])
+def test_an_easy_objective_is_solved(name: str) -> None:
+    objective = Objective(ones, 8)
+    generator = build_generator(name, 8, seeds=[0, 1, 2])
+    trainer = train(generator, objective, settings(evaluations=20_000))
+    draw = generator.sample(200, rng=Streams(generator.seeds)(0, "evaluate"))
+    assert ones(draw.bits.reshape(-1, 8)).mean() < 0.1
+    assert (trainer.record.best_loss == 0).all()
+
+
+def test_the_budget_is_spent_and_never_exceeded(objective) -> None:
+    generator = build_generator("product", 36, seeds=[0, 1])
+    trainer = train(generator, objective, settings(evaluations=1000, draws=64, restarts=3))
+    assert trainer.step == 1000 // 64
+    assert trainer.record.evaluations == 15 * 64
+    assert objective.evaluations == 2 * 15 * 64
+    assert trainer.curve[-1]["evaluations"] == 15 * 64
+
+
+def test_replicas_train_as_if_alone(objective) -> None:
+    together = build_generator("quantum-depth2", 36, seeds=[3, 4, 5])
+    train(together, objective, settings())
+    alone = build_generator("quantum-depth2", 36, seeds=[4])
+    train(alone, objective, settings())
+    assert isinstance(together.theta, torch.Tensor)
+    torch.testing.assert_close(together.theta[1], alone.theta[0], rtol=1e-9, atol=1e-9)
+
+
+def test_the_best_start_is_kept() -> None:
+    """With a loss that rises with every evaluation, the first start is the best one."""
+    spent = [0]
+
+    def worse_every_time(bits: np.ndarray) -> np.ndarray:
+        spent[0] += len(bits)
+        return np.full(len(bits), spent[0]) + bits[:, 0] * 1e-3
+
+    generator = build_generator("product", 4, seeds=[0])
+    trainer = Trainer(generator, Objective(worse_every_time, 4), settings(restarts=4))
+    while trainer.step < 25:
+        trainer.advance()
+    first = generator.state_dict()["theta"].clone()
+    while not trainer.done:
+        trainer.advance()
+    torch.testing.assert_close(generator.state_dict()["theta"], first)
+
+
+def test_training_goes_on_from_the_parameters_that_are_there() -> None:
+    objective, once = Objective(ones, 8), settings(evaluations=6400, restarts=1)
+    generator = build_generator("product", 8)
+    train(generator, objective, once)
+    loss = ones(generator.sample(500, rng=Streams([9])(0)).bits.reshape(-1, 8)).mean()
+    assert train(generator, objective, once).curve[0]["mean_loss"][0] <= loss + 0.02
+
+
+def test_a_generator_without_log_p_is_refused() -> None:
+    generator = build_generator("bernoulli", 6)
+    type(generator).capabilities, before = Capabilities(), type(generator).capabilities
+    try:
+        with pytest.raises(ConfigurationError, match="score function needs log p, and Bernoulli"):
+            Trainer(generator, Objective(ones, 6), settings())
+    finally:
+        type(generator).capabilities = before
+
+
+def test_a_resumed_training_ends_as_the_undisturbed_one(objective) -> None:
+    undisturbed = Trainer(build_generator("mlp", 36, seeds=[0, 1]), objective, settings())
+    states = []
+    while not undisturbed.done:
+        states.append(undisturbed.state_dict())
+        undisturbed.advance()
+    end = undisturbed.state_dict()
+    for state in states[:: len(states) // 7]:
+        resumed = Trainer(build_generator("mlp", 36, seeds=[0, 1]), objective, settings())
+        resumed.load_state_dict(state)
+        while not resumed.done:
+            resumed.advance()
+        assert_same(resumed.state_dict(), end)
+
+
+@pytest.mark.parametrize("estimator", ["score-function", "exact"])
+def test_a_resumed_record_has_counted_what_the_undisturbed_one_has(estimator: str) -> None:
+    def trainer() -> Trainer:
+        generator = build_generator("bernoulli", 4, seeds=[0, 1])
+        chosen = TrainingSettings(evaluations=640, circuits=10, estimator=estimator)
+        return Trainer(generator, Objective(ones, 4), chosen)
+
+    undisturbed, resumed = trainer(), trainer()
+    while undisturbed.step < 5:
+        undisturbed.advance()
+    resumed.load_state_dict(undisturbed.state_dict())
+    assert resumed.record.evaluations == undisturbed.record.evaluations
+    assert undisturbed.record.evaluations == (5 * 64 if estimator == "score-function" else 0)
+    before = undisturbed.state_dict()
+    del before["evaluated"]  # a checkpoint of before
+    resumed.load_state_dict(before)
+    assert resumed.record.evaluations == resumed.spent.evaluations
+
+
+def assert_same(one, other, path: str = "state") -> None:
+    """Equal in every tensor and number."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), path
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key], f"{path}.{key}")
+    else:
+        assert one == other, path
+
+
+def test_parameters_that_are_no_longer_finite_end_the_training() -> None:
+    generator = build_generator("bernoulli", 6)
+    chosen = settings(optimizer="SGD", learning_rate=1e308, schedule="constant")
+    with pytest.raises(ConfigurationError, match=r"are no longer finite. Lower learning_rate"):
+        train(generator, Objective(lambda bits: 1e6 * ones(bits), 6), chosen)
+
+
+def test_parameters_without_the_replica_axis_are_refused() -> None:
+    generator = build_generator("bernoulli", 6, seeds=[0, 1])
+    generator.shared = torch.nn.Parameter(torch.zeros(3))
+    with pytest.raises(ConfigurationError, match=r"'shared' .* has shape \(3,\); expected"):
+        Trainer(generator, Objective(ones, 6), settings())
+
+
+@pytest.mark.parametrize("optimizer", sorted(ELEMENTWISE))
+def test_every_elementwise_optimizer_trains_and_resumes(optimizer: str) -> None:
+    chosen = settings(evaluations=1280, optimizer=optimizer)
+    undisturbed = Trainer(build_generator("mlp", 6, seeds=[0, 1]), Objective(ones, 6), chosen)
+    while undisturbed.step < 9:
+        undisturbed.advance()
+    file = io.BytesIO()
+    torch.save(undisturbed.state_dict(), file)
+    undisturbed.run()
+    resumed = Trainer(build_generator("mlp", 6, seeds=[0, 1]), Objective(ones, 6), chosen)
+    resumed.load_state_dict(torch.load(io.BytesIO(file.getvalue()), weights_only=True))
+    resumed.run()
+    assert_same(resumed.state_dict(), undisturbed.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("schedule", "options"),
+    [("constant", {}), ("ExponentialLR", {"gamma": 0.99}), ("CosineAnnealingLR", {"eta_min": 0})],
+)
+def test_schedules(schedule: str, options: dict) -> None:
+    generator = build_generator("bernoulli", 6)
+    chosen = settings(evaluations=640, schedule=schedule, schedule_options=options)
+    assert train(generator, Objective(ones, 6), chosen).done
+
+
+def test_the_cosine_falls_to_two_percent_within_each_start() -> None:
+    generator = build_generator("bernoulli", 6)
+    trainer = Trainer(generator, Objective(ones, 6), settings(learning_rate=1.0))
+    rates = []
+    while not trainer.done:
+        trainer.advance()
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+    assert rates[49] == pytest.approx(0.02)
+    assert rates[99] == pytest.approx(0.02)
+    assert rates[50] > 0.99
+
+
+def test_a_schedule_that_fails_on_the_way_says_so() -> None:
+    options = {"max_lr": 0.1, "total_steps": 5}
+    chosen = settings(schedule="OneCycleLR", schedule_options=options, restarts=1)
+    with pytest.raises(ConfigurationError, match=r"At step \d, .* OneCycleLR failed"):
+        train(build_generator("bernoulli", 6), Objective(ones, 6), chosen)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimizer": "Adamm"}, "Unknown optimiser of torch.optim 'Adamm'. Did you mean 'Adam'"),
+        ({"optimizer": "LBFGS"}, "re-evaluates its objective inside a step"),
+        ({"optimizer": "Muon"}, "would mix the 2 replicas"),
+        ({"optimizer_options": {"beta": 1}}, "torch.optim.Adam refused its options"),
+        ({"schedule": "CosineAnealingLR"}, "Did you mean 'CosineAnnealingLR'"),
+        ({"schedule": "ReduceLROnPlateau"}, "Unknown schedule"),
+        ({"optimizer": "SparseAdam"}, "Unknown optimiser"),
+        ({"schedule": "StepLR"}, "torch.optim.lr_scheduler.StepLR refused its options"),
+        (
+            {"evaluations": 31},
+            "A budget of 31 evaluations has 0 steps of 32 evaluations, 32 shots and 1 circuit",
+        ),
+        ({"restarts": 101}, "too few for 101 start"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(changes: dict, message: str) -> None:
+    generator = build_generator("bernoulli", 6, seeds=[0, 1])
+    with pytest.raises(ConfigurationError, match=message):
+        Trainer(generator, Objective(ones, 6), settings(**changes))
+
+
+# -- mini-batches ---------------------------------------------------------------------------------
+
+NETWORK = BinaryNetwork((2, 2))
+CORNERS = Samples(np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]]), np.array([0, 1, 1, 0]))
+"""Exclusive or: no four weights classify more than three, but each corner has its own that do."""
+RIGHT = Samples(CORNERS.x, np.array([1, 1, 0, 0]))
+"""Whether the first feature is above 0, which weights for all four can say."""
+
+SEEING = {
+    "bernoulli": lambda seeds: ConditionalBernoulli(4, n_inputs=2, seeds=seeds),
+    "circuit": lambda seeds: QuantumHyperNetwork(
+        4, ansatz=Reuploading(Brickwork(3), 2), start="uniform", seeds=seeds
+    ),
+}
+
+
+def batches(data=RIGHT, size=8, scored_on: Any = "batch", **options):
+    return NETWORK.batches(data, size=size, scored_on=scored_on, **options)
+
+
+def some_steps(**changes) -> TrainingSettings:
+    """20 steps of 4 draws for each of 8 inputs, in two starts."""
+    return settings(**{"evaluations": 20 * 32, "draws": 4, **changes})
+
+
+@pytest.mark.parametrize(("data", "scored_on"), [(CORNERS, "own"), (RIGHT, "batch")])
+@pytest.mark.parametrize("name", SEEING)
+def test_an_easy_task_is_solved_from_its_inputs(name, data, scored_on) -> None:
+    generator = SEEING[name]([0, 1])
+    chosen = settings(evaluations=10_000, draws=8, learning_rate=0.1, restarts=1)
+    train(generator, batches(data, scored_on=scored_on), chosen)
+    draw = generator.sample(500, rng=Streams(generator.seeds)(0, "evaluate"), inputs=data.x)
+    scored = batches(data, 4, scored_on, loss="accuracy").take([[0, 1, 2, 3]] * 2)
+    assert (scored(draw.bits).mean(axis=(1, 2)) < 0.1).all()
+
+
+def test_the_corners_need_weights_of_their_own() -> None:
+    """What the task above says is true: at best three of the four corners, by all 16 weights."""
+    assert NETWORK.accuracy(all_bitstrings(4), CORNERS).max() == 0.75
+    assert NETWORK.accuracy(all_bitstrings(4), RIGHT).max() == 1
+
+
+@pytest.mark.parametrize("name", SEEING)
+def test_the_budget_counts_every_input(name) -> None:
+    objective, generator = batches(size=8), SEEING[name]([0, 1])
+    trainer = train(generator, objective, settings(evaluations=1000, draws=4))
+    assert trainer.step == 1000 // (4 * 8)
+    assert trainer.spent.evaluations == trainer.spent.shots == 31 * 32
+    assert trainer.spent.circuits == 31 * 8
+    assert objective.evaluations == 2 * 31 * 32
+    assert trainer.curve[-1]["evaluations"] == 31 * 32
+    circuits = settings(evaluations=None, circuits=100, draws=4)
+    assert Trainer(generator, objective, circuits).total_steps == 100 // 8
+
+
+class Starting(ConditionalBernoulli):
+    recipe: ClassVar = {"draws": 4, "start_steps": 10}
+
+
+def test_as_many_starts_as_fit_are_counted_with_the_inputs() -> None:
+    generator, budget = Starting(4, n_inputs=2), Budget(evaluations=10 * 4 * 24)
+    assert settings_for(generator, {}, budget).restarts == 24
+    assert settings_for(generator, {}, budget, n_inputs=8).restarts == 3
+    assert settings_for(generator, {}, budget, n_inputs=100).restarts == 1
+    assert settings_for(generator, {"restarts": 2}, budget, n_inputs=8).restarts == 2
+
+
+def test_losses_on_different_batches_leave_no_record() -> None:
+    trainer = train(SEEING["bernoulli"]([0, 1]), batches(), some_steps())
+    assert trainer.record.improvements == [[], []]
+    assert np.isinf(trainer.record.best_loss).all()
+    assert trainer.record.evaluations == 0
+    assert len(trainer.curve) == 20
+    for point in trainer.curve:
+        assert point["best_loss"] == [None, None]
+        assert np.isfinite(point["mean_loss"]).all()
+
+
+def test_every_step_and_replica_has_a_batch_of_its_own() -> None:
+    """Trained on what `draw` gives for the replica's seed and the step, and on nothing else."""
+    seen = []
+
+    class Watched(ConditionalBernoulli):
+        def _sample(self, shots, rng, inputs):
+            assert inputs is not None
+            seen.append(inputs.numpy().copy())
+            return super()._sample(shots, rng, inputs)
+
+    objective = batches()
+    train(Watched(4, n_inputs=2, seeds=[3, 4]), objective, some_steps())
+    assert len(seen) == 20
+    for step, inputs in enumerate(seen):
+        expected = objective.draw(Streams([3, 4])(step, "batch")).inputs
+        np.testing.assert_array_equal(inputs, expected)
+
+
+@pytest.mark.parametrize("name", SEEING)
+def test_replicas_train_on_batches_as_if_alone(name) -> None:
+    together, alone = SEEING[name]([3, 4, 5]), SEEING[name]([4])
+    for generator in (together, alone):
+        train(generator, batches(), some_steps())
+    for one, all_of in zip(alone.parameters(), together.parameters(), strict=True):
+        torch.testing.assert_close(one[0], all_of[1], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", SEEING)
+def test_a_training_on_batches_resumes_as_the_undisturbed_one(name) -> None:
+    undisturbed = Trainer(SEEING[name]([0, 1]), batches(), some_steps())
+    states = []
+    while not undisturbed.done:
+        states.append(undisturbed.state_dict())
+        undisturbed.advance()
+    end = undisturbed.state_dict()
+    for state in (states[0], states[7], states[10], states[19]):
+        resumed = Trainer(SEEING[name]([0, 1]), batches(), some_steps())
+        resumed.load_state_dict(state)
+        assert resumed.record.evaluations == 0
+        resumed.run()
+        assert_same(resumed.state_dict(), end)
+        assert resumed.record.evaluations == undisturbed.record.evaluations
+
+
+@pytest.mark.parametrize("scored_on", ["own", "batch"])
+@pytest.mark.parametrize(
+    ("name", "estimator", "options"),
+    [
+        ("bernoulli", "score-function", {}),
+        ("bernoulli", "natural-gradient", {"damping": 0.1}),
+        ("bernoulli", "spsa", {"directions": 2}),
+        ("circuit", "score-function", {"baseline": "none"}),
+        ("circuit", "natural-gradient", {"damping": 0.1}),
+        ("circuit", "spsa", {}),
+        ("circuit", "parameter-shift", {}),
+        ("circuit", "stochastic-parameter-shift", {"angles": 3}),
+    ],
+)
+def test_every_estimator_that_draws_takes_a_step(name, estimator, options, scored_on) -> None:
+    generator, objective = SEEING[name]([0, 1]), batches(size=3, scored_on=scored_on)
+    chosen = settings(
+        estimator=estimator, estimator_options=options, evaluations=10_000, draws=4, restarts=1
+    )
+    trainer = Trainer(generator, objective, chosen)
+    before = [p.detach().clone() for p in generator.parameters()]
+    trainer.advance()
+    cost = build_estimator(estimator, 4, options).cost(generator, Expectation(), n_inputs=3)
+    assert trainer.spent == cost
+    assert objective.evaluations == 2 * cost.evaluations
+    for parameter in generator.parameters():
+        assert parameter.grad is not None
+        assert torch.isfinite(parameter.grad).all()
+    pairs = zip(generator.parameters(), before, strict=True)
+    assert any((now != then).any() for now, then in pairs)
+
+
+@pytest.mark.parametrize("scored_on", ["own", "batch"])
+@pytest.mark.parametrize("name", SEEING)
+def test_the_gradient_on_a_batch_is_the_mean_of_those_of_its_inputs(name, scored_on) -> None:
+    # Seeds 0 to 999, 4 shots, all with the parameters and samples of one: the mean of 1,000
+    # estimates is within 5 standard errors of the exact gradient for each of at most 116
+    # parameters (chance 7e-5), of the value too. Losses by the plain pass.
+    one, many = SEEING[name]([5]), SEEING[name](range(1000))
+    rng, samples = np.random.default_rng(6), [3, 0, 2]
+    with torch.no_grad():
+        for own, all_of in zip(one.parameters(), many.parameters(), strict=True):
+            own += torch.from_numpy(rng.normal(0, 0.5, own.shape))
+            all_of[:] = own
+    x, y, strings = CORNERS.x[samples], CORNERS.y[samples], all_bitstrings(4)
+    by_input, value = [], 0.0
+    for own in range(3):
+        scored = slice(own, own + 1) if scored_on == "own" else slice(None)
+        losses = torch.from_numpy(NETWORK.losses(strings, Samples(x[scored], y[scored])))
+        mean = (one.probabilities(inputs=x[own : own + 1])[0, 0] * losses).sum()
+        value += float(mean.detach()) / 3
+        by_input.append(torch.autograd.grad(mean, list(one.parameters())))
+    means = [torch.stack(parts).mean(dim=0).ravel() for parts in zip(*by_input, strict=True)]
+    expected = torch.cat(means)
+
+    batch = batches(CORNERS, 3, scored_on).take([samples] * 1000)
+    estimate = ScoreFunction(4)(
+        many, batch, Expectation(), rng=Streams(many.seeds)(0), inputs=batch.inputs
+    )
+    grads = torch.cat([p.grad.reshape(1000, -1) for p in many.parameters()], dim=1).numpy()
+    assert_unbiased(grads, expected.numpy())
+    assert estimate.value is not None
+    assert_unbiased(estimate.value[:, None], np.array([value]))
+
+
+def assert_unbiased(estimates: np.ndarray, expected: np.ndarray) -> None:
+    """The mean of estimates [estimate, number] is within 5 standard errors, and these are small."""
+    error = estimates.std(axis=0, ddof=1) / np.sqrt(len(estimates))
+    assert (abs(estimates.mean(axis=0) - expected) <= 5 * error + 1e-12).all()
+    assert np.linalg.norm(expected) > 5 * np.linalg.norm(error)
+
+
+@pytest.mark.parametrize(
+    ("make", "changes", "message"),
+    [
+        (
+            lambda: (SEEING["bernoulli"]([0]), NETWORK.objective(RIGHT)),
+            {},
+            r"Bernoulli of 2 features.* depends on inputs of 2 features, and the objective has "
+            r"none\. Train it on mini-batches: network\.batches\(",
+        ),
+        (
+            lambda: (SEEING["circuit"]([0]), Objective(ones, 4)),
+            {},
+            "that sees 2 features.* depends on inputs of 2 features, and the objective has none",
+        ),
+        (
+            lambda: (build_generator("bernoulli", 4), batches()),
+            {},
+            r"does not depend on inputs, and a mini-batch has them\. Train it on "
+            r"network\.objective\(data\), or a generator that sees the input",
+        ),
+        (
+            lambda: (ConditionalBernoulli(4, n_inputs=3), batches()),
+            {},
+            r"inputs of 3 features, and the mini-batches have 2\. Make it with n_inputs=2",
+        ),
+        (
+            lambda: (SEEING["bernoulli"]([0]), batches()),
+            {"estimator": "exact"},
+            "every mini-batch is another objective. Use an estimator that draws",
+        ),
+        (
+            lambda: (SEEING["bernoulli"]([0]), batches()),
+            {"evaluations": 255},
+            "A budget of 255 evaluations has 0 steps of 256 evaluations, 256 shots and 8 circuits",
+        ),
+    ],
+    ids=["no batches", "circuit", "unconditional", "features", "exact", "budget"],
+)
+def test_generators_and_objectives_that_do_not_fit_are_refused(make, changes, message) -> None:
+    generator, objective = make()
+    with pytest.raises(ConfigurationError, match=message):
+        Trainer(generator, objective, settings(**changes))
+    assert objective.evaluations == 0
