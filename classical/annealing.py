@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from qhyper.errors import ConfigurationError
-from qhyper.search import Evaluated, Losses
 from qhyper.streams import Rngs
+from qhyper.targets.target import Losses
+from qhyper.training.search import Evaluated
 
 BLOCK = 1000
 """Steps between two reports; random numbers are drawn a block at a time."""

@@ -6,8 +6,9 @@ import numpy as np
 
 from qhyper.bits import n_words, unpack
 from qhyper.errors import ConfigurationError
-from qhyper.search import Evaluated, Losses
 from qhyper.streams import Rngs
+from qhyper.targets.target import Losses
+from qhyper.training.search import Evaluated
 
 
 class RandomSearch:

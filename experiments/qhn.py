@@ -29,7 +29,7 @@ from qhyper.bits import to_string
 from qhyper.data.sets import Samples, mnist
 from qhyper.run.comparison import compare
 from qhyper.run.config import Entry
-from qhyper.search import SAME_LOSS
+from qhyper.targets.target import SAME_LOSS
 
 NEAR = 1e-4
 """A training has found the minimum if its ⟨C⟩ ends this close."""

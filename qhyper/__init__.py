@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from qhyper.run.comparison import Comparison, compare, execute, load_generator, plan
     from qhyper.run.config import Config, Entry, TrainingSettings
     from qhyper.run.directory import Run
-    from qhyper.search import Control, Evaluated
     from qhyper.spending import Budget
     from qhyper.streams import Streams
     from qhyper.targets.exact.certificate import Certificate, certify, certify_objective
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from qhyper.targets.objective import Objective
     from qhyper.targets.packed.network import PackedNetwork
     from qhyper.training.minimise import Minima, minimise
+    from qhyper.training.search import Control, Evaluated
     from qhyper.training.trainer import Trainer, train
 
 _HOME = {
@@ -58,12 +58,12 @@ _HOME = {
     "Circuit": "qhyper.quantum.circuit",
     "Comparison": "qhyper.run.comparison",
     "Config": "qhyper.run.config",
-    "Control": "qhyper.search",
+    "Control": "qhyper.training.search",
     "CostTable": "qhyper.targets.exact.table",
     "Dataset": "qhyper.data.sets",
     "Draw": "qhyper.hypernetwork",
     "Entry": "qhyper.run.config",
-    "Evaluated": "qhyper.search",
+    "Evaluated": "qhyper.training.search",
     "Exact": "qhyper.gradients.exact",
     "Expectation": "qhyper.risk",
     "FreeEnergy": "qhyper.risk",

@@ -25,7 +25,7 @@ from qhyper import QuantumHyperNetwork
 from qhyper.quantum.simulators.depolarising import strength
 from qhyper.quantum.simulators.qiskit_aer_simulator import AerBackend
 from qhyper.quantum.simulators.trajectories import TrajectoryBackend
-from qhyper.search import SAME_LOSS
+from qhyper.targets.target import SAME_LOSS
 from qhyper.training.minimise import minimise
 
 TITLE = "Does depth pay under noise, and does it help to train under it?"

@@ -44,8 +44,8 @@ from qhyper import (
 )
 from qhyper.bits import Bits, to_string
 from qhyper.run.comparison import compare
-from qhyper.search import SAME_LOSS
 from qhyper.targets.layered.batches import ScoredOn
+from qhyper.targets.target import SAME_LOSS
 from qhyper.training.trainer import settings_for
 
 TITLE = "The hypernetwork thesis (Oey, 2023): what it found, why, and its quantum hypernetwork"

@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.markdown import table
 from qhyper.report.statistics import wilson
-from qhyper.search import SAME_LOSS
+from qhyper.targets.target import SAME_LOSS
 
 Results = Mapping[str, Any]
 

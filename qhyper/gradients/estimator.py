@@ -12,9 +12,9 @@ from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import Draw, HyperNetwork
 from qhyper.risk import MMD, Expectation, FreeEnergy, Risk, Sample
-from qhyper.search import Losses
 from qhyper.spending import Spending
 from qhyper.streams import Rngs
+from qhyper.targets.target import Losses
 
 Float = npt.NDArray[np.float64]
 

@@ -11,9 +11,9 @@ from qhyper.errors import ConfigurationError
 from qhyper.gradients.estimator import Float, GradientEstimate, check_risk, losses_of
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy, Risk
-from qhyper.search import Losses
 from qhyper.spending import Spending
 from qhyper.streams import Rngs
+from qhyper.targets.target import Losses
 
 _CHUNK = 2**20
 """Bitstrings evaluated together."""

@@ -19,9 +19,9 @@ from qhyper.gradients.estimator import (
 from qhyper.gradients.score import measure
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy, Risk
-from qhyper.search import Losses
 from qhyper.spending import Spending
 from qhyper.streams import Rngs
+from qhyper.targets.target import Losses
 
 _CONSISTENT = "a quotient of unbiased estimates: bias of order 1/shots"
 DENSE_BYTES = 2**29

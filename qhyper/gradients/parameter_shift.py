@@ -28,9 +28,9 @@ from qhyper.gradients.estimator import (
 )
 from qhyper.hypernetwork import Draw, HasAngles, HyperNetwork
 from qhyper.risk import CVaR, Risk, Sample
-from qhyper.search import Losses
 from qhyper.spending import Spending
 from qhyper.streams import Rngs, check_rng
+from qhyper.targets.target import Losses
 
 _BIAS: Mapping[type, str] = {**ALL_UNBIASED, CVaR: ORDER_1_OVER_SHOTS}
 

@@ -18,9 +18,9 @@ from qhyper.gradients.estimator import (
 )
 from qhyper.hypernetwork import Draw, HyperNetwork
 from qhyper.risk import CVaR, Risk, Sample
-from qhyper.search import Losses
 from qhyper.spending import Spending
 from qhyper.streams import Rngs
+from qhyper.targets.target import Losses
 
 Baseline = Literal["leave-one-out", "none"]
 

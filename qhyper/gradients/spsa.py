@@ -20,9 +20,9 @@ from qhyper.gradients.estimator import (
 )
 from qhyper.hypernetwork import Draw, HasAngles, HyperNetwork
 from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy, Risk
-from qhyper.search import Losses
 from qhyper.spending import Spending
 from qhyper.streams import Rngs, check_rng
+from qhyper.targets.target import Losses
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.errors import ConfigurationError
-from qhyper.search import SAME_LOSS
+from qhyper.targets.target import SAME_LOSS
 
 Interval = dict[str, float | None]
 

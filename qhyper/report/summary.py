@@ -13,7 +13,8 @@ from qhyper.report.statistics import (
     paired_tests,
     wilson,
 )
-from qhyper.search import SAME_LOSS, first_hits
+from qhyper.targets.target import SAME_LOSS
+from qhyper.training.search import first_hits
 
 CERTIFIED = "certified minimum"
 BEST_SEEN = "best loss seen"

@@ -17,11 +17,11 @@ from qhyper.hypernetwork import HyperNetwork
 from qhyper.registry import build_control, build_generator, is_control
 from qhyper.run.config import BUDGETS, Entry, TrainingSettings
 from qhyper.run.directory import Checkpoints, Metrics
-from qhyper.search import SearchRecord
 from qhyper.spending import Budget
 from qhyper.storage import storage, write_whole
 from qhyper.streams import Streams
 from qhyper.targets.objective import NetworkObjective, Objective
+from qhyper.training.search import SearchRecord
 from qhyper.training.trainer import CURVE_POINTS, Trainer, settings_for
 
 FEW_STEPS = 10

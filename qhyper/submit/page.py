@@ -19,9 +19,9 @@ from qhyper.errors import ConfigurationError, StorageError
 from qhyper.quantum.cloud.mthree_mitigation import QuasiProbabilities
 from qhyper.report.page import CERTIFICATE, certificate_facts, facts, rendered
 from qhyper.report.wording import format_loss
-from qhyper.search import SAME_LOSS, Losses
 from qhyper.storage import storage, write_whole
 from qhyper.submit.figures import REPLICAS, submission_figures
+from qhyper.targets.target import SAME_LOSS, Losses
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -14,7 +14,7 @@ from qhyper.gradients.estimator import check_whole
 from qhyper.gradients.exact import Exact
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.risk import Expectation, Risk
-from qhyper.search import Losses
+from qhyper.targets.target import Losses
 from qhyper.threads import one_torch_thread
 
 Float = npt.NDArray[np.float64]

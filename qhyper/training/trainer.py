@@ -16,11 +16,12 @@ from qhyper.hypernetwork import HyperNetwork
 from qhyper.registry import build_estimator, build_risk
 from qhyper.risk import Risk
 from qhyper.run.config import TrainingSettings
-from qhyper.search import Losses, SearchRecord
 from qhyper.spending import Budget, Spending
 from qhyper.streams import Streams
 from qhyper.targets.layered.batches import Batches
+from qhyper.targets.target import Losses
 from qhyper.threads import one_torch_thread
+from qhyper.training.search import SearchRecord
 
 ELEMENTWISE = frozenset(
     {"SGD", "ASGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "Adagrad"}

@@ -18,12 +18,12 @@ import numpy.typing as npt
 from qhyper.bits import Bits, all_bitstrings, to_string
 from qhyper.data.sets import Samples
 from qhyper.errors import ConfigurationError, UnsuitableError, unknown
-from qhyper.search import SAME_LOSS
 from qhyper.targets.exact.classes import FunctionClasses, RowTables
 from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.layered.rows import MAX_PATTERN_INPUTS, collapse_patterns
 from qhyper.targets.loss import LossName, check_loss, label_losses, predictions
 from qhyper.targets.objective import Objective
+from qhyper.targets.target import SAME_LOSS
 
 MAX_BITS = 26
 """Enumeration takes up to 2^26 bitstrings, and classes up to as many functions. Memory grows with

@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits, all_bitstrings, pack
 from qhyper.errors import ConfigurationError, UnsuitableError
-from qhyper.search import SAME_LOSS
 from qhyper.targets.exact.certificate import MAX_BITS, Progress
 from qhyper.targets.objective import Objective
+from qhyper.targets.target import SAME_LOSS
 
 Float = npt.NDArray[np.float64]
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qhyper.search import SAME_LOSS, SearchRecord, first_hits
+from qhyper.targets.target import SAME_LOSS
+from qhyper.training.search import SearchRecord, first_hits
 
 quick = settings(max_examples=100, deadline=None, derandomize=True)
 

@@ -1,6 +1,6 @@
 """What a search spends and finds: the control protocol, and the record of the best draws."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -9,12 +9,7 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits
 from qhyper.streams import Rngs
-
-SAME_LOSS = 1e-9
-"""Losses within this distance are one level; a hit is a loss within it of the minimum."""
-
-Losses = Callable[[Bits], npt.NDArray[np.float64]]
-"""Any bits [..., bit] to losses [...]: an Objective is one."""
+from qhyper.targets.target import SAME_LOSS, Losses
 
 
 @dataclass(frozen=True)
