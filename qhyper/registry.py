@@ -19,8 +19,8 @@ from qhyper.hypernetwork import HyperNetwork
 from qhyper.machine import torch_device
 from qhyper.names import load_object
 from qhyper.risk import RISKS, Risk
-from qhyper.search import Control
 from qhyper.targets.layered.space import WeightSpace
+from qhyper.training.search import Control
 
 GENERATORS = "qhyper.generators"
 CONTROLS = "qhyper.controls"
