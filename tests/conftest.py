@@ -12,7 +12,7 @@ from qhyper.cli.main import main
 from qhyper.data.sets import Samples, load
 from qhyper.report.summary import summarise
 from qhyper.targets.layered.network import BinaryNetwork
-from qhyper.targets.objective import NetworkObjective
+from qhyper.targets.layered.objective import NetworkObjective
 from qhyper.threads import one_torch_thread
 
 

@@ -261,7 +261,7 @@ def certify(
     from qhyper.run.comparison import problem
     from qhyper.run.config import Config
     from qhyper.targets.exact import certificate as landscape
-    from qhyper.targets.objective import NetworkObjective
+    from qhyper.targets.layered.objective import NetworkObjective
 
     given = _values(config, setting, data=data, test=test, layers=_integers(layers, "--layers"),
                     biases=biases, values=_pairs(values), activation=_names(activation) or None,

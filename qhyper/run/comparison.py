@@ -22,8 +22,9 @@ from qhyper.run.config import CHOICES, COMPARED, DEFAULT_PAID_SHOTS, Config, Ent
 from qhyper.run.directory import Run
 from qhyper.run.trial import Progress, Trial
 from qhyper.targets.layered.network import BinaryNetwork
+from qhyper.targets.layered.objective import NetworkObjective
 from qhyper.targets.layered.space import WeightSpace
-from qhyper.targets.objective import NetworkObjective, Objective
+from qhyper.targets.objective import Objective
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from qhyper.run.directory import Checkpoints, Metrics
 from qhyper.spending import Budget
 from qhyper.storage import storage, write_whole
 from qhyper.streams import Streams
-from qhyper.targets.objective import NetworkObjective, Objective
+from qhyper.targets.layered.objective import NetworkObjective
+from qhyper.targets.objective import Objective
 from qhyper.training.search import SearchRecord
 from qhyper.training.trainer import CURVE_POINTS, Trainer, settings_for
 

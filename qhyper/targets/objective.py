@@ -1,42 +1,65 @@
-"""Objective: draws in, one loss a draw out, and a count of what was spent."""
+"""Objective: draws in, one loss a draw out, and a count of what was spent.
+
+The base of all objectives, and, of a function alone, an objective itself.
+"""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits, as_bits
-from qhyper.data.sets import Samples
-from qhyper.errors import ConfigurationError
-from qhyper.targets.loss import LossName
+from qhyper.errors import ConfigurationError, UnsuitableError
+from qhyper.targets.target import Float, Layout, MiniBatches, ObjectiveCapabilities
 
 if TYPE_CHECKING:
-    from qhyper.targets.layered.network import BinaryNetwork
+    from qhyper.data.sets import Samples
+
+_FLIPPED_TOGETHER = 1 << 22
+"""Bits of flipped strings that are evaluated together."""
 
 
 class Objective:
     """Any loss of bitstrings; `function` gets bits [draws, bit] and gives one number each.
 
     The bits are 0 and 1 as int8, so that 2 * bits - 1 are the weights -1 and +1, and a copy that
-    the function may change. Lower is better. `evaluations` counts the draws evaluated so far.
+    the function may change. Lower is better. `evaluations` counts the draws evaluated so far, and
+    `rows` these times the rows that each was scored on. Subclasses give `_evaluate` in the
+    function's place, and declare what else they can.
     """
+
+    capabilities = ObjectiveCapabilities(flips=True)
 
     def __init__(
         self,
-        function: Callable[[npt.NDArray[np.int8]], npt.ArrayLike],
+        function: Callable[[npt.NDArray[np.int8]], npt.ArrayLike] | None,
         n_bits: int,
         *,
         name: str = "own objective",
+        loss: str | None = None,
+        layout: Layout | None = None,
+        n_rows: int = 1,
     ) -> None:
         if n_bits < 1:
             raise ConfigurationError(f"An objective needs at least 1 bit; got n_bits={n_bits}.")
+        if layout is not None:
+            layout.check(n_bits)
         self.n_bits = n_bits
         self.name = name
+        self.loss = name if loss is None else loss
+        self.layout = layout
+        self.n_rows = n_rows
         self.evaluations = 0
+        self.rows = 0
         self._function = function
 
-    def __call__(self, bits: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    @property
+    def subject(self) -> str:
+        """What is scored, in words: the network, or the objective itself."""
+        return self.name
+
+    def __call__(self, bits: npt.ArrayLike) -> Float:
         """The loss of every bitstring: bits [..., bit] to float64 [...].
 
         Raises ConfigurationError if the bits do not fit, or if the function returns another
@@ -56,26 +79,71 @@ class Objective:
                 f"{self.name} returned {losses[first]} for bitstring {first} of the batch; a loss "
                 "must be a finite number."
             )
-        self.evaluations += len(flat)
+        self.count(len(flat))
         return losses.reshape(array.shape[:-1])
 
     def _evaluate(self, bits: Bits) -> npt.ArrayLike:
+        """The losses [draw] of bits uint8 [draw, bit]."""
+        assert self._function is not None
         return self._function(bits.astype(np.int8))
 
+    def count(self, evaluations: int, n_rows: int | None = None) -> None:
+        """Add to what was spent: so many bitstrings, each on all rows, or on `n_rows`."""
+        self.evaluations += evaluations
+        self.rows += evaluations * (self.n_rows if n_rows is None else n_rows)
 
-class NetworkObjective(Objective):
-    """The mean loss of a binary network over a data set, on the kernel for its space."""
+    # -- what only some can do ----------------------------------------------------------------
 
-    def __init__(self, network: "BinaryNetwork", data: Samples, loss: LossName) -> None:
-        network.check(data)
-        self.network, self.data = network, data
-        self.loss: LossName = loss
-        self.kernel = network.kernel(network.collapse(data))
-        super().__init__(
-            lambda bits: self._evaluate(bits.view(np.uint8)),
-            network.n_bits,
-            name=f"{loss} of {network}",
+    def accuracy(self, bits: npt.ArrayLike, samples: "Samples | None" = None) -> Float:
+        """As in the protocol; ConfigurationError for an objective that classifies nothing."""
+        raise ConfigurationError(f"{self.name} classifies nothing: it has no accuracy.")
+
+    def mini_batches(self, size: int) -> MiniBatches:
+        """As in the protocol; ConfigurationError for an objective without rows."""
+        raise ConfigurationError(
+            f"{self.name} has no mini-batches: it scores a bitstring as a whole. Leave `batch` out."
         )
 
-    def _evaluate(self, bits: Bits) -> npt.ArrayLike:
-        return self.kernel.losses(bits, self.loss)
+    @property
+    def flip_evaluations(self) -> int:
+        """Evaluations that `flips` of one draw counts as."""
+        return self.n_bits + 1
+
+    def flips(self, bits: npt.ArrayLike) -> tuple[Float, Float]:
+        """As in the protocol, by evaluating every string with one bit flipped."""
+        array = as_bits(bits, self.n_bits)
+        return flips_by_evaluation(self, array)
+
+    def certify(
+        self, *, temperature: float = 0.05, method: str = "auto", progress: Any = None
+    ) -> Any:
+        """The Certificate, by evaluating every bitstring; the evaluations count.
+
+        Raises ConfigurationError for a method other than enumeration, UnsuitableError for more
+        than 2^26 bitstrings.
+        """
+        from qhyper.targets.exact.certificate import certify_objective
+
+        if method not in ("auto", "enumeration"):
+            raise UnsuitableError(
+                f"Got the method '{method}'; {self.name} is certified by enumeration alone."
+            )
+        return certify_objective(self, temperature=temperature, progress=progress)
+
+
+def flips_by_evaluation(losses: Callable[[Bits], Float], bits: Bits) -> tuple[Float, Float]:
+    """Losses [...] of bits [..., bit], and L(bit flipped) - L [..., bit], by evaluating all."""
+    n_bits = bits.shape[-1]
+    own = losses(bits)
+    differences = np.empty(bits.shape)
+    together = max(1, _FLIPPED_TOGETHER // max(1, bits.size))
+    for first in range(0, n_bits, together):
+        flipped = np.arange(first, min(first + together, n_bits))
+        # next to the last axis, where a mini-batch has its shots
+        strings = np.repeat(bits[..., None, :], len(flipped), axis=-2)
+        strings[..., np.arange(len(flipped)), flipped] ^= 1
+        shape = strings.shape
+        merged = strings.reshape(*shape[:-3], -1, n_bits) if bits.ndim > 1 else strings
+        found = losses(merged).reshape(shape[:-1])
+        differences[..., flipped] = found - own[..., None]
+    return own, differences

@@ -10,7 +10,7 @@ Two methods, both exact:
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,12 @@ from qhyper.bits import Bits, all_bitstrings, to_string
 from qhyper.data.sets import Samples
 from qhyper.errors import ConfigurationError, UnsuitableError, unknown
 from qhyper.targets.exact.classes import FunctionClasses, RowTables
-from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.layered.rows import MAX_PATTERN_INPUTS, collapse_patterns
 from qhyper.targets.loss import LossName, check_loss, label_losses, predictions
-from qhyper.targets.objective import Objective
-from qhyper.targets.target import SAME_LOSS
+from qhyper.targets.target import SAME_LOSS, Objective
+
+if TYPE_CHECKING:
+    from qhyper.targets.layered.network import BinaryNetwork
 
 MAX_BITS = 26
 """Enumeration takes up to 2^26 bitstrings, and classes up to as many functions. Memory grows with
@@ -139,7 +140,7 @@ class Certificate:
 
 
 def certify(
-    network: BinaryNetwork,
+    network: "BinaryNetwork",
     data: Samples,
     *,
     loss: LossName | str = "cross_entropy",
@@ -214,7 +215,7 @@ def _check_temperature(temperature: float) -> None:
 # Which method
 
 
-def _choose(method: str, network: BinaryNetwork, data: Samples) -> str:
+def _choose(method: str, network: "BinaryNetwork", data: Samples) -> str:
     if method not in get_args(Method):
         raise unknown("method", method, get_args(Method))
     against = {
@@ -240,7 +241,7 @@ def _against_enumeration(n_bits: int) -> str | None:
     return f"it has 2^{n_bits} bitstrings, and the limit is 2^{MAX_BITS}"
 
 
-def _against_rows(network: BinaryNetwork, data: Samples) -> str | None:
+def _against_rows(network: "BinaryNetwork", data: Samples) -> str | None:
     if network.space.plain:
         return None
     rows = network.collapse(data).n_rows
@@ -252,7 +253,7 @@ def _against_rows(network: BinaryNetwork, data: Samples) -> str | None:
     )
 
 
-def _against_classes(network: BinaryNetwork) -> str | None:
+def _against_classes(network: "BinaryNetwork") -> str | None:
     layers = network.layers
     if not network.space.plain:
         return "they need weights of -1 and +1 alone, between signs, and its bits are more"
@@ -407,7 +408,7 @@ def _chunks(total: int, progress: Progress | None, size: int = _CHUNK) -> Iterat
 
 
 def _by_enumeration(
-    network: BinaryNetwork, data: Samples, loss: LossName, progress: Progress | None
+    network: "BinaryNetwork", data: Samples, loss: LossName, progress: Progress | None
 ) -> _Result:
     n_bits, samples = network.n_bits, len(data.y)
     kernel = network.kernel(network.collapse(data))
@@ -441,7 +442,7 @@ def _bitstring(index: int, n_bits: int) -> Bits:
 
 
 def _by_classes(
-    network: BinaryNetwork, data: Samples, loss: LossName, progress: Progress | None
+    network: "BinaryNetwork", data: Samples, loss: LossName, progress: Progress | None
 ) -> _Result:
     classes = FunctionClasses.of(network)
     hidden, functions = classes.hidden, classes.sizes[-1][-1]

@@ -11,12 +11,15 @@ from qhyper.data.sets import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.targets.layered.space import ACTIVATIONS, WeightSpace
 from qhyper.targets.loss import LossName, check_loss, label_losses, predictions
+from qhyper.targets.target import Layout
 
 if TYPE_CHECKING:
+    import torch
+
     from qhyper.targets.layered.batches import Batches, ScoredOn
     from qhyper.targets.layered.kernel import Kernel
+    from qhyper.targets.layered.objective import NetworkObjective
     from qhyper.targets.layered.rows import Rows
-    from qhyper.targets.objective import NetworkObjective
 
 
 class BinaryNetwork:
@@ -43,6 +46,11 @@ class BinaryNetwork:
     def n_bits(self) -> int:
         """Number of weights, and of what else is read from bits."""
         return self.space.n_bits
+
+    @property
+    def layout(self) -> Layout:
+        """The blocks of the bits, in their order."""
+        return self.space.layout
 
     @property
     def n_classes(self) -> int:
@@ -110,7 +118,7 @@ class BinaryNetwork:
         self, data: Samples, loss: LossName | str = "cross_entropy"
     ) -> "NetworkObjective":
         """The mean loss over `data` as an Objective, on the fast kernel for the space."""
-        from qhyper.targets.objective import NetworkObjective
+        from qhyper.targets.layered.objective import NetworkObjective
 
         return NetworkObjective(self, data, check_loss(loss))
 
@@ -126,6 +134,12 @@ class BinaryNetwork:
         from qhyper.targets.layered.batches import Batches
 
         return Batches(self, data, size=size, scored_on=scored_on, loss=check_loss(loss))
+
+    def to_torch(self, bits: npt.ArrayLike) -> "torch.nn.Sequential":
+        """The network of one bitstring [n_bits] as a torch module; see `export.to_torch`."""
+        from qhyper.targets.layered.export import to_torch
+
+        return to_torch(self, bits)
 
     def describe(self, bits: npt.ArrayLike) -> str:
         """The network of one bitstring [n_bits] in words, with its weights; see also `to_torch`."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits, as_bits
 from qhyper.errors import ConfigurationError, unknown
+from qhyper.targets.target import Block, Layout
 
 Activation = Literal["sign", "relu", "sigmoid", "tanh"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
@@ -180,6 +181,20 @@ class WeightSpace:
             several = [f"{name} {k}" for k in range(len(index))] if len(index) > 1 else [name]
             named += each.get(name, several)
         return named
+
+    @property
+    def layout(self) -> Layout:
+        """The blocks of the bits, in their order: weights, biases, choices."""
+        hidden = range(1, len(self.layers) - 1)
+        blocks = [Block(f"{k}.weight", shape, (k, k + 1)) for k, shape in enumerate(self.shapes)]
+        if self.biases:
+            blocks += [Block(f"{k}.bias", (n,), (k + 1,)) for k, n in enumerate(self.layers[1:])]
+        for name, index in self.choices.items():
+            if name == "units":
+                blocks += [Block(f"{k - 1}.units", (self.layers[k],), (k,)) for k in hidden]
+            else:
+                blocks.append(Block(name, (len(index),)))
+        return Layout(tuple(blocks))
 
     @property
     def _removable(self) -> list[int]:

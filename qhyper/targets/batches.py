@@ -1,0 +1,106 @@
+"""Mini-batches of rows, for generators that do not see them: each replica has rows of its own."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.bits import Bits, as_bits
+from qhyper.errors import ConfigurationError
+from qhyper.streams import Rngs
+from qhyper.targets.objective import Objective
+from qhyper.targets.target import Float
+
+
+class Scorer(Protocol):
+    """A target on some rows."""
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows."""
+        ...
+
+    def losses(self, bits: Bits) -> Float:
+        """The mean loss over the rows, float64 [draw], of bits uint8 [draw, bit]."""
+        ...
+
+    def flips(self, bits: Bits) -> tuple[Float, Float]:
+        """Losses [draw] and L(bit flipped) - L [draw, bit] of bits uint8 [draw, bit]."""
+        ...
+
+
+class RowObjective(Objective):
+    """An objective that can be had on some of its rows. Subclasses give `on_rows`."""
+
+    def on_rows(self, rows: npt.NDArray[np.int64]) -> Scorer:
+        """The target on these rows alone."""
+        raise NotImplementedError
+
+    def mini_batches(self, size: int) -> "RowBatches":
+        """Mini-batches of `size` rows; ConfigurationError if there are not as many."""
+        return RowBatches(self, size)
+
+
+class RowBatches:
+    """Mini-batches of `size` rows, drawn without replacement, for each replica by itself.
+
+    Raises ConfigurationError unless `size` is a whole number from 1 to the rows that there are.
+    """
+
+    n_features = 0
+
+    def __init__(self, objective: RowObjective, size: int) -> None:
+        whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
+        if not whole or not 1 <= size <= objective.n_rows:
+            raise ConfigurationError(
+                f"Got mini-batches of {size!r} rows from {objective.n_rows:,} rows of data; "
+                f"expected a whole number from 1 to {objective.n_rows}. Choose a smaller `batch`, "
+                "or leave it out to use all rows in every step."
+            )
+        self.objective, self.size = objective, int(size)
+
+    def draw(self, rng: Rngs) -> "RowBatch":
+        """A mini-batch for each replica; `rng` has one generator each."""
+        n_rows = self.objective.n_rows
+        return self.take(np.stack([r.choice(n_rows, self.size, replace=False) for r in rng]))
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "RowBatch":
+        """The mini-batches of these rows, whole numbers [replica, row]."""
+        return RowBatch(self.objective, [self.objective.on_rows(of_one) for of_one in rows])
+
+
+@dataclass(frozen=True, eq=False)
+class RowBatch:
+    """A mini-batch of each replica: an objective of draws [replica, input, shot, bit]."""
+
+    objective: RowObjective
+    scorers: list[Scorer]
+    """of each replica"""
+
+    inputs = None
+
+    def __call__(self, bits: npt.ArrayLike) -> Float:
+        """The loss of every draw, [replica, input, shot]; ConfigurationError for other replicas."""
+        array = self._checked(bits)
+        flat = array.reshape(len(array), -1, array.shape[-1])
+        losses = [scorer.losses(of_one) for scorer, of_one in zip(self.scorers, flat, strict=True)]
+        return np.stack(losses).reshape(array.shape[:-1])
+
+    def flips(self, bits: npt.ArrayLike) -> tuple[Float, Float]:
+        """As in Objective, on each replica's own rows."""
+        array = self._checked(bits, self.objective.flip_evaluations)
+        flat = array.reshape(len(array), -1, array.shape[-1])
+        found = [scorer.flips(of_one) for scorer, of_one in zip(self.scorers, flat, strict=True)]
+        losses, differences = (np.stack(part) for part in zip(*found, strict=True))
+        return losses.reshape(array.shape[:-1]), differences.reshape(array.shape)
+
+    def _checked(self, bits: npt.ArrayLike, evaluations: int = 1) -> Bits:
+        array = as_bits(bits, self.objective.n_bits)
+        if array.ndim != 4 or len(array) != len(self.scorers):
+            raise ConfigurationError(
+                f"Got bits of shape {array.shape}; expected draws for this mini-batch, [replica, "
+                f"input, shot, bit] with {len(self.scorers)} replicas."
+            )
+        self.objective.count(array[..., 0].size * evaluations, self.scorers[0].n_rows)
+        return array

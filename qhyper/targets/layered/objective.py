@@ -1,0 +1,95 @@
+"""The mean loss of a small layered network over a data set, on the kernel for its space."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.bits import Bits, as_bits
+from qhyper.data.sets import Samples
+from qhyper.targets.batches import RowObjective
+from qhyper.targets.loss import LossName
+from qhyper.targets.objective import flips_by_evaluation
+from qhyper.targets.target import Float, ObjectiveCapabilities
+
+if TYPE_CHECKING:
+    from qhyper.targets.layered.kernel import Kernel
+    from qhyper.targets.layered.network import BinaryNetwork
+
+
+class NetworkObjective(RowObjective):
+    """The mean loss of a layered network over a data set; rows it cannot tell apart count once.
+
+    Raises ConfigurationError if the data do not fit the network.
+    """
+
+    def __init__(self, network: "BinaryNetwork", data: Samples, loss: LossName) -> None:
+        network.check(data)
+        self.network, self.data = network, data
+        self.distinct = network.collapse(data)
+        self.kernel = network.kernel(self.distinct)
+        self.capabilities = ObjectiveCapabilities(
+            accuracy=True, mini_batches=True, flips=True, certificate=True, module=True,
+            packed=network.space.plain and network.sign_of_zero == 1,
+        )  # fmt: skip
+        super().__init__(
+            None, network.n_bits, name=f"{loss} of {network}", loss=loss, layout=network.layout,
+            n_rows=len(data.y),
+        )  # fmt: skip
+
+    @property
+    def subject(self) -> str:
+        """The network, in words."""
+        return str(self.network)
+
+    def _evaluate(self, bits: Bits) -> npt.ArrayLike:
+        return self.kernel.losses(bits, self.loss)  # type: ignore[arg-type]
+
+    def accuracy(self, bits: npt.ArrayLike, samples: Samples | None = None) -> Float:
+        """As in the protocol, on the kernel.
+
+        Raises ConfigurationError if the samples do not fit the network.
+        """
+        kernel = self.kernel
+        if samples is not None and samples is not self.data:
+            self.network.check(samples)
+            kernel = self.network.kernel(self.network.collapse(samples))
+        array = as_bits(bits, self.n_bits)
+        errors = kernel.losses(array.reshape(-1, self.n_bits), "accuracy")
+        return 1 - np.asarray(errors).reshape(array.shape[:-1])
+
+    def on_rows(self, rows: npt.NDArray[np.int64]) -> "_SomeRows":
+        """The network on these rows alone."""
+        kernel = self.network.kernel(self.distinct.take(rows, self.data.y[rows]))
+        return _SomeRows(kernel, self.loss, len(rows))
+
+    def certify(
+        self, *, temperature: float = 0.05, method: str = "auto", progress: Any = None
+    ) -> Any:
+        """The Certificate of the landscape; see `qhyper.targets.exact.certificate.certify`."""
+        from qhyper.targets.exact.certificate import certify
+
+        return certify(
+            self.network, self.data, loss=self.loss, temperature=temperature,
+            method=method, progress=progress,
+        )  # type: ignore[arg-type]  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _SomeRows:
+    """A Scorer on the network's kernel."""
+
+    kernel: "Kernel"
+    loss: str
+    n_rows: int
+
+    def losses(self, bits: Bits) -> Float:
+        return self.kernel.losses(np.ascontiguousarray(bits), self.loss)  # type: ignore[arg-type]
+
+    def flips(self, bits: Bits) -> tuple[Float, Float]:
+        def losses(strings: Bits) -> Float:
+            flat = strings.reshape(-1, strings.shape[-1])
+            return self.losses(flat).reshape(strings.shape[:-1])
+
+        return flips_by_evaluation(losses, bits)
