@@ -19,7 +19,7 @@ class Bernoulli(HyperNetwork):
     Starts near the uniform distribution, at l ~ N(0, 0.05²).
     """
 
-    capabilities = Capabilities(log_prob=True)
+    capabilities = Capabilities(log_prob=True, marginals=True, independent=True)
     recipe: Mapping[str, Any] = {
         "draws": 64,
         "learning_rate": 1.0,
@@ -43,6 +43,9 @@ class Bernoulli(HyperNetwork):
         uniforms = np.stack([stream.random((shots, self.n_bits)) for stream in rng])
         p = expit(self.logits.detach().cpu().numpy())
         return (uniforms < p[:, None]).view(np.uint8)[:, None]
+
+    def _marginals(self, inputs: Any) -> torch.Tensor:
+        return self.logits.sigmoid()[:, None]
 
     def _log_prob(self, bits: Bits, inputs: Any) -> torch.Tensor:
         # log σ(l) = l + log σ(-l): the bits enter in a product alone, which is fast.

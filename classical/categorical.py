@@ -26,7 +26,7 @@ class Categorical(HyperNetwork):
     bit that belongs to none of its units, and if a unit has more than 16 bits.
     """
 
-    capabilities = Capabilities(log_prob=True)
+    capabilities = Capabilities(log_prob=True, marginals=True)
     recipe: Mapping[str, Any] = {
         "draws": 64,
         "learning_rate": 0.2,
@@ -64,6 +64,11 @@ class Categorical(HyperNetwork):
         values = torch.searchsorted(cumulative, uniforms, right=True).transpose(1, 2).numpy()
         bits = self._values[values].reshape(self.replicas, 1, shots, self.n_bits)
         return bits.take(self._position, axis=-1)
+
+    def _marginals(self, inputs: Any) -> torch.Tensor:
+        values = torch.from_numpy(self._values.astype(np.float64)).to(self.logits.device)
+        of_units = (self.logits.softmax(-1) @ values).flatten(1)  # [replica, unit and bit of it]
+        return of_units[:, None, torch.from_numpy(self._position)]
 
     def _log_prob(self, bits: Bits, inputs: Any) -> torch.Tensor:
         units, width = self._blocks.shape

@@ -26,7 +26,7 @@ class ConditionalBernoulli(HyperNetwork):
     unless there is at least one input feature and one hidden unit.
     """
 
-    capabilities = Capabilities(log_prob=True)
+    capabilities = Capabilities(log_prob=True, marginals=True, independent=True)
     recipe: Mapping[str, Any] = {
         "draws": 8,
         "learning_rate": 0.05,
@@ -74,6 +74,10 @@ class ConditionalBernoulli(HyperNetwork):
         p = expit(self.logits(inputs).cpu().numpy())[:, :, None]
         uniforms = np.stack([r.random((p.shape[1], shots, self.n_bits)) for r in rng])
         return (uniforms < p).view(np.uint8)
+
+    def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
+        assert inputs is not None
+        return self.logits(inputs).sigmoid()
 
     def _log_prob(self, bits: Bits, inputs: torch.Tensor | None) -> torch.Tensor:
         assert inputs is not None

@@ -28,7 +28,7 @@ class MLP(HyperNetwork):
     Raises ConfigurationError unless 0 <= latent_bits <= 8 and hidden >= 1.
     """
 
-    capabilities = Capabilities(log_prob=True)
+    capabilities = Capabilities(log_prob=True, marginals=True)
     recipe: Mapping[str, Any] = {
         "draws": 64,
         "learning_rate": 0.02,
@@ -88,6 +88,9 @@ class MLP(HyperNetwork):
         uniforms = np.stack([stream.random((shots, self.n_bits)) for stream in rng])
         p = expit(self._logits().cpu().numpy())[np.arange(self.replicas)[:, None], latent]
         return (uniforms < p).view(np.uint8)[:, None]
+
+    def _marginals(self, inputs: Any) -> torch.Tensor:
+        return self._logits().sigmoid().mean(1, keepdim=True)
 
     def _log_prob(self, bits: Bits, inputs: Any) -> torch.Tensor:
         # log σ(l) = l + log σ(-l): the bits enter in a product alone, which is fast.

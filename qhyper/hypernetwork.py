@@ -40,6 +40,10 @@ class Capabilities:
     """`HasAngles`: it has angles that obey the two-term shift rule."""
     probability_bits: int = 0
     """`probabilities` is exact and differentiable up to so many bits."""
+    marginals: bool = False
+    """`marginals` is exact and differentiable, whatever the number of bits"""
+    independent: bool = False
+    """bits are independent, given the input: `marginals` say all"""
     quantum: bool = False
     """The draws are measurements of a quantum circuit (simulated or real)."""
 
@@ -302,6 +306,29 @@ class HyperNetwork(torch.nn.Module, ABC):
         n_inputs = 1 if inputs is None else inputs.shape[1]
         every = np.broadcast_to(strings, (self.replicas, n_inputs, *strings.shape))
         return self._log_prob(np.ascontiguousarray(every), inputs).exp()
+
+    def marginals(self, *, inputs: Any = None) -> torch.Tensor:
+        """The probability of a 1 of every bit, float64 [replica, input, bit], differentiable.
+
+        Raises ConfigurationError if the generator does not give them.
+        """
+        inputs = self._as_inputs(inputs)
+        if not self.has_marginals:
+            raise ConfigurationError(
+                f"{self.describe()} gives no exact probability of each bit. Use an estimator that "
+                "needs log p or draws alone, such as score-function or spsa."
+            )
+        return self._marginals(inputs)
+
+    @property
+    def has_marginals(self) -> bool:
+        """Whether `marginals` can be had: as such, or from all probabilities of few bits."""
+        return self.capabilities.marginals or self.n_bits <= self.differentiable_bits
+
+    def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
+        strings = torch.from_numpy(all_bitstrings(self.n_bits).astype(np.float64))
+        p = self._probabilities(inputs)
+        return p @ strings.to(p.device)
 
     def expectation(self, costs: torch.Tensor, *, inputs: Any = None) -> torch.Tensor:
         """Σ p · costs, differentiable [replica, input], of costs [replica, input, 2^n_bits]."""

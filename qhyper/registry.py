@@ -92,6 +92,7 @@ ESTIMATORS = {
     "stochastic-parameter-shift": "qhyper.gradients.parameter_shift:StochasticParameterShift",
     "spsa": "qhyper.gradients.spsa:SPSA",
     "exact": "qhyper.gradients.exact:Exact",
+    "local-expectation": "qhyper.gradients.local_expectation:LocalExpectation",
 }
 """Gradient estimators by name."""
 

@@ -1,8 +1,9 @@
 """What every gradient estimator takes, gives and refuses."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from qhyper.hypernetwork import Draw, HyperNetwork
 from qhyper.risk import MMD, Expectation, FreeEnergy, Risk, Sample
 from qhyper.spending import Spending
 from qhyper.streams import Rngs
-from qhyper.targets.target import Losses
+from qhyper.targets.target import Losses, MiniBatches
 
 Float = npt.NDArray[np.float64]
 
@@ -40,20 +41,41 @@ class GradientEstimate:
     """by each replica"""
 
 
-class GradientEstimator(Protocol):
+class GradientEstimator(ABC):
     """Adds the gradient of a risk to `.grad` of a generator's parameters, from losses alone."""
 
     bias: ClassVar[Mapping[type, str]]
     """The risks that it supports, each with what is known of the estimate's bias."""
 
+    @abstractmethod
     def check(self, generator: HyperNetwork, risk: Risk) -> None:
         """Raise ConfigurationError if it cannot work for this generator and risk."""
-        ...
 
-    def cost(self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1) -> Spending:
-        """What each replica spends in one call."""
-        ...
+    def check_objective(self, objective: Losses | MiniBatches) -> None:  # noqa: B027 (most can)
+        """Raise ConfigurationError if it cannot work on this objective, or its mini-batches."""
 
+    @abstractmethod
+    def cost(
+        self,
+        generator: HyperNetwork,
+        risk: Risk,
+        *,
+        n_inputs: int = 1,
+        objective: Losses | MiniBatches | None = None,
+    ) -> Spending:
+        """What each replica spends in one call, in evaluations, shots and circuits.
+
+        `objective` is for estimators that ask it for more than losses.
+        """
+
+    def cost_once(self, generator: HyperNetwork) -> Spending:
+        """What the first call for an objective spends besides."""
+        return Spending()
+
+    def resume(self, generator: HyperNetwork, objective: Losses) -> None:  # noqa: B027 (few need it)
+        """Make ready again, without cost, what earlier calls for this objective had paid for."""
+
+    @abstractmethod
     def __call__(
         self,
         generator: HyperNetwork,
@@ -64,7 +86,6 @@ class GradientEstimator(Protocol):
         inputs: Any = None,
     ) -> GradientEstimate:
         """Add the gradient, and return what was measured; `rng` has one generator a replica."""
-        ...
 
 
 ALL_UNBIASED: Mapping[type, str] = {

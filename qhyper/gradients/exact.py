@@ -8,18 +8,24 @@ import torch
 
 from qhyper.bits import all_bitstrings
 from qhyper.errors import ConfigurationError
-from qhyper.gradients.estimator import Float, GradientEstimate, check_risk, losses_of
+from qhyper.gradients.estimator import (
+    Float,
+    GradientEstimate,
+    GradientEstimator,
+    check_risk,
+    losses_of,
+)
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy, Risk
 from qhyper.spending import Spending
 from qhyper.streams import Rngs
-from qhyper.targets.target import Losses
+from qhyper.targets.target import Losses, MiniBatches
 
 _CHUNK = 2**20
 """Bitstrings evaluated together."""
 
 
-class Exact:
+class Exact(GradientEstimator):
     """∇R with no sampling at all: the oracle of the other estimators, for small numbers of bits.
 
     The losses of all 2^n bitstrings are evaluated in the first call for an objective, and kept
@@ -53,9 +59,27 @@ class Exact:
                 "draws, such as spsa."
             )
 
-    def cost(self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1) -> Spending:
+    def cost(
+        self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1, objective: Any = None
+    ) -> Spending:
         """One circuit for each input; the 2^n evaluations of the first call come besides."""
         return Spending(circuits=n_inputs)
+
+    def check_objective(self, objective: Losses | MiniBatches) -> None:
+        """Raise ConfigurationError for mini-batches: each is another objective."""
+        if hasattr(objective, "draw"):
+            raise ConfigurationError(
+                "The exact gradient evaluates all bitstrings once, and every mini-batch is another "
+                "objective. Use an estimator that draws, such as score-function."
+            )
+
+    def cost_once(self, generator: HyperNetwork) -> Spending:
+        """The 2^n evaluations of the first call."""
+        return Spending(evaluations=1 << generator.n_bits)
+
+    def resume(self, generator: HyperNetwork, objective: Losses) -> None:
+        """Evaluate the table again."""
+        self.table(objective, generator.n_bits)
 
     def table(self, objective: Losses, n_bits: int) -> tuple[Float, bool]:
         """(the loss of every bitstring [2^n], whether it was evaluated just now)."""

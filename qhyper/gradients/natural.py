@@ -12,6 +12,7 @@ from qhyper.errors import ConfigurationError
 from qhyper.gradients.estimator import (
     Float,
     GradientEstimate,
+    GradientEstimator,
     check_log_prob,
     check_risk,
     check_shots,
@@ -33,7 +34,7 @@ STEPS = 10
 
 
 @dataclass(frozen=True)
-class NaturalGradient:
+class NaturalGradient(GradientEstimator):
     """(F + damping)⁻¹ ∇R with the Fisher matrix F = 1/K Σ s sᵀ of the draws' scores s = ∇ log p.
 
     Amari (1998, eq. 6), damped as by Martens (2020, section 6). F is the classical Fisher matrix of
@@ -65,7 +66,9 @@ class NaturalGradient:
         check_risk("The natural gradient", self.bias, risk, generator)
         check_shots("The natural gradient", self.shots, risk.min_shots, " for this risk")
 
-    def cost(self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1) -> Spending:
+    def cost(
+        self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1, objective: Any = None
+    ) -> Spending:
         """As the score function's."""
         return Spending.of_circuits(n_inputs, self.shots)
 

@@ -19,6 +19,7 @@ from qhyper.gradients.estimator import (
     ORDER_1_OVER_SHOTS,
     Float,
     GradientEstimate,
+    GradientEstimator,
     check_angles,
     check_risk,
     check_shots,
@@ -36,7 +37,7 @@ _BIAS: Mapping[type, str] = {**ALL_UNBIASED, CVaR: ORDER_1_OVER_SHOTS}
 
 
 @dataclass(frozen=True)
-class ParameterShift:
+class ParameterShift(GradientEstimator):
     """Both shifts of every trained angle: 2P circuits of `shots` shots, for each input.
 
     Where the risk needs draws at the parameters themselves (CVaR, MMD), or with `value`, one
@@ -55,7 +56,9 @@ class ParameterShift:
         """Raise ConfigurationError without angles, or for a risk that is not supported."""
         _check("Parameter shift", generator, risk, self.shots, self.value)
 
-    def cost(self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1) -> Spending:
+    def cost(
+        self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1, objective: Any = None
+    ) -> Spending:
         """2P circuits, or 2P + 1, for each input; every shot is evaluated."""
         angles = len(cast(HasAngles, generator).trained_angles)
         return _cost(angles, self.shots, self.value, risk, n_inputs)
@@ -77,7 +80,7 @@ class ParameterShift:
 
 
 @dataclass(frozen=True)
-class StochasticParameterShift:
+class StochasticParameterShift(GradientEstimator):
     """Both shifts of `angles` angles drawn anew in each call, without repetition.
 
     Their derivatives are scaled by P over `angles`, and those of the others are 0: unbiased. The
@@ -110,7 +113,9 @@ class StochasticParameterShift:
                 f"{trained} that are trained. Lower `angles`."
             )
 
-    def cost(self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1) -> Spending:
+    def cost(
+        self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1, objective: Any = None
+    ) -> Spending:
         """2 circuits for each shifted angle and input, or one more; every shot is evaluated."""
         return _cost(self.angles, self.shots, self.value, risk, n_inputs)
 

@@ -10,6 +10,7 @@ from qhyper.gradients.estimator import (
     ORDER_1_OVER_SHOTS,
     Float,
     GradientEstimate,
+    GradientEstimator,
     check_log_prob,
     check_risk,
     check_shots,
@@ -26,7 +27,7 @@ Baseline = Literal["leave-one-out", "none"]
 
 
 @dataclass(frozen=True)
-class ScoreFunction:
+class ScoreFunction(GradientEstimator):
     """Score function, 1/K Σ (c_k - b_k) ∇ log p(w_k) with the costs c of the risk.
 
     With the baseline `leave-one-out`, b_k is the mean cost of the other draws, so that the
@@ -52,7 +53,9 @@ class ScoreFunction:
         check_risk("The score function", self.bias, risk, generator)
         check_shots("The score function", self.shots, risk.min_shots, " for this risk")
 
-    def cost(self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1) -> Spending:
+    def cost(
+        self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1, objective: Any = None
+    ) -> Spending:
         """One circuit for each input, every shot evaluated."""
         return Spending.of_circuits(n_inputs, self.shots)
 

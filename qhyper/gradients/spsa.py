@@ -12,6 +12,7 @@ from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.gradients.estimator import (
     GradientEstimate,
+    GradientEstimator,
     check_risk,
     check_shots,
     check_whole,
@@ -26,7 +27,7 @@ from qhyper.targets.target import Losses
 
 
 @dataclass(frozen=True)
-class SPSA:
+class SPSA(GradientEstimator):
     """Mean over `directions` of (R(θ + cΔ) - R(θ - cΔ)) / 2c · Δ, with Δ = ±1 drawn anew.
 
     Spall (1992, eq. 2.2); c is `step`, in units of the parameters (radians for a circuit). Two
@@ -58,7 +59,9 @@ class SPSA:
         check_risk("SPSA", self.bias, risk, generator)
         check_shots("SPSA", self.shots, risk.min_shots, " for this risk")
 
-    def cost(self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1) -> Spending:
+    def cost(
+        self, generator: HyperNetwork, risk: Risk, *, n_inputs: int = 1, objective: Any = None
+    ) -> Spending:
         """2 circuits for each direction and input, or one more; every shot is evaluated."""
         circuits = (2 * self.directions + self.value) * n_inputs
         return Spending.of_circuits(circuits, self.shots)

@@ -3,21 +3,14 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import tomli_w
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
-from qhyper.errors import ConfigurationError, MissingError, unknown
-from qhyper.spending import Budget
+from qhyper.errors import ConfigurationError, MissingError
 from qhyper.targets.loss import check_loss
+from qhyper.training.settings import BUDGETS, Budgeted, Strict, TrainingSettings
 
 COMPARED = (
     "product", "quantum-depth2", "quantum-depth4",
@@ -32,97 +25,10 @@ CHOICES = ("biases", "values", "activation", "optional")
 OF_DATA = {"data", "test", "data_seed", "layers", *CHOICES, "sign_of_zero", "loss"}
 """Settings that have no meaning with an own objective."""
 
-BUDGETS = ("evaluations", "shots", "circuits")
-DEFAULT_EVALUATIONS = 300_000
 DEFAULT_PAID_SHOTS = 100_000
 
 
-class _Strict(BaseModel):
-    """A model whose errors are ours: unknown keys come with the nearest known one."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
-    )
-    _name: ClassVar[str]
-
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise self._translated(error) from None
-
-    @classmethod
-    def _translated(cls, error: ValidationError) -> ConfigurationError:
-        errors = error.errors()
-        first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-        cause = first.get("ctx", {}).get("error")
-        if isinstance(cause, ConfigurationError):  # of a model within this one
-            return cause
-        path = ".".join(str(part) for part in first["loc"])
-        if cause is not None:  # one of the validators here
-            return ConfigurationError(f"{path or cls._name}: {cause}.")
-        if first["type"] == "extra_forbidden":
-            return unknown(f"key in the {cls._name}", path, cls.model_fields)
-        return ConfigurationError(
-            f"{path or cls._name} = {first['input']!r}: {first['msg']}. Mend it in the {cls._name}."
-        )
-
-
-class _Budgeted(_Strict):
-    """A model with a budget for each seed; of 300,000 evaluations if none is set."""
-
-    evaluations: int | None = Field(default=None, ge=1)
-    """objective evaluations"""
-    shots: int | None = Field(default=None, ge=1)
-    """bitstrings drawn"""
-    circuits: int | None = Field(default=None, ge=1)
-    """parameter settings sampled or simulated: one a step for the score function"""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _some_budget(cls, values: Any) -> Any:
-        if isinstance(values, dict) and all(values.get(name) is None for name in BUDGETS):
-            return {**values, "evaluations": DEFAULT_EVALUATIONS}
-        return values
-
-    @property
-    def budget(self) -> Budget:
-        """What each seed may spend at the most."""
-        return Budget(self.evaluations, self.shots, self.circuits)
-
-
-class TrainingSettings(_Budgeted):
-    """How a generator is trained within its budget, all restarts together.
-
-    ConfigurationError for bad settings.
-    """
-
-    _name = "training"
-
-    draws: int = Field(default=64, ge=1)
-    """shots of each circuit; the score function has one circuit a step"""
-    estimator: str = "score-function"
-    """a gradient estimator by name, or module:Class"""
-    estimator_options: dict[str, Any] = {}
-    risk: str = "expectation"
-    """what is minimised, by name, or module:Class"""
-    risk_options: dict[str, Any] = {}
-    restarts: int = Field(default=1, ge=1)
-    """fresh starts that share the budget; the one with the lowest mean loss is kept"""
-    learning_rate: float = Field(default=0.1, gt=0)
-    optimizer: str = "Adam"
-    """a class of torch.optim"""
-    optimizer_options: dict[str, Any] = {}
-    schedule: str = "CosineAnnealingLR"
-    """a class of torch.optim.lr_scheduler; the cosine falls to 2 % within each start"""
-    schedule_options: dict[str, Any] = {}
-    checkpoint_every: int = Field(default=500, ge=1)
-    """steps"""
-    final_draws: int = Field(default=1024, ge=2)
-    """fresh draws of the trained generator, outside the budget, for its mean loss"""
-
-
-class Entry(_Strict):
+class Entry(Strict):
     """One generator or control, with its options and what differs from its training recipe."""
 
     _name = "entry"
@@ -131,9 +37,9 @@ class Entry(_Strict):
     """a registered name, or module:Class"""
     label: str | None = None
     """what it is called in tables; its name unless told"""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
     """arguments of its constructor"""
-    training: dict[str, Any] = {}
+    training: dict[str, Any] = Field(default={})
     """fields of TrainingSettings"""
 
     @field_validator("training")
@@ -156,7 +62,7 @@ class Entry(_Strict):
         return re.sub(r"[^\w-]", "_", self.title)
 
 
-class Config(_Budgeted):
+class Config(Budgeted):
     """A whole run: the problem, and what is tried on it.
 
     A run directory's `config.toml` has every entry's training in full. ConfigurationError for bad

@@ -59,6 +59,9 @@ class RowBatches:
                 "or leave it out to use all rows in every step."
             )
         self.objective, self.size = objective, int(size)
+        self.n_rows = self.size
+        self.capabilities = objective.capabilities
+        self.flip_evaluations = objective.flip_evaluations
 
     def draw(self, rng: Rngs) -> "RowBatch":
         """A mini-batch for each replica; `rng` has one generator each."""
@@ -78,7 +81,15 @@ class RowBatch:
     scorers: list[Scorer]
     """of each replica"""
 
-    inputs = None
+    @property
+    def inputs(self) -> None:
+        """None: draws are scored without inputs."""
+        return None
+
+    @property
+    def flip_evaluations(self) -> int:
+        """As in Objective."""
+        return self.objective.flip_evaluations
 
     def __call__(self, bits: npt.ArrayLike) -> Float:
         """The loss of every draw, [replica, input, shot]; ConfigurationError for other replicas."""

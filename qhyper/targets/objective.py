@@ -3,7 +3,7 @@
 The base of all objectives, and, of a function alone, an objective itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,8 @@ class Objective:
     """
 
     capabilities = ObjectiveCapabilities(flips=True)
+    usual_batch: int | None = None
+    usual_budget: Mapping[str, int] = {"evaluations": 300_000}
 
     def __init__(
         self,

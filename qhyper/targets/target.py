@@ -6,10 +6,10 @@ what they cost, in evaluations (bitstrings scored) and in rows (a bitstring scor
 only some objectives can do, they declare, and everybody asks `capabilities`, never the class.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -177,6 +177,10 @@ class Objective(Protocol):
     """the target's, or None: what follows a target's structure then refuses"""
     n_rows: int
     """rows that one evaluation reads; 1 for what has no rows"""
+    usual_batch: int | None
+    """rows of a mini-batch that suit it; None where all rows are quick"""
+    usual_budget: Mapping[str, int]
+    """what a seed may spend unless told"""
     evaluations: int
     """bitstrings scored so far"""
     rows: int
@@ -211,12 +215,17 @@ class Objective(Protocol):
         ...
 
 
+@runtime_checkable
 class MiniBatches(Protocol):
     """Mini-batches of `size` rows, chosen anew in every step, each replica's by itself."""
 
     size: int
+    n_rows: int
+    """rows that one evaluation reads"""
     n_features: int
     """features that a generator has to see; 0 where draws are scored without them"""
+    capabilities: ObjectiveCapabilities
+    flip_evaluations: int
 
     def draw(self, rng: Rngs) -> "MiniBatch":
         """A mini-batch of each replica; `rng` has one generator each."""
@@ -226,8 +235,10 @@ class MiniBatches(Protocol):
 class MiniBatch(Protocol):
     """An objective of one step: draws [replica, input, shot, bit] to losses, on its own rows."""
 
-    inputs: npt.NDArray[np.float64] | None
-    """[replica, input, feature] for a generator that sees them, else None"""
+    @property
+    def inputs(self) -> npt.NDArray[np.float64] | None:
+        """[replica, input, feature] for a generator that sees them, else None."""
+        ...
 
     def __call__(self, bits: npt.ArrayLike) -> Float:
         """The loss of every draw, float64 [replica, input, shot]."""

@@ -71,6 +71,13 @@ class SearchRecord:
             self.best_loss[replica] = best
         self.evaluations += losses.shape[1]
 
+    def note(self, bits: Bits, losses: npt.NDArray[np.float64], at: int) -> None:
+        """Take in one bitstring of each replica, [replica, bit] and [replica], found at `at`."""
+        for replica in np.flatnonzero(losses < self.best_loss - SAME_LOSS):
+            self.best_bits[replica] = bits[replica]
+            self.best_loss[replica] = losses[replica]
+            self.improvements[replica].append((at, float(losses[replica])))
+
 
 def first_hits(
     improvements: Sequence[Sequence[tuple[int, float]]], target: float

@@ -1,27 +1,31 @@
-"""The training loop: one generator, one objective, one budget, restarts inside it."""
+"""The training loop: one generator, one objective, one budget, restarts inside it.
+
+There is one, whatever the generator, the target and the estimator: on all data or on mini-batches
+that the step's random stream chooses, watched on held-out rows or not.
+"""
 
 import copy
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.gradients.estimator import GradientEstimator
-from qhyper.gradients.exact import Exact
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.registry import build_estimator, build_risk
 from qhyper.risk import Risk
-from qhyper.run.config import TrainingSettings
 from qhyper.spending import Budget, Spending
-from qhyper.streams import Streams
-from qhyper.targets.layered.batches import Batches
-from qhyper.targets.target import Losses
+from qhyper.streams import Purpose, Rngs, Streams
+from qhyper.targets.target import Losses, MiniBatches, Objective
 from qhyper.threads import one_torch_thread
 from qhyper.training.search import SearchRecord
+from qhyper.training.settings import TrainingSettings
 
 ELEMENTWISE = frozenset(
     {"SGD", "ASGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "Adagrad"}
@@ -34,6 +38,20 @@ TAIL = 0.1
 CURVE_POINTS = 200
 
 
+Randomness = Callable[[int, Purpose], Rngs]
+"""One random generator a replica, by step and purpose: `Streams`, unless told."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A look at the held-out rows: the `losses` [replica] of the network that was tried."""
+
+    step: int
+    seconds: float
+    """since the training began"""
+    losses: npt.NDArray[np.float64]
+
+
 class Trainer:
     """Trains all replicas of a generator together, step by step, within a budget.
 
@@ -42,21 +60,32 @@ class Trainer:
     lowest risk over its last tenth of steps. The state is complete: a trainer that loads the
     `state_dict` of another goes on exactly as that one would have.
 
-    A generator that depends on inputs trains on `Batches`, a fresh mini-batch of each replica in
-    every step; losses on different mini-batches do not compare, so its record stays empty.
+    With `batch`, and for a generator that depends on inputs, every step has fresh mini-batches, one
+    of each replica. Losses on different mini-batches do not compare, so that the record takes
+    none of them. It takes those of `watch`, an objective on held-out rows: every `watch_every`
+    steps and after the last one network is tried there, the most probable one where bits are
+    independent, else the best of the step's draws. These evaluations count.
 
-    Raises ConfigurationError if generator, optimiser, schedule and budget do not go together.
+    `streams` is where random numbers come from. Raises ConfigurationError if generator, objective,
+    optimiser, schedule and budget do not go together.
     """
 
     def __init__(
-        self, generator: HyperNetwork, objective: Losses | Batches, settings: TrainingSettings
+        self,
+        generator: HyperNetwork,
+        objective: Losses | MiniBatches,
+        settings: TrainingSettings,
+        *,
+        watch: Objective | None = None,
+        streams: Randomness | None = None,
     ) -> None:
-        self.generator, self.objective, self.settings = generator, objective, settings
+        self.generator, self.settings, self.watch = generator, settings, watch
         self.estimator, self.risk = _gradient(generator, settings)
-        _check_inputs(generator, objective, self.estimator)
-        n_inputs = objective.size if isinstance(objective, Batches) else 1
-        self.cost = self.estimator.cost(generator, self.risk, n_inputs=n_inputs)
-        self.total_steps = _steps(settings, self.estimator, self.cost, generator.n_bits)
+        self.objective = _in_batches(objective, settings)
+        self.cost, self.look_cost = _checked_costs(
+            generator, self.objective, self.estimator, self.risk, watch
+        )
+        self.total_steps = _steps(settings, self.estimator, self.cost, generator, self.look_cost)
         if self.total_steps < settings.restarts:
             raise ConfigurationError(
                 f"A budget of {settings.budget} has {self.total_steps} steps of {self.cost}, too "
@@ -65,12 +94,14 @@ class Trainer:
             )
         _check_optimizer(settings.optimizer, generator.replicas)
         _check_replica_axis(generator)
-        self.streams = Streams(generator.seeds)
+        self.streams: Randomness = Streams(generator.seeds) if streams is None else streams
         replicas = generator.replicas
         self.step = 0
         self.spent = Spending()
         self.record = SearchRecord.empty(replicas, generator.n_bits)
         self.curve: list[dict[str, Any]] = []
+        self.looks: list[Look] = []
+        self._begun = time.monotonic()
         self._seconds: list[float] = []
         self._tail = np.zeros(replicas)
         self._curve_sum, self._curve_steps = np.zeros(replicas), 0
@@ -95,16 +126,17 @@ class Trainer:
     def advance(self) -> None:
         """One step of every replica."""
         begun = time.perf_counter()
+        self._keep_time()
         if self.step == self._bound(self.restart + 1):
             self._begin_start(self.restart + 1)
         self.optimizer.zero_grad()
         begin, end = self._bound(self.restart), self._bound(self.restart + 1)
         risk = self.risk.at((self.step - begin) / max(1, end - begin - 1))
         objective, inputs = self.objective, None
-        if isinstance(objective, Batches):
+        if isinstance(objective, MiniBatches):
             objective = objective.draw(self.streams(self.step, "batch"))
             inputs = objective.inputs
-        rng = self.streams(self.step)
+        rng = self.streams(self.step, "draw")
         estimate = self.estimator(self.generator, objective, risk, rng=rng, inputs=inputs)
         if estimate.value is None or estimate.mean_loss is None:
             raise ConfigurationError(
@@ -114,21 +146,23 @@ class Trainer:
             )
         try:
             self.optimizer.step()
+            self.step += 1
             if self.schedule is not None:
                 self.schedule.step()
         except (RuntimeError, ValueError) as error:
             raise ConfigurationError(
-                f"At step {self.step + 1}, torch.optim.{self.settings.optimizer} or its schedule "
+                f"At step {self.step}, torch.optim.{self.settings.optimizer} or its schedule "
                 f"{self.settings.schedule} failed: {error}. Choose others, or mend their options."
             ) from error
-        self.step += 1
-        self.spent += estimate.spent
-        if inputs is None and estimate.draw is not None and estimate.losses is not None:
+        self.spent += estimate.spent.on_rows(getattr(self.objective, "n_rows", 1))
+        if estimate.draw is not None and estimate.losses is not None:
             replicas = self.generator.replicas
-            self.record.update(
-                estimate.draw.bits.reshape(replicas, -1, self.generator.n_bits),
-                estimate.losses.reshape(replicas, -1),
-            )
+            bits = estimate.draw.bits.reshape(replicas, -1, self.generator.n_bits)
+            losses = estimate.losses.reshape(replicas, -1)
+            if objective is self.objective:  # losses on different mini-batches do not compare
+                self.record.update(bits, losses)
+            if self.watch is not None and (self.done or self.step % self.settings.watch_every == 0):
+                self._look(bits, losses)
         self._draw_curve(estimate.mean_loss)
         self._compare_starts(estimate.value)
         self._seconds.append(time.perf_counter() - begun)
@@ -140,6 +174,35 @@ class Trainer:
                 self.advance()
                 if on_step is not None:
                     on_step(self)
+
+    # -- held-out rows, and time ---------------------------------------------------------------
+
+    def _look(self, bits: Bits, losses: npt.NDArray[np.float64]) -> None:
+        """Try one network of each replica on the held-out rows, and record the best."""
+        assert self.watch is not None
+        if self.generator.capabilities.independent and not self.generator.n_inputs:
+            with torch.no_grad():
+                tried = (self.generator.marginals() > 0.5)[:, 0].byte().cpu().numpy()
+        else:
+            tried = bits[np.arange(len(bits)), losses.argmin(axis=1)]
+        found = np.asarray(self.watch(tried))
+        self.spent += self.look_cost
+        self.looks.append(Look(self.step, time.monotonic() - self._begun, found))
+        self.record.note(tried, found, self.spent.evaluations)
+
+    @property
+    def _share(self) -> float:
+        """How much of the current start is over, by steps or by time, from 0 to 1."""
+        begin, end = self._bound(self.restart), self._bound(self.restart + 1)
+        of_steps = (self.step - begin) / (end - begin)
+        if self.settings.minutes is None:
+            return of_steps
+        return max(of_steps, (time.monotonic() - self._begun) / (60 * self.settings.minutes))
+
+    def _keep_time(self) -> None:
+        """Make this step the last one if the time is up."""
+        if self.settings.minutes is not None and self._share >= 1:
+            self.total_steps = self.step + 1
 
     # -- starts -------------------------------------------------------------------------------
 
@@ -154,7 +217,7 @@ class Trainer:
         self._tail[:] = 0.0
         steps = self._bound(restart + 1) - self._bound(restart)
         self.optimizer = _optimizer(self.generator, self.settings)
-        self.schedule = _schedule(self.optimizer, self.settings, steps)
+        self.schedule = _schedule(self.optimizer, self.settings, steps, lambda: self._share)
 
     def _draw_curve(self, mean_loss: npt.NDArray[np.float64]) -> None:
         """Take the mean losses of a step into the learning curve."""
@@ -170,6 +233,7 @@ class Trainer:
                 "evaluations": self.spent.evaluations,
                 "shots": self.spent.shots,
                 "circuits": self.spent.circuits,
+                "rows": self.spent.rows,
                 "mean_loss": (self._curve_sum / self._curve_steps).tolist(),
                 # None where nothing was drawn, as by the exact gradient
                 "best_loss": [
@@ -220,7 +284,8 @@ class Trainer:
             "schedule": None if self.schedule is None else dict(self.schedule.state_dict()),
             "best_loss": torch.from_numpy(self.record.best_loss.copy()),
             "best_bits": torch.from_numpy(self.record.best_bits.copy()),
-            "spent": [self.spent.evaluations, self.spent.shots, self.spent.circuits],
+            "spent": list(vars(self.spent).values()),
+            "looks": [(look.step, look.seconds, look.losses.tolist()) for look in self.looks],
             "evaluated": self.record.evaluations,
             "improvements": [list(found) for found in self.record.improvements],
             "curve": list(self.curve),
@@ -240,13 +305,13 @@ class Trainer:
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
         self.spent = Spending(*state["spent"])
-        if isinstance(self.estimator, Exact) and self.step:  # its table was paid for before
-            self.estimator.table(cast(Losses, self.objective), self.generator.n_bits)
+        self.looks = [Look(step, took, np.array(found)) for step, took, found in state["looks"]]
+        if self.step and not isinstance(self.objective, MiniBatches):
+            self.estimator.resume(self.generator, self.objective)
         self.record = SearchRecord(
             best_loss=state["best_loss"].numpy().copy(),
             best_bits=state["best_bits"].numpy().copy(),
-            # checkpoints of before have no count of their own
-            evaluations=state.get("evaluated", self.spent.evaluations),
+            evaluations=state["evaluated"],
             improvements=[[(at, loss) for at, loss in found] for found in state["improvements"]],
         )
         self.curve = list(state["curve"])
@@ -272,39 +337,51 @@ class Trainer:
 
 def train(
     generator: HyperNetwork,
-    objective: Losses | Batches,
+    objective: Losses | MiniBatches,
     settings: TrainingSettings,
     *,
+    watch: Objective | None = None,
     on_step: Callable[[Trainer], None] | None = None,
 ) -> Trainer:
     """Train `generator`, from the parameters it has, to the end of its budget.
 
-    Returns the trainer with its record. `on_step` is called after every step; what it raises ends
-    the training. See `Trainer` for what the generator holds at the end.
+    Returns the trainer with its record. `watch` is the objective on held-out rows, if there are
+    any. `on_step` is called after every step; what it raises ends the training. See `Trainer` for
+    what the generator holds at the end.
     """
-    trainer = Trainer(generator, objective, settings)
+    trainer = Trainer(generator, objective, settings, watch=watch)
     trainer.run(on_step)
     return trainer
 
 
 def settings_for(
-    generator: HyperNetwork, training: Mapping[str, Any], budget: Budget, *, n_inputs: int = 1
+    generator: HyperNetwork,
+    training: Mapping[str, Any],
+    budget: Budget,
+    *,
+    objective: Losses | MiniBatches | None = None,
+    watch: Objective | None = None,
+    n_inputs: int = 1,
 ) -> TrainingSettings:
     """Training settings: the generator's recipe, then what `training` says, within the budget.
 
     A recipe's `start_steps` says how many steps one start needs: the budget has as many starts as
-    fit, at least one, unless `training` gives `restarts`. `n_inputs` is how many inputs a step
-    has, the size of a mini-batch. Raises ConfigurationError if generator,
-    estimator, risk and budget do not go together.
+    fit, at least one, unless `training` gives `restarts`. Mini-batches are as large as suits the
+    `objective`, unless `training` gives `batch`. `n_inputs` is how many inputs a step has, of a
+    generator that sees them. Raises ConfigurationError if generator, estimator, risk and budget do
+    not go together.
     """
     recipe = dict(generator.recipe)
     each = recipe.pop("start_steps", None)
-    settings = TrainingSettings(**{**recipe, **training, **budget.limits()})
+    usual = {"batch": getattr(objective, "usual_batch", None)}
+    settings = TrainingSettings(**{**usual, **recipe, **training, **budget.limits()})
     if each is None or "restarts" in training:
         return settings
     estimator, risk = _gradient(generator, settings)
-    cost = estimator.cost(generator, risk, n_inputs=n_inputs)
-    starts = _steps(settings, estimator, cost, generator.n_bits) // each
+    cost = estimator.cost(generator, risk, n_inputs=n_inputs, objective=objective)
+    if objective is not None:
+        cost = cost.on_rows(getattr(_in_batches(objective, settings), "n_rows", 1))
+    starts = _steps(settings, estimator, cost, generator, _look_cost(watch)) // each
     return settings.model_copy(update={"restarts": max(1, starts)})
 
 
@@ -318,49 +395,87 @@ def _gradient(
     return estimator, risk
 
 
-def _check_inputs(
-    generator: HyperNetwork, objective: Losses | Batches, estimator: GradientEstimator
-) -> None:
+def _in_batches(
+    objective: Losses | MiniBatches, settings: TrainingSettings
+) -> Losses | MiniBatches:
+    """The objective, in the mini-batches that the settings ask for."""
+    if isinstance(objective, MiniBatches) or settings.batch in (None, "all"):
+        return objective
+    if not hasattr(objective, "mini_batches"):
+        raise ConfigurationError(
+            f"Got batch={settings.batch} for a callable, which has no rows. Leave it out."
+        )
+    return objective.mini_batches(settings.batch)  # type: ignore[attr-defined]
+
+
+def _checked_costs(
+    generator: HyperNetwork,
+    objective: Losses | MiniBatches,
+    estimator: GradientEstimator,
+    risk: Risk,
+    watch: Objective | None,
+) -> tuple[Spending, Spending]:
+    """What a step and a look cost; ConfigurationError where things do not go together."""
+    _check_inputs(generator, objective)
+    estimator.check_objective(objective)
+    if watch is not None and watch.n_bits != generator.n_bits:
+        raise ConfigurationError(
+            f"Got held-out rows for networks of {watch.n_bits} bits, and a generator of "
+            f"{generator.n_bits}. Take both objectives from one target."
+        )
+    sees = isinstance(objective, MiniBatches) and objective.n_features
+    n_inputs = objective.size if sees else 1  # type: ignore[union-attr]
+    cost = estimator.cost(generator, risk, n_inputs=n_inputs, objective=objective)
+    return cost.on_rows(getattr(objective, "n_rows", 1)), _look_cost(watch)
+
+
+def _look_cost(watch: Objective | None) -> Spending:
+    """What one look at the held-out rows costs each replica."""
+    return Spending() if watch is None else Spending(evaluations=1).on_rows(watch.n_rows)
+
+
+def _check_inputs(generator: HyperNetwork, objective: Losses | MiniBatches) -> None:
     """Raise ConfigurationError unless there are inputs exactly where they are needed."""
-    batches = isinstance(objective, Batches)
-    if generator.n_inputs and not batches:
+    features = objective.n_features if isinstance(objective, MiniBatches) else 0
+    if generator.n_inputs and not features:
         raise ConfigurationError(
             f"{generator.describe()} depends on inputs of {generator.n_inputs} features, and the "
             "objective has none. Train it on mini-batches: network.batches(data, size=32, "
             "scored_on='batch')."
         )
-    if batches and not generator.n_inputs:
+    if features and not generator.n_inputs:
         raise ConfigurationError(
-            f"{generator.describe()} does not depend on inputs, and a mini-batch has them. Train "
-            "it on network.objective(data), or a generator that sees the input, such as a circuit "
-            "of the ansatz Reuploading, on mini-batches."
+            f"{generator.describe()} does not depend on inputs, and these mini-batches have them. "
+            "Train it on network.objective(data), with `batch` for mini-batches, or take a "
+            "generator that sees the input, such as a circuit of the ansatz Reuploading."
         )
-    if batches and generator.n_inputs != (features := objective.data.x.shape[1]):
+    if features != generator.n_inputs:
         raise ConfigurationError(
             f"{generator.describe()} depends on inputs of {generator.n_inputs} features, and the "
             f"mini-batches have {features}. Make it with n_inputs={features}."
         )
-    if batches and isinstance(estimator, Exact):
-        raise ConfigurationError(
-            "The exact gradient evaluates all bitstrings once, and every mini-batch is another "
-            "objective. Use an estimator that draws, such as score-function."
-        )
 
 
 def _steps(
-    settings: TrainingSettings, estimator: GradientEstimator, cost: Spending, n_bits: int
+    settings: TrainingSettings,
+    estimator: GradientEstimator,
+    cost: Spending,
+    generator: HyperNetwork,
+    look: Spending,
 ) -> int:
     """How many steps the budget has."""
-    steps = settings.budget.steps(cost)
+    steps = settings.budget.steps(cost, every=settings.watch_every, besides=look)
     if steps is None:
         raise ConfigurationError(
             f"A step of {settings.estimator} spends {cost}, and nothing that the budget of "
             f"{settings.budget} limits. Give the budget in circuits."
         )
-    if isinstance(estimator, Exact) and (settings.evaluations or 1 << n_bits) < 1 << n_bits:
+    once = estimator.cost_once(generator).evaluations
+    if (settings.evaluations or once) < once:
         raise ConfigurationError(
-            f"The exact gradient evaluates all 2^{n_bits} bitstrings once, more than the budget of "
-            f"{settings.budget}. Raise evaluations, or leave them out and give circuits alone."
+            f"The exact gradient evaluates all 2^{generator.n_bits} bitstrings once, more than the "
+            f"budget of {settings.budget}. Raise evaluations, or leave them out and give circuits "
+            "alone."
         )
     return steps
 
@@ -409,18 +524,23 @@ def _optimizer(generator: HyperNetwork, settings: TrainingSettings) -> torch.opt
 
 
 def _schedule(
-    optimizer: torch.optim.Optimizer, settings: TrainingSettings, steps: int
+    optimizer: torch.optim.Optimizer,
+    settings: TrainingSettings,
+    steps: int,
+    share: Callable[[], float],
 ) -> torch.optim.lr_scheduler.LRScheduler | None:
     name, options = settings.schedule, dict(settings.schedule_options)
     if name == "constant":
         return None
     schedules = torch.optim.lr_scheduler
+    if name == "linear":  # of the share that is over: by steps, or by time where that is limited
+        return schedules.LambdaLR(optimizer, lambda step: max(0.0, 1 - share()))
     known = {
         n for n, c in vars(schedules).items()
         if isinstance(c, type) and issubclass(c, schedules.LRScheduler)
     } - {"LRScheduler", "ReduceLROnPlateau"}  # fmt: skip
     if name not in known:
-        raise unknown("schedule of torch.optim.lr_scheduler", name, known | {"constant"})
+        raise unknown("schedule of torch.optim.lr_scheduler", name, known | {"constant", "linear"})
     if name == "CosineAnnealingLR":
         floor = COSINE_FLOOR * settings.learning_rate
         options = {"T_max": steps, "eta_min": floor, **options}

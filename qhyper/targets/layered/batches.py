@@ -17,6 +17,8 @@ from qhyper.data.sets import Samples
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.streams import Rngs
 from qhyper.targets.loss import LossName, check_loss, label_losses
+from qhyper.targets.objective import flips_by_evaluation
+from qhyper.targets.target import Float, ObjectiveCapabilities
 
 if TYPE_CHECKING:
     from qhyper.targets.layered.kernel import Kernel
@@ -56,7 +58,11 @@ class Batches:
         self.network, self.data, self.size = network, data, int(size)
         self.scored_on: ScoredOn = scored_on
         self.loss: LossName = check_loss(loss)
-        self.evaluations = 0
+        self.evaluations = self.rows = 0
+        self.n_features = data.x.shape[1]
+        self.n_rows = 1 if scored_on == "own" else self.size
+        self.flip_evaluations = network.n_bits + 1
+        self.capabilities = ObjectiveCapabilities(flips=True)
         self._rows = network.collapse(data)
 
     def draw(self, rng: Rngs) -> "Batch":
@@ -116,8 +122,18 @@ class Batch:
                 f"input, shot, bit] with {replicas} replicas and {inputs} inputs."
             )
         self.batches.evaluations += array[..., 0].size
+        self.batches.rows += array[..., 0].size * self.batches.n_rows
         score = self._on_own if self.batches.scored_on == "own" else self._on_batch
         return np.stack([score(replica, of_one) for replica, of_one in enumerate(array)])
+
+    @property
+    def flip_evaluations(self) -> int:
+        """As in Objective."""
+        return self.batches.flip_evaluations
+
+    def flips(self, bits: npt.ArrayLike) -> tuple[Float, Float]:
+        """As in Objective, by evaluating every string with one bit flipped."""
+        return flips_by_evaluation(self, as_bits(bits, self.batches.network.n_bits))
 
     def _on_batch(self, replica: int, bits: Bits) -> npt.NDArray[np.float64]:
         flat = np.ascontiguousarray(bits.reshape(-1, bits.shape[-1]))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from qhyper.targets.layered.kernel import Kernel
     from qhyper.targets.layered.objective import NetworkObjective
     from qhyper.targets.layered.rows import Rows
+    from qhyper.targets.packed.network import PackedNetwork
 
 
 class BinaryNetwork:
@@ -140,6 +141,20 @@ class BinaryNetwork:
         from qhyper.targets.layered.export import to_torch
 
         return to_torch(self, bits)
+
+    def to_packed(self, bits: npt.ArrayLike) -> "PackedNetwork":
+        """The network of one bitstring [n_bits], packed: it sees inputs of -1 and +1 as bits.
+
+        Raises ConfigurationError for biases, choices, other values and sign(0) = 0.
+        """
+        from qhyper.targets.packed.network import PackedNetwork
+
+        if not self.space.plain or self.sign_of_zero != 1:
+            raise ConfigurationError(
+                f"{self} is more than weights of -1 and +1 between signs with sign(0) = +1: it "
+                "cannot be packed. Use to_torch."
+            )
+        return PackedNetwork.from_bits(self.layers, bits)
 
     def describe(self, bits: npt.ArrayLike) -> str:
         """The network of one bitstring [n_bits] in words, with its weights; see also `to_torch`."""

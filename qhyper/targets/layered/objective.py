@@ -65,15 +65,15 @@ class NetworkObjective(RowObjective):
         return _SomeRows(kernel, self.loss, len(rows))
 
     def certify(
-        self, *, temperature: float = 0.05, method: str = "auto", progress: Any = None
+        self, *, temperature: float = 0.05, method: Any = "auto", progress: Any = None
     ) -> Any:
         """The Certificate of the landscape; see `qhyper.targets.exact.certificate.certify`."""
         from qhyper.targets.exact.certificate import certify
 
         return certify(
-            self.network, self.data, loss=self.loss, temperature=temperature,
-            method=method, progress=progress,
-        )  # type: ignore[arg-type]  # fmt: skip
+            self.network, self.data, loss=self.loss, temperature=temperature, method=method,
+            progress=progress,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,274 @@
+"""PackedTarget: binary networks of any size as a target; a draw's bits are its packed weights.
+
+The network sees signs of the features, or whole pixels, and stays packed. Its logits are sums of
+-1 and +1, divided by `scale`: without that, the softmax of a layer of a hundred units is all but
+a step.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.bits import Bits, Words, as_bits
+from qhyper.data.sets import Samples
+from qhyper.errors import ConfigurationError, unknown
+from qhyper.targets.batches import RowObjective
+from qhyper.targets.loss import LossName, check_loss, label_losses
+from qhyper.targets.objective import flips_by_evaluation
+from qhyper.targets.packed.network import (
+    PackedInputs,
+    PackedNetwork,
+    PackedShape,
+    correct,
+    pack_bits,
+    pack_pixels,
+    sums,
+)
+from qhyper.targets.target import Block, Float, Layout, ObjectiveCapabilities
+
+if TYPE_CHECKING:
+    import torch
+
+Inputs = Literal["signs", "pixels"]
+
+_BATCH = 4000
+"""Rows of a mini-batch, unless told, where there are more."""
+_LOGITS_BYTES = 2**26
+"""Memory for the logits of the networks that are scored together."""
+
+
+class PackedTarget:
+    """Binary networks of the given layers, weights and activations -1 and +1, without biases.
+
+    - inputs: what the first layer sees of a feature: `signs`, +1 from 0 up, or `pixels`, the whole
+      numbers v from 0 to 255 that features (v - 127.5) / 128 stand for
+    - scale: by which the sums of the last layer are divided before the loss
+
+    Bits are in the order of `WeightSpace`: layer by layer, each matrix row-major [in, out]. Ties of
+    logits go to the lower class. Raises ConfigurationError for layers that cannot be, and unless
+    scale is at least 0.01.
+    """
+
+    def __init__(
+        self, layers: Sequence[int], *, inputs: Inputs = "signs", scale: float = 4.0
+    ) -> None:
+        if inputs not in get_args(Inputs):
+            raise unknown("inputs of a packed network", str(inputs), get_args(Inputs))
+        if not isinstance(scale, int | float) or not 0.01 <= scale < np.inf:
+            raise ConfigurationError(
+                f"scale divides the sums: a finite number of at least 0.01; got {scale!r}."
+            )
+        self.shape = PackedShape(tuple(layers))
+        self.inputs: Inputs = inputs
+        self.scale = float(scale)
+
+    @property
+    def n_bits(self) -> int:
+        """Number of weights."""
+        return self.shape.n_weights
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Units of every layer, inputs first."""
+        return self.shape.layers
+
+    @property
+    def layout(self) -> Layout:
+        """The weight matrices, [in, out]."""
+        sizes = enumerate(zip(self.layers, self.layers[1:], strict=False))
+        return Layout(tuple(Block(f"{k}.weight", size, (k, k + 1)) for k, size in sizes))
+
+    def __repr__(self) -> str:
+        return f"PackedTarget({'-'.join(map(str, self.layers))} on {self.inputs})"
+
+    def check(self, data: Samples) -> None:
+        """Raise ConfigurationError unless `data` fit the inputs and outputs."""
+        features, outputs = data.x.shape[1], self.layers[-1]
+        if features != self.layers[0]:
+            raise ConfigurationError(
+                f"The data have {features} features, but the network {self.layers} has "
+                f"{self.layers[0]} inputs. Choose layers that begin with {features}, or other data."
+            )
+        if outputs < 2 or data.y.max() >= outputs:
+            raise ConfigurationError(
+                f"The data have {data.y.max() + 1} classes, but the network {self.layers} has "
+                f"{outputs} outputs: a packed network has one for each class. Choose layers that "
+                f"end with {max(2, data.y.max() + 1)}."
+            )
+
+    def pack(self, data: Samples) -> PackedInputs:
+        """The inputs of `data` as the network sees them.
+
+        Raises ConfigurationError for `pixels` unless the features are (v - 127.5) / 128.
+        """
+        if self.inputs == "signs":
+            return pack_bits((data.x >= 0).view(np.uint8))
+        pixels = data.x * 128 + 127.5
+        if (pixels != np.rint(pixels)).any() or pixels.min() < 0 or pixels.max() > 255:
+            raise ConfigurationError(
+                "Inputs of whole pixels need features (v - 127.5) / 128 with whole v from 0 to "
+                "255, as images have them that are not made smaller. Use inputs='signs'."
+            )
+        return pack_pixels(pixels.astype(np.uint8))
+
+    def objective(self, data: Samples, loss: LossName | str = "cross_entropy") -> "PackedObjective":
+        """The mean loss of draws over `data`; ConfigurationError if they do not fit."""
+        self.check(data)
+        return PackedObjective(PackedRows(self, self.pack(data), data.y, check_loss(loss)))
+
+    def to_packed(self, bits: npt.ArrayLike) -> PackedNetwork:
+        """The network of one draw [n_bits], which can be saved and asked for predictions."""
+        array = as_bits(bits, self.n_bits)
+        planes = 1 if self.inputs == "signs" else 8
+        return PackedNetwork(
+            self.shape, self.shape.from_bits(array), self.shape.limits(planes=planes), planes
+        )
+
+    def to_torch(self, bits: npt.ArrayLike) -> "torch.nn.Sequential":
+        """The network of one draw [n_bits] as a torch module in float64."""
+        return self.to_packed(bits).to_torch()
+
+
+class PackedObjective(RowObjective):
+    """The mean loss of packed networks over a data set, on the packed kernel.
+
+    `flips` of cross-entropy takes one pass where the network has one hidden layer and sees signs,
+    and counts as one evaluation (`qhyper.targets.packed.flips`: some 25 times the time of one);
+    otherwise every string with a bit flipped is evaluated, and counts.
+    """
+
+    usual_budget: Mapping[str, int] = {"rows": 40_000_000}
+
+    def __init__(self, rows: "PackedRows") -> None:
+        self.all_rows, target = rows, rows.target
+        self.capabilities = ObjectiveCapabilities(
+            accuracy=True, mini_batches=True, flips=True, module=True, packed=True
+        )
+        self.usual_batch = _BATCH if rows.n_rows > _BATCH else None
+        super().__init__(
+            None, target.n_bits, name=f"{rows.loss} of {target}", loss=rows.loss,
+            layout=target.layout, n_rows=rows.n_rows,
+        )  # fmt: skip
+
+    @property
+    def subject(self) -> str:
+        """The network, in words."""
+        return str(self.all_rows.target)
+
+    def _evaluate(self, bits: Bits) -> npt.ArrayLike:
+        return self.all_rows.losses(bits)
+
+    def accuracy(self, bits: npt.ArrayLike, samples: Samples | None = None) -> Float:
+        """As in the protocol; ConfigurationError if the samples do not fit the network."""
+        rows, target = self.all_rows, self.all_rows.target
+        if samples is not None:
+            target.check(samples)
+            rows = PackedRows(target, target.pack(samples), samples.y, rows.loss)
+        array = as_bits(bits, self.n_bits)
+        right = rows.correct(array.reshape(-1, self.n_bits))
+        return (right / rows.n_rows).reshape(array.shape[:-1])
+
+    def on_rows(self, rows: npt.NDArray[np.int64]) -> "PackedRows":
+        """The target on these rows alone."""
+        whole = self.all_rows
+        return PackedRows(whole.target, whole.inputs.take(rows), whole.labels[rows], whole.loss)
+
+    @property
+    def flip_evaluations(self) -> int:
+        """Evaluations that `flips` of one draw counts as."""
+        return 1 if self.all_rows.in_one_pass else self.n_bits + 1
+
+    def flips(self, bits: npt.ArrayLike) -> tuple[Float, Float]:
+        """As in the protocol, on all rows."""
+        array = as_bits(bits, self.n_bits)
+        flat = array.reshape(-1, self.n_bits)
+        losses, differences = self.all_rows.flips(flat)
+        self.count(len(flat) * self.flip_evaluations)
+        return losses.reshape(array.shape[:-1]), differences.reshape(array.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class PackedRows:
+    """Packed rows with labels, on which networks are scored: a Scorer."""
+
+    target: PackedTarget
+    inputs: PackedInputs
+    labels: npt.NDArray[np.int64]
+    loss: LossName
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows."""
+        return len(self.labels)
+
+    @property
+    def in_one_pass(self) -> bool:
+        """Whether all flips of a network are had from one pass."""
+        hidden = len(self.target.layers) - 2
+        return hidden == 1 and self.loss == "cross_entropy" and self.inputs.planes == 1
+
+    def correct(self, bits: Bits) -> npt.NDArray[np.int64]:
+        """Rows that each of bits [draw, bit] classifies correctly, int64 [draw]."""
+        words = self.target.shape.from_bits(bits)
+        return correct(self.target.shape, words, self.inputs, self.labels)
+
+    def losses(self, bits: Bits) -> Float:
+        """The mean loss, float64 [draw], of bits uint8 [draw, bit]."""
+        if self.loss == "accuracy":
+            return 1 - self.correct(bits) / self.n_rows
+        words = self.target.shape.from_bits(bits)
+        each = 8 * self.n_rows * self.target.layers[-1]
+        together = max(1, _LOGITS_BYTES // each)
+        parts = [self._losses(words[k : k + together]) for k in range(0, len(words), together)]
+        return np.concatenate(parts)
+
+    def _losses(self, words: Words) -> Float:
+        total = np.zeros(len(words))
+        rows = max(1, _LOGITS_BYTES // (8 * len(words) * self.target.layers[-1]))
+        for first in range(0, self.n_rows, rows):
+            some = slice(first, first + rows)
+            inputs = self.inputs if rows >= self.n_rows else self.inputs.take(some)
+            labels = self.labels[some]
+            found = sums(self.target.shape, words, inputs)
+            if self.loss == "cross_entropy":
+                of_rows = self._cross_entropy(found, labels)
+            else:
+                per_label = label_losses(found / self.target.scale, self.loss)
+                of_rows = per_label[:, np.arange(len(labels)), labels]
+            total += of_rows.sum(axis=1)
+        return total / self.n_rows
+
+    def _cross_entropy(self, found: npt.NDArray[np.int32], labels: npt.NDArray[np.int64]) -> Float:
+        """Of sums [draw, row, class], [draw, row]: exponentials of whole numbers are looked up."""
+        scale, most = self.target.scale, self.target.shape.matrices[-1][1]
+        if len(self.target.layers) == 2:
+            most *= (1 << self.inputs.planes) - 1
+        table = np.exp(-2 * np.arange(most + 1) / scale)
+        top = found.max(axis=-1)
+        total = table[(top[..., None] - found) >> 1].sum(axis=-1)
+        own = found[:, np.arange(len(labels)), labels]
+        return np.log(total) + (top - own) / scale
+
+    def flips(self, bits: Bits) -> tuple[Float, Float]:
+        """Losses [draw] and L(bit flipped) - L [draw, bit] of bits uint8 [draw, bit]."""
+        if not self.in_one_pass:
+
+            def losses(strings: Bits) -> Float:
+                flat = strings.reshape(-1, strings.shape[-1])
+                return self.losses(flat).reshape(strings.shape[:-1])
+
+            return flips_by_evaluation(losses, bits)
+        # compiled, and only whoever flips needs it
+        from qhyper.targets.packed.flips import flip_differences
+
+        shape = self.target.shape
+        own, differences = np.empty(len(bits)), np.empty(bits.shape)
+        for draw, words in enumerate(shape.from_bits(bits)):
+            own[draw], by_layer = flip_differences(
+                shape, words, self.inputs, self.labels, self.target.scale
+            )
+            differences[draw] = np.concatenate([d.T.ravel() for d in by_layer])
+        return own, differences

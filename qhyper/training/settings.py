@@ -1,0 +1,106 @@
+"""How a generator is trained, and what it may spend: typed, and checked at once."""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from qhyper.errors import ConfigurationError, unknown
+from qhyper.spending import Budget
+
+BUDGETS = ("evaluations", "shots", "circuits", "rows")
+DEFAULT_EVALUATIONS = 300_000
+
+
+class Strict(BaseModel):
+    """A model whose errors are ours: unknown keys come with the nearest known one."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
+    _name: ClassVar[str]
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise self._translated(error) from None
+
+    @classmethod
+    def _translated(cls, error: ValidationError) -> ConfigurationError:
+        errors = error.errors()
+        first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, ConfigurationError):  # of a model within this one
+            return cause
+        path = ".".join(str(part) for part in first["loc"])
+        if cause is not None:  # one of the validators here
+            return ConfigurationError(f"{path or cls._name}: {cause}.")
+        if first["type"] == "extra_forbidden":
+            return unknown(f"key in the {cls._name}", path, cls.model_fields)
+        return ConfigurationError(
+            f"{path or cls._name} = {first['input']!r}: {first['msg']}. Mend it in the {cls._name}."
+        )
+
+
+class Budgeted(Strict):
+    """A model with a budget for each seed; of 300,000 evaluations if none is set."""
+
+    evaluations: int | None = Field(default=None, ge=1)
+    """objective evaluations"""
+    shots: int | None = Field(default=None, ge=1)
+    """bitstrings drawn"""
+    circuits: int | None = Field(default=None, ge=1)
+    """parameter settings sampled or simulated: one a step for the score function"""
+    rows: int | None = Field(default=None, ge=1)
+    """evaluations times the rows of data that each is scored on"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _some_budget(cls, values: Any) -> Any:
+        if isinstance(values, dict) and all(values.get(name) is None for name in BUDGETS):
+            return {**values, "evaluations": DEFAULT_EVALUATIONS}
+        return values
+
+    @property
+    def budget(self) -> Budget:
+        """What each seed may spend at the most."""
+        return Budget(self.evaluations, self.shots, self.circuits, self.rows)
+
+
+class TrainingSettings(Budgeted):
+    """How a generator is trained within its budget, all restarts together.
+
+    ConfigurationError for bad settings.
+    """
+
+    _name = "training"
+
+    draws: int = Field(default=64, ge=1)
+    """shots of each circuit; the score function has one circuit a step"""
+    estimator: str = "score-function"
+    """a gradient estimator by name, or module:Class"""
+    estimator_options: dict[str, Any] = {}
+    risk: str = "expectation"
+    """what is minimised, by name, or module:Class"""
+    risk_options: dict[str, Any] = {}
+    restarts: int = Field(default=1, ge=1)
+    """fresh starts that share the budget; the one with the lowest mean loss is kept"""
+    learning_rate: float = Field(default=0.1, gt=0)
+    optimizer: str = "Adam"
+    """a class of torch.optim"""
+    optimizer_options: dict[str, Any] = {}
+    schedule: str = "CosineAnnealingLR"
+    """a class of torch.optim.lr_scheduler, `linear` (to 0 within each start) or `constant`; the
+    cosine falls to 2 % within each start"""
+    schedule_options: dict[str, Any] = {}
+    batch: int | Literal["all"] | None = None
+    """rows of a mini-batch, which every step draws anew; all rows, or what suits the data, unless
+    told"""
+    watch_every: int = Field(default=250, ge=1)
+    """steps after which a network is tried on held-out rows, where there are some"""
+    minutes: float | None = Field(default=None, gt=0)
+    """after which training ends, if the budget is not spent before; a run is then not repeatable"""
+    checkpoint_every: int = Field(default=500, ge=1)
+    """steps"""
+    final_draws: int = Field(default=1024, ge=2)
+    """fresh draws of the trained generator, outside the budget, for its mean loss"""
