@@ -28,7 +28,10 @@ from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Streams
 from qhyper.targets.packed.flips import flip_differences
-from qhyper.targets.packed.network import PackedInputs, PackedNetwork, PackedShape, correct
+from qhyper.targets.packed.inputs import PackedInputs
+from qhyper.targets.packed.network import PackedNetwork
+from qhyper.targets.packed.population import correct
+from qhyper.targets.packed.shape import PackedShape
 from qhyper.threads import one_torch_thread
 
 Reals = npt.NDArray[np.float64]

@@ -12,7 +12,7 @@ Two callers share that layer:
   may see real inputs. With sign(0) = 0 an activation can also be 0, so a second set of words says
   which are not.
 - `activations`, `scores` and `correct`: networks that stay packed, on inputs that stay packed
-  (`packed.py`), tile by tile, so that a task's memory is that of a tile. A network of 36 weights on
+  (`packed/`), tile by tile, so that a task's memory is that of a tile. A network of 36 weights on
   inputs of -1 and +1 is one case of them.
 """
 
@@ -528,7 +528,7 @@ def activations(
     """Signs of all units of the last layer, packed: uint64 [network, word, row].
 
     `inputs` [plane, word, row], `layers` [layer], `words` [network, word], `limits`
-    [network or 1, unit], as in `packed.py`.
+    [network or 1, unit], as in `population.py`.
     """
     out = np.empty((len(words), (int(layers[-1]) + 63) >> 6, inputs.shape[2]), np.uint64)
     in_threads(_all_activations, _tasks(inputs, words), inputs, layers, words, limits, out)

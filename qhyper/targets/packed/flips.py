@@ -21,7 +21,8 @@ from numba.extending import intrinsic
 
 from qhyper.bits import Words
 from qhyper.errors import ConfigurationError
-from qhyper.targets.packed.network import PackedInputs, PackedShape
+from qhyper.targets.packed.inputs import PackedInputs
+from qhyper.targets.packed.shape import PackedShape
 from qhyper.threads import in_threads
 
 MIN_SCALE = 0.01

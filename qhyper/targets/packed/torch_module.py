@@ -17,7 +17,8 @@ import torch
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.targets.layered.export import Sign
-from qhyper.targets.packed.network import PackedNetwork, PackedShape
+from qhyper.targets.packed.network import PackedNetwork
+from qhyper.targets.packed.shape import PackedShape
 
 InputKind = Literal["signs", "pixels"]
 _PLANES = {"signs": 1, "pixels": 8}
