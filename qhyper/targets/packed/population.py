@@ -153,16 +153,16 @@ def checked_limits(
 
 
 def _engine() -> Any:
-    """The compiled kernels, or the same in NumPy where numba cannot be imported."""
+    """The compiled engine, or the same in NumPy where numba cannot be imported."""
     try:
-        from qhyper.targets.layered import kernel
+        from qhyper.targets.packed import numba_engine
     except ImportError as error:
-        from qhyper.targets.packed import numpy_engine as packed_numpy
+        from qhyper.targets.packed import numpy_engine
 
         warnings.warn(
             f"numba cannot be imported ({error}): packed networks run on NumPy alone, which is "
             "correct but slower. Install numba for speed.",
             stacklevel=4,
         )
-        return packed_numpy
-    return kernel
+        return numpy_engine
+    return numba_engine

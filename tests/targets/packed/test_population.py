@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qhyper.errors import ConfigurationError
-from qhyper.targets.layered import kernel
 from qhyper.targets.layered.network import BinaryNetwork
-from qhyper.targets.packed import numpy_engine as packed_numpy
+from qhyper.targets.packed import numba_engine, numpy_engine
 from qhyper.targets.packed.inputs import pack_bits, pack_pixels
 from qhyper.targets.packed.network import PackedNetwork
 from qhyper.targets.packed.population import activations, correct, sums, votes
@@ -90,16 +89,16 @@ def test_numpy_alone_does_the_same(layers, planes, own_limits, seed):
     for label_bits in (0, 1):
         arguments = (inputs.words, sizes, words, limits)
         assert np.array_equal(
-            packed_numpy.scores(*arguments, label_bits), kernel.scores(*arguments, label_bits)
+            numpy_engine.scores(*arguments, label_bits), numba_engine.scores(*arguments, label_bits)
         )
         labels = rng.integers(0, layers[-1], 140)
         assert np.array_equal(
-            packed_numpy.correct(*arguments, label_bits, labels),
-            kernel.correct(*arguments, label_bits, labels),
+            numpy_engine.correct(*arguments, label_bits, labels),
+            numba_engine.correct(*arguments, label_bits, labels),
         )
     assert np.array_equal(
-        packed_numpy.activations(inputs.words, sizes, words, limits),
-        kernel.activations(inputs.words, sizes, words, limits),
+        numpy_engine.activations(inputs.words, sizes, words, limits),
+        numba_engine.activations(inputs.words, sizes, words, limits),
     )
 
 
