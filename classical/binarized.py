@@ -19,7 +19,7 @@ from classical.straight_through import sign
 from qhyper.data.images import Images
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.streams import Streams
-from qhyper.targets.layered.export import Sign
+from qhyper.targets.sign import Sign
 
 Binarisation = Literal["none", "deterministic", "stochastic"]
 

@@ -19,7 +19,8 @@ import numpy.typing as npt
 from classical.majority import Batch, MajorityNetwork, mutate
 from qhyper.bits import Words, n_words, unpack
 from qhyper.errors import ConfigurationError
-from qhyper.targets.packed.network import PackedInputs, activations
+from qhyper.targets.packed.inputs import PackedInputs
+from qhyper.targets.packed.population import activations
 
 ONE = 1 << 20
 """What one row counts in a score: fractions of a row are kept to this part."""

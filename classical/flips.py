@@ -15,7 +15,8 @@ from classical.tied_bernoulli import TiedBernoulli
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Purpose, Rngs, Streams
 from qhyper.targets.batches import RowBatch, RowBatches, RowObjective
-from qhyper.targets.packed.network import PackedInputs, PackedNetwork
+from qhyper.targets.packed.inputs import PackedInputs
+from qhyper.targets.packed.network import PackedNetwork
 from qhyper.targets.packed.target import PackedObjective, PackedRows, PackedTarget
 from qhyper.training.settings import TrainingSettings
 from qhyper.training.trainer import Trainer

@@ -17,7 +17,10 @@ import numpy.typing as npt
 
 from qhyper.bits import WORD, Words
 from qhyper.errors import ConfigurationError
-from qhyper.targets.packed.network import PackedInputs, PackedNetwork, PackedShape, correct
+from qhyper.targets.packed.inputs import PackedInputs
+from qhyper.targets.packed.network import PackedNetwork
+from qhyper.targets.packed.population import correct
+from qhyper.targets.packed.shape import PackedShape
 
 DEPTHS = range(2, 6)
 """How many layers such a network may have."""

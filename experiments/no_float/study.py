@@ -24,7 +24,9 @@ from experiments.no_float import pictures
 from experiments.no_float import tables as written
 from qhyper import Streams
 from qhyper.data.images import load_images
-from qhyper.targets.packed.network import PackedNetwork, PackedShape, pack_bits
+from qhyper.targets.packed.inputs import pack_bits
+from qhyper.targets.packed.network import PackedNetwork
+from qhyper.targets.packed.shape import PackedShape
 
 TITLE = "Can evolution train binary networks without floating point, and how well?"
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qhyper.cli.options import Json
 from qhyper.cli.terminal import console, print_pairs, warn
 from qhyper.errors import (
     ConfigurationError,
@@ -22,7 +23,6 @@ RunFolders = Annotated[
     list[Path] | None, typer.Argument(help="Run directories; all of runs/ unless told.")
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder of run directories.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
 def submit(

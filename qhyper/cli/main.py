@@ -1,16 +1,48 @@
 """The command line: parse, call, print. Results go to stdout, everything else to stderr."""
 
-import copy
 import json
 import sys
-from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from qhyper.cli import cloud
+from qhyper.cli.doctor import doctor
+from qhyper.cli.options import (
+    Activation,
+    Biases,
+    Circuits,
+    ConfigFile,
+    Data,
+    Device,
+    DryRun,
+    Evaluations,
+    Json,
+    Layers,
+    Loss,
+    NumberOfBits,
+    Optional,
+    Out,
+    OwnObjective,
+    PaidShots,
+    Set,
+    Shots,
+    SignOfZero,
+    Test,
+    Values,
+    Yes,
+)
 from qhyper.cli.terminal import console, print_pairs, progress, warn
+from qhyper.cli.values import (
+    combinations,
+    entry_tables,
+    integers,
+    names,
+    one_entry,
+    pairs,
+    read_values,
+)
 from qhyper.errors import ConfigurationError, Interrupted, JobError, PendingError, QhyperError
 from qhyper.quantum.cloud.redaction import redacted
 
@@ -20,81 +52,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-EXTRAS = {
-    "qiskit-ibm-runtime": "ibm",
-    "qiskit-braket-provider": "braket",
-    "qiskit-ionq": "ionq",
-    "azure-quantum": "azure",
-    "mthree": "mitigate",
-}
-"""Optional packages, and the extras that bring them."""
-
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Any setting of the configuration; repeatable."
-    ),
-]
-Data = Annotated[
-    str | None,
-    typer.Option("--data", help="toy, digits, mnist, gaussians, or a path to .npz or .csv."),
-]
-Test = Annotated[str | None, typer.Option("--test", help="File of test rows for a path as data.")]
-Layers = Annotated[
-    str | None, typer.Option("--layers", help="Units of the target's layers, such as 4,6,2.")
-]
-Biases = Annotated[bool | None, typer.Option("--biases", help="Give the target's units biases.")]
-Values = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--values",
-        metavar="LOW,HIGH",
-        help="What bit 0 and bit 1 of a weight stand for (-1,1); repeated, bits choose.",
-    ),
-]
-Activation = Annotated[
-    str | None,
-    typer.Option("--activation", help="sign, relu, sigmoid or tanh; of several, bits choose."),
-]
-Optional = Annotated[
-    str | None, typer.Option("--optional", help="What bits can leave out: biases, units, layers.")
-]
-Loss = Annotated[
-    str | None, typer.Option("--loss", help="cross_entropy, squared_error or accuracy.")
-]
-SignOfZero = Annotated[int | None, typer.Option("--sign-of-zero", help="1 (default) or 0.")]
-Evaluations = Annotated[
-    int | None, typer.Option("--evaluations", help="Budget of each seed, in evaluations (300000).")
-]
-Shots = Annotated[
-    int | None,
-    typer.Option("--shots", help="Budget of each seed, in shots (of one circuit: --draws)."),
-]
-Circuits = Annotated[
-    int | None, typer.Option("--circuits", help="Budget of each seed, in circuits.")
-]
-Device = Annotated[
-    str | None, typer.Option("--device", help="Where generators compute: cpu (default) or cuda.")
-]
-PaidShots = Annotated[
-    int | None,
-    typer.Option("--paid-shots", help="Shots that quantum computers may be sent (100000)."),
-]
-Yes = Annotated[
-    bool, typer.Option("--yes", help="Allow as many paid shots as the plan takes: see --dry-run.")
-]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print what it would take, and run nothing.")
-]
-OwnObjective = Annotated[
-    str | None,
-    typer.Option("--objective", help="Your own loss, module:callable, in place of data."),
-]
-NumberOfBits = Annotated[int | None, typer.Option("--bits", help="Bits of your own objective.")]
-Out = Annotated[Path, typer.Option("--out", help="Folder that run directories are made in.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
 @app.command()
@@ -139,24 +96,24 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare generators and controls at the same budget, against the certified optimum."""
-    given = _values(config, setting, data=data, test=test, layers=_integers(layers, "--layers"),
-                    biases=biases, values=_pairs(values), activation=_names(activation) or None,
-                    optional=_names(optional) or None,
-                    loss=loss, sign_of_zero=sign_of_zero, evaluations=evaluations, shots=shots,
-                    circuits=circuits, device=device, objective=objective, bits=bits,
-                    paid_shots=paid_shots)  # fmt: skip
+    given = read_values(config, setting, data=data, test=test, layers=integers(layers, "--layers"),
+                        biases=biases, values=pairs(values), activation=names(activation) or None,
+                        optional=names(optional) or None,
+                        loss=loss, sign_of_zero=sign_of_zero, evaluations=evaluations, shots=shots,
+                        circuits=circuits, device=device, objective=objective, bits=bits,
+                        paid_shots=paid_shots)  # fmt: skip
     if seeds is not None:
-        numbers = _integers(seeds, "--seeds") or []
+        numbers = integers(seeds, "--seeds") or []
         if len(numbers) == 1 and numbers[0] < 1:
             raise ConfigurationError(f"Got --seeds {seeds}; expected at least 1 seed.")
         given["seeds"] = numbers if "," in seeds else list(range(numbers[0]))
     if generators is not None:
-        listed = {entry.get("label", entry.get("name")): entry for entry in _tables(given)}
-        given["entries"] = [listed.get(title, {"name": title}) for title in _names(generators)]
-    axes = {"backend": _names(backends), "estimator": _names(estimators), "risk": _names(risks)}
+        listed = {entry.get("label", entry.get("name")): entry for entry in entry_tables(given)}
+        given["entries"] = [listed.get(title, {"name": title}) for title in names(generators)]
+    axes = {"backend": names(backends), "estimator": names(estimators), "risk": names(risks)}
     combined = any(axes.values())
     if combined:
-        given["entries"] = _combinations(_tables(given), axes)
+        given["entries"] = combinations(entry_tables(given), axes)
     _start("compare", given, out, as_json, combined=combined, yes=yes, dry_run=dry_run)
 
 
@@ -220,18 +177,18 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train one generator."""
-    given = _values(config, setting, data=data, test=test, layers=_integers(layers, "--layers"),
-                    biases=biases, values=_pairs(values), activation=_names(activation) or None,
-                    optional=_names(optional) or None,
-                    loss=loss, sign_of_zero=sign_of_zero, evaluations=evaluations, shots=shots,
-                    circuits=circuits, device=device, objective=objective, bits=bits,
-                    paid_shots=paid_shots)  # fmt: skip
+    given = read_values(config, setting, data=data, test=test, layers=integers(layers, "--layers"),
+                        biases=biases, values=pairs(values), activation=names(activation) or None,
+                        optional=names(optional) or None,
+                        loss=loss, sign_of_zero=sign_of_zero, evaluations=evaluations, shots=shots,
+                        circuits=circuits, device=device, objective=objective, bits=bits,
+                        paid_shots=paid_shots)  # fmt: skip
     if seed is not None or "seeds" not in given:
         given["seeds"] = [seed or 0]
     given["entries"] = [
-        _entry(_tables(given), generator, option or [], training or [], backend,
-               {"draws": draws, "learning_rate": learning_rate, "restarts": restarts,
-                "estimator": estimator, "risk": risk})
+        one_entry(entry_tables(given), generator, option or [], training or [], backend,
+                  {"draws": draws, "learning_rate": learning_rate, "restarts": restarts,
+                   "estimator": estimator, "risk": risk})
     ]  # fmt: skip
     _start("train", given, out, as_json, yes=yes, dry_run=dry_run)
 
@@ -263,11 +220,11 @@ def certify(
     from qhyper.targets.exact import certificate as landscape
     from qhyper.targets.layered.objective import NetworkObjective
 
-    given = _values(config, setting, data=data, test=test, layers=_integers(layers, "--layers"),
-                    biases=biases, values=_pairs(values), activation=_names(activation) or None,
-                    optional=_names(optional) or None,
-                    loss=loss, sign_of_zero=sign_of_zero, temperature=temperature,
-                    objective=objective, bits=bits)  # fmt: skip
+    given = read_values(config, setting, data=data, test=test, layers=integers(layers, "--layers"),
+                        biases=biases, values=pairs(values), activation=names(activation) or None,
+                        optional=names(optional) or None,
+                        loss=loss, sign_of_zero=sign_of_zero, temperature=temperature,
+                        objective=objective, bits=bits)  # fmt: skip
     settings = Config(**given)
     asked, dataset = problem(settings)
     if isinstance(asked, NetworkObjective):
@@ -328,59 +285,7 @@ def report(
                 print(f"Submission {number}: {page}", file=sys.stderr)
 
 
-@app.command()
-def doctor(as_json: Json = False) -> None:
-    """Show versions, what can be named, threads, devices, and which data are found."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    import torch
-
-    from qhyper.data.images import images_availability
-    from qhyper.data.sets import availability
-    from qhyper.quantum.ansatz import ANSAETZE, STARTS
-    from qhyper.quantum.cloud.backend import VENDORS
-    from qhyper.registry import CONTROLS, ESTIMATORS, GENERATORS, backends, names
-    from qhyper.risk import RISKS
-    from qhyper.run.directory import versions
-    from qhyper.threads import n_threads
-
-    packages = versions()
-    for package in EXTRAS:
-        try:
-            packages[package] = version(package)
-        except PackageNotFoundError:
-            packages[package] = None
-    found = {
-        "python": platform.python_version(),
-        "versions": packages,
-        "threads": n_threads(),
-        "devices": ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"],
-        "generators": names(GENERATORS),
-        "controls": names(CONTROLS),
-        "estimators": sorted(ESTIMATORS),
-        "risks": sorted(RISKS),
-        "backends": backends(),
-        "quantum computers": [f"{vendor}:…" for vendor in VENDORS],
-        "ansätze": list(ANSAETZE),
-        "starts": list(STARTS),
-        "data": availability() | {"fashion-mnist": images_availability("fashion-mnist")},
-    }
-    if as_json:
-        print(json.dumps(found))
-        return
-    flat: dict[str, Any] = {"python": found["python"], "threads": found["threads"]}
-    flat |= {
-        package: number or f"missing: the extra {EXTRAS[package]}"
-        if package in EXTRAS
-        else number or "missing"
-        for package, number in packages.items()
-    }
-    flat |= {part: ", ".join(listed) for part, listed in found.items() if isinstance(listed, list)}
-    flat |= {f"data: {name}": where for name, where in found["data"].items()}
-    print_pairs("qhyper doctor", flat)
-
-
+app.command()(doctor)
 app.command()(cloud.submit)
 app.command()(cloud.jobs)
 app.command()(cloud.fetch)
@@ -397,143 +302,6 @@ def main() -> None:
 
 
 # -- shared by the commands ------------------------------------------------------------------------
-
-
-def _values(config: Path | None, setting: list[str] | None, **given: Any) -> dict[str, Any]:
-    """The configuration file, then options that were given, then --set."""
-    from qhyper.run.config import assign, read
-
-    values = read(config) if config is not None else {}
-    values.update({key: value for key, value in given.items() if value is not None})
-    for assignment in setting or []:
-        assign(values, assignment)
-    return values
-
-
-def _tables(values: dict[str, Any]) -> list[dict[str, Any]]:
-    """The entries of a configuration file."""
-    entries = values.get("entries", [])
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ConfigurationError(f"Got entries = {entries!r}; expected tables, [[entries]].")
-    return entries
-
-
-def _entry(
-    entries: list[dict[str, Any]],
-    generator: str | None,
-    options: list[str],
-    training: list[str],
-    backend: str | None,
-    given: dict[str, Any],
-) -> dict[str, Any]:
-    """The one entry of `qhyper train`: the configuration's, then what the command line says."""
-    from qhyper.run.config import assign
-
-    if len(entries) > 1:
-        raise ConfigurationError(
-            f"`qhyper train` takes one generator; the configuration has {len(entries)} entries. "
-            "Use `qhyper compare` for several."
-        )
-    entry: dict[str, Any] = dict(entries[0]) if entries else {"name": "quantum-depth2"}
-    if generator is not None and generator != entry.get("name"):
-        entry = {"name": generator, "training": entry.get("training", {})}
-    parts = (("options", options, {"backend": backend}), ("training", training, given))
-    for part, assignments, choices in parts:
-        asked: dict[str, Any] = {}
-        for assignment in assignments:
-            assign(asked, assignment)
-        named = {key: value for key, value in choices.items() if value is not None}
-        entry[part] = _without_replaced(entry, part, asked | named)
-        for assignment in assignments:
-            assign(entry[part], assignment)
-        entry[part] |= named
-    return entry
-
-
-def _without_replaced(entry: dict[str, Any], part: str, asked: dict[str, Any]) -> dict[str, Any]:
-    """A copy of the entry's `part`, without the options of choices that are asked to be others.
-
-    `risk_options` are of one risk, and so on: they mean nothing to the next.
-    """
-    from qhyper.run.config import TrainingSettings
-
-    values = entry.get(part, {})
-    if not isinstance(values, dict):
-        raise ConfigurationError(f"Got {part} = {values!r}; expected a table of settings.")
-    defaults = {key: field.default for key, field in TrainingSettings.model_fields.items()}
-    values = copy.deepcopy(values)
-    for key, choice in asked.items():
-        if choice != values.get(key, defaults.get(key)):
-            values.pop(f"{key}_options", None)
-    return values
-
-
-def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
-
-
-def _combinations(
-    entries: list[dict[str, Any]], axes: dict[str, list[str]]
-) -> list[dict[str, Any]]:
-    """Every entry with every combination of the named backends, estimators and risks.
-
-    Controls stay as they are, and what takes no backend is not multiplied by them. Without
-    entries they are those that are compared by default. Raises ConfigurationError for a name that
-    is not known, which no entry could work with.
-    """
-    from qhyper.quantum.backend import build_backend
-    from qhyper.registry import find_estimator, find_risk, is_control, takes_option
-    from qhyper.run.config import COMPARED
-
-    known = {"backend": build_backend, "estimator": find_estimator, "risk": find_risk}
-    for axis, choices in axes.items():
-        for name in choices:
-            known[axis](name)
-    found = []
-    for entry in entries or [{"name": name} for name in COMPARED]:
-        name = entry.get("name", "")
-        if is_control(name):
-            found.append(entry)
-            continue
-        taken = {
-            axis: choices
-            for axis, choices in axes.items()
-            if choices and (axis != "backend" or takes_option(name, axis))
-        }
-        for chosen in product(*taken.values()):
-            asked = dict(zip(taken, chosen, strict=True))
-            where = {key: value for key, value in asked.items() if key == "backend"}
-            how = {key: value for key, value in asked.items() if key != "backend"}
-            found.append({
-                **entry,
-                "label": " ".join([entry.get("label") or name, *chosen]),
-                "options": _without_replaced(entry, "options", where) | where,
-                "training": _without_replaced(entry, "training", how) | how,
-            })  # fmt: skip
-    return found
-
-
-def _integers(text: str | None, option: str) -> list[int] | None:
-    if text is None:
-        return None
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ConfigurationError(
-            f"Got {option} {text}; expected whole numbers with commas between."
-        ) from None
-
-
-def _pairs(texts: list[str] | None) -> list[list[float]] | None:
-    if not texts:
-        return None
-    try:
-        return [[float(part) for part in text.split(",")] for text in texts]
-    except ValueError:
-        raise ConfigurationError(
-            f"Got --values {' --values '.join(texts)}; expected two numbers with a comma between, "
-            "such as --values -1,1, and the option again for every other pair."
-        ) from None
 
 
 def _start(
@@ -586,7 +354,7 @@ def _execute(run: Any, as_json: bool) -> None:
 
 
 def _print_outcome(outcome: Any) -> None:
-    from qhyper.report.page import table, tests_table
+    from qhyper.report.table import table, tests_table
 
     console().print(table(outcome.summary))
     if outcome.summary["tests"]:

@@ -11,14 +11,10 @@ import numpy as np
 import torch
 from bars import Line, bar, paired_seconds, seconds
 
-from qhyper.targets.packed.network import (
-    PackedNetwork,
-    PackedShape,
-    activations,
-    correct,
-    pack_bits,
-    sums,
-)
+from qhyper.targets.packed.inputs import pack_bits
+from qhyper.targets.packed.network import PackedNetwork
+from qhyper.targets.packed.population import activations, correct, sums
+from qhyper.targets.packed.shape import PackedShape
 
 ROWS, LAYERS = 10_000, (784, 1024, 10)
 ROUNDS, REPEATS = 5, 7

@@ -13,8 +13,8 @@ from classical import binarized
 from classical.binarized import BinarizedNetwork, accuracy, fit, stochastic_sign
 from qhyper.data.images import Images
 from qhyper.errors import ConfigurationError
-from qhyper.targets.layered.export import Sign
 from qhyper.targets.packed.torch_module import from_torch
+from qhyper.targets.sign import Sign
 
 KINDS = ("none", "deterministic", "stochastic")
 BINARY = KINDS[1:]

@@ -19,7 +19,7 @@ from classical.evolution import (
 )
 from classical.majority import Batch, MajorityNetwork
 from qhyper.errors import ConfigurationError
-from qhyper.targets.packed.network import pack_bits
+from qhyper.targets.packed.inputs import pack_bits
 
 # The network as it is printed, in plain Python: weights[layer][unit][input].
 

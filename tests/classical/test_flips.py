@@ -11,7 +11,9 @@ from sklearn.datasets import load_digits
 from classical.flips import Cosines, TiedBernoulli, loss_slopes, train_by_flips
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Streams
-from qhyper.targets.packed.network import PackedShape, correct, pack_bits
+from qhyper.targets.packed.inputs import pack_bits
+from qhyper.targets.packed.population import correct
+from qhyper.targets.packed.shape import PackedShape
 
 SHAPE = PackedShape((64, 32, 10))
 SETTINGS: dict[str, Any] = {

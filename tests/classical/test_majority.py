@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from classical import majority
 from classical.majority import Batch, MajorityNetwork, mutate
 from qhyper.errors import ConfigurationError
-from qhyper.targets.packed.network import PackedNetwork, pack_bits
+from qhyper.targets.packed.inputs import pack_bits
+from qhyper.targets.packed.network import PackedNetwork
 
 
 def plain(network, words, x):

@@ -21,6 +21,7 @@ from qhyper.machine import needs
 from qhyper.storage import storage, write_whole
 from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.layered.space import ACTIVATIONS, Activation, WeightSpace
+from qhyper.targets.sign import Sign
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -30,25 +31,6 @@ _SHOWN = (32, 16)
 
 _OPSET, _IR = 17, 8
 """Of ONNX 1.12 (2022): old enough for most runtimes, and all that is used takes float64."""
-
-
-class Sign(torch.nn.Module):
-    """-1 below zero, +1 above, `of_zero` at zero, as `BinaryNetwork.sign`; torch's own gives 0."""
-
-    def __init__(self, of_zero: int = 1) -> None:
-        super().__init__()
-        self.of_zero = of_zero
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The sign of every number of x, of its shape and dtype."""
-        if self.of_zero == 0:
-            return x.sign()
-        plus = x >= 0 if self.of_zero == 1 else x > 0
-        return plus.to(x.dtype).mul_(2).sub_(1)
-
-    def extra_repr(self) -> str:
-        """What torch prints between the brackets."""
-        return f"of_zero={self.of_zero}"
 
 
 def describe(network: BinaryNetwork, bits: npt.ArrayLike) -> str:

@@ -1,19 +1,9 @@
-"""Packed kernels (numba): the fast forward pass, equal to the plain one in every tie.
+"""The packed kernel (numba): the fast forward pass, equal to the plain one in every tie.
 
-A packed layer counts where inputs and weights differ: of n bits, XOR and a count of ones give
-m, and the unit's sum of ±1 inputs times ±1 weights is n - 2 m. Its activation, the sum's sign, is
-again a bit: whether m is at most a limit. Inputs of p bits a number are p planes of bits, and
-m = Σ 2^b m_b over the planes stands for the sum of weights times 2 v - (2^p - 1).
-
-Two callers share that layer:
-
-- `PackedKernel`, networks of one shape given by draws of bits, on the rows of a data set that
-  they can tell apart (`rows.py`): what `compare` and training spend their time on. Its first layer
-  may see real inputs. With sign(0) = 0 an activation can also be 0, so a second set of words says
-  which are not.
-- `activations`, `scores` and `correct`: networks that stay packed, on inputs that stay packed
-  (`packed.py`), tile by tile, so that a task's memory is that of a tile. A network of 36 weights on
-  inputs of -1 and +1 is one case of them.
+Networks of one shape are given by draws of bits, on the rows of a data set that they can tell
+apart (`rows.py`): what `compare` and training spend their time on. A layer counts bits that differ,
+as those of networks that stay packed do (`popcount.py`), but the first may see real inputs, and
+with sign(0) = 0 an activation can also be 0, so a second set of words says which are not.
 """
 
 import functools
@@ -22,11 +12,11 @@ from typing import Any, NamedTuple, Protocol
 import numba as nb
 import numpy as np
 import numpy.typing as npt
-from numba.extending import intrinsic
 
 from qhyper.bits import Words
 from qhyper.targets.layered.rows import PACKED, PATTERN, Rows
 from qhyper.targets.loss import LossName, label_losses
+from qhyper.targets.packed.popcount import count_differing, popcount
 from qhyper.threads import in_threads
 
 MAX_TABLE = 2**20
@@ -68,19 +58,6 @@ _jit = nb.njit(cache=True, error_model="numpy")
 _part = nb.njit(cache=True, error_model="numpy", forceinline=True)
 
 
-@intrinsic
-def _count_ones(typingctx, word):
-    """The number of ones in a uint64: one instruction, which numba has no name for."""
-
-    def codegen(context, builder, signature, args):
-        return builder.ctpop(args[0])
-
-    return nb.types.uint64(nb.types.uint64), codegen
-
-
-_popcount: Any = _count_ones  # called with the word alone, which a type checker cannot know
-
-
 @_jit
 def _clear(words, n_units):
     for word in range((n_units + 63) >> 6):
@@ -101,34 +78,13 @@ def _pack_unit(bits, start, unit, n_in, n_out, weight):
 
 
 @_part
-def _count_differing(inputs, weight, shift, total):
-    """Add 2^shift times the number of bits in which `weight` and each row differ to `total`.
-
-    `inputs` [word, row], `weight` [word], `total` int64 [row].
-    """
-    n_words = len(weight)
-    fours = n_words - n_words % 4  # so that a row's sum stays in a register for a while
-    for j in range(0, fours, 4):
-        a, b, c, d = weight[j], weight[j + 1], weight[j + 2], weight[j + 3]
-        of_a, of_b, of_c, of_d = inputs[j], inputs[j + 1], inputs[j + 2], inputs[j + 3]
-        for row in range(len(total)):
-            ab = _popcount(of_a[row] ^ a) + _popcount(of_b[row] ^ b)
-            cd = _popcount(of_c[row] ^ c) + _popcount(of_d[row] ^ d)
-            total[row] += np.int64((ab + cd) << shift)
-    for j in range(fours, n_words):
-        a, of_a = weight[j], inputs[j]
-        for row in range(len(total)):
-            total[row] += np.int64(_popcount(of_a[row] ^ a) << shift)
-
-
-@_part
 def _integer_sums(hidden, nonzero, sign_of_zero, n_in, weight, sums):
     """Sums of activations times ±1 weights for every row: (count of nonzero) - 2 popcount."""
     for row in range(len(sums)):
         sums[row] = 0
     n_words = (n_in + 63) >> 6
     if sign_of_zero == 1:  # no activation is 0
-        _count_differing(hidden, weight[:n_words], np.uint64(0), sums)
+        count_differing(hidden, weight[:n_words], np.uint64(0), sums)
         for row in range(len(sums)):
             sums[row] = n_in - 2 * sums[row]
         return
@@ -136,7 +92,7 @@ def _integer_sums(hidden, nonzero, sign_of_zero, n_in, weight, sums):
         for row in range(len(sums)):
             live = nonzero[word, row]
             differ = (hidden[word, row] ^ weight[word]) & live
-            sums[row] += np.int64(_popcount(live)) - 2 * np.int64(_popcount(differ))
+            sums[row] += np.int64(popcount(live)) - 2 * np.int64(popcount(differ))
 
 
 @_jit
@@ -302,7 +258,6 @@ def _label_loss_sum(logits, counts, code):
 
 _FEW = 4096
 """Fewer draws than this are not worth waking a thread for."""
-
 _threaded = nb.njit(cache=True, error_model="numpy", nogil=True)
 
 
@@ -368,214 +323,6 @@ def _all_logits(first_draw, last_draw, bits, net, out):
     buffers = _new_buffers(net)
     for draw in range(first_draw, last_draw):
         _logits(bits[draw], net, buffers, out[draw])
-
-
-# Networks that stay packed
-
-_TILE = 128
-"""Rows of a tile: with these, a layer of 1,024 inputs fits the nearest cache."""
-
-
-@_part
-def _load(inputs, first_row, tile):
-    """Copy the rows of a tile; those past the end are zeros, which nobody reads."""
-    n_rows = min(_TILE, inputs.shape[2] - first_row)
-    for plane in range(inputs.shape[0]):
-        for word in range(inputs.shape[1]):
-            for row in range(n_rows):
-                tile[plane, word, row] = inputs[plane, word, first_row + row]
-            for row in range(n_rows, _TILE):
-                tile[plane, word, row] = 0
-
-
-@_part
-def _unit(inputs, weight, total):
-    """Σ over planes b of 2^b times the number of bits in which weight and each row differ."""
-    total[:] = 0
-    for plane in range(inputs.shape[0]):
-        _count_differing(inputs[plane], weight, np.uint64(plane), total)
-
-
-@_part
-def _layer(inputs, n_in, n_out, weights, limits, total, out):
-    """Activations of a layer, packed: bit `unit` is whether the unit's total is in its limit."""
-    n_words = (n_in + 63) >> 6
-    for word in range((n_out + 63) >> 6):
-        out[0, word] = 0
-        for position in range(min(64, n_out - 64 * word)):
-            unit = 64 * word + position
-            _unit(inputs, weights[unit * n_words : (unit + 1) * n_words], total)
-            limit, bit = limits[unit], np.uint64(1) << np.uint64(position)
-            for row in range(_TILE):
-                out[0, word, row] |= bit if total[row] <= limit else np.uint64(0)
-
-
-@_part
-def _new_tiles(inputs, layers):
-    """Tiles of one thread: of the inputs, of two hidden layers, and a unit's totals."""
-    width = (layers[1:].max() + 63) >> 6
-    return (
-        np.zeros((inputs.shape[0], inputs.shape[1], _TILE), np.uint64),
-        np.zeros((1, width, _TILE), np.uint64),
-        np.zeros((1, width, _TILE), np.uint64),
-        np.zeros(_TILE, np.int64),
-    )
-
-
-@_part
-def _through(tiles, layers, n_layers, weights, limits):
-    """A tile through the first `n_layers` layers: activations, weights and limits used."""
-    inputs, hidden, spare, total = tiles
-    at, unit = 0, 0
-    for k in range(n_layers):
-        n_in, n_out = layers[k], layers[k + 1]
-        if k == 0:
-            _layer(inputs, n_in, n_out, weights, limits, total, hidden)
-        else:
-            _layer(hidden, n_in, n_out, weights[at:], limits[unit:], total, spare)
-            hidden, spare = spare, hidden
-        at += n_out * ((n_in + 63) >> 6)
-        unit += n_out
-    return hidden, at, unit
-
-
-@_part
-def _class_scores(inputs, n_in, planes, weights, limits, label_bits, total, score):
-    """Sums of the last layer's units, or of the votes of each class, [class, row] of a tile."""
-    n_words = (n_in + 63) >> 6
-    of_all = ((1 << planes) - 1) * n_in
-    score[:] = 0
-    for c in range(len(score)):
-        for vote in range(max(label_bits, 1)):
-            unit = c * max(label_bits, 1) + vote
-            _unit(inputs, weights[unit * n_words : (unit + 1) * n_words], total)
-            if label_bits == 0:
-                for row in range(_TILE):
-                    score[c, row] = of_all - 2 * total[row]
-            else:
-                limit = limits[unit]
-                for row in range(_TILE):
-                    score[c, row] += 1 if total[row] <= limit else 0
-
-
-@_part
-def _tile_scores(tiles, layers, planes, weights, limits, label_bits, score):
-    """Scores [class, row] of the rows of a tile."""
-    last = len(layers) - 2
-    n_in = layers[last]
-    if last == 0:
-        _class_scores(tiles[0], n_in, planes, weights, limits, label_bits, tiles[3], score)
-        return
-    hidden, at, unit = _through(tiles, layers, last, weights, limits)
-    _class_scores(hidden, n_in, 1, weights[at:], limits[unit:], label_bits, tiles[3], score)
-
-
-@_threaded
-def _all_activations(first, last, inputs, layers, words, limits, out):
-    tiles = _new_tiles(inputs, layers)
-    n_rows = inputs.shape[2]
-    n_tiles = (n_rows + _TILE - 1) // _TILE
-    for task in range(first, last):
-        network, first_row = task // n_tiles, task % n_tiles * _TILE
-        _load(inputs, first_row, tiles[0])
-        of_network = limits[min(network, len(limits) - 1)]
-        found, _, _ = _through(tiles, layers, len(layers) - 1, words[network], of_network)
-        for word in range(out.shape[1]):
-            for row in range(min(_TILE, n_rows - first_row)):
-                out[network, word, first_row + row] = found[0, word, row]
-
-
-@_threaded
-def _all_scores(first, last, inputs, layers, words, limits, label_bits, out):
-    tiles = _new_tiles(inputs, layers)
-    score = np.zeros((out.shape[1], _TILE), np.int32)
-    n_rows, planes = inputs.shape[2], inputs.shape[0]
-    n_tiles = (n_rows + _TILE - 1) // _TILE
-    for task in range(first, last):
-        network, first_row = task // n_tiles, task % n_tiles * _TILE
-        _load(inputs, first_row, tiles[0])
-        of_network = limits[min(network, len(limits) - 1)]
-        _tile_scores(tiles, layers, planes, words[network], of_network, label_bits, score)
-        for c in range(len(score)):
-            for row in range(min(_TILE, n_rows - first_row)):
-                out[network, c, first_row + row] = score[c, row]
-
-
-@_threaded
-def _all_correct(first, last, inputs, layers, words, limits, label_bits, labels, n_classes, out):
-    tiles = _new_tiles(inputs, layers)
-    score = np.zeros((n_classes, _TILE), np.int32)
-    n_rows, planes = inputs.shape[2], inputs.shape[0]
-    n_tiles = (n_rows + _TILE - 1) // _TILE
-    for task in range(first, last):
-        network, first_row = task // n_tiles, task % n_tiles * _TILE
-        _load(inputs, first_row, tiles[0])
-        of_network = limits[min(network, len(limits) - 1)]
-        _tile_scores(tiles, layers, planes, words[network], of_network, label_bits, score)
-        right = 0
-        for row in range(min(_TILE, n_rows - first_row)):
-            best = 0
-            for c in range(1, n_classes):
-                if score[c, row] > score[best, row]:
-                    best = c
-            right += best == labels[first_row + row]
-        out[task] = right
-
-
-def activations(
-    inputs: Words, layers: npt.NDArray[np.int64], words: Words, limits: npt.NDArray[np.int64]
-) -> Words:
-    """Signs of all units of the last layer, packed: uint64 [network, word, row].
-
-    `inputs` [plane, word, row], `layers` [layer], `words` [network, word], `limits`
-    [network or 1, unit], as in `packed.py`.
-    """
-    out = np.empty((len(words), (int(layers[-1]) + 63) >> 6, inputs.shape[2]), np.uint64)
-    in_threads(_all_activations, _tasks(inputs, words), inputs, layers, words, limits, out)
-    return out
-
-
-def scores(
-    inputs: Words,
-    layers: npt.NDArray[np.int64],
-    words: Words,
-    limits: npt.NDArray[np.int64],
-    label_bits: int,
-) -> npt.NDArray[np.int32]:
-    """Sums of the last layer's units, or votes of `label_bits` each: int32 [network, class, row].
-
-    Arguments as of `activations`; the last layer has limits only if it votes.
-    """
-    classes = int(layers[-1]) // max(label_bits, 1)
-    out = np.empty((len(words), classes, inputs.shape[2]), np.int32)
-    in_threads(_all_scores, _tasks(inputs, words), inputs, layers, words, limits, label_bits, out)
-    return out
-
-
-def correct(
-    inputs: Words,
-    layers: npt.NDArray[np.int64],
-    words: Words,
-    limits: npt.NDArray[np.int64],
-    label_bits: int,
-    labels: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int64]:
-    """Number of rows whose highest score is the label's, int64 [network]; ties: lower class.
-
-    Arguments as of `scores`, and `labels` int64 [row].
-    """
-    classes, tasks = int(layers[-1]) // max(label_bits, 1), _tasks(inputs, words)
-    out = np.empty(tasks, np.int64)
-    in_threads(_all_correct, tasks, inputs, layers, words, limits, label_bits, labels, classes, out)
-    return out.reshape(len(words), -1).sum(axis=1)
-
-
-def _tasks(inputs: Words, words: Words) -> int:
-    """Number of tiles of all networks."""
-    return len(words) * -(-inputs.shape[2] // _TILE)
-
-
-# Networks given by draws of bits
 
 
 class PackedKernel:

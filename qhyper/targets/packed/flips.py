@@ -12,16 +12,15 @@ So a row and a unit have two numbers, the change of the row's loss if a weight t
 input is flipped, and if one that differs is. A bit's difference is their sum over the rows.
 """
 
-from typing import Any
-
 import numba as nb
 import numpy as np
 import numpy.typing as npt
-from numba.extending import intrinsic
 
 from qhyper.bits import Words
 from qhyper.errors import ConfigurationError
-from qhyper.targets.packed.network import PackedInputs, PackedShape
+from qhyper.targets.packed.inputs import PackedInputs
+from qhyper.targets.packed.popcount import popcount
+from qhyper.targets.packed.shape import PackedShape
 from qhyper.threads import in_threads
 
 MIN_SCALE = 0.01
@@ -122,19 +121,6 @@ _jit = nb.njit(cache=True, error_model="numpy", nogil=True)
 _part = nb.njit(cache=True, error_model="numpy", forceinline=True)
 
 
-@intrinsic
-def _count_ones(typingctx, word):
-    """The number of ones in a uint64: one instruction, which numba has no name for."""
-
-    def codegen(context, builder, signature, args):
-        return builder.ctpop(args[0])
-
-    return nb.types.uint64(nb.types.uint64), codegen
-
-
-_popcount: Any = _count_ones  # called with the word alone, which a type checker cannot know
-
-
 @_part
 def _count_differing(x, weight, count):
     """How many inputs of x [word, row] differ from a unit's weights, of every row of a tile."""
@@ -145,13 +131,13 @@ def _count_differing(x, weight, count):
         w0, w1, w2, w3 = weight[j], weight[j + 1], weight[j + 2], weight[j + 3]
         x0, x1, x2, x3 = x[j], x[j + 1], x[j + 2], x[j + 3]
         for r in range(_TILE):
-            count[r] += (_popcount(x0[r] ^ w0) + _popcount(x1[r] ^ w1)) + (
-                _popcount(x2[r] ^ w2) + _popcount(x3[r] ^ w3)
+            count[r] += (popcount(x0[r] ^ w0) + popcount(x1[r] ^ w1)) + (
+                popcount(x2[r] ^ w2) + popcount(x3[r] ^ w3)
             )
     for j in range(fours, n_words):
         of_weight, of_rows = weight[j], x[j]
         for r in range(_TILE):
-            count[r] += _popcount(of_rows[r] ^ of_weight)
+            count[r] += popcount(of_rows[r] ^ of_weight)
 
 
 @_jit
@@ -193,7 +179,7 @@ def _changes(
             for c in range(n_classes):
                 differing = none
                 for word in range(n_hidden_words):
-                    differing += _popcount(units[word, r] ^ last[c, word])
+                    differing += popcount(units[word, r] ^ last[c, word])
                 sums[c] = n_hidden - 2 * np.int64(differing)
             top = sums.max()
             total = 0.0
@@ -214,7 +200,7 @@ def _changes(
             for word in range(n_hidden_words):
                 left = edges[word, r]
                 while left != none:
-                    k = _popcount(left ^ (left - one)) - one  # of the lowest bit
+                    k = popcount(left ^ (left - one)) - one  # of the lowest bit
                     left &= left - one
                     unit, sign = 64 * word + np.int64(k), units[word, r] >> k & one
                     flipped = 0.0

@@ -1,7 +1,7 @@
-"""What the compiled kernels of packed networks do, in NumPy: for where there is no numba.
+"""What the compiled engine of packed networks does, in NumPy: for where there is no numba.
 
-Slower, and the kernels' oracle. Arguments and results are those of the functions of the same names
-in `kernel.py`.
+Slower, and its oracle. Arguments and results are those of the functions of the same names in
+`numba_engine.py`.
 """
 
 from collections.abc import Iterable

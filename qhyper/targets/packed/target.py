@@ -18,15 +18,10 @@ from qhyper.errors import ConfigurationError, unknown
 from qhyper.targets.batches import RowObjective
 from qhyper.targets.loss import LossName, check_loss, label_losses
 from qhyper.targets.objective import flips_by_evaluation
-from qhyper.targets.packed.network import (
-    PackedInputs,
-    PackedNetwork,
-    PackedShape,
-    correct,
-    pack_bits,
-    pack_pixels,
-    sums,
-)
+from qhyper.targets.packed.inputs import PackedInputs, pack_bits, pack_pixels
+from qhyper.targets.packed.network import PackedNetwork
+from qhyper.targets.packed.population import correct, sums
+from qhyper.targets.packed.shape import PackedShape
 from qhyper.targets.target import Block, Float, Layout, ObjectiveCapabilities
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ import torch
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, unknown
-from qhyper.targets.layered.export import Sign
-from qhyper.targets.packed.network import PackedNetwork, PackedShape
+from qhyper.targets.packed.network import PackedNetwork
+from qhyper.targets.packed.shape import PackedShape
+from qhyper.targets.sign import Sign
 
 InputKind = Literal["signs", "pixels"]
 _PLANES = {"signs": 1, "pixels": 8}
@@ -25,7 +26,7 @@ _WITHOUT_EFFECT = (torch.nn.Identity, torch.nn.Dropout)
 """What is left out: in eval mode these do nothing."""
 _EXPECTED = (
     "expected a torch.nn.Sequential of Linear, BatchNorm1d (or none) and "
-    "qhyper.targets.layered.export.Sign, layer by layer, with no Sign behind the last Linear "
+    "qhyper.targets.sign.Sign, layer by layer, with no Sign behind the last Linear "
     "unless Votes follows"
 )
 

@@ -8,7 +8,9 @@ from qhyper import threads
 from qhyper.errors import ConfigurationError
 from qhyper.targets.packed import flips
 from qhyper.targets.packed.flips import flip_differences
-from qhyper.targets.packed.network import PackedShape, pack_bits, pack_pixels, sums
+from qhyper.targets.packed.inputs import pack_bits, pack_pixels
+from qhyper.targets.packed.population import sums
+from qhyper.targets.packed.shape import PackedShape
 
 
 def problem(layers, rows, seed=0):

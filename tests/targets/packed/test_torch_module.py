@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from qhyper.data.images import images_availability, load_images
 from qhyper.errors import ConfigurationError
-from qhyper.targets.layered.export import Sign
-from qhyper.targets.packed.network import PackedNetwork, PackedShape, pack_pixels
+from qhyper.targets.packed.inputs import pack_pixels
+from qhyper.targets.packed.network import PackedNetwork
+from qhyper.targets.packed.shape import PackedShape
 from qhyper.targets.packed.torch_module import Affine, Votes, from_torch, to_torch
+from qhyper.targets.sign import Sign
 
 
 def module(rng, layers, *, bias, norm, label_bits=None, of_zero=1):

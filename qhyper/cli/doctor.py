@@ -1,0 +1,68 @@
+"""The command `doctor`: what is installed, and what can be named."""
+
+import json
+from typing import Any
+
+from qhyper.cli.options import Json
+from qhyper.cli.terminal import print_pairs
+
+EXTRAS = {
+    "qiskit-ibm-runtime": "ibm",
+    "qiskit-braket-provider": "braket",
+    "qiskit-ionq": "ionq",
+    "azure-quantum": "azure",
+    "mthree": "mitigate",
+}
+"""Optional packages, and the extras that bring them."""
+
+
+def doctor(as_json: Json = False) -> None:
+    """Show versions, what can be named, threads, devices, and which data are found."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    import torch
+
+    from qhyper.data.images import images_availability
+    from qhyper.data.sets import availability
+    from qhyper.quantum.ansatz import ANSAETZE, STARTS
+    from qhyper.quantum.cloud.backend import VENDORS
+    from qhyper.registry import CONTROLS, ESTIMATORS, GENERATORS, backends, names
+    from qhyper.risk import RISKS
+    from qhyper.run.directory import versions
+    from qhyper.threads import n_threads
+
+    packages = versions()
+    for package in EXTRAS:
+        try:
+            packages[package] = version(package)
+        except PackageNotFoundError:
+            packages[package] = None
+    found = {
+        "python": platform.python_version(),
+        "versions": packages,
+        "threads": n_threads(),
+        "devices": ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"],
+        "generators": names(GENERATORS),
+        "controls": names(CONTROLS),
+        "estimators": sorted(ESTIMATORS),
+        "risks": sorted(RISKS),
+        "backends": backends(),
+        "quantum computers": [f"{vendor}:…" for vendor in VENDORS],
+        "ansätze": list(ANSAETZE),
+        "starts": list(STARTS),
+        "data": availability() | {"fashion-mnist": images_availability("fashion-mnist")},
+    }
+    if as_json:
+        print(json.dumps(found))
+        return
+    flat: dict[str, Any] = {"python": found["python"], "threads": found["threads"]}
+    flat |= {
+        package: number or f"missing: the extra {EXTRAS[package]}"
+        if package in EXTRAS
+        else number or "missing"
+        for package, number in packages.items()
+    }
+    flat |= {part: ", ".join(listed) for part, listed in found.items() if isinstance(listed, list)}
+    flat |= {f"data: {name}": where for name, where in found["data"].items()}
+    print_pairs("qhyper doctor", flat)

@@ -1,0 +1,72 @@
+"""Options that several commands take, as typer reads them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Any setting of the configuration; repeatable."
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", help="toy, digits, mnist, gaussians, or a path to .npz or .csv."),
+]
+Test = Annotated[str | None, typer.Option("--test", help="File of test rows for a path as data.")]
+Layers = Annotated[
+    str | None, typer.Option("--layers", help="Units of the target's layers, such as 4,6,2.")
+]
+Biases = Annotated[bool | None, typer.Option("--biases", help="Give the target's units biases.")]
+Values = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--values",
+        metavar="LOW,HIGH",
+        help="What bit 0 and bit 1 of a weight stand for (-1,1); repeated, bits choose.",
+    ),
+]
+Activation = Annotated[
+    str | None,
+    typer.Option("--activation", help="sign, relu, sigmoid or tanh; of several, bits choose."),
+]
+Optional = Annotated[
+    str | None, typer.Option("--optional", help="What bits can leave out: biases, units, layers.")
+]
+Loss = Annotated[
+    str | None, typer.Option("--loss", help="cross_entropy, squared_error or accuracy.")
+]
+SignOfZero = Annotated[int | None, typer.Option("--sign-of-zero", help="1 (default) or 0.")]
+Evaluations = Annotated[
+    int | None, typer.Option("--evaluations", help="Budget of each seed, in evaluations (300000).")
+]
+Shots = Annotated[
+    int | None,
+    typer.Option("--shots", help="Budget of each seed, in shots (of one circuit: --draws)."),
+]
+Circuits = Annotated[
+    int | None, typer.Option("--circuits", help="Budget of each seed, in circuits.")
+]
+Device = Annotated[
+    str | None, typer.Option("--device", help="Where generators compute: cpu (default) or cuda.")
+]
+PaidShots = Annotated[
+    int | None,
+    typer.Option("--paid-shots", help="Shots that quantum computers may be sent (100000)."),
+]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Allow as many paid shots as the plan takes: see --dry-run.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what it would take, and run nothing.")
+]
+OwnObjective = Annotated[
+    str | None,
+    typer.Option("--objective", help="Your own loss, module:callable, in place of data."),
+]
+NumberOfBits = Annotated[int | None, typer.Option("--bits", help="Bits of your own objective.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder that run directories are made in.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]

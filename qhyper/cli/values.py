@@ -1,0 +1,158 @@
+"""What the command line says, as the settings and entries of a configuration."""
+
+import copy
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from qhyper.errors import ConfigurationError
+
+
+def read_values(config: Path | None, setting: list[str] | None, **given: Any) -> dict[str, Any]:
+    """The configuration file, then options that were given, then --set.
+
+    Raises MissingError without the file, ConfigurationError if it or an assignment cannot be read.
+    """
+    from qhyper.run.config import assign, read
+
+    values = read(config) if config is not None else {}
+    values.update({key: value for key, value in given.items() if value is not None})
+    for assignment in setting or []:
+        assign(values, assignment)
+    return values
+
+
+def entry_tables(values: dict[str, Any]) -> list[dict[str, Any]]:
+    """The entries of a configuration file; ConfigurationError unless they are tables."""
+    entries = values.get("entries", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigurationError(f"Got entries = {entries!r}; expected tables, [[entries]].")
+    return entries
+
+
+def one_entry(
+    entries: list[dict[str, Any]],
+    generator: str | None,
+    options: list[str],
+    training: list[str],
+    backend: str | None,
+    given: dict[str, Any],
+) -> dict[str, Any]:
+    """The one entry of `qhyper train`: the configuration's, then what the command line says.
+
+    Raises ConfigurationError if the configuration has several, or no tables where it needs them.
+    """
+    from qhyper.run.config import assign
+
+    if len(entries) > 1:
+        raise ConfigurationError(
+            f"`qhyper train` takes one generator; the configuration has {len(entries)} entries. "
+            "Use `qhyper compare` for several."
+        )
+    entry: dict[str, Any] = dict(entries[0]) if entries else {"name": "quantum-depth2"}
+    if generator is not None and generator != entry.get("name"):
+        entry = {"name": generator, "training": entry.get("training", {})}
+    parts = (("options", options, {"backend": backend}), ("training", training, given))
+    for part, assignments, choices in parts:
+        asked: dict[str, Any] = {}
+        for assignment in assignments:
+            assign(asked, assignment)
+        named = {key: value for key, value in choices.items() if value is not None}
+        entry[part] = _without_replaced(entry, part, asked | named)
+        for assignment in assignments:
+            assign(entry[part], assignment)
+        entry[part] |= named
+    return entry
+
+
+def _without_replaced(entry: dict[str, Any], part: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the entry's `part`, without the options of choices that are asked to be others.
+
+    `risk_options` are of one risk, and so on: they mean nothing to the next.
+    """
+    from qhyper.run.config import TrainingSettings
+
+    values = entry.get(part, {})
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"Got {part} = {values!r}; expected a table of settings.")
+    defaults = {key: field.default for key, field in TrainingSettings.model_fields.items()}
+    values = copy.deepcopy(values)
+    for key, choice in asked.items():
+        if choice != values.get(key, defaults.get(key)):
+            values.pop(f"{key}_options", None)
+    return values
+
+
+def names(text: str | None) -> list[str]:
+    """Names with commas between; none of nothing."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def combinations(entries: list[dict[str, Any]], axes: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """Every entry with every combination of the named backends, estimators and risks.
+
+    Controls stay as they are, and what takes no backend is not multiplied by them. Without
+    entries they are those that are compared by default. Raises ConfigurationError for a name that
+    is not known, which no entry could work with.
+    """
+    from qhyper.quantum.backend import build_backend
+    from qhyper.registry import find_estimator, find_risk, is_control, takes_option
+    from qhyper.run.config import COMPARED
+
+    known = {"backend": build_backend, "estimator": find_estimator, "risk": find_risk}
+    for axis, choices in axes.items():
+        for name in choices:
+            known[axis](name)
+    found = []
+    for entry in entries or [{"name": name} for name in COMPARED]:
+        name = entry.get("name", "")
+        if is_control(name):
+            found.append(entry)
+            continue
+        taken = {
+            axis: choices
+            for axis, choices in axes.items()
+            if choices and (axis != "backend" or takes_option(name, axis))
+        }
+        for chosen in product(*taken.values()):
+            asked = dict(zip(taken, chosen, strict=True))
+            where = {key: value for key, value in asked.items() if key == "backend"}
+            how = {key: value for key, value in asked.items() if key != "backend"}
+            found.append({
+                **entry,
+                "label": " ".join([entry.get("label") or name, *chosen]),
+                "options": _without_replaced(entry, "options", where) | where,
+                "training": _without_replaced(entry, "training", how) | how,
+            })  # fmt: skip
+    return found
+
+
+def integers(text: str | None, option: str) -> list[int] | None:
+    """Whole numbers with commas between, the value of `option`; None of None.
+
+    Raises ConfigurationError for anything else.
+    """
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigurationError(
+            f"Got {option} {text}; expected whole numbers with commas between."
+        ) from None
+
+
+def pairs(texts: list[str] | None) -> list[list[float]] | None:
+    """The two numbers of every --values LOW,HIGH; None without any.
+
+    Raises ConfigurationError for anything but numbers.
+    """
+    if not texts:
+        return None
+    try:
+        return [[float(part) for part in text.split(",")] for text in texts]
+    except ValueError:
+        raise ConfigurationError(
+            f"Got --values {' --values '.join(texts)}; expected two numbers with a comma between, "
+            "such as --values -1,1, and the option again for every other pair."
+        ) from None
