@@ -213,7 +213,8 @@ class CloudBackend:
 
     def preflight(self, isa: Isa, wait: float) -> None:
         """Check, once for each set of qubits, that known bitstrings come back as prepared."""
-        assert self.dispatcher is not None and self.scope is not None
+        assert self.dispatcher is not None
+        assert self.scope is not None
         self.dispatcher.preflight(self.scope, self.identity, isa, wait)
 
 
