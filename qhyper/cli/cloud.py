@@ -70,13 +70,14 @@ def submit(
     from qhyper.run.config import assign
     from qhyper.run.directory import Run
     from qhyper.submit import submission
+    from qhyper.submit.written import Asked
 
     options: dict[str, Any] = {}
     for assignment in option or []:
         assign(options, assignment)
     opened = Run.open(run)
     chosen = submission.entry_of(opened, entry)
-    asked = submission.Asked(
+    asked = Asked(
         entry=chosen.title,
         seeds=_seeds(seeds, opened, chosen),
         shots=shots,
@@ -89,13 +90,11 @@ def submit(
                submission.Submission(opened, asked).outlook(), as_json)  # fmt: skip
         return
     sent = submission.submit(opened, asked, paid_shots=paid_shots, paid=yes, again=again)
-    told = _carry_on(opened, sent, wait, 0.0, False)
+    found, told = _carry_on(sent, wait, 0.0, False)
     if as_json:
         print(json.dumps(told))
-    if "outcome" not in told:
-        return
-    if not as_json:
-        _show(opened, told)
+    elif found:
+        _show(sent.identity, told)
 
 
 def fetch(
@@ -114,16 +113,17 @@ def fetch(
     Draws whose preflight was still on its way are sent. Exit code 5 if some are not done.
     """
     from qhyper.run.directory import Run
-    from qhyper.submit import submission
+    from qhyper.submit.submission import begun, reopen
+    from qhyper.submit.written import FOLDER, Identity, submissions
 
-    folders = runs or sorted(path.parent for path in out.glob(f"*/{submission.FOLDER}"))
+    folders = runs or sorted(path.parent for path in out.glob(f"*/{FOLDER}"))
     opened = [Run.open(path) for path in folders]
     if number is not None and len(opened) != 1:
         raise ConfigurationError(f"--submission {number} is of one run; got {len(opened)} runs.")
     asked = [
-        (run, each)
+        each
         for run in opened
-        for each in (submission.numbers(run) if number is None else [number])
+        for each in (submissions(run) if number is None else [Identity(run, number)])
     ]
     if not asked:
         where = ", ".join(map(str, folders or [out]))
@@ -131,29 +131,29 @@ def fetch(
             f"{where} has no submissions. Make one with `qhyper submit RUN --backend …`."
         )
     told, late = [], []
-    for run, each in asked:
-        name = f"Submission {each}" + f" of {run.path}" * (len(opened) > 1)
-        written = submission.read(run, each)
+    for each in asked:
+        name = str(each) if len(opened) > 1 else each.title
+        written = each.read()
         try:
-            if "outcome" in written:
-                told.append(written)
+            if written.found is not None:
+                told.append(written.to_json())
                 if number is None and not as_json:
-                    print(f"{name} was fetched before: {_page(run, each)}", file=sys.stderr)
+                    print(f"{name} was fetched before: {each.page}", file=sys.stderr)
                     continue
-            elif not submission.begun(run, each):
+            elif not begun(each):
                 # what the user was told was not sent is not sent now
                 raise PendingError(
                     "it was never sent. The `qhyper submit` that made it, said again, sends it."
                 )
             else:
-                told.append(_carry_on(run, submission.reopen(run, each), wait, wait, True))
+                told.append(_carry_on(reopen(each), wait, wait, True)[1])
             if not as_json:
-                _show(run, told[-1])
+                _show(each, told[-1])
         except Interrupted:
             raise
         except QhyperError as error:  # one that failed or is not done holds up no other
             late.append(error)
-            told.append({"number": each, "error": str(error), "exit_code": error.exit_code})
+            told.append({"number": each.number, "error": str(error), "exit_code": error.exit_code})
             if len(asked) > 1:
                 warn(f"{name}: {error}")
     if as_json:
@@ -162,7 +162,7 @@ def fetch(
         # a job that is pending may still succeed
         worst = min(late, key=lambda error: error.exit_code == PendingError.exit_code)
         if len(asked) == 1:
-            raise type(worst)(f"Submission {asked[0][1]}: {worst}")
+            raise type(worst)(f"{asked[0].title}: {worst}")
         raise type(worst)(f"{len(late)} of {len(asked)} submissions are not fetched; see above.")
 
 
@@ -198,7 +198,7 @@ def jobs(
         print(listed.adopt(opened, *adopt), file=sys.stderr)
     found = [(run, record) for run in opened for record in listed.records(run)]
     if as_json:
-        print(json.dumps([{"run": str(run.path), **listed.shown(r)} for run, r in found]))
+        print(json.dumps([{"run": str(run.path), **r.values()} for run, r in found]))
         return
     _print_jobs(found, ", ".join(map(str, runs or [out])))
 
@@ -223,18 +223,21 @@ def _seeds(text: str, run: Any, entry: Any) -> tuple[int, ...]:
 
 
 def _carry_on(
-    run: Any, sent: Any, preflight_wait: float, wait: float, strict: bool
-) -> dict[str, Any]:
-    """Send and fetch: the outcome, or how far it is. If `strict`, what is not done is an error."""
+    sent: Any, preflight_wait: float, wait: float, strict: bool
+) -> tuple[bool, dict[str, Any]]:
+    """Send and fetch: whether it is complete, and as JSON what was found or how far it is.
+
+    If `strict`, what is not done is an error.
+    """
     from qhyper.quantum.cloud.dispatch import check_ended
     from qhyper.run.directory import stop_on_signals
 
     with stop_on_signals() as stop:
-        records, outcome = sent.carry_on(
+        records, complete = sent.carry_on(
             preflight_wait=preflight_wait, wait=wait, stop=stop, warn=warn
         )
-    if outcome is not None:
-        return outcome
+    if complete is not None:
+        return True, complete.to_json()
     try:
         check_ended(records, str(sent.backend))
     except PendingError:
@@ -243,22 +246,18 @@ def _carry_on(
     states = {state: sum(r.state == state for r in records) for state in {r.state for r in records}}
     how = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     print(
-        f"Submission {sent.number}: {how}. Get the draws with `qhyper fetch {run.path}`, on any "
+        f"{sent.identity.title}: {how}. Get the draws with `qhyper fetch {sent.run.path}`, on any "
         "day.",
         file=sys.stderr,
     )
-    return {"number": sent.number, "jobs": states}
+    return False, {"number": sent.identity.number, "jobs": states}
 
 
-def _show(run: Any, outcome: dict[str, Any]) -> None:
+def _show(submission: Any, shown: dict[str, Any]) -> None:
     from qhyper.submit.page import table
 
-    console().print(table(outcome))
-    print(f"Report: {_page(run, outcome['number'])}", file=sys.stderr)
-
-
-def _page(run: Any, number: int) -> Path:
-    return run.path / "submissions" / f"{number:03d}" / "report.html"
+    console().print(table(shown))
+    print(f"Report: {submission.page}", file=sys.stderr)
 
 
 def _print(title: str, pairs: dict[str, Any], as_json: bool) -> None:
@@ -271,6 +270,8 @@ def _print(title: str, pairs: dict[str, Any], as_json: bool) -> None:
 def _print_jobs(found: list[tuple[Any, Any]], where: str) -> None:
     from rich.markup import escape
     from rich.table import Table
+
+    from qhyper.quantum.cloud.ledger import PREFLIGHT
 
     if not found:
         print(f"No jobs in {where}.")
@@ -286,7 +287,7 @@ def _print_jobs(found: list[tuple[Any, Any]], where: str) -> None:
             table.add_row("", escape(run.path.name))
             last = run.path
         sent = "" if record.sent is None else time.strftime("%F %T", time.localtime(record.sent))
-        what = record.purpose.split()[0] if record.purpose.startswith("pre") else record.purpose
+        what = PREFLIGHT if record.preflight else record.purpose
         chunk = f" #{record.chunk}" * bool(record.chunk)
         cells = (
             record.key[:8], f"{record.scope}, {what}{chunk}", str(record.state),

@@ -267,7 +267,7 @@ def report(
     from qhyper.run.comparison import stored, write_report
     from qhyper.run.directory import Run
     from qhyper.submit.page import write_page
-    from qhyper.submit.submission import FOLDER, numbers, read
+    from qhyper.submit.written import submissions
 
     opened = [Run.open(path) for path in runs]
     outcomes = [stored(run) for run in opened]
@@ -279,10 +279,9 @@ def report(
         if not as_json:
             _print_outcome(outcome)
         print(f"Report: {report_file}", file=sys.stderr)
-        for number in numbers(run):
-            if "outcome" in read(run, number):
-                page = write_page(run.path / FOLDER / f"{number:03d}")
-                print(f"Submission {number}: {page}", file=sys.stderr)
+        for submission in submissions(run):
+            if submission.read().found is not None:
+                print(f"{submission.title}: {write_page(submission.folder)}", file=sys.stderr)
 
 
 app.command()(doctor)

@@ -15,6 +15,7 @@ from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.names import load_object
 from qhyper.quantum.backend import is_cloud
+from qhyper.quantum.cloud.scope import TRAINING
 from qhyper.registry import build_generator, is_control
 from qhyper.report.page import page
 from qhyper.report.summary import summarise
@@ -298,9 +299,7 @@ def _connected(
             "directory: pass `run`, or use `qhyper train` or `qhyper compare`."
         )
     allowed = DEFAULT_PAID_SHOTS if config.paid_shots is None else config.paid_shots
-    return trial.backend.connected(
-        run.path, run.identity, "training", allowed, stop=stop, warn=warn
-    )
+    return trial.backend.connected(run.path, run.identity, TRAINING, allowed, stop=stop, warn=warn)
 
 
 def check_same_data(run: Run, dataset: Dataset) -> None:

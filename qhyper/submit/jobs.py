@@ -1,15 +1,13 @@
 """The jobs that runs have sent to quantum computers; lost ones are settled on the user's word."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from typing import Any
 
 from qhyper.errors import ConfigurationError
 from qhyper.quantum.backend import is_cloud
 from qhyper.quantum.cloud.backend import CloudBackend, build_cloud_backend
 from qhyper.quantum.cloud.ledger import Ledger, Record, State, exists
 from qhyper.run.directory import Run
-from qhyper.submit.submission import read
+from qhyper.submit.written import Identity
 
 
 def records(run: Run) -> list[Record]:
@@ -18,11 +16,6 @@ def records(run: Run) -> list[Record]:
         return []
     with Ledger(run.path, run.identity) as ledger:
         return ledger.jobs()
-
-
-def shown(record: Record) -> dict[str, Any]:
-    """A job as JSON."""
-    return {**asdict(record), "state": str(record.state)}
 
 
 def resend(runs: Sequence[Run], key: str, warn: Callable[[str], None]) -> str:
@@ -71,9 +64,9 @@ def _find(runs: Sequence[Run], key: str) -> tuple[Run, Record]:
 
 def _backend(run: Run, record: Record) -> CloudBackend:
     """Where a job was sent, or was to be."""
-    if record.scope.startswith("submission "):
-        asked = read(run, int(record.scope.split()[1]))
-        return build_cloud_backend(asked["backend"], asked["options"])
+    if record.scope.number is not None:
+        asked = Identity(run, record.scope.number).read().asked
+        return build_cloud_backend(asked.backend, asked.options)
     for entry in run.config.entries or []:
         name, options = entry.options.get("backend"), entry.options.get("backend_options")
         if isinstance(name, str) and is_cloud(name):
@@ -88,5 +81,5 @@ def _backend(run: Run, record: Record) -> CloudBackend:
 
 def _next(run: Run, record: Record) -> str:
     """The command that goes on with what a job belongs to."""
-    command = "fetch" if record.scope.startswith("submission ") else "resume"
+    command = "resume" if record.scope.number is None else "fetch"
     return f"`qhyper {command} {run.path}`"

@@ -22,6 +22,7 @@ from qhyper.report.page import rendered
 from qhyper.report.words import format_loss
 from qhyper.storage import storage, write_whole
 from qhyper.submit.figures import REPLICAS, submission_figures
+from qhyper.submit.written import OUTCOME, PAGE
 from qhyper.targets.target import SAME_LOSS, Losses
 
 if TYPE_CHECKING:
@@ -405,10 +406,10 @@ def write_page(folder: Path) -> Path:
 
     Raises StorageError if there is none, or it cannot be read.
     """
-    path = folder / "outcome.json"
+    path = folder / OUTCOME
     if not path.is_file():
         raise StorageError(
-            f"{folder} has no outcome.json: its submission is not finished. Get its draws with "
+            f"{folder} has no {OUTCOME}: its submission is not finished. Get its draws with "
             "`qhyper fetch` first."
         )
     try:
@@ -418,7 +419,7 @@ def write_page(folder: Path) -> Path:
         raise StorageError(
             f"{path} cannot be read as JSON: {error}. Remove it, and `qhyper fetch` makes it again."
         ) from error
-    report = folder / "report.html"
+    report = folder / PAGE
     write_whole(report, page(shown).encode())
     return report
 

@@ -1,22 +1,12 @@
 """Submissions: the draws of a trained generator, from a quantum computer, on any later day.
 
-runs/<run>/submissions/<number>/
-  circuit.qpy       the transpiled circuit
-  submission.json   what was asked: written before anything is sent
-  draws.npz         the draws in weight order, once all jobs are done
-  outcome.json      the draws scored, beside the simulator's: its presence means complete
-  report.html
-
-What was sent is in the run's ledger (`qhyper.quantum.cloud.ledger`) under the scope
-"submission <number>".
+What of it is written down, and where, is in `qhyper.submit.written`.
 """
 
 import io
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -25,7 +15,7 @@ import numpy.typing as npt
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, MissingError, PendingError, StorageError
 from qhyper.quantum.cloud import mthree_mitigation as mitigation
-from qhyper.quantum.cloud.backend import Batches, CloudExecutable, build_cloud_backend
+from qhyper.quantum.cloud.backend import CALIBRATION, Batches, CloudExecutable, build_cloud_backend
 from qhyper.quantum.cloud.ledger import Ledger, Record, Request, State, exists
 from qhyper.quantum.cloud.mthree_mitigation import QuasiProbabilities
 from qhyper.quantum.cloud.qiskit_isa import Isa, load, save, transpiled
@@ -38,44 +28,27 @@ from qhyper.run.directory import Run
 from qhyper.storage import write_whole
 from qhyper.streams import Streams
 from qhyper.submit.page import beside, write_page
+from qhyper.submit.written import Asked, Found, Identity, Written, next_identity, submissions
 
-FOLDER, CIRCUIT = "submissions", "circuit.qpy"
+CIRCUIT = "circuit.qpy"
+DRAWS = "draws"
+"""What the jobs of the draws are for."""
 CALIBRATION_SHOTS = 64
 _SIMULATED_SHOTS = 16_384
 """At the least, for what the simulator is expected to measure."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a submission asks for."""
-
-    entry: str
-    """title of the entry in the run"""
-    seeds: tuple[int, ...]
-    shots: int
-    """of each seed"""
-    backend: str
-    options: Mapping[str, Any]
-    """of the backend"""
-    calibration_shots: int = 0
-    """of each calibration circuit of readout mitigation; 0 is without"""
-
-    def __post_init__(self) -> None:
-        if self.shots < 1:
-            raise ConfigurationError(f"shots must be at least 1; got {self.shots}.")
-
-
 class Submission:
     """A submission of a run, prepared: the generator, and its circuit on the backend.
 
-    With a `number` it is one that was written down, and has the circuit that was sent; without
-    (0) it is a plan. Raises ConfigurationError for what cannot be sent, MissingError where an
+    With an `identity` it is one that was written down, and has the circuit that was sent; without
+    it is a plan. Raises ConfigurationError for what cannot be sent, MissingError where an
     extra, an account or the network is missing, and StorageError where the run's data or the
     circuit are no longer those that it began with.
     """
 
-    def __init__(self, run: Run, asked: Asked, number: int = 0) -> None:
-        self.run, self.asked, self.number = run, asked, number
+    def __init__(self, run: Run, asked: Asked, identity: Identity | None = None) -> None:
+        self.run, self.asked, self.identity = run, asked, identity or Identity(run, 0)
         self.objective, dataset = problem(run.config)
         if dataset is not None:
             check_same_data(run, dataset)
@@ -93,28 +66,18 @@ class Submission:
             mitigation.check_installed()
         self.generator = generator
         self.backend = build_cloud_backend(asked.backend, asked.options)
-        if not number:
+        if identity is None:
             self.isa = cast(CloudExecutable, self.backend.compile(generator.circuit)).isa
             return
         # the qubits that were chosen stay, though the device's errors change by the day
-        self.isa = load(self.folder / CIRCUIT)
+        self.isa = load(identity.folder / CIRCUIT)
         same = self.isa.fingerprint == self.backend.fingerprint(generator.circuit)
-        if not same or self.content() != read(run, number)["content"]:
+        if not same or self.content() != identity.read().content:
             raise StorageError(
-                f"Submission {number} of {run.path} was for another circuit, other angles, shots "
+                f"{identity} was for another circuit, other angles, shots "
                 "or options than the run has now. Put the run's files back as they were when it "
                 "was sent."
             )
-
-    @property
-    def scope(self) -> str:
-        """What its shots are counted with in the ledger."""
-        return f"submission {self.number}"
-
-    @property
-    def folder(self) -> Path:
-        """Where it is kept."""
-        return self.run.path / FOLDER / f"{self.number:03d}"
 
     # -- what is sent -------------------------------------------------------------------------
 
@@ -125,16 +88,16 @@ class Submission:
             known = self._preparation
             bits = mitigation.calibration_bits(len(known.qubits))
             calibration = self._request(
-                known, "calibration", angles_of(bits), self.asked.calibration_shots
+                known, CALIBRATION, angles_of(bits), self.asked.calibration_shots
             )
             found.append((calibration, known))
-        draws = self._request(self.isa, "draws", self._angles(), self.asked.shots)
+        draws = self._request(self.isa, DRAWS, self._angles(), self.asked.shots)
         return [*found, (draws, self.isa)]
 
     def _request(
         self, isa: Isa, purpose: str, angles: npt.NDArray[np.float64], shots: int
     ) -> Request:
-        return self.backend.request(self.scope, purpose, isa, angles, shots)
+        return self.backend.request(self.identity.scope, purpose, isa, angles, shots)
 
     @cached_property
     def _preparation(self) -> Isa:
@@ -169,15 +132,10 @@ class Submission:
 
     def record(self, paid_shots: int) -> None:
         """Write down what is asked, and how many shots it may be sent, before anything is."""
-        text = {
-            "number": self.number,
-            **vars(self.asked),
-            "paid_shots": paid_shots,
-            "content": self.content(),
-            "outlook": self.outlook(),
-        }
-        save(self.isa, self.folder / CIRCUIT)
-        write_whole(self.folder / "submission.json", json.dumps(text, indent=1).encode())
+        save(self.isa, self.identity.folder / CIRCUIT)
+        self.identity.write(
+            Written(self.identity.number, self.asked, paid_shots, self.content(), self.outlook())
+        )
 
     def carry_on(
         self,
@@ -186,27 +144,32 @@ class Submission:
         wait: float,
         stop: Callable[[], bool] = lambda: False,
         warn: Callable[[str], None] = print,
-    ) -> tuple[list[Record], dict[str, Any] | None]:
+    ) -> tuple[list[Record], Written | None]:
         """Send what is not sent yet, and store what is done, waiting `wait` seconds for it.
 
         The preflight comes first, and nothing else is sent before it has passed. What another
         process could not fetch is waited for to the backend's deadline. Returns the jobs and, once
-        all are done, the outcome, written to the submission's folder too. Raises PendingError
+        all are done, what was found, written to the submission's folder too. Raises PendingError
         while the preflight is not back after `preflight_wait`, and JobError if it comes back
         wrong.
         """
-        allowed = read(self.run, self.number)["paid_shots"]
+        written = self.identity.read()
         service = self.backend.service
         if service.local or not service.retrievable:
             preflight_wait = wait = self.backend.deadline
         with self.backend.connected(
-            self.run.path, self.run.identity, self.scope, allowed, stop=stop, warn=warn
+            self.run.path,
+            self.run.identity,
+            self.identity.scope,
+            written.paid_shots,
+            stop=stop,
+            warn=warn,
         ) as dispatcher:
             try:
                 self.backend.preflight(self.isa, preflight_wait)
             except PendingError as error:
                 raise PendingError(
-                    f"Submission {self.number}: its preflight on {self.backend} is not back after "
+                    f"{self.identity.title}: its preflight on {self.backend} is not back after "
                     f"{preflight_wait:g} s, so its draws are not sent yet. `qhyper fetch "
                     f"{self.run.path}` sends them once it is."
                 ) from error
@@ -217,21 +180,23 @@ class Submission:
             if any(record.state != State.DONE for record in every):
                 return every, None
             measured = {purpose: dispatcher.bits(records) for purpose, records in sent.items()}
-            everything = dispatcher.ledger.jobs(self.scope)
-        return every, self._outcome(measured, everything)
+            everything = dispatcher.ledger.jobs(self.identity.scope)
+        return every, self._scored(written, measured, everything)
 
-    def _outcome(self, measured: dict[str, Bits], records: Sequence[Record]) -> dict[str, Any]:
+    def _scored(
+        self, written: Written, measured: dict[str, Bits], records: Sequence[Record]
+    ) -> Written:
         """The draws scored, beside the simulator's."""
-        draws = np.empty_like(measured["draws"])
-        draws[..., self.generator.order] = measured["draws"]
+        draws = np.empty_like(measured[DRAWS])
+        draws[..., self.generator.order] = measured[DRAWS]
         buffer = io.BytesIO()
         np.savez(buffer, bits=draws, seeds=np.array(self.asked.seeds))
-        write_whole(self.folder / "draws.npz", buffer.getvalue())
+        write_whole(self.identity.folder / "draws.npz", buffer.getvalue())
         quasi, why_not = None, ""
-        if "calibration" in measured:
+        if CALIBRATION in measured:
             try:
-                matrices = mitigation.confusion(measured["calibration"])
-                quasi = [self._mitigated(row, matrices) for row in measured["draws"]]
+                matrices = mitigation.confusion(measured[CALIBRATION])
+                quasi = [self._mitigated(row, matrices) for row in measured[DRAWS]]
             except (ConfigurationError, MissingError) as error:  # the draws are good without
                 why_not = str(error)
         chosen = [self.generator.seeds.index(seed) for seed in self.asked.seeds]
@@ -242,17 +207,17 @@ class Submission:
         kept = self.run.read_json("certificate.json")
         certificate = None if kept is None else kept["certificate"]
         minimum = None if certificate is None else certificate["minimum_loss"]
-        found = {
-            **read(self.run, self.number),
-            "certificate": certificate,
-            "about": self.backend.service.about(draws.shape[-1]),
-            "not_mitigated": why_not,
-            "jobs": [_shown(record) for record in records],
-            "outcome": beside(draws, simulated, self.objective, minimum=minimum, quasi=quasi),
-        }
-        write_whole(self.folder / "outcome.json", json.dumps(found, indent=1).encode())
-        write_page(self.folder)
-        return found
+        found = Found(
+            certificate=certificate,
+            about=self.backend.service.about(draws.shape[-1]),
+            not_mitigated=why_not,
+            jobs=[_shown(record) for record in records],
+            outcome=beside(draws, simulated, self.objective, minimum=minimum, quasi=quasi),
+        )
+        complete = replace(written, found=found)
+        self.identity.write(complete)
+        write_page(self.identity.folder)
+        return complete
 
     def _mitigated(self, row: Bits, matrices: npt.NDArray[np.float64]) -> QuasiProbabilities:
         """Quasi-probabilities of one seed's shots [shot, qubit], of strings in weight order."""
@@ -266,7 +231,8 @@ def _shown(record: Record) -> dict[str, Any]:
     """A job as pages and JSON show it."""
     shown = ("key", "purpose", "chunk", "state", "job_id", "rows", "shots", "note", "message",
              "attempts", "sent", "ended")  # fmt: skip
-    return {name: getattr(record, name) for name in shown}
+    values = record.values()
+    return {name: values[name] for name in shown}
 
 
 def submit(
@@ -291,51 +257,34 @@ def submit(
         )
     content = new.content()
     with Ledger(run.path, run.identity) as ledger, ledger.working():  # one at a time
-        same = [number for number in numbers(run) if read(run, number)["content"] == content]
-        open_ones = [number for number in same if not _all_sent(ledger, number)]
+        same = [each for each in submissions(run) if each.read().content == content]
+        open_ones = [each for each in same if not _all_sent(ledger, each)]
         if same and not open_ones and not again:
             raise ConfigurationError(
-                f"Submission {same[-1]} of {run.path} has sent the same already. Fetch it with "
-                f"`qhyper fetch {run.path}`; to pay for it once more, say --again."
+                f"{same[-1]} has sent the same already. Fetch it with `qhyper fetch {run.path}`; "
+                "to pay for it once more, say --again."
             )
         if open_ones:
             new = Submission(run, asked, open_ones[0])
         else:
-            new.number = _next_number(run)
+            new.identity = next_identity(run)
         new.record(max(needed, allowed) if paid else allowed)
     return new
 
 
-def reopen(run: Run, number: int) -> Submission:
-    """The submission of that number; raises StorageError if the run has none."""
-    written = read(run, number)
-    values = {field.name: written[field.name] for field in fields(Asked)}
-    return Submission(run, Asked(**{**values, "seeds": tuple(values["seeds"])}), number)
+def reopen(identity: Identity) -> Submission:
+    """A submission that was written down; raises StorageError if it is not there."""
+    return Submission(identity.run, identity.read().asked, identity)
 
 
-def begun(run: Run, number: int) -> bool:
+def begun(identity: Identity) -> bool:
     """Whether a submission was tried to be sent: its preflight at the least."""
+    run = identity.run
     if not exists(run.path):
         return False
     with Ledger(run.path, run.identity) as ledger:
-        found = ledger.jobs(f"submission {number}")
+        found = ledger.jobs(identity.scope)
         return any(r.sent is not None or r.state != State.PLANNED for r in found)
-
-
-def numbers(run: Run) -> list[int]:
-    """The numbers of the submissions of a run."""
-    written = (run.path / FOLDER).glob("*/submission.json")
-    return sorted(int(path.parent.name) for path in written)
-
-
-def read(run: Run, number: int) -> dict[str, Any]:
-    """What a submission asks for, as written down, or its outcome once it is complete."""
-    for name in ("outcome.json", "submission.json"):
-        found = run.read_json(f"{FOLDER}/{number:03d}/{name}")
-        if found is not None:
-            return found
-    known = ", ".join(map(str, numbers(run))) or "none"
-    raise StorageError(f"{run.path} has no submission {number}; it has {known}.")
 
 
 def entry_of(run: Run, title: str | None) -> Entry:
@@ -365,15 +314,9 @@ def best_seed(run: Run, entry: Entry) -> int:
     return int(result["seeds"][int(np.argmin(result["final_loss"]))])
 
 
-def _next_number(run: Run) -> int:
-    """The number after all that have a folder, written to its end or not."""
-    taken = [int(path.name) for path in (run.path / FOLDER).glob("*") if path.name.isdigit()]
-    return max(taken, default=0) + 1
-
-
-def _all_sent(ledger: Ledger, number: int) -> bool:
+def _all_sent(ledger: Ledger, identity: Identity) -> bool:
     """Whether all jobs of a submission were sent, or may have been."""
-    found = ledger.jobs(f"submission {number}", "draws")
+    found = ledger.jobs(identity.scope, DRAWS)
     waiting = (State.PLANNED, State.SUBMITTING)
     # a job that failed without an attempt was refused
     return bool(found) and all(r.state not in waiting and r.attempts for r in found)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits
 from qhyper.streams import Rngs
-from qhyper.targets.target import SAME_LOSS, Losses
+from qhyper.targets.target import SAME_LOSS, Objective
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,25 @@ class Evaluated:
     """[replica, shot]"""
     current: npt.NDArray[np.float64]
     """[replica, k]: losses of what the search holds now; its mean is the search's mean loss."""
+    held: Bits | None = None
+    """[replica, bit]: the best that the search holds now, of one that works on mini-batches: their
+    losses do not compare, and this is tried on held-out rows"""
 
 
 class Control(Protocol):
-    """A search without a generator that spends an objective's budget."""
+    """A search without a generator that spends an objective's budget.
+
+    One that can work on mini-batches takes the argument `batch`, rows of a mini-batch or None for
+    all rows, and has it as an attribute.
+    """
 
     def __init__(self, n_bits: int) -> None: ...
 
-    def search(self, objective: Losses, *, evaluations: int, rng: Rngs) -> Iterator[Evaluated]:
-        """Spend exactly `evaluations` for each replica (one rng a replica), batch by batch."""
+    def search(self, objective: Objective, *, evaluations: int, rng: Rngs) -> Iterator[Evaluated]:
+        """Spend exactly `evaluations` for each replica (one rng a replica), batch by batch.
+
+        With mini-batches, each evaluation is on `batch` rows of `objective.mini_batches(batch)`.
+        """
         ...
 
 

@@ -15,7 +15,7 @@ from qhyper.run.comparison import execute, load_generator, plan
 from qhyper.run.config import Config, Entry
 from qhyper.run.directory import Run
 
-STUB = Path(__file__).parent / "quantum" / "cloud"
+STUB = Path(__file__).parents[1] / "quantum" / "cloud"
 OWN = """
 def loss(bits):
     return (bits != [1, 0, 0, 1, 1]).mean(axis=1)

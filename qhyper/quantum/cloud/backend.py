@@ -18,9 +18,10 @@ from qhyper.quantum.backend import SIMULATORS, BackendCapabilities
 from qhyper.quantum.circuit import Circuit
 from qhyper.quantum.cloud.dispatch import Dispatcher, Patience, chunks
 from qhyper.quantum.cloud.door import Service
-from qhyper.quantum.cloud.ledger import Ledger, Request
+from qhyper.quantum.cloud.ledger import PREFLIGHT, Ledger, Request
 from qhyper.quantum.cloud.qiskit_isa import Isa, fingerprint, load, save, transpiled
 from qhyper.quantum.cloud.readout import PREFLIGHT_CIRCUITS, PREFLIGHT_SHOTS
+from qhyper.quantum.cloud.scope import Scope
 from qhyper.streams import Rngs
 
 Float = npt.NDArray[np.float64]
@@ -42,7 +43,11 @@ _FORMS = (
 
 Batches = Mapping[str, tuple[int, int, int]]
 """What is sampled: (times, circuits, shots of each) by what it is for."""
+CALIBRATION = "calibration"
+"""What the circuits are for from which readout errors are learnt."""
 _PREFLIGHT = (1, PREFLIGHT_CIRCUITS, PREFLIGHT_SHOTS)
+_UNENTANGLED = (PREFLIGHT, CALIBRATION)
+"""What prepares known bitstrings, and has no two-qubit gates."""
 
 
 class CloudBackend:
@@ -93,7 +98,8 @@ class CloudBackend:
         self.name = name or str(service)
         self.identity = identity or self.name
         self.dispatcher: Dispatcher | None = None
-        self.scope = self.purpose = ""
+        self.scope: Scope | None = None
+        self.purpose = ""
         self._calls = 0
 
     def __str__(self) -> str:
@@ -130,7 +136,7 @@ class CloudBackend:
         self,
         folder: Path,
         run: str,
-        scope: str,
+        scope: Scope | str,
         paid_shots: int,
         *,
         stop: Callable[[], bool] = lambda: False,
@@ -138,9 +144,12 @@ class CloudBackend:
     ) -> Iterator[Dispatcher]:
         """Within, jobs are sent, counted with `scope`, by the ledger of the run in `folder`.
 
-        `run` identifies the run. The scope is sent at the most `paid_shots` shots. Raises
-        StorageError if another process is at work on the ledger, or if it is another run's.
+        `run` identifies the run. The scope is sent at the most `paid_shots` shots; one of one's
+        own is any text. Raises ConfigurationError for a text that is no scope, StorageError if
+        another process is at work on the ledger, or if it is another run's.
         """
+        if isinstance(scope, str):
+            scope = Scope.read(scope)
         try:
             with Ledger(folder, run) as ledger, ledger.working():
                 ledger.allow(scope, paid_shots)
@@ -163,7 +172,7 @@ class CloudBackend:
         self._calls += 1
         return self.purpose if self._calls == 1 else f"{self.purpose}, call {self._calls}"
 
-    def request(self, scope: str, purpose: str, isa: Isa, angles: Float, shots: int) -> Request:
+    def request(self, scope: Scope, purpose: str, isa: Isa, angles: Float, shots: int) -> Request:
         """The request for `shots` shots at each of the angles [row, angle]."""
         return Request(
             scope, purpose, self.service_name, isa.fingerprint,
@@ -172,27 +181,25 @@ class CloudBackend:
 
     def shots(self, batches: Batches) -> int:
         """Shots of all batches, and of the preflight."""
-        every = {**batches, "preflight": _PREFLIGHT}
-        return sum(times * circuits * shots for times, circuits, shots in every.values())
+        every = _with_preflight(batches).values()
+        return sum(times * circuits * shots for times, circuits, shots in every)
 
     def plan(self, isa: Isa, batches: Batches) -> dict[str, Any]:
         """What batches of a circuit would take, in words; the preflight is counted."""
-        every = {**batches, "preflight": _PREFLIGHT}
+        every, shots = _with_preflight(batches), self.shots(batches)
         limits = self.service.limits
-        # what prepares known bitstrings has no two-qubit gates
-        gates: dict[str, int] = dict.fromkeys(("preflight", "calibration"), 0)
         jobs = sum(
-            times * len(chunks(limits, n, shots, gates.get(name, isa.two_qubit_gates)))
-            for name, (times, n, shots) in every.items()
+            times * len(chunks(limits, n, each, 0 if name in _UNENTANGLED else isa.two_qubit_gates))
+            for name, (times, n, each) in every.items()
         )
-        circuits = sum(times * circuits for times, circuits, _ in every.values())
-        parts = [f"{times * n * shots:,} {name}" for name, (times, n, shots) in every.items()]
-        price = self.service.price(jobs, circuits, self.shots(batches))
+        circuits = sum(times * n for times, n, _ in every.values())
+        parts = [f"{times * n * each:,} {name}" for name, (times, n, each) in every.items()]
+        price = self.service.price(jobs, circuits, shots)
         planned = {
             "backend": str(self),
             "about": self.service.about(len(isa.qubits)),
             "circuits": circuits,
-            "shots": self.shots(batches),
+            "shots": shots,
             "of these": ", ".join(parts),
             "jobs": jobs,
             "two-qubit gates": isa.two_qubit_gates,
@@ -207,6 +214,7 @@ class CloudBackend:
     def preflight(self, isa: Isa, wait: float) -> None:
         """Check, once for each set of qubits, that known bitstrings come back as prepared."""
         assert self.dispatcher is not None
+        assert self.scope is not None
         self.dispatcher.preflight(self.scope, self.identity, isa, wait)
 
 
@@ -225,7 +233,7 @@ class CloudExecutable:
         by the deadline.
         """
         backend = self.backend
-        if backend.dispatcher is None or not backend.purpose:
+        if backend.dispatcher is None or backend.scope is None or not backend.purpose:
             raise ConfigurationError(
                 f"{backend} costs money, and there is no ledger open for what was to be measured. "
                 "Use it in a run directory (`qhyper train`, `qhyper submit`), or within "
@@ -257,6 +265,10 @@ class CloudExecutable:
                 f"{path} is not the circuit that was asked for. Put the run's own file back."
             )
         self._kept = folder
+
+
+def _with_preflight(batches: Batches) -> Batches:
+    return {**batches, PREFLIGHT: _PREFLIGHT}
 
 
 def build_cloud_backend(name: str, options: Mapping[str, Any] | None = None) -> CloudBackend:

@@ -21,7 +21,7 @@ from qhyper.quantum.cloud.door import (
     Service,
     Unreachable,
 )
-from qhyper.quantum.cloud.ledger import Ledger, Record, Request, State
+from qhyper.quantum.cloud.ledger import PREFLIGHT, Ledger, Record, Request, State
 from qhyper.quantum.cloud.qiskit_isa import Isa, transpiled
 from qhyper.quantum.cloud.readout import (
     PREFLIGHT_SHOTS,
@@ -31,6 +31,7 @@ from qhyper.quantum.cloud.readout import (
     preparation,
 )
 from qhyper.quantum.cloud.redaction import redacted, words_of
+from qhyper.quantum.cloud.scope import Scope
 
 _TELL_FIRST, _TELL_EVERY = 20.0, 600.0
 """Seconds of waiting after which the user hears of it, at first and then."""
@@ -344,7 +345,7 @@ class Dispatcher:
 
     # -- preflight ----------------------------------------------------------------------------
 
-    def preflight(self, scope: str, service: str, isa: Isa, wait: float) -> None:
+    def preflight(self, scope: Scope, service: str, isa: Isa, wait: float) -> None:
         """Prepare known bitstrings and read them, once a service and set of qubits.
 
         Raises JobError if it comes back wrong, PendingError if it is not back after `wait`.
@@ -355,11 +356,11 @@ class Dispatcher:
         circuit = preparation(n)
         probe = transpiled(circuit, self.service.device, level=1, layout=isa.qubits)
         request = Request(
-            scope, "preflight", service, probe.fingerprint,
+            scope, PREFLIGHT, service, probe.fingerprint,
             probe.rows(angles_of(preflight_bits(n))), PREFLIGHT_SHOTS, n,
         )  # fmt: skip
         # other qubits, which a device may suggest after its calibration, are another purpose
-        request = replace(request, purpose=f"preflight {request.content()[:8]}")
+        request = replace(request, purpose=f"{PREFLIGHT} {request.content()[:8]}")
         records = self.ledger.answered(request) or self.fetch(self.send(request, probe), wait)
         bits = self.bits(records)
         try:

@@ -22,7 +22,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
@@ -32,12 +32,16 @@ import numpy as np
 from qhyper.bits import Bits, pack, unpack
 from qhyper.errors import ConfigurationError, StorageError
 from qhyper.quantum.cloud.door import Measured, Rows
+from qhyper.quantum.cloud.scope import Scope
 from qhyper.storage import storage, write_whole
 
 FILE = "jobs.sqlite"
 _LOCK = "jobs.lock"
 _VERSION = 1
 _BUSY_SECONDS = 30.0
+
+PREFLIGHT = "preflight"
+"""The word with which the purpose of a preflight begins."""
 
 
 class State(StrEnum):
@@ -56,8 +60,8 @@ class Record:
     """A job in the ledger."""
 
     key: str
-    scope: str
-    """what its shots are counted with: training, or a submission"""
+    scope: Scope
+    """what its shots are counted with"""
     purpose: str
     """what it is for within the scope: a training step, the draws, a preflight"""
     chunk: int
@@ -95,6 +99,16 @@ class Record:
         # one tag an attempt: a job sent again is never taken for the one that failed before it
         return f"qhyper-{self.key}" + (f"-{self.attempts}" if self.attempts > 1 else "")
 
+    @property
+    def preflight(self) -> bool:
+        """Whether it is one of a preflight."""
+        return self.purpose.split(" ")[0] == PREFLIGHT
+
+    def values(self) -> dict[str, Any]:
+        """Its fields in their order as plain values, ready for SQLite and JSON."""
+        plain = {name: getattr(self, name) for name in _COLUMNS}
+        return plain | {"scope": str(self.scope), "state": str(self.state)}
+
 
 _COLUMNS = tuple(field.name for field in fields(Record))
 _SCHEMA = (
@@ -113,7 +127,7 @@ class Request:
     `circuit` is the circuit's fingerprint. `scope` and `purpose` say what it is for, as in Record.
     """
 
-    scope: str
+    scope: Scope
     purpose: str
     service: str
     circuit: str
@@ -233,9 +247,9 @@ class Ledger:
         A chunk is (first row, rows, first shot, shots). Raises StorageError if jobs of this
         purpose were sent with other content: what they measured is no answer to this request.
         """
-        content, where = request.content(), (request.scope, request.purpose)
+        content, where = request.content(), (str(request.scope), request.purpose)
         with self._transaction():
-            found = self.jobs(*where)
+            found = self.jobs(request.scope, request.purpose)
             known = self._base.execute(
                 "SELECT content FROM requests WHERE scope = ? AND purpose = ?", where
             ).fetchone()
@@ -257,12 +271,13 @@ class Ledger:
                 key = _digest(self.run, *where, number, request.circuit, _rows_digest(part),
                               first_shot, shots, request.service)[:32]  # fmt: skip
                 record = Record(
-                    key, *where, number, request.service, first_row, rows, first_shot, shots,
-                    request.width, planned=time.time(),
+                    key, request.scope, request.purpose, number, request.service, first_row, rows,
+                    first_shot, shots, request.width, planned=time.time(),
                 )  # fmt: skip
                 marks = ", ".join("?" * len(_COLUMNS))
-                self._base.execute(f"INSERT INTO jobs VALUES ({marks})", astuple(record))
-        return self.jobs(*where)
+                values = tuple(record.values().values())
+                self._base.execute(f"INSERT INTO jobs VALUES ({marks})", values)
+        return self.jobs(request.scope, request.purpose)
 
     def answered(self, request: Request) -> list[Record]:
         """The jobs of an earlier request for the same purpose and content, if all are done."""
@@ -271,12 +286,12 @@ class Ledger:
             (request.purpose, request.content()),
         ).fetchall()
         for (scope,) in scopes:
-            found = self.jobs(scope, request.purpose)
+            found = self.jobs(self._scope(scope), request.purpose)
             if found and all(record.state == State.DONE for record in found):
                 return found
         return []
 
-    def allow(self, scope: str, shots: int) -> None:
+    def allow(self, scope: Scope, shots: int) -> None:
         """Raise the shot budget of a scope to `shots`: its jobs never have more than that.
 
         A job that is sent again, on the user's word, counts once.
@@ -285,32 +300,33 @@ class Ledger:
             self._base.execute(
                 "INSERT INTO budgets VALUES (?1, ?2) "
                 "ON CONFLICT (scope) DO UPDATE SET shots = MAX(shots, ?2)",
-                (scope, shots),
+                (str(scope), shots),
             )
 
-    def allowed(self, scope: str) -> int:
+    def allowed(self, scope: Scope) -> int:
         """The shot budget of a scope; 0 if it has none."""
-        found = self._base.execute("SELECT shots FROM budgets WHERE scope = ?", (scope,)).fetchone()
+        query = "SELECT shots FROM budgets WHERE scope = ?"
+        found = self._base.execute(query, (str(scope),)).fetchone()
         return 0 if found is None else found[0]
 
-    def sent_shots(self, scope: str) -> int:
+    def sent_shots(self, scope: Scope) -> int:
         """Shots of the jobs of a scope that were sent, or may have been.
 
         What is sent again, on the user's word, is counted once.
         """
         query = "SELECT SUM(rows * shots) FROM jobs WHERE scope = ? AND attempts > 0"
-        return self._base.execute(query, (scope,)).fetchone()[0] or 0
+        return self._base.execute(query, (str(scope),)).fetchone()[0] or 0
 
     # -- jobs ---------------------------------------------------------------------------------
 
-    def jobs(self, scope: str | None = None, purpose: str | None = None) -> list[Record]:
+    def jobs(self, scope: Scope | None = None, purpose: str | None = None) -> list[Record]:
         """The jobs of a scope and purpose, or all, in the order in which they were planned."""
         found = self._base.execute(
             f"SELECT {', '.join(_COLUMNS)} FROM jobs WHERE (?1 IS NULL OR scope = ?1) "
             "AND (?2 IS NULL OR purpose = ?2) ORDER BY rowid",
-            (scope, purpose),
+            (None if scope is None else str(scope), purpose),
         ).fetchall()
-        return [_record(row) for row in found]
+        return [self._record(row) for row in found]
 
     def job(self, key: str) -> Record:
         """The job whose key begins with `key`; ConfigurationError unless there is exactly one."""
@@ -318,7 +334,7 @@ class Ledger:
             f"SELECT {', '.join(_COLUMNS)} FROM jobs WHERE key = ?", (key,)
         ).fetchone()
         if row is not None:
-            return _record(row)
+            return self._record(row)
         found = [record for record in self.jobs() if record.key.startswith(key)]
         if len(found) != 1 or not key:
             raise ConfigurationError(
@@ -459,15 +475,31 @@ class Ledger:
         )
         assert changed.rowcount == 1, f"no job {key}"
 
+    def _record(self, row: Sequence[Any]) -> Record:
+        values = dict(zip(_COLUMNS, row, strict=True))
+        try:
+            state = State(values["state"])
+        except ValueError as error:
+            raise self._unreadable(f"the state {values['state']!r}") from error
+        return Record(**{**values, "scope": self._scope(values["scope"]), "state": state})
+
+    def _scope(self, words: Any) -> Scope:
+        try:
+            return Scope.read(words)
+        except (ConfigurationError, TypeError) as error:
+            raise self._unreadable(f"the scope {words!r}") from error
+
+    def _unreadable(self, what: str) -> StorageError:
+        return StorageError(
+            f"{self.path} has a job with {what}, which this qhyper does not know. Use the qhyper "
+            "that wrote it, or put a copy back from before it was changed; do not remove it: it "
+            "says which jobs were paid for."
+        )
+
 
 def exists(folder: Path) -> bool:
     """Whether a run directory has a ledger."""
     return (folder / FILE).is_file()
-
-
-def _record(row: Sequence[Any]) -> Record:
-    values = dict(zip(_COLUMNS, row, strict=True))
-    return Record(**{**values, "state": State(values["state"])})
 
 
 def _rows_digest(rows: Rows) -> str:

@@ -128,7 +128,7 @@ def test_waits_are_finite(stub_service, option, seconds):
 
 
 def preflights(backend):
-    return [r for r in backend.dispatcher.ledger.jobs() if r.purpose.startswith("preflight")]
+    return [r for r in backend.dispatcher.ledger.jobs() if r.preflight]
 
 
 def test_the_preflight_runs_once_for_a_service_and_its_qubits(connect, stub_service):

@@ -15,6 +15,7 @@ from qhyper.errors import ConfigurationError, Interrupted, JobError, MissingErro
 from qhyper.quantum.cloud.dispatch import Patience, chunks
 from qhyper.quantum.cloud.door import Limits
 from qhyper.quantum.cloud.ledger import State
+from qhyper.quantum.cloud.scope import TRAINING
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def undisturbed(tmp_path, stub):
         isa = backend.compile(bench.circuit).isa
         with backend.connected(folder, "a run", "training", 10**6) as dispatcher:
             return dispatcher.measure(
-                backend.request("training", "step 0", isa, bench.angles, 8), isa, 5.0
+                backend.request(TRAINING, "step 0", isa, bench.angles, 8), isa, 5.0
             )
 
     return measure
@@ -287,7 +288,7 @@ def test_a_job_refused_for_good_fails_and_costs_nothing(bench):
         bench.measure(faults=["refused"])
     assert bench.states() == ["failed", "done", "done"]
     with bench.session() as (dispatcher, request, isa):
-        assert dispatcher.ledger.sent_shots("training") == 2 * 16
+        assert dispatcher.ledger.sent_shots(TRAINING) == 2 * 16
         dispatcher.ledger.again(dispatcher.ledger.jobs()[0].key)
         dispatcher.measure(request, isa, 5.0)
     assert paid_once(bench)
@@ -369,7 +370,7 @@ def test_jobs_of_this_process_alone_are_planned_again(bench, monkeypatch):
         dispatcher.service.local = True
         dispatcher.measure(request, isa, 5.0)
         assert [record.key for record in dispatcher.ledger.jobs()] == keys
-        assert dispatcher.ledger.sent_shots("training") == 3 * 16
+        assert dispatcher.ledger.sent_shots(TRAINING) == 3 * 16
     assert len(bench.accepted()) == 6
     next((bench.folder / "samples").iterdir()).unlink()
     with bench.session() as (dispatcher, request, isa):

@@ -12,10 +12,11 @@ import pytest
 
 from qhyper.errors import ConfigurationError, StorageError
 from qhyper.quantum.cloud.door import Measured
-from qhyper.quantum.cloud.ledger import Ledger, Request, State
+from qhyper.quantum.cloud.ledger import Ledger, Record, Request, State
+from qhyper.quantum.cloud.scope import TRAINING, Scope, submission
 
 ROWS = np.arange(12.0).reshape(4, 3)
-REQUEST = Request("training", "step 0", "stub", "a circuit", ROWS, 8, 3)
+REQUEST = Request(TRAINING, "step 0", "stub", "a circuit", ROWS, 8, 3)
 CHUNKS = [(0, 2, 0, 8), (2, 2, 0, 8)]
 BITS = np.random.default_rng(0).integers(0, 2, (2, 8, 3), dtype=np.uint8)
 
@@ -23,7 +24,7 @@ BITS = np.random.default_rng(0).integers(0, 2, (2, 8, 3), dtype=np.uint8)
 @pytest.fixture
 def ledger(tmp_path):
     with Ledger(tmp_path, "a run") as opened:
-        opened.allow("training", 1000)
+        opened.allow(TRAINING, 1000)
         yield opened
 
 
@@ -74,9 +75,54 @@ def test_keys_differ_by_run_scope_purpose_and_chunk(tmp_path, keys):
     (tmp_path / "other").mkdir()
     with Ledger(tmp_path / "other", "another run") as other:
         seen = {record.key for record in other.plan(REQUEST, CHUNKS)} | set(keys)
-        seen |= {r.key for r in other.plan(replace(REQUEST, scope="submission 1"), CHUNKS)}
+        seen |= {r.key for r in other.plan(replace(REQUEST, scope=submission(1)), CHUNKS)}
         seen |= {r.key for r in other.plan(replace(REQUEST, purpose="step 1"), CHUNKS)}
     assert len(seen) == 8
+
+
+# written down from the version before scopes had a type: other keys would pay for old jobs again
+KEYS = {
+    ("training", "step 0"): "0d1cdd6d4586c5c00e4c988eaff8d6ed e1f7c48335b9739e637b3ff67ab8945f",
+    ("submission 3", "draws"): "65a0ca41c39afd77c041fdc70f716e47 6a5800628db0a5f1cd5ecd534a4b5d09",
+    ("my study", "step 0"): "5a663e0c5f5f68c4326e8451ff40a881 32676857d1e53368b7f2b0b826f7fc09",
+    ("eine Übung", "preflight 1a2b3c4d"): (
+        "13c6fc4c9e0acc24f3e80dd6e93239be 6ecd115eaa47c8e312cf52a573058f8c"
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "purpose"), KEYS)
+def test_keys_tags_and_what_is_stored_never_change(tmp_path, words, purpose):
+    request = replace(REQUEST, scope=Scope.read(words), purpose=purpose)
+    assert request.content() == "96b3466a15dd60b3f776e090d3c0126b5e6278a56dcc5e491650356f222679bd"
+    expected = KEYS[words, purpose].split()
+    with Ledger(tmp_path, "a run") as ledger:
+        ledger.allow(request.scope, 5)
+        records = ledger.plan(request, CHUNKS)
+        assert [record.key for record in records] == expected
+        assert [record.tag for record in records] == [f"qhyper-{key}" for key in expected]
+        assert ledger.jobs(request.scope) == records
+        with sqlite3.connect(ledger.path) as base:
+            stored = base.execute("SELECT key, scope, state FROM jobs").fetchall()
+            assert stored == [(key, words, "planned") for key in expected]
+            assert base.execute("SELECT * FROM budgets").fetchall() == [(words, 5)]
+            assert base.execute("SELECT scope FROM requests").fetchall() == [(words,)]
+        base.close()
+
+
+def test_a_job_as_plain_values(ledger, keys):
+    values = ledger.job(keys[0]).values()
+    assert json.loads(json.dumps(values)) == values
+    assert list(values) == list(Record.__dataclass_fields__)
+    assert (values["scope"], values["state"]) == ("training", "planned")
+    assert {type(values[name]) for name in ("scope", "state")} == {str}
+
+
+def test_jobs_of_a_preflight_say_so(ledger):
+    purposes = {"preflight": True, "preflight 1a2b3c4d": True, "preflights": False, "step 0": False}
+    for purpose, preflight in purposes.items():
+        (record,) = ledger.plan(replace(REQUEST, purpose=purpose), [(0, 4, 0, 8)])
+        assert record.preflight == preflight
 
 
 def test_a_tag_names_the_attempt(ledger, keys):
@@ -151,26 +197,26 @@ def test_the_shot_budget_is_exact(tmp_path):
         first, second = (record.key for record in ledger.plan(REQUEST, CHUNKS))
         with pytest.raises(ConfigurationError, match="The shot budget of training is 0; 0 were s"):
             ledger.claim(first)
-        ledger.allow("training", 31)
+        ledger.allow(TRAINING, 31)
         assert ledger.claim(first)
         message = "budget of training is 31; 16 were sent, and the next job has 16. It was not sent"
         with pytest.raises(ConfigurationError, match=message):
             ledger.claim(second)
         assert ledger.job(second).state == State.PLANNED
-        ledger.allow("training", 32)
+        ledger.allow(TRAINING, 32)
         assert ledger.claim(second)
 
 
 def test_a_refused_job_costs_nothing_of_the_budget(ledger, keys):
     ledger.claim(keys[0])
-    assert ledger.sent_shots("training") == 16
+    assert ledger.sent_shots(TRAINING) == 16
     ledger.unclaim(keys[0], State.PLANNED, "busy")
-    assert ledger.sent_shots("training") == 0
+    assert ledger.sent_shots(TRAINING) == 0
 
 
 def test_what_the_user_sends_again_takes_nothing_from_the_others(tmp_path):
     with Ledger(tmp_path, "a run") as ledger:
-        ledger.allow("training", 32)
+        ledger.allow(TRAINING, 32)
         first, second = (record.key for record in ledger.plan(REQUEST, CHUNKS))
         for _ in range(3):  # each on the user's word
             assert ledger.claim(first)
@@ -178,7 +224,7 @@ def test_what_the_user_sends_again_takes_nothing_from_the_others(tmp_path):
             ledger.again(first)
         assert ledger.claim(first)
         assert ledger.claim(second)
-        assert ledger.sent_shots("training") == 2 * 16
+        assert ledger.sent_shots(TRAINING) == 2 * 16
         (third,) = ledger.plan(replace(REQUEST, purpose="step 1"), [(0, 1, 0, 1)])
         with pytest.raises(ConfigurationError, match="The shot budget of training is 32; 32 were"):
             ledger.claim(third.key)
@@ -239,6 +285,25 @@ def test_a_ledger_of_another_version_is_refused(ledger, tmp_path):
         StorageError, match=r"ledger of version 7; this qhyper reads version 1. Use"
     ):
         Ledger(tmp_path, "a run")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("scope", "submission three"), ("scope", ""), ("scope", None), ("state", "lost")],
+)
+def test_a_scope_or_state_that_cannot_be_read_is_refused(ledger, keys, column, value):
+    with sqlite3.connect(ledger.path) as base:
+        base.execute(f"UPDATE jobs SET {column} = ?", (value,))
+    base.close()
+    message = (
+        f"{ledger.path} has a job with the {column} {value!r}, which this qhyper does not know. "
+        "Use the qhyper that wrote it, or put a copy back from before it was changed; do not "
+        "remove it: it says which jobs were paid for."
+    )
+    for look in (ledger.jobs, lambda: ledger.job(keys[0]), lambda: ledger.claim(keys[0])):
+        with pytest.raises(StorageError) as caught:
+            look()
+        assert str(caught.value) == message
 
 
 def test_a_damaged_ledger_is_refused_and_left_as_it_is(tmp_path):
