@@ -19,7 +19,7 @@ from qhyper.bits import Bits, all_bitstrings, to_string
 from qhyper.data.sets import Samples
 from qhyper.errors import ConfigurationError, UnsuitableError, unknown
 from qhyper.targets.exact.classes import FunctionClasses, RowTables
-from qhyper.targets.layered.rows import MAX_PATTERN_INPUTS, collapse_patterns
+from qhyper.targets.layered.rows import MAX_PATTERN_INPUTS, Rows, collapse_patterns
 from qhyper.targets.loss import LossName, check_loss, label_losses, predictions
 from qhyper.targets.target import SAME_LOSS, Objective
 
@@ -147,19 +147,24 @@ def certify(
     temperature: float = 0.05,
     method: Method = "auto",
     progress: Progress | None = None,
+    rows: Rows | None = None,
 ) -> Certificate:
     """The certificate of `network` on `data`: its mean loss over all bitstrings, exactly.
 
     `method` is `classes`, `enumeration`, or `auto`: classes if they apply, else enumeration.
-    `progress` is called with the share done, up to 1. Raises ConfigurationError if the data do not
+    `progress` is called with the share done, up to 1. `rows` are those of `network.collapse(data)`,
+    where they are known already. Raises ConfigurationError if the data do not
     fit the network, or if the method (each method, for `auto`) does not apply, with the reason.
     """
     network.check(data)
     loss = check_loss(loss)
     _check_temperature(temperature)
-    chosen = _choose(method, network, data)
-    certify_by = {"classes": _by_classes, "enumeration": _by_enumeration}[chosen]
-    survey, bits_of, functions = certify_by(network, data, loss, progress)
+    rows = network.collapse(data) if rows is None else rows
+    chosen = _choose(method, network, rows)
+    if chosen == "classes":
+        survey, bits_of, functions = _by_classes(network, data, loss, progress)
+    else:
+        survey, bits_of, functions = _by_enumeration(network, rows, loss, progress)
     levels, multiplicities = survey.spectrum()
     lowest, most = survey.lowest(), survey.most_accurate()
     return Certificate(
@@ -215,12 +220,12 @@ def _check_temperature(temperature: float) -> None:
 # Which method
 
 
-def _choose(method: str, network: "BinaryNetwork", data: Samples) -> str:
+def _choose(method: str, network: "BinaryNetwork", rows: Rows) -> str:
     if method not in get_args(Method):
         raise unknown("method", method, get_args(Method))
     against = {
         "classes": _against_classes(network),
-        "enumeration": _against_enumeration(network.n_bits) or _against_rows(network, data),
+        "enumeration": _against_enumeration(network.n_bits) or _against_rows(network, rows),
     }
     for name in against if method == "auto" else (method,):
         if against[name] is None:
@@ -241,15 +246,15 @@ def _against_enumeration(n_bits: int) -> str | None:
     return f"it has 2^{n_bits} bitstrings, and the limit is 2^{MAX_BITS}"
 
 
-def _against_rows(network: "BinaryNetwork", data: Samples) -> str | None:
+def _against_rows(network: "BinaryNetwork", rows: Rows) -> str | None:
     if network.space.plain:
         return None
-    rows = network.collapse(data).n_rows
-    if rows << network.n_bits <= MAX_ROWS_EVALUATED:
+    n_rows = rows.n_rows
+    if n_rows << network.n_bits <= MAX_ROWS_EVALUATED:
         return None
     return (
-        f"it has 2^{network.n_bits} bitstrings on {rows:,} distinct rows, and the limit for spaces "
-        f"with biases or choices is 2^{MAX_ROWS_EVALUATED.bit_length() - 1} of both together"
+        f"it has 2^{network.n_bits} bitstrings on {n_rows:,} distinct rows, and the limit for "
+        f"spaces with biases or choices is 2^{MAX_ROWS_EVALUATED.bit_length() - 1} of both together"
     )
 
 
@@ -408,10 +413,10 @@ def _chunks(total: int, progress: Progress | None, size: int = _CHUNK) -> Iterat
 
 
 def _by_enumeration(
-    network: "BinaryNetwork", data: Samples, loss: LossName, progress: Progress | None
+    network: "BinaryNetwork", rows: Rows, loss: LossName, progress: Progress | None
 ) -> _Result:
-    n_bits, samples = network.n_bits, len(data.y)
-    kernel = network.kernel(network.collapse(data))
+    n_bits, samples = network.n_bits, rows.counts.sum()
+    kernel = network.kernel(rows)
 
     def evaluate(bits: Bits) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         wrong = kernel.losses(bits, "accuracy")

@@ -1,16 +1,17 @@
 """CostTable: an objective whose loss is known for every bitstring, and its Walsh spectrum."""
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits, all_bitstrings, pack
-from qhyper.errors import ConfigurationError, UnsuitableError
+from qhyper.errors import ConfigurationError, MissingError, StorageError, UnsuitableError
 from qhyper.targets.exact.certificate import MAX_BITS, Progress
 from qhyper.targets.objective import Objective
-from qhyper.targets.target import SAME_LOSS, ObjectiveCapabilities
+from qhyper.targets.target import SAME_LOSS, Block, Layout, ObjectiveCapabilities
 
 Float = npt.NDArray[np.float64]
 
@@ -140,3 +141,33 @@ def tabulate(objective: Objective, *, progress: Progress | None = None) -> CostT
         if progress is not None:
             progress(stop / size)
     return CostTable(losses, name=objective.name)
+
+
+class TableTarget:
+    """A table of costs as a target, which needs no data.
+
+    `path` is a .npy file of 2^n losses, one for each string of n bits; bit 0 changes fastest.
+    Raises MissingError if there is no such file, StorageError if it is no array, and as CostTable.
+    """
+
+    def __init__(self, *, path: str | Path) -> None:
+        path = Path(path)
+        if not path.is_file():
+            raise MissingError(f"There is no file {path.absolute()}. Check the path.")
+        try:
+            losses = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise StorageError(
+                f"Cannot read {path}: {error}. Write an array of losses with numpy.save."
+            ) from error
+        self.table = CostTable(losses, name=f"table {path.name}")
+        self.n_bits = self.table.n_bits
+
+    @property
+    def layout(self) -> Layout:
+        """One block of bits."""
+        return Layout((Block("bits", (self.n_bits,)),))
+
+    def objective(self, data: None = None, loss: str | None = None) -> CostTable:
+        """The table, with a count of its own; it takes no data, and is its own loss."""
+        return CostTable(self.table.losses, name=self.table.name)

@@ -1,13 +1,13 @@
 """BinaryNetwork: the target, and its plain forward pass, which is the oracle of the kernel."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from qhyper.data.sets import Samples
+from qhyper.data.sets import Dataset, Samples
 from qhyper.errors import ConfigurationError
 from qhyper.targets.layered.space import ACTIVATIONS, WeightSpace
 from qhyper.targets.loss import LossName, check_loss, label_losses, predictions
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from qhyper.targets.layered.objective import NetworkObjective
     from qhyper.targets.layered.rows import Rows
     from qhyper.targets.packed.network import PackedNetwork
+
+HIDDEN = 6
+"""Hidden units, unless told."""
 
 
 class BinaryNetwork:
@@ -193,3 +196,18 @@ class BinaryNetwork:
                 f"{self.n_classes} classes apart: labels are 0 to {self.n_classes - 1}. Choose "
                 "layers that end with the number of classes."
             )
+
+
+def layered(
+    dataset: Dataset,
+    *,
+    layers: Sequence[int] | None = None,
+    sign_of_zero: int = 1,
+    **choices: Any,
+) -> BinaryNetwork:
+    """The target `layered`: a BinaryNetwork for a data set, (features, 6, classes) unless told.
+
+    `choices` are those of WeightSpace: biases, values, activation, optional.
+    """
+    sizes = layers or (dataset.n_features, HIDDEN, dataset.n_classes)
+    return BinaryNetwork(WeightSpace(sizes, **choices), sign_of_zero=sign_of_zero)

@@ -29,6 +29,7 @@ class NetworkObjective(RowObjective):
         self.network, self.data = network, data
         self.distinct = network.collapse(data)
         self.kernel = network.kernel(self.distinct)
+        self._other: tuple[Samples, Kernel] | None = None
         self.capabilities = ObjectiveCapabilities(
             accuracy=True, mini_batches=True, flips=True, certificate=True, module=True,
             packed=network.space.plain and network.sign_of_zero == 1,
@@ -51,13 +52,19 @@ class NetworkObjective(RowObjective):
 
         Raises ConfigurationError if the samples do not fit the network.
         """
-        kernel = self.kernel
-        if samples is not None and samples is not self.data:
-            self.network.check(samples)
-            kernel = self.network.kernel(self.network.collapse(samples))
+        kernel = self._kernel_for(samples)
         array = as_bits(bits, self.n_bits)
         errors = kernel.losses(array.reshape(-1, self.n_bits), "accuracy")
         return 1 - np.asarray(errors).reshape(array.shape[:-1])
+
+    def _kernel_for(self, samples: Samples | None) -> "Kernel":
+        """The kernel on any samples; the last one is kept, since the same are asked for again."""
+        if samples is None or samples is self.data:
+            return self.kernel
+        if self._other is None or self._other[0] is not samples:
+            self.network.check(samples)
+            self._other = samples, self.network.kernel(self.network.collapse(samples))
+        return self._other[1]
 
     def on_rows(self, rows: npt.NDArray[np.int64]) -> "_SomeRows":
         """The network on these rows alone."""
@@ -72,7 +79,7 @@ class NetworkObjective(RowObjective):
 
         return certify(
             self.network, self.data, loss=self.loss, temperature=temperature, method=method,
-            progress=progress,
+            progress=progress, rows=self.distinct,
         )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits, Words, as_bits
-from qhyper.data.sets import Samples
+from qhyper.data.sets import Dataset, Samples
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.targets.batches import RowObjective
 from qhyper.targets.loss import LossName, check_loss, label_losses
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Inputs = Literal["signs", "pixels"]
 
+_HIDDEN = 128
+"""Hidden units, unless told."""
 _BATCH = 4000
 """Rows of a mini-batch, unless told, where there are more."""
 _LOGITS_BYTES = 2**26
@@ -46,6 +48,9 @@ class PackedTarget:
     logits go to the lower class. Raises ConfigurationError for layers that cannot be, and unless
     scale is at least 0.01.
     """
+
+    usual_held_out = 1 / 6
+    """share of the training rows on which networks are chosen, and not trained, unless told"""
 
     def __init__(
         self, layers: Sequence[int], *, inputs: Inputs = "signs", scale: float = 4.0
@@ -267,3 +272,15 @@ class PackedRows:
             )
             differences[draw] = np.concatenate([d.T.ravel() for d in by_layer])
         return own, differences
+
+
+def packed(
+    dataset: Dataset,
+    *,
+    layers: Sequence[int] | None = None,
+    inputs: Inputs = "signs",
+    scale: float = 4.0,
+) -> PackedTarget:
+    """The target `packed`: a PackedTarget for a data set, (features, 128, classes) unless told."""
+    sizes = layers or (dataset.n_features, _HIDDEN, dataset.n_classes)
+    return PackedTarget(sizes, inputs=inputs, scale=scale)
