@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from qhyper.quantum.convert import as_circuit
     from qhyper.quantum.generator import QuantumHyperNetwork
     from qhyper.registry import build_estimator, build_generator, build_risk
-    from qhyper.report.page import page, table
+    from qhyper.report.page import page
+    from qhyper.report.table import table
     from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy
     from qhyper.run.comparison import Comparison, compare, execute, load_generator, plan
     from qhyper.run.config import Config, Entry, TrainingSettings
@@ -107,7 +108,7 @@ _HOME = {
     "minimise": "qhyper.training.minimise",
     "page": "qhyper.report.page",
     "plan": "qhyper.run.comparison",
-    "table": "qhyper.report.page",
+    "table": "qhyper.report.table",
     "tabulate": "qhyper.targets.exact.table",
     "to_onnx": "qhyper.targets.layered.export",
     "to_torch": "qhyper.targets.layered.export",

@@ -354,7 +354,7 @@ def _execute(run: Any, as_json: bool) -> None:
 
 
 def _print_outcome(outcome: Any) -> None:
-    from qhyper.report.page import table, tests_table
+    from qhyper.report.table import table, tests_table
 
     console().print(table(outcome.summary))
     if outcome.summary["tests"]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from qhyper.report.drawing import COLOURS, INK, legend, loss_axis, new_figure, short, svg, text
 from qhyper.report.summary import KINDS, budget_of, drew
-from qhyper.report.wording import format_count, format_loss
+from qhyper.report.words import format_count, format_loss
 from qhyper.search import first_hits
 
 if TYPE_CHECKING:

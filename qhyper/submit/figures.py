@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qhyper.report.drawing import COLOURS, INK, legend, loss_axis, new_figure, svg, text
-from qhyper.report.wording import format_loss
+from qhyper.report.words import format_loss
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

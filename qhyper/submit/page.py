@@ -17,8 +17,9 @@ import numpy.typing as npt
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, StorageError
 from qhyper.quantum.cloud.mthree_mitigation import QuasiProbabilities
-from qhyper.report.page import CERTIFICATE, certificate_facts, facts, rendered
-from qhyper.report.wording import format_loss
+from qhyper.report.facts import CERTIFICATE, certificate_facts, facts
+from qhyper.report.page import rendered
+from qhyper.report.words import format_loss
 from qhyper.search import SAME_LOSS, Losses
 from qhyper.storage import storage, write_whole
 from qhyper.submit.figures import REPLICAS, submission_figures

@@ -8,7 +8,10 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from qhyper.report import facts
 from qhyper.report import page as report
+from qhyper.report import table as tables
+from qhyper.report import words as wording
 from qhyper.report.summary import summarise
 
 
@@ -71,121 +74,10 @@ def read(comparison, results, spectrum=None):
     return words
 
 
-# -- tables ---------------------------------------------------------------------------------------
-
-
-def test_table_fits_a_terminal_of_80_columns(ten_seeds, certified):
-    shown = text_of(report.table(certified(ten_seeds)))
-    assert max(map(len, shown.splitlines())) <= 80
-    assert "…" not in shown
-    for words in ("autoregressive", "8 of 10", "49–94", "> 3k", "501", "12.3", "0.9000"):
-        assert words in shown
-    caption = " ".join(shown.split())
-    assert "3,000 evaluations for each of 10 seeds; certified minimum 0.116000" in caption
-
-
-@pytest.fixture
-def nine(result):
-    """The built-in generators and controls with results whose intervals are all wide."""
-    kinds = {
-        "product": "quantum",
-        "quantum-depth2": "quantum",
-        "quantum-depth4": "quantum",
-        "bernoulli": "classical",
-        "categorical": "classical",
-        "mlp": "classical",
-        "autoregressive": "classical",
-        "random": "control",
-        "annealing": "control",
-    }
-    results = []
-    for name, kind in kinds.items():
-        one = result(name, kind, [0, 1] * 5, steps=kind != "control")
-        one["parameters"], one["evaluations"] = 12_345, 300_000
-        one["best_loss"] = [0.1160 + 0.00017 * seed for seed in range(10)]
-        one["improvements"] = [
-            [[1, 0.5], [1_234 + 13_570 * seed, 0.1160 if seed < 9 else loss]]
-            for seed, loss in enumerate(one["best_loss"])
-        ]
-        one["final_loss"] = [0.1174 + 0.0003 * (seed + len(results)) for seed in range(10)]
-        one["train_accuracy"] = [0.9196, 0.9201] * 5
-        one["test_accuracy"] = [0.9184, 0.9193] * 5
-        if kind != "control":
-            one["seconds_per_step"] = [0.0123, 0.0145, 0.0131, 0.0119]
-        results.append(one)
-    return results
-
-
-def test_table_of_nine_is_whole_in_a_file(nine, certified):
-    comparison = certified(nine)
-    shown = text_of(report.table(comparison), width=140)
-    assert "…" not in shown
-    for entry in comparison["generators"]:
-        (line, below) = re.search(rf"(?m)^{entry['name']} (.*)\n(.*)", shown).groups()
-        cells = report._cells(entry)
-        for key in ("parameters", "regret", "hit_share", "evaluations_to_hit", "final_loss"):
-            value, interval = cells[key]
-            assert value in line
-            assert re.sub(r"\b0\.", ".", interval) in below
-        assert cells["train_accuracy"][0] in line
-        assert cells["test_accuracy"][0] in below
-
-
-@pytest.mark.parametrize("width", [80, 72])
-def test_table_of_nine_loses_nothing_where_it_is_narrow(nine, certified, width):
-    comparison = certified(nine)
-    shown = text_of(report.table(comparison), width=width)
-    assert max(map(len, shown.splitlines())) <= width
-    assert "…" not in shown
-    for entry in comparison["generators"]:
-        assert re.search(rf"(?m)^{entry['name']} ", shown)
-        for key, (value, interval) in report._cells(entry).items():
-            assert value in shown
-            if "accuracy" in key:  # the terminal has no room for their intervals, the page has
-                continue
-            # An interval that breaks does so after its dash.
-            for part in re.sub(r"\b0\.", ".", interval).replace("–", "– ").split():
-                assert part in shown
-
-
-def test_names_longer_than_the_terminal_fold(result, certified):
-    name = "package.of.mine:" + "Generator" * 10
-    results = [result(name, "quantum", [1, 1]), result("b", "classical", [1, 1])]
-    for shown in (report.table(certified(results)), report.tests_table(certified(results))):
-        text = text_of(shown)
-        assert max(map(len, text.splitlines())) <= 80
-        assert "…" not in text
-        assert name in "".join(line.strip().split(" ")[0] for line in text.splitlines())
-
-
-def test_table_without_certificate_says_so_and_keeps_brackets_in_names(uncertified, result):
-    shown = text_of(report.table(uncertified([result("[red]a", "quantum", [1])])))
-    assert "[red]a" in shown
-    assert "best loss seen 0.1165" in shown
-
-
-def test_tests_table(ten_seeds, certified, result):
-    shown = text_of(report.tests_table(certified(ten_seeds)), width=100)
-    assert shown.count("product is lower") == 1
-    assert "−0.0" in shown
-    assert "0.008" in shown  # 4 · 2 / 2^10
-    report.tests_table(certified([result("a", "quantum", [1])]))
-
-
-def test_tests_table_of_nine_is_whole(nine, certified):
-    comparison = certified(nine)
-    shown = text_of(report.tests_table(comparison), width=100)
-    assert "…" not in shown
-    assert len(comparison["tests"]) == 12
-    for test in comparison["tests"]:
-        start, end = f"{test['quantum']} +{test['classical']} +[+−]0", f"{test['quantum']} is lower"
-        assert re.search(rf"(?m)^ *{start}.* {end} *$", shown)
-
-
 def test_budgets_that_differ_are_told(ten_seeds, certified):
     ten_seeds[0]["evaluations"] = 3000 - 8
     comparison = certified(ten_seeds)
-    assert "up to 3,000 evaluations, in whole steps, for each" in report._setting(comparison)
+    assert "up to 3,000 evaluations, in whole steps, for each" in wording.setting_line(comparison)
     words = read(comparison, ten_seeds)
     assert "2,992 evaluations each)" in words
     assert "3,000 evaluations each)" in words
@@ -216,13 +108,13 @@ def summary(results, **budget):
 
 def test_steps_are_told_in_shots_and_circuits(by_shots):
     comparison = summary(by_shots, shots=3000)
-    assert "up to 3,000 shots, in whole steps, for each" in report._setting(comparison)
+    assert "up to 3,000 shots, in whole steps, for each" in wording.setting_line(comparison)
     words = read(comparison, by_shots)
     assert "2,880 shots each, in whole steps of 144 shots in 9 circuits)" in words
     assert "(control, 2 seeds, 3,000 shots each)" in words
     both = summary(by_shots, shots=2880, circuits=200)
     # a limit is met exactly: it is not for the size of a step that the other is not
-    assert "up to 2,880 shots and 200 circuits for each" in report._setting(both)
+    assert "up to 2,880 shots and 200 circuits for each" in wording.setting_line(both)
     by_shots[0]["step"] = {"evaluations": 0, "shots": 0, "circuits": 1}
     words = read(summary(by_shots, shots=3000), by_shots)
     assert "in whole steps of 1 circuit)" in words
@@ -233,13 +125,16 @@ def test_what_was_minimised_and_how_stands_below_the_name(by_shots):
     words = read(comparison, by_shots)
     assert "shifted quantum · statevector · spsa · cvar 72" in words
     assert "random control 72" in words
-    assert report.RISK_NOTE in words
+    assert wording.RISK_NOTE in words
     assert "Final mean loss Final risk Train accuracy" in words
-    assert report._cells(comparison["generators"][0])["final_risk"] == ("0.0333", "0.0321–0.0345")
-    assert report._cells(comparison["generators"][1])["final_risk"] == ("–", "")
+    assert wording.row_cells(comparison["generators"][0])["final_risk"] == (
+        "0.0333",
+        "0.0321–0.0345",
+    )
+    assert wording.row_cells(comparison["generators"][1])["final_risk"] == ("–", "")
     assert "the lowest loss drawn so far" in words.lower()
     assert "against shots, the bitstrings drawn:" in words
-    shown = text_of(report.table(comparison))
+    shown = text_of(tables.table(comparison))
     assert max(map(len, shown.splitlines())) <= 80
     for line in (
         r"shifted .* 72 ",
@@ -249,7 +144,7 @@ def test_what_was_minimised_and_how_stands_below_the_name(by_shots):
     ):
         assert re.search(f"(?m)^{line}", shown)
     assert "0.0333" in shown
-    assert report.RISK_NOTE in " ".join(shown.split())
+    assert wording.RISK_NOTE in " ".join(shown.split())
 
 
 def test_the_usual_way_is_not_told(by_shots):
@@ -258,7 +153,7 @@ def test_the_usual_way_is_not_told(by_shots):
     words = read(summary(by_shots, shots=3000), by_shots)
     assert "shifted quantum 72" in words
     assert "Final risk" not in words
-    assert report.RISK_NOTE not in words
+    assert wording.RISK_NOTE not in words
 
 
 def without_draws(result):
@@ -270,14 +165,14 @@ def without_draws(result):
 def test_a_training_without_draws_has_dashes(certified, uncertified, result, spectrum):
     results = [without_draws(result), result("a", "quantum", [0, 1])]
     comparison = certified(results)
-    cells = report._cells(comparison["generators"][0])
+    cells = wording.row_cells(comparison["generators"][0])
     assert {cells[key] for key in ("regret", "hit_share", "evaluations_to_hit")} == {("–", "")}
     words = read(comparison, results, spectrum)
     assert "“a” finds" not in words  # there is nobody to compare it with
     assert "“a”: 1 of 2 seeds reached" in words
     assert "“exact” trained without drawing: regret and hits are not defined there." in words
     assert "draws nothing on its way" in words
-    text_of(report.table(comparison))
+    text_of(tables.table(comparison))
     for compared in (certified(results[:1]), uncertified(results[:1])):
         words = read(compared, results[:1])
         assert "No training drew anything on its way." in words
@@ -285,8 +180,6 @@ def test_a_training_without_draws_has_dashes(certified, uncertified, result, spe
 
 
 # -- page -----------------------------------------------------------------------------------------
-
-
 def test_page_answers_in_words(ten_seeds, certified, spectrum):
     words = read(certified(ten_seeds), ten_seeds, spectrum)
     assert "“autoregressive” finds the best network most often: 8 of 10 seeds reached" in words
@@ -363,12 +256,12 @@ def test_options_of_estimators_and_risks_are_words():
         {"name": "product", "training": TRAINING | spsa},
         {"name": "bernoulli", "training": TRAINING | usual},
     ]
-    headings, rows, _ = report._entries({"entries": entries})
+    headings, rows, _ = facts.entry_settings({"entries": entries})
     told = [dict(zip(headings, row, strict=True)) for row in rows]
     assert [row["Estimator"] for row in told] == ["spsa: directions 4", "score-function"]
     assert [row["Risk"] for row in told] == ["cvar: alpha 0.5", "expectation"]
     entries[1]["training"] = TRAINING | spsa
-    headings, _, agreed = report._entries({"entries": entries})
+    headings, _, agreed = facts.entry_settings({"entries": entries})
     assert "Risk" not in headings
     assert {
         ("training.estimator", "spsa: directions 4"),
@@ -396,17 +289,17 @@ def test_notes_say_what_is_measured(ten_seeds, certified, result):
     generator = [result("a", "quantum", [1, 1])]
     words = read(certified(generator), generator)
     assert "annealing" not in words
-    shown = " ".join(text_of(report.table(certified(generator))).split())
+    shown = " ".join(text_of(tables.table(certified(generator))).split())
     assert "ms per step of all seeds together" in shown
 
 
 def test_an_interval_that_reaches_past_the_budget_has_both_ends(certified, result):
     half = result("a", "quantum", [0] * 5 + [1] * 5)
     (entry,) = certified([half])["generators"]
-    assert report._cells(entry)["evaluations_to_hit"] == ("> 3k", "501 to > 3k")
+    assert wording.row_cells(entry)["evaluations_to_hit"] == ("> 3k", "501 to > 3k")
     most = result("a", "quantum", [0] * 7 + [1] * 3)
     (entry,) = certified([most])["generators"]
-    assert report._cells(entry)["evaluations_to_hit"] == ("501", "501 to > 3k")
+    assert wording.row_cells(entry)["evaluations_to_hit"] == ("501", "501 to > 3k")
     assert "501 to > 3k" in read(certified([half]), [half])
 
 
@@ -430,7 +323,7 @@ def test_page_without_reason_or_hits_in_common(uncertified, result):
     too_few = "2 seeds are too few for any outcome to tell a pair apart"
     assert f"1 cannot be told apart (paired tests with Holm's correction; {too_few})." in words
     assert f"{too_few}: the smallest possible p is not small enough." in words
-    shown = text_of(report.tests_table(uncertified(results)))
+    shown = text_of(tables.tests_table(uncertified(results)))
     assert too_few in " ".join(shown.split())
 
 
@@ -471,7 +364,7 @@ def test_importing_report_is_light():
 
 def test_pyplot_is_never_loaded(ten_seeds, certified, spectrum):
     code = (
-        "import sys, json; from qhyper import report;"
+        "import sys, json; from qhyper.report import page as report;"
         "r, c, s = json.load(sys.stdin); report.page(c, r, s);"
         "print('matplotlib.pyplot' in sys.modules)"
     )

@@ -1,0 +1,115 @@
+"""What a comparison found, as tables for the terminal; rich is imported where used.
+
+Both take the plain dict that `summary.json` holds.
+"""
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from qhyper.report.words import (
+    RISK_NOTE,
+    TEST_COLUMNS,
+    columns_shown,
+    kind_words,
+    other_risks,
+    row_cells,
+    setting_line,
+    test_cells,
+    too_few_seeds,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.measure import Measurement
+    from rich.table import Table
+    from rich.text import Text
+
+
+def table(comparison: Mapping[str, Any]) -> "Table":
+    """The comparison as a rich table: one row a generator, 95 % intervals in the second line."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    columns = dict(columns_shown(comparison))
+    caption = setting_line(comparison)
+    caption += "; ms per step of all seeds together" * ("seconds_per_step" in columns)
+    caption += f". {RISK_NOTE}" * other_risks(comparison)
+    # Texts, not strings: a name in brackets is no markup.
+    shown = Table(
+        box=box.SIMPLE_HEAD,
+        caption=Text(caption),
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
+    # Where it is too narrow, intervals break before names of usual length do.
+    longest = max(14, *(len(entry["name"]) for entry in comparison["generators"]))
+    shown.add_column("Generator", overflow="fold", width=longest if longest <= 16 else None)
+    accuracies = [key for key in ("train_accuracy", "test_accuracy") if columns.pop(key, "")]
+    spending = [key for key in ("shots", "circuits") if columns.pop(key, "")]
+    if spending:  # one below the other
+        columns["parameters"] += " shots cir-\ncuits"
+    # Narrow headings, and no zero before the point in the small print: it fits 80 columns.
+    narrow = {" ": "\n", "Parameters": "Param-\neters", "Evaluations": "Evalu-\nations"}
+    for title in columns.values():
+        for wide, lines in narrow.items():
+            title = title.replace(wide, lines)
+        shown.add_column(title, justify="right", overflow="fold")
+    if accuracies:
+        shown.add_column("Accu-\nracy\ntrain\ntest", justify="right", overflow="fold")
+    for entry in comparison["generators"]:
+        cells = row_cells(entry)
+        kind = "\n".join(textwrap.wrap(kind_words(entry), longest))  # after a hyphen, if it must
+        row: list[RenderableType] = [_TwoLines(entry["name"], kind)]
+        spent = "\n".join(cells[key][0] for key in spending)
+        cells["parameters"] = cells["parameters"][0], spent
+        row += [_TwoLines(*cells[key]) for key in columns]
+        if accuracies:
+            row.append(Text(f"{cells['train_accuracy'][0]}\n{cells['test_accuracy'][0]}"))
+        shown.add_row(*row)
+    return shown
+
+
+class _TwoLines:
+    """For rich: a value, dim below it the detail; an interval too wide breaks in its middle."""
+
+    def __init__(self, value: str, detail: str) -> None:
+        self.value, self.detail = value, re.sub(r"\b0\.", ".", detail)
+
+    def _text(self, detail: str) -> "Text":
+        from rich.text import Text
+
+        return Text.assemble(self.value, *([("\n" + detail, "dim")] if detail else []))
+
+    def __rich_measure__(self, console: "Console", options: "ConsoleOptions") -> "Measurement":
+        return self._text(self.detail).__rich_measure__(console, options)
+
+    def __rich_console__(
+        self, console: "Console", options: "ConsoleOptions"
+    ) -> "Iterator[RenderableType]":
+        narrow = len(self.detail) > options.max_width
+        yield self._text(re.sub("–| to ", r"\g<0>\n", self.detail) if narrow else self.detail)
+
+
+def tests_table(comparison: Mapping[str, Any]) -> "Table":
+    """The paired tests as a rich table; no rows where there are none."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    caption = (
+        "Wilcoxon signed-rank on final mean losses of the same seeds; p with Holm's correction"
+    )
+    if too_few_seeds(comparison):
+        caption += f"; {too_few_seeds(comparison)}"
+    shown = Table(box=box.SIMPLE_HEAD, caption=Text(caption), padding=(0, 1, 0, 0))
+    for index, title in enumerate(TEST_COLUMNS):
+        justify = "right" if index in (2, 3, 4) else "left"
+        title = title.replace("Median ", "Median\n")
+        shown.add_column(title, justify=justify, overflow="fold")
+    for test in comparison["tests"]:
+        shown.add_row(*map(Text, test_cells(test)))
+    return shown

@@ -1,0 +1,124 @@
+"""Tables for the terminal."""
+
+import re
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from qhyper.report import table as tables
+from qhyper.report import words as wording
+
+
+def text_of(renderable, width=80):
+    console = Console(file=StringIO(), width=width, color_system=None)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+def test_table_fits_a_terminal_of_80_columns(ten_seeds, certified):
+    shown = text_of(tables.table(certified(ten_seeds)))
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown
+    for words in ("autoregressive", "8 of 10", "49–94", "> 3k", "501", "12.3", "0.9000"):
+        assert words in shown
+    caption = " ".join(shown.split())
+    assert "3,000 evaluations for each of 10 seeds; certified minimum 0.116000" in caption
+
+
+@pytest.fixture
+def nine(result):
+    """The built-in generators and controls with results whose intervals are all wide."""
+    kinds = {
+        "product": "quantum",
+        "quantum-depth2": "quantum",
+        "quantum-depth4": "quantum",
+        "bernoulli": "classical",
+        "categorical": "classical",
+        "mlp": "classical",
+        "autoregressive": "classical",
+        "random": "control",
+        "annealing": "control",
+    }
+    results = []
+    for name, kind in kinds.items():
+        one = result(name, kind, [0, 1] * 5, steps=kind != "control")
+        one["parameters"], one["evaluations"] = 12_345, 300_000
+        one["best_loss"] = [0.1160 + 0.00017 * seed for seed in range(10)]
+        one["improvements"] = [
+            [[1, 0.5], [1_234 + 13_570 * seed, 0.1160 if seed < 9 else loss]]
+            for seed, loss in enumerate(one["best_loss"])
+        ]
+        one["final_loss"] = [0.1174 + 0.0003 * (seed + len(results)) for seed in range(10)]
+        one["train_accuracy"] = [0.9196, 0.9201] * 5
+        one["test_accuracy"] = [0.9184, 0.9193] * 5
+        if kind != "control":
+            one["seconds_per_step"] = [0.0123, 0.0145, 0.0131, 0.0119]
+        results.append(one)
+    return results
+
+
+def test_table_of_nine_is_whole_in_a_file(nine, certified):
+    comparison = certified(nine)
+    shown = text_of(tables.table(comparison), width=140)
+    assert "…" not in shown
+    for entry in comparison["generators"]:
+        (line, below) = re.search(rf"(?m)^{entry['name']} (.*)\n(.*)", shown).groups()
+        cells = wording.row_cells(entry)
+        for key in ("parameters", "regret", "hit_share", "evaluations_to_hit", "final_loss"):
+            value, interval = cells[key]
+            assert value in line
+            assert re.sub(r"\b0\.", ".", interval) in below
+        assert cells["train_accuracy"][0] in line
+        assert cells["test_accuracy"][0] in below
+
+
+@pytest.mark.parametrize("width", [80, 72])
+def test_table_of_nine_loses_nothing_where_it_is_narrow(nine, certified, width):
+    comparison = certified(nine)
+    shown = text_of(tables.table(comparison), width=width)
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    for entry in comparison["generators"]:
+        assert re.search(rf"(?m)^{entry['name']} ", shown)
+        for key, (value, interval) in wording.row_cells(entry).items():
+            assert value in shown
+            if "accuracy" in key:  # the terminal has no room for their intervals, the page has
+                continue
+            # An interval that breaks does so after its dash.
+            for part in re.sub(r"\b0\.", ".", interval).replace("–", "– ").split():
+                assert part in shown
+
+
+def test_names_longer_than_the_terminal_fold(result, certified):
+    name = "package.of.mine:" + "Generator" * 10
+    results = [result(name, "quantum", [1, 1]), result("b", "classical", [1, 1])]
+    for shown in (tables.table(certified(results)), tables.tests_table(certified(results))):
+        text = text_of(shown)
+        assert max(map(len, text.splitlines())) <= 80
+        assert "…" not in text
+        assert name in "".join(line.strip().split(" ")[0] for line in text.splitlines())
+
+
+def test_table_without_certificate_says_so_and_keeps_brackets_in_names(uncertified, result):
+    shown = text_of(tables.table(uncertified([result("[red]a", "quantum", [1])])))
+    assert "[red]a" in shown
+    assert "best loss seen 0.1165" in shown
+
+
+def test_tests_table(ten_seeds, certified, result):
+    shown = text_of(tables.tests_table(certified(ten_seeds)), width=100)
+    assert shown.count("product is lower") == 1
+    assert "−0.0" in shown
+    assert "0.008" in shown  # 4 · 2 / 2^10
+    tables.tests_table(certified([result("a", "quantum", [1])]))
+
+
+def test_tests_table_of_nine_is_whole(nine, certified):
+    comparison = certified(nine)
+    shown = text_of(tables.tests_table(comparison), width=100)
+    assert "…" not in shown
+    assert len(comparison["tests"]) == 12
+    for test in comparison["tests"]:
+        start, end = f"{test['quantum']} +{test['classical']} +[+−]0", f"{test['quantum']} is lower"
+        assert re.search(rf"(?m)^ *{start}.* {end} *$", shown)
