@@ -15,6 +15,7 @@ SDKS = ("pennylane", "qiskit", "braket", "cirq", "perceval", "qsimcirq", "iqm", 
 
 VENDORS = {
     "ibm": ("qiskit",),
+    "ibm_errors": ("qiskit",),
     "amazon_braket": ("braket", "qiskit"),
     "ionq": ("qiskit",),
     "azure_quantum": ("azure", "qiskit"),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.drawing import legend_below, new_panels, save
-from experiments.fashion.study import HIDDEN
+from experiments.fashion.settings import HIDDEN
 from experiments.fashion.tables import KINDS, PRINTED
 from qhyper.report.drawing import COLOURS, INK
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from classical.binarized import Binarisation, BinarizedNetwork, Epoch, accuracy, fit
+from experiments.fashion.settings import HIDDEN, RATES
 from experiments.memory import peak, reset_peak
 from qhyper.data.images import Images, hold_out, load_images
 from qhyper.streams import Streams
@@ -25,10 +26,6 @@ TITLE = "Binary weights and activations on Fashion-MNIST: what do they cost, and
 
 SHARED = ("memory.py",)
 
-HIDDEN = (1024, 128)
-"""Units of the hidden layer: the networks are (784, HIDDEN, 10)."""
-RATES: Mapping[Binarisation, float] = {"stochastic": 0.03, "deterministic": 0.03, "none": 0.001}
-"""The kinds of network, and Adam's learning rate of each at the start."""
 BATCH, SEED = 100, 0
 FULL, QUICK = (50_000, 10_000, 20), (9_000, 1_000, 3)
 """Images to train on, images to choose the epoch by, and epochs."""

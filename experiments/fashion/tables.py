@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from classical.binarized import Binarisation
-from experiments.fashion.study import HIDDEN, RATES
+from experiments.fashion.settings import HIDDEN, RATES
 from experiments.markdown import table
 
 Results = Mapping[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.drawing import legend_below, new_panels, save
-from experiments.qhn_posterior.study import MODELS, TEMPERATURE
+from experiments.qhn_posterior.models import MODELS, TEMPERATURE
 from experiments.qhn_posterior.tables import title
 from qhyper.report.drawing import COLOURS, INK
 

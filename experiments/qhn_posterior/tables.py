@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.markdown import table
-from experiments.qhn_posterior.study import MODELS, TEMPERATURE, WITH_MMD
+from experiments.qhn_posterior.models import MODELS, TEMPERATURE, WITH_MMD
 from qhyper.report.statistics import holm, median_interval
 
 Results = Mapping[str, Any]

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from experiments.qhn_trainability import pictures
 from experiments.qhn_trainability import tables as written
+from experiments.qhn_trainability.settings import STARTS
 from qhyper import Brickwork, Samples, Streams
 from qhyper.quantum.ansatz import Mirrored, Start, initial_parameters
 from qhyper.quantum.circuit import Circuit
@@ -38,8 +39,6 @@ class Size:
     rows: int
     """of the perceptron"""
 
-
-STARTS: tuple[Start, ...] = ("near-product", "uniform", "identity-block")
 
 FULL = Size((8, 16, 32, 64, 128, 256), (2, 4, 6, 8), starts=100, rows=4)
 QUICK = Size((8, 16, 32), (2, 4), starts=20, rows=2)

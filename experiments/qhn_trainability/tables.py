@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.markdown import table
+from experiments.qhn_trainability.settings import STARTS
 
 Results = Mapping[str, Any]
 
@@ -57,8 +58,6 @@ def _series(results: Results, cost: str, start: str, depth: int, what: str) -> l
 
 
 def _rows(results: Results) -> Iterator[tuple[str, int]]:
-    from experiments.qhn_trainability.study import STARTS
-
     for start in STARTS:
         for depth in sublayers(results):
             yield start, depth

@@ -18,14 +18,10 @@ from qhyper.errors import ConfigurationError
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Product
 from qhyper.quantum.backend import matrix_product_bonds
 from qhyper.quantum.circuit import Angle, Circuit, Gate
-from qhyper.quantum.convert import (
-    as_circuit,
-    from_pennylane,
-    from_qiskit,
-    to_pennylane,
-    to_qiskit,
-)
+from qhyper.quantum.convert import as_circuit
 from qhyper.quantum.generator import QuantumHyperNetwork, quantum
+from qhyper.quantum.pennylane_circuits import from_pennylane, to_pennylane
+from qhyper.quantum.qiskit_circuits import from_qiskit, to_qiskit
 
 A, B, C = Parameter("a"), Parameter("b"), Parameter("c")
 TWO = random_unitary(4, seed=1).data

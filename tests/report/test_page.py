@@ -364,7 +364,7 @@ def test_importing_report_is_light():
 
 def test_pyplot_is_never_loaded(ten_seeds, certified, spectrum):
     code = (
-        "import sys, json; from qhyper import report;"
+        "import sys, json; from qhyper.report import page as report;"
         "r, c, s = json.load(sys.stdin); report.page(c, r, s);"
         "print('matplotlib.pyplot' in sys.modules)"
     )

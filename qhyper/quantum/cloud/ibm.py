@@ -28,19 +28,17 @@ from qhyper.quantum.cloud.door import (
     as_measured,
     kept,
 )
-from qhyper.quantum.cloud.options import check_flag, check_text, check_whole
+from qhyper.quantum.cloud.ibm_errors import before_sending, of_network, refusal, status_code
+from qhyper.quantum.cloud.ibm_options import checked_decoupling, checked_twirling, largest_divisor
+from qhyper.quantum.cloud.options import check_text, check_whole
 from qhyper.quantum.cloud.qiskit_result import state_of
 from qhyper.quantum.cloud.redaction import redacted, words_of
 
 MODES = ("job", "batch", "session")
 NOISES = ("full", "readout", "none")
-DECOUPLINGS = ("XX", "XpXm", "XY4")
 EXECUTIONS = 10_000_000
 """Rows times shots of a sampler's job, by IBM's documentation."""
 _FULL_NOISE_QUBITS = 10
-_RANDOMIZATIONS = 32
-_UNDECIDED = (408, 409)
-"""Answers 4xx of a server that may have taken the job all the same: too late, a conflict."""
 
 
 class IBMService(Service):
@@ -99,8 +97,8 @@ class IBMService(Service):
         check_whole("seed", seed, least=0)
         self.name, self.mode, self.session_seconds = name, mode, session_seconds
         self.max_execution_time, self.noise, self.seed = max_execution_time, noise, seed
-        self.dynamical_decoupling = _decoupling(dynamical_decoupling)
-        self.twirling = _twirling(twirling)
+        self.dynamical_decoupling = checked_decoupling(dynamical_decoupling)
+        self.twirling = checked_twirling(twirling)
         self.local = name.startswith("fake_")
         self.searchable = not self.local
         self._place: Any = None
@@ -215,7 +213,7 @@ class IBMService(Service):
         try:
             mode = self._simulator(pubs) if self.local else self._opened()
         except Exception as error:  # no job was sent, and an unused session costs nothing
-            status = _status(error)
+            status = status_code(error)
             again = not self.local and (status is None or status == 429 or status >= 500)
             raise Rejected(f"no {self.mode} was opened: {words_of(error)}", again=again) from error
         try:
@@ -227,12 +225,12 @@ class IBMService(Service):
                 sent += [(circuit, rows)] if rows.shape[1] else [(circuit,)] * len(rows)
             job = IBMJob(self, sampler.run(sent, shots=shots))
         except Exception as error:
-            if self.local or _before_sending(error):
+            if self.local or before_sending(error):
                 raise Rejected(words_of(error)) from error
-            refusal = _refusal(error)
-            if refusal is None:
+            certain = refusal(error)
+            if certain is None:
                 raise
-            raise Rejected(words_of(error), again=refusal == 429) from error
+            raise Rejected(words_of(error), again=certain == 429) from error
         if self.local:
             self._jobs[job.job_id] = job
         return job
@@ -248,7 +246,7 @@ class IBMService(Service):
                 "sequence_type": self.dynamical_decoupling,
             }
         if self.twirling is not None:
-            randomizations = _divisor(shots, self.twirling["num_randomizations"])
+            randomizations = largest_divisor(shots, self.twirling["num_randomizations"])
             options["twirling"] = {
                 "enable_gates": self.twirling["gates"],
                 "enable_measure": self.twirling["measure"],
@@ -340,7 +338,7 @@ class IBMService(Service):
                 "instance."
             ) from error
         except Exception as error:
-            if _status(error) == 400:
+            if status_code(error) == 400:
                 raise JobError(f"{self} knows no job {job_id}: {words_of(error)}") from error
             raise Unreachable(words_of(error)) from error
 
@@ -435,7 +433,7 @@ class IBMJob:
         except (RuntimeInvalidStateError, RuntimeJobFailureError, RuntimeJobMaxTimeoutError) as bad:
             raise JobError(f"{self._service}: {words_of(bad)}") from bad
         except Exception as error:
-            if not self._service.local and _of_network(error):
+            if not self._service.local and of_network(error):
                 raise Unreachable(words_of(error)) from error
             raise JobError(
                 f"{self._service}: the result of {self.job_id} cannot be read: {words_of(error)} "
@@ -449,9 +447,6 @@ class IBMJob:
         return as_measured(_unpacked(result), shape, str(self._service))
 
 
-# -- results --------------------------------------------------------------------------------------
-
-
 def _unpacked(result: Any) -> Bits:
     """Shots [row, shot, clbit] of a PrimitiveResult; its registers side by side, in their order."""
     pubs = []
@@ -462,70 +457,6 @@ def _unpacked(result: Any) -> Bits:
             registers.append(bits.reshape(-1, *bits.shape[-2:]))
         pubs.append(np.concatenate(registers, axis=-1))
     return np.concatenate(pubs)
-
-
-# -- errors ---------------------------------------------------------------------------------------
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and those that it came from, also where the SDK hides them (`from None`)."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = current.__cause__ or current.__context__
-
-
-def _passed(error: BaseException) -> Iterator[tuple[str, str]]:
-    """(module, function) of every call that an error came out of."""
-    trace = error.__traceback__
-    while trace is not None:
-        frame = trace.tb_frame
-        yield str(frame.f_globals.get("__name__")), frame.f_code.co_name
-        trace = trace.tb_next
-
-
-def _code(error: BaseException) -> int | None:
-    """The status code of an answer of IBM's server; None if the error is no such answer."""
-    from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError
-
-    if isinstance(error, IBMNotAuthorizedError):
-        return 401  # the SDK keeps the number of all others
-    code = getattr(error, "status_code", None)
-    return code if isinstance(code, int) and code > 0 else None
-
-
-def _status(error: BaseException) -> int | None:
-    return next((code for link in _chain(error) if (code := _code(link)) is not None), None)
-
-
-def _before_sending(error: BaseException) -> bool:
-    """Whether the error arose while the sampler prepared the job, before any request."""
-    prepare = "qiskit_ibm_runtime.executor_sampler.prepare"
-    return any(module == prepare for module, _ in _passed(error))
-
-
-def _refusal(error: BaseException) -> int | None:
-    """The 4xx with which IBM answered the request to run a job; None if that is not certain.
-
-    An answer to another request does not count: the SDK makes some of them after the job is taken.
-    """
-    for link in _chain(error):
-        code = _code(link)
-        if code is not None and any(name == "program_run" for _, name in _passed(link)):
-            certain = 400 <= code < 500 and code not in _UNDECIDED
-            return code if certain else None
-    return None
-
-
-def _of_network(error: BaseException) -> bool:
-    from qiskit_ibm_runtime.exceptions import IBMError
-
-    return any(isinstance(link, IBMError | OSError) for link in _chain(error))
-
-
-# -- options --------------------------------------------------------------------------------------
 
 
 def _needed() -> None:
@@ -542,43 +473,6 @@ def _post_once(client: Any) -> None:
     session = getattr(client, "_session", None)
     for adapter in getattr(session, "adapters", {}).values():
         adapter.max_retries = adapter.max_retries.new(status_forcelist=())
-
-
-def _decoupling(given: bool | str | None) -> str | None:
-    if given is None or given is False:
-        return None
-    if given is True:
-        return DECOUPLINGS[0]
-    if given not in DECOUPLINGS:
-        raise unknown("sequence of dynamical decoupling", str(given), DECOUPLINGS)
-    return given
-
-
-def _twirling(given: bool | Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if given is None or given is False:
-        return None
-    options = {"gates": True, "measure": True, "num_randomizations": _RANDOMIZATIONS}
-    if given is not True:
-        if not isinstance(given, Mapping):
-            raise ConfigurationError(
-                f"Got twirling={given!r}; expected true, false, or a mapping of "
-                f"{', '.join(options)}."
-            )
-        for key in given:
-            if key not in options:
-                raise unknown("option of twirling:", str(key), options)
-        options |= given
-    for name in ("gates", "measure"):
-        check_flag(name, options[name])
-    if options["num_randomizations"] is None:
-        options["num_randomizations"] = _RANDOMIZATIONS
-    check_whole("num_randomizations", options["num_randomizations"])
-    return options if options["gates"] or options["measure"] else None
-
-
-def _divisor(shots: int, most: int) -> int:
-    """The largest divisor of `shots` that is not above `most`."""
-    return next(number for number in range(min(most, shots), 0, -1) if shots % number == 0)
 
 
 def _configuration(device: Any) -> Any:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from qhyper.errors import ConfigurationError, StorageError
 from qhyper.quantum.circuit import Circuit
 from qhyper.quantum.cloud.door import Rows
-from qhyper.quantum.convert import qiskit_with_angles
+from qhyper.quantum.qiskit_circuits import qiskit_with_angles
 from qhyper.storage import storage, write_whole
 
 LEVELS = (0, 1, 2, 3)

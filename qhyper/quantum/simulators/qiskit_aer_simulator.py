@@ -22,7 +22,7 @@ from qhyper.quantum.backend import (
     state_vector_bytes,
 )
 from qhyper.quantum.circuit import ROTATIONS, TWO_QUBIT_GATES, Circuit
-from qhyper.quantum.convert import qiskit_with_angles
+from qhyper.quantum.qiskit_circuits import qiskit_with_angles
 from qhyper.quantum.simulators.depolarising import described, probability, strengths
 from qhyper.streams import Rngs, check_rng
 

@@ -750,18 +750,18 @@ def test_payment_hangs_on_names_in_the_sdks_tracebacks():
 
     assert RuntimeClient.program_run.__code__.co_name == "program_run", (
         "not payment: without `program_run` every refusal of IBM's is taken as open, and such jobs "
-        "stay unknown; mend ibm._refusal"
+        "stay unknown; mend ibm_errors.refusal"
     )
     from qiskit_ibm_runtime.executor_sampler import Sampler, prepare
 
     assert prepare.__name__ == "qiskit_ibm_runtime.executor_sampler.prepare", (
         "not payment: without `prepare` a circuit that the SDK refuses is taken as open; mend "
-        "ibm._before_sending"
+        "ibm_errors.before_sending"
     )
     requests = {"program_run", "_request", "post"}
     assert not requests & set(vars(prepare)), (
         "PAYMENT: the module whose errors are taken as certain sends requests now; mend "
-        "ibm._before_sending"
+        "ibm_errors.before_sending"
     )
     assert callable(Sampler.run)
 
