@@ -42,9 +42,9 @@ class Submission:
     """A submission of a run, prepared: the generator, and its circuit on the backend.
 
     With an `identity` it is one that was written down, and has the circuit that was sent; without
-    it is a plan. Raises ConfigurationError for what cannot be sent, MissingError where an
-    extra, an account or the network is missing, and StorageError where the run's data or the
-    circuit are no longer those that it began with.
+    it is a plan. Raises ConfigurationError for what cannot be sent, MissingError where an extra, an
+    account or the network is missing, and StorageError where the run's data or the circuit are no
+    longer those that it began with.
     """
 
     def __init__(self, run: Run, asked: Asked, identity: Identity | None = None) -> None:
@@ -74,9 +74,8 @@ class Submission:
         same = self.isa.fingerprint == self.backend.fingerprint(generator.circuit)
         if not same or self.content() != identity.read().content:
             raise StorageError(
-                f"{identity} was for another circuit, other angles, shots "
-                "or options than the run has now. Put the run's files back as they were when it "
-                "was sent."
+                f"{identity} was for another circuit, other angles, shots or options than the run "
+                "has now. Put the run's files back as they were when it was sent."
             )
 
     # -- what is sent -------------------------------------------------------------------------
@@ -158,13 +157,9 @@ class Submission:
         if service.local or not service.retrievable:
             preflight_wait = wait = self.backend.deadline
         with self.backend.connected(
-            self.run.path,
-            self.run.identity,
-            self.identity.scope,
-            written.paid_shots,
-            stop=stop,
+            self.run.path, self.run.identity, self.identity.scope, written.paid_shots, stop=stop,
             warn=warn,
-        ) as dispatcher:
+        ) as dispatcher:  # fmt: skip
             try:
                 self.backend.preflight(self.isa, preflight_wait)
             except PendingError as error:
