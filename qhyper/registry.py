@@ -63,8 +63,8 @@ def build_generator(
     """The generator registered as `name` (or `module:Class`), one replica a seed.
 
     `space` and `layout` go to factories that take them. `device` is the torch device of the
-    parameters: cpu, cuda, cuda:1. Raises ConfigurationError for an unknown name or option, with the nearest known
-    one, and for a device that torch cannot use here, with those that it can.
+    parameters: cpu, cuda, cuda:1. Raises ConfigurationError for an unknown name or option, with the
+    nearest known one, and for a device that torch cannot use here, with those that it can.
     """
     if device != "cpu":
         torch_device(device)
