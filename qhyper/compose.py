@@ -224,7 +224,8 @@ class Chunked(_Composed):
         self.generator = generator
         self.capabilities = self._joint_capabilities()
         self._n_angles = _n_angles(generator) if self.capabilities.angles else 0
-        self.recipe = generator.recipe
+        if generator.recipe:  # one made for mini-batches, whose inputs are many, has few draws
+            self.recipe = {**generator.recipe, "draws": max(64, generator.recipe.get("draws", 0))}
         self.initialise()
 
     def describe(self) -> str:
@@ -651,6 +652,8 @@ def chunked(
     seeing = {**options, "n_inputs": chunk if features is None else features}
     inner = build_generator(generator, chunk, seeds=seeds, options=seeing)
     made = Chunked(inner, n_bits // chunk, embeddings=embeddings)
+    if made.capabilities.quantum:
+        made.recipe = {**made.recipe, "learning_rate": 0.2}  # measured on 36 bits
     return made if order is None else Ordered(made, order, layout=layout)
 
 

@@ -134,7 +134,9 @@ def test_draws_have_the_probabilities(make):
     bits = draw(generator, shots)
     assert bits.shape == (2, 1, shots, generator.n_bits)
     for replica, p in enumerate(table(generator)):
-        counts = np.bincount(bits[replica, 0] @ (1 << np.arange(generator.n_bits)), minlength=len(p))
+        counts = np.bincount(
+            bits[replica, 0] @ (1 << np.arange(generator.n_bits)), minlength=len(p)
+        )
         sigma = np.sqrt(p * (1 - p) / shots)
         assert (abs(counts / shots - p) <= 5 * sigma + 1 / shots).all()
 
@@ -546,12 +548,209 @@ def test_the_natural_gradient_goes_through_the_scores():
 
 @pytest.mark.parametrize("generator", ["quantum", "classical.conditional:ConditionalBernoulli"])
 def test_few_qubits_learn_many_weights(generator):
-    # Toy data, seeds 0 to 2, 36 bits by 6 chunks of 6: after 20,000 evaluations the mean loss of
-    # every seed has fallen to less than half of the start's.
+    # Toy data, seeds 0 to 2, 36 bits by 6 chunks of 6, 64 draws a step: after 10,000 evaluations
+    # the mean loss of every seed has fallen to less than half of the start's.
     objective = BinaryNetwork((4, 6, 2)).objective(load("toy").train)
     made = build_generator("chunked", 36, seeds=(0, 1, 2), options={"generator": generator})
     assert made.generator.n_bits == 6
     before = objective(draw(made, 1000)).mean(axis=(1, 2))
-    train(made, objective, settings_for(made, {"restarts": 1}, Budget(evaluations=20_000)))
+    train(made, objective, settings_for(made, {"restarts": 1}, Budget(evaluations=10_000)))
     after = objective(draw(made, 1000, step=1)).mean(axis=(1, 2))
     assert (after < before / 2).all()
+
+
+# -- by name --------------------------------------------------------------------------------------
+
+
+def test_chunked_by_name_chooses_chunk_and_features():
+    for n_bits, size in ((36, 6), (8, 2), (7, 1), (400, 10)):
+        made = chunked(n_bits, seeds=SEEDS, depth=2)
+        assert (made.generator.n_bits, made.generator.n_inputs) == (size, size)
+        assert (made.n_bits, made.seeds) == (n_bits, SEEDS)
+    own = chunked(
+        12, chunk=4, features=2, embeddings="random", ansatz="ring", rotations=["ry", "rz"]
+    )
+    assert own.embeddings.shape == (1, 3, 2)
+    assert "ring" in own.describe()
+    hidden = {"generator": "classical.conditional:ConditionalBernoulli", "hidden": 5}
+    assert build_generator("chunked", 8, options=hidden).generator.b1.shape == (1, 5)
+    turned = chunked(8, order="unit", layout=LAYOUT_OF_LAYERS)
+    assert isinstance(turned, Ordered)
+    np.testing.assert_array_equal(turned.order, LAYOUT_OF_LAYERS.order("unit"))
+    assert turned.recipe == turned.generator.recipe
+
+
+LAYOUT_OF_LAYERS = Layout((Block("a", (2, 2), (0, 1)), Block("b", (2, 2), (1, 2))))
+
+
+def test_joined_by_name():
+    parts = {
+        "0.bias, 1.weight": {"generator": "quantum", "depth": 2},
+        "0.weight": {"generator": "chunked", "chunk": 2},
+    }
+    made = build_generator("joined", 8, seeds=SEEDS, layout=LAYOUT, options={"parts": parts})
+    assert [part.n_bits for part in made.parts] == [4, 4]
+    assert isinstance(made.parts[1], Chunked)
+    assert made.parts[0].n_parameters == 16
+    bare = build_generator("joined", 8, layout=LAYOUT, options={"rest": "autoregressive"})
+    assert [part.n_bits for part in bare.parts] == [4, 2, 2]
+    assert {type(part) for part in bare.parts} == {Autoregressive}
+
+
+def test_the_recipe_of_joined_suits_all_parts():
+    def part(draws, rate, steps):
+        made = Bernoulli(2)
+        made.recipe = {"draws": draws, "learning_rate": rate, "start_steps": steps}
+        return made
+
+    whole = Joined([part(64, 1.0, 10), part(8, 0.1, 500)])
+    assert whole.recipe == {"draws": 64, "learning_rate": 0.1, "start_steps": 500}
+    assert Ordered(whole, [3, 2, 1, 0]).recipe == whole.recipe
+
+
+def test_a_circuit_by_name_sees_inputs():
+    made = build_generator("quantum", 3, options={"depth": 2, "n_inputs": 2})
+    assert made.n_inputs == 2
+    assert "that sees 2 features" in made.describe()
+
+
+# -- refused --------------------------------------------------------------------------------------
+
+
+def bits_of(n, seeds=SEEDS):
+    return Bernoulli(n, seeds=seeds)
+
+
+@pytest.mark.parametrize(
+    ("parts", "layout", "message"),
+    [
+        ([], None, "Got no part to join; expected one generator or more"),
+        (["bernoulli"], None, "Got a str as a part; expected a HyperNetwork. By name: build_gen"),
+        ([bits_of(2, (1, 2)), bits_of(2, (1, 3))], None, r"seeds \(1, 2\) and \(1, 3\); expected"),
+        ([bits_of(2), conditional(2)], None, "input features 0 and 3; expected the same for all"),
+        ([bits_of(2), bits_of(2)], LAYOUT, "Got n_bits=4, but the layout 0.weight"),
+        ({"0.weight": bits_of(8)}, None, r"blocks \['0.weight'\], and no layout to tell where"),
+        (
+            {"0.weight": bits_of(4), "0.bias": bits_of(2)},
+            LAYOUT,
+            "Got parts with 1.weight missing; expected each block of the layout 0.weight 2×2",
+        ),
+        (
+            {"0.weight": bits_of(4), ("0.bias", "0.weight"): bits_of(6)},
+            LAYOUT,
+            "Got parts with 1.weight missing and 0.weight twice; expected each block",
+        ),
+        (
+            {("0.weight", "0.bias", "0.bias"): bits_of(8), "1.weight": bits_of(2)},
+            LAYOUT,
+            "Got parts with 0.bias twice",
+        ),
+        ({"0.weigth": bits_of(4)}, LAYOUT, "block of bits '0.weigth'. Did you mean '0.weight'"),
+        ({(): bits_of(4)}, LAYOUT, "Got a part for no block; expected the name of one or more"),
+        (
+            {"0.weight": bits_of(4), "0.bias": bits_of(3), "1.weight": bits_of(2)},
+            LAYOUT,
+            "The part of 0.bias has 3 bits, and there are 2 in the layout .* n_bits=2",
+        ),
+    ],
+)  # fmt: skip
+def test_parts_that_do_not_fit_are_refused(parts, layout, message):
+    with pytest.raises(ConfigurationError, match=message):
+        Joined(parts, layout=layout)
+
+
+def test_one_generator_as_two_parts_is_refused():
+    one = bits_of(2)
+    with pytest.raises(ConfigurationError, match="Got one generator as two parts, which would"):
+        Joined([one, one])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Chunked(bits_of(2), 3), "Got Bernoulli, every weight by itself to be asked once"),
+        (lambda: Chunked("quantum", 3), "Got 'quantum' to be asked once a chunk; expected a gener"),
+        (lambda: Chunked(conditional(), 0), "chunks is a whole number, at least 1; got 0"),
+        (lambda: Chunked(conditional(), 2.0), "chunks is a whole number, at least 1; got 2.0"),
+        (lambda: Chunked(conditional(), True), "chunks is a whole number, at least 1; got True"),
+        (
+            lambda: Chunked(conditional(), 2, embeddings="learnt"),
+            "Unknown embeddings 'learnt'. Did you mean 'learned'",
+        ),
+        (
+            lambda: Chunked(conditional(), 2, embeddings=np.zeros((3, 2))),
+            r"shape \(3, 2\); expected finite numbers \[chunk, feature\] = \[2, 3\], or one of lea",
+        ),
+        (
+            lambda: Chunked(conditional(), 1, embeddings=[[0.0, np.nan, 1.0]]),
+            r"embeddings of shape \(1, 3\); expected finite numbers",
+        ),
+        (lambda: Ordered(bits_of(3), [0, 1]), r"order \[0, 1\]; expected a permutation of 0 to 2"),
+        (lambda: Ordered(bits_of(2), [1, 1]), r"order \[1, 1\]; expected a permutation of 0 to 1"),
+        (lambda: Ordered(bits_of(2), "unit"), "The order 'unit' depends on the target: pass its"),
+        (lambda: Ordered(bits_of(8), "unti", layout=LAYOUT), "'unti'. Did you mean 'unit'"),
+        (lambda: Ordered(bits_of(2), "row", layout=LAYOUT), "Got n_bits=2, but the layout"),
+        (lambda: Ordered(None, [0]), "Got a NoneType as a part; expected a HyperNetwork"),
+        (lambda: chunked(36, chunk=5), "chunk=5 for 36 bits; all chunks are whole, of one of 1, 2"),
+        (lambda: chunked(4, generator="bernoulli"), "'bernoulli' takes no n_inputs, and a generat"),
+        (lambda: chunked(4, generator="quantun"), "'quantun'. Did you mean 'quantum'"),
+        (lambda: chunked(4, features=9), "Rz gates, with others after them, for . of 9 input feat"),
+        (lambda: chunked(0), "at least 1 bit; got n_bits=0"),
+        (lambda: joined(0), "at least 1 bit; got n_bits=0"),
+        (lambda: joined(9, layout=LAYOUT), "Got n_bits=9, but the layout"),
+        (
+            lambda: joined(8, parts={"1.wait": "mlp"}, layout=LAYOUT),
+            "block of bits '1.wait'. Did you mean '1.weight'",
+        ),
+        (
+            lambda: joined(8, parts={"0.bias": {"depth": 2}}, layout=LAYOUT),
+            r"part of 0.bias has the options \['depth'\] and no `generator`; expected its name",
+        ),
+        (
+            lambda: joined(8, parts={"0.bias": {"generator": "mlp", "depht": 2}}, layout=LAYOUT),
+            "option for mlp: 'depht'",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_composed_is_refused(call, message):
+    with pytest.raises(ConfigurationError, match=message):
+        call()
+
+
+def test_a_circuit_of_ones_own_by_name_sees_what_its_gates_see(tmp_path, monkeypatch):
+    (tmp_path / "seeing_circuit_of_mine.py").write_text(
+        "from qhyper.quantum.ansatz import Brickwork, Reuploading\n"
+        "own = Reuploading(Brickwork(2), 2).build(2)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    ansatz = "seeing_circuit_of_mine:own"
+    assert chunked(4, ansatz=ansatz).embeddings.shape == (1, 2, 2)
+    with pytest.raises(ConfigurationError, match="sees 2 features by its gates; got n_inputs=3"):
+        chunked(4, ansatz=ansatz, features=3)
+
+
+def test_joined_without_a_layout_is_not_made_for_the_target():
+    with pytest.raises(UnsuitableError, match="named block of a target, and this one has no lay"):
+        joined(8)
+
+
+def test_bits_and_angles_of_another_shape_are_refused():
+    for generator in (by_chunks(), joint(), nested()):
+        n = generator.n_bits
+        for ask in (generator.scores, generator.log_prob):
+            with pytest.raises(ConfigurationError, match=f"of {n + 1} bits, expected {n}"):
+                ask(np.zeros((2, 1, 3, n + 1), np.uint8))
+        with pytest.raises(ConfigurationError, match="it takes no inputs"):
+            generator.scores(np.zeros((2, 1, 3, n), np.uint8), inputs=np.zeros((1, 3)))
+    with pytest.raises(ConfigurationError, match=r"angles of shape \(2, 1, 39\); expected .* 40\]"):
+        circuits().sample_angles(np.zeros((2, 1, 39)), 4, rng=Streams(SEEDS)(0))
+    with pytest.raises(ConfigurationError, match=r"shape \(2, 1, 35\); expected \[replica, row, a"):
+        circuit_by_chunks().sample_angles(np.zeros((2, 1, 35)), 4, rng=Streams(SEEDS)(0))
+
+
+@pytest.mark.parametrize("make", [by_chunks, joint])
+def test_angles_of_what_has_none_are_refused(make):
+    with pytest.raises(ConfigurationError, match=r"has no angles\. Use an estimator that needs no"):
+        make().angles()
+    with pytest.raises(ConfigurationError, match="has no angles"):
+        make().trained_angles  # noqa: B018
