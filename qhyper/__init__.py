@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qhyper.compose import Chunked, Joined, Ordered
     from qhyper.data.images import Images, load_images
     from qhyper.data.sets import Dataset, Samples, load
     from qhyper.errors import QhyperError
@@ -55,6 +56,7 @@ _HOME = {
     "CVaR": "qhyper.risk",
     "Capabilities": "qhyper.hypernetwork",
     "Certificate": "qhyper.targets.exact.certificate",
+    "Chunked": "qhyper.compose",
     "Circuit": "qhyper.quantum.circuit",
     "Comparison": "qhyper.run.comparison",
     "Config": "qhyper.run.config",
@@ -71,11 +73,13 @@ _HOME = {
     "HardwareEfficient": "qhyper.quantum.ansatz",
     "HyperNetwork": "qhyper.hypernetwork",
     "Images": "qhyper.data.images",
+    "Joined": "qhyper.compose",
     "MMD": "qhyper.risk",
     "Minima": "qhyper.training.minimise",
     "Mirrored": "qhyper.quantum.ansatz",
     "NaturalGradient": "qhyper.gradients.natural",
     "Objective": "qhyper.targets.objective",
+    "Ordered": "qhyper.compose",
     "PackedNetwork": "qhyper.targets.packed.network",
     "ParameterShift": "qhyper.gradients.parameter_shift",
     "Product": "qhyper.quantum.ansatz",
@@ -124,6 +128,7 @@ __all__ = [
     "CVaR",
     "Capabilities",
     "Certificate",
+    "Chunked",
     "Circuit",
     "Comparison",
     "Config",
@@ -140,10 +145,12 @@ __all__ = [
     "HardwareEfficient",
     "HyperNetwork",
     "Images",
+    "Joined",
     "Minima",
     "Mirrored",
     "NaturalGradient",
     "Objective",
+    "Ordered",
     "PackedNetwork",
     "ParameterShift",
     "Product",
