@@ -7,7 +7,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qhyper.compose import Chunked, Joined, Ordered
+    from qhyper.compose.chunked import Chunked
+    from qhyper.compose.joined import Joined
+    from qhyper.compose.ordered import Ordered
     from qhyper.data.images import Images, load_images
     from qhyper.data.sets import Dataset, Samples, load
     from qhyper.errors import QhyperError
@@ -56,7 +58,7 @@ _HOME = {
     "CVaR": "qhyper.risk",
     "Capabilities": "qhyper.hypernetwork",
     "Certificate": "qhyper.targets.exact.certificate",
-    "Chunked": "qhyper.compose",
+    "Chunked": "qhyper.compose.chunked",
     "Circuit": "qhyper.quantum.circuit",
     "Comparison": "qhyper.run.comparison",
     "Config": "qhyper.run.config",
@@ -73,13 +75,13 @@ _HOME = {
     "HardwareEfficient": "qhyper.quantum.ansatz",
     "HyperNetwork": "qhyper.hypernetwork",
     "Images": "qhyper.data.images",
-    "Joined": "qhyper.compose",
+    "Joined": "qhyper.compose.joined",
     "MMD": "qhyper.risk",
     "Minima": "qhyper.training.minimise",
     "Mirrored": "qhyper.quantum.ansatz",
     "NaturalGradient": "qhyper.gradients.natural",
     "Objective": "qhyper.targets.objective",
-    "Ordered": "qhyper.compose",
+    "Ordered": "qhyper.compose.ordered",
     "PackedNetwork": "qhyper.targets.packed.network",
     "ParameterShift": "qhyper.gradients.parameter_shift",
     "Product": "qhyper.quantum.ansatz",

@@ -12,7 +12,10 @@ from classical.autoregressive import Autoregressive
 from classical.bernoulli import Bernoulli
 from classical.conditional import ConditionalBernoulli
 from qhyper.bits import all_bitstrings
-from qhyper.compose import Chunked, Joined, Ordered, chunked, joined, reordered
+from qhyper.compose.chunked import Chunked, chunked
+from qhyper.compose.joined import Joined, joined
+from qhyper.compose.ordered import Ordered
+from qhyper.compose.parts import reordered
 from qhyper.data.sets import load
 from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.gradients.natural import NaturalGradient

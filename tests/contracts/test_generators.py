@@ -11,7 +11,9 @@ from scipy.stats import chisquare
 from classical.bernoulli import Bernoulli
 from classical.conditional import ConditionalBernoulli
 from qhyper.bits import all_bitstrings
-from qhyper.compose import Chunked, Joined, Ordered
+from qhyper.compose.chunked import Chunked
+from qhyper.compose.joined import Joined
+from qhyper.compose.ordered import Ordered
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import Draw, HyperNetwork
 from qhyper.registry import build_control, build_generator
