@@ -103,7 +103,7 @@ def somewhere(generator: HyperNetwork) -> torch.Tensor | None:
 
 
 def product(tables: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Tables [..., 2^n] as one [..., 2^Σn]: probabilities of independent bits side by side, the first ones changing fastest."""
+    """One table for bits side by side, of tables [..., 2^n]: the first bits change fastest."""
     whole = tables[0]
     for table in tables[1:]:
         whole = (table[..., :, None] * whole[..., None, :]).flatten(-2)
