@@ -7,6 +7,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qhyper.compose.chunked import Chunked
+    from qhyper.compose.joined import Joined
+    from qhyper.compose.ordered import Ordered
     from qhyper.data.images import Images, load_images
     from qhyper.data.sets import Dataset, Samples, load
     from qhyper.errors import QhyperError
@@ -56,6 +59,7 @@ _HOME = {
     "CVaR": "qhyper.risk",
     "Capabilities": "qhyper.hypernetwork",
     "Certificate": "qhyper.targets.exact.certificate",
+    "Chunked": "qhyper.compose.chunked",
     "Circuit": "qhyper.quantum.circuit",
     "Comparison": "qhyper.run.comparison",
     "Config": "qhyper.run.config",
@@ -72,11 +76,13 @@ _HOME = {
     "HardwareEfficient": "qhyper.quantum.ansatz",
     "HyperNetwork": "qhyper.hypernetwork",
     "Images": "qhyper.data.images",
+    "Joined": "qhyper.compose.joined",
     "MMD": "qhyper.risk",
     "Minima": "qhyper.training.minimise",
     "Mirrored": "qhyper.quantum.ansatz",
     "NaturalGradient": "qhyper.gradients.natural",
     "Objective": "qhyper.targets.objective",
+    "Ordered": "qhyper.compose.ordered",
     "PackedNetwork": "qhyper.targets.packed.network",
     "ParameterShift": "qhyper.gradients.parameter_shift",
     "Product": "qhyper.quantum.ansatz",
@@ -125,6 +131,7 @@ __all__ = [
     "CVaR",
     "Capabilities",
     "Certificate",
+    "Chunked",
     "Circuit",
     "Comparison",
     "Config",
@@ -141,10 +148,12 @@ __all__ = [
     "HardwareEfficient",
     "HyperNetwork",
     "Images",
+    "Joined",
     "Minima",
     "Mirrored",
     "NaturalGradient",
     "Objective",
+    "Ordered",
     "PackedNetwork",
     "ParameterShift",
     "Product",

@@ -169,7 +169,9 @@ class HyperNetwork(torch.nn.Module, ABC):
             values = parameter.detach()[index : index + 1].clone()
             own[id(parameter)] = torch.nn.Parameter(values, parameter.requires_grad)
         alone = copy.deepcopy(self, own)  # wherever a parameter stands, its one replica does
-        alone.seeds = (self.seeds[index],)
+        for module in alone.modules():
+            if isinstance(module, HyperNetwork):  # itself, and those that it is made of
+                module.seeds = (self.seeds[index],)
         return alone
 
     # -- draws --------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from qhyper.machine import torch_device
 from qhyper.names import load_object
 from qhyper.risk import RISKS, Risk
 from qhyper.targets.layered.space import WeightSpace
+from qhyper.targets.target import Layout
 from qhyper.training.search import Control
 
 GENERATORS = "qhyper.generators"
@@ -55,14 +56,15 @@ def build_generator(
     *,
     seeds: Sequence[int] = (0,),
     space: WeightSpace | None = None,
+    layout: Layout | None = None,
     options: Mapping[str, Any] | None = None,
     device: str = "cpu",
 ) -> HyperNetwork:
     """The generator registered as `name` (or `module:Class`), one replica a seed.
 
-    `space` goes to factories that take it. `device` is the torch device of the parameters: cpu,
-    cuda, cuda:1. Raises ConfigurationError for an unknown name or option, with the nearest known
-    one, and for a device that torch cannot use here, with those that it can.
+    `space` and `layout` go to factories that take them. `device` is the torch device of the
+    parameters: cpu, cuda, cuda:1. Raises ConfigurationError for an unknown name or option, with the
+    nearest known one, and for a device that torch cannot use here, with those that it can.
     """
     if device != "cpu":
         torch_device(device)
@@ -70,6 +72,8 @@ def build_generator(
     arguments: dict[str, Any] = {"seeds": tuple(seeds)}
     if "space" in _parameters(name, factory):
         arguments["space"] = space
+    if "layout" in _parameters(name, factory):
+        arguments["layout"] = layout
     generator = _call(name, factory, n_bits, **arguments, **_checked(name, factory, options))
     if not isinstance(generator, HyperNetwork):
         raise ConfigurationError(
@@ -216,7 +220,8 @@ def _call(name: str, factory: Callable[..., Any], n_bits: int, **arguments: Any)
     try:
         return factory(n_bits, **arguments)
     except TypeError as error:
-        given = [f"{k}={v!r}" for k, v in arguments.items() if k not in ("seeds", "space")]
+        ours = ("seeds", "space", "layout")
+        given = [f"{k}={v!r}" for k, v in arguments.items() if k not in ours]
         raise ConfigurationError(
             f"'{name}' could not be built with {', '.join(given) or 'no options'}: {error}. A "
             "generator takes (n_bits, *, seeds, ...), a control (n_bits, ...), and their options "
@@ -228,7 +233,7 @@ def _checked(
     name: str, factory: Callable[..., Any], options: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     # what a partial fixes is what its name stands for
-    reserved = {"n_bits", "seeds", "space", *getattr(factory, "keywords", {})}
+    reserved = {"n_bits", "seeds", "space", "layout", *getattr(factory, "keywords", {})}
     parameters = _parameters(name, factory).values()
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
     known = [p.name for p in parameters if p.name not in reserved and p.kind is not p.VAR_KEYWORD]

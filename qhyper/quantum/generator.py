@@ -12,7 +12,14 @@ from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import Capabilities, HyperNetwork
 from qhyper.names import load_object
-from qhyper.quantum.ansatz import STARTS, Ansatz, Start, build_ansatz, initial_parameters
+from qhyper.quantum.ansatz import (
+    STARTS,
+    Ansatz,
+    Reuploading,
+    Start,
+    build_ansatz,
+    initial_parameters,
+)
 from qhyper.quantum.backend import Backend, build_backend, suitable
 from qhyper.quantum.circuit import Circuit
 from qhyper.streams import Rngs, check_rng
@@ -363,6 +370,7 @@ def quantum(
     start: Start | Sequence[float] | None = None,
     backend: Backend | str | None = None,
     backend_options: Mapping[str, Any] | None = None,
+    n_inputs: int = 0,
     space: WeightSpace | None = None,
     seeds: Sequence[int] = (0,),
     **ansatz_options: Any,
@@ -370,7 +378,8 @@ def quantum(
     """A circuit by the name of its ansatz (`build_ansatz`), whose options come besides.
 
     `ansatz` is also `module:object` of a circuit of one's own: a Circuit, a Qiskit
-    QuantumCircuit or a PennyLane function. Raises ConfigurationError for what cannot be built.
+    QuantumCircuit or a PennyLane function. With `n_inputs` the circuit of an ansatz sees so many
+    features (`Reuploading`). Raises ConfigurationError for what cannot be built.
     """
     built: Ansatz | Circuit
     if ":" in ansatz:
@@ -381,6 +390,11 @@ def quantum(
                 f"The own circuit {ansatz} takes no options; got {', '.join(ansatz_options)}."
             )
         built = as_circuit(load_object(ansatz), n_bits)
+        if n_inputs not in (0, built.n_inputs):
+            raise ConfigurationError(
+                f"The own circuit {ansatz} sees {built.n_inputs} features by its gates; got "
+                f"n_inputs={n_inputs}."
+            )
     else:
         fits = space is not None and space.plain and space.layers[2:] == (2,)
         if ansatz == "unit-chain" and not fits:
@@ -393,6 +407,7 @@ def quantum(
         blocks = [b.tolist() for b in space.unit_blocks()] if space is not None and hidden else None
         qubits = permutation(order, n_bits, space)
         built = build_ansatz(ansatz, ansatz_options, order=qubits.tolist(), blocks=blocks)
+        built = Reuploading(built, n_inputs) if n_inputs else built
     if backend_options is not None and not isinstance(backend, str):
         raise ConfigurationError("backend_options need the name of a backend: set `backend` too.")
     if isinstance(backend, str):

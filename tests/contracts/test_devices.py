@@ -20,9 +20,11 @@ from qhyper.run.config import TrainingSettings
 from qhyper.streams import Streams
 from qhyper.targets.layered.space import WeightSpace
 from qhyper.targets.objective import Objective
+from qhyper.targets.target import Block, Layout
 from qhyper.training.trainer import train
 
 SPACE = WeightSpace((2, 2, 2))
+LAYOUT = Layout((Block("0.weight", (2, 2), (0, 1)), Block("1.weight", (2, 2), (1, 2))))
 N = SPACE.n_bits
 SEEDS = (11, 12, 13)
 
@@ -40,16 +42,21 @@ def device(request):
 @pytest.fixture
 def pair(name, device):
     """The generator as it is on the CPU and on the device, with the same random parameters."""
-    on_cpu = build_generator(name, N, seeds=SEEDS, space=SPACE)
-    there = build_generator(name, N, seeds=SEEDS, space=SPACE, device=device)
-    if isinstance(there, QuantumHyperNetwork) and device == "cpu":
-        there._executable = MatrixProductOn(there.circuit, "cpu", rows=len(SEEDS))
+    on_cpu = build_generator(name, N, seeds=SEEDS, space=SPACE, layout=LAYOUT)
+    there = build_generator(name, N, seeds=SEEDS, space=SPACE, layout=LAYOUT, device=device)
+    for part in circuits_of(there) if device == "cpu" else ():
+        part._executable = MatrixProductOn(part.circuit, "cpu", rows=len(SEEDS))
     rng = np.random.default_rng(0)
     with torch.no_grad():
         for parameter in on_cpu.parameters():
             parameter += torch.from_numpy(rng.normal(0, 0.7, parameter.shape))
     there.load_state_dict(on_cpu.state_dict())
     return on_cpu, there
+
+
+def circuits_of(generator):
+    """The circuits that it is, or is made of."""
+    return [part for part in generator.modules() if isinstance(part, QuantumHyperNetwork)]
 
 
 def draw(generator, shots=200):
@@ -71,9 +78,9 @@ def test_parameters_and_buffers_are_on_the_device_in_double_precision(pair, devi
 
 def test_circuits_run_where_their_parameters_are(pair, device):
     _, there = pair
-    if isinstance(there, QuantumHyperNetwork):
-        assert isinstance(there._executable, MatrixProductOn)
-        assert there._executable.device.type == device
+    for part in circuits_of(there):
+        assert isinstance(part._executable, MatrixProductOn)
+        assert part._executable.device.type == device
 
 
 def test_draws_are_the_same(pair):
@@ -152,7 +159,7 @@ def test_every_tensor_is_made_on_the_device(pair):
 
 
 def test_a_generator_moves_there_and_back(name, device):
-    on_cpu = build_generator(name, N, seeds=SEEDS, space=SPACE)
+    on_cpu = build_generator(name, N, seeds=SEEDS, space=SPACE, layout=LAYOUT)
     bits = draw(on_cpu)
     np.testing.assert_array_equal(draw(on_cpu.to(device)), bits)
     np.testing.assert_array_equal(draw(on_cpu.to("cpu")), bits)
@@ -162,11 +169,11 @@ def test_a_generator_moves_there_and_back(name, device):
 def test_a_device_that_torch_cannot_use_is_refused_with_those_that_it_can(name, wrong):
     message = rf"Got the device '{wrong}', on which torch cannot compute.*Available: cpu.*Use one"
     with pytest.raises(ConfigurationError, match=message):
-        build_generator(name, N, space=SPACE, device=wrong)
+        build_generator(name, N, space=SPACE, layout=LAYOUT, device=wrong)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
 def test_cuda_without_a_gpu_is_refused(name):
     message = r"Got the device 'cuda', .*Available: cpu\. Use one of these; cuda needs an NVIDIA"
     with pytest.raises(ConfigurationError, match=message):
-        build_generator(name, N, space=SPACE, device="cuda")
+        build_generator(name, N, space=SPACE, layout=LAYOUT, device="cuda")

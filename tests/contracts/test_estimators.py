@@ -29,8 +29,10 @@ from qhyper.spending import Spending
 from qhyper.streams import Streams
 from qhyper.targets.layered.space import WeightSpace
 from qhyper.targets.objective import Objective
+from qhyper.targets.target import Block, Layout
 
 SPACE = WeightSpace((2, 1, 2))
+LAYOUT = Layout((Block("0.weight", (2, 1), (0, 1)), Block("1.weight", (1, 2), (1, 2))))
 N = SPACE.n_bits
 SEEDS = (11, 12)
 SHOTS = 3
@@ -133,7 +135,9 @@ BACKENDS = (
 REGISTERED = sorted({point.name for point in entry_points(group="qhyper.generators")})
 MAKERS = {
     **{
-        name: lambda seeds, name=name: build_generator(name, N, seeds=seeds, space=SPACE)
+        name: lambda seeds, name=name: build_generator(
+            name, N, seeds=seeds, space=SPACE, layout=LAYOUT
+        )
         for name in REGISTERED
     },
     **{f"circuit on {name}": circuit(name) for name in BACKENDS},
@@ -167,7 +171,8 @@ def table_objective():
 class Counting:
     """The calls, parameter settings and shots that a generator's sampler is asked for, by replica.
 
-    Of a circuit that is its executable, of any other generator itself.
+    Of a circuit that is its executable, of any other generator itself: what is made of circuits is
+    one of them.
     """
 
     def __init__(self, generator):
@@ -177,6 +182,8 @@ class Counting:
             self._own, generator._executable = generator._executable, self
         else:
             self._own, generator._sample = generator._sample, self._sample
+            if hasattr(generator, "sample_angles"):
+                self._at, generator.sample_angles = generator.sample_angles, self._sample_angles
 
     def __getattr__(self, name):
         return getattr(self._own, name)
@@ -189,6 +196,10 @@ class Counting:
     def _sample(self, shots, rng, inputs):
         self._count(1 if inputs is None else inputs.shape[1], shots)
         return self._own(shots, rng, inputs)
+
+    def _sample_angles(self, angles, shots, *, rng):
+        self._count(angles.shape[1], shots)
+        return self._at(angles, shots, rng=rng)
 
     def _count(self, settings, shots):
         self.calls += 1

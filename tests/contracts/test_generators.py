@@ -8,31 +8,57 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
+from classical.bernoulli import Bernoulli
+from classical.conditional import ConditionalBernoulli
 from qhyper.bits import all_bitstrings
+from qhyper.compose.chunked import Chunked
+from qhyper.compose.joined import Joined
+from qhyper.compose.ordered import Ordered
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import Draw, HyperNetwork
 from qhyper.registry import build_control, build_generator
 from qhyper.spending import Budget
 from qhyper.streams import Streams
 from qhyper.targets.layered.space import WeightSpace
+from qhyper.targets.target import Block, Layout
 from qhyper.training.trainer import settings_for
 
 SPACE = WeightSpace((2, 2, 2))
+LAYOUT = Layout((Block("0.weight", (2, 2), (0, 1)), Block("1.weight", (2, 2), (1, 2))))
 N = SPACE.n_bits
 SEEDS = (11, 12, 13)
 
 GENERATORS = {point.name: point for point in entry_points(group="qhyper.generators")}
 CONTROLS = {point.name: point for point in entry_points(group="qhyper.controls")}
 
-OURS = {"bernoulli", "categorical", "mlp", "autoregressive", "product"} | {
+OURS = {"bernoulli", "categorical", "mlp", "autoregressive", "product", "chunked", "joined"} | {
     "quantum",
     "quantum-depth2",
     "quantum-depth4",
 }
 
+COMPOSED = {
+    "ordered": lambda seeds: Ordered(Bernoulli(N, seeds=seeds), [3, 1, 0, 2, 7, 5, 6, 4]),
+    "chunked-bernoulli": lambda seeds: Chunked(
+        ConditionalBernoulli(4, n_inputs=3, hidden=2, seeds=seeds), 2
+    ),
+    "ordered-joined-chunked": lambda seeds: Ordered(
+        Joined([Chunked(seeing_circuit(3, seeds), 2), Bernoulli(2, seeds=seeds)]),
+        "unit",
+        layout=LAYOUT,
+    ),
+}
+"""What is made of generators and has no name of its own."""
 
-def build(name, seeds=SEEDS, n_bits=N, space=SPACE):
-    return build_generator(name, n_bits, seeds=seeds, space=space)
+
+def seeing_circuit(n_bits, seeds):
+    return build_generator("quantum", n_bits, seeds=seeds, options={"depth": 3, "n_inputs": 2})
+
+
+def build(name, seeds=SEEDS, n_bits=N, space=SPACE, layout=LAYOUT):
+    if name in COMPOSED:
+        return COMPOSED[name](seeds)
+    return build_generator(name, n_bits, seeds=seeds, space=space, layout=layout)
 
 
 def moved(generator):
@@ -68,7 +94,7 @@ def test_no_two_are_registered_under_one_name():
 # -- generators -----------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=sorted(GENERATORS))
+@pytest.fixture(params=sorted([*GENERATORS, *COMPOSED]))
 def name(request):
     return request.param
 
@@ -321,8 +347,9 @@ def test_inputs_are_refused_by_the_unconditional(name):
 def test_no_seed_and_no_bit_are_refused(name):
     with pytest.raises(ConfigurationError, match="at least one seed"):
         build(name, seeds=())
-    with pytest.raises(ConfigurationError, match="at least 1 bit"):
-        build(name, n_bits=0, space=None)
+    if name in GENERATORS:
+        with pytest.raises(ConfigurationError, match="at least 1 bit"):
+            build(name, n_bits=0, space=None, layout=None)
 
 
 # -- controls -------------------------------------------------------------------------------------
