@@ -24,7 +24,8 @@ from qhyper.data.sets import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.machine import memory
 from qhyper.quantum.backend import AMPLITUDE, GIB
-from qhyper.quantum.simulators.mps import Complex, Float, Program, _angle_scores, site_tensors
+from qhyper.quantum.simulators.mps_kernels import Complex, add_angle_scores, site_tensors
+from qhyper.quantum.simulators.mps_program import Float, Program
 from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.loss import LossName, check_loss, label_losses
 
@@ -179,10 +180,8 @@ def expectation(program: Program, angles: Float, cost: MatrixProductCost) -> tup
             lefts = _from_left(sites, term)
             values[rows] += (lefts[-1][:, 0, :, 0] @ term.last).real
             _add_gradients(sites, term, lefts, site_gradients)
-        _angle_scores(
-            program.start, program.code, program.angle, program.bond, program.offset,
-            np.ascontiguousarray(angles[rows]), tensors, gradients, derivatives[rows],
-        )  # fmt: skip
+        own = np.ascontiguousarray(angles[rows])
+        add_angle_scores(program, own, tensors, gradients, derivatives[rows])
     return values, derivatives
 
 
