@@ -443,6 +443,17 @@ def _log_prob(first_task, last_task, bond, offset, tensors, bits, out):
 
 
 @_part
+def _by_site(bits):
+    """Bits [lane, site] as numbers [site, lane], where a site's lie side by side for vectors."""
+    lanes, n_sites = bits.shape
+    drawn = np.empty((n_sites, lanes))
+    for site in range(n_sites):
+        for k in range(lanes):
+            drawn[site, k] = bits[k, site]
+    return drawn
+
+
+@_part
 def _left_vectors(bond, offset, tensors, drawn, scale):
     """The normalised left vector of every lane at every site: (first row of each site, re, im)."""
     n_sites, lanes = drawn.shape
@@ -476,7 +487,7 @@ def _tensor_scores(first_task, last_task, bond, offset, tensors, bits, coefficie
         first = block * _LANES
         lanes = min(_LANES, shots - first)
         width = bond.max()
-        drawn = bits[replica, first : first + lanes].T.astype(np.float64)
+        drawn = _by_site(bits[replica, first : first + lanes])
         scale = np.zeros(lanes)
         start, left_real, left_imag = _left_vectors(bond, offset, tensors[replica], drawn, scale)
         real, imag = np.zeros((width, lanes)), np.zeros((width, lanes))
@@ -601,7 +612,7 @@ def _draw_scores(
         replica, first = task // blocks, (task % blocks) * _LANES
         lanes = min(_LANES, shots - first)
         width = bond.max()
-        drawn = bits[replica, first : first + lanes].T.astype(np.float64)
+        drawn = _by_site(bits[replica, first : first + lanes])
         scale, ones = np.zeros(lanes), np.ones(lanes)
         at, left_real, left_imag = _left_vectors(bond, offset, tensors[replica], drawn, scale)
         real, imag = np.zeros((width, lanes)), np.zeros((width, lanes))
