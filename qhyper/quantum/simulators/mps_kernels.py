@@ -347,7 +347,8 @@ def _sample(first_task, last_task, bond, offset, tensors, matrices, uniforms, bi
                 )
                 bits[replica, first + k, site] = one
                 chosen[k] = one
-                scale[k] = 1.0 / np.sqrt(weight[1, k] if one else weight[0, k])
+            for k in range(lanes):  # apart from the above, so that roots are taken in vectors
+                scale[k] = 1.0 / np.sqrt(weight[1, k] if chosen[k] > 0.5 else weight[0, k])
             tensor = tensors[replica, offset[site] : offset[site + 1]].reshape(2, n_left, n_right)
             _advance(tensor, chosen, scale, real, imag, next_real, next_imag)
             real, next_real = next_real, real
