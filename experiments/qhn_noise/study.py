@@ -186,7 +186,7 @@ def by_trajectories(
     """⟨C⟩ of each trajectory, [replica, trajectory], of a generator in the order of its bits."""
     backend = TrajectoryBackend(depolarising=noise(s), trajectories=trajectories, seed=seed)
     executable = backend.compile(generator.circuit)
-    return executable.expectations(_angles(generator), costs[None, None])[:, 0]
+    return executable.at(_angles(generator)).expectations(costs[None, None])[:, 0]
 
 
 def _exact(
@@ -208,7 +208,7 @@ def probabilities(generator: QuantumHyperNetwork, s: float) -> Float | None:
     backend = AerBackend(method="density_matrix", depolarising=noise(s))
     if generator.n_bits > backend.capabilities.probability_bits:
         return None
-    return backend.compile(generator.circuit).probabilities(_angles(generator))[:, 0]  # type: ignore[attr-defined]
+    return backend.compile(generator.circuit).at(_angles(generator)).probabilities()[:, 0]  # type: ignore[attr-defined]
 
 
 def on_device(
@@ -217,11 +217,11 @@ def on_device(
     """The quantities with a device's noise: exact if the circuit is small, else by shots."""
     executable: Any = backend.compile(generator.circuit)
     if generator.n_bits <= backend.capabilities.probability_bits:
-        p = executable.probabilities(_angles(generator))[0, 0]
+        p = executable.at(_angles(generator)).probabilities()[0, 0]
         return {
             key: {"mean": float(p @ costs), "error": 0.0} for key, costs in _costs(name).items()
         }
-    draws = executable.sample(_angles(generator), shots, [np.random.default_rng(SEED)])[0, 0]
+    draws = executable.at(_angles(generator)).sample(shots, [np.random.default_rng(SEED)])[0, 0]
     numbers = draws @ (1 << np.arange(generator.n_bits))
     return {key: _estimate(costs[numbers]) for key, costs in _costs(name).items()}
 
@@ -327,7 +327,7 @@ def on_snapshot(name: str, depth: int, seed: int, device: str) -> dict[str, Any]
     order = np.random.default_rng(seed).permutation(_before_measurement(start))
 
     def probabilities_at(rows: Float) -> Float:
-        return executable.probabilities(rows[None])[0]
+        return executable.at(rows[None]).probabilities()[0]
 
     judged = {}
     for label, generator in (("found", found), ("start", start)):
@@ -356,7 +356,7 @@ def _exactly(
 ) -> dict[str, list[float]]:
     """The quantities of every replica, [replica] each, by exact probabilities."""
     executable: Any = backend.compile(generator.circuit)
-    p = executable.probabilities(_angles(generator))[:, 0]
+    p = executable.at(_angles(generator)).probabilities()[:, 0]
     return {key: (p @ costs).tolist() for key, costs in _costs(name).items()}
 
 

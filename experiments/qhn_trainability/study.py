@@ -17,11 +17,12 @@ from threadpoolctl import threadpool_limits
 from experiments.qhn_trainability import pictures
 from experiments.qhn_trainability import tables as written
 from experiments.qhn_trainability.settings import STARTS
-from qhyper import Brickwork, Samples, Streams
+from qhyper import BinaryNetwork, Brickwork, Samples, Streams
 from qhyper.quantum.ansatz import Mirrored, Start, initial_parameters
 from qhyper.quantum.circuit import Circuit
-from qhyper.quantum.simulators.mps import compile_circuit
 from qhyper.quantum.simulators.mps_expectation import MatrixProductCost, expectation
+from qhyper.quantum.simulators.mps_program import compile_circuit
+from qhyper.targets.loss import LossName, check_loss, label_losses
 
 TITLE = "Where do the gradients of large circuits vanish?"
 
@@ -109,8 +110,21 @@ def costs(n: int, rows: int) -> dict[str, MatrixProductCost]:
         "mean": MatrixProductCost.linear(np.full(n, 1 / n)),
         "neighbours": MatrixProductCost.neighbours(np.full(n - 1, 1 / (n - 1))),
         "string": MatrixProductCost.projector(np.ones(n)),
-        "perceptron": MatrixProductCost.perceptron(taught(n, rows)),
+        "perceptron": perceptron(taught(n, rows)),
     }
+
+
+def perceptron(data: Samples, loss: LossName | str = "cross_entropy") -> MatrixProductCost:
+    """The mean loss over rows x in {-1, +1} of `BinaryNetwork((n, 1))`, sign by sign.
+
+    Its logit Σ w_i x_i is twice the number of agreements w_i = x_i less n. Raises
+    ConfigurationError for other rows, labels or losses.
+    """
+    _, n = data.x.shape
+    BinaryNetwork((n, 1)).check(data)
+    logits = 2.0 * np.arange(n + 1)[:, None] - n
+    losses = label_losses(logits, check_loss(loss)) / len(data.y)  # [agreements, label]
+    return MatrixProductCost.agreements(data.x, losses[:, data.y].T)
 
 
 def taught(n: int, rows: int) -> Samples:

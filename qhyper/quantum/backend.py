@@ -1,7 +1,8 @@
 """Backends: where a circuit runs, and which one can hold it.
 
-A backend compiles a circuit once; what it returns then answers for as many rows of angles as are
-asked for, in one call. Axes: angles [replica, row, angle], draws [replica, row, shot, qubit].
+A backend compiles a circuit once; what it returns is put at as many rows of angles as are asked
+for, and answers for all of them in one call: `compile(circuit).at(angles).sample(shots, rng)`.
+Axes: angles [replica, row, angle], draws [replica, row, shot, qubit].
 """
 
 import inspect
@@ -24,6 +25,8 @@ Float = npt.NDArray[np.float64]
 GIB = 2**30
 AMPLITUDE = 16
 """Bytes of a complex number in double precision."""
+KEPT_BYTES = 2**26
+"""Memory that a circuit at its angles keeps from call to call; more is computed for each call."""
 _SMALL = 8 * 2**20
 """Bytes of a matrix product that is about as quick as a state vector: bonds of about 64."""
 
@@ -42,42 +45,54 @@ class BackendCapabilities:
     """Jobs go to a service that may charge for them, by way of a ledger (`CloudBackend`)."""
 
 
-class Executable(Protocol):
-    """A circuit on a backend."""
+class Prepared(Protocol):
+    """A circuit on a backend at angles [replica, row, angle], which it is asked about.
 
-    def sample(self, angles: Float, shots: int, rng: Rngs) -> Bits:
+    What several of its methods need is computed once, when it is first needed, and kept for the
+    next call if it takes at most KEPT_BYTES.
+    """
+
+    def sample(self, shots: int, rng: Rngs) -> Bits:
         """Draws uint8 [replica, row, shot, qubit]; a replica uses its own generator alone."""
         ...
 
 
-class WithLogProb(Executable, Protocol):
-    """What a backend of capability `log_prob` compiles to."""
+class WithLogProb(Prepared, Protocol):
+    """What there is at angles with a backend of capability `log_prob`."""
 
-    def log_prob(self, angles: Float, bits: Bits) -> Float:
+    def log_prob(self, bits: Bits) -> Float:
         """log p [replica, row, shot] of bits [replica, row, shot, qubit]; -inf if impossible."""
         ...
 
-    def score(self, angles: Float, bits: Bits, coefficients: Float) -> Float:
+    def score(self, bits: Bits, coefficients: Float) -> Float:
         """Σ over shots of coefficient · ∂ log p / ∂ angle, [replica, row, angle]."""
         ...
 
-    def scores(self, angles: Float, bits: Bits) -> Float:
+    def scores(self, bits: Bits) -> Float:
         """∂ log p / ∂ angle of every draw, [replica, row, shot, angle]."""
         ...
 
 
 class WithExpectation(WithLogProb, Protocol):
-    """What a backend of capability `expectation` compiles to."""
+    """What there is at angles with a backend of capability `expectation`."""
 
-    def probabilities(self, angles: Float) -> Float:
+    def probabilities(self) -> Float:
         """p of every bitstring, [replica, row, 2^n]; qubit 0 changes fastest."""
         ...
 
-    def expectation(self, angles: Float, costs: Float) -> tuple[Float, Float]:
+    def expectation(self, costs: Float) -> tuple[Float, Float]:
         """Σ p · costs [replica, row] and its derivatives [replica, row, angle].
 
         costs [replica, row, 2^n], qubit 0 changing fastest.
         """
+        ...
+
+
+class Executable(Protocol):
+    """A circuit on a backend."""
+
+    def at(self, angles: Float) -> Prepared:
+        """The circuit at angles [replica, row, angle]; later changes of the array do not matter."""
         ...
 
 

@@ -26,6 +26,7 @@ from qhyper.streams import Rngs, check_rng
 from qhyper.targets.layered.space import WeightSpace
 
 Order = str | Sequence[int]
+Floats = npt.NDArray[np.float64]
 
 
 class QuantumHyperNetwork(HyperNetwork):
@@ -81,10 +82,12 @@ class QuantumHyperNetwork(HyperNetwork):
         if order is None and space is not None:
             order = getattr(ansatz, "order", None)
         self.order = permutation(order, n_bits, space)
+        self._in_order = bool((self.order == np.arange(n_bits)).all())
         if backend is None:
             backend = suitable(circuit)
         self.backend = build_backend(backend) if isinstance(backend, str) else backend
         self._executable: Any = self.backend.compile(circuit, rows=self.replicas)
+        self._kept: tuple[Any, Floats, Any] | None = None
         able = self.backend.capabilities
         self.capabilities = Capabilities(
             log_prob=able.log_prob,
@@ -137,12 +140,34 @@ class QuantumHyperNetwork(HyperNetwork):
             )
         self.backend = build_backend("mps", {"device": str(self.theta.device)})
         self._executable = self.backend.compile(self.circuit, rows=self.replicas)
+        self._kept = None
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Of copies and files: without what is kept, which is made anew."""
+        return {**self.__dict__, "_kept": None}
 
     @property
     def executable(self) -> Any:
         """The circuit as its backend has compiled it."""
         return self._executable
+
+    def _at(self, angles: torch.Tensor) -> Any:
+        """The executable at angles [replica, input, angle], by its last state if this is the same.
+
+        Sampling and the scores of a step so share what they compute. Bits are compared, not
+        versions of tensors: however theta or the inputs were changed, a state is never stale.
+        """
+        values = _numpy(angles)
+        if self._kept is not None:
+            executable, before, prepared = self._kept
+            if executable is self._executable and np.array_equal(
+                before.view(np.int64), values.view(np.int64)
+            ):
+                return prepared
+        prepared = self._executable.at(values)
+        self._kept = (self._executable, values.copy(), prepared)
+        return prepared
 
     # -- angles -------------------------------------------------------------------------------
 
@@ -175,6 +200,11 @@ class QuantumHyperNetwork(HyperNetwork):
         if shots < 1:
             raise ConfigurationError(f"shots must be at least 1; got {shots}.")
         angles = np.ascontiguousarray(angles, dtype=np.float64)
+        self._check_angles(angles)
+        check_rng(rng, self.replicas)
+        return self._by_bit(self._executable.at(angles).sample(shots, rng))
+
+    def _check_angles(self, angles: npt.NDArray[np.float64]) -> None:
         rows = angles.shape[1] if angles.ndim == 3 else 0
         expected = (self.replicas, rows, self.circuit.n_angles)
         if angles.shape != expected or not np.isfinite(angles).all():
@@ -182,20 +212,17 @@ class QuantumHyperNetwork(HyperNetwork):
                 f"Got angles of shape {angles.shape}; expected finite numbers [replica, row, "
                 f"angle] = [{self.replicas}, rows, {self.circuit.n_angles}]."
             )
-        check_rng(rng, self.replicas)
-        measured = self._executable.sample(angles, shots, rng)
-        bits = np.empty_like(measured)
-        bits[..., self.order] = measured
-        return bits
 
     # -- draws and probabilities --------------------------------------------------------------
 
     def _sample(self, shots: int, rng: Rngs, inputs: torch.Tensor | None) -> Bits:
-        return self.sample_angles(_numpy(self._angles(inputs)), shots, rng=rng)
+        angles = self._angles(inputs)
+        self._check_angles(_numpy(angles))
+        return self._by_bit(self._at(angles).sample(shots, rng))
 
     def _log_prob(self, bits: Bits, inputs: torch.Tensor | None) -> torch.Tensor:
         angles = self._angles(inputs)
-        return _LogProb.apply(angles, self._executable, self._measured(bits))
+        return _LogProb.apply(angles, self._at(angles), self._measured(bits))
 
     def accumulate_scores(
         self, bits: Bits, coefficients: npt.NDArray[np.float64], *, inputs: Any = None
@@ -212,7 +239,7 @@ class QuantumHyperNetwork(HyperNetwork):
                 f"Got coefficients of shape {factors.shape}; expected one a draw, [replica, input, "
                 f"shot] = {list(measured.shape[:3])}."
             )
-        score = self._executable.score(_numpy(angles), measured, factors)
+        score = self._at(angles).score(measured, factors)
         torch.autograd.backward(angles, torch.from_numpy(score).to(angles.device))
 
     def scores(self, bits: Bits, *, inputs: Any = None) -> npt.NDArray[np.float64]:
@@ -220,8 +247,8 @@ class QuantumHyperNetwork(HyperNetwork):
         if not self.capabilities.log_prob:
             return super().scores(bits, inputs=inputs)  # refuses
         checked = self._as_inputs(inputs)
-        angles = _numpy(self._angles(checked))
-        scores = self._executable.scores(angles, self._measured(self._checked(bits, checked)))
+        measured = self._measured(self._checked(bits, checked))
+        scores = self._at(self._angles(checked)).scores(measured)
         if self._affine is None:
             return scores
         affine, n_parameters = self._affine, self.circuit.n_parameters
@@ -236,9 +263,10 @@ class QuantumHyperNetwork(HyperNetwork):
         if not self.backend.capabilities.expectation:
             if self.capabilities.log_prob:
                 return super()._probabilities(inputs)
-            table = self._executable.probabilities(_numpy(self._angles(inputs)))
+            table = self._at(self._angles(inputs)).probabilities()
             return self._by_weight(torch.from_numpy(table))  # without derivatives
-        return self._by_weight(_Probabilities.apply(self._angles(inputs), self._executable))
+        angles = self._angles(inputs)
+        return self._by_weight(_Probabilities.apply(angles, self._at(angles)))
 
     @property
     def max_probability_bits(self) -> int:
@@ -251,13 +279,21 @@ class QuantumHyperNetwork(HyperNetwork):
             return super().expectation(costs, inputs=inputs)
         angles = self._angles(self._as_inputs(inputs))
         costs = costs.expand(*angles.shape[:2], 1 << self.n_bits)
-        return _Expectation.apply(angles, self._executable, _numpy(self._by_qubit(costs)))
+        return _Expectation.apply(angles, self._at(angles), _numpy(self._by_qubit(costs)))
 
     # -- bits and qubits ----------------------------------------------------------------------
 
+    def _by_bit(self, measured: Bits) -> Bits:
+        """Draws [..., qubit] as bits [..., bit], in weight order."""
+        if self._in_order:
+            return measured
+        bits = np.empty_like(measured)
+        bits[..., self.order] = measured
+        return bits
+
     def _measured(self, bits: Bits) -> Bits:
-        """Bits [..., bit], in weight order, as measured [..., qubit]."""
-        return np.ascontiguousarray(bits[..., self.order])
+        """A copy of bits [..., bit], in weight order, as measured [..., qubit]."""
+        return np.array(bits, order="C") if self._in_order else bits.take(self.order, axis=-1)
 
     def _by_weight(self, table: torch.Tensor) -> torch.Tensor:
         """A table over strings of qubits, [..., 2^n], as one over bitstrings in weight order."""
@@ -278,38 +314,33 @@ class QuantumHyperNetwork(HyperNetwork):
 
 
 class _LogProb(torch.autograd.Function):
-    """log p of an executable [replica, row, shot], whose backward pass is its score."""
+    """log p of a circuit at angles [replica, row, shot], whose backward pass is its score."""
 
     @staticmethod
-    def forward(ctx: Any, angles: torch.Tensor, executable: Any, measured: Bits) -> torch.Tensor:
-        ctx.save_for_backward(angles)
-        ctx.executable, ctx.measured = executable, measured
-        log_p = executable.log_prob(_numpy(angles), measured)
-        return torch.from_numpy(log_p).to(angles.device)
+    def forward(ctx: Any, angles: torch.Tensor, prepared: Any, measured: Bits) -> torch.Tensor:
+        ctx.prepared, ctx.measured = prepared, measured
+        return torch.from_numpy(prepared.log_prob(measured)).to(angles.device)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        (angles,) = ctx.saved_tensors
-        score = ctx.executable.score(_numpy(angles), ctx.measured, _numpy(gradient))
-        return torch.from_numpy(score).to(angles.device), None, None
+        score = ctx.prepared.score(ctx.measured, _numpy(gradient))
+        return torch.from_numpy(score).to(gradient.device), None, None
 
 
 class _Probabilities(torch.autograd.Function):
     """p of every string: its backward pass is the gradient of an expectation."""
 
     @staticmethod
-    def forward(ctx: Any, angles: torch.Tensor, executable: Any) -> torch.Tensor:
-        ctx.save_for_backward(angles)
-        ctx.executable = executable
-        return torch.from_numpy(executable.probabilities(_numpy(angles))).to(angles.device)
+    def forward(ctx: Any, angles: torch.Tensor, prepared: Any) -> torch.Tensor:
+        ctx.prepared = prepared
+        return torch.from_numpy(prepared.probabilities()).to(angles.device)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        (angles,) = ctx.saved_tensors
-        _, derivatives = ctx.executable.expectation(_numpy(angles), _numpy(gradient))
-        return torch.from_numpy(derivatives).to(angles.device), None
+        _, derivatives = ctx.prepared.expectation(_numpy(gradient))
+        return torch.from_numpy(derivatives).to(gradient.device), None
 
 
 class _Expectation(torch.autograd.Function):
@@ -317,9 +348,9 @@ class _Expectation(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, angles: torch.Tensor, executable: Any, costs: npt.NDArray[np.float64]
+        ctx: Any, angles: torch.Tensor, prepared: Any, costs: npt.NDArray[np.float64]
     ) -> torch.Tensor:
-        value, derivatives = executable.expectation(_numpy(angles), costs)
+        value, derivatives = prepared.expectation(costs)
         ctx.save_for_backward(torch.from_numpy(derivatives).to(angles.device))
         return torch.from_numpy(value).to(angles.device)
 

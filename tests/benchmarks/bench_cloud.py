@@ -35,7 +35,7 @@ def door_against_the_vendor_by_hand() -> Iterator[Line]:
 
     def ours() -> None:
         backend.begin(f"gradient {next(number)}")
-        bits = executable.sample(rows, SHOTS, streams(0))
+        bits = executable.at(rows).sample(SHOTS, streams(0))
         assert bits.shape == (1, 216, SHOTS, BITS)
 
     circuit, values = executable.isa.circuit, executable.isa.rows(rows[0])

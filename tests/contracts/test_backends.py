@@ -57,7 +57,7 @@ def circuit(request):
 
 
 def reference(circuit, rows):
-    return build_backend("mps").compile(circuit).probabilities(rows)
+    return build_backend("mps").compile(circuit).at(rows).probabilities()
 
 
 def test_says_what_it_is(backend):
@@ -68,7 +68,7 @@ def test_bits_are_in_the_order_of_the_qubits(backend):
     flips = tuple(Gate("ry", (q,), Angle({0: 0.0}, offset=np.pi * PATTERN[q])) for q in range(N))
     circuit = Circuit(N, (*flips, Gate("cx", (0, 1)), Gate("cx", (0, 1))))
     rows = np.broadcast_to(np.pi * PATTERN, (1, 2, N)).astype(np.float64)
-    drawn = backend.compile(circuit).sample(np.ascontiguousarray(rows), 6, Streams([0])(0))
+    drawn = backend.compile(circuit).at(np.ascontiguousarray(rows)).sample(6, Streams([0])(0))
     np.testing.assert_array_equal(drawn, np.broadcast_to(PATTERN, (1, 2, 6, N)))
 
 
@@ -76,14 +76,14 @@ def test_exact_probabilities_agree(backend, circuit):
     if backend.capabilities.probability_bits < N:
         pytest.skip("it only samples")
     rows = angles(circuit)
-    found = backend.compile(circuit).probabilities(rows)
+    found = backend.compile(circuit).at(rows).probabilities()
     np.testing.assert_allclose(found, reference(circuit, rows), rtol=0, atol=1e-10)
 
 
 def test_draws_follow_the_exact_distribution_row_by_row(backend, circuit):
     # Seeds 7 and 8, 2,000 shots over 32 strings, three rows of angles at once: p > 1e-6 each.
     rows = angles(circuit)
-    drawn = backend.compile(circuit).sample(rows, 2000, Streams([7, 8])(0))
+    drawn = backend.compile(circuit).at(rows).sample(2000, Streams([7, 8])(0))
     assert drawn.shape == (2, 3, 2000, N)
     assert drawn.dtype == np.uint8
     p = reference(circuit, rows)
@@ -102,8 +102,8 @@ def test_replicas_draw_as_if_alone(backend):
     circuit = CIRCUITS["brickwork"]
     rows = angles(circuit)
     executable = backend.compile(circuit)
-    together = executable.sample(rows, 20, Streams([7, 8])(0))
-    alone = executable.sample(np.ascontiguousarray(rows[1:]), 20, Streams([8])(0))
+    together = executable.at(rows).sample(20, Streams([7, 8])(0))
+    alone = executable.at(np.ascontiguousarray(rows[1:])).sample(20, Streams([8])(0))
     np.testing.assert_array_equal(together[1:], alone)
 
 
@@ -111,14 +111,14 @@ def test_equal_rows_and_later_steps_have_draws_of_their_own(backend):
     circuit = CIRCUITS["brickwork"]
     rows = np.repeat(angles(circuit, rows=1, replicas=1), 2, axis=1)
     executable = backend.compile(circuit)
-    first, second = (executable.sample(rows, 200, Streams([3])(step)) for step in (0, 1))
+    first, second = (executable.at(rows).sample(200, Streams([3])(step)) for step in (0, 1))
     assert (first[0, 0] != first[0, 1]).any()
     assert (first != second).any()
-    np.testing.assert_array_equal(first, executable.sample(rows, 200, Streams([3])(0)))
+    np.testing.assert_array_equal(first, executable.at(rows).sample(200, Streams([3])(0)))
 
 
 def test_one_qubit_and_one_shot(backend):
     circuit = Product().build(1)
-    assert backend.compile(circuit).sample(np.zeros((1, 1, 1)), 1, Streams([0])(0)).tolist() == [
+    assert backend.compile(circuit).at(np.zeros((1, 1, 1))).sample(1, Streams([0])(0)).tolist() == [
         [[[0]]]
     ]

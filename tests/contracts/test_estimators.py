@@ -188,10 +188,9 @@ class Counting:
     def __getattr__(self, name):
         return getattr(self._own, name)
 
-    def sample(self, angles, shots, rng):
-        self._count(angles.shape[1], shots)
-        assert angles.shape[0] == len(rng) == self._generator.replicas
-        return self._own.sample(angles, shots, rng)
+    def at(self, angles):
+        assert len(angles) == self._generator.replicas
+        return CountingAt(self._own.at(angles), angles.shape, self._count)
 
     def _sample(self, shots, rng, inputs):
         self._count(1 if inputs is None else inputs.shape[1], shots)
@@ -205,6 +204,21 @@ class Counting:
         self.calls += 1
         self.settings += settings
         self.shots += settings * shots
+
+
+class CountingAt:
+    """What an executable prepares, with its calls of `sample` counted."""
+
+    def __init__(self, own, shape, count):
+        self._own, self._shape, self._count = own, shape, count
+
+    def __getattr__(self, name):
+        return getattr(self._own, name)
+
+    def sample(self, shots, rng):
+        self._count(self._shape[1], shots)
+        assert self._shape[0] == len(rng)  # one stream a replica
+        return self._own.sample(shots, rng)
 
 
 def gradient(generator):

@@ -63,7 +63,7 @@ def angles(rows=ROWS):
 
 
 def exact_marginals():
-    p = StateVectorBackend().compile(circuit()).probabilities(angles())
+    p = StateVectorBackend().compile(circuit()).at(angles()).probabilities()
     bits = np.arange(1 << QUBITS)[:, None] >> np.arange(QUBITS) & 1
     return p @ bits
 
@@ -115,7 +115,7 @@ def test_draws_of_a_circuit_have_the_exact_marginals(built, tmp_path):
     executable = backend.compile(circuit(), rows=ROWS)
     with backend.connected(tmp_path, "run", "training", 10**6) as dispatcher:
         backend.begin("step 0")
-        bits = executable.sample(angles(), SHOTS, Streams([0])(0))
+        bits = executable.at(angles()).sample(SHOTS, Streams([0])(0))
         records = dispatcher.ledger.jobs()
 
         assert bits.shape == (1, ROWS, SHOTS, QUBITS)
@@ -129,7 +129,7 @@ def test_draws_of_a_circuit_have_the_exact_marginals(built, tmp_path):
 
         # the same request again finds what was measured, and sends nothing
         backend.begin("step 0")
-        again = executable.sample(angles(), SHOTS, Streams([0])(0))
+        again = executable.at(angles()).sample(SHOTS, Streams([0])(0))
         np.testing.assert_array_equal(again, bits)
         assert len(dispatcher.ledger.jobs()) == len(records)
 
@@ -142,7 +142,7 @@ def test_shots_are_fresh_in_every_job(built, tmp_path):
         draws = []
         for step in range(2):
             backend.begin(f"step {step}")
-            draws.append(executable.sample(angles(rows=1), 64, Streams([0])(0)))
+            draws.append(executable.at(angles(rows=1)).sample(64, Streams([0])(0)))
     assert (draws[0] != draws[1]).any()
 
 

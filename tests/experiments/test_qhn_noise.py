@@ -256,7 +256,7 @@ def test_a_sweep_against_a_grid():
     angles = generator.angles().detach().numpy()[0, 0]
 
     def cost(rows):
-        return executable.probabilities(rows[None])[0] @ costs
+        return executable.at(rows[None]).probabilities()[0] @ costs
 
     for angle in (3, 0, 5):
         grid = np.tile(angles, (181, 1))

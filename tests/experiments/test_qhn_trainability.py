@@ -7,8 +7,12 @@ import pytest
 
 from experiments.qhn_trainability import study, tables
 from experiments.study import find
+from qhyper import BinaryNetwork, Samples
+from qhyper.bits import all_bitstrings
+from qhyper.errors import ConfigurationError
 from qhyper.quantum.ansatz import initial_parameters
-from qhyper.quantum.simulators import mps
+from qhyper.quantum.simulators import mps_kernels
+from qhyper.quantum.simulators.mps_program import compile_circuit
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +65,7 @@ def test_circuits_have_so_many_sublayers_and_bonds_of_16(start, sublayers):
     half = sublayers // 2
     odd = half if start != "identity-block" else 2 * (half // 2)  # of mirrored halves
     assert entanglers == (sublayers - odd) * n // 2 + odd * (n // 2 - 1)
-    assert mps.compile_circuit(circuit).bond.max() <= 16
+    assert compile_circuit(circuit).bond.max() <= 16
     middle = {(g.name, g.qubits[0]) for g, k in circuit.numbered()
               if k in range(circuit.n_angles)[study._middle(n, sublayers)]}  # fmt: skip
     assert middle == {("ry", q) for q in range(n)}
@@ -75,18 +79,37 @@ def test_angles_that_are_left_out_change_no_probability(start):
     rng = np.random.default_rng(0)
     angles = initial_parameters(circuit, start, rng)[None]
     moved = angles + np.where(effective, 0.0, rng.normal(size=angles.shape))
-    program = mps.compile_circuit(circuit)
-    bits = mps.sample(program, angles, rng.random((1, 50, 5)))
-    log_p = mps.log_prob(program, angles, bits)
-    np.testing.assert_allclose(mps.log_prob(program, moved, bits), log_p, rtol=1e-12)
+    program = compile_circuit(circuit)
+    one, other = (mps_kernels.site_tensors(program, at) for at in (angles, moved))
+    matrices = mps_kernels.weight_matrices(program, one)
+    bits = mps_kernels.sample(program, one, matrices, rng.random((1, 50, 5)))
+    log_p = mps_kernels.log_prob(program, one, bits)
+    np.testing.assert_allclose(mps_kernels.log_prob(program, other, bits), log_p, rtol=1e-12)
 
 
 def test_the_teacher_is_never_wrong():
     data = study.taught(16, 50)
     rng = np.random.default_rng(16)
     teacher = rng.choice([-1.0, 1.0], 16)
-    cost = study.MatrixProductCost.perceptron(data, "accuracy")
+    cost = study.perceptron(data, "accuracy")
     assert cost((teacher > 0).astype(np.uint8)) == 0
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error", "accuracy"])
+def test_perceptrons_are_binary_networks_of_one_output(loss):
+    rng = np.random.default_rng(1)
+    data = Samples(rng.choice([-1.0, 1.0], (7, 9)), rng.integers(2, size=7))
+    bits = all_bitstrings(9)
+    network = BinaryNetwork((9, 1)).objective(data, loss)(bits)
+    found = study.perceptron(data, loss)(bits)
+    np.testing.assert_allclose(found, network, rtol=1e-12, atol=1e-12)
+
+
+def test_perceptrons_of_other_rows_or_labels_are_refused():
+    with pytest.raises(ConfigurationError, match=r"Got features other than -1 and \+1"):
+        study.perceptron(Samples(np.array([[1.0, -1.0], [0.5, 1.0]]), np.array([0, 1])))
+    with pytest.raises(ConfigurationError, match="labels are 0 to 1"):
+        study.perceptron(Samples(np.array([[1.0, -1.0]]), np.array([2])))
 
 
 # -- closed forms ----------------------------------------------------------------------------------

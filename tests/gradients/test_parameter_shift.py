@@ -87,11 +87,15 @@ class Recorded:
         generator._executable = self
 
     def __getattr__(self, name):
-        return getattr(self._own, name)
+        return getattr(self._prepared, name)
 
-    def sample(self, angles, shots, rng):
-        self.calls.append((angles.copy(), shots))
-        return self._own.sample(angles, shots, rng)
+    def at(self, angles):
+        self._angles, self._prepared = angles.copy(), self._own.at(angles)
+        return self
+
+    def sample(self, shots, rng):
+        self.calls.append((self._angles, shots))
+        return self._prepared.sample(shots, rng)
 
 
 # -- without shot noise ----------------------------------------------------------------------------
@@ -108,7 +112,7 @@ def test_with_exact_expectations_of_the_rows_it_is_autograd_of_the_exact_expecta
 
     def expectations(bits):
         ((angles, _),) = recorded.calls
-        rows = (recorded.probabilities(angles) @ TABLE).reshape(2, bits.shape[1], -1, 1)
+        rows = (recorded.at(angles).probabilities() @ TABLE).reshape(2, bits.shape[1], -1, 1)
         return np.repeat(rows, 2, axis=-1).reshape(bits.shape[:-1])
 
     options = {} if estimator is ParameterShift else {"angles": len(generator.trained_angles)}
@@ -192,7 +196,7 @@ def test_unbiased_with_noise():
         "entangled", range(4), start=start.tolist(), backend=noisy, order=list(range(N))
     )
     ends = start + 1e-4 * np.concatenate([np.eye(8), -np.eye(8)])
-    values = generator._executable.probabilities(ends[None])[0] @ TABLE
+    values = generator._executable.at(ends[None]).probabilities()[0] @ TABLE
     expected = (values[:8] - values[8:]) / 2e-4
     found, got = estimate(ParameterShift(1000), generator)
     variance = got.losses.reshape(4, 2, 8, 1000).var(axis=-1, ddof=1).sum(axis=1) / 1000 / 4

@@ -249,12 +249,15 @@ def test_parameters_come_back_when_the_backend_fails(monkeypatch):
 @pytest.mark.parametrize("name", ["circuit", "encoded"])
 def test_two_circuits_a_direction_and_one_for_the_value_in_one_call(monkeypatch, name, value):
     generator, inputs = MAKERS[name]((3, 4)), inputs_of(name)
-    calls, sample = [], generator._executable.sample
-    monkeypatch.setattr(
-        generator._executable,
-        "sample",
-        lambda angles, shots, rng: calls.append((angles, shots)) or sample(angles, shots, rng),
-    )
+    calls, at = [], generator._executable.at
+
+    def recorded(angles):
+        prepared = at(angles)
+        sample = prepared.sample
+        prepared.sample = lambda shots, rng: calls.append((angles, shots)) or sample(shots, rng)
+        return prepared
+
+    monkeypatch.setattr(generator._executable, "at", recorded)
     n_inputs, objective = len(inputs or [0]), table_objective()
     step = SPSA(5, directions=3, value=value)
     _, got = estimate(step, generator, inputs=inputs, objective=objective)

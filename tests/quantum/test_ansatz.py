@@ -344,7 +344,7 @@ IDS = [f"{ansatz}, {n} qubits" for ansatz, n in EVERY]
 def test_every_ansatz_agrees_with_the_state_vector(ansatz, n):
     circuit = ansatz.build(n)
     angles = np.random.default_rng([n, circuit.n_angles]).uniform(-np.pi, np.pi, circuit.n_angles)
-    p = MatrixProductBackend().compile(circuit).probabilities(angles[None, None])[0, 0]
+    p = MatrixProductBackend().compile(circuit).at(angles[None, None]).probabilities()[0, 0]
     expected = state_vector_probabilities(circuit, angles)
     assert expected.sum() == pytest.approx(1, abs=1e-12)
     np.testing.assert_allclose(p, expected, rtol=0, atol=1e-12)
@@ -357,7 +357,9 @@ def test_the_last_pair_of_a_ring_has_its_control_on_the_last_qubit():
     assert p[0b1001] == pytest.approx(1)
     executable = MatrixProductBackend().compile(circuit)
     angles = np.array([0, 0, 0, np.pi, 0, 0, 0, 0])
-    np.testing.assert_allclose(executable.probabilities(angles[None, None])[0, 0], p, atol=1e-12)
+    np.testing.assert_allclose(
+        executable.at(angles[None, None]).probabilities()[0, 0], p, atol=1e-12
+    )
 
 
 # -- re-uploading ---------------------------------------------------------------------------------
@@ -884,7 +886,7 @@ def test_a_chain_is_a_bayesian_network(inputs):
         for bit in (*others, first[:, u]):
             expected = expected * of(bit, p_one(acts[:, u], next(given), next(given)))
     assert next(given, None) is None
-    p = MatrixProductBackend().compile(circuit).probabilities(theta[None, None])[0, 0]
+    p = MatrixProductBackend().compile(circuit).at(theta[None, None]).probabilities()[0, 0]
     np.testing.assert_allclose(p, expected, atol=1e-13)
 
 
@@ -918,7 +920,7 @@ def test_a_chain_without_its_links_has_independent_units():
     assert len(whole.gates) - len(gates) == 2
     angles = np.random.default_rng(3).uniform(-3, 3, (1, 1, whole.n_angles))
     for circuit, factorises in ((Circuit(6, gates), True), (whole, False)):
-        p = MatrixProductBackend().compile(circuit).probabilities(angles)[0, 0].reshape(8, 8)
+        p = MatrixProductBackend().compile(circuit).at(angles).probabilities()[0, 0].reshape(8, 8)
         product = np.outer(p.sum(axis=1), p.sum(axis=0))
         assert (np.abs(p - product).max() < 1e-12) == factorises
 

@@ -644,21 +644,33 @@ class Dense:
         self.circuit, self.rows = circuit, rows
         return self
 
-    def probabilities(self, angles):
+    def at(self, angles):
+        return DenseAt(self.circuit, angles)
+
+
+class DenseAt:
+    def __init__(self, circuit, angles):
+        self.circuit, self.angles = circuit, angles
+
+    def probabilities(self):
+        return self.table(self.angles)
+
+    def table(self, angles):
         return np.array(
             [[state_vector_probabilities(self.circuit, own) for own in rows] for rows in angles]
         )
 
-    def expectation(self, angles, costs):
+    def expectation(self, costs):
         """Derivatives by the two-term shift rule."""
+        angles = self.angles
         assert costs.shape == (*angles.shape[:2], 2**self.circuit.n_qubits)
         derivatives = np.empty_like(angles)
         for index in range(angles.shape[-1]):
             shift = np.zeros(angles.shape[-1])
             shift[index] = np.pi / 2
-            above, below = self.probabilities(angles + shift), self.probabilities(angles - shift)
+            above, below = self.table(angles + shift), self.table(angles - shift)
             derivatives[..., index] = ((above - below) * costs).sum(-1) / 2
-        return (self.probabilities(angles) * costs).sum(-1), derivatives
+        return (self.probabilities() * costs).sum(-1), derivatives
 
 
 class Sampler:
@@ -673,8 +685,12 @@ class Sampler:
         self.circuit = circuit
         return self
 
-    def sample(self, angles, shots, rng):
-        shape = (angles.shape[1], shots, self.circuit.n_qubits)
+    def at(self, angles):
+        self.rows = angles.shape[1]
+        return self
+
+    def sample(self, shots, rng):
+        shape = (self.rows, shots, self.circuit.n_qubits)
         return np.stack([stream.integers(2, size=shape, dtype=np.uint8) for stream in rng])
 
 

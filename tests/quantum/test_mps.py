@@ -16,7 +16,7 @@ from qhyper.quantum import backend
 from qhyper.quantum.ansatz import Brickwork, Product
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
-from qhyper.quantum.simulators import mps
+from qhyper.quantum.simulators import mps, mps_kernels, mps_program
 
 RELIABLE = 1e-12
 """log p is compared where p is above this: below it, the state vector itself is rounding."""
@@ -82,10 +82,29 @@ def pennylane_probabilities(circuit, angles):
     return np.asarray(probabilities())
 
 
+def sample(program, angles, uniforms):
+    tensors = mps_kernels.site_tensors(program, angles)
+    matrices = mps_kernels.weight_matrices(program, tensors)
+    return mps_kernels.sample(program, tensors, matrices, uniforms)
+
+
+def log_prob(program, angles, bits):
+    return mps_kernels.log_prob(program, mps_kernels.site_tensors(program, angles), bits)
+
+
+def score_of(program, angles, bits, coefficients):
+    tensors = mps_kernels.site_tensors(program, angles)
+    return mps_kernels.score(program, angles, tensors, bits, coefficients)
+
+
+def scores_of(program, angles, bits):
+    return mps_kernels.scores(program, angles, mps_kernels.site_tensors(program, angles), bits)
+
+
 def mps_log_p(circuit, angles, bits=None):
     """log p of bits [shot, qubit], by default of all, for one replica."""
     bits = all_bitstrings(circuit.n_qubits) if bits is None else bits
-    return mps.log_prob(mps.compile_circuit(circuit), angles[None], bits[None])[0]
+    return log_prob(mps_program.compile_circuit(circuit), angles[None], bits[None])[0]
 
 
 def assert_agrees(circuit, angles, expected):
@@ -202,7 +221,7 @@ def test_a_circuit_without_gates_is_all_zeros():
     circuit = Circuit(3, ())
     log_p = mps_log_p(circuit, np.zeros(0))
     np.testing.assert_array_equal(log_p, [0.0] + [-np.inf] * 7)
-    bits = mps.sample(mps.compile_circuit(circuit), np.zeros((2, 0)), np.full((2, 5, 3), 0.999))
+    bits = sample(mps_program.compile_circuit(circuit), np.zeros((2, 0)), np.full((2, 5, 3), 0.999))
     assert not bits.any()
 
 
@@ -238,16 +257,16 @@ def squared_norm(program, tensors):
 @pytest.mark.parametrize(("n", "depth"), [(36, 2), (36, 4), (36, 6), (1000, 4)])
 def test_norm_is_one(n, depth):
     circuit = Brickwork(depth, phase=1).build(n)
-    program = mps.compile_circuit(circuit, rows=2)
+    program = mps_program.compile_circuit(circuit, rows=2)
     angles = np.stack([random_angles(circuit, seed) for seed in (0, 1)])
-    for tensors in mps.site_tensors(program, angles):
+    for tensors in mps_kernels.site_tensors(program, angles):
         assert abs(squared_norm(program, tensors) - 1) < 1e-10
 
 
 @pytest.mark.parametrize("depth", [2, 4, 6])
 def test_bonds_grow_as_stated(depth):
     for phase in (0, 1):
-        program = mps.compile_circuit(Brickwork(depth, phase).build(12))
+        program = mps_program.compile_circuit(Brickwork(depth, phase).build(12))
         assert program.bond.max() <= 2 ** -(-depth // 2)
 
 
@@ -264,12 +283,12 @@ def test_impossible_strings_have_minus_infinity_and_finite_scores(circuit):
     n = circuit.n_qubits
     log_p = mps_log_p(circuit, angles[0])
     np.testing.assert_array_equal(log_p, [0.0] + [-np.inf] * (2**n - 1))
-    program = mps.compile_circuit(circuit)
-    score = mps.score(program, angles, all_bitstrings(n)[None], np.ones((1, 2**n)))
+    program = mps_program.compile_circuit(circuit)
+    score = score_of(program, angles, all_bitstrings(n)[None], np.ones((1, 2**n)))
     np.testing.assert_array_equal(score, np.zeros_like(angles))
-    scores = mps.scores(program, angles, all_bitstrings(n)[None])
+    scores = scores_of(program, angles, all_bitstrings(n)[None])
     np.testing.assert_array_equal(scores[:, 1:], np.zeros((1, 2**n - 1, circuit.n_angles)))
-    bits = mps.sample(program, angles, np.random.default_rng(0).random((1, 100, n)))
+    bits = sample(program, angles, np.random.default_rng(0).random((1, 100, n)))
     assert not bits.any()
 
 
@@ -305,21 +324,19 @@ def _gradient(generator, bits):
 
 def assert_scores_agree_with_central_differences(circuit, seed):
     rng = np.random.default_rng(seed)
-    program = mps.compile_circuit(circuit)
+    program = mps_program.compile_circuit(circuit)
     angles = rng.uniform(-np.pi, np.pi, (2, circuit.n_angles))
     # Draws, as those have a log p whose third derivative is not huge.
-    bits = mps.sample(program, angles, rng.random((2, 70, circuit.n_qubits)))
+    bits = sample(program, angles, rng.random((2, 70, circuit.n_qubits)))
     coefficients = rng.normal(size=(2, 70))
-    coefficients[mps.log_prob(program, angles, bits) < np.log(1e-3)] = 0
-    score = mps.score(program, angles, bits, coefficients)
+    coefficients[log_prob(program, angles, bits) < np.log(1e-3)] = 0
+    score = score_of(program, angles, bits, coefficients)
     step = 1e-5
     for index in range(circuit.n_angles):
         shifted = [angles.copy(), angles.copy()]
         shifted[0][:, index] += step
         shifted[1][:, index] -= step
-        above, below = (
-            (coefficients * mps.log_prob(program, a, bits)).sum(axis=1) for a in shifted
-        )
+        above, below = ((coefficients * log_prob(program, a, bits)).sum(axis=1) for a in shifted)
         np.testing.assert_allclose(score[:, index], (above - below) / (2 * step), atol=1e-5)
 
 
@@ -347,16 +364,16 @@ def test_scores_of_random_circuits_agree_with_central_differences(circuit, seed)
 
 def test_scores_at_36_qubits_agree_with_central_differences():
     circuit = Brickwork(4).build(36)
-    program = mps.compile_circuit(circuit)
+    program = mps_program.compile_circuit(circuit)
     rng = np.random.default_rng(5)
     angles = rng.uniform(-np.pi, np.pi, (1, circuit.n_angles))
-    bits = mps.sample(program, angles, rng.random((1, 100, 36)))
+    bits = sample(program, angles, rng.random((1, 100, 36)))
     coefficients = rng.normal(size=(1, 100))
-    score = mps.score(program, angles, bits, coefficients)
+    score = score_of(program, angles, bits, coefficients)
     for _ in range(5):
         direction = rng.normal(size=angles.shape)
         above, below = (
-            (coefficients * mps.log_prob(program, angles + s * direction, bits)).sum()
+            (coefficients * log_prob(program, angles + s * direction, bits)).sum()
             for s in (1e-6, -1e-6)
         )
         along = (score * direction).sum()
@@ -367,12 +384,12 @@ def assert_scores_of_draws_agree(circuit, seed, shots=70):
     """A draw's score is the score with a coefficient of 1 for it alone: a replica of its own."""
     rng = np.random.default_rng(seed)
     angles = rng.uniform(-np.pi, np.pi, (2, circuit.n_angles))
-    program = mps.compile_circuit(circuit)
-    bits = mps.sample(program, angles, rng.random((2, shots, circuit.n_qubits)))
-    scores = mps.scores(program, angles, bits)
+    program = mps_program.compile_circuit(circuit)
+    bits = sample(program, angles, rng.random((2, shots, circuit.n_qubits)))
+    scores = scores_of(program, angles, bits)
     assert scores.shape == (2, shots, circuit.n_angles)
     own = np.repeat(angles, shots, axis=0)
-    alone = mps.score(program, own, bits.reshape(-1, 1, circuit.n_qubits), np.ones((len(own), 1)))
+    alone = score_of(program, own, bits.reshape(-1, 1, circuit.n_qubits), np.ones((len(own), 1)))
     np.testing.assert_allclose(scores.reshape(alone.shape), alone, rtol=1e-9, atol=1e-9)
 
 
@@ -394,13 +411,13 @@ def test_scores_of_draws_of_random_circuits(circuit, seed):
 def test_scores_of_draws_one_by_one():
     # 130 draws: two full blocks of lanes and a part of one.
     circuit = Brickwork(3).build(4)
-    program = mps.compile_circuit(circuit)
+    program = mps_program.compile_circuit(circuit)
     rng = np.random.default_rng(7)
     angles = rng.uniform(-np.pi, np.pi, (1, circuit.n_angles))
-    bits = mps.sample(program, angles, rng.random((1, 130, 4)))
-    scores = mps.scores(program, angles, bits)
+    bits = sample(program, angles, rng.random((1, 130, 4)))
+    scores = scores_of(program, angles, bits)
     for shot, one in enumerate(np.eye(130)):
-        score = mps.score(program, angles, bits, one[None])
+        score = score_of(program, angles, bits, one[None])
         np.testing.assert_allclose(scores[:, shot], score, rtol=1e-10, atol=1e-10)
 
 
@@ -415,7 +432,7 @@ def test_draws_invert_the_conditional_probabilities(circuit, seed):
     angles = random_angles(circuit, seed)
     uniforms = np.random.default_rng(seed).random((1, 70, n))
     p = (abs(state_vector(circuit, angles)) ** 2).reshape((2,) * n)
-    drawn = mps.sample(mps.compile_circuit(circuit), angles[None], uniforms)[0]
+    drawn = sample(mps_program.compile_circuit(circuit), angles[None], uniforms)[0]
     for bits, u in zip(drawn, uniforms[0], strict=True):
         here = p
         for q in range(n):
@@ -442,7 +459,7 @@ def test_draws_follow_the_probabilities(circuit, seed):
     n, shots = circuit.n_qubits, 40_001
     angles = random_angles(circuit, seed)
     uniforms = np.random.default_rng(seed).random((1, shots, n))
-    drawn = mps.sample(mps.compile_circuit(circuit), angles[None], uniforms)[0]
+    drawn = sample(mps_program.compile_circuit(circuit), angles[None], uniforms)[0]
     counts = np.bincount(drawn @ (1 << np.arange(n)), minlength=2**n)
     expected = shots * state_vector_probabilities(circuit, angles)
     common = expected >= 5
@@ -454,29 +471,29 @@ def test_draws_follow_the_probabilities(circuit, seed):
 
 def test_draws_depend_on_neither_the_other_replicas_nor_the_other_shots():
     circuit = Brickwork(4).build(9)
-    program = mps.compile_circuit(circuit, rows=3)
+    program = mps_program.compile_circuit(circuit, rows=3)
     rng = np.random.default_rng(0)
     angles = rng.uniform(-np.pi, np.pi, (3, circuit.n_angles))
     uniforms = rng.random((3, 150, 9))
-    bits = mps.sample(program, angles, uniforms)
-    log_p = mps.log_prob(program, angles, bits)
+    bits = sample(program, angles, uniforms)
+    log_p = log_prob(program, angles, bits)
     coefficients = rng.normal(size=(3, 150))
-    score = mps.score(program, angles, bits, coefficients)
-    scores = mps.scores(program, angles, bits)
+    score = score_of(program, angles, bits, coefficients)
+    scores = scores_of(program, angles, bits)
     for r in range(3):
         own = slice(r, r + 1)
-        np.testing.assert_array_equal(mps.sample(program, angles[own], uniforms[own]), bits[own])
-        np.testing.assert_array_equal(mps.log_prob(program, angles[own], bits[own]), log_p[own])
-        alone = mps.score(program, angles[own], bits[own], coefficients[own])
+        np.testing.assert_array_equal(sample(program, angles[own], uniforms[own]), bits[own])
+        np.testing.assert_array_equal(log_prob(program, angles[own], bits[own]), log_p[own])
+        alone = score_of(program, angles[own], bits[own], coefficients[own])
         np.testing.assert_allclose(alone, score[own], rtol=0, atol=1e-12)
-        np.testing.assert_array_equal(mps.scores(program, angles[own], bits[own]), scores[own])
-    np.testing.assert_array_equal(mps.sample(program, angles, uniforms[:, 20:30]), bits[:, 20:30])
+        np.testing.assert_array_equal(scores_of(program, angles[own], bits[own]), scores[own])
+    np.testing.assert_array_equal(sample(program, angles, uniforms[:, 20:30]), bits[:, 20:30])
 
 
 @pytest.mark.parametrize("several", [2, 5])
 def test_results_do_not_depend_on_the_number_of_threads(monkeypatch, several):
     circuit = Brickwork(4).build(10)
-    program = mps.compile_circuit(circuit, rows=3)
+    program = mps_program.compile_circuit(circuit, rows=3)
     rng = np.random.default_rng(1)
     angles = rng.uniform(-np.pi, np.pi, (3, circuit.n_angles))
     uniforms, coefficients = rng.random((3, 1000, 10)), rng.normal(size=(3, 1000))
@@ -489,16 +506,16 @@ def test_results_do_not_depend_on_the_number_of_threads(monkeypatch, several):
 
         threads.in_threads(slice_of, tasks, *args)  # at_least 1: short work is shared out too
 
-    monkeypatch.setattr(mps, "in_threads", counted)
+    monkeypatch.setattr(mps_kernels, "in_threads", counted)
 
     def results(cores):
         monkeypatch.setattr(threads, "n_threads", lambda: cores)
-        bits = mps.sample(program, angles, uniforms)
+        bits = sample(program, angles, uniforms)
         return (
             bits,
-            mps.log_prob(program, angles, bits),
-            mps.score(program, angles, bits, coefficients),
-            mps.scores(program, angles, bits),
+            log_prob(program, angles, bits),
+            score_of(program, angles, bits, coefficients),
+            scores_of(program, angles, bits),
         )
 
     one = results(1)
@@ -532,14 +549,14 @@ def test_every_replica_and_row_is_the_circuit_at_its_own_angles(replicas, rows):
     rng = np.random.default_rng([replicas, rows])
     angles = rng.uniform(-np.pi, np.pi, (replicas, rows, circuit.n_angles))
     executable = compiled(circuit, rows=replicas * rows)
-    bits = executable.sample(angles, shots, streams(replicas))
+    bits = executable.at(angles).sample(shots, streams(replicas))
     assert bits.shape == (replicas, rows, shots, 4)
     assert bits.dtype == np.uint8
     coefficients = rng.normal(size=(replicas, rows, shots))
-    p = executable.probabilities(angles)
-    log_p = executable.log_prob(angles, bits)
-    score = executable.score(angles, bits, coefficients)
-    scores = executable.scores(angles, bits)
+    p = executable.at(angles).probabilities()
+    log_p = executable.at(angles).log_prob(bits)
+    score = executable.at(angles).score(bits, coefficients)
+    scores = executable.at(angles).scores(bits)
     for replica, row in np.ndindex(replicas, rows):
         own = angles[replica, row]
         expected = state_vector_probabilities(circuit, own)
@@ -548,31 +565,35 @@ def test_every_replica_and_row_is_the_circuit_at_its_own_angles(replicas, rows):
         np.testing.assert_allclose(log_p[replica, row], np.log(expected[number]), atol=1e-8)
         weighted = coefficients[replica, row] @ scores[replica, row]
         np.testing.assert_allclose(score[replica, row], weighted, rtol=1e-9, atol=1e-9)
-        program, own, drawn = mps.compile_circuit(circuit), own[None], bits[replica, row][None]
-        np.testing.assert_array_equal(mps.scores(program, own, drawn)[0], scores[replica, row])
+        program, own, drawn = (
+            mps_program.compile_circuit(circuit),
+            own[None],
+            bits[replica, row][None],
+        )
+        np.testing.assert_array_equal(scores_of(program, own, drawn)[0], scores[replica, row])
 
 
 def test_a_replica_draws_with_its_own_generator_row_after_row(monkeypatch):
     circuit = Brickwork(3).build(5)
     angles = np.random.default_rng(8).uniform(-np.pi, np.pi, (2, 7, circuit.n_angles))
     executable = compiled(circuit)
-    bits = executable.sample(angles, 40, streams(2))
+    bits = executable.at(angles).sample(40, streams(2))
     for replica, stream in enumerate(streams(2)):
         for row in range(7):
             uniforms = stream.random((1, 40, 5))
-            alone = mps.sample(executable.program, angles[replica, row][None], uniforms)[0]
+            alone = sample(executable.program, angles[replica, row][None], uniforms)[0]
             np.testing.assert_array_equal(bits[replica, row], alone)
     row_bytes = backend.matrix_product_bytes(backend.matrix_product_bonds(circuit))
     for limit in (1, 5 * row_bytes):  # one row of both replicas at a time, two of them
-        monkeypatch.setattr(mps, "_ROWS_BYTES", limit)
-        np.testing.assert_array_equal(executable.sample(angles, 40, streams(2)), bits)
+        monkeypatch.setattr(mps_program, "ROWS_BYTES", limit)
+        np.testing.assert_array_equal(executable.at(angles).sample(40, streams(2)), bits)
 
 
 # -- memory ---------------------------------------------------------------------------------------
 
 
 def test_a_circuit_that_does_not_fit_is_refused_before_anything_is_allocated(monkeypatch):
-    monkeypatch.setattr(mps, "site_tensors", lambda *_: pytest.fail("allocated"))
+    monkeypatch.setattr(mps_kernels, "site_tensors", lambda *_: pytest.fail("allocated"))
     monkeypatch.setattr(backend, "memory", lambda: 24 * 2**30)
     message = (
         r"The backend mps would need about (\S+) GiB for this circuit of 36 qubits and 5370 gates; "
@@ -581,9 +602,9 @@ def test_a_circuit_that_does_not_fit_is_refused_before_anything_is_allocated(mon
     circuit = Brickwork(60).build(36)
     needed = []
     for refused in (
-        lambda: mps.compile_circuit(circuit),
+        lambda: mps_program.compile_circuit(circuit),
         lambda: mps.MatrixProductBackend().compile(circuit),
-        lambda: mps.compile_circuit(circuit, rows=7),
+        lambda: mps_program.compile_circuit(circuit, rows=7),
         lambda: QuantumHyperNetwork(36, ansatz=Brickwork(60), backend="mps", seeds=range(7)),
     ):
         with pytest.raises(ConfigurationError, match=message) as error:
@@ -599,14 +620,14 @@ def test_an_estimate_past_the_range_of_a_float_is_still_an_answer(monkeypatch):
     monkeypatch.setattr(backend, "memory", lambda: 24 * 2**30)
     message = r"about 2\^2177 GiB .*It fits on statevector, pennylane:li"
     with pytest.raises(ConfigurationError, match=message):
-        mps.compile_circuit(Brickwork(2200).build(4))
+        mps_program.compile_circuit(Brickwork(2200).build(4))
 
 
 def test_more_replicas_need_more_memory(monkeypatch):
     circuit = Brickwork(8).build(12)
     monkeypatch.setattr(backend, "memory", lambda: 4096 * 1000)
-    mps.compile_circuit(circuit)
+    mps_program.compile_circuit(circuit)
     with pytest.raises(ConfigurationError, match="fewer replicas"):
-        mps.compile_circuit(circuit, rows=100)
+        mps_program.compile_circuit(circuit, rows=100)
     with pytest.raises(ConfigurationError, match="fewer replicas"):
         QuantumHyperNetwork(12, ansatz=Brickwork(8), backend="mps", seeds=range(100))

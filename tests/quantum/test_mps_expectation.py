@@ -12,13 +12,22 @@ from qhyper.bits import all_bitstrings
 from qhyper.errors import ConfigurationError
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Mirrored, Product
 from qhyper.quantum.circuit import Circuit, Gate
-from qhyper.quantum.simulators import mps, mps_expectation
+from qhyper.quantum.simulators import mps_expectation, mps_kernels
 from qhyper.quantum.simulators.mps_expectation import MatrixProductCost, expectation
+from qhyper.quantum.simulators.mps_program import compile_circuit
 from qhyper.quantum.simulators.state_vector import StateVectorBackend
+from qhyper.targets.loss import label_losses
 
 
 def signs_and_labels(rows, n, rng):
     return Samples(rng.choice([-1.0, 1.0], (rows, n)), rng.integers(2, size=rows))
+
+
+def perceptron(data, loss="cross_entropy"):
+    """The mean loss of `BinaryNetwork((n, 1))`, whose logit is 2 agreements - n."""
+    n = data.x.shape[1]
+    losses = label_losses(2.0 * np.arange(n + 1)[:, None] - n, loss)[:, data.y].T
+    return MatrixProductCost.agreements(data.x, losses / len(data.y))
 
 
 def costs(n, rng):
@@ -36,7 +45,7 @@ def costs(n, rng):
             lambda bits: (bits == string).all(axis=1).astype(float),
         ),
         "perceptron": (
-            MatrixProductCost.perceptron(data),
+            perceptron(data),
             lambda bits: BinaryNetwork((n, 1)).losses(bits, data),
         ),
     }
@@ -62,13 +71,13 @@ def test_costs_are_what_they_say_of_every_string(n):
 def test_perceptrons_are_binary_networks_of_one_output(loss):
     data, bits = signs_and_labels(7, 9, np.random.default_rng(1)), all_bitstrings(9)
     network = BinaryNetwork((9, 1)).objective(data, loss)(bits)
-    found = MatrixProductCost.perceptron(data, loss)(bits)
+    found = perceptron(data, loss)(bits)
     np.testing.assert_allclose(found, network, rtol=1e-12, atol=1e-12)
 
 
 def test_one_qubit():
     circuit = Product().build(1)
-    program, angle = mps.compile_circuit(circuit), np.array([[0.7]])
+    program, angle = compile_circuit(circuit), np.array([[0.7]])
     value, slope = expectation(program, angle, MatrixProductCost.linear([2.0]))
     assert value[0] == pytest.approx(-2 * np.cos(0.7), rel=1e-14)  # bit 0, at angle 0, is -1
     assert slope[0, 0] == pytest.approx(2 * np.sin(0.7), rel=1e-14)
@@ -80,12 +89,12 @@ def test_one_qubit():
 def assert_agrees(circuit, seed):
     """⟨C⟩ and all derivatives are those of the table of all costs on the state vector."""
     n = circuit.n_qubits
-    program, angles = mps.compile_circuit(circuit), angles_for(circuit, seed)
+    program, angles = compile_circuit(circuit), angles_for(circuit, seed)
     exact = StateVectorBackend().compile(circuit)
     for name, (cost, oracle) in costs(n, np.random.default_rng(seed)).items():
         values, derivatives = expectation(program, angles, cost)
         table = oracle(all_bitstrings(n))
-        expected, slopes = exact.expectation(angles[:, None], table[None, None])
+        expected, slopes = exact.at(angles[:, None]).expectation(table[None, None])
         np.testing.assert_allclose(values, expected[:, 0], rtol=0, atol=1e-12, err_msg=name)
         np.testing.assert_allclose(derivatives, slopes[:, 0], rtol=0, atol=1e-12, err_msg=name)
 
@@ -129,7 +138,7 @@ def test_random_circuits(circuit, seed):
 
 def test_rows_of_angles_do_not_depend_on_one_another(monkeypatch):
     circuit = Brickwork(4).build(6)
-    program, angles = mps.compile_circuit(circuit), angles_for(circuit, 5, replicas=5)
+    program, angles = compile_circuit(circuit), angles_for(circuit, 5, replicas=5)
     cost, _ = costs(6, np.random.default_rng(0))["perceptron"]
     values, derivatives = expectation(program, angles, cost)
     monkeypatch.setattr(mps_expectation, "_SWEEP_BYTES", 1)  # one row after another
@@ -154,7 +163,7 @@ def test_40_independent_bits_have_margins_of_poisson_binomials():
     n, rng = 40, np.random.default_rng(8)
     theta, data = rng.uniform(-np.pi, np.pi, n), signs_and_labels(3, n, rng)
     one = np.sin(theta / 2) ** 2
-    program = mps.compile_circuit(Product().build(n))
+    program = compile_circuit(Product().build(n))
     margins = 2 * np.arange(n + 1) - n
     losses = np.logaddexp(0, np.where(data.y, -1, 1)[:, None] * margins)
 
@@ -165,7 +174,7 @@ def test_40_independent_bits_have_margins_of_poisson_binomials():
         ]
         return np.mean(each)
 
-    cost = MatrixProductCost.perceptron(data)
+    cost = perceptron(data)
     (value,), (derivatives,) = expectation(program, theta[None], cost)
     assert value == pytest.approx(closed(one), rel=1e-13)
     # ⟨C⟩ is linear in each probability
@@ -189,7 +198,7 @@ def test_40_independent_bits_have_margins_of_poisson_binomials():
 def test_derivatives_at_40_qubits_are_differences():
     """Central differences along a random direction; step 1e-5 leaves errors of 1e-9."""
     circuit, rng, step = Brickwork(4).build(40), np.random.default_rng(9), 1e-5
-    program, angles = mps.compile_circuit(circuit), angles_for(circuit, 9, replicas=1)
+    program, angles = compile_circuit(circuit), angles_for(circuit, 9, replicas=1)
     direction = rng.normal(size=angles.shape)
     for name, (cost, _) in costs(40, rng).items():
         _, derivatives = expectation(program, angles, cost)
@@ -202,13 +211,14 @@ def test_derivatives_at_40_qubits_are_differences():
 def test_probabilities_of_256_qubits():
     """A projector's ⟨C⟩ is p of its string, which another kernel works out."""
     circuit, rng = Mirrored(Brickwork(2)).build(256), np.random.default_rng(2)
-    program, angles = mps.compile_circuit(circuit), angles_for(circuit, 2, replicas=1)
+    program, angles = compile_circuit(circuit), angles_for(circuit, 2, replicas=1)
     string = rng.integers(2, size=256, dtype=np.uint8)
     (p,), (derivatives,) = expectation(program, angles, MatrixProductCost.projector(string))
-    log_p = mps.log_prob(program, angles, string[None, None])[0, 0]
+    tensors = mps_kernels.site_tensors(program, angles)
+    log_p = mps_kernels.log_prob(program, tensors, string[None, None])[0, 0]
     assert log_p < np.log(1e-70)
     assert np.log(p) == pytest.approx(log_p, abs=1e-9)
-    scores = mps.scores(program, angles, string[None, None])[0, 0]
+    scores = mps_kernels.scores(program, angles, tensors, string[None, None])[0, 0]
     np.testing.assert_allclose(derivatives / p, scores, rtol=1e-7, atol=1e-8)
 
 
@@ -220,11 +230,12 @@ def refuses(message):
 
 
 def test_costs_that_make_no_sense_are_refused():
-    data = Samples(np.array([[1.0, -1.0], [0.5, 1.0]]), np.array([0, 1]))
     with refuses("Got features other than -1 and +1"):
-        MatrixProductCost.perceptron(data)
-    with refuses("labels are 0 to 1"):
-        MatrixProductCost.perceptron(Samples(np.array([[1.0, -1.0]]), np.array([2])))
+        MatrixProductCost.agreements([[1.0, -1.0], [0.5, 1.0]], np.zeros((2, 3)))
+    for signs, values in (([[1, -1]], [[0, 1]]), ([1, -1], [0, 1, 2]), ([[1]], [[0, np.nan]])):
+        shapes = f"rows of shape {np.shape(signs)} with values of shape {np.shape(values)}"
+        with refuses(f"Got {shapes}; expected [row, qubit] with finite [row, qubit + 1]"):
+            MatrixProductCost.agreements(signs, values)
     with refuses("Got [] as coefficients; expected finite numbers in one axis, at least one."):
         MatrixProductCost.linear([])
     with refuses("Got [1.0, nan] as couplings; expected finite numbers"):
@@ -236,13 +247,13 @@ def test_costs_that_make_no_sense_are_refused():
 
 
 def test_a_cost_for_another_circuit_is_refused():
-    program = mps.compile_circuit(Product().build(3))
+    program = compile_circuit(Product().build(3))
     with refuses("Got a cost of 2 bits for a circuit of 3 qubits. Build it for as many."):
         expectation(program, np.zeros((1, 3)), MatrixProductCost.linear([1.0, 1.0]))
 
 
 def test_what_does_not_fit_in_memory_is_refused(monkeypatch):
-    program = mps.compile_circuit(Product().build(3))
+    program = compile_circuit(Product().build(3))
     monkeypatch.setattr(mps_expectation, "memory", lambda: 100)
     with refuses("this machine has 9.31e-08 GiB. Use fewer entangling gates"):
         expectation(program, np.zeros((1, 3)), MatrixProductCost.linear(np.ones(3)))

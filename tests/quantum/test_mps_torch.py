@@ -16,7 +16,7 @@ from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Product
 from qhyper.quantum.backend import build_backend
 from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
-from qhyper.quantum.simulators import mps, mps_torch
+from qhyper.quantum.simulators import mps_program, mps_torch
 from qhyper.quantum.simulators.mps import MatrixProduct, MatrixProductBackend
 from qhyper.quantum.simulators.mps_torch import MatrixProductOn
 from qhyper.streams import Streams
@@ -62,19 +62,19 @@ def both(circuit):
 
 def assert_agree(circuit, rng_seed=0):
     compiled, in_torch, angles = both(circuit)
-    bits = compiled.sample(angles, SHOTS, Streams(SEEDS)(0))
-    np.testing.assert_array_equal(in_torch.sample(angles, SHOTS, Streams(SEEDS)(0)), bits)
+    bits = compiled.at(angles).sample(SHOTS, Streams(SEEDS)(0))
+    np.testing.assert_array_equal(in_torch.at(angles).sample(SHOTS, Streams(SEEDS)(0)), bits)
 
-    log_p = in_torch.log_prob(angles, bits)
+    log_p = in_torch.at(angles).log_prob(bits)
     assert log_p.dtype == np.float64
-    np.testing.assert_allclose(log_p, compiled.log_prob(angles, bits), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(log_p, compiled.at(angles).log_prob(bits), rtol=0, atol=1e-10)
 
     coefficients = np.random.default_rng(rng_seed).normal(size=bits.shape[:3])
-    score = in_torch.score(angles, bits, coefficients)
-    expected = compiled.score(angles, bits, coefficients)
+    score = in_torch.at(angles).score(bits, coefficients)
+    expected = compiled.at(angles).score(bits, coefficients)
     np.testing.assert_allclose(score, expected, rtol=0, atol=1e-8)
-    scores = in_torch.scores(angles, bits)
-    np.testing.assert_allclose(scores, compiled.scores(angles, bits), rtol=0, atol=1e-8)
+    scores = in_torch.at(angles).scores(bits)
+    np.testing.assert_allclose(scores, compiled.at(angles).scores(bits), rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", CIRCUITS)
@@ -99,21 +99,21 @@ def test_random_circuits_agree(seed):
 @pytest.mark.parametrize("name", [name for name in CIRCUITS if name != "36 qubits"])
 def test_probabilities_are_those_of_the_compiled_one(name):
     compiled, in_torch, angles = both(CIRCUITS[name])
-    p = in_torch.probabilities(angles)
+    p = in_torch.at(angles).probabilities()
     assert p.shape == (len(SEEDS), ROWS, 2 ** CIRCUITS[name].n_qubits)
-    np.testing.assert_allclose(p, compiled.probabilities(angles), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(p, compiled.at(angles).probabilities(), rtol=0, atol=1e-12)
     np.testing.assert_allclose(p.sum(-1), 1, rtol=0, atol=1e-12)
 
 
 def test_scores_agree_with_central_differences():
     circuit = CIRCUITS["ring of cz"]
     _, in_torch, angles = both(circuit)
-    bits = in_torch.sample(angles, 5, Streams(SEEDS)(0))
-    scores = in_torch.scores(angles, bits)
+    bits = in_torch.at(angles).sample(5, Streams(SEEDS)(0))
+    scores = in_torch.at(angles).scores(bits)
     step = 1e-6
     for k in range(circuit.n_angles):
         shift = step * np.eye(circuit.n_angles)[k]
-        above, below = (in_torch.log_prob(angles + s * shift, bits) for s in (1, -1))
+        above, below = (in_torch.at(angles + s * shift).log_prob(bits) for s in (1, -1))
         np.testing.assert_allclose(scores[..., k], (above - below) / (2 * step), atol=1e-6)
 
 
@@ -121,11 +121,11 @@ def test_a_circuit_without_gates_is_all_zeros():
     in_torch = MatrixProductOn(Circuit(3, ()), "cpu")
     angles = np.zeros((2, 1, 0))
     bits = np.repeat(all_bitstrings(3)[None, None], 2, axis=0)
-    assert not in_torch.sample(angles, 9, Streams(SEEDS)(0)).any()
+    assert not in_torch.at(angles).sample(9, Streams(SEEDS)(0)).any()
     expected = [[[0.0] + [-np.inf] * 7]] * 2
-    np.testing.assert_array_equal(in_torch.log_prob(angles, bits), expected)
-    assert in_torch.score(angles, bits, np.ones(bits.shape[:3])).shape == angles.shape
-    assert in_torch.scores(angles, bits).shape == (2, 1, 8, 0)
+    np.testing.assert_array_equal(in_torch.at(angles).log_prob(bits), expected)
+    assert in_torch.at(angles).score(bits, np.ones(bits.shape[:3])).shape == angles.shape
+    assert in_torch.at(angles).scores(bits).shape == (2, 1, 8, 0)
 
 
 # -- impossible strings ---------------------------------------------------------------------------
@@ -138,9 +138,13 @@ def test_impossible_strings_have_minus_infinity_and_score_zero(name):
     angles = np.zeros((1, 1, circuit.n_angles))
     bits = all_bitstrings(circuit.n_qubits)[None, None]
     expected = [0.0] + [-np.inf] * (2**circuit.n_qubits - 1)
-    np.testing.assert_allclose(in_torch.log_prob(angles, bits)[0, 0], expected, rtol=0, atol=1e-12)
-    np.testing.assert_array_equal(in_torch.scores(angles, bits), 0)
-    np.testing.assert_array_equal(in_torch.score(angles, bits, np.ones((1, 1, len(expected)))), 0)
+    np.testing.assert_allclose(
+        in_torch.at(angles).log_prob(bits)[0, 0], expected, rtol=0, atol=1e-12
+    )
+    np.testing.assert_array_equal(in_torch.at(angles).scores(bits), 0)
+    np.testing.assert_array_equal(
+        in_torch.at(angles).score(bits, np.ones((1, 1, len(expected)))), 0
+    )
 
 
 def test_impossible_strings_beside_possible_ones_change_no_score():
@@ -149,30 +153,30 @@ def test_impossible_strings_beside_possible_ones_change_no_score():
     angles = np.zeros((1, 1, circuit.n_angles))
     angles[..., -8:-4] = [0.0, 0.3, 0.0, -0.8]  # last Ry of qubits 1 and 3
     bits = all_bitstrings(4)[None, None]
-    log_p = in_torch.log_prob(angles, bits)
+    log_p = in_torch.at(angles).log_prob(bits)
     possible = np.isfinite(log_p)
     assert possible.sum() == 4
-    np.testing.assert_array_equal(possible, np.isfinite(compiled.log_prob(angles, bits)))
+    np.testing.assert_array_equal(possible, np.isfinite(compiled.at(angles).log_prob(bits)))
     coefficients = np.random.default_rng(0).normal(size=possible.shape)
-    score = in_torch.score(angles, bits, coefficients)
-    expected = compiled.score(angles, bits, np.where(possible, coefficients, 0))
+    score = in_torch.at(angles).score(bits, coefficients)
+    expected = compiled.at(angles).score(bits, np.where(possible, coefficients, 0))
     np.testing.assert_allclose(score, expected, rtol=0, atol=1e-12)
-    scores = in_torch.scores(angles, bits)
+    scores = in_torch.at(angles).scores(bits)
     assert not scores[~possible].any()
-    np.testing.assert_allclose(scores, compiled.scores(angles, bits), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(scores, compiled.at(angles).scores(bits), rtol=0, atol=1e-12)
 
 
 # -- rows and draws are independent ---------------------------------------------------------------
 
 
 def results(executable, angles, seeds=SEEDS):
-    bits = executable.sample(angles, SHOTS, Streams(seeds)(0))
+    bits = executable.at(angles).sample(SHOTS, Streams(seeds)(0))
     coefficients = np.cos(np.arange(SHOTS)) * np.ones((*angles.shape[:2], 1))
     return (
         bits,
-        executable.log_prob(angles, bits),
-        executable.score(angles, bits, coefficients),
-        executable.scores(angles, bits),
+        executable.at(angles).log_prob(bits),
+        executable.at(angles).score(bits, coefficients),
+        executable.at(angles).scores(bits),
     )
 
 
@@ -203,7 +207,7 @@ def test_results_do_not_depend_on_how_much_goes_together(monkeypatch):
     log_prob = mps_torch._log_prob
     monkeypatch.setattr(mps_torch, "_log_prob", counted)
     monkeypatch.setattr(mps_torch, "_DRAWS_BYTES", 400_000)
-    monkeypatch.setattr(mps, "_ROWS_BYTES", 1)
+    monkeypatch.setattr(mps_program, "ROWS_BYTES", 1)
     assert_same(results(in_torch, angles), whole)
     assert len(sizes) > 1
     assert sum(sizes) == SHOTS
@@ -211,15 +215,15 @@ def test_results_do_not_depend_on_how_much_goes_together(monkeypatch):
 
 def test_arrays_are_neither_changed_nor_kept():
     _, in_torch, angles = both(CIRCUITS["product"])
-    bits = in_torch.sample(angles, SHOTS, Streams(SEEDS)(0))
+    bits = in_torch.at(angles).sample(SHOTS, Streams(SEEDS)(0))
     coefficients = np.ones(bits.shape[:3])
     for array in (angles, bits, coefficients):
         array.flags.writeable = False
-    log_p = in_torch.log_prob(angles, bits)
-    in_torch.score(angles, bits, coefficients)
-    in_torch.scores(angles, bits)
+    log_p = in_torch.at(angles).log_prob(bits)
+    in_torch.at(angles).score(bits, coefficients)
+    in_torch.at(angles).scores(bits)
     log_p += 1
-    np.testing.assert_array_equal(in_torch.log_prob(angles, bits), log_p - 1)
+    np.testing.assert_array_equal(in_torch.at(angles).log_prob(bits), log_p - 1)
 
 
 # -- devices --------------------------------------------------------------------------------------

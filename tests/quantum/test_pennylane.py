@@ -80,8 +80,8 @@ def shifted(angles, number, by):
 @every_circuit
 def test_probabilities_equal_the_matrix_products(device, circuit):
     angles = random_angles(circuit)
-    p = compiled(device, circuit).probabilities(angles)
-    np.testing.assert_allclose(p, oracle(circuit).probabilities(angles), rtol=0, atol=1e-10)
+    p = compiled(device, circuit).at(angles).probabilities()
+    np.testing.assert_allclose(p, oracle(circuit).at(angles).probabilities(), rtol=0, atol=1e-10)
     np.testing.assert_allclose(p.sum(-1), 1, rtol=0, atol=1e-10)
 
 
@@ -95,13 +95,15 @@ def test_log_p_and_scores_equal_the_matrix_products(device, circuit):
     bits[:, :, -1] = bits[:, :, 0]  # a string that comes twice
     coefficients = np.random.default_rng(2).normal(size=bits.shape[:3])
     ours, other = compiled(device, circuit), oracle(circuit)
-    log_p = other.log_prob(angles, bits)
+    log_p = other.at(angles).log_prob(bits)
     assert np.isfinite(log_p).any()
-    np.testing.assert_allclose(ours.log_prob(angles, bits), log_p, rtol=0, atol=1e-8)
-    scores = other.scores(angles, bits)
-    np.testing.assert_allclose(ours.scores(angles, bits), scores, rtol=1e-8, atol=1e-8)
-    score = other.score(angles, bits, coefficients)
-    np.testing.assert_allclose(ours.score(angles, bits, coefficients), score, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(ours.at(angles).log_prob(bits), log_p, rtol=0, atol=1e-8)
+    scores = other.at(angles).scores(bits)
+    np.testing.assert_allclose(ours.at(angles).scores(bits), scores, rtol=1e-8, atol=1e-8)
+    score = other.at(angles).score(bits, coefficients)
+    np.testing.assert_allclose(
+        ours.at(angles).score(bits, coefficients), score, rtol=1e-8, atol=1e-8
+    )
 
 
 @every_exact
@@ -110,7 +112,7 @@ def test_an_expectation_and_its_derivatives_follow_from_the_probabilities(device
     # The oracle is the two-term shift rule, which is exact, on the matrix product.
     angles = random_angles(circuit)
     costs = np.random.default_rng(3).normal(size=(2, 3, 1 << circuit.n_qubits))
-    value, derivatives = compiled(device, circuit).expectation(angles, costs)
+    value, derivatives = compiled(device, circuit).at(angles).expectation(costs)
     p = oracle(circuit).probabilities
     np.testing.assert_allclose(value, (p(angles) * costs).sum(-1), rtol=0, atol=1e-10)
     for number in range(circuit.n_angles):
@@ -125,11 +127,11 @@ def test_derivatives_equal_finite_differences(device):
     angles = random_angles(circuit, 1, 1)
     costs = np.random.default_rng(4).normal(size=(1, 1, 16))
     executable = compiled(device, circuit)
-    _, derivatives = executable.expectation(angles, costs)
+    _, derivatives = executable.at(angles).expectation(costs)
     for number in range(0, circuit.n_angles, 5):
         # a step h errs by about h^2 and 1e-16 / h
         above, below = (
-            (executable.probabilities(shifted(angles, number, h)) * costs).sum()
+            (executable.at(shifted(angles, number, h)).probabilities() * costs).sum()
             for h in (1e-5, -1e-5)
         )
         assert derivatives[0, 0, number] == pytest.approx((above - below) / 2e-5, abs=1e-8)
@@ -143,7 +145,7 @@ def test_costs_of_zero_count_and_stay_as_they_are(device, n):
     costs = np.zeros((1, 2, 1 << n))
     costs[0, 1, -1] = 5.0
     kept = costs.copy()
-    value, derivatives = compiled(device, circuit).expectation(angles, costs)
+    value, derivatives = compiled(device, circuit).at(angles).expectation(costs)
     np.testing.assert_array_equal(costs, kept)
     assert value[0, 0] == 0
     assert not derivatives[0, 0].any()
@@ -160,21 +162,21 @@ def test_rows_and_replicas_do_not_mix(device):
     bits, executable = random_bits(angles, circuit), compiled(device, circuit)
     costs = np.random.default_rng(5).normal(size=(2, 3, 8))
     together = {
-        "p": executable.probabilities(angles),
-        "log p": executable.log_prob(angles, bits),
-        "score": executable.score(angles, bits, costs[..., 1:]),
-        "value": executable.expectation(angles, costs)[0],
-        "derivatives": executable.expectation(angles, costs)[1],
+        "p": executable.at(angles).probabilities(),
+        "log p": executable.at(angles).log_prob(bits),
+        "score": executable.at(angles).score(bits, costs[..., 1:]),
+        "value": executable.at(angles).expectation(costs)[0],
+        "derivatives": executable.at(angles).expectation(costs)[1],
     }
     alone = compiled(device, circuit)
     for replica, row in np.ndindex(2, 3):
         one = np.s_[replica : replica + 1, row : row + 1]
         own = {
-            "p": alone.probabilities(angles[one]),
-            "log p": alone.log_prob(angles[one], bits[one]),
-            "score": alone.score(angles[one], bits[one], costs[one][..., 1:]),
-            "value": alone.expectation(angles[one], costs[one])[0],
-            "derivatives": alone.expectation(angles[one], costs[one])[1],
+            "p": alone.at(angles[one]).probabilities(),
+            "log p": alone.at(angles[one]).log_prob(bits[one]),
+            "score": alone.at(angles[one]).score(bits[one], costs[one][..., 1:]),
+            "value": alone.at(angles[one]).expectation(costs[one])[0],
+            "derivatives": alone.at(angles[one]).expectation(costs[one])[1],
         }
         for name, value in own.items():
             np.testing.assert_array_equal(value, together[name][one], err_msg=name)
@@ -186,10 +188,10 @@ def test_impossible_strings_have_minus_infinity_and_no_score(device):
     angles = np.zeros((1, 1, circuit.n_angles))
     bits = all_bitstrings(4)[None, None]
     executable = compiled(device, circuit)
-    np.testing.assert_array_equal(executable.log_prob(angles, bits), [[[0.0] + [-np.inf] * 15]])
+    np.testing.assert_array_equal(executable.at(angles).log_prob(bits), [[[0.0] + [-np.inf] * 15]])
     ones = np.ones((1, 1, 16))
-    np.testing.assert_allclose(executable.score(angles, bits, ones), 0, atol=1e-15)
-    scores = executable.scores(angles, bits)[0, 0]
+    np.testing.assert_allclose(executable.at(angles).score(bits, ones), 0, atol=1e-15)
+    scores = executable.at(angles).scores(bits)[0, 0]
     assert not scores[1:].any()
     np.testing.assert_allclose(scores[0], 0, atol=1e-15)
 
@@ -198,8 +200,8 @@ def test_impossible_strings_have_minus_infinity_and_no_score(device):
 def test_a_circuit_without_angles_is_exact_too(device):
     circuit = Circuit(2, (Gate("cx", (1, 0)),))
     executable, angles = compiled(device, circuit), np.zeros((1, 2, 0))
-    np.testing.assert_array_equal(executable.probabilities(angles), [[[1, 0, 0, 0]] * 2])
-    value, derivatives = executable.expectation(angles, np.arange(3.0, 11).reshape(1, 2, 4))
+    np.testing.assert_array_equal(executable.at(angles).probabilities(), [[[1, 0, 0, 0]] * 2])
+    value, derivatives = executable.at(angles).expectation(np.arange(3.0, 11).reshape(1, 2, 4))
     np.testing.assert_array_equal(value, [[3, 7]])
     assert derivatives.shape == (1, 2, 0)
 
@@ -212,13 +214,13 @@ def test_an_asymmetric_pattern_is_where_it_belongs(device):
     pattern = np.array([1, 1, 0, 1, 0], dtype=np.uint8)
     executable = compiled(device, Product().build(5))
     angles = np.pi * pattern[None, None].astype(float)
-    drawn = executable.sample(angles, 6, rngs(0))
+    drawn = executable.at(angles).sample(6, rngs(0))
     assert drawn.dtype == np.uint8
     np.testing.assert_array_equal(drawn, np.broadcast_to(pattern, (1, 1, 6, 5)))
     if device in EXACT:
-        p = executable.probabilities(angles)[0, 0]
+        p = executable.at(angles).probabilities()[0, 0]
         assert p.argmax() == 1 + 2 + 8  # bit 0 changes fastest
-        np.testing.assert_allclose(executable.log_prob(angles, drawn), 0, atol=1e-12)
+        np.testing.assert_allclose(executable.at(angles).log_prob(drawn), 0, atol=1e-12)
 
 
 @pytest.mark.parametrize("device", SAMPLED)
@@ -226,8 +228,8 @@ def test_draws_follow_the_probabilities(device):
     # Seeds 0 and 1, two rows, 2,000 shots: p > 1e-6 for each of 4 tests.
     circuit = Brickwork(3).build(4)
     angles = random_angles(circuit, 2, 2, seed=6)
-    drawn = compiled(device, circuit).sample(angles, 2000, rngs(0, 1))
-    expected = 2000 * oracle(circuit).probabilities(angles)
+    drawn = compiled(device, circuit).at(angles).sample(2000, rngs(0, 1))
+    expected = 2000 * oracle(circuit).at(angles).probabilities()
     for place in np.ndindex(2, 2):
         counts = np.bincount(drawn[place] @ (1 << np.arange(4)), minlength=16)
         many = expected[place] >= 5
@@ -246,8 +248,8 @@ def test_equal_rows_have_draws_of_their_own(device):
     angles = np.full((1, 2, 6), np.pi / 2)
     executable = compiled(device, Product().build(6))
     stream = rngs(3)
-    drawn = executable.sample(angles, 1000, stream)[0]
-    again = executable.sample(angles, 1000, stream)[0]
+    drawn = executable.at(angles).sample(1000, stream)[0]
+    again = executable.at(angles).sample(1000, stream)[0]
     for one, other in [(drawn[0], drawn[1]), (drawn[0], again[0]), (drawn[0, 1:], drawn[0, :-1])]:
         assert abs((one == other).mean() - 0.5) < 0.035
 
@@ -257,19 +259,19 @@ def test_draws_depend_on_the_replicas_own_generator_alone(device):
     circuit = Brickwork(2).build(3)
     angles = random_angles(circuit, 3, 2, seed=7)
     executable = compiled(device, circuit)
-    together = executable.sample(angles, 40, rngs(4, 5, 6))
-    np.testing.assert_array_equal(executable.sample(angles, 40, rngs(4, 5, 6)), together)
+    together = executable.at(angles).sample(40, rngs(4, 5, 6))
+    np.testing.assert_array_equal(executable.at(angles).sample(40, rngs(4, 5, 6)), together)
     for replica, seed in enumerate((4, 5, 6)):
-        alone = compiled(device, circuit).sample(angles[[replica]], 40, rngs(seed))
+        alone = compiled(device, circuit).at(angles[[replica]]).sample(40, rngs(seed))
         np.testing.assert_array_equal(alone[0], together[replica])
-    assert (executable.sample(angles, 40, rngs(7, 8, 9)) != together).any()
+    assert (executable.at(angles).sample(40, rngs(7, 8, 9)) != together).any()
 
 
 @pytest.mark.parametrize("device", SAMPLED)
 def test_the_global_generator_is_left_alone(device):
     before = np.random.get_state()  # noqa: NPY002
     executable = compiled(device, Product().build(2))
-    executable.sample(np.ones((1, 1, 2)), 5, rngs(0))
+    executable.at(np.ones((1, 1, 2))).sample(5, rngs(0))
     for one, other in zip(before, np.random.get_state(), strict=True):  # noqa: NPY002
         np.testing.assert_array_equal(one, other)
 
@@ -277,7 +279,7 @@ def test_the_global_generator_is_left_alone(device):
 @pytest.mark.parametrize("device", SAMPLED)
 def test_one_shot_of_one_qubit_keeps_its_axes(device):
     executable = compiled(device, Product().build(1))
-    assert executable.sample(np.full((1, 1, 1), np.pi), 1, rngs(0)).tolist() == [[[[1]]]]
+    assert executable.at(np.full((1, 1, 1), np.pi)).sample(1, rngs(0)).tolist() == [[[[1]]]]
 
 
 # -- refusals -------------------------------------------------------------------------------------
@@ -288,19 +290,19 @@ def test_what_does_not_fit_is_refused():
     executable = compiled("lightning.qubit", circuit)
     angles, bits = np.ones((2, 1, 2)), np.zeros((2, 1, 3, 2), np.uint8)
     with pytest.raises(ConfigurationError, match="shots must be at least 1; got 0"):
-        executable.sample(angles, 0, rngs(0, 1))
+        executable.at(angles).sample(0, rngs(0, 1))
     with pytest.raises(ConfigurationError, match="Got 1 random generators for 2 replicas"):
-        executable.sample(angles, 5, rngs(0))
+        executable.at(angles).sample(5, rngs(0))
     with pytest.raises(ConfigurationError, match=r"angles of shape \(2, 1, 3\).* with 2 angles"):
-        executable.sample(np.ones((2, 1, 3)), 5, rngs(0, 1))
+        executable.at(np.ones((2, 1, 3))).sample(5, rngs(0, 1))
     with pytest.raises(ConfigurationError, match=r"costs of shape \(2, 1, 3\); expected .*2, 1, 4"):
-        executable.expectation(angles, np.ones((2, 1, 3)))
+        executable.at(angles).expectation(np.ones((2, 1, 3)))
     with pytest.raises(ConfigurationError, match=r"bits of shape \(1, 1, 3, 2\) for angles"):
-        executable.log_prob(angles, bits[:1])
+        executable.at(angles).log_prob(bits[:1])
     with pytest.raises(ConfigurationError, match="bitstrings of 1 bits, expected 2"):
-        executable.score(angles, bits[..., :1], np.ones((2, 1, 3)))
+        executable.at(angles).score(bits[..., :1], np.ones((2, 1, 3)))
     with pytest.raises(ConfigurationError, match="Bits must be 0 or 1"):
-        executable.scores(angles, bits + np.uint8(2))
+        executable.at(angles).scores(bits + np.uint8(2))
 
 
 @pytest.mark.parametrize("device", SAMPLED)
@@ -309,12 +311,12 @@ def test_angles_that_are_not_finite_are_refused(device, value):
     # PennyLane's own devices make draws of them.
     executable, angles = compiled(device, Product().build(2)), np.array([[[0.5, value]]])
     with pytest.raises(ConfigurationError, match="angles must be finite; got NaN or infinity"):
-        executable.sample(angles, 5, rngs(0))
+        executable.at(angles).sample(5, rngs(0))
     if device in EXACT:
         with pytest.raises(ConfigurationError, match="must be finite"):
-            executable.probabilities(angles)
+            executable.at(angles).probabilities()
         with pytest.raises(ConfigurationError, match="must be finite"):
-            executable.expectation(angles, np.ones((1, 1, 4)))
+            executable.at(angles).expectation(np.ones((1, 1, 4)))
 
 
 def test_capabilities_are_those_of_the_device():

@@ -45,7 +45,7 @@ def random_angles(circuit, seed=0, replicas=2, rows=3):
 
 
 def ideal(circuit, angles):
-    return MatrixProductBackend().compile(circuit).probabilities(angles)
+    return MatrixProductBackend().compile(circuit).at(angles).probabilities()
 
 
 def pattern(bits):
@@ -111,7 +111,7 @@ def noisy(circuit, angles, one=0.0, two=0.0, readout=0.0):
 def test_probabilities_are_those_of_the_matrix_product(name, method):
     circuit = CIRCUITS[name]
     angles = random_angles(circuit)
-    p = AerBackend(method=method).compile(circuit).probabilities(angles)
+    p = AerBackend(method=method).compile(circuit).at(angles).probabilities()
     assert p.shape == (2, 3, 2**circuit.n_qubits)
     np.testing.assert_allclose(p, ideal(circuit, angles), rtol=0, atol=1e-10)
 
@@ -122,7 +122,7 @@ def test_probabilities_are_those_of_the_matrix_product(name, method):
 def test_draws_follow_the_probabilities_row_by_row(name, method):
     circuit = CIRCUITS[name]
     angles = random_angles(circuit, seed=1)
-    bits = AerBackend(method=method).compile(circuit, rows=3).sample(angles, 2000, STEP(0))
+    bits = AerBackend(method=method).compile(circuit, rows=3).at(angles).sample(2000, STEP(0))
     assert bits.shape == (2, 3, 2000, circuit.n_qubits)
     assert bits.dtype == np.uint8
     expected = ideal(circuit, angles)
@@ -135,9 +135,9 @@ def test_qubits_are_in_their_order(method):
     bits = [1, 0, 0, 1, 1, 0]
     circuit, angles = pattern(bits)
     executable = AerBackend(method=method).compile(circuit)
-    assert (executable.sample(angles, 1, STEP(0)[:1]) == bits).all()
+    assert (executable.at(angles).sample(1, STEP(0)[:1]) == bits).all()
     if method != "matrix_product_state":
-        (number,) = np.flatnonzero(executable.probabilities(angles)[0, 0] > 0.5)
+        (number,) = np.flatnonzero(executable.at(angles).probabilities()[0, 0] > 0.5)
         np.testing.assert_array_equal(all_bitstrings(6)[number], bits)
 
 
@@ -145,14 +145,14 @@ def test_qubits_are_in_their_order(method):
 def test_draws_of_more_than_one_word(n):
     bits = np.random.default_rng(n).integers(2, size=n)
     circuit, angles = pattern(bits)
-    drawn = AerBackend().compile(circuit).sample(angles, 3, STEP(0)[:1])
+    drawn = AerBackend().compile(circuit).at(angles).sample(3, STEP(0)[:1])
     np.testing.assert_array_equal(drawn, np.broadcast_to(bits, (1, 1, 3, n)))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_circuits_without_angles_or_gates(method):
     executable = AerBackend(method=method).compile(Circuit(3, (Gate("cx", (0, 2)),)))
-    bits = executable.sample(np.zeros((2, 2, 0)), 1, STEP(0))
+    bits = executable.at(np.zeros((2, 2, 0))).sample(1, STEP(0))
     np.testing.assert_array_equal(bits, np.zeros((2, 2, 1, 3)))
     empty = AerBackend(method=method).compile(Circuit(1, ()))
     np.testing.assert_array_equal(empty.sample(np.zeros((1, 1, 0)), 4, STEP(0)[:1]), 0)
@@ -182,10 +182,10 @@ def test_replicas_are_independent_and_repeatable(method, noise):
     circuit = Brickwork(2).build(6)
     angles = random_angles(circuit)
     executable = AerBackend(method=method, **noise).compile(circuit)
-    together = executable.sample(angles, 60, STEP(5))
-    np.testing.assert_array_equal(executable.sample(angles, 60, STEP(5)), together)
+    together = executable.at(angles).sample(60, STEP(5))
+    np.testing.assert_array_equal(executable.at(angles).sample(60, STEP(5)), together)
     for replica in range(2):
-        alone = executable.sample(angles[[replica]], 60, STEP(5)[replica : replica + 1])
+        alone = executable.at(angles[[replica]]).sample(60, STEP(5)[replica : replica + 1])
         np.testing.assert_array_equal(alone[0], together[replica])
 
 
@@ -195,7 +195,7 @@ def test_calls_rows_and_replicas_differ(method):
     executable = AerBackend(method=method).compile(circuit)
     rng = STEP(0)
     uniform = np.full((2, 2, 6), np.pi / 2)
-    draws = np.concatenate([executable.sample(uniform, 2000, rng) for _ in range(2)])
+    draws = np.concatenate([executable.at(uniform).sample(2000, rng) for _ in range(2)])
     sets = draws.reshape(8, 2000 * 6).astype(float)
     # seeds 3 and 4; bits that agree by chance only, 12 000 of them: correlations within 6 sigma
     correlations = np.corrcoef(sets)[np.triu_indices(8, 1)]
@@ -206,7 +206,7 @@ def test_calls_rows_and_replicas_differ(method):
 def test_rows_do_not_share_their_noise(method):
     # Aer on its own would draw shot j of row 1 as shot 2113 + j of row 0.
     executable = AerBackend(method=method, depolarising=0.01).compile(Product().build(8))
-    (rows,) = executable.sample(np.full((1, 2, 8), np.pi / 2), 2400, STEP(0)[:1])
+    (rows,) = executable.at(np.full((1, 2, 8), np.pi / 2)).sample(2400, STEP(0)[:1])
     for one, other in ((rows[0, 2113:], rows[1, :287]), (rows[1, 2113:], rows[0, :287])):
         same = (one == other).all(axis=-1).mean()
         assert same < 0.05  # seed 3; by chance 1/256, sigma 0.0037 of 287 shots
@@ -218,7 +218,8 @@ def test_fast_sampling_draws_the_same():
     fast, slow = (
         AerBackend(method="matrix_product_state", fast_sampling=fast)
         .compile(circuit)
-        .sample(angles, 200, STEP(0))
+        .at(angles)
+        .sample(200, STEP(0))
         for fast in (True, False)
     )
     np.testing.assert_array_equal(fast, slow)
@@ -235,7 +236,7 @@ def test_noisy_probabilities_are_those_of_the_channels(name, method):
     circuit = CIRCUITS[name]
     angles = random_angles(circuit)
     backend = AerBackend(method=method, depolarising=STRENGTHS, readout=0.07)
-    p = backend.compile(circuit).probabilities(angles)
+    p = backend.compile(circuit).at(angles).probabilities()
     expected = [[noisy(circuit, row, **STRENGTHS, readout=0.07) for row in rows] for rows in angles]
     np.testing.assert_allclose(p, expected, rtol=0, atol=1e-10)
 
@@ -246,7 +247,7 @@ def test_noisy_draws_follow_the_channels(method):
     circuit = LONG_RANGE
     angles = random_angles(circuit, seed=2, replicas=1, rows=2)
     backend = AerBackend(method=method, depolarising=STRENGTHS, readout=0.07)
-    bits = backend.compile(circuit).sample(angles, 1500, STEP(1)[:1])
+    bits = backend.compile(circuit).at(angles).sample(1500, STEP(1)[:1])
     for row in range(2):
         expected = noisy(circuit, angles[0, row], **STRENGTHS, readout=0.07)
         assert_drawn_from(bits[0, row], expected)
@@ -269,12 +270,13 @@ def test_no_strength_is_no_noise(method):
 
 def test_full_depolarisation_is_uniform():
     circuit = Brickwork(2).build(4)
-    p = AerBackend(depolarising=1.0).compile(circuit).probabilities(random_angles(circuit))
+    p = AerBackend(depolarising=1.0).compile(circuit).at(random_angles(circuit)).probabilities()
     np.testing.assert_allclose(p, 1 / 16, rtol=0, atol=1e-12)
     (bits,) = (
         AerBackend(depolarising=1, method="statevector")
         .compile(circuit)
-        .sample(np.zeros((1, 1, circuit.n_angles)), 4000, STEP(0)[:1])[0]
+        .at(np.zeros((1, 1, circuit.n_angles)))
+        .sample(4000, STEP(0)[:1])[0]
     )
     assert_drawn_from(bits, np.full(16, 1 / 16))  # seed 3, 4000 shots, p > 1e-6
 
@@ -287,11 +289,11 @@ def z_expectations(p, n):
 def test_noise_shrinks_z_as_in_closed_form():
     circuit = Product().build(4)
     angles = random_angles(circuit)
-    p = AerBackend(depolarising=0.3).compile(circuit).probabilities(angles)
+    p = AerBackend(depolarising=0.3).compile(circuit).at(angles).probabilities()
     np.testing.assert_allclose(z_expectations(p, 4), 0.7 * np.cos(angles), rtol=0, atol=1e-12)
-    p = AerBackend(readout=0.2).compile(circuit).probabilities(angles)
+    p = AerBackend(readout=0.2).compile(circuit).at(angles).probabilities()
     np.testing.assert_allclose(z_expectations(p, 4), 0.6 * np.cos(angles), rtol=0, atol=1e-12)
-    flipped = AerBackend(readout=1.0).compile(circuit).probabilities(angles)
+    flipped = AerBackend(readout=1.0).compile(circuit).at(angles).probabilities()
     np.testing.assert_allclose(z_expectations(flipped, 4), -np.cos(angles), rtol=0, atol=1e-12)
 
 
@@ -309,7 +311,7 @@ def test_gates_of_one_and_two_qubits_have_their_own_strength():
     circuit = Circuit(3, (Gate("ry", (2,), 0), Gate("cx", (0, 1)), Gate("cz", (0, 1))))
     angles = np.full((1, 1, 1), 0.4)
     backend = AerBackend(depolarising={"two": 0.5})
-    p = backend.compile(circuit).probabilities(angles)
+    p = backend.compile(circuit).at(angles).probabilities()
     # CX and CZ keep |00>, which survives with 0.25 or comes back as one of four
     pair = np.array([0.25 + 0.75 / 4, *[0.75 / 4] * 3])
     expected = np.kron([np.cos(0.2) ** 2, np.sin(0.2) ** 2], pair)
@@ -337,12 +339,12 @@ def test_a_snapshot_is_noisy_and_keeps_the_order_of_the_qubits():
     circuit = Circuit(5, gates)
     backend = AerBackend(snapshot=device(7, LINE))
     executable = backend.compile(circuit)
-    p = executable.probabilities(angles)[0, 0]
+    p = executable.at(angles).probabilities()[0, 0]
     number = int(np.array(bits) @ (1 << np.arange(5)))
     assert p.argmax() == number
     assert 0.8 < p[number] < 0.9999
     np.testing.assert_allclose(p.sum(), 1, rtol=0, atol=1e-10)
-    drawn = executable.sample(angles, 400, STEP(0)[:1])
+    drawn = executable.at(angles).sample(400, STEP(0)[:1])
     assert (drawn[0, 0] == bits).all(axis=-1).mean() > 0.7
     assert str(backend) == "aer with the noise of generic_backend_7q"
 
@@ -353,9 +355,9 @@ def test_a_snapshot_without_errors_is_ideal_wherever_its_qubits_are(name):
     angles = random_angles(circuit, rows=2)
     backend = AerBackend(snapshot=device(7, LINE, noise_info=False))
     executable = backend.compile(circuit)
-    p = executable.probabilities(angles)
+    p = executable.at(angles).probabilities()
     np.testing.assert_allclose(p, ideal(circuit, angles), rtol=0, atol=1e-10)
-    bits = executable.sample(angles, 2000, STEP(0))
+    bits = executable.at(angles).sample(2000, STEP(0))
     for replica, row in product(range(2), range(2)):  # seeds 3 and 4, 2000 shots, p > 1e-6
         assert_drawn_from(bits[replica, row], p[replica, row])
 
@@ -376,7 +378,7 @@ def test_a_snapshots_readout_errors_are_those_of_the_qubits_it_uses():
     circuit = Circuit(3, (Gate("rx", (0,), 0), Gate("cz", (0, 1)), Gate("cx", (0, 2))))
     executable = AerBackend(snapshot=snapshot).compile(circuit)
     angles = np.array([[[0.0], [np.pi]]])  # measured 000 and 101, if there were no errors
-    p = executable.probabilities(angles)
+    p = executable.at(angles).probabilities()
     (zeros, flipped) = (1 - z_expectations(p, 3)[0]) / 2
     places = [int(abs(wrong_zeros - one).argmin()) for one in zeros]
     np.testing.assert_allclose(zeros, wrong_zeros[places], rtol=0, atol=1e-12)
@@ -384,7 +386,7 @@ def test_a_snapshots_readout_errors_are_those_of_the_qubits_it_uses():
     np.testing.assert_allclose(flipped, expected, rtol=0, atol=1e-12)
     coupled = {frozenset(pair) for pair in LINE}
     assert {frozenset(places[:2]), frozenset(places[::2])} <= coupled
-    bits = executable.sample(angles, 4000, STEP(0)[:1])
+    bits = executable.at(angles).sample(4000, STEP(0)[:1])
     for row in range(2):  # seed 3, 4000 shots, p > 1e-6
         assert_drawn_from(bits[0, row], p[0, row])
 
@@ -393,11 +395,11 @@ def test_a_snapshot_draws_by_trajectories_what_its_density_matrix_says():
     circuit = Brickwork(2).build(4)
     angles = random_angles(circuit, replicas=1, rows=1)
     snapshot = device(7, LINE)
-    p = AerBackend(snapshot=snapshot).compile(circuit).probabilities(angles)
+    p = AerBackend(snapshot=snapshot).compile(circuit).at(angles).probabilities()
     assert abs(p - ideal(circuit, angles)).max() > 1e-4
     for method in ("statevector", "matrix_product_state"):
         executable = AerBackend(method=method, snapshot=snapshot).compile(circuit)
-        bits = executable.sample(angles, 1000, STEP(0)[:1])
+        bits = executable.at(angles).sample(1000, STEP(0)[:1])
         assert_drawn_from(bits[0, 0], p[0, 0])  # seed 3, 1000 shots, p > 1e-6
 
 
@@ -415,7 +417,9 @@ def test_a_snapshots_noise_is_aers_own_model_of_the_device(name, couplings):
     executable = AerBackend(snapshot=snapshot).compile(circuit)
     answers = []
     for _ in range(2):
-        answers.append((executable.probabilities(angles), executable.sample(angles, 50, STEP(0))))
+        answers.append(
+            (executable.at(angles).probabilities(), executable.at(angles).sample(50, STEP(0)))
+        )
         executable._simulator.set_options(noise_model=NoiseModel.from_backend(snapshot))
     np.testing.assert_allclose(answers[0][0], answers[1][0], rtol=0, atol=1e-14)
     np.testing.assert_array_equal(answers[0][1], answers[1][1])
@@ -430,7 +434,7 @@ def test_qubits_that_are_routed_through_count():
     qubits = [0, 1, 2, 3, 4, 10, 9, 8, 7, 6]  # all but qubit 5; 11 to 14 are idle
     executable = AerExecutable(AerBackend(readout=0.1), "density_matrix", [], gates, qubits)
     with pytest.raises(ConfigurationError, match=r"this circuit takes 11\. Sample instead"):
-        executable.probabilities(np.zeros((1, 1, 0)))
+        executable.at(np.zeros((1, 1, 0))).probabilities()
 
 
 def test_a_snapshot_that_is_too_small_is_refused():
@@ -451,7 +455,7 @@ def test_a_snapshot_by_name():
     angles = random_angles(circuit, rows=1)
     backend = build_backend("aer", {"snapshot": "fake_manila"})
     assert str(backend) == "aer with the noise of fake_manila"
-    p = backend.compile(circuit).probabilities(angles)
+    p = backend.compile(circuit).at(angles).probabilities()
     assert 1e-3 < abs(p - ideal(circuit, angles)).max() < 0.2
     with pytest.raises(ConfigurationError, match="Did you mean 'fake_torino'"):
         AerBackend(snapshot="fake_turino")
@@ -525,8 +529,8 @@ def test_deep_circuits_of_few_qubits_fit_a_matrix_product():
     circuit = HardwareEfficient(200).build(4)
     angles = random_angles(circuit, rows=1)
     executable = AerBackend(method="matrix_product_state").compile(circuit)
-    p = AerBackend(method="statevector").compile(circuit).probabilities(angles)
-    bits = executable.sample(angles, 2000, STEP(0))
+    p = AerBackend(method="statevector").compile(circuit).at(angles).probabilities()
+    bits = executable.at(angles).sample(2000, STEP(0))
     for replica in range(2):  # seeds 3 and 4, 2000 shots, p > 1e-6
         assert_drawn_from(bits[replica, 0], p[replica, 0])
 
@@ -535,7 +539,7 @@ def test_deep_circuits_of_few_qubits_fit_a_matrix_product():
 def test_at_least_one_shot(shots):
     executable = AerBackend().compile(LONG_RANGE)
     with pytest.raises(ConfigurationError, match=f"shots must be at least 1; got {shots}"):
-        executable.sample(random_angles(LONG_RANGE), shots, STEP(0))
+        executable.at(random_angles(LONG_RANGE)).sample(shots, STEP(0))
 
 
 @pytest.mark.parametrize(
@@ -552,8 +556,8 @@ def test_at_least_one_shot(shots):
 def test_angles_that_do_not_fit(angles):
     executable = AerBackend().compile(LONG_RANGE)
     for ask in (
-        lambda: executable.sample(angles, 5, STEP(0)),
-        lambda: executable.probabilities(angles),
+        lambda: executable.at(angles).sample(5, STEP(0)),
+        lambda: executable.at(angles).probabilities(),
     ):
         with pytest.raises(
             ConfigurationError, match=r"expected finite angles \[replica, row, 12\]"
@@ -564,7 +568,7 @@ def test_angles_that_do_not_fit(angles):
 def test_one_generator_a_replica():
     executable = AerBackend().compile(LONG_RANGE)
     with pytest.raises(ConfigurationError, match="Got 1 random generators for 2 replicas"):
-        executable.sample(random_angles(LONG_RANGE), 5, STEP(0)[:1])
+        executable.at(random_angles(LONG_RANGE)).sample(5, STEP(0)[:1])
 
 
 def test_too_many_probabilities():
@@ -575,13 +579,13 @@ def test_too_many_probabilities():
         with pytest.raises(
             ConfigurationError, match=f"of up to {limit} qubits; this circuit takes"
         ):
-            backend.compile(circuit).probabilities(random_angles(circuit))
+            backend.compile(circuit).at(random_angles(circuit)).probabilities()
     product_state = AerBackend(method="matrix_product_state")
     assert product_state.capabilities.probability_bits == 0
     with pytest.raises(
         ConfigurationError, match=r"aer:matrix_product_state gives .* up to 0 qubits"
     ):
-        product_state.compile(LONG_RANGE).probabilities(random_angles(LONG_RANGE))
+        product_state.compile(LONG_RANGE).at(random_angles(LONG_RANGE)).probabilities()
 
 
 def test_aers_own_failure_is_an_error_with_its_message():
@@ -590,8 +594,8 @@ def test_aers_own_failure_is_an_error_with_its_message():
     executable._simulator.set_options(max_memory_mb=1)
     angles = random_angles(circuit)
     for ask in (
-        lambda: executable.sample(angles, 5, STEP(0)),
-        lambda: executable.probabilities(angles),
+        lambda: executable.at(angles).sample(5, STEP(0)),
+        lambda: executable.at(angles).probabilities(),
     ):
         with pytest.raises(
             ConfigurationError, match=r"method statevector: ERROR: .* Insufficient mem"
@@ -606,7 +610,7 @@ def test_shots_that_are_missing_are_an_error(monkeypatch):
         executable, "_run", lambda *args, shots, **rest: run(*args, shots=shots - 1, **rest)
     )
     with pytest.raises(ConfigurationError, match=r"Aer returned \[4\] shots a row; expected 5"):
-        executable.sample(random_angles(LONG_RANGE), 5, STEP(0))
+        executable.at(random_angles(LONG_RANGE)).sample(5, STEP(0))
 
 
 def test_controlled_rotations_which_aer_gets_wrong_cannot_be_had():
@@ -630,10 +634,10 @@ def test_a_generator_on_aer():
     assert aer.describe().endswith("own start, on aer")
     assert not aer.capabilities.log_prob
     assert aer.capabilities.angles
-    bits = aer.sample(2000, rng=Streams(aer.seeds)(0)).bits
+    bits = aer.at(2000).sample(rng=Streams(aer.seeds)(0)).bits
     p = exact.probabilities().detach().numpy()
     for replica in range(2):  # seeds 1 and 2, 2000 shots, p > 1e-6
         assert_drawn_from(bits[replica, 0], p[replica, 0])
     assert bits[..., 1].all()  # qubit 3 carries bit 1
     with pytest.raises(ConfigurationError, match="has no log p"):
-        aer.log_prob(bits)
+        aer.at(bits).log_prob()

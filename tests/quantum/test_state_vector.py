@@ -53,29 +53,33 @@ def angles(circuit, replicas=2, rows=3):
 def test_agrees_with_the_matrix_product(circuit):
     ours, oracle = both(circuit)
     at = angles(circuit)
-    np.testing.assert_allclose(ours.probabilities(at), oracle.probabilities(at), atol=1e-12)
-    bits = oracle.sample(at, 40, Streams([0, 1])(0))
-    coefficients = np.random.default_rng(2).normal(size=bits.shape[:3])
-    np.testing.assert_allclose(ours.log_prob(at, bits), oracle.log_prob(at, bits), atol=1e-9)
     np.testing.assert_allclose(
-        ours.score(at, bits, coefficients), oracle.score(at, bits, coefficients), atol=1e-8
+        ours.at(at).probabilities(), oracle.at(at).probabilities(), atol=1e-12
     )
-    np.testing.assert_allclose(ours.scores(at, bits), oracle.scores(at, bits), atol=1e-8)
+    bits = oracle.at(at).sample(40, Streams([0, 1])(0))
+    coefficients = np.random.default_rng(2).normal(size=bits.shape[:3])
+    np.testing.assert_allclose(ours.at(at).log_prob(bits), oracle.at(at).log_prob(bits), atol=1e-9)
+    np.testing.assert_allclose(
+        ours.at(at).score(bits, coefficients), oracle.at(at).score(bits, coefficients), atol=1e-8
+    )
+    np.testing.assert_allclose(ours.at(at).scores(bits), oracle.at(at).scores(bits), atol=1e-8)
 
 
 def test_derivatives_are_central_differences(circuit):
     executable, _ = both(circuit)
     at = angles(circuit, 1, 2)
     costs = np.random.default_rng(3).normal(size=(1, 2, 1 << circuit.n_qubits))
-    value, derivatives = executable.expectation(at, costs)
-    np.testing.assert_allclose(value, (executable.probabilities(at) * costs).sum(-1), atol=1e-12)
+    value, derivatives = executable.at(at).expectation(costs)
+    np.testing.assert_allclose(
+        value, (executable.at(at).probabilities() * costs).sum(-1), atol=1e-12
+    )
     step = 1e-5
     for k in range(circuit.n_angles):
         plus, minus = at.copy(), at.copy()
         plus[..., k] += step
         minus[..., k] -= step
         slope = (
-            executable.expectation(plus, costs)[0] - executable.expectation(minus, costs)[0]
+            executable.at(plus).expectation(costs)[0] - executable.at(minus).expectation(costs)[0]
         ) / (2 * step)
         np.testing.assert_allclose(derivatives[..., k], slope, atol=1e-8)
 
@@ -85,10 +89,12 @@ def test_blocks_and_halves_agree_with_the_matrix_product():
     circuit = Brickwork(3, 1).build(17)
     ours, oracle = both(circuit)
     at = angles(circuit, 1, 1)
-    bits = oracle.sample(at, 50, Streams([0])(0))
-    np.testing.assert_allclose(ours.log_prob(at, bits), oracle.log_prob(at, bits), atol=1e-9)
+    bits = oracle.at(at).sample(50, Streams([0])(0))
+    np.testing.assert_allclose(ours.at(at).log_prob(bits), oracle.at(at).log_prob(bits), atol=1e-9)
     ones = np.ones((1, 1, 50))
-    np.testing.assert_allclose(ours.score(at, bits, ones), oracle.score(at, bits, ones), atol=1e-8)
+    np.testing.assert_allclose(
+        ours.at(at).score(bits, ones), oracle.at(at).score(bits, ones), atol=1e-8
+    )
 
 
 def test_costs_may_be_shared_by_all_rows():
@@ -96,8 +102,8 @@ def test_costs_may_be_shared_by_all_rows():
     at = angles(CIRCUITS["ring"])
     costs = np.random.default_rng(3).normal(size=32)
     one, each = (
-        executable.expectation(at, costs),
-        executable.expectation(at, np.broadcast_to(costs, (2, 3, 32))),
+        executable.at(at).expectation(costs),
+        executable.at(at).expectation(np.broadcast_to(costs, (2, 3, 32))),
     )
     np.testing.assert_array_equal(one[1], each[1])
 
@@ -106,9 +112,9 @@ def test_costs_may_be_shared_by_all_rows():
 def test_results_do_not_depend_on_the_threads(monkeypatch, together):
     circuit = Brickwork(3).build(17)
     at, costs = angles(circuit, 1, 1), np.random.default_rng(3).normal(size=(1, 1, 2**17))
-    before = StateVectorBackend().compile(circuit).expectation(at, costs)
+    before = StateVectorBackend().compile(circuit).at(at).expectation(costs)
     monkeypatch.setattr(state_vector, "_TOGETHER", together)
-    after = StateVectorBackend().compile(circuit).expectation(at, costs)
+    after = StateVectorBackend().compile(circuit).at(at).expectation(costs)
     np.testing.assert_array_equal(before[0], after[0])
     np.testing.assert_array_equal(before[1], after[1])
 
@@ -117,9 +123,9 @@ def test_impossible_strings_have_no_score():
     circuit = Product().build(2)
     executable, _ = both(circuit)
     at, ones = np.zeros((1, 1, 2)), np.ones((1, 1, 1, 2), np.uint8)
-    assert executable.log_prob(at, ones).tolist() == [[[-np.inf]]]
-    assert not executable.score(at, ones, np.ones((1, 1, 1))).any()
-    assert not executable.scores(at, ones).any()
+    assert executable.at(at).log_prob(ones).tolist() == [[[-np.inf]]]
+    assert not executable.at(at).score(ones, np.ones((1, 1, 1))).any()
+    assert not executable.at(at).scores(ones).any()
 
 
 def test_what_does_not_fit_is_refused(monkeypatch):

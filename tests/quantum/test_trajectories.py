@@ -113,7 +113,7 @@ def test_the_oracle_is_aers_density_matrix(circuit, strengths):
     backend = AerBackend(method="density_matrix", depolarising=strengths)
     aer = cast(AerExecutable, backend.compile(circuit))
     expected = exact_table(circuit, angles, **strengths)
-    np.testing.assert_allclose(aer.probabilities(angles), expected, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(aer.at(angles).probabilities(), expected, rtol=0, atol=1e-10)
 
 
 # -- the mean over trajectories -------------------------------------------------------------------
@@ -126,15 +126,15 @@ def test_the_mean_is_that_of_the_channels(circuit, strengths):
     backend = TrajectoryBackend(depolarising=strengths, trajectories=400, seed=5)
     executable = backend.compile(circuit)
     expected = exact_table(circuit, angles, **strengths)
-    values = executable.expectations(angles, COSTS)
+    values = executable.at(angles).expectations(COSTS)
     assert values.shape == (1, 2, 400)
     error = values.std(axis=-1, ddof=1) / np.sqrt(400)
     assert (error > 0).all()
     assert (abs(values.mean(axis=-1) - expected @ COSTS) < 5 * error).all()
-    p = executable.probabilities(angles)
+    p = executable.at(angles).probabilities()
     np.testing.assert_allclose(p.sum(axis=-1), 1, rtol=0, atol=1e-12)
     assert (abs(p - expected) <= 5 * np.sqrt(expected * (1 - expected) / 400) + 1e-12).all()
-    value, _ = executable.expectation(angles, COSTS)
+    value, _ = executable.at(angles).expectation(COSTS)
     np.testing.assert_allclose(value, values.mean(axis=-1), rtol=0, atol=1e-12)
     np.testing.assert_allclose(value, p @ COSTS, rtol=0, atol=1e-12)
 
@@ -142,7 +142,7 @@ def test_the_mean_is_that_of_the_channels(circuit, strengths):
 # Seed 0, 1000 trajectories, 5 sigma as above.
 def test_full_depolarisation_is_uniform_in_the_mean(circuit):
     backend = TrajectoryBackend(depolarising=1.0, trajectories=1000)
-    p = backend.compile(circuit).probabilities(random_angles(circuit, rows=1, replicas=1))
+    p = backend.compile(circuit).at(random_angles(circuit, rows=1, replicas=1)).probabilities()
     assert (abs(p - 1 / 16) <= 5 * np.sqrt(15 / 256 / 1000)).all()
 
 
@@ -150,23 +150,23 @@ def test_strength_0_is_the_exact_simulator(circuit):
     angles = random_angles(circuit)
     noisy, ideal = TrajectoryBackend().compile(circuit), StateVectorBackend().compile(circuit)
     for found, expected in zip(
-        noisy.expectation(angles, COSTS), ideal.expectation(angles, COSTS), strict=True
+        noisy.at(angles).expectation(COSTS), ideal.at(angles).expectation(COSTS), strict=True
     ):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-    p = ideal.probabilities(angles)
-    np.testing.assert_allclose(noisy.probabilities(angles), p, rtol=0, atol=1e-12)
-    values = noisy.expectations(angles, COSTS)
+    p = ideal.at(angles).probabilities()
+    np.testing.assert_allclose(noisy.at(angles).probabilities(), p, rtol=0, atol=1e-12)
+    values = noisy.at(angles).expectations(COSTS)
     np.testing.assert_allclose(values, np.repeat((p @ COSTS)[..., None], 100, -1), atol=1e-12)
 
 
 def test_derivatives_are_of_the_same_trajectories(circuit, strengths):
     angles = random_angles(circuit)
     executable = TrajectoryBackend(depolarising=strengths, trajectories=8).compile(circuit)
-    _, derivatives = executable.expectation(angles, COSTS)
+    _, derivatives = executable.at(angles).expectation(COSTS)
     for k in range(circuit.n_angles):
         step = np.zeros(circuit.n_angles)
         step[k] = 1e-5
-        up, down = (executable.expectation(angles + s, COSTS)[0] for s in (step, -step))
+        up, down = (executable.at(angles + s).expectation(COSTS)[0] for s in (step, -step))
         np.testing.assert_allclose(derivatives[..., k], (up - down) / 2e-5, rtol=0, atol=1e-8)
 
 
@@ -176,7 +176,8 @@ def test_the_trajectories_are_those_of_the_seed_for_all_rows_and_replicas():
     one, same, other = (
         TrajectoryBackend(depolarising=noise, seed=seed)
         .compile(circuit)
-        .expectations(angles, COSTS)
+        .at(angles)
+        .expectations(COSTS)
         for seed in (3, 3, 4)
     )
     np.testing.assert_array_equal(one, same)
@@ -184,8 +185,8 @@ def test_the_trajectories_are_those_of_the_seed_for_all_rows_and_replicas():
     assert (one != other).any(axis=-1).all()
     # a later call is no other set, whatever was sampled in between
     executable = TrajectoryBackend(depolarising=noise, seed=3).compile(circuit)
-    executable.sample(angles, 10, Streams([0, 1])(0))
-    np.testing.assert_array_equal(executable.expectations(angles, COSTS), one)
+    executable.at(angles).sample(10, Streams([0, 1])(0))
+    np.testing.assert_array_equal(executable.at(angles).expectations(COSTS), one)
 
 
 def test_equal_trajectories_are_evaluated_once(monkeypatch):
@@ -198,11 +199,11 @@ def test_equal_trajectories_are_evaluated_once(monkeypatch):
         calls.clear()
         backend = TrajectoryBackend(depolarising=noise, trajectories=1000)
         executable = backend.compile(circuit)
-        executable.expectation(angles, COSTS)
-        values = executable.expectations(angles, COSTS)[0, 0]
+        executable.at(angles).expectation(COSTS)
+        values = executable.at(angles).expectations(COSTS)[0, 0]
         assert len(np.unique(values)) <= len(calls) <= most
     # seed 0, 1000 trajectories: 24 rotations and 5 CX leave `kept` without an error, 5 sigma
-    clean = StateVectorBackend().compile(circuit).probabilities(angles)[0, 0] @ COSTS
+    clean = StateVectorBackend().compile(circuit).at(angles).probabilities()[0, 0] @ COSTS
     kept = (1 - 0.00075) ** 24 * (1 - 0.0009375) ** 5
     assert abs((abs(values - clean) < 1e-12).mean() - kept) < 5 * np.sqrt(kept * (1 - kept) / 1000)
 
@@ -218,7 +219,7 @@ def test_draws_follow_the_channels(name, simulator):
     angles = random_angles(circuit, seed=2, replicas=1)
     # one fixed trajectory: the draws must have errors of their own
     backend = TrajectoryBackend(depolarising=noise, trajectories=1, simulator=simulator)
-    bits = backend.compile(circuit, rows=2).sample(angles, 3000, Streams([3])(0))
+    bits = backend.compile(circuit, rows=2).at(angles).sample(3000, Streams([3])(0))
     assert bits.shape == (1, 2, 3000, N)
     for row in range(2):
         expected = 3000 * exact(circuit, angles[0, row], **noise)
@@ -239,7 +240,7 @@ def test_36_qubits_by_matrix_product():
     theta = np.random.default_rng(0).uniform(-np.pi, np.pi, 36)
     angles = np.concatenate([theta, np.zeros(36), theta / 2])[None, None]
     backend = TrajectoryBackend(depolarising={"one": 0.1}, simulator="mps")
-    bits = backend.compile(circuit).sample(angles, 2000, Streams([0])(0))
+    bits = backend.compile(circuit).at(angles).sample(2000, Streams([0])(0))
     z = 1 - 2 * bits[0, 0].mean(axis=0)
     assert (abs(z - 0.9**3 * np.cos(1.5 * theta)) < 5 / np.sqrt(2000)).all()
 
@@ -252,7 +253,7 @@ def test_36_entangled_qubits_by_matrix_product():
     circuit = Circuit(36, (*gates, *(Gate("cx", pair) for pair in pairs)))
     backend = TrajectoryBackend(depolarising={"one": 0.5, "two": 0.2}, simulator="mps")
     angles = np.random.default_rng(1).uniform(-np.pi, np.pi, (1, 1, 18))
-    bits = backend.compile(circuit).sample(angles, 500, Streams([0])(0))[0, 0]
+    bits = backend.compile(circuit).at(angles).sample(500, Streams([0])(0))[0, 0]
     agree = (1 - 2.0 * (bits[:, ::2] ^ bits[:, 1::2])).mean(axis=0)
     assert (abs(agree - 0.8) < 5 * np.sqrt((1 - 0.8**2) / 500)).all()
     z = (1 - 2.0 * bits).mean(axis=0)  # of control and target alike
@@ -266,10 +267,10 @@ def test_replicas_are_independent_and_repeatable(simulator):
     angles = random_angles(circuit)
     backend = TrajectoryBackend(depolarising=0.2, simulator=simulator)
     executable, streams = backend.compile(circuit), Streams([3, 4])
-    together = executable.sample(angles, 60, streams(5))
-    np.testing.assert_array_equal(executable.sample(angles, 60, streams(5)), together)
+    together = executable.at(angles).sample(60, streams(5))
+    np.testing.assert_array_equal(executable.at(angles).sample(60, streams(5)), together)
     for replica in range(2):
-        alone = executable.sample(angles[[replica]], 60, streams(5)[replica : replica + 1])
+        alone = executable.at(angles[[replica]]).sample(60, streams(5)[replica : replica + 1])
         np.testing.assert_array_equal(alone[0], together[replica])
 
 
@@ -412,9 +413,9 @@ def test_matrix_products_only_sample():
     executable = backend.compile(circuit)
     angles = np.zeros((1, 1, 36))
     for refused in (
-        lambda: executable.probabilities(angles),
-        lambda: executable.expectation(angles, COSTS),
-        lambda: executable.expectations(angles, COSTS),
+        lambda: executable.at(angles).probabilities(),
+        lambda: executable.at(angles).expectation(COSTS),
+        lambda: executable.at(angles).expectations(COSTS),
     ):
         with pytest.raises(ConfigurationError, match=r"only samples.* take the simulator statevec"):
             refused()
@@ -431,16 +432,16 @@ def test_angles_that_do_not_fit(shape):
     executable = TrajectoryBackend(depolarising=0.1).compile(Circuit(N, gates))
     angles = np.zeros(shape)
     for use in (
-        lambda: executable.sample(angles, 1, Streams([0])(0)),
-        lambda: executable.probabilities(angles),
-        lambda: executable.expectation(angles, COSTS),
+        lambda: executable.at(angles).sample(1, Streams([0])(0)),
+        lambda: executable.at(angles).probabilities(),
+        lambda: executable.at(angles).expectation(COSTS),
     ):
         with pytest.raises(ConfigurationError, match=r"expected finite angles \[replica, row, 9\]"):
             use()
     with pytest.raises(ConfigurationError, match="shots must be at least 1; got 0"):
-        executable.sample(np.zeros((1, 1, 9)), 0, Streams([0])(0))
+        executable.at(np.zeros((1, 1, 9))).sample(0, Streams([0])(0))
     with pytest.raises(ConfigurationError, match="Got 2 random generators for 1 replicas"):
-        executable.sample(np.zeros((1, 1, 9)), 1, Streams([0, 1])(0))
+        executable.at(np.zeros((1, 1, 9))).sample(1, Streams([0, 1])(0))
 
 
 def test_a_circuit_too_large_for_the_simulator_is_told_of_the_other_one():

@@ -219,18 +219,21 @@ class CloudBackend:
 
 
 class CloudExecutable:
-    """A circuit on a quantum computer: an `Executable`."""
+    """A circuit on a quantum computer: an `Executable`. Nothing is sent before it is sampled."""
 
     def __init__(self, backend: CloudBackend, isa: Isa) -> None:
         self.backend, self.isa = backend, isa
         self._kept: Path | None = None
 
-    def sample(self, angles: Float, shots: int, rng: Rngs) -> Bits:
+    def at(self, angles: Float) -> "CloudAt":
+        """As in Executable."""
+        return CloudAt(self, angles)
+
+    def measure(self, angles: Float, shots: int) -> Bits:
         """Draws uint8 [replica, row, shot, qubit], all of them in as few jobs as the limits allow.
 
-        `rng` is not used: a quantum computer has its own randomness. Raises ConfigurationError
-        outside of `connected`, JobError if a job fails or is lost, PendingError if one is not done
-        by the deadline.
+        Raises ConfigurationError outside of `connected`, JobError if a job fails or is lost,
+        PendingError if one is not done by the deadline.
         """
         backend = self.backend
         if backend.dispatcher is None or backend.scope is None or not backend.purpose:
@@ -269,6 +272,20 @@ class CloudExecutable:
 
 def _with_preflight(batches: Batches) -> Batches:
     return {**batches, PREFLIGHT: _PREFLIGHT}
+
+
+class CloudAt:
+    """A circuit on a quantum computer at angles: `Prepared`."""
+
+    def __init__(self, circuit: CloudExecutable, angles: Float) -> None:
+        self._circuit, self.angles = circuit, np.array(angles, dtype=np.float64, order="C")
+
+    def sample(self, shots: int, rng: Rngs) -> Bits:
+        """As in `Prepared`, by `CloudExecutable.measure`, whose errors it raises.
+
+        `rng` is not used: a quantum computer has its own randomness.
+        """
+        return self._circuit.measure(self.angles, shots)
 
 
 def build_cloud_backend(name: str, options: Mapping[str, Any] | None = None) -> CloudBackend:

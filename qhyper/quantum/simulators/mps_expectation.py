@@ -20,13 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import as_bits
-from qhyper.data.sets import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.machine import memory
 from qhyper.quantum.backend import AMPLITUDE, GIB
-from qhyper.quantum.simulators.mps import Complex, Float, Program, _angle_scores, site_tensors
-from qhyper.targets.layered.network import BinaryNetwork
-from qhyper.targets.loss import LossName, check_loss, label_losses
+from qhyper.quantum.simulators.mps_kernels import Complex, add_angle_scores, site_tensors
+from qhyper.quantum.simulators.mps_program import Float, Program
 
 _SWEEP_BYTES = 2**28
 """Memory for the environments of the rows of angles that are swept together."""
@@ -121,31 +119,31 @@ class MatrixProductCost:
         return cls([_from_first(matrices, np.ones(1))])
 
     @classmethod
-    def perceptron(
-        cls, data: Samples, loss: LossName | str = "cross_entropy"
-    ) -> "MatrixProductCost":
-        """The mean loss over rows x in {-1, +1} of `BinaryNetwork((n, 1))`, sign by sign.
+    def agreements(cls, signs: npt.ArrayLike, values: npt.ArrayLike) -> "MatrixProductCost":
+        """Σ over rows of values[row, a], a the number of agreements w_i = signs[row, i].
 
-        Its logit Σ w_i x_i follows from the number of agreements w_i = x_i, so each row is a term
-        whose state after i qubits is that number, 0 to i. Raises ConfigurationError for other rows,
-        labels or losses.
+        Of rows of -1 and +1 [row, qubit] and values [row, qubit + 1]: any function of Σ w_i x_i,
+        such as a perceptron's loss. Each row is a term whose state after i qubits is the number
+        so far, 0 to i. Raises ConfigurationError for other rows or values.
         """
-        _, n = data.x.shape
-        network = BinaryNetwork((n, 1))
-        network.check(data)
-        if not np.isin(data.x, (-1.0, 1.0)).all():
+        x, table = np.asarray(signs), np.asarray(values, dtype=np.float64)
+        n = x.shape[-1] if x.ndim == 2 else 0
+        if not x.size or table.shape != (len(x), n + 1) or not np.isfinite(table).all():
+            raise ConfigurationError(
+                f"Got rows of shape {x.shape} with values of shape {table.shape}; expected [row, "
+                "qubit] with finite [row, qubit + 1], at least one of each."
+            )
+        if not np.isin(x, (-1.0, 1.0)).all():
             raise ConfigurationError(
                 "Got features other than -1 and +1: the margin would take too many values to be "
                 "counted. Use rows of signs."
             )
-        logits = 2.0 * np.arange(n + 1)[:, None] - n
-        losses = label_losses(logits, check_loss(loss)) / len(data.y)  # [agreements, label]
         states = tuple(range(1, n + 2))
         stay, move = [{0: np.ones(k)} for k in states], [{1: np.ones(k)} for k in states]
         terms = []
-        for x, y in zip(data.x, data.y, strict=True):
-            matrices = [(stay[i], move[i]) if x[i] > 0 else (move[i], stay[i]) for i in range(n)]
-            terms.append(_Term(states, tuple(matrices), losses[:, y].copy()))
+        for row, last in zip(x, table, strict=True):
+            matrices = [(stay[i], move[i]) if row[i] > 0 else (move[i], stay[i]) for i in range(n)]
+            terms.append(_Term(states, tuple(matrices), last.copy()))
         return cls(terms)
 
 
@@ -179,10 +177,8 @@ def expectation(program: Program, angles: Float, cost: MatrixProductCost) -> tup
             lefts = _from_left(sites, term)
             values[rows] += (lefts[-1][:, 0, :, 0] @ term.last).real
             _add_gradients(sites, term, lefts, site_gradients)
-        _angle_scores(
-            program.start, program.code, program.angle, program.bond, program.offset,
-            np.ascontiguousarray(angles[rows]), tensors, gradients, derivatives[rows],
-        )  # fmt: skip
+        own = np.ascontiguousarray(angles[rows])
+        add_angle_scores(program, own, tensors, gradients, derivatives[rows])
     return values, derivatives
 
 

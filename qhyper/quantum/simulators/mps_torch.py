@@ -23,14 +23,15 @@ from qhyper.errors import ConfigurationError
 from qhyper.machine import torch_device
 from qhyper.quantum.backend import GIB, matrix_product_bonds, matrix_product_bytes
 from qhyper.quantum.circuit import Circuit
-from qhyper.quantum.simulators.mps import (
+from qhyper.quantum.simulators.mps_program import (
     LEFT_CONTROL,
     LEFT_Z,
     RZ,
     WIRE,
     Float,
-    MatrixProduct,
+    MatrixProductAt,
     Program,
+    compile_circuit,
 )
 
 _GENERATORS = [[[0, -1j], [-1j, 0]], [[0, -1], [1, 0]], [[-1j, 0], [0, 1j]]]
@@ -45,104 +46,26 @@ _DRAWS_BYTES = 2**30
 """Memory for the vectors of draws that go through the sites together."""
 
 
-class MatrixProductOn(MatrixProduct):
-    """A circuit as a matrix product on a torch device: NumPy arrays in and out, as in Executable.
+class MatrixProductOn:
+    """A circuit as a matrix product on a torch device: an `Executable`.
 
     Raises ConfigurationError if the device cannot be used, or if the tensors for `rows` rows of
     angles do not fit in the memory of the machine or of the GPU.
     """
 
     def __init__(self, circuit: Circuit, device: str, rows: int = 1) -> None:
-        super().__init__(circuit, rows)
+        self.program = compile_circuit(circuit, rows=rows)
         self.device = torch_device(device)
         _check_memory(self.device, matrix_product_bytes(matrix_product_bonds(circuit), rows))
         self._groups = _groups(self.program, self.device)
         self._one = torch.eye(2, dtype=torch.complex128, device=self.device)
         self._operators = torch.tensor(_OPERATORS, dtype=torch.complex128, device=self.device)
 
-    # -- the methods of Executable ----------------------------------------------------------------
+    def at(self, angles: Float) -> "OnDeviceAt":
+        """As in Executable: NumPy arrays in and out, tensors stay on the device."""
+        return OnDeviceAt(self, angles)
 
-    def _draw(self, angles: Float, uniforms: Float) -> Bits:
-        tensors = self._tensors(self._rows(angles))
-        weights = _weight_matrices(tensors)
-        parts = [
-            _sample(tensors, weights, self._by_site(uniforms[:, :, part]))
-            for part in self._parts(uniforms.shape, 8 * int(self.program.bond.max()))
-        ]
-        return torch.cat(parts, dim=1).cpu().numpy().reshape(uniforms.shape)
-
-    def log_prob(self, angles: Float, bits: Bits) -> Float:
-        """As in WithLogProb."""
-        tensors = self._tensors(self._rows(angles))
-        parts = [
-            _log_prob(tensors, self._by_site(bits[:, :, part]))
-            for part in self._parts(bits.shape, 8 * int(self.program.bond.max()))
-        ]
-        return torch.cat(parts, dim=1).cpu().numpy().reshape(bits.shape[:3])
-
-    def score(self, angles: Float, bits: Bits, coefficients: Float) -> Float:
-        """As in WithLogProb."""
-        if self.program.n_angles == 0:
-            return np.zeros(angles.shape)
-        leaf = self._rows(angles).requires_grad_()
-        with torch.enable_grad():  # it is off within a backward pass, which may be the caller
-            tensors = self._tensors(leaf)
-        fixed = [tensor.detach() for tensor in tensors]
-        gradients = [torch.zeros_like(tensor) for tensor in fixed]
-        for part in self._parts(bits.shape, 2 * int(self.program.bond.sum())):
-            drawn = self._by_site(bits[:, :, part])
-            factors = self._rows(coefficients[:, :, part])[..., None]
-            for site, left, right in _around(fixed, drawn):
-                # d log p = 2 Re Σ l dA r / (l A r), with dA that of the drawn bit's matrix
-                left, one = factors * left, drawn[site][..., None]
-                both = torch.stack([left * ~one, left * one], dim=1)
-                gradients[site] += both.mT @ right[:, None]
-        # torch's gradient of a complex number z, of a real function f, is 2 (∂f / ∂z)*
-        pairs = [(t, 2 * g.conj()) for t, g in zip(tensors, gradients, strict=True)]
-        trained = [(tensor, g) for tensor, g in pairs if tensor.requires_grad]
-        outputs, seeds = zip(*trained, strict=True)
-        (score,) = torch.autograd.grad(outputs, leaf, seeds)
-        return score.cpu().numpy().reshape(angles.shape)
-
-    def scores(self, angles: Float, bits: Bits) -> Float:
-        """As in WithLogProb."""
-        rows, n_angles = self._rows(angles), angles.shape[-1]
-        tensors, derivatives = self._tensors(rows), self._derivatives(rows)
-        bond = self.program.bond
-        numbers = 2 * int(bond.sum() + (bond[:-1] * bond[1:]).max()) + n_angles
-        parts = []
-        for part in self._parts(bits.shape, numbers):
-            drawn = self._by_site(bits[:, :, part])
-            scores = torch.zeros(
-                *drawn.shape[1:], n_angles, dtype=torch.float64, device=self.device
-            )
-            for site, left, right in _around(tensors, drawn):
-                numbers_of_angles, derivative = derivatives[site]
-                outer = (left[..., :, None] * right[..., None, :]).flatten(-2)
-                scores[..., numbers_of_angles] = 2 * _times(outer, derivative, drawn[site]).real
-            parts.append(scores)
-        return torch.cat(parts, dim=1).cpu().numpy().reshape(*bits.shape[:3], n_angles)
-
-    # -- between the host and the device ----------------------------------------------------------
-
-    def _rows(self, array: npt.NDArray) -> Tensor:
-        """A copy of an array [replica, row, ...] as [replica and row, ...] on the device."""
-        return torch.tensor(array, device=self.device).flatten(0, 1)
-
-    def _by_site(self, array: npt.NDArray) -> Tensor:
-        """[replica, row, shot, qubit] as [qubit, replica and row, shot]; bits as booleans."""
-        sites = self._rows(array).movedim(-1, 0).contiguous()
-        return sites.bool() if array.dtype == np.uint8 else sites
-
-    def _parts(self, shape: tuple[int, ...], numbers: int) -> Iterator[slice]:
-        """Parts of the draws, when each needs so many complex numbers in every row."""
-        replicas, rows, shots, _ = shape
-        together = max(1, _DRAWS_BYTES // (16 * replicas * rows * numbers))
-        return (slice(first, first + together) for first in range(0, shots, together))
-
-    # -- the tensors ------------------------------------------------------------------------------
-
-    def _tensors(self, angles: Tensor) -> list[Tensor]:
+    def tensors(self, angles: Tensor) -> list[Tensor]:
         """The tensor [row, bit, left, right] of every site, of angles [row, angle]."""
         tensors: dict[int, Tensor] = {}
         for group in self._groups:
@@ -150,7 +73,7 @@ class MatrixProductOn(MatrixProduct):
             tensors.update(zip(group.sites, built.unbind(1), strict=True))
         return [tensors[site] for site in range(self.program.n_sites)]
 
-    def _derivatives(self, angles: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def derivatives(self, angles: Tensor) -> list[tuple[Tensor, Tensor]]:
         """For every site, the numbers of its angles and ∂A / ∂ angle, [row, bit, l r, rotation]."""
         derivatives: dict[int, tuple[Tensor, Tensor]] = {}
         for group in self._groups:
@@ -188,6 +111,114 @@ class MatrixProductOn(MatrixProduct):
                 else:
                     tensor = torch.einsum("kbs,...slr->...blrk", operator, tensor).flatten(-2)
         return tensor
+
+
+class OnDeviceAt(MatrixProductAt):
+    """A matrix product at angles on a torch device: `WithLogProb`."""
+
+    def __init__(self, product: MatrixProductOn, angles: Float) -> None:
+        super().__init__(product.program, angles)
+        self._product, self.device = product, product.device
+        self._kept: tuple[Tensor, list[Tensor]] | None = None
+        self._weights: list[Tensor] | None = None
+
+    def _differentiable(self) -> tuple[Tensor, list[Tensor]]:
+        """The angles [row, angle] on the device, and the tensors of all sites with their graph."""
+        if self._kept is not None:
+            return self._kept
+        leaf = self._rows(self.angles).requires_grad_()
+        with torch.enable_grad():  # it is off within a backward pass, which may be the caller
+            built = leaf, self._product.tensors(leaf)
+        if self.keeps:
+            self._kept = built
+        return built
+
+    def _tensors(self) -> list[Tensor]:
+        if not self.keeps:
+            return self._product.tensors(self._rows(self.angles))
+        return [tensor.detach() for tensor in self._differentiable()[1]]
+
+    def _draw(self, rows: slice, uniforms: Float) -> Bits:
+        if uniforms.shape[1] == self.angles.shape[1]:  # all rows
+            tensors = self._tensors()
+            weights = self._weights or _weight_matrices(tensors)
+            if self.keeps:
+                self._weights = weights
+        else:
+            tensors = self._product.tensors(self._rows(self.angles[:, rows]))
+            weights = _weight_matrices(tensors)
+        parts = [
+            _sample(tensors, weights, self._by_site(uniforms[:, :, part]))
+            for part in self._parts(uniforms.shape, 8 * int(self.program.bond.max()))
+        ]
+        return torch.cat(parts, dim=1).cpu().numpy().reshape(uniforms.shape)
+
+    def log_prob(self, bits: Bits) -> Float:
+        """As in WithLogProb."""
+        tensors = self._tensors()
+        parts = [
+            _log_prob(tensors, self._by_site(bits[:, :, part]))
+            for part in self._parts(bits.shape, 8 * int(self.program.bond.max()))
+        ]
+        return torch.cat(parts, dim=1).cpu().numpy().reshape(bits.shape[:3])
+
+    def score(self, bits: Bits, coefficients: Float) -> Float:
+        """As in WithLogProb."""
+        if self.program.n_angles == 0:
+            return np.zeros(self.angles.shape)
+        leaf, tensors = self._differentiable()
+        fixed = [tensor.detach() for tensor in tensors]
+        gradients = [torch.zeros_like(tensor) for tensor in fixed]
+        for part in self._parts(bits.shape, 2 * int(self.program.bond.sum())):
+            drawn = self._by_site(bits[:, :, part])
+            factors = self._rows(coefficients[:, :, part])[..., None]
+            for site, left, right in _around(fixed, drawn):
+                # d log p = 2 Re Σ l dA r / (l A r), with dA that of the drawn bit's matrix
+                left, one = factors * left, drawn[site][..., None]
+                both = torch.stack([left * ~one, left * one], dim=1)
+                gradients[site] += both.mT @ right[:, None]
+        # torch's gradient of a complex number z, of a real function f, is 2 (∂f / ∂z)*
+        pairs = [(t, 2 * g.conj()) for t, g in zip(tensors, gradients, strict=True)]
+        trained = [(tensor, g) for tensor, g in pairs if tensor.requires_grad]
+        outputs, seeds = zip(*trained, strict=True)
+        (score,) = torch.autograd.grad(outputs, leaf, seeds, retain_graph=self.keeps)
+        return score.cpu().numpy().reshape(self.angles.shape)
+
+    def scores(self, bits: Bits) -> Float:
+        """As in WithLogProb."""
+        n_angles = self.angles.shape[-1]
+        tensors, derivatives = self._tensors(), self._product.derivatives(self._rows(self.angles))
+        bond = self.program.bond
+        numbers = 2 * int(bond.sum() + (bond[:-1] * bond[1:]).max()) + n_angles
+        parts = []
+        for part in self._parts(bits.shape, numbers):
+            drawn = self._by_site(bits[:, :, part])
+            scores = torch.zeros(
+                *drawn.shape[1:], n_angles, dtype=torch.float64, device=self.device
+            )
+            for site, left, right in _around(tensors, drawn):
+                numbers_of_angles, derivative = derivatives[site]
+                outer = (left[..., :, None] * right[..., None, :]).flatten(-2)
+                scores[..., numbers_of_angles] = 2 * _times(outer, derivative, drawn[site]).real
+            parts.append(scores)
+        return torch.cat(parts, dim=1).cpu().numpy().reshape(*bits.shape[:3], n_angles)
+
+    # -- between the host and the device ----------------------------------------------------------
+
+    def _rows(self, array: npt.NDArray) -> Tensor:
+        """A copy of an array [replica, row, ...] as [replica and row, ...] on the device."""
+        return torch.tensor(array, device=self.device).flatten(0, 1)
+
+    def _by_site(self, array: npt.NDArray) -> Tensor:
+        """[replica, row, shot, qubit] as [qubit, replica and row, shot]; bits as booleans."""
+        sites = self._rows(array).movedim(-1, 0).contiguous()
+        return sites.bool() if array.dtype == np.uint8 else sites
+
+    def _parts(self, shape: tuple[int, ...], numbers: int) -> Iterator[slice]:
+        """Parts of the draws, when each needs so many complex numbers in every row."""
+        replicas, rows, shots, _ = shape
+        together = max(1, _DRAWS_BYTES // (16 * replicas * rows * numbers))
+        return (slice(first, first + together) for first in range(0, shots, together))
 
 
 @dataclass(frozen=True)

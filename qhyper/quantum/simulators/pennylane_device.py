@@ -20,6 +20,7 @@ from qhyper.bits import Bits, as_bits
 from qhyper.errors import ConfigurationError, MissingError, unknown
 from qhyper.quantum.backend import BackendCapabilities, check_memory, footprints, state_vector_bytes
 from qhyper.quantum.circuit import Angle, Circuit, Gate
+from qhyper.quantum.simulators.prepared import ByRow
 from qhyper.streams import Rngs, check_rng
 
 Complex = npt.NDArray[np.complex128]
@@ -99,8 +100,7 @@ class PennyLaneBackend:
             check_memory(circuit, str(self), footprints(circuit)["pennylane:lightning.qubit"])
         elif self.device in _MATRICES:
             check_memory(circuit, str(self), state_vector_bytes(2 * circuit.n_qubits, 3))
-        exact = self.capabilities.expectation
-        return (ExactPennyLaneCircuit if exact else PennyLaneCircuit)(self, circuit)
+        return PennyLaneCircuit(self, circuit)
 
     def open(self, n_qubits: int, seed: int = 0) -> Any:
         """The PennyLane device itself, on wires 0 to n_qubits - 1."""
@@ -113,7 +113,8 @@ class PennyLaneBackend:
         angles = np.array([[[angle.offset for angle in _TEST.angles]]])
         try:
             device = self.open(_TEST.n_qubits)
-            drawn = PennyLaneCircuit(self, _TEST).sample(angles, 3, [np.random.default_rng(0)])
+            at = PennyLaneAt(PennyLaneCircuit(self, _TEST), angles)
+            drawn = at.sample(3, [np.random.default_rng(0)])
         except ImportError as error:
             raise MissingError(
                 f"The PennyLane device {self.device} needs something that is not installed: "
@@ -134,7 +135,7 @@ class PennyLaneBackend:
 
 
 class PennyLaneCircuit:
-    """A circuit on a PennyLane device that is sampled: an `Executable`.
+    """A circuit on a PennyLane device: an `Executable`.
 
     Raises ConfigurationError for angles that do not fit the circuit or are not finite: devices
     would make draws of NaN.
@@ -143,9 +144,8 @@ class PennyLaneCircuit:
     def __init__(self, backend: PennyLaneBackend, circuit: Circuit) -> None:
         import pennylane as qml
 
-        self._backend = backend
-        self._circuit = circuit
-        self._n = circuit.n_qubits
+        self.backend = backend
+        self.n_angles, self.n_qubits = circuit.n_angles, circuit.n_qubits
         # gates without an angle are made once, rotations for every row
         self._gates = [
             (kind(wires=gate.qubits) if number is None else kind, gate.qubits, number)
@@ -153,25 +153,14 @@ class PennyLaneCircuit:
             for kind in (getattr(qml, _GATES[gate.name]),)
         ]
 
-    def sample(self, angles: Float, shots: int, rng: Rngs) -> Bits:
-        """As in Executable, by a device of each replica with a seed from its generator."""
-        import pennylane as qml
-
+    def at(self, angles: Float) -> "PennyLaneAt":
+        """As in Executable; `WithExpectation` where the device has adjoint derivatives."""
         self._check(angles)
-        if shots < 1:
-            raise ConfigurationError(f"shots must be at least 1; got {shots}.")
-        replicas, rows, _ = angles.shape
-        check_rng(rng, replicas)
-        bits = np.empty((replicas, rows, shots, self._n), np.uint8)
-        for replica, stream in enumerate(rng):
-            device = self._backend.open(self._n, seed=int(stream.integers(2**63)))
-            measurement = qml.sample(wires=range(self._n))
-            tapes = [self._tape(row, measurement, shots=shots) for row in angles[replica]]
-            # the device's generator goes on from tape to tape: equal rows have their own draws
-            bits[replica] = np.reshape(device.execute(tuple(tapes)), bits.shape[1:])
-        return bits
+        exact = self.backend.capabilities.expectation
+        return (ExactPennyLaneAt if exact else PennyLaneAt)(self, angles)
 
-    def _tape(self, row: Float, measurement: Any, **options: Any) -> Any:
+    def tape(self, row: Float, measurement: Any, **options: Any) -> Any:
+        """The circuit at angles [angle], and what is measured of it."""
         from pennylane.tape import QuantumScript
 
         values = row.tolist()
@@ -181,102 +170,23 @@ class PennyLaneCircuit:
         ]
         return QuantumScript(gates, [measurement], **options)
 
-    def _check(self, angles: Float) -> None:
-        if angles.ndim != 3 or angles.shape[-1] != self._circuit.n_angles:
-            raise ConfigurationError(
-                f"Got angles of shape {angles.shape}; expected [replica, row, angle] with "
-                f"{self._circuit.n_angles} angles."
-            )
-        if not np.isfinite(angles).all():
-            raise ConfigurationError(
-                "The angles must be finite; got NaN or infinity. If training led there, lower its "
-                "learning rate."
-            )
+    def state(self, row: Float) -> Complex:
+        """The amplitudes [2^n] at angles [angle], qubit 0 changing slowest."""
+        from pennylane.measurements import StateMP
+        from pennylane.wires import Wires
 
+        # all wires by name: else devices leave out the idle ones
+        tape = self.tape(row, StateMP(wires=Wires(range(self.n_qubits))))
+        (state,) = self._device.execute((tape,))
+        return np.asarray(state)
 
-class ExactPennyLaneCircuit(PennyLaneCircuit):
-    """A circuit on a device with adjoint derivatives: `WithExpectation`, exact by its states.
-
-    Raises ConfigurationError as `PennyLaneCircuit`, and for bits or costs that do not fit.
-    """
-
-    @cached_property
-    def _device(self) -> Any:
-        return self._backend.open(self._n)
-
-    def log_prob(self, angles: Float, bits: Bits) -> Float:
-        """As in WithExpectation, from the state of each row, whose rounding hides p below 1e-30."""
-        index = self._index(angles, bits)
-        p = np.empty(bits.shape[:3])
-        for place in self._rows(angles):
-            p[place] = _squared(self._state(angles[place])[index[place]])
-        with np.errstate(divide="ignore"):  # -inf is meant
-            return np.log(p)
-
-    def score(self, angles: Float, bits: Bits, coefficients: Float) -> Float:
-        """As in WithExpectation: the derivatives of one expectation a row.
-
-        Σ c ∂ log p(w) = Σ (c / p(w)) ∂p(w), a diagonal cost that is c / p at the strings w, held
-        fixed, and 0 elsewhere. Impossible strings count 0.
-        """
-        index = self._index(angles, bits)
-        out = np.empty_like(angles)
-        for place in self._rows(angles):
-            at, row = index[place], angles[place]
-            p = _squared(self._state(row)[at])
-            weights = np.divide(coefficients[place], p, out=np.zeros_like(p), where=p > 0)
-            diagonal = np.zeros(1 << self._n)
-            np.add.at(diagonal, at, weights)
-            _, out[place] = self._derivatives(row, diagonal)
-        return out
-
-    def scores(self, angles: Float, bits: Bits) -> Float:
-        """As in WithExpectation: one simulation for each angle, whatever the number of strings.
-
-        ∂ log p / ∂θ = Re(ψ(θ + π) / ψ(θ)) at every string. Impossible strings have 0.
-        """
-        index = self._index(angles, bits)
-        out = np.zeros((*bits.shape[:3], self._circuit.n_angles))
-        for place in self._rows(angles):
-            at, row = index[place], angles[place]
-            here = self._state(row)[at]
-            possible = _squared(here) > 0
-            for number in range(len(row)):
-                turned = self._state(_turned(row, number))[at]
-                out[(*place, possible, number)] = (turned[possible] / here[possible]).real
-        return out
-
-    def probabilities(self, angles: Float) -> Float:
-        """As in WithExpectation."""
-        out = np.empty((*angles.shape[:2], 1 << self._n))
-        for place in self._rows(angles):
-            out[place] = _reversed(_squared(self._state(angles[place])), self._n)
-        return out
-
-    def expectation(self, angles: Float, costs: Float) -> tuple[Float, Float]:
-        """As in WithExpectation; on lightning devices by one adjoint pass a row.
-
-        On others by as many simulations as angles: default.qubit would make a matrix of 2^n by
-        2^n of the costs.
-        """
-        expected = (*angles.shape[:2], 1 << self._n)
-        if costs.shape != expected:
-            raise ConfigurationError(
-                f"Got costs of shape {costs.shape}; expected [replica, row, 2^n] = {expected}."
-            )
-        values, derivatives = np.empty(angles.shape[:2]), np.empty_like(angles)
-        for place in self._rows(angles):
-            diagonal = _reversed(costs[place], self._n)
-            values[place], derivatives[place] = self._derivatives(angles[place], diagonal)
-        return values, derivatives
-
-    def _derivatives(self, row: Float, diagonal: Float) -> tuple[float, Float]:
+    def derivatives(self, row: Float, diagonal: Float) -> tuple[float, Float]:
         """⟨diagonal⟩ and its derivatives [angle] at angles [angle]."""
-        if self._backend.device.startswith("lightning."):
+        if self.backend.device.startswith("lightning."):
             return self._adjoint(row, diagonal)
-        state = self._state(row)
+        state = self.state(row)
         weighted = diagonal * state.conj()
-        turned = (self._state(_turned(row, number)) for number in range(len(row)))
+        turned = (self.state(_turned(row, number)) for number in range(len(row)))
         derivatives = [(weighted @ other).real for other in turned]
         return float((weighted @ state).real), np.array(derivatives, dtype=np.float64)
 
@@ -288,36 +198,142 @@ class ExactPennyLaneCircuit(PennyLaneCircuit):
         matrix = csr_matrix((diagonal, every[:-1], every), shape=(len(diagonal),) * 2)
         matrix.eliminate_zeros()  # the diagonal of a score has few entries
         # The wires must be in order: in any other one lightning's derivatives are wrong.
-        measurement = qml.expval(qml.SparseHamiltonian(matrix, wires=range(self._n)))
-        tape = self._tape(row, measurement, trainable_params=range(len(row)))
+        measurement = qml.expval(qml.SparseHamiltonian(matrix, wires=range(self.n_qubits)))
+        tape = self.tape(row, measurement, trainable_params=range(len(row)))
         config = ExecutionConfig(gradient_method="adjoint")
         (value,), (jacobian,) = self._device.execute_and_compute_derivatives((tape,), config)
         return float(value), np.real(jacobian).reshape(len(row))
 
-    def _state(self, row: Float) -> Complex:
-        """The amplitudes [2^n] at angles [angle], qubit 0 changing slowest."""
-        from pennylane.measurements import StateMP
-        from pennylane.wires import Wires
-
-        # all wires by name: else devices leave out the idle ones
-        tape = self._tape(row, StateMP(wires=Wires(range(self._n))))
-        (state,) = self._device.execute((tape,))
-        return np.asarray(state)
-
-    def _rows(self, angles: Float) -> np.ndindex:
-        """The places [replica, row] of angles, which are checked."""
-        self._check(angles)
-        return np.ndindex(*angles.shape[:2])
-
-    def _index(self, angles: Float, bits: Bits) -> npt.NDArray[np.int64]:
-        """The numbers [replica, row, shot] of bits, qubit 0 changing slowest."""
-        checked = as_bits(bits, self._n)
-        if checked.ndim != 4 or checked.shape[:2] != angles.shape[:2]:
+    def _check(self, angles: Float) -> None:
+        if angles.ndim != 3 or angles.shape[-1] != self.n_angles:
             raise ConfigurationError(
-                f"Got bits of shape {bits.shape} for angles of shape {angles.shape}; expected "
+                f"Got angles of shape {angles.shape}; expected [replica, row, angle] with "
+                f"{self.n_angles} angles."
+            )
+        if not np.isfinite(angles).all():
+            raise ConfigurationError(
+                "The angles must be finite; got NaN or infinity. If training led there, lower its "
+                "learning rate."
+            )
+
+    @cached_property
+    def _device(self) -> Any:
+        return self.backend.open(self.n_qubits)
+
+
+class PennyLaneAt:
+    """A circuit at angles, to be sampled: `Prepared`."""
+
+    def __init__(self, circuit: PennyLaneCircuit, angles: Float) -> None:
+        self._circuit, self.angles = circuit, np.array(angles, dtype=np.float64, order="C")
+
+    def sample(self, shots: int, rng: Rngs) -> Bits:
+        """As in `Prepared`, by a device of each replica with a seed from its generator."""
+        import pennylane as qml
+
+        if shots < 1:
+            raise ConfigurationError(f"shots must be at least 1; got {shots}.")
+        circuit, (replicas, rows, _) = self._circuit, self.angles.shape
+        check_rng(rng, replicas)
+        bits = np.empty((replicas, rows, shots, circuit.n_qubits), np.uint8)
+        for replica, stream in enumerate(rng):
+            device = circuit.backend.open(circuit.n_qubits, seed=int(stream.integers(2**63)))
+            measurement = qml.sample(wires=range(circuit.n_qubits))
+            tapes = [circuit.tape(row, measurement, shots=shots) for row in self.angles[replica]]
+            # the device's generator goes on from tape to tape: equal rows have their own draws
+            bits[replica] = np.reshape(device.execute(tuple(tapes)), bits.shape[1:])
+        return bits
+
+
+class ExactPennyLaneAt(PennyLaneAt):
+    """A circuit at angles on a device with adjoint derivatives: `WithExpectation`, by its states.
+
+    Small states are kept. Raises ConfigurationError for bits or costs that do not fit.
+    """
+
+    def __init__(self, circuit: PennyLaneCircuit, angles: Float) -> None:
+        super().__init__(circuit, angles)
+        self._states = ByRow(
+            lambda at: circuit.state(self.angles[at]),
+            self.angles.shape[:2],
+            state_vector_bytes(circuit.n_qubits),
+        )
+
+    def log_prob(self, bits: Bits) -> Float:
+        """As in WithExpectation, from the state of each row, whose rounding hides p below 1e-30."""
+        index = self._index(bits)
+        p = np.empty(bits.shape[:3])
+        for place in np.ndindex(*self.angles.shape[:2]):
+            p[place] = _squared(self._states[place][index[place]])
+        with np.errstate(divide="ignore"):  # -inf is meant
+            return np.log(p)
+
+    def score(self, bits: Bits, coefficients: Float) -> Float:
+        """As in WithExpectation: the derivatives of one expectation a row.
+
+        Σ c ∂ log p(w) = Σ (c / p(w)) ∂p(w), a diagonal cost that is c / p at the strings w, held
+        fixed, and 0 elsewhere. Impossible strings count 0.
+        """
+        index = self._index(bits)
+        out = np.empty_like(self.angles)
+        for place in np.ndindex(*self.angles.shape[:2]):
+            at, row = index[place], self.angles[place]
+            p = _squared(self._states[place][at])
+            weights = np.divide(coefficients[place], p, out=np.zeros_like(p), where=p > 0)
+            diagonal = np.zeros(1 << self._circuit.n_qubits)
+            np.add.at(diagonal, at, weights)
+            _, out[place] = self._circuit.derivatives(row, diagonal)
+        return out
+
+    def scores(self, bits: Bits) -> Float:
+        """As in WithExpectation: one simulation for each angle, whatever the number of strings.
+
+        ∂ log p / ∂θ = Re(ψ(θ + π) / ψ(θ)) at every string. Impossible strings have 0.
+        """
+        index = self._index(bits)
+        out = np.zeros((*bits.shape[:3], self.angles.shape[-1]))
+        for place in np.ndindex(*self.angles.shape[:2]):
+            at, row = index[place], self.angles[place]
+            here = self._states[place][at]
+            possible = _squared(here) > 0
+            for number in range(len(row)):
+                turned = self._circuit.state(_turned(row, number))[at]
+                out[(*place, possible, number)] = (turned[possible] / here[possible]).real
+        return out
+
+    def probabilities(self) -> Float:
+        """As in WithExpectation."""
+        out = np.empty((*self.angles.shape[:2], 1 << self._circuit.n_qubits))
+        for place in np.ndindex(*self.angles.shape[:2]):
+            out[place] = _reversed(_squared(self._states[place]), self._circuit.n_qubits)
+        return out
+
+    def expectation(self, costs: Float) -> tuple[Float, Float]:
+        """As in WithExpectation; on lightning devices by one adjoint pass a row.
+
+        On others by as many simulations as angles: default.qubit would make a matrix of 2^n by
+        2^n of the costs.
+        """
+        expected = (*self.angles.shape[:2], 1 << self._circuit.n_qubits)
+        if costs.shape != expected:
+            raise ConfigurationError(
+                f"Got costs of shape {costs.shape}; expected [replica, row, 2^n] = {expected}."
+            )
+        values, derivatives = np.empty(self.angles.shape[:2]), np.empty_like(self.angles)
+        for place in np.ndindex(*self.angles.shape[:2]):
+            row, diagonal = self.angles[place], _reversed(costs[place], self._circuit.n_qubits)
+            values[place], derivatives[place] = self._circuit.derivatives(row, diagonal)
+        return values, derivatives
+
+    def _index(self, bits: Bits) -> npt.NDArray[np.int64]:
+        """The numbers [replica, row, shot] of bits, qubit 0 changing slowest."""
+        checked = as_bits(bits, self._circuit.n_qubits)
+        if checked.ndim != 4 or checked.shape[:2] != self.angles.shape[:2]:
+            raise ConfigurationError(
+                f"Got bits of shape {bits.shape} for angles of shape {self.angles.shape}; expected "
                 "[replica, row, shot, qubit] with the same replicas and rows."
             )
-        return checked @ (1 << np.arange(self._n)[::-1])
+        return checked @ (1 << np.arange(self._circuit.n_qubits)[::-1])
 
 
 def _squared(amplitudes: Complex) -> Float:

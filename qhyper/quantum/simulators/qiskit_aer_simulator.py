@@ -15,7 +15,6 @@ from qhyper.errors import ConfigurationError, unknown
 from qhyper.machine import needs
 from qhyper.quantum.backend import (
     BackendCapabilities,
-    Executable,
     check_memory,
     matrix_product_bonds,
     matrix_product_bytes,
@@ -24,6 +23,7 @@ from qhyper.quantum.backend import (
 from qhyper.quantum.circuit import ROTATIONS, TWO_QUBIT_GATES, Circuit
 from qhyper.quantum.qiskit_circuits import qiskit_with_angles
 from qhyper.quantum.simulators.depolarising import described, probability, strengths
+from qhyper.quantum.simulators.prepared import checked_angles
 from qhyper.streams import Rngs, check_rng
 
 Float = npt.NDArray[np.float64]
@@ -103,7 +103,7 @@ class AerBackend:
             notes.append(f"readout error {self.readout:g}")
         return f"{name} with {', '.join(notes)}" if notes else name
 
-    def compile(self, circuit: Circuit, *, rows: int = 1) -> Executable:
+    def compile(self, circuit: Circuit, *, rows: int = 1) -> "AerExecutable":
         """The circuit, ready to run; Aer runs rows one after the other, so `rows` changes nothing.
 
         Raises ConfigurationError if it does not fit in memory, or not on the snapshot's device.
@@ -151,7 +151,7 @@ class AerBackend:
 
 
 class AerExecutable:
-    """A circuit on Aer: an `Executable` that has `probabilities` too."""
+    """A circuit on Aer: an `Executable`."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class AerExecutable:
         from qiskit_aer import AerSimulator
         from qiskit_aer.library import SaveProbabilities
 
-        n = len(qubits)
+        self.n_qubits = n = len(qubits)
         self.backend, self.method = backend, method
         self._parameters, self._qubits = parameters, qubits
         self._width = len(_used(gates, qubits))
@@ -184,49 +184,11 @@ class AerExecutable:
             max_parallel_threads=1 if n < _PARALLEL_QUBITS else 0,
         )
 
-    def sample(self, angles: Float, shots: int, rng: Rngs) -> Bits:
-        """As in Executable.
+    def at(self, angles: Float) -> "AerAt":
+        """As in Executable. Raises ConfigurationError if the angles do not fit."""
+        return AerAt(self, checked_angles(angles, len(self._parameters)))
 
-        Raises ConfigurationError if `shots` < 1, if the angles or generators do not fit, and with
-        Aer's message if Aer fails.
-        """
-        if shots < 1:
-            raise ConfigurationError(f"shots must be at least 1; got {shots}.")
-        self._check(angles)
-        check_rng(rng, len(angles))
-        bits = np.empty((*angles.shape[:2], shots, len(self._qubits)), np.uint8)
-        together = min(shots, _SEEDS_OF_A_ROW) if self.backend.noisy else shots
-        for replica, stream in enumerate(rng):
-            for first in range(0, shots, together):
-                part = bits[replica, :, first : first + together]
-                seed = int(stream.integers(2**62))  # Aer takes 63 bits, and adds to it
-                part[...] = self._draws(angles[replica], part.shape[1], seed)
-        return bits
-
-    def probabilities(self, angles: Float) -> Float:
-        """As in WithExpectation; with noise those of what is read out.
-
-        Raises ConfigurationError for more qubits than the backend's `probability_bits`, if the
-        angles do not fit, and with Aer's message if Aer fails.
-        """
-        limit = self.backend.capabilities.probability_bits
-        if self._width > limit:
-            raise ConfigurationError(
-                f"The backend {self.backend} gives all probabilities of up to {limit} qubits; this "
-                f"circuit takes {self._width}. Sample instead."
-            )
-        self._check(angles)
-        density = self.backend.noisy or self.method == "density_matrix"
-        method = "density_matrix" if density else "statevector"
-        exact = [self._run(self._saved, rows, method=method, shots=1) for rows in angles]
-        p = np.array([[result.data.probabilities for result in results] for results in exact])
-        # Aer saves probabilities before the measurement: readout errors are still to come
-        for qubit, confusion in enumerate(self._confusions):
-            pairs = p.reshape(-1, 2, 1 << qubit)
-            p = np.einsum("aib,ij->ajb", pairs, confusion).reshape(p.shape)
-        return p
-
-    def _draws(self, rows: Float, shots: int, seed: int) -> Bits:
+    def draws(self, rows: Float, shots: int, seed: int) -> Bits:
         """Draws [row, shot, qubit] at angles [row, angle], in one Aer run."""
         results = self._run(
             self._measured, rows, method=self.method, shots=shots, memory=True, seed_simulator=seed
@@ -237,16 +199,29 @@ class AerExecutable:
                 f"Aer returned {sorted({len(row) for row in draws})} shots a row; expected "
                 f"{shots}. Report it with the version of qiskit-aer."
             )
-        return _unpack(draws, len(self._qubits))
+        return _unpack(draws, self.n_qubits)
 
-    def _check(self, angles: Float) -> None:
-        n_angles = len(self._parameters)
-        fits = angles.ndim == 3 and angles.shape[2] == n_angles and min(angles.shape[:2]) > 0
-        if not fits or not np.isfinite(angles).all():
+    def probabilities(self, angles: Float) -> Float:
+        """p [replica, row, 2^n] at checked angles; with noise those of what is read out.
+
+        Raises ConfigurationError for more qubits than the backend's `probability_bits`, and
+        with Aer's message if Aer fails.
+        """
+        limit = self.backend.capabilities.probability_bits
+        if self._width > limit:
             raise ConfigurationError(
-                f"Got angles of shape {angles.shape}; expected finite angles [replica, row, "
-                f"{n_angles}], at least one row."
+                f"The backend {self.backend} gives all probabilities of up to {limit} qubits; this "
+                f"circuit takes {self._width}. Sample instead."
             )
+        density = self.backend.noisy or self.method == "density_matrix"
+        method = "density_matrix" if density else "statevector"
+        exact = [self._run(self._saved, rows, method=method, shots=1) for rows in angles]
+        p = np.array([[result.data.probabilities for result in results] for results in exact])
+        # Aer saves probabilities before the measurement: readout errors are still to come
+        for qubit, confusion in enumerate(self._confusions):
+            pairs = p.reshape(-1, 2, 1 << qubit)
+            p = np.einsum("aib,ij->ajb", pairs, confusion).reshape(p.shape)
+        return p
 
     def _run(self, circuit: Any, rows: Float, **options: Any) -> list[Any]:
         """One Aer run at angles [row, angle]: a result for each row."""
@@ -262,6 +237,39 @@ class AerExecutable:
                 "method or backend, or a smaller circuit."
             )
         return result.results
+
+
+class AerAt:
+    """A circuit at angles, that has `probabilities` too; Aer prepares nothing in advance."""
+
+    def __init__(self, circuit: AerExecutable, angles: Float) -> None:
+        self._circuit, self.angles = circuit, angles
+
+    def sample(self, shots: int, rng: Rngs) -> Bits:
+        """As in `Prepared`.
+
+        Raises ConfigurationError if `shots` < 1, if the generators do not fit, and with
+        Aer's message if Aer fails.
+        """
+        if shots < 1:
+            raise ConfigurationError(f"shots must be at least 1; got {shots}.")
+        check_rng(rng, len(self.angles))
+        bits = np.empty((*self.angles.shape[:2], shots, self._circuit.n_qubits), np.uint8)
+        together = min(shots, _SEEDS_OF_A_ROW) if self._circuit.backend.noisy else shots
+        for replica, stream in enumerate(rng):
+            for first in range(0, shots, together):
+                part = bits[replica, :, first : first + together]
+                seed = int(stream.integers(2**62))  # Aer takes 63 bits, and adds to it
+                part[...] = self._circuit.draws(self.angles[replica], part.shape[1], seed)
+        return bits
+
+    def probabilities(self) -> Float:
+        """As in WithExpectation; with noise those of what is read out.
+
+        Raises ConfigurationError for more qubits than the backend's `probability_bits`, and with
+        Aer's message if Aer fails.
+        """
+        return self._circuit.probabilities(self.angles)
 
 
 # -- on a device -----------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from qhyper.quantum.backend import (
     state_vector_bytes,
 )
 from qhyper.quantum.circuit import ROTATIONS, Circuit
+from qhyper.quantum.simulators.prepared import ByRow
 from qhyper.streams import Rngs
 from qhyper.threads import in_threads
 
@@ -97,74 +98,17 @@ def compile_circuit(circuit: Circuit) -> Program:
 
 
 class StateVector:
-    """A circuit as a state vector: the methods of `Executable`, WithLogProb and WithExpectation."""
+    """A circuit as a state vector: an `Executable`."""
 
     def __init__(self, circuit: Circuit) -> None:
         self.program = compile_circuit(circuit)
         self._segments = _segments(self.program)
 
-    def probabilities(self, angles: Float) -> Float:
-        """As in WithExpectation."""
-        p = np.empty((*angles.shape[:2], 1 << self.program.n_qubits))
-        for at in np.ndindex(angles.shape[:2]):
-            p[at] = (self._state(angles[at]) ** 2).sum(axis=0)
-        return p
+    def at(self, angles: Float) -> "StateVectorAt":
+        """As in Executable."""
+        return StateVectorAt(self, angles)
 
-    def sample(self, angles: Float, shots: int, rng: Rngs) -> Bits:
-        """As in Executable: by inversion of the cumulative probabilities."""
-        replicas, rows, _ = angles.shape
-        n_qubits = self.program.n_qubits
-        numbers = np.empty((replicas, rows, shots), np.int64)
-        for replica, stream in enumerate(rng):
-            uniforms = stream.random((rows, shots))
-            for row in range(rows):
-                total = self.probabilities(angles[replica : replica + 1, row : row + 1]).cumsum()
-                drawn = np.searchsorted(total, uniforms[row] * total[-1], side="right")
-                numbers[replica, row] = np.minimum(drawn, len(total) - 1)
-        return (numbers[..., None] >> np.arange(n_qubits) & 1).astype(np.uint8)
-
-    def log_prob(self, angles: Float, bits: Bits) -> Float:
-        """As in WithLogProb."""
-        with np.errstate(divide="ignore"):
-            return np.log(np.abs(self._amplitudes(angles, _numbers(bits))) ** 2)
-
-    def score(self, angles: Float, bits: Bits, coefficients: Float) -> Float:
-        """As in WithLogProb: of an expectation of the costs coefficient / p; 0 where p is 0."""
-        numbers, out = _numbers(bits), np.empty_like(angles)
-        for at in np.ndindex(angles.shape[:2]):
-            psi = self._state(angles[at])
-            p = (psi**2).sum(axis=0)[numbers[at]]
-            weights = np.divide(coefficients[at], p, out=np.zeros_like(p), where=p > 0)
-            costs = np.bincount(numbers[at], weights, minlength=psi.shape[1])
-            out[at] = self._adjoint(angles[at], psi, psi * costs)
-        return out
-
-    def scores(self, angles: Float, bits: Bits) -> Float:
-        """As in WithLogProb, one simulation an angle: ∂ log p = Re ψ(angle + π) / ψ."""
-        numbers = _numbers(bits)
-        amplitude = self._amplitudes(angles, numbers)
-        out = np.zeros((*bits.shape[:3], angles.shape[-1]))
-        for k in range(angles.shape[-1]):
-            turned = angles.copy()
-            turned[..., k] += np.pi  # ∂ exp(-i angle P / 2) = exp(-i (angle + π) P / 2) / 2
-            moved = self._amplitudes(turned, numbers)
-            ratio = np.divide(moved, amplitude, out=np.zeros_like(moved), where=amplitude != 0)
-            out[..., k] = np.real(ratio)
-        return out
-
-    def expectation(self, angles: Float, costs: Float) -> tuple[Float, Float]:
-        """As in WithExpectation."""
-        shape, size = angles.shape[:2], 1 << self.program.n_qubits
-        costs = np.broadcast_to(costs, (*shape, size))
-        values, derivatives = np.empty(shape), np.empty(angles.shape)
-        for at in np.ndindex(shape):
-            psi = self._state(angles[at])
-            other = psi * costs[at]
-            values[at] = (psi * other).sum()
-            derivatives[at] = self._adjoint(angles[at], psi, other)
-        return values, derivatives
-
-    def _state(self, angles: Float) -> Float:
+    def state(self, angles: Float) -> Float:
         """The state [2, 2^n] at angles [angle]."""
         program = self.program
         psi = np.zeros((2, 1 << program.n_qubits))
@@ -174,7 +118,7 @@ class StateVector:
             self._in_halves(_forward, operations, matrices, psi)
         return psi
 
-    def _adjoint(self, angles: Float, psi: Float, other: Float) -> Float:
+    def adjoint(self, angles: Float, psi: Float, other: Float) -> Float:
         """2 Re <other| ∂ψ> for every angle, taking both states [2, 2^n] back to the start."""
         program = self.program
         matrices = _matrices(program.kind, program.first, program.code, program.angle, angles)
@@ -194,15 +138,96 @@ class StateVector:
             at_least=at_least,
         )  # fmt: skip
 
-    def _amplitudes(
-        self, angles: Float, numbers: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.complex128]:
+
+class StateVectorAt:
+    """A state vector at angles: `WithExpectation`, on states that are kept if they are small."""
+
+    def __init__(self, circuit: StateVector, angles: Float) -> None:
+        self.angles = np.array(angles, dtype=np.float64, order="C")
+        self._circuit, self._n_qubits = circuit, circuit.program.n_qubits
+        self._states = ByRow(
+            lambda at: circuit.state(self.angles[at]),
+            self.angles.shape[:2],
+            state_vector_bytes(self._n_qubits),
+        )
+
+    def probabilities(self) -> Float:
+        """As in WithExpectation."""
+        p = np.empty((*self.angles.shape[:2], 1 << self._n_qubits))
+        for at in np.ndindex(self.angles.shape[:2]):
+            p[at] = _squared(self._states[at])
+        return p
+
+    def sample(self, shots: int, rng: Rngs) -> Bits:
+        """As in `Prepared`: by inversion of the cumulative probabilities."""
+        replicas, rows, _ = self.angles.shape
+        numbers = np.empty((replicas, rows, shots), np.int64)
+        for replica, stream in enumerate(rng):
+            uniforms = stream.random((rows, shots))
+            for row in range(rows):
+                total = _squared(self._states[replica, row]).cumsum()
+                drawn = np.searchsorted(total, uniforms[row] * total[-1], side="right")
+                numbers[replica, row] = np.minimum(drawn, len(total) - 1)
+        return (numbers[..., None] >> np.arange(self._n_qubits) & 1).astype(np.uint8)
+
+    def log_prob(self, bits: Bits) -> Float:
+        """As in WithLogProb."""
+        with np.errstate(divide="ignore"):
+            return np.log(np.abs(self._amplitudes(_numbers(bits))) ** 2)
+
+    def score(self, bits: Bits, coefficients: Float) -> Float:
+        """As in WithLogProb: of an expectation of the costs coefficient / p; 0 where p is 0."""
+        numbers, out = _numbers(bits), np.empty_like(self.angles)
+        for at in np.ndindex(self.angles.shape[:2]):
+            psi = self._states[at]
+            p = _squared(psi)[numbers[at]]
+            weights = np.divide(coefficients[at], p, out=np.zeros_like(p), where=p > 0)
+            costs = np.bincount(numbers[at], weights, minlength=psi.shape[1])
+            out[at] = self._derivatives(at, psi, psi * costs)
+        return out
+
+    def scores(self, bits: Bits) -> Float:
+        """As in WithLogProb, one simulation an angle: ∂ log p = Re ψ(angle + π) / ψ."""
+        numbers = _numbers(bits)
+        amplitude = self._amplitudes(numbers)
+        out = np.zeros((*bits.shape[:3], self.angles.shape[-1]))
+        for k in range(self.angles.shape[-1]):
+            turned = self.angles.copy()
+            turned[..., k] += np.pi  # ∂ exp(-i angle P / 2) = exp(-i (angle + π) P / 2) / 2
+            moved = self._circuit.at(turned)._amplitudes(numbers)
+            ratio = np.divide(moved, amplitude, out=np.zeros_like(moved), where=amplitude != 0)
+            out[..., k] = np.real(ratio)
+        return out
+
+    def expectation(self, costs: Float) -> tuple[Float, Float]:
+        """As in WithExpectation."""
+        shape, size = self.angles.shape[:2], 1 << self._n_qubits
+        costs = np.broadcast_to(costs, (*shape, size))
+        values, derivatives = np.empty(shape), np.empty(self.angles.shape)
+        for at in np.ndindex(shape):
+            psi = self._states[at]
+            other = psi * costs[at]
+            values[at] = (psi * other).sum()
+            derivatives[at] = self._derivatives(at, psi, other)
+        return values, derivatives
+
+    def _derivatives(self, at: tuple[int, ...], psi: Float, other: Float) -> Float:
+        """2 Re <other| ∂ψ> of a row; the adjoint pass turns both states back, but not kept ones."""
+        own = psi.copy() if self._states.keeps else psi
+        return self._circuit.adjoint(self.angles[at], own, other)
+
+    def _amplitudes(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.complex128]:
         """The amplitudes [replica, row, shot] of the strings of these numbers."""
         out = np.empty(numbers.shape, np.complex128)
-        for at in np.ndindex(angles.shape[:2]):
-            real, imag = self._state(angles[at])[:, numbers[at]]
+        for at in np.ndindex(self.angles.shape[:2]):
+            real, imag = self._states[at][:, numbers[at]]
             out[at] = real + 1j * imag
         return out
+
+
+def _squared(psi: Float) -> Float:
+    """p [2^n] of a state [2, 2^n]."""
+    return (psi**2).sum(axis=0)
 
 
 def _segments(program: Program) -> list[tuple[int, int]]:

@@ -21,6 +21,7 @@ from qhyper.quantum.backend import BackendCapabilities
 from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.simulators.depolarising import described, strengths
 from qhyper.quantum.simulators.mps import MatrixProductBackend
+from qhyper.quantum.simulators.prepared import checked_angles
 from qhyper.quantum.simulators.state_vector import StateVectorBackend
 from qhyper.streams import Rngs, check_rng
 
@@ -92,14 +93,14 @@ class TrajectoryBackend:
 
 
 class Trajectories:
-    """A noisy circuit: an `Executable` that has `probabilities` and `expectation` too.
+    """A noisy circuit: an `Executable`.
 
-    These two are of the backend's fixed trajectories, and missing with the simulator `mps`.
+    Probabilities and ⟨C⟩ are of the backend's fixed trajectories, and missing with the simulator
+    `mps`.
     """
 
     def __init__(self, backend: TrajectoryBackend, circuit: Circuit, rows: int) -> None:
         self.backend = backend
-        self._n_qubits = circuit.n_qubits
         self._errors = _Errors(circuit, backend.one, backend.two)
         try:
             inner = SIMULATORS[backend.simulator]()
@@ -115,87 +116,116 @@ class Trajectories:
         self._distinct, self._which = _distinct(drawn)
         self._weights = np.bincount(self._which) / backend.trajectories
 
-    def sample(self, angles: Float, shots: int, rng: Rngs) -> Bits:
-        """As in Executable; every shot has Pauli errors of its own, drawn from `rng`.
+    def at(self, angles: Float) -> "TrajectoriesAt":
+        """As in Executable. Raises ConfigurationError if the angles do not fit."""
+        return TrajectoriesAt(self, checked_angles(angles, len(self._errors.own)))
 
-        Raises ConfigurationError if `shots` < 1, or if the angles or generators do not fit.
+    def draw(self, angles: Float, stream: np.random.Generator, out: Bits) -> None:
+        """Fill `out` [shot, qubit] with draws at angles [angle], each with errors of its own."""
+        own = angles[None, None]
+        clean: Any = None  # one state for all shots without an error
+        for first in range(0, len(out), _TOGETHER):
+            part = out[first : first + _TOGETHER]
+            paulis = self._errors.draw(len(part), stream)
+            wrong = paulis.any(axis=1)
+            if not wrong.all():
+                if clean is None:
+                    clean = self._pure.at(self._errors.angles(own, np.zeros_like(paulis[0])))
+                part[~wrong] = clean.sample(int((~wrong).sum()), [stream])[0, 0]
+            if wrong.any():
+                failed = self._pure.at(self._errors.angles(own, paulis[wrong]))
+                part[wrong] = failed.sample(1, [stream])[0, :, 0]
+
+    def fixed(self, angles: Float) -> Iterator[tuple[float, Any]]:
+        """The weight of each distinct fixed trajectory, and its pure circuit at checked angles.
+
+        Raises ConfigurationError with the simulator mps.
         """
-        if shots < 1:
-            raise ConfigurationError(f"shots must be at least 1; got {shots}.")
-        self._check(angles)
-        check_rng(rng, len(angles))
-        bits = np.empty((*angles.shape[:2], shots, self._n_qubits), np.uint8)
-        for replica, stream in enumerate(rng):
-            for row, at in enumerate(angles[replica]):
-                for first in range(0, shots, _TOGETHER):
-                    self._draw(at, stream, bits[replica, row, first : first + _TOGETHER])
-        return bits
-
-    def _draw(self, angles: Float, stream: np.random.Generator, out: Bits) -> None:
-        """Fill `out` [shot, qubit] with draws at angles [angle]."""
-        paulis = self._errors.draw(len(out), stream)
-        wrong = paulis.any(axis=1)
-        if not wrong.all():  # one state for all shots without an error
-            clean = self._errors.angles(angles[None, None], np.zeros_like(paulis[0]))
-            out[~wrong] = self._pure.sample(clean, int((~wrong).sum()), [stream])[0, 0]
-        if wrong.any():
-            rows = self._errors.angles(angles[None, None], paulis[wrong])
-            out[wrong] = self._pure.sample(rows, 1, [stream])[0, :, 0]
-
-    def probabilities(self, angles: Float) -> Float:
-        """As in WithExpectation: the mean over the fixed trajectories.
-
-        Raises ConfigurationError with the simulator mps, or if the angles do not fit.
-        """
-        fixed = self._fixed(angles)
-        p = np.zeros((*angles.shape[:2], 1 << self._n_qubits))
-        for weight, rows in zip(self._weights, fixed, strict=True):
-            p += weight * self._pure.probabilities(rows)
-        return p
-
-    def expectation(self, angles: Float, costs: Float) -> tuple[Float, Float]:
-        """As in WithExpectation: the mean over the fixed trajectories, and its derivatives.
-
-        Raises ConfigurationError with the simulator mps, or if the angles do not fit.
-        """
-        fixed = self._fixed(angles)
-        values, derivatives = np.zeros(angles.shape[:2]), np.zeros(angles.shape)
-        for weight, rows in zip(self._weights, fixed, strict=True):
-            value, slopes = self._pure.expectation(rows, costs)
-            values += weight * value
-            derivatives += weight * slopes[..., self._errors.own]
-        return values, derivatives
-
-    def expectations(self, angles: Float, costs: Float) -> Float:
-        """⟨C⟩ of every fixed trajectory, [replica, row, trajectory].
-
-        angles [replica, row, angle]; costs [replica, row, 2^n], qubit 0 changing fastest. Their
-        mean is that of `expectation`; their standard deviation over √trajectories is its
-        standard error. Raises ConfigurationError as `expectation` does.
-        """
-        values = [
-            (self._pure.probabilities(rows) * costs).sum(axis=-1) for rows in self._fixed(angles)
-        ]
-        return np.stack(values, axis=-1)[..., self._which]
-
-    def _fixed(self, angles: Float) -> Iterator[Float]:
-        """The angles of all rotations, [replica, row, rotation], of each distinct trajectory."""
         if not self.backend.capabilities.expectation:
             raise ConfigurationError(
                 f"The backend {self.backend} only samples. For probabilities and ⟨C⟩ take the "
                 "simulator statevector, of up to 24 qubits."
             )
-        self._check(angles)
-        return (self._errors.angles(angles, paulis) for paulis in self._distinct)
+        return (
+            (weight, self._pure.at(self._errors.angles(angles, paulis)))
+            for weight, paulis in zip(self._weights, self._distinct, strict=True)
+        )
 
-    def _check(self, angles: Float) -> None:
-        n_angles = len(self._errors.own)
-        fits = angles.ndim == 3 and angles.shape[2] == n_angles and min(angles.shape[:2]) > 0
-        if not fits or not np.isfinite(angles).all():
-            raise ConfigurationError(
-                f"Got angles of shape {angles.shape}; expected finite angles [replica, row, "
-                f"{n_angles}], at least one row."
-            )
+    @property
+    def n_qubits(self) -> int:
+        """Number of qubits."""
+        return self._errors.circuit.n_qubits
+
+    @property
+    def own(self) -> npt.NDArray[np.int64]:
+        """Which of the rotations of a trajectory are the circuit's own, [angle]."""
+        return self._errors.own
+
+    @property
+    def which(self) -> npt.NDArray[np.int64]:
+        """The distinct trajectory that each of the backend's is, [trajectory]."""
+        return self._which
+
+
+class TrajectoriesAt:
+    """A noisy circuit at angles, that has `probabilities` and `expectation` too.
+
+    Each trajectory's state is simulated when it is needed, and not kept: there are many.
+    """
+
+    def __init__(self, circuit: Trajectories, angles: Float) -> None:
+        self._circuit, self.angles = circuit, angles
+
+    def sample(self, shots: int, rng: Rngs) -> Bits:
+        """As in `Prepared`; every shot has Pauli errors of its own, drawn from `rng`.
+
+        Raises ConfigurationError if `shots` < 1, or if the generators do not fit.
+        """
+        if shots < 1:
+            raise ConfigurationError(f"shots must be at least 1; got {shots}.")
+        check_rng(rng, len(self.angles))
+        bits = np.empty((*self.angles.shape[:2], shots, self._circuit.n_qubits), np.uint8)
+        for replica, stream in enumerate(rng):
+            for row, angles in enumerate(self.angles[replica]):
+                self._circuit.draw(angles, stream, bits[replica, row])
+        return bits
+
+    def probabilities(self) -> Float:
+        """As in WithExpectation: the mean over the fixed trajectories.
+
+        Raises ConfigurationError with the simulator mps.
+        """
+        fixed = self._circuit.fixed(self.angles)
+        p = np.zeros((*self.angles.shape[:2], 1 << self._circuit.n_qubits))
+        for weight, pure in fixed:
+            p += weight * pure.probabilities()
+        return p
+
+    def expectation(self, costs: Float) -> tuple[Float, Float]:
+        """As in WithExpectation: the mean over the fixed trajectories, and its derivatives.
+
+        Raises ConfigurationError with the simulator mps.
+        """
+        fixed = self._circuit.fixed(self.angles)
+        values, derivatives = np.zeros(self.angles.shape[:2]), np.zeros(self.angles.shape)
+        for weight, pure in fixed:
+            value, slopes = pure.expectation(costs)
+            values += weight * value
+            derivatives += weight * slopes[..., self._circuit.own]
+        return values, derivatives
+
+    def expectations(self, costs: Float) -> Float:
+        """⟨C⟩ of every fixed trajectory, [replica, row, trajectory].
+
+        costs [replica, row, 2^n], qubit 0 changing fastest. Their mean is that of `expectation`;
+        their standard deviation over √trajectories is its standard error. Raises
+        ConfigurationError as `expectation` does.
+        """
+        values = [
+            (pure.probabilities() * costs).sum(axis=-1)
+            for _, pure in self._circuit.fixed(self.angles)
+        ]
+        return np.stack(values, axis=-1)[..., self._circuit.which]
 
 
 class _Errors:

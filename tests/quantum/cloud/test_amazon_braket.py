@@ -235,9 +235,9 @@ def test_a_circuit_comes_back_through_aws_as_it_was_sent(aws, tmp_path):
     executable = backend.compile(circuit)
     with backend.connected(tmp_path, "run", "training", 10**6) as dispatcher:
         backend.begin("step 0")
-        bits = executable.sample(angles, 2000, Streams([0])(0))
+        bits = executable.at(angles).sample(2000, Streams([0])(0))
         records = dispatcher.ledger.jobs()
-    p = StateVectorBackend().compile(circuit).probabilities(angles)
+    p = StateVectorBackend().compile(circuit).at(angles).probabilities()
     p = p @ (np.arange(1 << n)[:, None] >> np.arange(n) & 1)
     assert (np.abs(bits.mean(axis=2) - p) <= 5 * np.sqrt(p * (1 - p) / 2000)).all()
 
@@ -322,7 +322,7 @@ def test_a_lost_reply_is_found_by_the_ledger_and_paid_once(aws, tmp_path):
     with backend.connected(tmp_path, "run", "draws", 10**5, warn=heard.append) as dispatcher:
         aws.fail["POST", "quantum-task"] = ["lost"]
         backend.begin("draws")
-        executable.sample(np.zeros((1, 1, 3)), 10, Streams([0])(0))
+        executable.at(np.zeros((1, 1, 3))).sample(10, Streams([0])(0))
         assert {record.state for record in dispatcher.ledger.jobs()} == {State.DONE}
     assert len(aws.tasks) == 2
     assert "did not confirm a job" in heard[0]

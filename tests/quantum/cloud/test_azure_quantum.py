@@ -158,9 +158,9 @@ def test_a_circuit_comes_back_as_it_was_sent(azure, tmp_path, layout):
     executable = backend.compile(circuit)
     with backend.connected(tmp_path, "run", "training", 10**6) as dispatcher:
         backend.begin("step 0")
-        bits = executable.sample(angles, 2000, Streams([0])(0))
+        bits = executable.at(angles).sample(2000, Streams([0])(0))
         records = dispatcher.ledger.jobs()
-    p = StateVectorBackend().compile(circuit).probabilities(angles)
+    p = StateVectorBackend().compile(circuit).at(angles).probabilities()
     p = p @ (np.arange(1 << n)[:, None] >> np.arange(n) & 1)
     assert (np.abs(bits.mean(axis=2) - p) <= 5 * np.sqrt(p * (1 - p) / 2000)).all()
 
@@ -216,7 +216,7 @@ def test_a_lost_reply_is_found_by_the_ledger_and_paid_once(azure, tmp_path):
     with backend.connected(tmp_path, "run", "draws", 10**5, warn=heard.append) as dispatcher:
         azure.fail["PUT", "jobs"] = ["lost"] * 8  # its client tries four times
         backend.begin("draws")
-        executable.sample(np.zeros((1, 1, 3)), 10, Streams([0])(0))
+        executable.at(np.zeros((1, 1, 3))).sample(10, Streams([0])(0))
         assert {record.state for record in dispatcher.ledger.jobs()} == {State.DONE}
     assert len(azure.jobs) == 3
     assert "did not confirm a job" in heard[0]

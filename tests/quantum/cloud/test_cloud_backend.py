@@ -52,9 +52,9 @@ def test_draws_have_the_distribution_of_the_circuit(connect):
     """20,000 shots at 2 replicas × 2 rows, seeded by their job; every p within 5 σ of exact."""
     angles = np.random.default_rng(0).uniform(0, np.pi, (2, 2, 4))
     with connect(rows=1) as backend:
-        drawn = backend.compile(CIRCUIT).sample(angles, 20_000, RNG)
+        drawn = backend.compile(CIRCUIT).at(angles).sample(20_000, RNG)
     assert drawn.shape == (2, 2, 20_000, 3)
-    exact = build_backend("statevector").compile(CIRCUIT).probabilities(angles)
+    exact = build_backend("statevector").compile(CIRCUIT).at(angles).probabilities()
     number = (drawn * 2 ** np.arange(3)).sum(-1)
     for row in np.ndindex(2, 2):
         share = np.bincount(number[row], minlength=8) / 20_000
@@ -86,11 +86,11 @@ def test_every_call_of_a_step_is_its_own_purpose(connect, stub_service):
     angles = np.zeros((1, 1, 4))
     with connect() as backend:
         executable = backend.compile(CIRCUIT)
-        first, second = executable.sample(angles, 8, RNG), executable.sample(angles, 8, RNG)
+        first, second = executable.at(angles).sample(8, RNG), executable.at(angles).sample(8, RNG)
         purposes = [record.purpose for record in backend.dispatcher.ledger.jobs()]
         backend.begin("step 0")  # the step again, as after a crash
-        np.testing.assert_array_equal(executable.sample(angles, 8, RNG), first)
-        np.testing.assert_array_equal(executable.sample(angles, 8, RNG), second)
+        np.testing.assert_array_equal(executable.at(angles).sample(8, RNG), first)
+        np.testing.assert_array_equal(executable.at(angles).sample(8, RNG), second)
     assert purposes[1:] == ["step 0", "step 0, call 2"]
     assert len(tags(stub_service)) == 3
 
@@ -99,7 +99,7 @@ def test_nothing_is_sent_without_a_ledger(stub_service):
     executable = CloudBackend(stub_service()).compile(CIRCUIT)
     message = r"stub costs money, and there is no ledger open .* `backend.begin\(purpose\)`"
     with pytest.raises(ConfigurationError, match=message):
-        executable.sample(np.zeros((1, 1, 4)), 8, RNG)
+        executable.at(np.zeros((1, 1, 4))).sample(8, RNG)
 
 
 def test_a_session_is_closed_whatever_happens(connect):
@@ -137,7 +137,7 @@ def test_the_preflight_runs_once_for_a_service_and_its_qubits(connect, stub_serv
         for step in range(2):
             with connect(scope=scope) as backend:
                 backend.begin(f"step {step}")
-                backend.compile(CIRCUIT).sample(angles, 8, RNG)
+                backend.compile(CIRCUIT).at(angles).sample(8, RNG)
                 assert len(preflights(backend)) == 1
     assert len(tags(stub_service)) == 4 + 1
 
@@ -155,7 +155,7 @@ def test_a_training_prepares_its_preflight_once(connect, monkeypatch):
         monkeypatch.setattr(dispatch, "transpiled", counted)
         for step in range(4):
             backend.begin(f"step {step}")
-            executable.sample(np.zeros((1, 1, 4)), 8, RNG)
+            executable.at(np.zeros((1, 1, 4))).sample(8, RNG)
     assert len(made) == 1
 
 
@@ -165,7 +165,7 @@ def test_the_preflight_is_made_again_for_other_qubits(connect, stub_service):
     for number, layout in enumerate([(0, 1, 2), (2, 1, 0), (3, 1, 2), (0, 1, 2)]):
         with connect(layout=layout, qubits=5) as backend:
             backend.begin(f"step {number}")
-            backend.compile(CIRCUIT).sample(angles, 8, RNG)
+            backend.compile(CIRCUIT).at(angles).sample(8, RNG)
             assert len(preflights(backend)) == min(number + 1, 3)
     assert len(tags(stub_service)) == 4 + 3
 
@@ -191,28 +191,28 @@ def test_nothing_else_is_sent_if_the_preflight_fails(connect, stub_service, kind
             pytest.raises(JobError, match=WRONG[kind]),
             connect(spoiled=kind, layout=(0, 1, 2)) as backend,
         ):
-            backend.compile(CIRCUIT).sample(angles, 8, RNG)
+            backend.compile(CIRCUIT).at(angles).sample(8, RNG)
         assert len(tags(stub_service)) == 1
 
 
 def test_a_preflight_is_made_again_on_the_users_word(connect, stub_service):
     angles = np.zeros((1, 1, 4))
     with pytest.raises(JobError, match="reversed order"), connect(spoiled="reversed") as backend:
-        backend.compile(CIRCUIT).sample(angles, 8, RNG)
+        backend.compile(CIRCUIT).at(angles).sample(8, RNG)
     with connect() as backend:  # mended
         executable = backend.compile(CIRCUIT)
         with pytest.raises(JobError, match=r"reversed order.* `qhyper jobs --resend KEY`"):
-            executable.sample(angles, 8, RNG)
+            executable.at(angles).sample(8, RNG)
         (record,) = preflights(backend)
         backend.dispatcher.ledger.again(record.key)
         backend.begin("step 0")
-        assert executable.sample(angles, 8, RNG).shape == (1, 1, 8, 3)
+        assert executable.at(angles).sample(8, RNG).shape == (1, 1, 8, 3)
     assert len(tags(stub_service)) == 3
 
 
 def test_nothing_else_is_sent_while_the_preflight_is_pending(connect, stub_service):
     with pytest.raises(PendingError, match="1 of 1 jobs"), connect(late=100, deadline=0) as backend:
-        backend.compile(CIRCUIT).sample(np.zeros((1, 1, 4)), 8, RNG)
+        backend.compile(CIRCUIT).at(np.zeros((1, 1, 4))).sample(8, RNG)
     assert len(tags(stub_service)) == 1
 
 

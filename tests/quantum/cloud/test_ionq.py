@@ -191,9 +191,9 @@ def test_a_circuit_comes_back_as_it_was_sent(ionq, tmp_path, layout, shuffled):
     executable = backend.compile(circuit)
     with backend.connected(tmp_path, "run", "training", 10**6) as dispatcher:
         backend.begin("step 0")
-        bits = executable.sample(angles, 2000, Streams([0])(0))
+        bits = executable.at(angles).sample(2000, Streams([0])(0))
         records = dispatcher.ledger.jobs()
-    p = StateVectorBackend().compile(circuit).probabilities(angles)
+    p = StateVectorBackend().compile(circuit).at(angles).probabilities()
     p = p @ (np.arange(32)[:, None] >> np.arange(5) & 1)
     assert (np.abs(bits.mean(axis=2) - p) <= 5 * np.sqrt(p * (1 - p) / 2000)).all()
 
@@ -317,7 +317,7 @@ def test_a_lost_reply_is_unknown_and_not_sent_again(ionq, tmp_path):
             ionq.fail["POST", "jobs"] = ["lost"]
             backend.begin("draws")
             with pytest.raises(JobError, match=r"unknown: the reply of ionq:qpu.forte-1 was lost"):
-                executable.sample(np.zeros((1, 1, 3)), 10, Streams([0])(0))
+                executable.at(np.zeros((1, 1, 3))).sample(10, Streams([0])(0))
         assert [record.state for record in dispatcher.ledger.jobs()] == [State.UNKNOWN]
     assert len(ionq.jobs) == 1
 

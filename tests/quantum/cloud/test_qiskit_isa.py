@@ -35,7 +35,7 @@ def distribution(isa, angles):
 def asked(circuit, angles):
     """The same, of the circuit that was asked for, on this project's exact state vector."""
     executable = build_backend("statevector").compile(circuit)
-    return executable.probabilities(angles[None, None])[0, 0]
+    return executable.at(angles[None, None]).probabilities()[0, 0]
 
 
 @pytest.mark.parametrize("level", LEVELS)

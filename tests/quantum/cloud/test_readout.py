@@ -45,7 +45,7 @@ def test_the_circuit_prepares_any_bitstring(n):
     """On the exact state vector: every shot is the string."""
     bits = ((np.arange(2**n)[:, None] >> np.arange(n)) & 1).astype(np.uint8)
     executable = build_backend("statevector").compile(preparation(n), rows=2**n)
-    drawn = executable.sample(angles_of(bits)[None], 16, Streams((0,))(0))
+    drawn = executable.at(angles_of(bits)[None]).sample(16, Streams((0,))(0))
     np.testing.assert_array_equal(drawn[0], np.repeat(bits[:, None], 16, axis=1))
 
 
