@@ -137,6 +137,14 @@ class HyperNetwork(torch.nn.Module, ABC):
         """One line on what this generator is, for reports."""
         return type(self).__name__
 
+    def step_bytes(self, shots: int) -> int:
+        """About how much memory `shots` draws of every replica take, with their log p.
+
+        Parameters with gradients and two averages of an optimiser, and four numbers a drawn bit.
+        """
+        parameters = sum(p.numel() for p in self.parameters())
+        return 8 * (4 * parameters + 4 * self.replicas * shots * self.n_bits)
+
     # -- parameters ---------------------------------------------------------------------------
 
     def initialise(self, restart: int = 0) -> None:

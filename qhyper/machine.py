@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import torch
 
 
+GIB = 2**30
+
+
 def memory() -> int:
     """Bytes of memory that this process may use: the machine's, or its container's limit."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]

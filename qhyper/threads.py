@@ -12,9 +12,21 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
+_limit: list[int] = []
+
+
+def limit_threads(threads: int) -> None:
+    """Use no more threads in this process from now on: for a worker beside others."""
+    import torch
+
+    _limit[:] = [threads]
+    torch.set_num_threads(threads)
+
 
 def n_threads() -> int:
     """Number of cores that this process may use."""
+    if _limit:
+        return _limit[0]
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system

@@ -16,13 +16,12 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, unknown
-from qhyper.machine import memory
+from qhyper.machine import GIB, memory
 from qhyper.quantum.circuit import ROTATIONS, Circuit
 from qhyper.streams import Rngs
 
 Float = npt.NDArray[np.float64]
 
-GIB = 2**30
 AMPLITUDE = 16
 """Bytes of a complex number in double precision."""
 KEPT_BYTES = 2**26

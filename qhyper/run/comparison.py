@@ -10,22 +10,21 @@ from typing import Any
 
 import torch
 
-from qhyper.data.sets import Dataset, Samples, load
+from qhyper.data.samples import Dataset, Samples
 from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
 from qhyper.hypernetwork import HyperNetwork
-from qhyper.names import load_object
 from qhyper.quantum.backend import is_cloud
 from qhyper.quantum.cloud.scope import TRAINING
 from qhyper.registry import build_generator, is_control
 from qhyper.report.page import page
 from qhyper.report.summary import summarise
-from qhyper.run.config import CHOICES, COMPARED, DEFAULT_PAID_SHOTS, Config, Entry
+from qhyper.run.config import COMPARED, DEFAULT_PAID_SHOTS, FULL_SIZE, Config, Entry
 from qhyper.run.directory import Run
+from qhyper.run.problem import Problem, build_problem
+from qhyper.run.processes import side_by_side
 from qhyper.run.trial import Progress, Trial
-from qhyper.targets.layered.network import BinaryNetwork
-from qhyper.targets.layered.objective import NetworkObjective
-from qhyper.targets.layered.space import WeightSpace
-from qhyper.targets.objective import Objective
+from qhyper.targets.target import Objective
+from qhyper.training.settings import BUDGETS
 
 
 @dataclass(frozen=True)
@@ -40,26 +39,17 @@ class Comparison:
     """histogram of the losses of all bitstrings, where there is a certificate"""
 
 
-def problem(config: Config) -> tuple[Objective, Dataset | None]:
-    """The objective that a configuration asks for, and its data set unless it is a callable."""
-    if config.objective is not None:
-        if config.bits is None:
-            raise ConfigurationError(
-                f"The objective '{config.objective}' needs the number of bits: set `bits` (--bits)."
-            )
-        return Objective(load_object(config.objective), config.bits, name=config.objective), None
-    dataset = load(config.data, seed=config.data_seed, test=config.test)
-    network = _network(config, dataset)
-    network.check(dataset.test)
-    return network.objective(dataset.train, config.loss), dataset
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A configuration in full, with the problem and the trials that are made of it, once."""
 
+    config: Config
+    problem: Problem
+    trials: list[Trial]
 
-def _network(config: Config, dataset: Dataset) -> BinaryNetwork:
-    """The target that a configuration asks for; ConfigurationError for choices that cannot be."""
-    layers = config.layers or (dataset.n_features, 6, dataset.n_classes)
-    asked = {name: getattr(config, name) for name in CHOICES}
-    choices = {name: value for name, value in asked.items() if value is not None}
-    return BinaryNetwork(WeightSpace(layers, **choices), sign_of_zero=config.sign_of_zero)
+    def outlook(self) -> list[dict[str, Any]]:
+        """What each entry would spend, in words; nothing is run."""
+        return [trial.outlook() for trial in self.trials]
 
 
 def compare(
@@ -70,12 +60,15 @@ def compare(
     evaluations: int | None = None,
     shots: int | None = None,
     circuits: int | None = None,
+    rows: int | None = None,
     device: str = "cpu",
     test: Samples | None = None,
+    watch: Objective | None = None,
     name: str = "own data",
     temperature: float = 0.05,
     paid_shots: int | None = None,
     run: Run | None = None,
+    processes: int = 1,
     stop: Callable[[], bool] = lambda: False,
     progress: Progress = lambda title, spent, total: None,
     warn: Callable[[str], None] = print,
@@ -84,19 +77,23 @@ def compare(
 
     - entries: registered names, `module:Class`, or `Entry` with options and training settings;
       unless told, those of `COMPARED` that the objective admits
-    - evaluations, shots, circuits: the budget of each seed, in one of them or several;
-      300,000 evaluations unless told
+    - evaluations, shots, circuits, rows: the budget of each seed, in one of them or several; what
+      is usual for the objective unless told
     - device: where generators compute, cpu or cuda
     - test: rows for the test accuracy
+    - watch: the objective on held-out rows, by which networks are chosen where training sees
+      mini-batches
     - name: what the data are called in tables
     - temperature: of the certificate's log Z
     - paid_shots: how many shots quantum computers may be sent in all, 100,000 unless told
     - run: finished entries are taken from it, and the rest is checkpointed in it
+    - processes: how many entries are carried out side by side, each by one thread; the results are
+      the same for any number
     - stop: once it returns true, Interrupted is raised, after a checkpoint
 
     Raises ConfigurationError before anything runs if something cannot work.
     """
-    if not isinstance(objective, Objective):
+    if not hasattr(objective, "capabilities"):
         raise ConfigurationError(
             f"Got {type(objective).__name__} as the objective; expected an Objective, such as "
             "network.objective(data.train), or Objective(function, n_bits) of your own function."
@@ -105,36 +102,58 @@ def compare(
         entries = [entries]
     if isinstance(seeds, int):
         raise ConfigurationError(f"Got seeds={seeds}; expected a list of them, or range({seeds}).")
-    if test is not None and not isinstance(test, Samples):
-        raise ConfigurationError(
-            f"Got {type(test).__name__} as test; expected Samples, such as dataset.test."
-        )
-    if test is not None and isinstance(objective, NetworkObjective):
-        objective.network.check(test)
     named = None if entries is None else [
         Entry(name=entry) if isinstance(entry, str) else entry for entry in entries
     ]  # fmt: skip
     config = Config(
-        seeds=list(seeds), evaluations=evaluations, shots=shots, circuits=circuits,
+        seeds=list(seeds), evaluations=evaluations, shots=shots, circuits=circuits, rows=rows,
         device=device, temperature=temperature, entries=named, paid_shots=paid_shots,
     )  # fmt: skip
-    trials = _trials(objective, config, warn)
+    problem = Problem(objective, watch, test, name)
+    config = _with_budget(config, problem)
+    trials = _trials(problem, config, warn)
     _check_paid_shots(trials, config)
-    certificate, spectrum, reason = _certificate(objective, name, temperature, run, progress)
-    results = []
-    for trial in trials:
+    made = Plan(config, problem, trials)
+    return _carry_out(made, run, stop=stop, progress=progress, warn=warn, processes=processes)
+
+
+def _carry_out(
+    plan: Plan,
+    run: Run | None,
+    *,
+    stop: Callable[[], bool],
+    progress: Progress,
+    warn: Callable[[str], None],
+    processes: int,
+) -> Comparison:
+    """Train and search all that is not finished yet, and sum it up."""
+    config, problem = plan.config, plan.problem
+    certificate, spectrum, reason = _certificate(problem, config.temperature, run, progress)
+    found: dict[str, dict[str, Any]] = {}
+    for trial in plan.trials:
+        kept = None if run is None else run.read_json(f"{trial.entry.folder}/result.json")
+        if kept is not None:
+            found[trial.entry.folder] = kept
+    missing = [trial for trial in plan.trials if trial.entry.folder not in found]
+
+    def work(
+        trial: Trial, stop: Callable[[], bool], progress: Progress, warn: Callable[[str], None]
+    ) -> dict[str, Any]:
         folder = None if run is None else run.path / trial.entry.folder
-        result = None if run is None else run.read_json(f"{trial.entry.folder}/result.json")
-        if result is None:
-            with _connected(trial, config, run, stop, warn):
-                result = trial.execute(folder, test, stop, progress, warn)
-            if run is not None:
-                run.write(f"{trial.entry.folder}/result.json", json.dumps(result))
-        results.append(result)
-    network = str(objective.network) if isinstance(objective, NetworkObjective) else objective.name
+        with _connected(trial, config, run, stop, warn):
+            return trial.execute(folder, stop, progress, warn)
+
+    together = config.device == "cpu" and not any(trial.paid for trial in missing)
+    for trial, result in side_by_side(
+        missing, work, processes if together else 1, stop=stop, progress=progress, warn=warn
+    ):
+        found[trial.entry.folder] = result
+        if run is not None:
+            run.write(f"{trial.entry.folder}/result.json", json.dumps(result))
+    results = [found[trial.entry.folder] for trial in plan.trials]
     summary = summarise(
-        results, certificate=certificate, no_certificate=reason, data=name, network=network,
-        loss=objective.loss if isinstance(objective, NetworkObjective) else objective.name,
+        results, certificate=certificate, no_certificate=reason, data=problem.name,
+        network=problem.objective.subject, loss=problem.objective.loss,
         budget=config.budget.limits(),
     )  # fmt: skip
     return Comparison(summary, results, spectrum)
@@ -146,8 +165,8 @@ def plan(
     *,
     combined: bool = False,
     paid: bool = False,
-) -> Config:
-    """The configuration in full: which entries, each with every training setting.
+) -> Plan:
+    """What a configuration asks for, in full: which entries, each with every training setting.
 
     Entries that were `combined` from lists are left out where they cannot work, as the defaults
     are, and `warn` hears why. With `paid` the shot budget is as large as quantum computers need.
@@ -157,47 +176,49 @@ def plan(
         paths = {"data": config.data, "test": config.test}
         absolute = {key: str(Path(path).resolve()) for key, path in paths.items() if path}
         config = config.model_copy(update=absolute)
-    objective, _ = problem(config)
-    trials = _trials(objective, config, warn, combined)
+    problem = build_problem(config)
+    config = _with_budget(config, problem)
+    trials = _trials(problem, config, warn, combined)
     if paid and any(trial.paid for trial in trials):
         needed = sum(trial.paid_shots for trial in trials)
         config = config.model_copy(update={"paid_shots": max(needed, config.paid_shots or 0)})
     _check_paid_shots(trials, config)
-    return config.model_copy(update={"entries": [trial.entry for trial in trials]})
+    config = config.model_copy(update={"entries": [trial.entry for trial in trials]})
+    return Plan(config, problem, trials)
 
 
-def outlook(config: Config, warn: Callable[[str], None] = print) -> list[dict[str, Any]]:
-    """What each entry of a planned configuration would spend, in words; nothing is run."""
-    objective, _ = problem(config)
-    return [trial.outlook() for trial in _trials(objective, config, warn)]
+def _with_budget(config: Config, problem: Problem) -> Config:
+    """With the budget that is usual for the objective, if none is set."""
+    if any(getattr(config, name) is not None for name in BUDGETS):
+        return config
+    return config.model_copy(update=dict(problem.objective.usual_budget))
 
 
 def execute(
     run: Run,
+    made: Plan | None = None,
     *,
+    processes: int = 1,
     stop: Callable[[], bool] = lambda: False,
     progress: Progress = lambda title, spent, total: None,
     warn: Callable[[str], None] = print,
 ) -> Comparison:
     """Carry out what a run directory's configuration asks for, from where it was left.
 
-    Writes report.html and, last, summary.json. A complete run is read, not carried out again.
+    `made` is the plan that the run directory was created with, if it is still at hand. `processes`
+    is as for `compare`. Writes report.html and, last, summary.json. A complete run is read, not
+    carried out again.
     """
     if run.complete:
         return stored(run)
+    if made is None:
+        made = plan(run.config, warn)
     if run.config.entries is None:  # made by hand, not by a plan
-        run.configure(plan(run.config, warn))
-    config = run.config
-    objective, dataset = problem(config)
-    if dataset is not None:
-        check_same_data(run, dataset)
-    outcome = compare(
-        objective, config.entries, seeds=config.seeds, evaluations=config.evaluations,
-        shots=config.shots, circuits=config.circuits, device=config.device,
-        test=None if dataset is None else dataset.test,
-        name=objective.name if dataset is None else dataset.name,
-        temperature=config.temperature, paid_shots=config.paid_shots, run=run, stop=stop,
-        progress=progress, warn=warn,
+        run.configure(made.config)
+    if made.problem.dataset is not None:
+        check_same_data(run, made.problem.dataset)
+    outcome = _carry_out(
+        made, run, stop=stop, progress=progress, warn=warn, processes=processes
     )  # fmt: skip
     write_report(run, outcome)
     run.write("summary.json", json.dumps(outcome.summary, indent=1))
@@ -232,13 +253,17 @@ def write_report(run: Run, outcome: Comparison) -> Path:
 
 
 def load_generator(
-    run: Run | Path | str, title: str | None = None, *, backend: str | None = None
+    run: Run | Path | str,
+    title: str | None = None,
+    *,
+    backend: str | None = None,
+    problem: Problem | None = None,
 ) -> HyperNetwork:
     """The trained generator of a finished entry of a run (its only one unless `title` is given).
 
     `backend` is where its circuit is to run instead. One that was trained on a quantum computer
-    comes back on the simulator that suits it, unless told. Raises ConfigurationError if there is no
-    such entry, StorageError if it is not finished.
+    comes back on the simulator that suits it, unless told. `problem` is the run's, if it is at
+    hand. Raises ConfigurationError if there is no such entry, StorageError if it is not finished.
     """
     if not isinstance(run, Run):
         run = Run.open(Path(run))
@@ -262,11 +287,11 @@ def load_generator(
     if backend is not None or is_cloud(str(options.get("backend", ""))):
         options.pop("backend_options", None)
         options["backend"] = backend
-    objective, _ = problem(run.config)
-    space = objective.network.space if isinstance(objective, NetworkObjective) else None
+    objective = (build_problem(run.config) if problem is None else problem).objective
     generator = build_generator(
-        entry.name, objective.n_bits, seeds=run.config.seeds, space=space, options=options
-    )
+        entry.name, objective.n_bits, seeds=run.config.seeds, layout=objective.layout,
+        options=options,
+    )  # fmt: skip
     generator.load_state_dict(torch.load(file, weights_only=True, map_location="cpu"))
     return generator
 
@@ -306,7 +331,9 @@ def check_same_data(run: Run, dataset: Dataset) -> None:
     """Raise StorageError if the data are not those that the run began with."""
     digest = hashlib.sha256()
     for part in (dataset.train, dataset.test):
-        digest.update(str(part.x.shape).encode() + part.x.tobytes() + part.y.tobytes())
+        digest.update(str(part.x.shape).encode())
+        digest.update(part.x)
+        digest.update(part.y)
     found = {"sha256": digest.hexdigest()}
     begun = run.read_json("data.json")
     if begun is None:
@@ -319,16 +346,17 @@ def check_same_data(run: Run, dataset: Dataset) -> None:
 
 
 def _trials(
-    objective: Objective, config: Config, warn: Callable[[str], None], combined: bool = False
+    problem: Problem, config: Config, warn: Callable[[str], None], combined: bool = False
 ) -> list[Trial]:
     """The entries, built; one that was not asked for by name may refuse, and is left out."""
     entries, optional = config.entries, ConfigurationError if combined else ()
     if entries is None:
-        entries, optional = [Entry(name=name) for name in COMPARED], UnsuitableError
+        usual = COMPARED if problem.objective.usual_batch is None else FULL_SIZE
+        entries, optional = [Entry(name=name) for name in usual], UnsuitableError
     trials, last, seeds = [], None, tuple(config.seeds)
     for entry in entries:
         try:
-            trials.append(Trial(entry, objective, seeds, config.budget, device=config.device))
+            trials.append(Trial(entry, problem, seeds, config.budget, device=config.device))
         except optional as refusal:
             last = refusal
             warn(f"Left out {entry.title}: {refusal}")
@@ -338,15 +366,13 @@ def _trials(
 
 
 def _certificate(
-    objective: Objective, name: str, temperature: float, run: Run | None, progress: Progress
+    problem: Problem, temperature: float, run: Run | None, progress: Progress
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None, str | None]:
     """(certificate, spectrum, reason why there is none); kept in the run directory."""
-    # numba is slow to import, and only whoever enumerates or evaluates a network needs it
-    from qhyper.targets.exact.certificate import certify, certify_objective
-    from qhyper.targets.exact.table import CostTable
-
-    if not isinstance(objective, NetworkObjective | CostTable):
-        return None, None, f"'{objective.name}' is a callable; only binary networks are certified"
+    objective = problem.objective
+    if not objective.capabilities.certificate:
+        reason = "only small layered networks and tables of costs are certified"
+        return None, None, f"'{objective.subject}' is another objective; {reason}"
     if run is not None and (kept := run.read_json("certificate.json")) is not None:
         return kept["certificate"], kept["spectrum"], None
 
@@ -354,18 +380,11 @@ def _certificate(
         progress("certificate", round(100 * share), 100)
 
     try:
-        if isinstance(objective, CostTable):
-            table = CostTable(objective.losses)  # a copy: the budget is not spent on it
-            exact = certify_objective(table, temperature=temperature)
-        else:
-            exact = certify(
-                objective.network, objective.data, loss=objective.loss, temperature=temperature,
-                progress=certifying,
-            )  # fmt: skip
+        exact = objective.certify(temperature=temperature, progress=certifying)
     except UnsuitableError as refusal:
         return None, None, str(refusal)
     edges, counts = exact.histogram()
-    certificate = {"data": name, **exact.to_dict()}
+    certificate = {"data": problem.name, **exact.to_dict()}
     spectrum = {"edges": [float(edge) for edge in edges], "bitstrings": [int(c) for c in counts]}
     if run is not None:
         both = {"certificate": certificate, "spectrum": spectrum}

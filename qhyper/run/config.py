@@ -9,8 +9,15 @@ import tomli_w
 from pydantic import Field, field_validator, model_validator
 
 from qhyper.errors import ConfigurationError, MissingError
+from qhyper.spending import Budget
 from qhyper.targets.loss import check_loss
-from qhyper.training.settings import BUDGETS, Budgeted, Strict, TrainingSettings
+from qhyper.training.settings import (
+    BUDGETS,
+    DEFAULT_EVALUATIONS,
+    Limits,
+    Strict,
+    TrainingSettings,
+)
 
 COMPARED = (
     "product", "quantum-depth2", "quantum-depth4",
@@ -19,10 +26,15 @@ COMPARED = (
 )  # fmt: skip
 """What `qhyper compare` compares by default."""
 
-CHOICES = ("biases", "values", "activation", "optional")
-"""Settings that go to the target's WeightSpace as they are."""
+FULL_SIZE = ("tied-bernoulli", "bernoulli", "product", "random", "elite-evolution")
+"""The same, where a network has so many weights that training sees mini-batches."""
 
-OF_DATA = {"data", "test", "data_seed", "layers", *CHOICES, "sign_of_zero", "loss"}
+TARGET_CHOICES = ("biases", "values", "activation", "optional", "sign_of_zero")
+"""Settings that are options of the layered target, and stand beside `target_options`."""
+
+OF_DATA = {
+    "data", "data_options", "test", "data_seed", "held_out", "layers", *TARGET_CHOICES, "loss"
+}  # fmt: skip
 """Settings that have no meaning with an own objective."""
 
 DEFAULT_PAID_SHOTS = 100_000
@@ -62,7 +74,7 @@ class Entry(Strict):
         return re.sub(r"[^\w-]", "_", self.title)
 
 
-class Config(Budgeted):
+class Config(Limits):
     """A whole run: the problem, and what is tried on it.
 
     A run directory's `config.toml` has every entry's training in full. ConfigurationError for bad
@@ -73,10 +85,20 @@ class Config(Budgeted):
 
     data: str = "toy"
     """a data set's name, or a path to .npz or .csv"""
+    data_options: dict[str, Any] = Field(default={})
+    """of a data set, such as size and digits of mnist"""
     test: str | None = None
     """a file of test rows, for data that are a path"""
     data_seed: int = 0
     """of generated data, and of the split of data without a test file"""
+    held_out: float | None = Field(default=None, ge=0, lt=1)
+    """share of the training rows on which networks are chosen, and not trained: a sixth for a
+    packed target, none for others, unless told"""
+    target: str | None = None
+    """what the bits mean: layered, packed, callable, table, or module:Class; by the size of the
+    network unless told"""
+    target_options: dict[str, Any] = Field(default={})
+    """of the target, besides the next six"""
     layers: list[int] | None = None
     """of the target network; (features, 6, classes) unless told, one output for none"""
     biases: bool | None = None
@@ -114,6 +136,14 @@ class Config(Budgeted):
         if self.objective is None and self.bits is not None:
             raise ValueError("`bits` is for an own objective: leave it out, or set `objective`")
         return self
+
+    @property
+    def budget(self) -> Budget:
+        """What each seed may spend at the most; what is usual for few weights unless told."""
+        limits = {name: getattr(self, name) for name in BUDGETS}
+        if all(limit is None for limit in limits.values()):
+            return Budget(evaluations=DEFAULT_EVALUATIONS)
+        return Budget(**limits)
 
     @field_validator("loss")
     @classmethod

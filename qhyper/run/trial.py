@@ -10,21 +10,22 @@ import numpy as np
 import torch
 
 from qhyper.bits import to_string
-from qhyper.data.sets import Samples
 from qhyper.errors import ConfigurationError, Interrupted, UnsuitableError
 from qhyper.gradients.estimator import evaluate
 from qhyper.hypernetwork import HyperNetwork
+from qhyper.machine import GIB, memory
 from qhyper.registry import build_control, build_generator, is_control
 from qhyper.run.config import BUDGETS, Entry, TrainingSettings
 from qhyper.run.directory import Checkpoints, Metrics
+from qhyper.run.problem import Problem
 from qhyper.spending import Budget
 from qhyper.storage import storage, write_whole
 from qhyper.streams import Streams
-from qhyper.targets.layered.objective import NetworkObjective
-from qhyper.targets.objective import Objective
 from qhyper.training.search import SearchRecord
 from qhyper.training.trainer import CURVE_POINTS, Trainer, settings_for
 
+LOOKS = 40
+"""How often a control that works on mini-batches is tried on held-out rows."""
 FEW_STEPS = 10
 """A start of fewer steps comes with a warning."""
 DRAWN = 256
@@ -38,41 +39,80 @@ evaluations."""
 class Trial:
     """One entry of a comparison: built and checked at once, executed later.
 
-    Raises ConfigurationError if the entry cannot work on the objective.
+    Raises ConfigurationError if the entry cannot work on the problem, or in this machine's memory.
     """
 
     def __init__(
         self,
         entry: Entry,
-        objective: Objective,
+        problem: Problem,
         seeds: tuple[int, ...],
         budget: Budget,
         *,
         device: str = "cpu",
     ) -> None:
-        self.objective, self.seeds, self.budget = objective, seeds, budget
+        self.problem, self.seeds, self.budget = problem, seeds, budget
+        self.objective = objective = problem.objective
         self.entry = entry  # with every training setting in full, once they are known
         self.generator: HyperNetwork | None = None
         n_bits = objective.n_bits
         if is_control(entry.name):
             if entry.training:
                 raise ConfigurationError(f"'{entry.name}' is a control: it has no training.")
-            if budget.evaluations is None and budget.shots is None:
+            if budget.circuits is not None and len(budget.limits()) == 1:
                 raise UnsuitableError(
                     f"'{entry.name}' is a control: it runs no circuits, so a budget of {budget} is "
                     "none for it. Give evaluations or shots as well, or leave it out."
                 )
             self.control = build_control(entry.name, n_bits, entry.options)
+            self._check_control()
             return
-        space = objective.network.space if isinstance(objective, NetworkObjective) else None
         generator = self.generator = build_generator(
-            entry.name, n_bits, seeds=seeds, space=space, options=entry.options, device=device
+            entry.name, n_bits, seeds=seeds, layout=objective.layout, options=entry.options,
+            device=device,
+        )  # fmt: skip
+        settings = settings_for(
+            generator, entry.training, budget, objective=objective, watch=problem.watch
         )
-        settings = settings_for(generator, entry.training, budget)
-        self.trainer = Trainer(generator, objective, settings)
+        _check_memory(generator, settings)
+        self.trainer = Trainer(generator, objective, settings, watch=problem.watch)
         self.entry = entry.model_copy(
             update={"training": settings.model_dump(exclude=set(BUDGETS))}
         )
+
+    @property
+    def _batch(self) -> int | None:
+        """Rows of a control's mini-batches; None where it works on all rows."""
+        return getattr(self.control, "batch", None)
+
+    @property
+    def _evaluations(self) -> int:
+        """How many bitstrings a control may try: each counts as one shot."""
+        limits = [n for n in (self.budget.evaluations, self.budget.shots) if n is not None]
+        if self.budget.rows is not None:
+            each, looks = self._batch or self.objective.n_rows, self._control_rows(0)
+            limits.append(max(0, self.budget.rows - looks) // each)
+        return min(limits)
+
+    def _control_rows(self, evaluations: int) -> int:
+        """Rows that a control spends on so many evaluations, and on looks at held-out rows."""
+        if self._batch is None:
+            return evaluations * self.objective.n_rows
+        watch = self.problem.watch
+        return evaluations * self._batch + (0 if watch is None else LOOKS * watch.n_rows)
+
+    def _check_control(self) -> None:
+        """Raise ConfigurationError unless a control can work on the objective and the budget."""
+        if self._batch is not None:
+            self.objective.mini_batches(self._batch)
+        if check := getattr(self.control, "check_objective", None):
+            check(self.objective)
+        if self._evaluations < 1:
+            rows = self._batch or self.objective.n_rows
+            raise ConfigurationError(
+                f"A budget of {self.budget} is not one evaluation of {self.entry.title}, which "
+                f"reads {rows:,} rows. Raise rows."
+            )
 
     @property
     def backend(self) -> Any:
@@ -116,7 +156,6 @@ class Trial:
     def execute(
         self,
         folder: Path | None,
-        test: Samples | None,
         stop: Callable[[], bool],
         progress: Progress,
         warn: Callable[[str], None],
@@ -136,6 +175,7 @@ class Trial:
             "evaluations": record.evaluations,
             "shots": record.evaluations,
             "circuits": 0,
+            "rows": self._control_rows(record.evaluations) if self.generator is None else 0,
             # None where nothing was drawn, as by the exact gradient
             "best_loss": [float(b) if np.isfinite(b) else None for b in record.best_loss],
             "best_bits": [
@@ -143,7 +183,8 @@ class Trial:
                 for bits, best in zip(record.best_bits, record.best_loss, strict=True)
             ],
             "improvements": record.improvements,
-            **self._accuracies(record, test),
+            **self._accuracies(record),
+            **self._chosen(record),
             **measured,
         }
 
@@ -204,6 +245,7 @@ class Trial:
             "evaluations": trainer.spent.evaluations,
             "shots": trainer.spent.shots,
             "circuits": trainer.spent.circuits,
+            "rows": trainer.spent.rows,
             "final_loss": losses.mean(axis=1).tolist(),
             "final_losses": losses[:, :DRAWN].tolist(),
             "final_risk": risk.value(drawn)[0].mean(axis=1).tolist() if own_risk else None,
@@ -220,11 +262,17 @@ class Trial:
         record = SearchRecord.empty(len(self.seeds), self.objective.n_bits)
         rng = Streams(self.seeds)(0, "search")
         curve: list[dict[str, Any]] = []
-        batch = None
-        # every bitstring that a control tries counts as one shot
-        evaluations = min(n for n in (self.budget.evaluations, self.budget.shots) if n is not None)
+        batch, looks = None, 0
+        evaluations, watch = self._evaluations, self.problem.watch
         for batch in self.control.search(self.objective, evaluations=evaluations, rng=rng):
-            record.update(batch.bits, batch.losses)
+            if batch.held is None:
+                record.update(batch.bits, batch.losses)
+            else:  # losses on different mini-batches do not compare
+                record.evaluations += batch.losses.shape[1]
+                share = record.evaluations / evaluations
+                if watch is not None and (share == 1 or share * LOOKS >= looks + 1):
+                    looks += 1
+                    record.note(batch.held, np.asarray(watch(batch.held)), record.evaluations)
             mean = batch.current.mean(axis=1).tolist()
             curve.append({"evaluations": record.evaluations, "mean_loss": mean})
             progress(self.entry.title, record.evaluations, evaluations)
@@ -247,18 +295,40 @@ class Trial:
             "curve": _curve(_thinned(curve)),
         }
 
-    def _accuracies(self, record: SearchRecord, test: Samples | None) -> dict[str, Any]:
-        """Accuracy of each seed's best bitstring, by training loss, on training and test rows."""
-        if not isinstance(self.objective, NetworkObjective):
-            return {"train_accuracy": None, "test_accuracy": None}
-        if not np.isfinite(record.best_loss).all():
-            return {"train_accuracy": None, "test_accuracy": None}
-        best, network = record.best_bits, self.objective.network
-        found = {}
-        for part, samples in (("train", self.objective.data), ("test", test)):
-            errors = None if samples is None else network.objective(samples, "accuracy")(best)
-            found[f"{part}_accuracy"] = None if errors is None else (1 - errors).tolist()
+    def _accuracies(self, record: SearchRecord) -> dict[str, Any]:
+        """Accuracy of each seed's best bitstring on training and test rows."""
+        found: dict[str, Any] = {"train_accuracy": None, "test_accuracy": None}
+        if self.objective.capabilities.accuracy and np.isfinite(record.best_loss).all():
+            best, test = record.best_bits, self.problem.test
+            found["train_accuracy"] = self.objective.accuracy(best).tolist()
+            if test is not None:
+                found["test_accuracy"] = self.objective.accuracy(best, test).tolist()
         return found
+
+    def _chosen(self, record: SearchRecord) -> dict[str, Any]:
+        """Where best bitstrings were chosen on held-out rows: their training loss, and that one."""
+        on_batches = self._batch if self.generator is None else self.trainer.in_batches
+        if self.problem.watch is None or not on_batches:
+            return {}
+        if not np.isfinite(record.best_loss).all():
+            return {}
+        return {
+            "best_loss": self.objective(record.best_bits).tolist(),
+            "held_out_loss": record.best_loss.tolist(),
+        }
+
+
+def _check_memory(generator: HyperNetwork, settings: TrainingSettings) -> None:
+    """Raise ConfigurationError if a step of the generator would not fit in memory."""
+    shots = max(settings.draws, settings.final_draws)
+    needed, available = generator.step_bytes(shots), memory()
+    if needed > available:
+        raise ConfigurationError(
+            f"{generator.describe()} with {generator.n_bits:,} bits would need about "
+            f"{needed / GIB:,.1f} GiB for {shots:,} draws of each of {generator.replicas} seeds; "
+            f"this machine has {available / GIB:,.1f} GiB. Lower draws and final_draws, take fewer "
+            "seeds, or another generator, such as bernoulli."
+        )
 
 
 class _Keeper:

@@ -42,8 +42,8 @@ class Strict(BaseModel):
         )
 
 
-class Budgeted(Strict):
-    """A model with a budget for each seed; of 300,000 evaluations if none is set."""
+class Limits(Strict):
+    """A model with the limits of a budget for each seed."""
 
     evaluations: int | None = Field(default=None, ge=1)
     """objective evaluations"""
@@ -54,21 +54,11 @@ class Budgeted(Strict):
     rows: int | None = Field(default=None, ge=1)
     """evaluations times the rows of data that each is scored on"""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _some_budget(cls, values: Any) -> Any:
-        if isinstance(values, dict) and all(values.get(name) is None for name in BUDGETS):
-            return {**values, "evaluations": DEFAULT_EVALUATIONS}
-        return values
 
-    @property
-    def budget(self) -> Budget:
-        """What each seed may spend at the most."""
-        return Budget(self.evaluations, self.shots, self.circuits, self.rows)
-
-
-class TrainingSettings(Budgeted):
+class TrainingSettings(Limits):
     """How a generator is trained within its budget, all restarts together.
+
+    The budget is 300,000 evaluations if none is set.
 
     ConfigurationError for bad settings.
     """
@@ -104,3 +94,15 @@ class TrainingSettings(Budgeted):
     """steps"""
     final_draws: int = Field(default=1024, ge=2)
     """fresh draws of the trained generator, outside the budget, for its mean loss"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _some_budget(cls, values: Any) -> Any:
+        if isinstance(values, dict) and all(values.get(name) is None for name in BUDGETS):
+            return {**values, "evaluations": DEFAULT_EVALUATIONS}
+        return values
+
+    @property
+    def budget(self) -> Budget:
+        """What each seed may spend at the most."""
+        return Budget(self.evaluations, self.shots, self.circuits, self.rows)

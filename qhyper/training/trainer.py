@@ -110,6 +110,11 @@ class Trainer:
         self._begin_start(0)
 
     @property
+    def in_batches(self) -> bool:
+        """Whether every step sees a mini-batch alone."""
+        return isinstance(self.objective, MiniBatches)
+
+    @property
     def done(self) -> bool:
         """Whether the budget is spent."""
         return self.step >= self.total_steps
