@@ -10,7 +10,7 @@ from qhyper.bits import Bits, all_bitstrings
 from qhyper.errors import UnsuitableError
 from qhyper.hypernetwork import Capabilities, HyperNetwork
 from qhyper.streams import Rngs
-from qhyper.targets.layered.space import WeightSpace
+from qhyper.targets.target import Layout
 
 MAX_BITS_OF_BLOCK = 16
 
@@ -22,7 +22,7 @@ class Categorical(HyperNetwork):
     counts 1) and logits l float64 [replica, unit, 2^b]. For (4, 6, 2): six 64-way categoricals.
     Starts near the uniform distribution, at l ~ N(0, 0.05²).
 
-    Raises ConfigurationError unless `space` is that of the target, with one hidden layer and no
+    Raises ConfigurationError unless `layout` is that of the target, with one hidden layer and no
     bit that belongs to none of its units, and if a unit has more than 16 bits.
     """
 
@@ -34,10 +34,10 @@ class Categorical(HyperNetwork):
     }
 
     def __init__(
-        self, n_bits: int, *, seeds: Sequence[int] = (0,), space: WeightSpace | None = None
+        self, n_bits: int, *, seeds: Sequence[int] = (0,), layout: Layout | None = None
     ) -> None:
         super().__init__(n_bits, seeds=seeds)
-        self._blocks = _blocks(n_bits, space)
+        self._blocks = _blocks(n_bits, layout)
         units, width = self._blocks.shape
         self._position = np.argsort(self._blocks.ravel())
         self._values = all_bitstrings(width)
@@ -78,30 +78,30 @@ class Categorical(HyperNetwork):
         return log_p.view(bits.shape[:-1])
 
 
-def _blocks(n_bits: int, space: WeightSpace | None) -> np.ndarray:
+def _blocks(n_bits: int, layout: Layout | None) -> np.ndarray:
     """Bits of each hidden unit, [unit, b], which together are all bits; else an error."""
-    if space is None:
+    if layout is None:
         raise UnsuitableError(
-            "Categorical needs the target's WeightSpace, to know which bits belong to which "
-            "hidden unit; got none. Pass space=network.space, or use Bernoulli or "
+            "Categorical needs the target's layout, to know which bits belong to which "
+            "hidden unit; got none. Pass layout=network.layout, or use Bernoulli or "
             "Autoregressive, which need none."
         )
-    space.check(n_bits)
-    if len(space.layers) != 3:
+    layout.check(n_bits)
+    if len(layout.layers) != 3:
         raise UnsuitableError(
             f"Categorical is for one hidden layer, where every bit belongs to one hidden unit; "
-            f"got layers {space.layers}. Use Bernoulli or Autoregressive for other networks."
+            f"got layers {layout.layers}. Use Bernoulli or Autoregressive for other networks."
         )
-    blocks = np.stack(space.unit_blocks())
+    blocks = np.stack(layout.unit_blocks())
     if blocks.size != n_bits:
         raise UnsuitableError(
-            f"Categorical is for spaces where every bit belongs to one hidden unit; the {space} "
+            f"Categorical is for targets where every bit belongs to one hidden unit; the {layout} "
             f"has {n_bits - blocks.size} more. Use Bernoulli or Autoregressive."
         )
     units, width = blocks.shape
     if width > MAX_BITS_OF_BLOCK:
         raise UnsuitableError(
-            f"A hidden unit of {space.layers} has {width} bits; the limit is "
+            f"A hidden unit of {layout.layers} has {width} bits; the limit is "
             f"{MAX_BITS_OF_BLOCK}, since Categorical would need {units} * 2^{width} = "
             f"{units << width} logits. Use Autoregressive or MLP."
         )

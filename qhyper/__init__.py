@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from qhyper.data.images import Images, load_images
     from qhyper.data.sets import Dataset, Samples, load
     from qhyper.errors import QhyperError
+    from qhyper.gradients.estimator import build_estimator
     from qhyper.gradients.exact import Exact
     from qhyper.gradients.natural import NaturalGradient
     from qhyper.gradients.parameter_shift import ParameterShift, StochasticParameterShift
     from qhyper.gradients.score import ScoreFunction
     from qhyper.gradients.spsa import SPSA
-    from qhyper.hypernetwork import Capabilities, Draw, HyperNetwork
+    from qhyper.hypernetwork import Capabilities, Draw, HyperNetwork, build_generator
     from qhyper.quantum.ansatz import (
         Brickwork,
         HardwareEfficient,
@@ -27,14 +28,13 @@ if TYPE_CHECKING:
         Reuploading,
         UnitChain,
     )
-    from qhyper.quantum.backend import build_backend
+    from qhyper.quantum.backends import build_backend
     from qhyper.quantum.circuit import Angle, Circuit, Gate
     from qhyper.quantum.convert import as_circuit
     from qhyper.quantum.generator import QuantumHyperNetwork
-    from qhyper.registry import build_estimator, build_generator, build_risk
     from qhyper.report.page import page
     from qhyper.report.table import table
-    from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy
+    from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy, build_risk
     from qhyper.run.comparison import Comparison, compare, execute, load_generator, plan
     from qhyper.run.config import Config, Entry, TrainingSettings
     from qhyper.run.directory import Run
@@ -100,10 +100,10 @@ _HOME = {
     "UnitChain": "qhyper.quantum.ansatz",
     "WeightSpace": "qhyper.targets.layered.space",
     "as_circuit": "qhyper.quantum.convert",
-    "build_backend": "qhyper.quantum.backend",
-    "build_estimator": "qhyper.registry",
-    "build_generator": "qhyper.registry",
-    "build_risk": "qhyper.registry",
+    "build_backend": "qhyper.quantum.backends",
+    "build_estimator": "qhyper.gradients.estimator",
+    "build_generator": "qhyper.hypernetwork",
+    "build_risk": "qhyper.risk",
     "certify": "qhyper.targets.exact.certificate",
     "certify_objective": "qhyper.targets.exact.certificate",
     "compare": "qhyper.run.comparison",

@@ -23,6 +23,8 @@ import torch
 
 from qhyper.bits import Bits, all_bitstrings, as_bits
 from qhyper.errors import ConfigurationError
+from qhyper.machine import torch_device
+from qhyper.registry import build
 from qhyper.streams import Rngs, Streams, check_rng
 
 MAX_BITS_OF_PROBABILITIES = 20
@@ -97,8 +99,8 @@ class HyperNetwork(torch.nn.Module, ABC):
     """A distribution over bitstrings with parameters [replica, ...] and one seed a replica.
 
     Subclasses give `capabilities`, `_initialise`, `_sample` and, where they can, `_log_prob`.
-    Their constructor takes `(n_bits, *, seeds, ...)`, and `space` if they need the target's
-    WeightSpace; it calls this one, makes parameters [replica, ...] and ends with
+    Their constructor takes `(n_bits, *, seeds, ...)`, and `layout` if they need the target's
+    Layout; it calls this one, makes parameters [replica, ...] and ends with
     `self.initialise()`. With `n_inputs` > 0 the distribution depends on inputs of so many
     features: `inputs` is [input, feature], the same for all replicas, or [replica, input, feature].
     """
@@ -369,3 +371,32 @@ class HyperNetwork(torch.nn.Module, ABC):
         if not torch.isfinite(array).all():
             raise ConfigurationError("Inputs must be finite numbers; got NaN or infinity.")
         return array
+
+
+def build_generator(
+    name: str,
+    n_bits: int,
+    *,
+    seeds: Sequence[int] = (0,),
+    layout: Any = None,
+    options: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+) -> HyperNetwork:
+    """The generator registered as `name` (or `module:Class`), one replica a seed.
+
+    `layout`, the target's, goes to those that take it. `device` is the torch device of
+    the parameters: cpu, cuda, cuda:1. Raises ConfigurationError for an unknown name or option, with
+    the nearest known one, and for a device that torch cannot use here, with those that it can.
+    """
+    if device != "cpu":
+        torch_device(device)
+    generator = build(
+        "generator", name, n_bits, options=options,
+        given={"seeds": tuple(seeds)}, offered={"layout": layout},
+    )  # fmt: skip
+    if not isinstance(generator, HyperNetwork):
+        raise ConfigurationError(
+            f"'{name}' made a {type(generator).__name__}; expected a HyperNetwork. Subclass "
+            "qhyper.HyperNetwork, or write a control with a `search` method."
+        )
+    return generator.to(device)

@@ -1,194 +1,290 @@
-"""Generators, controls, estimators and risks by name, and which backends there are.
+"""One registry: whatever can be named is registered under an entry point, or is `module:Class`.
 
-A package registers generators and controls under the entry-point groups `qhyper.generators` and
-`qhyper.controls`, ours in the same way as anybody's. Wherever a name is accepted, so is
-`module:Class`.
+Ours are registered in pyproject.toml in the same way as anybody's. The options of a named thing are
+the arguments of its class or function, except those that we give it.
 """
 
+import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import entry_points
-from importlib.util import find_spec
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.metadata import EntryPoint, entry_points
 from numbers import Integral, Real
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from qhyper.errors import ConfigurationError, unknown
-from qhyper.gradients.estimator import GradientEstimator
-from qhyper.hypernetwork import HyperNetwork
-from qhyper.machine import torch_device
-from qhyper.names import load_object
-from qhyper.risk import RISKS, Risk
-from qhyper.targets.layered.space import WeightSpace
-from qhyper.targets.target import Layout
-from qhyper.training.search import Control
-
-GENERATORS = "qhyper.generators"
-CONTROLS = "qhyper.controls"
 
 
-def names(group: str) -> list[str]:
-    """Registered names of a group, sorted."""
-    return sorted({point.name for point in entry_points(group=group)})
+@dataclass(frozen=True)
+class Kind:
+    """A kind of thing that can be named."""
+
+    group: str
+    """its entry-point group"""
+    takes: str
+    """what its class or function is called with, in words"""
+    has: tuple[str, ...] = ()
+    """methods that things of this kind have, and others have not"""
+    holds: tuple[str, ...] = ()
+    """what they hold besides, once they are made"""
+    options: str = "options"
+    """the setting that holds its options"""
+    word: str = ""
+    """what messages call it; its name unless told"""
 
 
-def is_control(name: str) -> bool:
-    """Whether `name` has a `search`, and so is a control; a generator has none.
+KINDS = {
+    "generator": Kind("qhyper.generators", "(n_bits, *, seeds, ...)", ("sample", "initialise")),
+    "control": Kind("qhyper.controls", "(n_bits, ...)", ("search",)),
+    "estimator": Kind(
+        "qhyper.estimators", "its options", ("check", "cost"), options="estimator_options"
+    ),
+    "risk": Kind("qhyper.risks", "its options", ("costs", "value"), options="risk_options"),
+    "ansatz": Kind("qhyper.ansaetze", "its options", ("build",)),
+    "simulator": Kind(
+        "qhyper.simulators", "its options", ("compile",), ("capabilities",), "backend_options",
+        word="backend",
+    ),
+    "service": Kind(
+        "qhyper.services", "its options", ("run", "job"), ("device", "limits"), "backend_options",
+        word="backend",
+    ),
+    "target": Kind(
+        "qhyper.targets", "(dataset, ...)", ("objective",), ("n_bits",), "target_options"
+    ),
+    "data set": Kind("qhyper.datasets", "its options", (), ("train", "test"), "data_options"),
+    "loss": Kind("qhyper.losses", "(logits)"),
+}  # fmt: skip
 
-    Raises ConfigurationError if nothing of that name is registered.
+
+# -- found -----------------------------------------------------------------------------------------
+
+
+def load_object(path: str) -> Any:
+    """The object that `module:name` names.
+
+    Raises ConfigurationError, saying what could not be imported.
     """
-    factory = _find(name)
-    return hasattr(factory, "search")
-
-
-def takes_option(name: str, option: str) -> bool:
-    """Whether the generator or control `name` has an option of that name among its arguments.
-
-    Options that it would only hand on (`**options`) do not count. Raises ConfigurationError if
-    nothing of that name is registered.
-    """
-    return option in _parameters(name, _find(name))
-
-
-def build_generator(
-    name: str,
-    n_bits: int,
-    *,
-    seeds: Sequence[int] = (0,),
-    space: WeightSpace | None = None,
-    layout: Layout | None = None,
-    options: Mapping[str, Any] | None = None,
-    device: str = "cpu",
-) -> HyperNetwork:
-    """The generator registered as `name` (or `module:Class`), one replica a seed.
-
-    `space` and `layout` go to factories that take them. `device` is the torch device of the
-    parameters: cpu, cuda, cuda:1. Raises ConfigurationError for an unknown name or option, with the
-    nearest known one, and for a device that torch cannot use here, with those that it can.
-    """
-    if device != "cpu":
-        torch_device(device)
-    factory = _find(name)
-    arguments: dict[str, Any] = {"seeds": tuple(seeds)}
-    if "space" in _parameters(name, factory):
-        arguments["space"] = space
-    if "layout" in _parameters(name, factory):
-        arguments["layout"] = layout
-    generator = _call(name, factory, n_bits, **arguments, **_checked(name, factory, options))
-    if not isinstance(generator, HyperNetwork):
-        raise ConfigurationError(
-            f"'{name}' made a {type(generator).__name__}; expected a HyperNetwork. Subclass "
-            "qhyper.HyperNetwork, or write a control with a `search` method."
-        )
-    return generator.to(device)
-
-
-def build_control(name: str, n_bits: int, options: Mapping[str, Any] | None = None) -> Control:
-    """The control registered as `name` (or `module:Class`)."""
-    factory = _find(name)
-    return _call(name, factory, n_bits, **_checked(name, factory, options))
-
-
-ESTIMATORS = {
-    "score-function": "qhyper.gradients.score:ScoreFunction",
-    "natural-gradient": "qhyper.gradients.natural:NaturalGradient",
-    "parameter-shift": "qhyper.gradients.parameter_shift:ParameterShift",
-    "stochastic-parameter-shift": "qhyper.gradients.parameter_shift:StochasticParameterShift",
-    "spsa": "qhyper.gradients.spsa:SPSA",
-    "exact": "qhyper.gradients.exact:Exact",
-    "local-expectation": "qhyper.gradients.local_expectation:LocalExpectation",
-}
-"""Gradient estimators by name."""
-
-
-def find_estimator(name: str) -> Callable[..., Any]:
-    """The class of the estimator called `name` (or `module:Class`); ConfigurationError if none."""
-    return _named("estimator", name, ESTIMATORS)
-
-
-def find_risk(name: str) -> Callable[..., Any]:
-    """The class of the risk called `name` (or `module:Class`); ConfigurationError if none."""
-    known = {risk: f"{kind.__module__}:{kind.__name__}" for risk, kind in RISKS.items()}
-    return _named("risk", name, known)
-
-
-def build_estimator(
-    name: str, shots: int, options: Mapping[str, Any] | None = None
-) -> GradientEstimator:
-    """The estimator called `name` (or `module:Class`), which measures the value as well.
-
-    `shots` goes to those that take it. Raises ConfigurationError for an unknown name or option,
-    and for an option that is missing or cannot have its value.
-    """
-    factory = find_estimator(name)
-    parameters = _parameters(name, factory)
-    fixed = {"shots": shots, "value": True}
-    given = {key: value for key, value in fixed.items() if key in parameters}
-    return _built("estimator", name, factory, given, options)
-
-
-def build_risk(name: str, options: Mapping[str, Any] | None = None) -> Risk:
-    """The risk called `name` (or `module:Class`), with its options.
-
-    Raises ConfigurationError for an unknown name or option, and for an option that is missing or
-    cannot have its value.
-    """
-    return _built("risk", name, find_risk(name), {}, options)
-
-
-def backends() -> list[str]:
-    """Names of the backends that are installed; of PennyLane's, the simulators of state vectors."""
-    devices = {point.name for point in entry_points(group="pennylane.plugins")}
-    exact = [n for n in sorted(devices) if n == "default.qubit" or n.startswith("lightning.")]
-    aer = ["aer"] if find_spec("qiskit_aer") else []
-    return ["mps", "statevector", "trajectories", *(f"pennylane:{name}" for name in exact), *aer]
-
-
-def _named(kind: str, name: str, known: Mapping[str, str]) -> Callable[..., Any]:
-    if ":" not in name and name not in known:
-        raise unknown(kind, name, known)
-    return load_object(known.get(name, name))
-
-
-def _built(
-    kind: str,
-    name: str,
-    factory: Callable[..., Any],
-    fixed: Mapping[str, Any],
-    options: Mapping[str, Any] | None,
-) -> Any:
-    known = {key: p for key, p in _parameters(name, factory).items() if key not in _OURS}
-    given = dict(options or {})
-    for option, value in given.items():
-        if option not in known:
-            raise unknown(f"option of the {kind} {name}:", option, known or ["(none)"])
-        expected = _number(known[option].annotation)
-        if expected and (not isinstance(value, expected[0]) or isinstance(value, bool)):
-            raise ConfigurationError(
-                f"Got {option}={value!r} ({type(value).__name__}) for the {kind} {name}; expected "
-                f"{expected[1]}. Set it as {kind}_options.{option}."
-            )
-    for option, parameter in known.items():
-        variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        if option not in given and parameter.default is parameter.empty and not variadic:
-            raise ConfigurationError(
-                f"The {kind} '{name}' needs the option `{option}`; set it as "
-                f"{kind}_options.{option}."
-            )
+    module, colon, attribute = path.partition(":")
+    if not (module and colon and attribute):
+        raise ConfigurationError(f"Got '{path}'; expected module:name, such as mymodule:my_loss.")
     try:
-        return factory(**fixed, **given)
-    except ConfigurationError:
-        raise
-    except (TypeError, ValueError) as error:
-        values = ", ".join(f"{key}={v!r} ({type(v).__name__})" for key, v in given.items())
+        return getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # a user's module can fail in any way
         raise ConfigurationError(
-            f"The {kind} '{name}' could not be built with {values or 'no options'}: {error}. Its "
-            f"options are {', '.join(known) or '(none)'}; set them as {kind}_options."
+            f"Cannot load '{path}': {type(error).__name__}: {error}. Expected module:name, with "
+            "the module importable from here (check the name, and PYTHONPATH)."
         ) from error
 
 
-_OURS = ("shots", "value")
-"""Arguments of estimators that the training gives, and are no options."""
+def names(kind: str) -> list[str]:
+    """Registered names of a kind, sorted."""
+    return sorted(_points(KINDS[kind].group, tuple(sys.path)))
+
+
+def is_registered(kind: str, name: str) -> bool:
+    """Whether `name` is registered as a thing of this kind."""
+    return name in _points(KINDS[kind].group, tuple(sys.path))
+
+
+def find(kind: str, name: str) -> Any:
+    """What is registered as `name`, or what `module:name` names.
+
+    Of a registered thing that has an `after_colon`, the name of an argument, `name:value` is the
+    thing with that argument. Raises ConfigurationError for an unknown name, with the nearest known
+    one, for a name that two packages have registered, and for what cannot be loaded.
+    """
+    head, colon, rest = name.partition(":")
+    if not colon:
+        return _registered(kind, name)
+    if is_registered(kind, head):
+        found = _registered(kind, head)
+        if hasattr(found, "after_colon"):
+            return partial(found, **{found.after_colon: rest})
+    return load_object(name)
+
+
+def _registered(kind: str, name: str) -> Any:
+    points = _points(KINDS[kind].group, tuple(sys.path))
+    word = KINDS[kind].word or kind
+    if name not in points:
+        raise unknown(word, name, points)
+    by_value = {point.value: point for point in points[name]}
+    if len(by_value) > 1:
+        owners = " and ".join(f"{_owner(point)} ({value})" for value, point in by_value.items())
+        raise ConfigurationError(
+            f"Several packages have registered the {word} '{name}': {owners}. Uninstall all but "
+            "one, or give yours another name, or name it as module:Class."
+        )
+    (point,) = by_value.values()
+    try:
+        return point.load()
+    except Exception as error:  # a package can fail in any way
+        raise ConfigurationError(
+            f"The {word} '{name}' is registered by {_owner(point)} as {point.value}, which cannot "
+            f"be loaded: {type(error).__name__}: {error}. Mend or reinstall that package."
+        ) from error
+
+
+def _owner(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "an unnamed package"
+
+
+@cache
+def _points(group: str, _path: tuple[str, ...]) -> dict[str, list[EntryPoint]]:
+    """Entry points of a group by name; read once for each state of sys.path."""
+    found: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=group):
+        found.setdefault(point.name, []).append(point)
+    return found
+
+
+# -- built -----------------------------------------------------------------------------------------
+
+
+def build(
+    kind: str,
+    name: str,
+    *arguments: Any,
+    options: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
+    offered: Mapping[str, Any] | None = None,
+) -> Any:
+    """The thing called `name`, made with `arguments` and its `options`.
+
+    By keyword it gets what is `given`, and of what is `offered` the arguments that it names.
+    Raises ConfigurationError for an unknown name or option, with the nearest known one, for an
+    option that is missing or cannot have its value, and for a thing of another kind.
+    """
+    factory = find(kind, name)
+    check_factory(kind, name, factory)
+    given, offered, chosen = given or {}, offered or {}, dict(options or {})
+    parameters = _parameters(kind, name, factory)
+    positional = [key for key, p in parameters.items() if p.kind in _BY_POSITION][: len(arguments)]
+    known = options_of(kind, name, factory, ours=(*positional, *given, *offered))
+    check_options(kind, name, known, chosen)
+    taken = {key: value for key, value in offered.items() if key in parameters}
+    try:
+        made = factory(*arguments, **given, **taken, **chosen)
+    except ConfigurationError:
+        raise
+    except (TypeError, ValueError) as error:
+        values = ", ".join(f"{key}={v!r} ({type(v).__name__})" for key, v in chosen.items())
+        listed = ", ".join(key for key, p in known.items() if p.kind not in _VARIADIC)
+        raise ConfigurationError(
+            f"The {KINDS[kind].word or kind} '{name}' could not be built with "
+            f"{values or 'no options'}: {error}. Its options are {listed or '(none)'}; set them as "
+            f"{KINDS[kind].options}. It is called with {KINDS[kind].takes}."
+        ) from error
+    check_made(kind, name, made)
+    return made
+
+
+def options_of(
+    kind: str, name: str, factory: Callable[..., Any], *, ours: Iterable[str] = ()
+) -> dict[str, inspect.Parameter]:
+    """The options that a class or function takes: its arguments without those that are `ours`.
+
+    What a functools.partial fixes is what its name stands for, and no option. Raises
+    ConfigurationError for what cannot be called.
+    """
+    fixed = {*ours, *getattr(factory, "keywords", {})}
+    parameters = _parameters(kind, name, factory)
+    return {key: p for key, p in parameters.items() if key not in fixed}
+
+
+def takes_option(kind: str, name: str, option: str) -> bool:
+    """Whether the thing called `name` has an option of that name among its arguments.
+
+    Options that it would only hand on (`**options`) do not count. Raises ConfigurationError if
+    there is nothing of that name.
+    """
+    return option in options_of(kind, name, find(kind, name))
+
+
+def check_options(
+    kind: str, name: str, known: Mapping[str, inspect.Parameter], options: Mapping[str, Any]
+) -> None:
+    """Raise ConfigurationError unless these options are `known`, and those that are needed.
+
+    A number has to be one where the argument is annotated as `int` or `float`, or None as well.
+    """
+    word, where = KINDS[kind].word or kind, KINDS[kind].options
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    named = {key: p for key, p in known.items() if p.kind not in _VARIADIC}
+    for option, value in options.items():
+        if option not in named:
+            if takes_any:
+                continue
+            raise unknown(f"option of the {word} {name}:", option, named or ["(none)"])
+        expected = _number(named[option].annotation)
+        if expected and (not isinstance(value, expected[0]) or isinstance(value, bool)):
+            raise ConfigurationError(
+                f"Got {option}={value!r} ({type(value).__name__}) for the {word} {name}; expected "
+                f"{expected[1]}. Set it as {where}.{option}."
+            )
+    for option, parameter in named.items():
+        if option not in options and parameter.default is parameter.empty:
+            raise ConfigurationError(
+                f"The {word} '{name}' needs the option `{option}`; set it as {where}.{option}."
+            )
+
+
+def check_factory(kind: str, name: str, factory: Any) -> None:
+    """Raise ConfigurationError for what cannot be called, or for a class of another kind."""
+    if not callable(factory):
+        raise ConfigurationError(
+            f"'{name}' is of type {type(factory).__name__}; expected the class of a "
+            f"{KINDS[kind].word or kind}, or a function that makes one, called with "
+            f"{KINDS[kind].takes}."
+        )
+    made = getattr(factory, "func", factory)  # what a partial calls
+    if isinstance(made, type):
+        _check(kind, f"'{name}' is the class {made.__name__}", made, KINDS[kind].has)
+
+
+def check_made(kind: str, name: str, made: Any) -> None:
+    """Raise ConfigurationError unless `made` has what things of this kind have."""
+    wanted = (*KINDS[kind].has, *KINDS[kind].holds)
+    _check(kind, f"'{name}' made a {type(made).__name__}", made, wanted)
+
+
+def _check(kind: str, what: str, thing: Any, wanted: tuple[str, ...]) -> None:
+    lacking = [attribute for attribute in wanted if not hasattr(thing, attribute)]
+    if not lacking:
+        return
+    others = [
+        other
+        for other, its in KINDS.items()
+        if its.has and all(hasattr(thing, attribute) for attribute in its.has)
+    ]
+    seems = f" It seems to be a {' or '.join(others)}." if others else ""
+    raise ConfigurationError(
+        f"{what}, which is no {kind}: it has no {' and no '.join(f'`{a}`' for a in lacking)}."
+        f"{seems} Expected a {kind}, called with {KINDS[kind].takes}."
+    )
+
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _parameters(
+    kind: str, name: str, factory: Callable[..., Any]
+) -> Mapping[str, inspect.Parameter]:
+    try:
+        try:
+            return inspect.signature(factory, eval_str=True).parameters
+        except NameError:  # an annotation that only type checkers can read
+            return inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            f"'{name}' is no {KINDS[kind].word or kind}: expected a class or function called with "
+            f"{KINDS[kind].takes}."
+        ) from None
 
 
 def _number(annotation: Any) -> tuple[tuple[type, ...], str] | None:
@@ -205,49 +301,3 @@ def _number(annotation: Any) -> tuple[tuple[type, ...], str] | None:
     if numbers in ([float], [int, float], [float, int]):
         return (Real, *missing), "a number"
     return None
-
-
-def _find(name: str) -> Callable[..., Any]:
-    if ":" in name:
-        return load_object(name)
-    for group in (GENERATORS, CONTROLS):
-        for point in entry_points(group=group, name=name):
-            return point.load()
-    raise unknown("generator or control", name, names(GENERATORS) + names(CONTROLS))
-
-
-def _call(name: str, factory: Callable[..., Any], n_bits: int, **arguments: Any) -> Any:
-    try:
-        return factory(n_bits, **arguments)
-    except TypeError as error:
-        ours = ("seeds", "space", "layout")
-        given = [f"{k}={v!r}" for k, v in arguments.items() if k not in ours]
-        raise ConfigurationError(
-            f"'{name}' could not be built with {', '.join(given) or 'no options'}: {error}. A "
-            "generator takes (n_bits, *, seeds, ...), a control (n_bits, ...), and their options "
-            "have defaults or are given."
-        ) from error
-
-
-def _checked(
-    name: str, factory: Callable[..., Any], options: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    # what a partial fixes is what its name stands for
-    reserved = {"n_bits", "seeds", "space", "layout", *getattr(factory, "keywords", {})}
-    parameters = _parameters(name, factory).values()
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    known = [p.name for p in parameters if p.name not in reserved and p.kind is not p.VAR_KEYWORD]
-    for option in options or {}:
-        if option in reserved or (option not in known and not takes_any):
-            raise unknown(f"option for {name}:", option, known or ["(none)"])
-    return dict(options or {})
-
-
-def _parameters(name: str, factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    try:
-        return inspect.signature(factory).parameters
-    except (TypeError, ValueError):
-        raise ConfigurationError(
-            f"'{name}' is not a class or function that builds a generator: expected one that takes "
-            "n_bits and seeds."
-        ) from None

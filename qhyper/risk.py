@@ -10,14 +10,16 @@ Draws have axes [..., shot, bit], losses, log p and costs [..., shot], values [.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
+from qhyper.registry import build
 
 Float = npt.NDArray[np.float64]
 
@@ -285,8 +287,13 @@ class MMD(Risk):
         return (_kernel_sums(bits, bits, self.kappa) - 1) / (bits.shape[-2] - 1)
 
 
-RISKS = {"expectation": Expectation, "cvar": CVaR, "free-energy": FreeEnergy, "mmd": MMD}
-"""The risks by name."""
+def build_risk(name: str, options: Mapping[str, Any] | None = None) -> Risk:
+    """The risk registered as `name` (or `module:Class`), with its options.
+
+    Raises ConfigurationError for an unknown name or option, and for an option that is missing or
+    cannot have its value.
+    """
+    return build("risk", name, options=options)
 
 
 def _number(value: object) -> bool:

@@ -26,7 +26,7 @@ VENDORS = {
 # may import anything but the command line.
 FOUNDATION = {
     "errors",
-    "names",
+    "registry",
     "devices",
     "streams",
     "spending",
@@ -40,7 +40,7 @@ FOUNDATION = {
 }
 ALLOWED = {
     "errors": set(),
-    "names": {"errors"},
+    "registry": {"errors"},
     "devices": {"errors"},
     "streams": {"errors"},
     "spending": {"errors"},

@@ -21,11 +21,10 @@ from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.gradients.natural import NaturalGradient
 from qhyper.gradients.parameter_shift import ParameterShift
 from qhyper.gradients.score import ScoreFunction
-from qhyper.hypernetwork import HyperNetwork
+from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.quantum.ansatz import Brickwork, Reuploading
 from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
-from qhyper.registry import build_generator
 from qhyper.risk import Expectation
 from qhyper.spending import Budget
 from qhyper.streams import Streams

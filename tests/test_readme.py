@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qhyper.names import load_object
-from qhyper.quantum.cloud.backend import VENDORS, CloudBackend
+from qhyper.quantum.cloud.backend import CloudBackend
+from qhyper.registry import find, names
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -25,9 +25,9 @@ def test_python_of_the_readme(block: str, capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out
 
 
-@pytest.mark.parametrize("vendor", VENDORS)
+@pytest.mark.parametrize("vendor", names("service"))
 def test_every_option_of_a_quantum_computer_is_explained(vendor: str) -> None:
-    taken = inspect.signature(load_object(VENDORS[vendor])).parameters
+    taken = inspect.signature(find("service", vendor)).parameters
     options = [name for name, option in taken.items() if option.kind is option.KEYWORD_ONLY]
     assert [name for name in options if f"`{name}`" not in README.read_text(encoding="utf-8")] == []
 

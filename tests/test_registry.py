@@ -6,27 +6,18 @@ import numpy as np
 import pytest
 
 from qhyper.errors import ConfigurationError
-from qhyper.quantum.ansatz import ANSAETZE, build_ansatz
-from qhyper.quantum.backend import build_backend
-from qhyper.registry import (
-    CONTROLS,
-    GENERATORS,
-    backends,
-    build_control,
-    build_estimator,
-    build_generator,
-    build_risk,
-    is_control,
-    load_object,
-    names,
-    takes_option,
-)
+from qhyper.gradients.estimator import build_estimator
+from qhyper.hypernetwork import build_generator
+from qhyper.quantum.ansatz import build_ansatz
+from qhyper.registry import load_object, names, takes_option
+from qhyper.risk import Sample, build_risk
 from qhyper.run.config import COMPARED
 from qhyper.targets.layered.space import WeightSpace
+from qhyper.training.search import build_control, is_control
 
 
 def test_what_is_compared_by_default_is_registered() -> None:
-    assert set(COMPARED) <= set(names(GENERATORS)) | set(names(CONTROLS))
+    assert set(COMPARED) <= set(names("generator")) | set(names("control"))
 
 
 def test_a_class_is_accepted_wherever_a_name_is() -> None:
@@ -37,9 +28,11 @@ def test_a_class_is_accepted_wherever_a_name_is() -> None:
 
 def test_options_and_space_reach_the_generator() -> None:
     space = WeightSpace((4, 6, 2))
-    deep = build_generator("quantum", 36, space=space, options={"depth": 3, "order": "unit"})
+    deep = build_generator(
+        "quantum", 36, layout=space.layout, options={"depth": 3, "order": "unit"}
+    )
     assert deep.n_parameters == 2 * 36 * 3
-    assert build_generator("categorical", 36, space=space).n_bits == 36
+    assert build_generator("categorical", 36, layout=space.layout).n_bits == 36
 
 
 @pytest.mark.parametrize(
@@ -47,11 +40,14 @@ def test_options_and_space_reach_the_generator() -> None:
     [
         (lambda: build_generator("bernouli", 4), "'bernouli'. Did you mean 'bernoulli'"),
         (lambda: build_generator("quantum", 4, options={"dept": 2}), "Did you mean 'depth'"),
-        (lambda: build_generator("mlp", 4, options={"seeds": 2}), "option for mlp: 'seeds'"),
+        (
+            lambda: build_generator("mlp", 4, options={"seeds": 2}),
+            "option of the generator mlp: 'seeds'",
+        ),
         (lambda: build_control("annealing", 4, {"t_star": 2}), "Did you mean 't_start'"),
         (lambda: build_generator("nowhere:Thing", 4), "Cannot load 'nowhere:Thing'"),
         (lambda: load_object("classical.bernoulli:B"), "Cannot load 'classical.bernoulli:B'"),
-        (lambda: build_generator("builtins:dict", 4), "is not a class or function that builds"),
+        (lambda: build_generator("builtins:dict", 4), "'builtins:dict' is the class dict, which is no generator: it has no `sample`"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_built_is_refused(call, message: str) -> None:
@@ -60,12 +56,17 @@ def test_what_cannot_be_built_is_refused(call, message: str) -> None:
 
 
 def test_who_takes_a_backend() -> None:
-    takers = {name for name in names(GENERATORS) + names(CONTROLS) if takes_option(name, "backend")}
+    takers = {
+        name
+        for kind in ("generator", "control")
+        for name in names(kind)
+        if takes_option(kind, name, "backend")
+    }
     assert takers == {"quantum", "product", "quantum-depth2", "quantum-depth4"}
-    assert not takes_option("quantum", "phase")  # an option of an ansatz, handed on
-    assert not takes_option("classical.bernoulli:Bernoulli", "backend")
+    assert not takes_option("generator", "quantum", "phase")  # an option of an ansatz, handed on
+    assert not takes_option("generator", "classical.bernoulli:Bernoulli", "backend")
     with pytest.raises(ConfigurationError, match="Did you mean 'product'"):
-        takes_option("prodct", "backend")
+        takes_option("generator", "prodct", "backend")
 
 
 @dataclass
@@ -78,6 +79,12 @@ class Own:
     def __post_init__(self) -> None:
         if self.kind not in "abc":
             raise ValueError(f"no kind {self.kind}")
+
+    def costs(self, drawn: Sample, reference: Sample) -> np.ndarray:
+        return drawn.losses
+
+    def value(self, drawn: Sample) -> tuple[np.ndarray, np.ndarray]:
+        return drawn.losses.mean(-1), drawn.losses.std(-1)
 
 
 @pytest.fixture
@@ -141,14 +148,8 @@ def test_an_option_without_a_default_is_asked_for(own: str) -> None:
         build_risk(own, {"kind": "b"})
 
 
-@pytest.mark.parametrize("name", ANSAETZE)
+@pytest.mark.parametrize("name", names("ansatz"))
 def test_every_ansatz_that_has_a_name_can_be_built(name: str) -> None:
-    circuit = build_ansatz(name, {}, order=range(6), blocks=[[0, 1, 2], [3, 4, 5]]).build(6)
+    circuit = build_ansatz(name, order=range(6), layout=WeightSpace((1, 2, 2)).layout).build(6)
     assert circuit.n_qubits == 6
     assert set(circuit.trained) == set(range(circuit.n_angles))
-
-
-def test_backends_that_are_installed_can_be_built() -> None:
-    found = backends()
-    assert {"mps", "statevector", "pennylane:lightning.qubit", "aer"} <= set(found)
-    assert [str(build_backend(name)) for name in found] == found

@@ -26,7 +26,9 @@ Make = Callable[[Sequence[int]], HyperNetwork]
 
 
 def _circuit(ansatz: Any, order: str | None, seeds: Sequence[int]) -> HyperNetwork:
-    return QuantumHyperNetwork(36, ansatz=ansatz, order=order, space=SPACE, seeds=list(seeds))
+    return QuantumHyperNetwork(
+        36, ansatz=ansatz, order=order, layout=SPACE.layout, seeds=list(seeds)
+    )
 
 
 def _of(ansatz: Any, order: str | None = None) -> Make:
@@ -79,7 +81,7 @@ MODELS: Mapping[str, Model] = {
     ),
     "categorical": Model(
         "six 64-way categoricals",
-        lambda seeds: Categorical(36, seeds=list(seeds), space=SPACE),
+        lambda seeds: Categorical(36, seeds=list(seeds), layout=SPACE.layout),
         RATES,
         False,
     ),

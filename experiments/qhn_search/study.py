@@ -69,7 +69,7 @@ def search(name: str, data: str, seeds: int, evaluations: int) -> dict[str, Any]
     """Final mean loss and best loss of every seed, and the certified minimum."""
     train_rows = load(data).train
     generator = QuantumHyperNetwork(
-        36, ansatz=CIRCUITS[name][1], order="split", space=NETWORK.space, start="near-product",
+        36, ansatz=CIRCUITS[name][1], order="split", layout=NETWORK.layout, start="near-product",
         seeds=range(seeds),
     )  # fmt: skip
     settings = TrainingSettings(

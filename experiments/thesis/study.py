@@ -277,7 +277,7 @@ def conditioned(data: str, size: Size, *, kind: str, scored_on: ScoredOn) -> dic
     else:
         ansatz = Reuploading(Brickwork(depth=2), n_inputs=4)
         generator = QuantumHyperNetwork(
-            NETWORK.n_bits, ansatz=ansatz, space=NETWORK.space, seeds=seeds
+            NETWORK.n_bits, ansatz=ansatz, layout=NETWORK.layout, seeds=seeds
         )
         # as ConditionalBernoulli's own, tuned on seeds 100 to 109, scored on mini-batches
         generator.recipe = {"draws": 8, "learning_rate": 0.1, "start_steps": 585}
@@ -359,7 +359,9 @@ def unconditional(data: str, size: Size, *, name: str) -> dict[str, Any]:
     """
     dataset = _load(data, size)
     objective = NETWORK.objective(dataset.train)
-    generator = build_generator(name, NETWORK.n_bits, seeds=range(size.seeds), space=NETWORK.space)
+    generator = build_generator(
+        name, NETWORK.n_bits, seeds=range(size.seeds), layout=NETWORK.layout
+    )
     settings = settings_for(generator, {}, Budget(evaluations=size.evaluations))
     begun = time.perf_counter()
     trainer = train(generator, objective, settings)

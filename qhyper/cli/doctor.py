@@ -23,12 +23,10 @@ def doctor(as_json: Json = False) -> None:
 
     import torch
 
-    from qhyper.data.images import images_availability
     from qhyper.data.sets import availability
-    from qhyper.quantum.ansatz import ANSAETZE, STARTS
-    from qhyper.quantum.cloud.backend import VENDORS
-    from qhyper.registry import CONTROLS, ESTIMATORS, GENERATORS, backends, names
-    from qhyper.risk import RISKS
+    from qhyper.quantum.ansatz import STARTS
+    from qhyper.quantum.backends import forms, installed
+    from qhyper.registry import names
     from qhyper.run.directory import versions
     from qhyper.threads import n_threads
 
@@ -43,15 +41,18 @@ def doctor(as_json: Json = False) -> None:
         "versions": packages,
         "threads": n_threads(),
         "devices": ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"],
-        "generators": names(GENERATORS),
-        "controls": names(CONTROLS),
-        "estimators": sorted(ESTIMATORS),
-        "risks": sorted(RISKS),
-        "backends": backends(),
-        "quantum computers": [f"{vendor}:…" for vendor in VENDORS],
-        "ansätze": list(ANSAETZE),
+        "generators": names("generator"),
+        "controls": names("control"),
+        "estimators": names("estimator"),
+        "risks": names("risk"),
+        "losses": names("loss"),
+        "targets": names("target"),
+        "data sets": names("data set"),
+        "backends": installed(),
+        "quantum computers": forms("service"),
+        "ansätze": names("ansatz"),
         "starts": list(STARTS),
-        "data": availability() | {"fashion-mnist": images_availability("fashion-mnist")},
+        "data": availability(),
     }
     if as_json:
         print(json.dumps(found))

@@ -37,7 +37,8 @@ Optional = Annotated[
     str | None, typer.Option("--optional", help="What bits can leave out: biases, units, layers.")
 ]
 Loss = Annotated[
-    str | None, typer.Option("--loss", help="cross_entropy, squared_error or accuracy.")
+    str | None,
+    typer.Option("--loss", help="cross_entropy, squared_error, accuracy, or module:function."),
 ]
 SignOfZero = Annotated[int | None, typer.Option("--sign-of-zero", help="1 (default) or 0.")]
 Evaluations = Annotated[

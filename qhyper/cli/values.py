@@ -95,14 +95,14 @@ def combinations(entries: list[dict[str, Any]], axes: dict[str, list[str]]) -> l
     entries they are those that are compared by default. Raises ConfigurationError for a name that
     is not known, which no entry could work with.
     """
-    from qhyper.quantum.backend import build_backend
-    from qhyper.registry import find_estimator, find_risk, is_control, takes_option
+    from qhyper.quantum.backends import build_backend
+    from qhyper.registry import find, takes_option
     from qhyper.run.config import COMPARED
+    from qhyper.training.search import is_control
 
-    known = {"backend": build_backend, "estimator": find_estimator, "risk": find_risk}
     for axis, choices in axes.items():
         for name in choices:
-            known[axis](name)
+            build_backend(name) if axis == "backend" else find(axis, name)
     found = []
     for entry in entries or [{"name": name} for name in COMPARED]:
         name = entry.get("name", "")
@@ -112,7 +112,7 @@ def combinations(entries: list[dict[str, Any]], axes: dict[str, list[str]]) -> l
         taken = {
             axis: choices
             for axis, choices in axes.items()
-            if choices and (axis != "backend" or takes_option(name, axis))
+            if choices and (axis != "backend" or takes_option("generator", name, axis))
         }
         for chosen in product(*taken.values()):
             asked = dict(zip(taken, chosen, strict=True))

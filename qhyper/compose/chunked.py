@@ -11,7 +11,7 @@ from qhyper.bits import Bits
 from qhyper.compose.ordered import Ordered
 from qhyper.compose.parts import Composed, Float, count_angles, product, somewhere, with_angles
 from qhyper.errors import ConfigurationError, unknown
-from qhyper.hypernetwork import HyperNetwork
+from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.streams import Rngs
 from qhyper.targets.target import Layout
 
@@ -187,7 +187,7 @@ def chunked(
 
     Raises ConfigurationError for a chunk that is no divisor, and for what cannot be built.
     """
-    from qhyper.registry import build_generator, takes_option
+    from qhyper.registry import takes_option
 
     if n_bits < 1:
         raise ConfigurationError(f"A generator needs at least 1 bit; got n_bits={n_bits}.")
@@ -200,7 +200,7 @@ def chunked(
             f"Got chunk={chunk!r} for {n_bits} bits; all chunks are whole, of one of "
             f"{', '.join(map(str, divisors))} bits. For other bits besides, use joined."
         )
-    if not takes_option(generator, "n_inputs"):
+    if not takes_option("generator", generator, "n_inputs"):
         raise ConfigurationError(
             f"'{generator}' takes no n_inputs, and a generator that is asked once a chunk sees an "
             "input. Use quantum, or classical.conditional:ConditionalBernoulli."

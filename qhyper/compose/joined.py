@@ -18,7 +18,7 @@ from qhyper.compose.parts import (
     with_angles,
 )
 from qhyper.errors import ConfigurationError, UnsuitableError, unknown
-from qhyper.hypernetwork import HyperNetwork
+from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.streams import Rngs
 from qhyper.targets.target import Layout
 
@@ -150,8 +150,6 @@ def joined(
     Raises UnsuitableError for a target without layout, and ConfigurationError for what cannot be
     built.
     """
-    from qhyper.registry import build_generator
-
     if n_bits < 1:
         raise ConfigurationError(f"A generator needs at least 1 bit; got n_bits={n_bits}.")
     if layout is None:

@@ -12,6 +12,7 @@ import torch
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import Draw, HyperNetwork
+from qhyper.registry import build
 from qhyper.risk import MMD, Expectation, FreeEnergy, Risk, Sample
 from qhyper.spending import Spending
 from qhyper.streams import Rngs
@@ -86,6 +87,17 @@ class GradientEstimator(ABC):
         inputs: Any = None,
     ) -> GradientEstimate:
         """Add the gradient, and return what was measured; `rng` has one generator a replica."""
+
+
+def build_estimator(
+    name: str, shots: int, options: Mapping[str, Any] | None = None
+) -> GradientEstimator:
+    """The estimator registered as `name` (or `module:Class`), which measures the value as well.
+
+    `shots` goes to those that take it. Raises ConfigurationError for an unknown name or option,
+    and for an option that is missing or cannot have its value.
+    """
+    return build("estimator", name, options=options, offered={"shots": shots, "value": True})
 
 
 ALL_UNBIASED: Mapping[type, str] = {

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -11,6 +12,8 @@ import numpy.typing as npt
 
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.quantum.circuit import ROTATIONS, TWO_QUBIT_GATES, Circuit, Gate
+from qhyper.registry import build
+from qhyper.targets.target import Layout
 
 
 class Ansatz(Protocol):
@@ -43,7 +46,7 @@ class Brickwork:
     one "layer" of the paper.
     """
 
-    depth: int
+    depth: int = 4
     phase: Literal[0, 1] = 0
 
     def __str__(self) -> str:
@@ -80,7 +83,7 @@ class HardwareEfficient:
     (depth + 1) · n · len(rotations) angles.
     """
 
-    depth: int
+    depth: int = 4
     pairs: Pairs | Sequence[tuple[int, int]] = "linear"
     gate: Literal["cx", "cz"] = "cx"
     rotations: Sequence[str] = ("ry",)
@@ -403,54 +406,61 @@ def _identity_blocks(circuit: Circuit, rng: np.random.Generator) -> npt.NDArray[
 # -- by name ---------------------------------------------------------------------------------------
 
 
-ANSAETZE: Mapping[str, tuple[str, ...]] = {
-    "product": (),
-    "brickwork": ("depth", "phase"),
-    "hardware-efficient": ("depth", "pairs", "gate", "rotations"),
-    "linear": ("depth", "gate", "rotations"),
-    "ring": ("depth", "gate", "rotations"),
-    "all-to-all": ("depth", "gate", "rotations"),
-    "units": ("depth", "gate", "rotations"),
-    "mirrored": ("depth", "phase", "blocks"),
-    "unit-chain": ("signs",),
-}
-"""Ansätze by name, each with its options."""
+linear = partial(HardwareEfficient, pairs="linear")
+ring = partial(HardwareEfficient, pairs="ring")
+all_to_all = partial(HardwareEfficient, pairs="all-to-all")
+
+
+def mirrored(depth: int = 4, phase: Literal[0, 1] = 0, blocks: int = 1) -> Mirrored:
+    """Mirrored brickwork, `blocks` times."""
+    return Mirrored(Brickwork(depth, phase), blocks)
+
+
+def units(
+    depth: int = 4,
+    gate: Literal["cx", "cz"] = "cx",
+    rotations: Sequence[str] = ("ry",),
+    *,
+    layout: Layout | None = None,
+    order: Sequence[int] = (),
+) -> HardwareEfficient:
+    """Entanglers inside the hidden units of the target, from each bit of a unit to the next.
+
+    `order` is the qubit order. Raises ConfigurationError unless `layout` has a hidden layer.
+    """
+    if layout is None or len(layout.layers) < 3:
+        raise ConfigurationError(
+            "The ansatz 'units' puts entanglers inside the hidden units of the target: pass its "
+            f"`layout`, of a network with a hidden layer; got {layout}. Or use another ansatz."
+        )
+    blocks = [block.tolist() for block in layout.unit_blocks()]
+    return HardwareEfficient(depth, within(blocks, order), gate, rotations)
+
+
+def unit_chain(signs: bool = False, *, layout: Layout | None = None) -> UnitChain:
+    """The UnitChain of a target; ConfigurationError unless it has two outputs and weights alone."""
+    if layout is None or layout.layers[2:] != (2,) or len(layout.blocks) != 2:
+        raise ConfigurationError(
+            "The ansatz 'unit-chain' follows the hidden units of a target with one hidden layer, "
+            f"two outputs and bits for nothing but weights: pass its `layout`; got {layout}. Or "
+            "use another ansatz."
+        )
+    inputs, hidden, _ = layout.layers
+    return UnitChain(hidden, inputs, signs)
 
 
 def build_ansatz(
     name: str,
-    options: Mapping[str, Any],
+    options: Mapping[str, Any] | None = None,
     *,
     order: Sequence[int],
-    blocks: Sequence[Sequence[int]] | None = None,
+    layout: Layout | None = None,
 ) -> Ansatz:
-    """The ansatz called `name`, with its options; `depth` is 4 unless told.
+    """The ansatz registered as `name` (or `module:Class`), with its options.
 
-    `order` is the qubit order and `blocks` the bits of each hidden unit, which `units` needs.
-    Raises ConfigurationError for an unknown name, or an option that the ansatz does not take.
+    `order`, the qubit order, and `layout`, the target's, go to those that take them. Raises
+    ConfigurationError for an unknown name or option, with the nearest known one, and for a target
+    that the ansatz cannot follow.
     """
-    if name not in ANSAETZE:
-        raise unknown("ansatz", name, ANSAETZE)
-    for option in options:
-        if option not in ANSAETZE[name]:
-            raise unknown(f"option of the ansatz {name}:", option, ANSAETZE[name] or ["(none)"])
-    if name == "product":
-        return Product()
-    given = {"depth": 4, **options}
-    if name in ("units", "unit-chain"):
-        if blocks is None:
-            raise ConfigurationError(
-                f"The ansatz '{name}' puts entanglers inside the hidden units of the target: pass "
-                "its WeightSpace, of a network with a hidden layer, as `space`, or use another "
-                "ansatz."
-            )
-        if name == "unit-chain":
-            return UnitChain(len(blocks), len(blocks[0]) - 2, **options)
-        return HardwareEfficient(**{**given, "pairs": within(blocks, order)})
-    if name == "brickwork":
-        return Brickwork(**given)
-    if name == "mirrored":
-        repeats = given.pop("blocks", 1)
-        return Mirrored(Brickwork(**given), repeats)
-    pairs = {} if name == "hardware-efficient" else {"pairs": name}
-    return HardwareEfficient(**{**given, **pairs})
+    offered = {"order": order, "layout": layout}
+    return build("ansatz", name, options=options, offered=offered)

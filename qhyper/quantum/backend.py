@@ -5,17 +5,16 @@ for, and answers for all of them in one call: `compile(circuit).at(angles).sampl
 Axes: angles [replica, row, angle], draws [replica, row, shot, qubit].
 """
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits
-from qhyper.errors import ConfigurationError, unknown
+from qhyper.errors import ConfigurationError
 from qhyper.machine import GIB, memory
 from qhyper.quantum.circuit import ROTATIONS, Circuit
 from qhyper.streams import Rngs
@@ -189,61 +188,6 @@ def _gib(size: int) -> str:
     if size < 1 << 50:
         return f"{size / GIB:,.0f}" if size > 100 * GIB else f"{size / GIB:.3g}"
     return f"{size / GIB:.3g}" if size < 1 << 900 else f"2^{size.bit_length() - 31}"
-
-
-# -- by name ---------------------------------------------------------------------------------------
-
-
-def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backend:
-    """The backend called `name`, with its options.
-
-    `mps`: exact matrix product. `statevector`: exact state vector. `pennylane:DEVICE`: a
-    PennyLane device, such as lightning.qubit. `aer`, `aer:METHOD`: Qiskit Aer (statevector,
-    matrix_product_state, density_matrix). `trajectories`: depolarising noise on our own simulators,
-    with exact derivatives of ⟨C⟩. `ibm:NAME`, `braket:NAME`, `ionq:NAME`, `azure:NAME`,
-    `qiskit:module:object`, `module:Class`: quantum computers (`build_cloud_backend`). Options are
-    the arguments of the backend's class.
-    Raises ConfigurationError for an unknown name or option.
-    """
-    kind, _, rest = name.partition(":")
-    fixed = {}
-    if kind == "mps" and not rest:
-        from qhyper.quantum.simulators.mps import MatrixProductBackend as Built
-    elif kind == "statevector" and not rest:
-        from qhyper.quantum.simulators.state_vector import StateVectorBackend as Built
-    elif kind == "pennylane" and rest:
-        from qhyper.quantum.simulators.pennylane_device import PennyLaneBackend as Built
-
-        fixed = {"device": rest}
-    elif kind == "aer":
-        from qhyper.quantum.simulators.qiskit_aer_simulator import AerBackend as Built
-
-        fixed = {"method": rest} if rest else {}
-    elif kind == "trajectories" and not rest:
-        from qhyper.quantum.simulators.trajectories import TrajectoryBackend as Built
-    elif is_cloud(name):
-        from qhyper.quantum.cloud.backend import build_cloud_backend
-
-        return build_cloud_backend(name, options)
-    else:
-        exact = ("mps", "statevector", "pennylane:lightning.qubit", "pennylane:default.qubit")
-        aer = ("aer", "aer:statevector", "aer:matrix_product_state")
-        cloud = ("ibm:NAME", "braket:NAME", "ionq:NAME", "azure:NAME", "qiskit:module:object")
-        raise unknown("backend", name, (*exact, *aer, "trajectories", *cloud))
-    known = [option for option in inspect.signature(Built).parameters if option not in fixed]
-    for option in options or {}:
-        if option not in known:
-            raise unknown(f"option of the backend {name}:", option, known or ["(none)"])
-    return Built(**fixed, **(options or {}))
-
-
-SIMULATORS = ("mps", "statevector", "pennylane", "aer", "trajectories")
-
-
-def is_cloud(name: str) -> bool:
-    """Whether a backend of this name is a service that jobs are sent to."""
-    kind, _, rest = name.partition(":")
-    return bool(rest) and kind not in SIMULATORS
 
 
 def suitable(circuit: Circuit) -> str:

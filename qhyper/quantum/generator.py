@@ -11,7 +11,6 @@ import torch
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import Capabilities, HyperNetwork
-from qhyper.names import load_object
 from qhyper.quantum.ansatz import (
     STARTS,
     Ansatz,
@@ -20,10 +19,12 @@ from qhyper.quantum.ansatz import (
     build_ansatz,
     initial_parameters,
 )
-from qhyper.quantum.backend import Backend, build_backend, suitable
+from qhyper.quantum.backend import Backend, suitable
+from qhyper.quantum.backends import build_backend
 from qhyper.quantum.circuit import Circuit
+from qhyper.registry import load_object
 from qhyper.streams import Rngs, check_rng
-from qhyper.targets.layered.space import WeightSpace
+from qhyper.targets.target import Layout
 
 Order = str | Sequence[int]
 Floats = npt.NDArray[np.float64]
@@ -33,9 +34,9 @@ class QuantumHyperNetwork(HyperNetwork):
     """A circuit on n_bits qubits; a measurement is a bitstring.
 
     - ansatz: what builds the circuit, or the Circuit itself
-    - order: qubit q carries bit `order[q]`. A permutation, or a name that `WeightSpace.order`
+    - order: qubit q carries bit `order[q]`. A permutation, or a name that `Layout.order`
       knows: `row`, `unit`, `unit-centre` or `split`, of which all but `row` need the target's
-      `space`. Unless told it is that of the ansatz, or `split` with a space, the best one for
+      `layout`. Unless told it is that of the ansatz, or `split` with a layout, the best one for
       optimising, and `row` without. Draws always come back in weight order.
     - start: see `initial_parameters`, or parameters [n_parameters] to begin at. Unless told it is
       that of the ansatz, near-product for most, and uniform for a circuit of one's own.
@@ -54,7 +55,7 @@ class QuantumHyperNetwork(HyperNetwork):
         order: Order | None = None,
         start: Start | Sequence[float] | None = None,
         backend: Backend | str | None = None,
-        space: WeightSpace | None = None,
+        layout: Layout | None = None,
         seeds: Sequence[int] = (0,),
     ) -> None:
         super().__init__(n_bits, seeds=seeds)
@@ -79,9 +80,9 @@ class QuantumHyperNetwork(HyperNetwork):
         own = isinstance(ansatz, Circuit)
         usual: Start = "uniform" if own else getattr(ansatz, "start", "near-product")
         self.start: Start | Sequence[float] = usual if start is None else start
-        if order is None and space is not None:
+        if order is None and layout is not None:
             order = getattr(ansatz, "order", None)
-        self.order = permutation(order, n_bits, space)
+        self.order = permutation(order, n_bits, layout)
         self._in_order = bool((self.order == np.arange(n_bits)).all())
         if backend is None:
             backend = suitable(circuit)
@@ -365,21 +366,19 @@ def _numpy(tensor: torch.Tensor) -> npt.NDArray[np.float64]:
     return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=np.float64)
 
 
-def permutation(
-    order: Order | None, n_bits: int, space: WeightSpace | None
-) -> npt.NDArray[np.int64]:
+def permutation(order: Order | None, n_bits: int, layout: Layout | None) -> npt.NDArray[np.int64]:
     """The qubit order [n_bits]: entry q is the bit that qubit q carries."""
-    if space is not None:
-        space.check(n_bits)
+    if layout is not None:
+        layout.check(n_bits)
     if order is None:
-        order = "row" if space is None else "split"
+        order = "row" if layout is None else "split"
     if isinstance(order, str):
-        if space is None and order != "row":
+        if layout is None and order != "row":
             raise ConfigurationError(
-                f"The qubit order '{order}' depends on the target: pass its WeightSpace as "
-                "`space`, or give a permutation of the bits."
+                f"The qubit order '{order}' depends on the target: pass its `layout`, "
+                "or give a permutation of the bits."
             )
-        return np.arange(n_bits) if space is None else space.order(order)
+        return np.arange(n_bits) if layout is None else layout.order(order)
     given = np.asarray(order)
     whole = given.shape == (n_bits,) and given.dtype.kind in "iu"
     if not whole or (np.sort(given) != np.arange(n_bits)).any():
@@ -402,49 +401,46 @@ def quantum(
     backend: Backend | str | None = None,
     backend_options: Mapping[str, Any] | None = None,
     n_inputs: int = 0,
-    space: WeightSpace | None = None,
+    layout: Layout | None = None,
     seeds: Sequence[int] = (0,),
     **ansatz_options: Any,
 ) -> QuantumHyperNetwork:
     """A circuit by the name of its ansatz (`build_ansatz`), whose options come besides.
 
-    `ansatz` is also `module:object` of a circuit of one's own: a Circuit, a Qiskit
-    QuantumCircuit or a PennyLane function. With `n_inputs` the circuit of an ansatz sees so many
-    features (`Reuploading`). Raises ConfigurationError for what cannot be built.
+    `ansatz` is also `module:Class` of an ansatz of one's own, or `module:object` of a circuit: a
+    Circuit, a Qiskit QuantumCircuit or a PennyLane function, which take no options. With `n_inputs`
+    the circuit of an ansatz sees so many features (`Reuploading`). Raises ConfigurationError for
+    what cannot be built.
     """
+    own = load_object(ansatz) if ":" in ansatz else None
     built: Ansatz | Circuit
-    if ":" in ansatz:
+    if own is None or (isinstance(own, type) and hasattr(own, "build")):
+        qubits = permutation(order, n_bits, layout).tolist()
+        built = build_ansatz(ansatz, ansatz_options, order=qubits, layout=layout)
+    elif ansatz_options:
+        raise ConfigurationError(
+            f"The own circuit {ansatz} takes no options; got {', '.join(ansatz_options)}. Options "
+            "are for the class of an ansatz, with a method `build`."
+        )
+    elif hasattr(own, "build"):
+        built = own
+    else:
         from qhyper.quantum.convert import as_circuit
 
-        if ansatz_options:
-            raise ConfigurationError(
-                f"The own circuit {ansatz} takes no options; got {', '.join(ansatz_options)}."
-            )
-        built = as_circuit(load_object(ansatz), n_bits)
+        built = as_circuit(own, n_bits)
         if n_inputs not in (0, built.n_inputs):
             raise ConfigurationError(
                 f"The own circuit {ansatz} sees {built.n_inputs} features by its gates; got "
                 f"n_inputs={n_inputs}."
             )
-    else:
-        fits = space is not None and space.plain and space.layers[2:] == (2,)
-        if ansatz == "unit-chain" and not fits:
-            raise ConfigurationError(
-                "The ansatz 'unit-chain' follows the hidden units of a target with two outputs, "
-                f"weights of -1 and +1 and nothing else: pass its WeightSpace as `space`; got "
-                f"{space}. Or use another ansatz."
-            )
-        hidden = space is not None and len(space.layers) > 2
-        blocks = [b.tolist() for b in space.unit_blocks()] if space is not None and hidden else None
-        qubits = permutation(order, n_bits, space)
-        built = build_ansatz(ansatz, ansatz_options, order=qubits.tolist(), blocks=blocks)
-        built = Reuploading(built, n_inputs) if n_inputs else built
+    if n_inputs and not isinstance(built, Circuit):
+        built = Reuploading(built, n_inputs)
     if backend_options is not None and not isinstance(backend, str):
         raise ConfigurationError("backend_options need the name of a backend: set `backend` too.")
     if isinstance(backend, str):
         backend = build_backend(backend, backend_options)
     generator = QuantumHyperNetwork(
-        n_bits, ansatz=built, order=order, start=start, backend=backend, space=space, seeds=seeds
+        n_bits, ansatz=built, order=order, start=start, backend=backend, layout=layout, seeds=seeds
     )
     deep = ansatz_options.get("depth", 4) >= 4
     generator.recipe = (

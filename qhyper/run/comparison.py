@@ -12,10 +12,9 @@ import torch
 
 from qhyper.data.samples import Dataset, Samples
 from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
-from qhyper.hypernetwork import HyperNetwork
-from qhyper.quantum.backend import is_cloud
+from qhyper.hypernetwork import HyperNetwork, build_generator
+from qhyper.quantum.backends import is_cloud
 from qhyper.quantum.cloud.scope import TRAINING
-from qhyper.registry import build_generator, is_control
 from qhyper.report.page import page
 from qhyper.report.summary import summarise
 from qhyper.run.config import COMPARED, DEFAULT_PAID_SHOTS, FULL_SIZE, Config, Entry
@@ -24,6 +23,7 @@ from qhyper.run.problem import Problem, build_problem
 from qhyper.run.processes import side_by_side
 from qhyper.run.trial import Progress, Trial
 from qhyper.targets.target import Objective
+from qhyper.training.search import is_control
 from qhyper.training.settings import BUDGETS
 
 
@@ -284,7 +284,8 @@ def load_generator(
             f"`qhyper resume {run.path}`."
         )
     options = dict(entry.options)
-    if backend is not None or is_cloud(str(options.get("backend", ""))):
+    name = options.get("backend")
+    if backend is not None or (isinstance(name, str) and is_cloud(name)):
         options.pop("backend_options", None)
         options["backend"] = backend
     objective = (build_problem(run.config) if problem is None else problem).objective

@@ -111,6 +111,7 @@ class Config(Limits):
     """what can be left out: biases, units, layers"""
     sign_of_zero: int = Field(default=1, ge=0, le=1)
     loss: str = "cross_entropy"
+    """a loss by name, or module:function of logits"""
     objective: str | None = None
     """module:callable from bits [draws, bit] to one loss a draw, in place of data and network"""
     bits: int | None = Field(default=None, ge=1)

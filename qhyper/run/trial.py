@@ -12,16 +12,15 @@ import torch
 from qhyper.bits import to_string
 from qhyper.errors import ConfigurationError, Interrupted, UnsuitableError
 from qhyper.gradients.estimator import evaluate
-from qhyper.hypernetwork import HyperNetwork
+from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.machine import GIB, memory
-from qhyper.registry import build_control, build_generator, is_control
 from qhyper.run.config import BUDGETS, Entry, TrainingSettings
 from qhyper.run.directory import Checkpoints, Metrics
 from qhyper.run.problem import Problem
 from qhyper.spending import Budget
 from qhyper.storage import storage, write_whole
 from qhyper.streams import Streams
-from qhyper.training.search import SearchRecord
+from qhyper.training.search import SearchRecord, build_control, is_control
 from qhyper.training.trainer import CURVE_POINTS, Trainer, settings_for
 
 LOOKS = 40

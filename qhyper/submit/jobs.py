@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from qhyper.errors import ConfigurationError
-from qhyper.quantum.backend import is_cloud
+from qhyper.quantum.backends import is_cloud
 from qhyper.quantum.cloud.backend import CloudBackend, build_cloud_backend
 from qhyper.quantum.cloud.ledger import Ledger, Record, State, exists
 from qhyper.run.directory import Run

@@ -21,7 +21,6 @@ from qhyper.quantum.cloud.mthree_mitigation import QuasiProbabilities
 from qhyper.quantum.cloud.qiskit_isa import Isa, load, save, transpiled
 from qhyper.quantum.cloud.readout import angles_of, preparation
 from qhyper.quantum.generator import QuantumHyperNetwork
-from qhyper.registry import is_control
 from qhyper.run.comparison import check_same_data, load_generator, problem
 from qhyper.run.config import DEFAULT_PAID_SHOTS, Entry
 from qhyper.run.directory import Run
@@ -29,6 +28,7 @@ from qhyper.storage import write_whole
 from qhyper.streams import Streams
 from qhyper.submit.page import beside, write_page
 from qhyper.submit.written import Asked, Found, Identity, Written, next_identity, submissions
+from qhyper.training.search import is_control
 
 CIRCUIT = "circuit.qpy"
 DRAWS = "draws"

@@ -2,26 +2,48 @@
 
 With one output the logits are (0, z): class 1 has probability sigmoid(z), and z = 0 predicts
 class 0. A tie of logits predicts the lower class.
+
+A loss is a function of logits float64 [..., row, class] that gives the loss of each label that a
+row could have, [..., row, label], each row by itself. It is registered under the entry-point group
+`qhyper.losses`, or is `module:function`.
 """
 
-from typing import Literal, get_args
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.errors import unknown
+from qhyper.errors import ConfigurationError
+from qhyper.registry import find, is_registered
 
-LossName = Literal["cross_entropy", "squared_error", "accuracy"]
-LOSSES: tuple[LossName, ...] = get_args(LossName)
+LossName = str
+"""The name of a loss: registered, or `module:function`."""
+LOSSES = ("cross_entropy", "squared_error", "accuracy")
+"""Those that compiled kernels know. With two classes they depend on the logits' difference alone;
+of any other loss nothing is known but its values."""
 
 
 def check_loss(name: str) -> LossName:
-    """`name` with hyphens read as underscores; raises ConfigurationError if there is no such."""
-    wanted = name.replace("-", "_")
-    for known in LOSSES:
-        if known == wanted:
-            return known
-    raise unknown("loss", name, LOSSES)
+    """The name as it is registered, with underscores for hyphens, or `module:function`.
+
+    Raises ConfigurationError if there is no such loss, or if it is no function.
+    """
+    underscored = name.replace("-", "_")
+    spelled = ":" in name or is_registered("loss", name) or not is_registered("loss", underscored)
+    chosen = name if spelled else underscored
+    _function(chosen)
+    return chosen
+
+
+def _function(name: LossName) -> Callable[[npt.NDArray[np.float64]], npt.ArrayLike]:
+    found = find("loss", name)
+    if isinstance(found, type) or not callable(found):
+        what = f"the class {found.__name__}" if isinstance(found, type) else type(found).__name__
+        raise ConfigurationError(
+            f"Got the loss '{name}', which is {what}; expected a function of logits "
+            "[..., row, class] that gives the loss of each label, [..., row, label]."
+        )
+    return found
 
 
 def with_two_logits(logits: npt.NDArray) -> npt.NDArray:
@@ -42,21 +64,43 @@ def predictions(logits: npt.NDArray) -> npt.NDArray[np.int64]:
     return np.argmax(z >= z.max(axis=-1, keepdims=True) - SAME_LOGIT, axis=-1)
 
 
-def label_losses(logits: npt.NDArray, loss: LossName) -> npt.NDArray[np.float64]:
-    """The loss for each label that a row could have, float64 [..., classes].
+def cross_entropy(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """-log softmax(logits)[label], in nats."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return np.log(np.exp(shifted).sum(axis=-1, keepdims=True)) - shifted
 
-    - cross_entropy: -log softmax(logits)[label], in nats
-    - squared_error: Σ_c (softmax(logits)[c] - [c = label])², the Brier score (Brier, 1950)
-    - accuracy: 0 if the row is classified as its label, else 1; its mean is 1 - accuracy
-    """
-    z = with_two_logits(logits).astype(np.float64)
-    classes = z.shape[-1]
-    if loss == "accuracy":
-        return 1.0 - (predictions(logits)[..., None] == np.arange(classes))
-    shifted = z - z.max(axis=-1, keepdims=True)
-    exponentials = np.exp(shifted)
-    normaliser = exponentials.sum(axis=-1, keepdims=True)
-    if loss == "cross_entropy":
-        return np.log(normaliser) - shifted
-    p = exponentials / normaliser
+
+def squared_error(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Σ_c (softmax(logits)[c] - [c = label])², the Brier score (Brier, 1950)."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    p = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return (p**2).sum(axis=-1, keepdims=True) - 2 * p + 1
+
+
+def accuracy(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """0 if the row is classified as its label, else 1; its mean is 1 - accuracy."""
+    return 1.0 - (predictions(logits)[..., None] == np.arange(logits.shape[-1]))
+
+
+def label_losses(logits: npt.NDArray, loss: LossName) -> npt.NDArray[np.float64]:
+    """The loss for each label that a row could have, float64 [..., row, label].
+
+    `logits` [..., row, output]. Raises ConfigurationError if the loss gives another shape, or a
+    number that is not finite.
+    """
+    z = with_two_logits(logits).astype(np.float64)  # a copy, which the loss may change
+    found = np.asarray(_function(loss)(z))
+    if loss in LOSSES:
+        return found
+    if found.shape != logits.shape[:-1] + z.shape[-1:] or found.dtype.kind not in "biuf":
+        raise ConfigurationError(
+            f"The loss '{loss}' gave {found.dtype} of shape {found.shape} for logits of shape "
+            f"{z.shape}; expected the loss of each label, numbers of the same shape."
+        )
+    if not np.isfinite(found).all():
+        first = tuple(int(i) for i in np.argwhere(~np.isfinite(found))[0])
+        raise ConfigurationError(
+            f"The loss '{loss}' gave {found[first]} for the label {first[-1]} of the logits "
+            f"{with_two_logits(logits)[first[:-1]].tolist()}; a loss must be a finite number."
+        )
+    return found.astype(np.float64)

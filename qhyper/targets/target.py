@@ -103,7 +103,8 @@ class Layout:
         matrices = self._matrices()
         if len(matrices) < 2:
             raise ConfigurationError(
-                f"The {self} has no hidden unit; expected two layers of weights."
+                f"The {self} has no hidden units, which are asked for: expected two layers of "
+                "weights or more. Take another target, or what does not follow its units."
             )
         own = [self.bits[b.name] for b in self.blocks if b.layers == (1,)]
         return [
@@ -122,7 +123,7 @@ class Layout:
         if name not in ORDERS:
             raise unknown("order of the bits", name, ORDERS)
         matrices = self._matrices()
-        if name == "row" or not matrices:
+        if name == "row" or (name == "split" and not matrices):
             return np.arange(self.n_bits)
         if name == "split":
             first = np.concatenate([matrices[0].ravel(), *(w.T.ravel() for w in matrices[1:])])

@@ -1,13 +1,15 @@
 """What a search spends and finds: the control protocol, and the record of the best draws."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits
+from qhyper.errors import ConfigurationError, unknown
+from qhyper.registry import build, is_registered, load_object, names
 from qhyper.streams import Rngs
 from qhyper.targets.target import SAME_LOSS, Objective
 
@@ -42,6 +44,33 @@ class Control(Protocol):
         With mini-batches, each evaluation is on `batch` rows of `objective.mini_batches(batch)`.
         """
         ...
+
+
+def is_control(name: str) -> bool:
+    """Whether `name`, of a generator or a control, is that of a control.
+
+    A class `module:Class` is a control if it has `search`, which no generator has. Raises
+    ConfigurationError if nothing of that name is registered, or a generator and a control.
+    """
+    if ":" in name:
+        return hasattr(load_object(name), "search")
+    control, generator = is_registered("control", name), is_registered("generator", name)
+    if control and generator:
+        raise ConfigurationError(
+            f"'{name}' is registered as a generator and as a control. Name the one that is meant "
+            "as module:Class, or uninstall the package of the other."
+        )
+    if not control and not generator:
+        raise unknown("generator or control", name, names("generator") + names("control"))
+    return control
+
+
+def build_control(name: str, n_bits: int, options: Mapping[str, Any] | None = None) -> Control:
+    """The control registered as `name` (or `module:Class`), with its options.
+
+    Raises ConfigurationError for an unknown name or option, with the nearest known one.
+    """
+    return build("control", name, n_bits, options=options)
 
 
 @dataclass

@@ -16,10 +16,9 @@ import torch
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, unknown
-from qhyper.gradients.estimator import GradientEstimator
+from qhyper.gradients.estimator import GradientEstimator, build_estimator
 from qhyper.hypernetwork import HyperNetwork
-from qhyper.registry import build_estimator, build_risk
-from qhyper.risk import Risk
+from qhyper.risk import Risk, build_risk
 from qhyper.spending import Budget, Spending
 from qhyper.streams import Purpose, Rngs, Streams
 from qhyper.targets.target import Losses, MiniBatches, Objective

@@ -23,7 +23,7 @@ N = SPACE.n_bits
 
 MAKERS = {
     "bernoulli": lambda seeds: Bernoulli(N, seeds=seeds),
-    "categorical": lambda seeds: Categorical(N, seeds=seeds, space=SPACE),
+    "categorical": lambda seeds: Categorical(N, seeds=seeds, layout=SPACE.layout),
     "mlp": lambda seeds: MLP(N, seeds=seeds, latent_bits=2, hidden=5),
     "mlp-constant": lambda seeds: MLP(N, seeds=seeds, latent_bits=0, hidden=5),
     "autoregressive": lambda seeds: Autoregressive(N, seeds=seeds, hidden=7),
@@ -177,7 +177,7 @@ def test_bernoulli_is_a_product():
 
 def test_categorical_is_a_product_over_hidden_units():
     # (2, 2, 1): W1 = bits 0..3 row-major [in, out], W2 = bits 4, 5. Unit 0 has the bits 0, 2, 4.
-    generator = spread(Categorical(N, space=SPACE))
+    generator = spread(Categorical(N, layout=SPACE.layout))
     units = [[math.exp(x) for x in row] for row in generator.logits[0].tolist()]
     p = generator.probabilities().detach().numpy()[0, 0]
     for number, w in enumerate(all_bitstrings(N).tolist()):
@@ -187,7 +187,7 @@ def test_categorical_is_a_product_over_hidden_units():
 
 
 def test_categorical_of_the_thesis_network():
-    generator = Categorical(36, space=WeightSpace((4, 6, 2)))
+    generator = Categorical(36, layout=WeightSpace((4, 6, 2)).layout)
     assert generator.n_parameters == 6 * 64
     assert generator.describe() == "Categorical, 6 hidden units of 64 values each"
 
@@ -205,7 +205,7 @@ def test_categorical_of_the_thesis_network():
 )
 def test_categorical_refuses(n_bits, space, match):
     with pytest.raises(ConfigurationError, match=match):
-        Categorical(n_bits, space=space)
+        Categorical(n_bits, layout=space.layout)
 
 
 # -- MLP --------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import chisquare
 
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Product
-from qhyper.quantum.backend import build_backend
+from qhyper.quantum.backends import build_backend
 from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.streams import Streams
 

@@ -13,18 +13,19 @@ import torch
 
 from classical.conditional import ConditionalBernoulli
 from qhyper.errors import ConfigurationError
+from qhyper.gradients.estimator import build_estimator
 from qhyper.gradients.exact import Exact
 from qhyper.gradients.natural import NaturalGradient
 from qhyper.gradients.parameter_shift import ParameterShift, StochasticParameterShift
 from qhyper.gradients.score import ScoreFunction
 from qhyper.gradients.spsa import SPSA
-from qhyper.hypernetwork import HyperNetwork
+from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.quantum.ansatz import Ansatz, Brickwork, Reuploading
-from qhyper.quantum.backend import build_backend
+from qhyper.quantum.backends import build_backend
 from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
-from qhyper.registry import ESTIMATORS, build_estimator, build_generator, build_risk
-from qhyper.risk import MMD, RISKS, CVaR, Expectation, FreeEnergy, Risk
+from qhyper.registry import names
+from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy, Risk, build_risk
 from qhyper.spending import Spending
 from qhyper.streams import Streams
 from qhyper.targets.layered.space import WeightSpace
@@ -136,7 +137,7 @@ REGISTERED = sorted({point.name for point in entry_points(group="qhyper.generato
 MAKERS = {
     **{
         name: lambda seeds, name=name: build_generator(
-            name, N, seeds=seeds, space=SPACE, layout=LAYOUT
+            name, N, seeds=seeds, layout=SPACE.layout, layout=LAYOUT
         )
         for name in REGISTERED
     },
@@ -257,7 +258,7 @@ def missing(estimator, risk, generator):
 # -- the contract ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("risk", RISKS)
+@pytest.mark.parametrize("risk", names("risk"))
 @pytest.mark.parametrize("estimator", ESTIMATORS_HERE)
 @pytest.mark.parametrize("generator", MAKERS)
 def test_a_pair_works_or_is_refused_with_what_is_missing(generator, estimator, risk):
@@ -343,8 +344,8 @@ def is_refused(generator, estimator, risk, text):
 
 
 def test_all_estimators_and_risks_are_here():
-    assert {name.split(" ")[0] for name in ESTIMATORS_HERE} == set(ESTIMATORS)
-    assert set(RISK_OPTIONS) == set(RISKS)
+    assert {name.split(" ")[0] for name in ESTIMATORS_HERE} == set(names("estimator"))
+    assert set(RISK_OPTIONS) == set(names("risk"))
 
 
 # -- what is declared ------------------------------------------------------------------------------
@@ -491,13 +492,13 @@ def test_inputs_that_do_not_fit_are_refused(estimator, generator, inputs, messag
 
 
 @pytest.mark.parametrize("shots", [0, -1])
-@pytest.mark.parametrize("name", sorted(set(ESTIMATORS) - {"exact"}))
+@pytest.mark.parametrize("name", sorted(set(names("estimator")) - {"exact"}))
 def test_no_shots_are_refused(name, shots):
     with pytest.raises(ConfigurationError, match=f"needs at least . shots?.*; got {shots}"):
         build_estimator(name, shots)
 
 
-@pytest.mark.parametrize("name", sorted(set(ESTIMATORS) - {"exact"}))
+@pytest.mark.parametrize("name", sorted(set(names("estimator")) - {"exact"}))
 def test_too_few_shots_for_mmd_are_refused(name):
     generator = MAKERS["circuit on mps"](SEEDS)
     with pytest.raises(ConfigurationError, match="at least 3 shots for this risk; got 2"):

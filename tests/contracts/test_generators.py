@@ -15,12 +15,12 @@ from qhyper.compose.chunked import Chunked
 from qhyper.compose.joined import Joined
 from qhyper.compose.ordered import Ordered
 from qhyper.errors import ConfigurationError
-from qhyper.hypernetwork import Draw, HyperNetwork
-from qhyper.registry import build_control, build_generator
+from qhyper.hypernetwork import Draw, HyperNetwork, build_generator
 from qhyper.spending import Budget
 from qhyper.streams import Streams
 from qhyper.targets.layered.space import WeightSpace
 from qhyper.targets.target import Block, Layout
+from qhyper.training.search import build_control
 from qhyper.training.trainer import settings_for
 
 SPACE = WeightSpace((2, 2, 2))
@@ -55,10 +55,10 @@ def seeing_circuit(n_bits, seeds):
     return build_generator("quantum", n_bits, seeds=seeds, options={"depth": 3, "n_inputs": 2})
 
 
-def build(name, seeds=SEEDS, n_bits=N, space=SPACE, layout=LAYOUT):
+def build(name, seeds=SEEDS, n_bits=N, layout=SPACE.layout, layout=LAYOUT):
     if name in COMPOSED:
         return COMPOSED[name](seeds)
-    return build_generator(name, n_bits, seeds=seeds, space=space, layout=layout)
+    return build_generator(name, n_bits, seeds=seeds, layout=space.layout, layout=layout)
 
 
 def moved(generator):
@@ -349,7 +349,7 @@ def test_no_seed_and_no_bit_are_refused(name):
         build(name, seeds=())
     if name in GENERATORS:
         with pytest.raises(ConfigurationError, match="at least 1 bit"):
-            build(name, n_bits=0, space=None, layout=None)
+            build(name, n_bits=0, layout=None, layout=None)
 
 
 # -- controls -------------------------------------------------------------------------------------

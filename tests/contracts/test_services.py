@@ -11,9 +11,8 @@ from qiskit import QuantumCircuit
 
 from qhyper.errors import ConfigurationError, JobError, MissingError
 from qhyper.machine import needs
-from qhyper.names import load_object
 from qhyper.quantum.circuit import Circuit, Gate
-from qhyper.quantum.cloud.backend import VENDORS, CloudBackend, build_cloud_backend
+from qhyper.quantum.cloud.backend import CloudBackend, build_cloud_backend
 from qhyper.quantum.cloud.dispatch import Patience
 from qhyper.quantum.cloud.door import (
     JobState,
@@ -28,6 +27,7 @@ from qhyper.quantum.cloud.ledger import State
 from qhyper.quantum.cloud.qiskit_isa import transpiled
 from qhyper.quantum.cloud.readout import preparation
 from qhyper.quantum.simulators.state_vector import StateVectorBackend
+from qhyper.registry import find, names
 from qhyper.streams import Streams
 
 SERVICES = {
@@ -102,7 +102,7 @@ def service(built):
 def test_every_vendor_is_in_the_contract():
     """Somebody who adds a vendor adds it here, or says why not."""
     covered = {name.partition(":")[0] for name in SERVICES}
-    assert covered - {"stub"} | set(ELSEWHERE) == set(VENDORS)
+    assert covered - {"stub"} | set(ELSEWHERE) == set(names("service"))
     assert not covered & set(ELSEWHERE)
 
 
@@ -234,14 +234,14 @@ MISSING = [
 
 
 def test_every_vendor_with_an_extra_is_tried_without_it():
-    assert {vendor for vendor, *_ in MISSING} == set(VENDORS) - {"qiskit"}
+    assert {vendor for vendor, *_ in MISSING} == set(names("service")) - {"qiskit"}
 
 
 @pytest.mark.parametrize(("vendor", "name", "module", "extra"), MISSING)
 def test_without_a_package_it_says_what_to_install(vendor, name, module, extra, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingError) as missing:
-        load_object(VENDORS[vendor])(name)
+        find("service", vendor)(name)
     assert f'pip install "qhyper[{extra}]"' in str(missing.value)
     assert f'pip install -e ".[{extra}]"' in str(missing.value)
     assert missing.value.exit_code == 3

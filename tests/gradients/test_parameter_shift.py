@@ -9,7 +9,7 @@ from qhyper.errors import ConfigurationError
 from qhyper.gradients.exact import Exact
 from qhyper.gradients.parameter_shift import ParameterShift, StochasticParameterShift
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Product
-from qhyper.quantum.backend import build_backend
+from qhyper.quantum.backends import build_backend
 from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy

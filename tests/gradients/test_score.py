@@ -28,11 +28,11 @@ TABLE = np.random.default_rng(99).normal(size=2**N) + 3
 MAKERS = {
     "brickwork": lambda seeds: QuantumHyperNetwork(N, ansatz=Brickwork(3), seeds=seeds),
     "split": lambda seeds: QuantumHyperNetwork(
-        N, ansatz=Brickwork(2, 1), order="split", space=SPACE, seeds=seeds
+        N, ansatz=Brickwork(2, 1), order="split", layout=SPACE.layout, seeds=seeds
     ),
     "product": lambda seeds: QuantumHyperNetwork(N, ansatz=Product(), seeds=seeds),
     "bernoulli": lambda seeds: Bernoulli(N, seeds=seeds),
-    "categorical": lambda seeds: Categorical(N, seeds=seeds, space=SPACE),
+    "categorical": lambda seeds: Categorical(N, seeds=seeds, layout=SPACE.layout),
     "mlp": lambda seeds: MLP(N, seeds=seeds, latent_bits=2, hidden=4),
     "autoregressive": lambda seeds: Autoregressive(N, seeds=seeds, hidden=8),
 }

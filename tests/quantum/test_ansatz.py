@@ -132,9 +132,7 @@ def test_mirrored_has_twice_the_gates_of_its_blocks_and_a_last_ry(blocks, depth,
 @pytest.mark.parametrize("depth", [1, 3])
 def test_units_has_a_chain_in_every_hidden_unit(depth, layers):
     space = WeightSpace(layers)
-    ansatz = build_ansatz(
-        "units", {"depth": depth}, order=range(space.n_bits), blocks=space.unit_blocks()
-    )
+    ansatz = build_ansatz("units", {"depth": depth}, order=range(space.n_bits), layout=space.layout)
     inputs, hidden, outputs = layers[:3]
     angles, entangling = counts(ansatz.build(space.n_bits))
     assert angles == (depth + 1) * space.n_bits
@@ -277,7 +275,7 @@ def test_within_by_hand():
 @pytest.mark.parametrize("order", ["row", "unit", "split", None, PERMUTATION], ids=str)
 def test_units_entangle_within_hidden_units_whatever_the_order(order):
     generator = quantum(
-        8, ansatz="units", depth=2, order=order, space=SPACE, start="uniform", backend="mps"
+        8, ansatz="units", depth=2, order=order, layout=SPACE.layout, start="uniform", backend="mps"
     )
     chains = [(one, other) for block in BLOCKS for one, other in pairwise(block)]
     bits = [tuple(generator.order[list(pair)].tolist()) for pair in pairs(generator.circuit)]
@@ -302,7 +300,7 @@ def test_units_entangle_within_hidden_units_whatever_the_order(order):
 
 def test_units_leave_the_bits_of_later_layers_alone():
     space = WeightSpace((2, 2, 1, 2))
-    generator = quantum(8, ansatz="units", depth=1, space=space, backend="mps")
+    generator = quantum(8, ansatz="units", depth=1, layout=space.layout, backend="mps")
     entangled = {int(generator.order[qubit]) for pair in pairs(generator.circuit) for qubit in pair}
     assert entangled == set(range(6))
 
@@ -310,7 +308,7 @@ def test_units_leave_the_bits_of_later_layers_alone():
 @pytest.mark.parametrize("space", [None, WeightSpace((2, 3))], ids=str)
 def test_units_need_a_hidden_layer(space):
     with pytest.raises(ConfigurationError, match=r"inside the hidden units.*as `space`, or use an"):
-        quantum(6, ansatz="units", space=space)
+        quantum(6, ansatz="units", layout=space.layout)
 
 
 # -- distributions --------------------------------------------------------------------------------
@@ -848,7 +846,7 @@ def test_a_chain_whose_qubits_are_all_in_plus_is_uniform(signs):
     # p = 2^-n exactly at the centre of near-plus: X does nothing to |+>
     space = WeightSpace((2, 2, 2))
     ansatz = UnitChain(2, 2, signs=signs)
-    generator = QuantumHyperNetwork(8, ansatz=ansatz, space=space, backend="statevector")
+    generator = QuantumHyperNetwork(8, ansatz=ansatz, layout=space.layout, backend="statevector")
     assert generator.start == "near-plus"
     with torch.no_grad():
         generator.theta.copy_((generator.theta > 0.8).double() * np.pi / 2)
@@ -896,7 +894,7 @@ def test_a_chain_can_let_exactly_one_unit_act():
     # a + b if the control is 0 and π - a + b if it is 1.
     space, units = WeightSpace((1, 4, 2)), 4
     generator = QuantumHyperNetwork(
-        12, ansatz=UnitChain(units, 1), space=space, backend="statevector"
+        12, ansatz=UnitChain(units, 1), layout=space.layout, backend="statevector"
     )
     theta = np.zeros(generator.circuit.n_parameters)
     theta[0] = 2 * np.arcsin(np.sqrt(1 / units))
@@ -928,7 +926,7 @@ def test_a_chain_without_its_links_has_independent_units():
 @pytest.mark.parametrize(("signs", "parameters"), [(False, 71), (True, 95)])
 def test_the_chain_of_the_36_weights_by_name(signs, parameters):
     space = WeightSpace((4, 6, 2))
-    generator = quantum(36, ansatz="unit-chain", signs=signs, space=space)
+    generator = quantum(36, ansatz="unit-chain", signs=signs, layout=space.layout)
     assert generator.circuit.n_parameters == parameters
     np.testing.assert_array_equal(generator.order, space.order("unit-centre"))
     assert generator.order[:6].tolist() == [0, 6, 25, 24, 12, 18]
@@ -949,7 +947,7 @@ def test_chains_that_do_not_fit_are_refused():
         quantum(6, ansatz="unit-chain")
     for space in (WeightSpace((2, 2, 1)), WeightSpace((2, 1, 2), values=(0, 1))):
         with pytest.raises(ConfigurationError, match=r"weights of -1 and \+1 and nothing"):
-            quantum(6, ansatz="unit-chain", space=space)
+            quantum(space.n_bits, ansatz="unit-chain", layout=space.layout)
 
 
 def test_an_unknown_start_is_refused_with_the_nearest_name():

@@ -1,10 +1,8 @@
-"""Backends by name, how much memory they need, and which one suits a circuit."""
+"""How much memory backends need, and which one suits a circuit."""
 
 import io
 import math
 import re
-import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +14,6 @@ from qhyper.quantum.backend import (
     GIB,
     BackendCapabilities,
     acts,
-    build_backend,
     check_memory,
     footprints,
     matrix_product_bonds,
@@ -25,7 +22,7 @@ from qhyper.quantum.backend import (
     suitable,
 )
 from qhyper.quantum.circuit import Circuit, Gate
-from qhyper.quantum.generator import QuantumHyperNetwork, quantum
+from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.quantum.simulators import mps
 
 ALL_TO_ALL_OF_12 = HardwareEfficient(2, "all-to-all").build(12)
@@ -277,124 +274,6 @@ def test_no_backend_suits_what_does_not_fit(has):
 def test_a_generator_chooses_the_suitable_backend(has):
     has(24 * GIB)
     assert str(QuantumHyperNetwork(36, ansatz=Brickwork(4)).backend) == "mps"
-
-
-# -- by name --------------------------------------------------------------------------------------
-
-
-def test_the_matrix_product_by_its_name():
-    built = build_backend("mps")
-    assert isinstance(built, mps.MatrixProductBackend)
-    assert str(built) == "mps"
-    assert isinstance(build_backend("mps", {"device": "cpu"}), mps.MatrixProductBackend)
-
-
-def recorder(monkeypatch, module, name):
-    """Puts a class that only keeps its arguments in place of a backend's."""
-
-    def build(device=None, method=None, x=None):
-        return device, method, x
-
-    where = f"qhyper.quantum.simulators.{module}"
-    monkeypatch.setitem(sys.modules, where, SimpleNamespace(**{name: build}))
-
-
-def test_what_stands_after_the_colon_is_the_device_or_the_method(monkeypatch):
-    recorder(monkeypatch, "pennylane_device", "PennyLaneBackend")
-    recorder(monkeypatch, "qiskit_aer_simulator", "AerBackend")
-    assert build_backend("pennylane:default.qubit") == ("default.qubit", None, None)
-    assert build_backend("pennylane:a:b", {"x": 3}) == ("a:b", None, 3)
-    assert build_backend("aer") == (None, None, None)
-    assert build_backend("aer:density_matrix", {"x": 1}) == (None, "density_matrix", 1)
-
-
-def test_options_are_left_as_they_are(monkeypatch):
-    recorder(monkeypatch, "qiskit_aer_simulator", "AerBackend")
-    options = {"x": 1}
-    build_backend("aer:statevector", options)
-    assert options == {"x": 1}
-
-
-@pytest.mark.parametrize(
-    ("name", "near"),
-    [
-        ("msp", "mps"),
-        ("mps:x", "mps"),
-        ("MPS", None),
-        ("", None),
-        ("pennylane", "pennylane:default.qubit"),
-        ("pennylane:", "pennylane:default.qubit"),
-        ("lightning.qubit", "pennylane:lightning.qubit"),
-    ],
-)
-def test_an_unknown_backend_is_refused_with_the_nearest_name(name, near):
-    hint = f" Did you mean '{near}'?" if near else ""
-    message = (
-        f"Unknown backend '{name}'.{hint} Known: aer, aer:matrix_product_state, aer:statevector, "
-        "azure:NAME, braket:NAME, ibm:NAME, ionq:NAME, mps, pennylane:default.qubit, "
-        "pennylane:lightning.qubit, qiskit:module:object, statevector, trajectories."
-    )
-    for refused in (lambda: build_backend(name), lambda: quantum(3, backend=name)):
-        with pytest.raises(ConfigurationError) as error:
-            refused()
-        assert str(error.value) == message
-
-
-@pytest.mark.parametrize(
-    ("name", "near"),
-    [("aerr:statevector", "aer:statevector"), ("imb:torino", "ibm:torino"), ("none:x", None)],
-)
-def test_a_service_that_cannot_be_loaded_is_refused_with_the_nearest_name(name, near):
-    with pytest.raises(ConfigurationError, match=f"Cannot load '{name}'") as error:
-        build_backend(name)
-    assert (f"Did you mean '{near}'?" in str(error.value)) == (near is not None)
-    assert "Or expected ibm:NAME, braket:NAME" in str(error.value)
-
-
-def test_an_option_that_the_backend_does_not_take_is_refused():
-    message = r"^Unknown option of the backend mps: 'shots'\. Known: device\.$"
-    with pytest.raises(ConfigurationError, match=message):
-        build_backend("mps", {"shots": 3})
-    with pytest.raises(ConfigurationError, match=message):
-        quantum(3, backend="mps", backend_options={"shots": 3})
-
-
-@pytest.mark.parametrize(
-    ("name", "option", "message"),
-    [
-        (
-            "aer",
-            "depolarizing",
-            r"'depolarizing'\. Did you mean 'depolarising'\? Known: depol.* snap",
-        ),
-        ("aer", "methd", r"Did you mean 'method'\?"),
-        ("aer:statevector", "method", r"'method'\. Known: depol"),
-        ("statevector", "device", r"'device'\. Known: \(none\)\.$"),
-        ("pennylane:default.qubit", "device", r"'device'\. Known: \(none\)\.$"),
-        ("pennylane:lightning.qubit", "wires", r"'wires'\. Known: \(none\)\.$"),
-    ],
-)
-def test_an_unknown_option_is_refused_with_the_nearest_one(name, option, message):
-    with pytest.raises(
-        ConfigurationError, match=f"Unknown option of the backend {name}.*{message}"
-    ):
-        build_backend(name, {option: 0.1})
-
-
-@pytest.mark.parametrize("own", [None, mps.MatrixProductBackend()], ids=["none", "an object"])
-def test_options_without_a_name_are_refused(own):
-    with pytest.raises(ConfigurationError, match="backend_options need the name of a backend"):
-        quantum(3, backend=own, backend_options={"shots": 3})
-
-
-@pytest.mark.parametrize("device", ["lightning", "lightning.qbit", "lightningqubit"])
-def test_an_unknown_pennylane_device_suggests_and_lists_what_works_here(device):
-    with pytest.raises(ConfigurationError, match=r"Did you mean 'lightning\.qubit'") as error:
-        build_backend(f"pennylane:{device}")
-    known = str(error.value).split("Known: ")[1].rstrip(".").split(", ")
-    assert {"default.qubit", "default.mixed", "lightning.qubit"} <= set(known)
-    assert not [name for name in known if "qutrit" in name or "gaussian" in name]
-    assert "null.qubit" not in known
 
 
 def test_a_backend_can_nothing_besides_sampling_unless_it_says_so():

@@ -86,7 +86,7 @@ def test_an_order_only_relabels_the_bits(order):
     ansatz = Brickwork(3)
     plain = set_angles(QuantumHyperNetwork(N, ansatz=ansatz, seeds=(0, 1)))
     other = set_angles(
-        QuantumHyperNetwork(N, ansatz=ansatz, order=order, space=SPACE, seeds=(0, 1))
+        QuantumHyperNetwork(N, ansatz=ansatz, order=order, layout=SPACE.layout, seeds=(0, 1))
     )
     bits = all_bitstrings(N)[None, None]
     torch.testing.assert_close(
@@ -107,7 +107,7 @@ def test_draws_come_back_in_weight_order(order):
     # Ry(π) flips the qubits that carry the ones of an asymmetric pattern.
     pattern = np.array([1, 1, 0, 1, 0, 1, 0, 0], dtype=np.uint8)
     permutation = ORDERS[order] if isinstance(order, str) else order
-    generator = QuantumHyperNetwork(N, ansatz=Product(), order=order, space=SPACE)
+    generator = QuantumHyperNetwork(N, ansatz=Product(), order=order, layout=SPACE.layout)
     with torch.no_grad():
         for qubit, bit in enumerate(permutation):
             generator.theta[0, qubit] = np.pi if pattern[bit] else 0.0
@@ -128,7 +128,7 @@ def test_a_named_order_needs_the_space(order):
 
 def test_an_unknown_order_is_refused_with_the_nearest_name():
     with pytest.raises(ConfigurationError, match=r"'splits'\. Did you mean 'split'"):
-        QuantumHyperNetwork(N, ansatz=Product(), order="splits", space=SPACE)
+        QuantumHyperNetwork(N, ansatz=Product(), order="splits", layout=SPACE.layout)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_an_order_that_is_no_permutation_is_refused(order):
 @pytest.mark.parametrize("n_bits", [6, 10])
 def test_a_space_of_another_size_is_refused(n_bits, order):
     with pytest.raises(ConfigurationError, match=f"Got n_bits={n_bits}, but the WeightSpace"):
-        QuantumHyperNetwork(n_bits, ansatz=Product(), order=order, space=SPACE)
+        QuantumHyperNetwork(n_bits, ansatz=Product(), order=order, layout=SPACE.layout)
 
 
 # -- what does not fit together -------------------------------------------------------------------
@@ -838,13 +838,13 @@ def test_the_uniform_start_is_another_one():
     ids=["brickwork", "depth2", "depth4", "product"],
 )
 def test_registered_ones_build_their_ansatz_in_their_order(factory, ansatz):
-    generator = factory(N, seeds=(7, 8), space=SPACE)
+    generator = factory(N, seeds=(7, 8), layout=SPACE.layout)
     assert generator.ansatz == ansatz
     assert generator.seeds == (7, 8)
     assert generator.order.tolist() == ORDERS["split"]
     assert factory(N).order.tolist() == ORDERS["row"]
-    assert factory(N, space=SPACE, order="unit").order.tolist() == ORDERS["unit"]
-    assert factory(2, space=WeightSpace((2, 1))).order.tolist() == [0, 1]
+    assert factory(N, layout=SPACE.layout, order="unit").order.tolist() == ORDERS["unit"]
+    assert factory(2, layout=WeightSpace((2, 1)).layout).order.tolist() == [0, 1]
     assert generator.recipe["draws"] >= 2
     assert generator.recipe["learning_rate"] > 0
     assert f"{N} qubits, {generator.circuit.n_angles} angles" in generator.describe()

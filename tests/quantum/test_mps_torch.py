@@ -13,7 +13,7 @@ from qhyper.bits import all_bitstrings
 from qhyper.errors import ConfigurationError
 from qhyper.machine import torch_device
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Product
-from qhyper.quantum.backend import build_backend
+from qhyper.quantum.backends import build_backend
 from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.quantum.simulators import mps_program, mps_torch

@@ -11,7 +11,7 @@ from qhyper.bits import all_bitstrings
 from qhyper.errors import ConfigurationError, MissingError
 from qhyper.quantum import backend as backends
 from qhyper.quantum.ansatz import Brickwork, Product
-from qhyper.quantum.backend import build_backend
+from qhyper.quantum.backends import build_backend
 from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.quantum.simulators.pennylane_device import PennyLaneBackend

@@ -12,7 +12,7 @@ from qhyper.errors import ConfigurationError
 from qhyper.gradients.exact import Exact
 from qhyper.gradients.parameter_shift import ParameterShift
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Product
-from qhyper.quantum.backend import build_backend
+from qhyper.quantum.backends import build_backend
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.quantum.simulators.depolarising import strength

@@ -12,10 +12,9 @@ from qhyper.bits import all_bitstrings
 from qhyper.data.sets import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.gradients.exact import Exact
-from qhyper.hypernetwork import Capabilities
+from qhyper.hypernetwork import Capabilities, build_generator
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Product
 from qhyper.quantum.generator import QuantumHyperNetwork
-from qhyper.registry import build_generator
 from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy, Risk
 from qhyper.targets.exact.table import CostTable, tabulate
 from qhyper.targets.layered.network import BinaryNetwork
@@ -157,7 +156,7 @@ NAMES = ["bernoulli", "mlp", "autoregressive", "categorical", "product", "quantu
 @pytest.mark.parametrize("name", NAMES)
 def test_replicas_are_minimised_alone_and_never_rise(name, risk):
     space, table = BinaryNetwork((2, 1, 2)).space, random_table(4)
-    generator = build_generator(name, 4, seeds=(3, 4, 5), space=space)
+    generator = build_generator(name, 4, seeds=(3, 4, 5), layout=space.layout)
     alone, before = generator.replica(2), values_of(generator, table, risk)
     reported = []
     minima = minimise(

@@ -11,11 +11,11 @@ from classical.conditional import ConditionalBernoulli
 from qhyper.bits import all_bitstrings
 from qhyper.data.sets import Samples
 from qhyper.errors import ConfigurationError
+from qhyper.gradients.estimator import build_estimator
 from qhyper.gradients.score import ScoreFunction
-from qhyper.hypernetwork import Capabilities
+from qhyper.hypernetwork import Capabilities, build_generator
 from qhyper.quantum.ansatz import Brickwork, Reuploading
 from qhyper.quantum.generator import QuantumHyperNetwork
-from qhyper.registry import build_estimator, build_generator
 from qhyper.risk import Expectation
 from qhyper.run.config import TrainingSettings
 from qhyper.spending import Budget

@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -68,6 +68,8 @@ class BraketService(Service):
     Raises MissingError where a package, an account or the network is missing, ConfigurationError
     for an unknown device or one that takes no program sets.
     """
+
+    after_colon: ClassVar[str] = "name"
 
     def __init__(self, name: str, *, region: str | None = None) -> None:
         check_text("region", region)

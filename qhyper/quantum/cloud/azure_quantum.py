@@ -8,7 +8,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from qhyper.errors import JobError, MissingError, unknown
@@ -60,6 +60,8 @@ class AzureService(Service):
     environment). A job takes one row. Raises MissingError where a package, the workspace, an
     account or the network is missing, ConfigurationError for an unknown target.
     """
+
+    after_colon: ClassVar[str] = "name"
 
     def __init__(
         self, name: str, *, resource_id: str | None = None, location: str | None = None

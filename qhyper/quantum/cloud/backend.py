@@ -1,8 +1,6 @@
 """CloudBackend: a quantum computer as a backend of circuits, by way of the ledger."""
 
-import difflib
 import hashlib
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +11,8 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, StorageError, unknown
-from qhyper.names import load_object
-from qhyper.quantum.backend import SIMULATORS, BackendCapabilities
+from qhyper.quantum.backend import BackendCapabilities
+from qhyper.quantum.backends import forms, kind_of
 from qhyper.quantum.circuit import Circuit
 from qhyper.quantum.cloud.dispatch import Dispatcher, Patience, chunks
 from qhyper.quantum.cloud.door import Service
@@ -22,24 +20,10 @@ from qhyper.quantum.cloud.ledger import PREFLIGHT, Ledger, Request
 from qhyper.quantum.cloud.qiskit_isa import Isa, fingerprint, load, save, transpiled
 from qhyper.quantum.cloud.readout import PREFLIGHT_CIRCUITS, PREFLIGHT_SHOTS
 from qhyper.quantum.cloud.scope import Scope
+from qhyper.registry import build, find, options_of
 from qhyper.streams import Rngs
 
 Float = npt.NDArray[np.float64]
-
-VENDORS = {
-    "ibm": "qhyper.quantum.cloud.ibm:IBMService",
-    "braket": "qhyper.quantum.cloud.amazon_braket:BraketService",
-    "ionq": "qhyper.quantum.cloud.ionq:IonQService",
-    "azure": "qhyper.quantum.cloud.azure_quantum:AzureService",
-    "qiskit": "qhyper.quantum.cloud.qiskit_backend:QiskitService",
-}
-"""The services by the part of a name before its colon."""
-
-_FORMS = (
-    "ibm:NAME, braket:NAME, ionq:NAME, azure:NAME, qiskit:module:object of a BackendV2, or "
-    "module:Class of a service of one's own"
-)
-
 
 Batches = Mapping[str, tuple[int, int, int]]
 """What is sampled: (times, circuits, shots of each) by what it is for."""
@@ -294,43 +278,20 @@ def build_cloud_backend(name: str, options: Mapping[str, Any] | None = None) -> 
     Options are those of CloudBackend and of the service. Raises ConfigurationError for an unknown
     name or option, and MissingError where an extra, an account or the network is missing.
     """
-    kind, _, rest = name.partition(":")
-    given = dict(options or {})
-    if not rest or kind in SIMULATORS:
-        near = difflib.get_close_matches(kind, VENDORS, n=1)
+    if kind_of(name) == "simulator":
         raise ConfigurationError(
-            f"Got the backend '{name}'; expected {near[0] + ':NAME' if near else _FORMS}."
-            + " Simulators are for training (`qhyper train --backend aer`)." * (kind in SIMULATORS)
+            f"Got the backend '{name}', a simulator; expected {', '.join(forms('service'))}, or "
+            "module:Class of a service of one's own. Simulators are for training "
+            f"(`qhyper train --backend {name}`)."
         )
-    if kind in VENDORS:
-        factory, arguments = load_object(VENDORS[kind]), (rest,)
-    else:
-        try:
-            factory, arguments = load_object(name), ()
-        except ConfigurationError as error:
-            near = difflib.get_close_matches(kind, (*VENDORS, *SIMULATORS), n=1)
-            meant = f" Did you mean '{near[0]}:{rest}'?" if near else ""
-            raise ConfigurationError(f"{error}{meant} Or expected {_FORMS}.") from error
-    taken = list(inspect.signature(factory).parameters)[len(arguments) :]
+    given = dict(options or {})
+    taken = options_of("service", name, find("service", name))
     own = ("level", "layout", "avoid", "deadline", "grace")
     for option in given:
         if option not in (*taken, *own):
             raise unknown(f"option of the backend {name}:", option, (*taken, *own))
     for_service = {key: value for key, value in given.items() if key in taken}
     for_backend = {key: value for key, value in given.items() if key not in taken}
-    try:
-        service = factory(*arguments, **for_service)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, ConfigurationError):
-            raise
-        raise ConfigurationError(
-            f"The backend {name} could not be built with {for_service}: {error}."
-        ) from error
-    missing = [part for part in ("device", "limits", "run", "job") if not hasattr(service, part)]
-    if missing:
-        raise ConfigurationError(
-            f"'{name}' made a {type(service).__name__} without {', '.join(missing)}; expected a "
-            "service. Subclass qhyper.quantum.cloud.door.Service."
-        )
+    service = build("service", name, options=for_service)
     listed = "".join(f" {key}={value!r}" for key, value in sorted(for_service.items()))
     return CloudBackend(service, **for_backend, name=name, identity=f"{name}{listed}")

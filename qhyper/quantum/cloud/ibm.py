@@ -8,7 +8,7 @@ import hashlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -65,6 +65,8 @@ class IBMService(Service):
     without the extra, an account or the network, and ConfigurationError for an unknown name or an
     option that cannot be.
     """
+
+    after_colon: ClassVar[str] = "name"
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ a gateway does not answer, although the first may have been taken, and asks for 
 import warnings
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 from qhyper.errors import ConfigurationError, JobError, MissingError, unknown
 from qhyper.machine import needs
@@ -54,6 +54,8 @@ class IonQService(Service):
     shows it. Raises MissingError where the package, the key or the network is missing,
     ConfigurationError for an unknown backend or a simulator without noise.
     """
+
+    after_colon: ClassVar[str] = "name"
 
     def __init__(self, name: str, *, noise_model: str | None = None) -> None:
         check_text("noise_model", noise_model)

@@ -2,11 +2,10 @@
 
 import inspect
 from collections.abc import MutableMapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from qhyper.errors import ConfigurationError, JobError
-from qhyper.names import load_object
 from qhyper.quantum.cloud.door import (
     CloudJob,
     JobState,
@@ -21,6 +20,7 @@ from qhyper.quantum.cloud.door import (
 from qhyper.quantum.cloud.options import check_flag, check_whole
 from qhyper.quantum.cloud.qiskit_result import measured_of, state_of
 from qhyper.quantum.cloud.redaction import redacted, words_of
+from qhyper.registry import load_object
 
 _SIMULATORS = (
     "qiskit_aer.",
@@ -48,6 +48,9 @@ class QiskitService(Service):
     fetched only by the process that sent them. Jobs cannot be found by a tag. Raises
     ConfigurationError if the target is no such backend, or for an option that cannot be.
     """
+
+    after_colon: ClassVar[str] = "target"
+    forms: ClassVar[tuple[str, ...]] = ("qiskit:module:object",)
 
     def __init__(
         self,

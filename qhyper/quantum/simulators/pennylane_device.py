@@ -10,7 +10,8 @@ devices (Jones and Gacon, 2020, arXiv:2009.02823). A derivative of the state its
 """
 
 from functools import cached_property
-from typing import Any
+from importlib.metadata import entry_points
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +69,16 @@ class PennyLaneBackend:
     device that does not measure a test circuit right or does not take a seed; MissingError for
     one whose package is not installed.
     """
+
+    after_colon: ClassVar[str] = "device"
+    forms: ClassVar[tuple[str, ...]] = ("pennylane:default.qubit", "pennylane:lightning.qubit")
+
+    @staticmethod
+    def installed() -> list[str]:
+        """Names of the backends of the simulators of state vectors that are installed."""
+        devices = {point.name for point in entry_points(group="pennylane.plugins")}
+        exact = [n for n in sorted(devices) if n == "default.qubit" or n.startswith("lightning.")]
+        return [f"pennylane:{name}" for name in exact]
 
     def __init__(self, device: str) -> None:
         import pennylane as qml

@@ -5,7 +5,8 @@ Aer run, seeded from that replica's own generator.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +65,14 @@ class AerBackend:
     snapshot and for a strength that is no probability, and MissingError if a snapshot's package
     is not installed.
     """
+
+    after_colon: ClassVar[str] = "method"
+    forms: ClassVar[tuple[str, ...]] = ("aer", "aer:statevector", "aer:matrix_product_state")
+
+    @staticmethod
+    def installed() -> list[str]:
+        """`aer`, where Qiskit Aer is installed."""
+        return ["aer"] if find_spec("qiskit_aer") else []
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from qhyper.data.sets import Samples
 from qhyper.errors import ConfigurationError, UnsuitableError, unknown
 from qhyper.targets.exact.classes import FunctionClasses, RowTables
 from qhyper.targets.layered.rows import MAX_PATTERN_INPUTS, Rows, collapse_patterns
-from qhyper.targets.loss import LossName, check_loss, label_losses, predictions
+from qhyper.targets.loss import LOSSES, LossName, check_loss, label_losses, predictions
 from qhyper.targets.target import SAME_LOSS, Objective
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def certify(
     loss = check_loss(loss)
     _check_temperature(temperature)
     rows = network.collapse(data) if rows is None else rows
-    chosen = _choose(method, network, rows)
+    chosen = _choose(method, network, rows, loss)
     if chosen == "classes":
         survey, bits_of, functions = _by_classes(network, data, loss, progress)
     else:
@@ -220,12 +220,12 @@ def _check_temperature(temperature: float) -> None:
 # Which method
 
 
-def _choose(method: str, network: "BinaryNetwork", rows: Rows) -> str:
+def _choose(method: str, network: "BinaryNetwork", rows: Rows, loss: LossName) -> str:
     if method not in get_args(Method):
         raise unknown("method", method, get_args(Method))
     against = {
-        "classes": _against_classes(network),
-        "enumeration": _against_enumeration(network.n_bits) or _against_rows(network, rows),
+        "classes": _against_classes(network, loss),
+        "enumeration": _against_enumeration(network.n_bits) or _against_rows(network, rows, loss),
     }
     for name in against if method == "auto" else (method,):
         if against[name] is None:
@@ -246,19 +246,20 @@ def _against_enumeration(n_bits: int) -> str | None:
     return f"it has 2^{n_bits} bitstrings, and the limit is 2^{MAX_BITS}"
 
 
-def _against_rows(network: "BinaryNetwork", rows: Rows) -> str | None:
-    if network.space.plain:
+def _against_rows(network: "BinaryNetwork", rows: Rows, loss: LossName) -> str | None:
+    if network.space.plain and loss in LOSSES:
         return None
     n_rows = rows.n_rows
     if n_rows << network.n_bits <= MAX_ROWS_EVALUATED:
         return None
     return (
         f"it has 2^{network.n_bits} bitstrings on {n_rows:,} distinct rows, and the limit for "
-        f"spaces with biases or choices is 2^{MAX_ROWS_EVALUATED.bit_length() - 1} of both together"
+        "spaces with biases or choices, and for a loss of one's own, is "
+        f"2^{MAX_ROWS_EVALUATED.bit_length() - 1} of both together"
     )
 
 
-def _against_classes(network: "BinaryNetwork") -> str | None:
+def _against_classes(network: "BinaryNetwork", loss: LossName) -> str | None:
     layers = network.layers
     if not network.space.plain:
         return "they need weights of -1 and +1 alone, between signs, and its bits are more"
@@ -267,6 +268,11 @@ def _against_classes(network: "BinaryNetwork") -> str | None:
     inputs, hidden, outputs = layers
     if outputs > 2:
         return f"they need one or two outputs, and it has {outputs}"
+    if outputs == 2 and loss not in LOSSES:
+        return (
+            f"with two outputs they need a loss of the logits' difference, {', '.join(LOSSES)}, "
+            f"and '{loss}' may be another"
+        )
     if inputs > MAX_PATTERN_INPUTS:
         return f"it has {inputs} inputs, and the limit is {MAX_PATTERN_INPUTS}"
     if hidden > MAX_HIDDEN:

@@ -12,17 +12,16 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.targets.layered.kernel import losses_by_logits
 from qhyper.targets.layered.rows import Rows
 from qhyper.targets.layered.space import ACTIVATIONS, WeightSpace
-from qhyper.targets.loss import LossName, label_losses
+from qhyper.targets.loss import LossName
 from qhyper.threads import in_threads
 
 _TOGETHER = 4096
 """Draws that are decoded together."""
 _BLOCK = 256
 """Rows of a block."""
-_LOGITS = 2**22
-"""Logits that are held together, where the loss is not one of a single sigmoid."""
 
 # numba keeps compiled kernels by the state of this file, so what they know is written here
 _SIGN, _RELU, _SIGMOID, _TANH = range(4)
@@ -50,20 +49,15 @@ class DenseKernel:
 
     def losses(self, bits: npt.NDArray[np.uint8], loss: LossName) -> npt.NDArray[np.float64]:
         """Mean loss over the data, float64 [draw], of bits uint8 [draw, n_bits]."""
+        if self._layers[-1] > 1 or loss not in ("cross_entropy", "squared_error"):
+            return losses_by_logits(self, bits, loss, self.rows, int(self._layers[-1]))
         out = np.empty(len(bits))
-        if self._layers[-1] == 1 and loss != "accuracy":
-            for some, draws in self._decoded(bits):
-                in_threads(
-                    _sigmoid_losses, len(draws.activation), self._layers, draws,
-                    self._sign_of_zero, self._x, self.rows.counts, loss == "cross_entropy",
-                    out[some], at_least=2,
-                )  # fmt: skip
-            return out / self._samples
-        together = max(1, _LOGITS // (self.rows.n_rows * int(self._layers[-1])))
-        for first in range(0, len(bits), together):
-            some = slice(first, first + together)
-            of_label = label_losses(self.logits(bits[some]), loss)  # [draw, row, class]
-            out[some] = np.einsum("drc,rc->d", of_label, self.rows.counts)
+        for some, draws in self._decoded(bits):
+            in_threads(
+                _sigmoid_losses, len(draws.activation), self._layers, draws,
+                self._sign_of_zero, self._x, self.rows.counts, loss == "cross_entropy",
+                out[some], at_least=2,
+            )  # fmt: skip
         return out / self._samples
 
     def _decoded(self, bits: npt.NDArray[np.uint8]):

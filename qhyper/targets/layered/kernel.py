@@ -21,6 +21,8 @@ from qhyper.threads import in_threads
 
 MAX_TABLE = 2**20
 """Entries of a table of losses by row and margin, at most."""
+_LOGITS = 2**22
+"""Logits that are held together, where the loss is computed from them."""
 CROSS_ENTROPY, SQUARED_ERROR, ACCURACY = 0, 1, 2
 _LOSS_CODES = {
     "cross_entropy": CROSS_ENTROPY,
@@ -39,6 +41,19 @@ class Kernel(Protocol):
     def losses(self, bits: npt.NDArray[np.uint8], loss: LossName) -> npt.NDArray[np.float64]:
         """Mean loss over the data, float64 [draw], of bits uint8 [draw, n_bits]."""
         ...
+
+
+def losses_by_logits(
+    kernel: Kernel, bits: npt.NDArray[np.uint8], loss: LossName, rows: Rows, n_out: int
+) -> npt.NDArray[np.float64]:
+    """`Kernel.losses` of any loss, by the logits of some draws at a time."""
+    out = np.empty(len(bits))
+    together = max(1, _LOGITS // (rows.n_rows * n_out))
+    for first in range(0, len(bits), together):
+        some = slice(first, first + together)
+        of_label = label_losses(kernel.logits(bits[some]), loss)  # [draw, row, class]
+        out[some] = np.einsum("drc,rc->d", of_label, rows.counts)
+    return out / rows.counts.sum()
 
 
 class _Net(NamedTuple):
@@ -351,6 +366,8 @@ class PackedKernel:
 
     def losses(self, bits: npt.NDArray[np.uint8], loss: LossName) -> npt.NDArray[np.float64]:
         """Mean loss over the data, float64 [draw], of weights uint8 [draw, n_bits]."""
+        if loss not in _LOSS_CODES:
+            return losses_by_logits(self, bits, loss, self.rows, int(self._net.layers[-1]))
         if loss not in self._hows:
             self._hows[loss] = self._how(loss)
         kernel, how = self._hows[loss]

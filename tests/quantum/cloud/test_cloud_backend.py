@@ -5,7 +5,7 @@ import pytest
 
 from qhyper.errors import ConfigurationError, JobError, PendingError
 from qhyper.gradients.parameter_shift import ParameterShift
-from qhyper.quantum.backend import build_backend
+from qhyper.quantum.backends import build_backend
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.cloud import dispatch
 from qhyper.quantum.cloud.backend import CloudBackend, build_cloud_backend

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from qhyper.errors import ConfigurationError
 from qhyper.quantum.ansatz import Brickwork
-from qhyper.quantum.backend import build_backend
+from qhyper.quantum.backends import build_backend
 from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.cloud.qiskit_isa import LEVELS, transpiled
 

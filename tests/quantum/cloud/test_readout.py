@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qhyper.errors import JobError
-from qhyper.quantum.backend import build_backend
+from qhyper.quantum.backends import build_backend
 from qhyper.quantum.cloud.readout import (
     AGREEMENT,
     PREFLIGHT_SHOTS,

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from qhyper.errors import JobError, MissingError
-from qhyper.quantum.cloud.backend import VENDORS
 from qhyper.quantum.cloud.door import Rejected, Unreachable
 from qhyper.quantum.cloud.redaction import redacted
+from qhyper.registry import names
 
 SECRET = "planted-5ecret/With+odd=chars"
 NAMES = (
@@ -136,7 +136,7 @@ models = getattr(MODULES["braket"], "models", None)
 
 
 def test_every_vendor_is_imitated():
-    assert set(IMITATIONS) == set(VENDORS)
+    assert set(IMITATIONS) == set(names("service"))
 
 
 @pytest.mark.parametrize("vendor", IMITATIONS)

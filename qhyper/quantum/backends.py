@@ -1,0 +1,114 @@
+"""Backends by name: simulators of ours and of others, and quantum computers."""
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from qhyper.errors import ConfigurationError, unknown
+from qhyper.quantum.backend import Backend
+from qhyper.registry import build, find, is_registered, load_object, names
+
+Kind = Literal["simulator", "service"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backend:
+    """The backend called `name`, with its options: a simulator, or a quantum computer.
+
+    `mps`: exact matrix product. `statevector`: exact state vector. `pennylane:DEVICE`: a
+    PennyLane device, such as lightning.qubit. `aer`, `aer:METHOD`: Qiskit Aer (statevector,
+    matrix_product_state, density_matrix). `trajectories`: depolarising noise on our own simulators,
+    with exact derivatives of ⟨C⟩. `ibm:NAME`, `braket:NAME`, `ionq:NAME`, `azure:NAME`,
+    `qiskit:module:object`: quantum computers (`build_cloud_backend`). Others are registered under
+    `qhyper.simulators` and `qhyper.services`, or are `module:Class`: of a simulator if it has
+    `compile`, of a service if it has `run` and `job`. Options are the arguments of the class.
+    Raises ConfigurationError for an unknown name or option.
+    """
+    if kind_of(name) == "simulator":
+        return build("simulator", name, options=options)
+    from qhyper.quantum.cloud.backend import build_cloud_backend
+
+    return build_cloud_backend(name, options)
+
+
+def kind_of(name: str) -> Kind:
+    """What a backend of this name is; ConfigurationError for a name that is neither."""
+    head, colon, rest = name.partition(":")
+    for kind in KINDS:
+        if is_registered(kind, head):
+            without, after = _ways(find(kind, head))
+            if (without and not colon) or (after and rest):
+                return kind
+            break
+    else:
+        if head and rest:
+            return _kind_of_own(name)
+    raise unknown("backend", name, [form for kind in KINDS for form in forms(kind)])
+
+
+def is_cloud(name: str) -> bool:
+    """Whether a backend of this name is a service that jobs are sent to; errors as `kind_of`."""
+    return kind_of(name) == "service"
+
+
+def forms(kind: Kind) -> list[str]:
+    """How the registered backends of a kind are named, such as mps, aer:statevector, ibm:NAME.
+
+    A class can say it itself, as `forms`.
+    """
+    found = []
+    for name in names(kind):
+        try:
+            factory = find(kind, name)
+        except ConfigurationError:  # what cannot be loaded is still registered
+            found.append(name)
+            continue
+        without, after = _ways(factory)
+        listed = [name] * without + [f"{name}:{after.upper()}"] * bool(after)
+        found += getattr(factory, "forms", listed)
+    return found
+
+
+def installed() -> list[str]:
+    """Names of the simulators that can be built here.
+
+    A class can list its own, by its static method `installed`.
+    """
+    found = []
+    for name in names("simulator"):
+        listed = getattr(find("simulator", name), "installed", None)
+        found += [name] if listed is None else listed()
+    return found
+
+
+def _ways(factory: Any) -> tuple[bool, str]:
+    """(whether it is named without a colon, the argument that can stand after one or nothing)."""
+    after = getattr(factory, "after_colon", "")
+    if not after:
+        return True, ""
+    argument = inspect.signature(factory).parameters[after]
+    return argument.default is not argument.empty, after
+
+
+def _kind_of_own(name: str) -> Kind:
+    services = ", ".join(forms("service"))
+    try:
+        found = load_object(name)
+    except ConfigurationError as error:
+        head, _, rest = name.partition(":")
+        registered = [near for kind in KINDS for near in names(kind)]
+        near = difflib.get_close_matches(head, registered, n=1)
+        meant = f" Did you mean '{near[0]}:{rest}'?" if near else ""
+        raise ConfigurationError(
+            f"{error}{meant} Or expected {services}, or module:Class of a backend of one's own."
+        ) from error
+    if hasattr(found, "compile"):
+        return "simulator"
+    if not isinstance(found, type) or (hasattr(found, "run") and hasattr(found, "job")):
+        return "service"
+    raise ConfigurationError(
+        f"'{name}' is the class {found.__name__}, which is no backend: expected a simulator, with "
+        "the method `compile` (see Backend in qhyper/quantum/backend.py), or a service, with `run` "
+        "and `job` (see Service in qhyper/quantum/cloud/door.py)."
+    )
