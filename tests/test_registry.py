@@ -47,7 +47,10 @@ def test_options_and_space_reach_the_generator() -> None:
         (lambda: build_control("annealing", 4, {"t_star": 2}), "Did you mean 't_start'"),
         (lambda: build_generator("nowhere:Thing", 4), "Cannot load 'nowhere:Thing'"),
         (lambda: load_object("classical.bernoulli:B"), "Cannot load 'classical.bernoulli:B'"),
-        (lambda: build_generator("builtins:dict", 4), "'builtins:dict' is the class dict, which is no generator: it has no `sample`"),
+        (
+            lambda: build_generator("builtins:dict", 4),
+            "'builtins:dict' is the class dict, which is no generator: it has no `sample`",
+        ),
     ],
 )  # fmt: skip
 def test_what_cannot_be_built_is_refused(call, message: str) -> None:

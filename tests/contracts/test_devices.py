@@ -42,8 +42,8 @@ def device(request):
 @pytest.fixture
 def pair(name, device):
     """The generator as it is on the CPU and on the device, with the same random parameters."""
-    on_cpu = build_generator(name, N, seeds=SEEDS, layout=SPACE.layout, layout=LAYOUT)
-    there = build_generator(name, N, seeds=SEEDS, layout=SPACE.layout, layout=LAYOUT, device=device)
+    on_cpu = build_generator(name, N, seeds=SEEDS, layout=LAYOUT)
+    there = build_generator(name, N, seeds=SEEDS, layout=LAYOUT, device=device)
     for part in circuits_of(there) if device == "cpu" else ():
         part._executable = MatrixProductOn(part.circuit, "cpu", rows=len(SEEDS))
     rng = np.random.default_rng(0)
@@ -159,7 +159,7 @@ def test_every_tensor_is_made_on_the_device(pair):
 
 
 def test_a_generator_moves_there_and_back(name, device):
-    on_cpu = build_generator(name, N, seeds=SEEDS, layout=SPACE.layout, layout=LAYOUT)
+    on_cpu = build_generator(name, N, seeds=SEEDS, layout=LAYOUT)
     bits = draw(on_cpu)
     np.testing.assert_array_equal(draw(on_cpu.to(device)), bits)
     np.testing.assert_array_equal(draw(on_cpu.to("cpu")), bits)
@@ -169,11 +169,11 @@ def test_a_generator_moves_there_and_back(name, device):
 def test_a_device_that_torch_cannot_use_is_refused_with_those_that_it_can(name, wrong):
     message = rf"Got the device '{wrong}', on which torch cannot compute.*Available: cpu.*Use one"
     with pytest.raises(ConfigurationError, match=message):
-        build_generator(name, N, layout=SPACE.layout, layout=LAYOUT, device=wrong)
+        build_generator(name, N, layout=LAYOUT, device=wrong)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
 def test_cuda_without_a_gpu_is_refused(name):
     message = r"Got the device 'cuda', .*Available: cpu\. Use one of these; cuda needs an NVIDIA"
     with pytest.raises(ConfigurationError, match=message):
-        build_generator(name, N, layout=SPACE.layout, layout=LAYOUT, device="cuda")
+        build_generator(name, N, layout=LAYOUT, device="cuda")

@@ -136,9 +136,7 @@ BACKENDS = (
 REGISTERED = sorted({point.name for point in entry_points(group="qhyper.generators")})
 MAKERS = {
     **{
-        name: lambda seeds, name=name: build_generator(
-            name, N, seeds=seeds, layout=SPACE.layout, layout=LAYOUT
-        )
+        name: lambda seeds, name=name: build_generator(name, N, seeds=seeds, layout=LAYOUT)
         for name in REGISTERED
     },
     **{f"circuit on {name}": circuit(name) for name in BACKENDS},

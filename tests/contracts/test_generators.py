@@ -55,10 +55,10 @@ def seeing_circuit(n_bits, seeds):
     return build_generator("quantum", n_bits, seeds=seeds, options={"depth": 3, "n_inputs": 2})
 
 
-def build(name, seeds=SEEDS, n_bits=N, layout=SPACE.layout, layout=LAYOUT):
+def build(name, seeds=SEEDS, n_bits=N, layout=LAYOUT):
     if name in COMPOSED:
         return COMPOSED[name](seeds)
-    return build_generator(name, n_bits, seeds=seeds, layout=space.layout, layout=layout)
+    return build_generator(name, n_bits, seeds=seeds, layout=layout)
 
 
 def moved(generator):
@@ -349,7 +349,7 @@ def test_no_seed_and_no_bit_are_refused(name):
         build(name, seeds=())
     if name in GENERATORS:
         with pytest.raises(ConfigurationError, match="at least 1 bit"):
-            build(name, n_bits=0, layout=None, layout=None)
+            build(name, n_bits=0, layout=None)
 
 
 # -- controls -------------------------------------------------------------------------------------
