@@ -90,6 +90,12 @@ def is_registered(kind: str, name: str) -> bool:
     return name in _points(KINDS[kind].group, tuple(sys.path))
 
 
+def packages(kind: str, name: str) -> list[str]:
+    """Packages that have registered `name` as a thing of this kind, sorted."""
+    points = _points(KINDS[kind].group, tuple(sys.path)).get(name, [])
+    return sorted({point.dist.name if point.dist else "a package" for point in points})
+
+
 def find(kind: str, name: str) -> Any:
     """What is registered as `name`, or what `module:name` names.
 

@@ -1,1 +1,1 @@
-"""Data sets: labelled rows by name, from files, and images."""
+"""Data sets: labelled rows, by name, from files, and whole images."""

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from qhyper.errors import ConfigurationError, MissingError, QhyperError, StorageError, unknown
 
 
-class _Source(NamedTuple):
+class Source(NamedTuple):
     """Where the four files of an image set come from, and their SHA-256."""
 
     title: str
@@ -26,8 +26,8 @@ class _Source(NamedTuple):
     sha256: Mapping[str, str]
 
 
-_SOURCES = {
-    "mnist": _Source(
+SOURCES = {
+    "mnist": Source(
         "MNIST",
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         {
@@ -45,7 +45,7 @@ _SOURCES = {
             ),
         },
     ),
-    "fashion-mnist": _Source(
+    "fashion-mnist": Source(
         "Fashion-MNIST",
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         {
@@ -114,8 +114,8 @@ def load_images(name: str) -> tuple[Images, Images]:
     Raises ConfigurationError for another name, MissingError if a file is neither there nor
     downloadable, StorageError if one is damaged.
     """
-    if name not in _SOURCES:
-        raise unknown("set of images", str(name), _SOURCES)
+    if name not in SOURCES:
+        raise unknown("set of images", str(name), SOURCES)
 
     def part(prefix: str) -> Images:
         pixels = _content(name, f"{prefix}-images-idx3-ubyte.gz", header=16).reshape(-1, 784)
@@ -125,23 +125,9 @@ def load_images(name: str) -> tuple[Images, Images]:
     return part("train"), part("t10k")
 
 
-def hold_out(images: Images, n_images: int, rng: np.random.Generator) -> tuple[Images, Images]:
-    """Training and held-out images: a random `n_images` of them are held out.
-
-    Raises ConfigurationError unless some are held out and some are left.
-    """
-    if not 1 <= n_images < len(images):
-        raise ConfigurationError(
-            f"Got n_images={n_images} to hold out of {len(images)}; expected 1 to "
-            f"{len(images) - 1}."
-        )
-    order = rng.permutation(len(images))
-    return images.take(np.sort(order[n_images:])), images.take(np.sort(order[:n_images]))
-
-
 def images_availability(name: str) -> str:
     """Where a known set of images would come from, in words. Downloads nothing."""
-    source = _SOURCES[name]
+    source = SOURCES[name]
     try:
         paths = [_find(name, file) for file in source.sha256]
         found = [path for path in paths if path is not None]
@@ -190,7 +176,7 @@ def _download(name: str, file: str) -> Path:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
-    folder, source = _cache() / name, _SOURCES[name]
+    folder, source = _cache() / name, SOURCES[name]
     sha256 = source.sha256[file]
     try:
         return Path(pooch.retrieve(source.url + file, f"sha256:{sha256}", file, folder))
@@ -209,7 +195,7 @@ def _checked_bytes(name: str, path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise StorageError(f"Cannot read {path}: {error}. Check its permissions.") from error
-    source = _SOURCES[name]
+    source = SOURCES[name]
     got, expected = hashlib.sha256(content).hexdigest(), source.sha256[path.name]
     if got != expected:
         raise StorageError(

@@ -1,0 +1,199 @@
+"""Labelled rows, and a data set: rows to train on and rows to test on."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.errors import ConfigurationError
+
+_LABEL_LIMIT = 2**31  # larger labels are a mistake, and would not survive the cast to integers
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Samples:
+    """Labelled rows: x float64 [row, feature], y int64 [row] with labels 0 to classes - 1.
+
+    Any arrays of numbers are taken; they are copied, and the copies are read-only. Only an x that
+    is read-only already, float64 and in C order is taken as it is, so that large data need not be
+    there twice. Raises ConfigurationError if the shapes do not fit, there is no row or no feature,
+    a feature is not finite, or a label is not a whole number from 0.
+    """
+
+    x: npt.NDArray[np.float64]
+    y: npt.NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        x = _numbers(self.x, "x", ("row", "feature"))
+        y = _numbers(self.y, "y", ("row",))
+        if len(x) != len(y):
+            raise ConfigurationError(
+                f"Got {len(x)} rows in x and {len(y)} labels in y, expected one label for each row."
+            )
+        if x.size == 0:
+            raise ConfigurationError(
+                f"Got x of shape {x.shape}, expected at least one row and one feature. Check that "
+                "the source of the data is not empty."
+            )
+        _check_finite(x)
+        _check_labels(y)
+        object.__setattr__(self, "x", _read_only(x))
+        object.__setattr__(self, "y", _read_only(y.astype(np.int64)))
+
+    def __repr__(self) -> str:
+        return f"Samples({len(self)} of {self.x.shape[1]} features)"
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, rows: npt.NDArray[np.integer] | npt.NDArray[np.bool_] | slice) -> "Samples":
+        """Only these rows, in this order."""
+        return Samples(_read_only(self.x[rows]), self.y[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A named data set with its training and test rows.
+
+    Raises ConfigurationError if the two differ in their number of features, if the training rows
+    are all of one class or lack a label below their largest, or if a test label is above all
+    labels of the training rows.
+    """
+
+    name: str
+    train: Samples
+    test: Samples
+
+    def __post_init__(self) -> None:
+        width, test_width = self.n_features, self.test.x.shape[1]
+        if width != test_width:
+            raise ConfigurationError(
+                f"Data set '{self.name}': got {width} features in the training rows and "
+                f"{test_width} in the test rows, expected the same number in both."
+            )
+        if (self.train.y == self.train.y[0]).all():
+            raise ConfigurationError(
+                f"Data set '{self.name}': got only the class {self.train.y[0]} in the training "
+                "rows, expected at least two classes. Add rows of another class."
+            )
+        present = np.unique(self.train.y)
+        if len(present) != self.n_classes:
+            raise ConfigurationError(
+                f"Data set '{self.name}': got the labels {', '.join(map(str, present))} in the "
+                f"training rows, expected every label from 0 to {self.n_classes - 1}. Number the "
+                "classes from 0 without gaps."
+            )
+        if self.test.y.max() >= self.n_classes:
+            raise ConfigurationError(
+                f"Data set '{self.name}': got the label {self.test.y.max()} in the test rows, "
+                f"expected 0 to {self.n_classes - 1}, as in the training rows. Correct it, or add "
+                "training rows of this class."
+            )
+
+    @property
+    def n_features(self) -> int:
+        """Number of features of a row."""
+        return self.train.x.shape[1]
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes: the largest training label plus 1."""
+        return int(self.train.y.max()) + 1
+
+
+class Rows(Protocol):
+    """Labelled rows of which some can be taken, as Samples and Images are."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        ...
+
+    def take(self, rows: npt.NDArray[np.integer], /) -> Any:
+        """Only these rows, in this order."""
+        ...
+
+
+SomeRows = TypeVar("SomeRows", bound=Rows)
+"""Samples or Images: what is held out of either is of its kind."""
+
+
+def hold_out(rows: SomeRows, n: int, rng: np.random.Generator) -> tuple[SomeRows, SomeRows]:
+    """Training and held-out rows: a random `n` of them are held out; both stay in order.
+
+    Raises ConfigurationError unless some are held out and some are left.
+    """
+    if not 1 <= n < len(rows):
+        raise ConfigurationError(
+            f"Got n={n} to hold out of {len(rows)}; expected 1 to {len(rows) - 1}."
+        )
+    order = rng.permutation(len(rows))
+    return rows.take(np.sort(order[n:])), rows.take(np.sort(order[:n]))
+
+
+def stratified_split(
+    samples: Samples, rng: np.random.Generator, name: str
+) -> tuple[Samples, Samples]:
+    """Set a random fifth of the rows of each class aside, at least one; rows stay in order.
+
+    Raises ConfigurationError, naming the data set `name`, if a class has a single row.
+    """
+    for_test = np.zeros(len(samples), dtype=bool)
+    for label in np.unique(samples.y):
+        rows = np.flatnonzero(samples.y == label)
+        if len(rows) == 1:
+            raise ConfigurationError(
+                f"Data set '{name}': got a single row of class {label}, expected at least two of "
+                "each class, so that one can be set aside for testing. Add rows, or give test "
+                "rows of your own."
+            )
+        for_test[rng.permutation(rows)[: max(1, round(len(rows) / 5))]] = True
+    return samples.take(~for_test), samples.take(for_test)
+
+
+def _numbers(values: npt.ArrayLike, name: str, axes: tuple[str, ...]) -> npt.NDArray[np.float64]:
+    """`values` as float64, copied if they can change; they must be numbers with these axes."""
+    expected = f"expected numbers in the shape [{', '.join(axes)}]"
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ConfigurationError(f"Got rows of different lengths in {name}, {expected}.") from error
+    if array.ndim != len(axes) or array.dtype.kind not in "biuf":
+        raise ConfigurationError(
+            f"Got {name} of type {array.dtype} and shape {array.shape}, {expected}."
+        )
+    return array.astype(np.float64, order="C", copy=not _is_constant(array))
+
+
+def _is_constant(array: npt.NDArray | None) -> bool:
+    """Whether nobody can write to the memory of an array, through it or what it is a view of."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return array is None  # and not a buffer of another kind
+
+
+def _check_finite(x: npt.NDArray[np.float64]) -> None:
+    finite = np.isfinite(x)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise ConfigurationError(
+            f"Got the feature {x[row, column]} in row {row}, column {column} (counted from 0), "
+            "expected a finite number. Remove the row or fill in the value."
+        )
+
+
+def _check_labels(y: npt.NDArray[np.float64]) -> None:
+    right = (y >= 0) & (y < _LABEL_LIMIT) & (y == np.floor(y))  # false for NaN as well
+    if not right.all():
+        row = np.argmin(right)
+        raise ConfigurationError(
+            f"Got the label {y[row]:g} in row {row} (counted from 0), expected a whole number from "
+            "0: number the classes 0, 1, 2, ..."
+        )
+
+
+def _read_only(array: npt.NDArray) -> npt.NDArray:
+    array.setflags(write=False)
+    return array
