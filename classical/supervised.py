@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import cross_entropy
 
-from qhyper.data.sets import Samples
+from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Rngs, Streams
 from qhyper.targets.layered.space import WeightSpace

@@ -26,7 +26,7 @@ from qhyper import (
     tabulate,
 )
 from qhyper.bits import to_string
-from qhyper.data.sets import Samples, mnist
+from qhyper.data.samples import Samples
 from qhyper.run.comparison import compare
 from qhyper.run.config import Entry
 from qhyper.targets.target import SAME_LOSS
@@ -58,7 +58,8 @@ class Problem:
 
 
 def _digits(digits: tuple[int, int], size: int) -> Callable[[], Samples]:
-    return lambda: mnist(digits=digits, size=size, pixels="unit").train
+    options = {"digits": digits, "size": size, "pixels": "unit"}
+    return lambda: load("mnist", options=options).train
 
 
 _PAIRS = ((0, 1), (-1, 1), (-2, 1), (-3, 1))

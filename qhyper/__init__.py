@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from qhyper.compose.joined import Joined
     from qhyper.compose.ordered import Ordered
     from qhyper.data.images import Images, load_images
-    from qhyper.data.sets import Dataset, Samples, load
+    from qhyper.data.samples import Dataset, Samples
+    from qhyper.data.sets import load
     from qhyper.errors import QhyperError
     from qhyper.gradients.estimator import build_estimator
     from qhyper.gradients.exact import Exact
@@ -65,7 +66,7 @@ _HOME = {
     "Config": "qhyper.run.config",
     "Control": "qhyper.training.search",
     "CostTable": "qhyper.targets.exact.table",
-    "Dataset": "qhyper.data.sets",
+    "Dataset": "qhyper.data.samples",
     "Draw": "qhyper.hypernetwork",
     "Entry": "qhyper.run.config",
     "Evaluated": "qhyper.training.search",
@@ -91,7 +92,7 @@ _HOME = {
     "Reuploading": "qhyper.quantum.ansatz",
     "Run": "qhyper.run.directory",
     "SPSA": "qhyper.gradients.spsa",
-    "Samples": "qhyper.data.sets",
+    "Samples": "qhyper.data.samples",
     "ScoreFunction": "qhyper.gradients.score",
     "StochasticParameterShift": "qhyper.gradients.parameter_shift",
     "Streams": "qhyper.streams",

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from qhyper.cli.main import main
-from qhyper.data.sets import Samples, load
+from qhyper.data.samples import Samples
+from qhyper.data.sets import load
 from qhyper.report.summary import summarise
 from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.layered.objective import NetworkObjective

@@ -18,7 +18,8 @@ import torch
 from classical.binarized import Binarisation, BinarizedNetwork, Epoch, accuracy, fit
 from experiments.fashion.settings import HIDDEN, RATES
 from experiments.memory import peak, reset_peak
-from qhyper.data.images import Images, hold_out, load_images
+from qhyper.data.images import Images, load_images
+from qhyper.data.samples import hold_out
 from qhyper.streams import Streams
 from qhyper.targets.packed.torch_module import from_torch
 

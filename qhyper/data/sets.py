@@ -66,7 +66,7 @@ def load(
             f"Got the test file {test} for the data set '{name}', which has test rows of its own. "
             "Leave the test file out, or give a training file too."
         )
-    made = build("data set", name, options=options, given={"seed": int(seed)})
+    made = build("data set", name, options=options, offered={"seed": int(seed)})
     if not isinstance(made, Dataset):
         raise ConfigurationError(
             f"'{name}' made a {type(made).__name__}; expected a qhyper.Dataset. Return "

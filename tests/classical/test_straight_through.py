@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from classical.straight_through import StraightThroughHyperNetwork, StraightThroughNetwork, sign
-from qhyper.data.sets import Samples
+from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.targets.layered.network import BinaryNetwork
 

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 from classical.full_precision import FullPrecisionNetwork
 from classical.straight_through import StraightThroughHyperNetwork, StraightThroughNetwork
 from classical.supervised import accuracy, fit
-from qhyper.data.sets import Samples
+from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Streams
 from qhyper.targets.layered.network import BinaryNetwork

@@ -9,7 +9,7 @@ from classical.bernoulli import Bernoulli
 from classical.conditional import ConditionalBernoulli
 from classical.mlp import MLP
 from qhyper.bits import all_bitstrings
-from qhyper.data.sets import Samples
+from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.gradients.exact import Exact
 from qhyper.hypernetwork import Capabilities, build_generator

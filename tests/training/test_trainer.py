@@ -9,7 +9,7 @@ import torch
 
 from classical.conditional import ConditionalBernoulli
 from qhyper.bits import all_bitstrings
-from qhyper.data.sets import Samples
+from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.gradients.estimator import build_estimator
 from qhyper.gradients.score import ScoreFunction

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits, all_bitstrings, to_string
-from qhyper.data.sets import Samples
+from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError, UnsuitableError, unknown
 from qhyper.targets.exact.classes import FunctionClasses, RowTables
 from qhyper.targets.layered.rows import MAX_PATTERN_INPUTS, Rows, collapse_patterns

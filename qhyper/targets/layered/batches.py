@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits, as_bits
-from qhyper.data.sets import Samples
+from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.streams import Rngs
 from qhyper.targets.loss import LossName, check_loss, label_losses

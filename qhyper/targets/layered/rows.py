@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Words, all_bitstrings, pack
-from qhyper.data.sets import Samples
+from qhyper.data.samples import Samples
 from qhyper.targets.layered.space import WeightSpace
 
 PACKED, PATTERN, REAL = 0, 1, 2

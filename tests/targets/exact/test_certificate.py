@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from qhyper.bits import all_bitstrings, from_string
-from qhyper.data.sets import Samples, load
+from qhyper.data.samples import Samples
+from qhyper.data.sets import load
 from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.targets.exact.certificate import _level_starts, certify, certify_objective
 from qhyper.targets.layered.network import BinaryNetwork

@@ -7,7 +7,7 @@ import pytest
 
 import qhyper.targets.exact.table
 from qhyper.bits import all_bitstrings
-from qhyper.data.sets import Samples
+from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.run.comparison import compare
 from qhyper.targets.exact.certificate import certify_objective

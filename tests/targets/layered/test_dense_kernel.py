@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qhyper.data.sets import Samples
+from qhyper.data.samples import Samples
 from qhyper.targets.layered import dense_kernel
 from qhyper.targets.layered.dense_kernel import DenseKernel
 from qhyper.targets.layered.kernel import PackedKernel

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qhyper.data.sets import Samples
+from qhyper.data.samples import Samples
 from qhyper.targets.layered.kernel import PackedKernel
 from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.layered.rows import PACKED, PATTERN, REAL, collapse

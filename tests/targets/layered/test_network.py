@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qhyper.bits import all_bitstrings
-from qhyper.data.sets import Samples
+from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.layered.space import ACTIVATIONS, WeightSpace
