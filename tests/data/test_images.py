@@ -1,8 +1,12 @@
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from qhyper.data import images
-from qhyper.data.images import Images, hold_out, images_availability, load_images
+from qhyper.data import images as image_files
+from qhyper.data.images import Images, images_availability, load_images
+from qhyper.data.sets import availability, load
 from qhyper.errors import ConfigurationError, MissingError, StorageError
 
 
@@ -17,16 +21,6 @@ def test_bits_are_the_signs_of_the_centred_pixels():
     assert np.array_equal(some().bits, some().pixels.astype(float) - 127.5 >= 0)
 
 
-def test_held_out_images_are_the_others():
-    whole = some()
-    train, held_out = hold_out(whole, 2, np.random.default_rng(1))
-    assert (len(train), len(held_out)) == (4, 2)
-    assert sorted([*train.labels, *held_out.labels]) == [0, 1, 2, 3, 4, 5]
-    assert np.array_equal(train.pixels, whole.pixels[train.labels])
-    again = hold_out(whole, 2, np.random.default_rng(1))[1]
-    assert np.array_equal(held_out.labels, again.labels)
-
-
 @pytest.mark.parametrize(
     ("pixels", "labels", "message"),
     [
@@ -39,12 +33,6 @@ def test_held_out_images_are_the_others():
 def test_other_images_are_refused(pixels, labels, message):
     with pytest.raises(ConfigurationError, match=message):
         Images(pixels, labels)
-
-
-@pytest.mark.parametrize("n_images", [0, 6, -1])
-def test_holding_out_none_or_all_is_refused(n_images):
-    with pytest.raises(ConfigurationError, match=f"n_images={n_images} to hold out of 6; expected"):
-        hold_out(some(), n_images, np.random.default_rng(0))
 
 
 def test_an_unknown_set_of_images_is_refused():
@@ -80,4 +68,77 @@ def test_files_of_the_other_set_are_not_mistaken(monkeypatch, tmp_path):
         load_images("fashion-mnist")
     with pytest.raises(StorageError, match="is damaged or another file"):
         load_images("mnist")
-    assert images._find("fashion-mnist", "train-images-idx3-ubyte.gz") is None
+    assert images_availability("fashion-mnist").startswith("would be downloaded")
+
+
+@pytest.mark.parametrize("where", ["named", "named/mnist", "cache/mnist"])
+def test_mnist_files_are_found_in_each_place(where, places, tmp_path):
+    _, _, fill = places
+    fill(tmp_path / where)
+    dataset = load("mnist")
+    assert dataset.train.y.tolist() == [0, 1, 1]
+    assert dataset.test.y.tolist() == [1, 0]
+    assert dataset.train.x[1, 1] == (252 - 127.5) / 128  # top right
+    assert availability()["mnist"] == f"found at {tmp_path / where}"
+
+
+def test_the_named_folder_comes_before_the_cache(places):
+    named, cache, fill = places
+    fill(named)
+    fill(cache / "mnist")
+    (cache / "mnist" / "train-images-idx3-ubyte.gz").write_bytes(b"other")
+    assert len(load("mnist").train.y) == 3
+
+
+@pytest.mark.parametrize("where", ["named", "cache/mnist"])
+def test_a_damaged_mnist_file_is_reported_and_left_alone(where, places, tmp_path):
+    _, _, fill = places
+    fill(tmp_path / where)
+    file = tmp_path / where / "train-labels-idx1-ubyte.gz"
+    file.write_bytes(b"other")
+    got = hashlib.sha256(b"other").hexdigest()
+    expected = image_files.SOURCES["mnist"].sha256[file.name]
+    with pytest.raises(StorageError, match=f"{file} .*got SHA-256 {got}, expected {expected}"):
+        load("mnist")
+    assert file.read_bytes() == b"other"
+    assert availability()["mnist"].startswith(f"cannot be used: {file}")
+
+
+def test_without_file_and_network_the_message_says_what_to_put_where(places):
+    _, cache, _ = places
+    sha256 = image_files.SOURCES["mnist"].sha256["train-images-idx3-ubyte.gz"]
+    message = (
+        f"train-images-idx3-ubyte.gz.*ConnectionError.*{sha256}.*{cache / 'mnist'}.*QHYPER_DATA"
+    )
+    with pytest.raises(MissingError, match=message) as caught:
+        load("mnist")
+    assert caught.value.exit_code == 3
+    assert "would be downloaded" in availability()["mnist"]
+
+
+def test_mnist_is_downloaded_with_checksums_to_the_cache(places, monkeypatch, tmp_path):
+    _, cache, fill = places
+    fill(tmp_path / "server")
+    asked = []
+
+    def retrieve(url, known_hash, fname, path):
+        asked.append((url, known_hash))
+        Path(path).mkdir(parents=True, exist_ok=True)
+        (Path(path) / fname).write_bytes((tmp_path / "server" / fname).read_bytes())
+        return str(Path(path) / fname)
+
+    monkeypatch.setattr("pooch.retrieve", retrieve)
+    load("mnist")
+    load("mnist")  # from the cache
+    assert sorted(asked) == sorted(
+        (f"https://ossci-datasets.s3.amazonaws.com/mnist/{file}", f"sha256:{sha256}")
+        for file, sha256 in image_files.SOURCES["mnist"].sha256.items()
+    )
+    assert availability()["mnist"] == f"found at {cache / 'mnist'}"
+
+
+def test_a_qhyper_data_that_is_no_folder_is_reported(places, monkeypatch):
+    monkeypatch.setenv("QHYPER_DATA", "no-such-folder")
+    with pytest.raises(MissingError, match="QHYPER_DATA names no-such-folder, which is not"):
+        load("mnist")
+    assert "not a folder" in availability()["mnist"]
