@@ -15,9 +15,11 @@ from qhyper.cli.options import (
     Circuits,
     ConfigFile,
     Data,
+    DataOption,
     Device,
     DryRun,
     Evaluations,
+    HeldOut,
     Json,
     Layers,
     Loss,
@@ -26,9 +28,13 @@ from qhyper.cli.options import (
     Out,
     OwnObjective,
     PaidShots,
+    Processes,
+    Rows,
     Set,
     Shots,
     SignOfZero,
+    Target,
+    TargetOption,
     Test,
     Values,
     Yes,
@@ -40,7 +46,6 @@ from qhyper.cli.values import (
     integers,
     names,
     one_entry,
-    pairs,
     read_values,
 )
 from qhyper.errors import ConfigurationError, Interrupted, JobError, PendingError, QhyperError
@@ -58,7 +63,11 @@ app = typer.Typer(
 def compare(
     config: ConfigFile = None,
     data: Data = None,
+    data_option: DataOption = None,
     test: Test = None,
+    held_out: HeldOut = None,
+    target: Target = None,
+    target_option: TargetOption = None,
     layers: Layers = None,
     biases: Biases = None,
     values: Values = None,
@@ -72,6 +81,7 @@ def compare(
     evaluations: Evaluations = None,
     shots: Shots = None,
     circuits: Circuits = None,
+    rows: Rows = None,
     generators: Annotated[
         str | None,
         typer.Option("--generators", help="Names of generators and controls, with commas."),
@@ -92,16 +102,13 @@ def compare(
     paid_shots: PaidShots = None,
     yes: Yes = False,
     dry_run: DryRun = False,
+    processes: Processes = None,
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Compare generators and controls at the same budget, against the certified optimum."""
-    given = read_values(config, setting, data=data, test=test, layers=integers(layers, "--layers"),
-                        biases=biases, values=pairs(values), activation=names(activation) or None,
-                        optional=names(optional) or None,
-                        loss=loss, sign_of_zero=sign_of_zero, evaluations=evaluations, shots=shots,
-                        circuits=circuits, device=device, objective=objective, bits=bits,
-                        paid_shots=paid_shots)  # fmt: skip
+    asked = locals()
+    given = read_values(config, setting, asked)
     if seeds is not None:
         numbers = integers(seeds, "--seeds") or []
         if len(numbers) == 1 and numbers[0] < 1:
@@ -114,7 +121,10 @@ def compare(
     combined = any(axes.values())
     if combined:
         given["entries"] = combinations(entry_tables(given), axes)
-    _start("compare", given, out, as_json, combined=combined, yes=yes, dry_run=dry_run)
+    _start(
+        "compare", given, out, as_json,
+        combined=combined, yes=yes, dry_run=dry_run, processes=processes,
+    )  # fmt: skip
 
 
 @app.command()
@@ -124,7 +134,11 @@ def train(
     ] = None,
     config: ConfigFile = None,
     data: Data = None,
+    data_option: DataOption = None,
     test: Test = None,
+    held_out: HeldOut = None,
+    target: Target = None,
+    target_option: TargetOption = None,
     layers: Layers = None,
     biases: Biases = None,
     values: Values = None,
@@ -136,6 +150,7 @@ def train(
     evaluations: Evaluations = None,
     shots: Shots = None,
     circuits: Circuits = None,
+    rows: Rows = None,
     backend: Annotated[
         str | None,
         typer.Option(
@@ -177,12 +192,8 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train one generator."""
-    given = read_values(config, setting, data=data, test=test, layers=integers(layers, "--layers"),
-                        biases=biases, values=pairs(values), activation=names(activation) or None,
-                        optional=names(optional) or None,
-                        loss=loss, sign_of_zero=sign_of_zero, evaluations=evaluations, shots=shots,
-                        circuits=circuits, device=device, objective=objective, bits=bits,
-                        paid_shots=paid_shots)  # fmt: skip
+    asked = locals()
+    given = read_values(config, setting, asked)
     if seed is not None or "seeds" not in given:
         given["seeds"] = [seed or 0]
     given["entries"] = [
@@ -197,7 +208,11 @@ def train(
 def certify(
     config: ConfigFile = None,
     data: Data = None,
+    data_option: DataOption = None,
     test: Test = None,
+    held_out: HeldOut = None,
+    target: Target = None,
+    target_option: TargetOption = None,
     layers: Layers = None,
     biases: Biases = None,
     values: Values = None,
@@ -215,48 +230,37 @@ def certify(
     as_json: Json = False,
 ) -> None:
     """Prove the optimum: exact minimum, best accuracy, spectrum and log Z of a landscape."""
-    from qhyper.run.comparison import problem
+    asked = locals()
     from qhyper.run.config import Config
-    from qhyper.targets.exact import certificate as landscape
-    from qhyper.targets.layered.objective import NetworkObjective
+    from qhyper.run.problem import build_problem
 
-    given = read_values(config, setting, data=data, test=test, layers=integers(layers, "--layers"),
-                        biases=biases, values=pairs(values), activation=names(activation) or None,
-                        optional=names(optional) or None,
-                        loss=loss, sign_of_zero=sign_of_zero, temperature=temperature,
-                        objective=objective, bits=bits)  # fmt: skip
-    settings = Config(**given)
-    asked, dataset = problem(settings)
-    if isinstance(asked, NetworkObjective):
-        with progress() as show:
-            exact = landscape.certify(
-                asked.network, asked.data, loss=asked.loss,
-                temperature=settings.temperature, method=method,  # type: ignore[arg-type]
-                progress=lambda share: show("certificate", round(100 * share), 100),
-            )  # fmt: skip
-    elif method not in ("auto", "enumeration"):
-        raise ConfigurationError(
-            f"Got --method {method}; an own objective is certified by enumeration alone."
-        )
-    else:
-        exact = landscape.certify_objective(asked, temperature=settings.temperature)
-    certificate = {"data": asked.name if dataset is None else dataset.name, **exact.to_dict()}
+    settings = Config(**read_values(config, setting, asked))
+    problem = build_problem(settings)
+    objective_ = problem.objective
+    with progress() as show:
+        exact = objective_.certify(
+            temperature=settings.temperature, method=method,
+            progress=lambda share: show("certificate", round(100 * share), 100),
+        )  # fmt: skip
+    certificate = {"data": problem.name, **exact.to_dict()}
     if as_json:
         print(json.dumps(certificate))
         return
-    print_pairs(f"Certificate of {asked.name}", certificate)
-    if isinstance(asked, NetworkObjective) and not asked.network.space.plain:
-        print(asked.network.describe(exact.optimum))
+    print_pairs(f"Certificate of {objective_.name}", certificate)
+    if words := objective_.describe(exact.optimum):
+        print(words)
 
 
 @app.command()
 def resume(
-    run: Annotated[Path, typer.Argument(help="Run directory.")], as_json: Json = False
+    run: Annotated[Path, typer.Argument(help="Run directory.")],
+    processes: Processes = None,
+    as_json: Json = False,
 ) -> None:
     """Go on with a run that was interrupted; it ends as if it never had been."""
     from qhyper.run.directory import Run
 
-    _execute(Run.open(run), as_json)
+    _execute(Run.open(run), as_json, processes)
 
 
 @app.command()
@@ -312,17 +316,18 @@ def _start(
     combined: bool = False,
     yes: bool = False,
     dry_run: bool = False,
+    processes: int | None = None,
 ) -> None:
-    from qhyper.run.comparison import outlook, plan
+    from qhyper.run.comparison import plan
     from qhyper.run.config import Config
     from qhyper.run.directory import Run
 
     # before a folder is made
-    config = plan(Config(**values), warn, combined=combined, paid=yes or dry_run)
+    made = plan(Config(**values), warn, combined=combined, paid=yes or dry_run)
     if not dry_run:
-        _execute(Run.create(out, name, config), as_json)
+        _execute(Run.create(out, name, made.config), as_json, processes, made)
         return
-    entries = outlook(config, warn)
+    entries = made.outlook()
     if as_json:
         print(json.dumps(entries))
         return
@@ -330,15 +335,17 @@ def _start(
         print_pairs(f"{name} {entry.pop('entry')}: nothing was run", entry)
 
 
-def _execute(run: Any, as_json: bool) -> None:
+def _execute(run: Any, as_json: bool, processes: int | None, made: Any = None) -> None:
     """Carry out what is not finished yet, and print the outcome."""
     from qhyper.run.comparison import execute
     from qhyper.run.directory import stop_on_signals
+    from qhyper.threads import n_threads
 
+    together = n_threads() if processes is None else processes
     print(f"Run directory: {run.path}", file=sys.stderr)
     with stop_on_signals() as stop, progress() as show:
         try:
-            outcome = execute(run, stop=stop, progress=show, warn=warn)
+            outcome = execute(run, made, processes=together, stop=stop, progress=show, warn=warn)
         except Interrupted:
             raise Interrupted(
                 f"Stopped by a signal; what was done is kept. Go on with: qhyper resume {run.path}"

@@ -14,7 +14,39 @@ Set = Annotated[
 ]
 Data = Annotated[
     str | None,
-    typer.Option("--data", help="toy, digits, mnist, gaussians, or a path to .npz or .csv."),
+    typer.Option(
+        "--data",
+        help="toy, digits, mnist, fashion-mnist, gaussians, a path to .npz or .csv, or "
+        "module:function.",
+    ),
+]
+DataOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data-option",
+        metavar="KEY=VALUE",
+        help="An option of the data set, such as size=28 or digits=all of mnist; repeatable.",
+    ),
+]
+HeldOut = Annotated[
+    float | None,
+    typer.Option(
+        "--held-out",
+        help="Share of the training rows on which networks are chosen (a sixth where training sees "
+        "mini-batches, else none).",
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        help="What the bits mean: layered, packed (both by size unless told), table, or "
+        "module:Class.",
+    ),
+]
+TargetOption = Annotated[
+    list[str] | None,
+    typer.Option("--target-option", metavar="KEY=VALUE", help="An option of the target."),
 ]
 Test = Annotated[str | None, typer.Option("--test", help="File of test rows for a path as data.")]
 Layers = Annotated[
@@ -50,6 +82,16 @@ Shots = Annotated[
 ]
 Circuits = Annotated[
     int | None, typer.Option("--circuits", help="Budget of each seed, in circuits.")
+]
+Rows = Annotated[
+    int | None,
+    typer.Option("--rows", help="Budget of each seed, in evaluations times rows of data."),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        "--processes", help="Entries side by side, each by one thread (all cores); same results."
+    ),
 ]
 Device = Annotated[
     str | None, typer.Option("--device", help="Where generators compute: cpu (default) or cuda.")

@@ -1,22 +1,41 @@
 """What the command line says, as the settings and entries of a configuration."""
 
 import copy
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from qhyper.errors import ConfigurationError
 
+SETTINGS = (
+    "data", "test", "held_out", "target", "biases", "loss", "sign_of_zero", "evaluations", "shots",
+    "circuits", "rows", "device", "objective", "bits", "paid_shots", "temperature",
+)  # fmt: skip
+"""Options of commands that are settings as they are."""
 
-def read_values(config: Path | None, setting: list[str] | None, **given: Any) -> dict[str, Any]:
-    """The configuration file, then options that were given, then --set.
 
-    Raises MissingError without the file, ConfigurationError if it or an assignment cannot be read.
+def read_values(
+    config: Path | None, setting: list[str] | None, asked: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The configuration file, then the options that were `asked`, by name, then --set.
+
+    Raises MissingError without the file, ConfigurationError if it, an option or an assignment
+    cannot be read.
     """
     from qhyper.run.config import assign, read
 
     values = read(config) if config is not None else {}
+    given = {name: asked.get(name) for name in SETTINGS} | {
+        "layers": integers(asked.get("layers"), "--layers"),
+        "values": pairs(asked.get("values")),
+        "activation": names(asked.get("activation")) or None,
+        "optional": names(asked.get("optional")) or None,
+    }
     values.update({key: value for key, value in given.items() if value is not None})
+    for part in ("data", "target"):
+        for assignment in asked.get(f"{part}_option") or []:
+            assign(values.setdefault(f"{part}_options", {}), assignment)
     for assignment in setting or []:
         assign(values, assignment)
     return values

@@ -333,8 +333,8 @@ def check_same_data(run: Run, dataset: Dataset) -> None:
     digest = hashlib.sha256()
     for part in (dataset.train, dataset.test):
         digest.update(str(part.x.shape).encode())
-        digest.update(part.x)
-        digest.update(part.y)
+        digest.update(part.x.data)
+        digest.update(part.y.data)
     found = {"sha256": digest.hexdigest()}
     begun = run.read_json("data.json")
     if begun is None:

@@ -85,7 +85,7 @@ def _target(name: str, config: Config, dataset: Dataset | None) -> Target:
         value = getattr(config, choice)
         if value is not None and choice in config.model_fields_set:
             options[choice] = value
-    return registry.build("target", name, options=options, given=given)
+    return registry.build("target", name, options=options, offered=given)
 
 
 def _parameters(name: str) -> Mapping[str, Any]:

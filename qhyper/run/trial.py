@@ -76,7 +76,7 @@ class Trial:
         _check_memory(generator, settings)
         self.trainer = Trainer(generator, objective, settings, watch=problem.watch)
         self.entry = entry.model_copy(
-            update={"training": settings.model_dump(exclude=set(BUDGETS))}
+            update={"training": settings.model_dump(exclude=set(BUDGETS), exclude_none=True)}
         )
 
     @property

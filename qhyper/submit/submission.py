@@ -21,9 +21,10 @@ from qhyper.quantum.cloud.mthree_mitigation import QuasiProbabilities
 from qhyper.quantum.cloud.qiskit_isa import Isa, load, save, transpiled
 from qhyper.quantum.cloud.readout import angles_of, preparation
 from qhyper.quantum.generator import QuantumHyperNetwork
-from qhyper.run.comparison import check_same_data, load_generator, problem
+from qhyper.run.comparison import check_same_data, load_generator
 from qhyper.run.config import DEFAULT_PAID_SHOTS, Entry
 from qhyper.run.directory import Run
+from qhyper.run.problem import build_problem
 from qhyper.storage import write_whole
 from qhyper.streams import Streams
 from qhyper.submit.page import beside, write_page
@@ -49,10 +50,11 @@ class Submission:
 
     def __init__(self, run: Run, asked: Asked, identity: Identity | None = None) -> None:
         self.run, self.asked, self.identity = run, asked, identity or Identity(run, 0)
-        self.objective, dataset = problem(run.config)
-        if dataset is not None:
-            check_same_data(run, dataset)
-        generator = load_generator(run, asked.entry)
+        problem = build_problem(run.config)
+        self.objective = problem.objective
+        if problem.dataset is not None:
+            check_same_data(run, problem.dataset)
+        generator = load_generator(run, asked.entry, problem=problem)
         if not isinstance(generator, QuantumHyperNetwork):
             raise ConfigurationError(
                 f"'{asked.entry}' is {generator.describe()}, and no circuit: there is nothing to "

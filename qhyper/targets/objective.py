@@ -14,7 +14,7 @@ from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.targets.target import Float, Layout, MiniBatches, ObjectiveCapabilities
 
 if TYPE_CHECKING:
-    from qhyper.data.sets import Samples
+    from qhyper.data.samples import Samples
 
 _FLIPPED_TOGETHER = 1 << 22
 """Bits of flipped strings that are evaluated together."""
@@ -60,6 +60,10 @@ class Objective:
     def subject(self) -> str:
         """What is scored, in words: the network, or the objective itself."""
         return self.name
+
+    def describe(self, bits: npt.ArrayLike) -> str:
+        """What a bitstring [bit] stands for, in words; empty where bits are plain weights."""
+        return ""
 
     def __call__(self, bits: npt.ArrayLike) -> Float:
         """The loss of every bitstring: bits [..., bit] to float64 [...].

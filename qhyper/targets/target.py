@@ -191,6 +191,15 @@ class Objective(Protocol):
         """The loss of every bitstring; counts what it costs."""
         ...
 
+    @property
+    def subject(self) -> str:
+        """What is scored, in words: the network, or the objective itself."""
+        ...
+
+    def describe(self, bits: npt.ArrayLike) -> str:
+        """What a bitstring [bit] stands for, in words; empty where bits are plain weights."""
+        ...
+
     def accuracy(self, bits: npt.ArrayLike, samples: "Samples | None" = None) -> Float:
         """Share of the samples (of the objective's own data unless told) classified correctly.
 

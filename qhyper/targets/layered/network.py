@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from qhyper.data.sets import Dataset, Samples
+from qhyper.data.samples import Dataset, Samples
 from qhyper.errors import ConfigurationError
 from qhyper.targets.layered.space import ACTIVATIONS, WeightSpace
 from qhyper.targets.loss import LossName, check_loss, label_losses, predictions

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits, as_bits
-from qhyper.data.sets import Samples
+from qhyper.data.samples import Samples
 from qhyper.targets.batches import RowObjective
 from qhyper.targets.loss import LossName
 from qhyper.targets.objective import flips_by_evaluation
@@ -43,6 +43,10 @@ class NetworkObjective(RowObjective):
     def subject(self) -> str:
         """The network, in words."""
         return str(self.network)
+
+    def describe(self, bits: npt.ArrayLike) -> str:
+        """The network in words, where its bits are more than plain weights."""
+        return "" if self.network.space.plain else self.network.describe(bits)
 
     def _evaluate(self, bits: Bits) -> npt.ArrayLike:
         return self.kernel.losses(bits, self.loss)  # type: ignore[arg-type]

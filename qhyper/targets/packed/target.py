@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits, Words, as_bits
-from qhyper.data.sets import Dataset, Samples
+from qhyper.data.samples import Dataset, Samples
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.targets.batches import RowObjective
 from qhyper.targets.loss import LossName, check_loss, label_losses
