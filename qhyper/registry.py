@@ -243,8 +243,8 @@ def check_factory(kind: str, name: str, factory: Any) -> None:
     """Raise ConfigurationError for what cannot be called, or for a class of another kind."""
     if not callable(factory):
         raise ConfigurationError(
-            f"'{name}' is of type {type(factory).__name__}; expected the class of a "
-            f"{KINDS[kind].word or kind}, or a function that makes one, called with "
+            f"'{name}' is of type {type(factory).__name__}; expected the class of "
+            f"{_a(kind)}, or a function that makes one, called with "
             f"{KINDS[kind].takes}."
         )
     made = getattr(factory, "func", factory)  # what a partial calls
@@ -267,11 +267,15 @@ def _check(kind: str, what: str, thing: Any, wanted: tuple[str, ...]) -> None:
         for other, its in KINDS.items()
         if its.has and all(hasattr(thing, attribute) for attribute in its.has)
     ]
-    seems = f" It seems to be a {' or '.join(others)}." if others else ""
+    seems = f" It seems to be {' or '.join(map(_a, others))}." if others else ""
     raise ConfigurationError(
         f"{what}, which is no {kind}: it has no {' and no '.join(f'`{a}`' for a in lacking)}."
-        f"{seems} Expected a {kind}, called with {KINDS[kind].takes}."
+        f"{seems} Expected {_a(kind)}, called with {KINDS[kind].takes}."
     )
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "ae" else f"a {kind}"
 
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
