@@ -412,7 +412,7 @@ def quantum(
     the circuit of an ansatz sees so many features (`Reuploading`). Raises ConfigurationError for
     what cannot be built.
     """
-    own = load_object(ansatz) if ":" in ansatz else None
+    own: Any = load_object(ansatz) if ":" in ansatz else None
     built: Ansatz | Circuit
     if own is None or (isinstance(own, type) and hasattr(own, "build")):
         qubits = permutation(order, n_bits, layout).tolist()

@@ -9,6 +9,7 @@ row could have, [..., row, label], each row by itself. It is registered under th
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,9 +37,10 @@ def check_loss(name: str) -> LossName:
 
 
 def _function(name: LossName) -> Callable[[npt.NDArray[np.float64]], npt.ArrayLike]:
-    found = find("loss", name)
-    if isinstance(found, type) or not callable(found):
-        what = f"the class {found.__name__}" if isinstance(found, type) else type(found).__name__
+    found: Any = find("loss", name)
+    a_class = isinstance(found, type)
+    if a_class or not callable(found):
+        what = f"the class {found.__name__}" if a_class else type(found).__name__
         raise ConfigurationError(
             f"Got the loss '{name}', which is {what}; expected a function of logits "
             "[..., row, class] that gives the loss of each label, [..., row, label]."
