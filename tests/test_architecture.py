@@ -27,7 +27,7 @@ VENDORS = {
 FOUNDATION = {
     "errors",
     "registry",
-    "devices",
+    "machine",
     "streams",
     "spending",
     "threads",
@@ -41,7 +41,7 @@ FOUNDATION = {
 ALLOWED = {
     "errors": set(),
     "registry": {"errors"},
-    "devices": {"errors"},
+    "machine": {"errors"},
     "streams": {"errors"},
     "spending": {"errors"},
     "threads": set(),

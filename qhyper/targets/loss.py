@@ -38,8 +38,8 @@ def check_loss(name: str) -> LossName:
 
 def _function(name: LossName) -> Callable[[npt.NDArray[np.float64]], npt.ArrayLike]:
     found: Any = find("loss", name)
-    a_class = isinstance(found, type)
-    if a_class or not callable(found):
+    a_class, function = isinstance(found, type), callable(found)
+    if a_class or not function:
         what = f"the class {found.__name__}" if a_class else type(found).__name__
         raise ConfigurationError(
             f"Got the loss '{name}', which is {what}; expected a function of logits "
