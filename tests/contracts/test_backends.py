@@ -7,6 +7,7 @@ from scipy.stats import chisquare
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Product
 from qhyper.quantum.backend import build_backend
 from qhyper.quantum.circuit import Angle, Circuit, Gate
+from qhyper.quantum.simulators import mps_program, prepared
 from qhyper.streams import Streams
 
 N = 5
@@ -115,6 +116,64 @@ def test_equal_rows_and_later_steps_have_draws_of_their_own(backend):
     assert (first[0, 0] != first[0, 1]).any()
     assert (first != second).any()
     np.testing.assert_array_equal(first, executable.at(rows).sample(200, Streams([3])(0)))
+
+
+def everything(at, able):
+    """What is offered at angles [2, 3, angle], in an order in which later answers use kept states."""
+    found = [at.sample(40, Streams([7, 8])(0))]
+    bits = np.random.default_rng(1).integers(2, size=(2, 3, 70, N), dtype=np.uint8)
+    coefficients = np.random.default_rng(2).normal(size=bits.shape[:3])
+    costs = np.random.default_rng(3).normal(size=(2, 3, 2**N))
+    if able.log_prob:
+        found += [at.score(bits, coefficients), at.log_prob(bits), at.scores(bits)]
+    if able.expectation:
+        found += at.expectation(costs)
+    if able.probability_bits >= N:
+        found.append(at.probabilities())
+    return found
+
+
+def test_what_is_prepared_once_answers_as_if_prepared_for_each_question(backend, circuit):
+    """Asked twice, with all states kept: the same bits as two executables that were asked once."""
+    rows, able = angles(circuit), backend.capabilities
+    at = backend.compile(circuit).at(rows)
+    first, second = everything(at, able), everything(at, able)
+    fresh = everything(backend.compile(circuit).at(rows.copy()), able)
+    for one, other, alone in zip(first, second, fresh, strict=True):
+        np.testing.assert_array_equal(one, alone)
+        np.testing.assert_array_equal(other, alone)
+
+
+def test_states_that_are_too_large_to_keep_are_computed_for_each_question(
+    backend, circuit, monkeypatch
+):
+    rows, able = angles(circuit), backend.capabilities
+    kept = everything(backend.compile(circuit).at(rows), able)
+    for module in (prepared, mps_program):
+        monkeypatch.setattr(module, "KEPT_BYTES", 0)
+    at = backend.compile(circuit).at(rows)
+    for one, other in zip(kept, everything(at, able), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert largest_array(at) <= rows.nbytes
+
+
+def largest_array(thing, depth=4):
+    """Bytes of the largest array that an object holds, but for a compiled circuit's."""
+    if isinstance(thing, np.ndarray):
+        return thing.nbytes
+    inside = thing.values() if isinstance(thing, dict) else getattr(thing, "__dict__", {}).values()
+    own = [part for part in inside if not hasattr(part, "at") and depth]
+    return max((largest_array(part, depth - 1) for part in own), default=0)
+
+
+def test_changing_the_array_of_angles_changes_no_answer(backend):
+    circuit = CIRCUITS["brickwork"]
+    rows, able = angles(circuit), backend.capabilities
+    expected = everything(backend.compile(circuit).at(rows.copy()), able)
+    at = backend.compile(circuit).at(rows)
+    rows += 1
+    for one, other in zip(everything(at, able), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_one_qubit_and_one_shot(backend):
