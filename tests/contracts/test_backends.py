@@ -151,7 +151,7 @@ def test_states_that_are_too_large_to_keep_are_computed_for_each_question(
     rows, able = angles(circuit), backend.capabilities
     keeping = backend.compile(circuit).at(rows)
     kept = everything(keeping, able)
-    if str(backend) == "mps":
+    if getattr(backend, "device", "") == "cpu":
         assert largest_array(keeping) > rows.nbytes
     for module in (prepared, mps_program):
         monkeypatch.setattr(module, "KEPT_BYTES", 0)
