@@ -111,6 +111,16 @@ def step_vs_aer() -> Iterator[Line]:
 
 
 @bar
+def step_speed() -> Iterator[Line]:
+    """A training step by the score function; to compare commits, run both in turn."""
+    torch.set_num_threads(1)
+    objective = BinaryNetwork((4, 6, 2)).objective(load("toy").train)
+    for seeds in (1, 10):
+        step = _step(BITS, seeds, DRAWS, objective)
+        yield Line(f"step-of-{seeds}", 1e3 * seconds(step, 100), "ms")
+
+
+@bar
 def ten_seeds_together() -> Iterator[Line]:
     """Ten seeds of 256 draws together against one seed of 1,024 draws."""
     torch.set_num_threads(1)

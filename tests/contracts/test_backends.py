@@ -7,11 +7,13 @@ from scipy.stats import chisquare
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Product
 from qhyper.quantum.backends import build_backend
 from qhyper.quantum.circuit import Angle, Circuit, Gate
+from qhyper.quantum.simulators import mps_program, prepared
 from qhyper.streams import Streams
 
 N = 5
 BACKENDS = {
     "mps": ("mps", {}),
+    "mps in torch": ("mps", {"device": "cpu:0"}),
     "statevector": ("statevector", {}),
     "lightning.qubit": ("pennylane:lightning.qubit", {}),
     "default.qubit": ("pennylane:default.qubit", {}),
@@ -115,6 +117,66 @@ def test_equal_rows_and_later_steps_have_draws_of_their_own(backend):
     assert (first[0, 0] != first[0, 1]).any()
     assert (first != second).any()
     np.testing.assert_array_equal(first, executable.at(rows).sample(200, Streams([3])(0)))
+
+
+def everything(at, able):
+    """What is offered at angles [2, 3, angle]; all that can be shared is needed several times."""
+    found = [at.sample(40, Streams([7, 8])(0))]
+    bits = np.random.default_rng(1).integers(2, size=(2, 3, 70, N), dtype=np.uint8)
+    coefficients = np.random.default_rng(2).normal(size=bits.shape[:3])
+    costs = np.random.default_rng(3).normal(size=(2, 3, 2**N))
+    if able.log_prob:
+        found += [at.score(bits, coefficients), at.log_prob(bits), at.scores(bits)]
+    if able.expectation:
+        found += at.expectation(costs)
+    if able.probability_bits >= N:
+        found.append(at.probabilities())
+    return found
+
+
+def test_what_is_prepared_once_answers_as_if_prepared_for_each_question(backend, circuit):
+    """Asked twice, with all states kept: the same bits as two executables that were asked once."""
+    rows, able = angles(circuit), backend.capabilities
+    at = backend.compile(circuit).at(rows)
+    first, second = everything(at, able), everything(at, able)
+    fresh = everything(backend.compile(circuit).at(rows.copy()), able)
+    for one, other, alone in zip(first, second, fresh, strict=True):
+        np.testing.assert_array_equal(one, alone)
+        np.testing.assert_array_equal(other, alone)
+
+
+def test_states_that_are_too_large_to_keep_are_computed_for_each_question(
+    backend, circuit, monkeypatch
+):
+    rows, able = angles(circuit), backend.capabilities
+    keeping = backend.compile(circuit).at(rows)
+    kept = everything(keeping, able)
+    if getattr(backend, "device", "") == "cpu":
+        assert largest_array(keeping) > rows.nbytes
+    for module in (prepared, mps_program):
+        monkeypatch.setattr(module, "KEPT_BYTES", 0)
+    at = backend.compile(circuit).at(rows)
+    for one, other in zip(kept, everything(at, able), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert largest_array(at) <= rows.nbytes
+
+
+def largest_array(thing):
+    """Bytes of the largest array that an object holds, but for a compiled circuit's."""
+    if hasattr(thing, "nbytes"):  # NumPy's and torch's
+        return thing.nbytes
+    parts = thing if isinstance(thing, list | tuple) else getattr(thing, "__dict__", {}).values()
+    return max((largest_array(part) for part in parts if not hasattr(part, "at")), default=0)
+
+
+def test_changing_the_array_of_angles_changes_no_answer(backend):
+    circuit = CIRCUITS["brickwork"]
+    rows, able = angles(circuit), backend.capabilities
+    expected = everything(backend.compile(circuit).at(rows.copy()), able)
+    at = backend.compile(circuit).at(rows)
+    rows += 1
+    for one, other in zip(everything(at, able), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_one_qubit_and_one_shot(backend):

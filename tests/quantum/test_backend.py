@@ -24,6 +24,8 @@ from qhyper.quantum.backend import (
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.quantum.simulators import mps
+from qhyper.quantum.simulators.mps_kernels import site_tensors
+from qhyper.quantum.simulators.mps_program import compile_circuit
 
 ALL_TO_ALL_OF_12 = HardwareEfficient(2, "all-to-all").build(12)
 
@@ -118,7 +120,7 @@ def rx(*qubits, first=0):
 def test_bonds_by_hand(n, gates, bonds):
     circuit = Circuit(n, tuple(gates))
     assert matrix_product_bonds(circuit) == bonds
-    assert mps.compile_circuit(circuit).bond.tolist() == [2**bond for bond in bonds]
+    assert compile_circuit(circuit).bond.tolist() == [2**bond for bond in bonds]
 
 
 def test_bonds_of_ansaetze_by_hand():
@@ -145,8 +147,8 @@ def test_the_estimate_of_a_matrix_product_by_hand():
     ids=["product", "brickwork", "all-to-all"],
 )
 def test_the_estimate_covers_what_is_allocated_and_not_much_more(circuit, rows):
-    program = mps.compile_circuit(circuit, rows=rows)
-    tensors = mps.site_tensors(program, np.zeros((rows, circuit.n_angles))).nbytes
+    program = compile_circuit(circuit, rows=rows)
+    tensors = site_tensors(program, np.zeros((rows, circuit.n_angles))).nbytes
     # tensors and their gradients for score, tensors and matrices for sample
     allocated = 2 * tensors + 16 * rows * 2 * int((program.bond[:-1] ** 2).sum())
     estimate = matrix_product_bytes(matrix_product_bonds(circuit), rows)
@@ -209,9 +211,9 @@ def test_a_refusal_says_if_one_replica_would_fit(has):
     circuit = Brickwork(4).build(12)
     one = matrix_product_bytes(matrix_product_bonds(circuit))
     has(2 * one)
-    mps.compile_circuit(circuit)
+    compile_circuit(circuit)
     with pytest.raises(ConfigurationError, match=r"GiB\. Use fewer replicas at a time\.$"):
-        mps.compile_circuit(circuit, rows=100)
+        compile_circuit(circuit, rows=100)
 
 
 def test_sizes_past_the_range_of_a_float_are_powers_of_two(has):

@@ -1,5 +1,7 @@
 """QuantumHyperNetwork: weight order whatever the qubits' order, angles from parameters, scores."""
 
+import copy
+import pickle
 import re
 
 import numpy as np
@@ -857,3 +859,152 @@ def test_brickwork_takes_its_options():
     assert generator.capabilities.log_prob
     assert generator.capabilities.quantum
     assert generator.n_parameters == 2 * N * 3
+
+
+# -- the state that is kept ------------------------------------------------------------------------
+
+
+class Asked:
+    """An executable that counts how often it is put at angles."""
+
+    def __init__(self, own):
+        self.own, self.times = own, 0
+
+    def at(self, angles):
+        self.times += 1
+        return self.own.at(angles)
+
+
+def answers(generator, inputs=None):
+    """Draws, log p, scores and their sum, at the parameters as they are."""
+    bits = generator.sample(70, rng=Streams(generator.seeds)(0), inputs=inputs).bits
+    coefficients = np.random.default_rng(0).normal(size=bits.shape[:3])
+    generator.zero_grad()
+    generator.accumulate_scores(bits, coefficients, inputs=inputs)
+    log_p = generator.log_prob(bits, inputs=inputs).detach().numpy()
+    return bits, log_p, generator.scores(bits, inputs=inputs), generator.theta.grad.numpy()
+
+
+def assert_fresh(generator, inputs=None):
+    """A generator that has kept a state gives what a new one gives, to the last bit."""
+    new = QuantumHyperNetwork(
+        generator.n_bits,
+        ansatz=generator.ansatz,
+        order=generator.order,
+        backend=str(generator.backend),
+        seeds=generator.seeds,
+    )
+    with torch.no_grad():
+        new.theta.copy_(generator.theta)
+    for found, expected in zip(answers(generator, inputs), answers(new, inputs), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("backend", ["mps", "statevector"])
+def test_the_questions_of_a_step_share_one_state(backend):
+    generator = QuantumHyperNetwork(5, ansatz=Brickwork(2), backend=backend, seeds=(0, 1))
+    generator._executable = asked = Asked(generator._executable)
+    for step in range(3):
+        answers(generator)
+        generator.probabilities()
+        assert asked.times == step + 1
+        with torch.no_grad():
+            generator.theta += 0.1
+
+
+def in_place(generator):
+    with torch.no_grad():
+        generator.theta[0, 0] = 0.25
+    return generator
+
+
+def by_data(generator):
+    generator.theta.data.add_(0.5)  # does not count as a change of the tensor's version
+    return generator
+
+
+def by_numpy(generator):
+    generator.theta.detach().numpy()[...] *= -1
+    return generator
+
+
+def by_the_optimizer(generator):
+    generator.theta.grad = torch.ones_like(generator.theta)
+    torch.optim.SGD(generator.parameters(), lr=0.3).step()
+    return generator
+
+
+def by_load_state_dict(generator):
+    generator.load_state_dict({"theta": generator.theta.detach() + 1})
+    return generator
+
+
+def by_initialise(generator):
+    generator.initialise(1)
+    return generator
+
+
+def changed_copy(generator):
+    return in_place(copy.deepcopy(generator))
+
+
+@pytest.mark.parametrize("backend", ["mps", "statevector"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        in_place,
+        by_data,
+        by_numpy,
+        by_the_optimizer,
+        by_load_state_dict,
+        by_initialise,
+        changed_copy,
+        lambda generator: generator.replica(1),
+        lambda generator: pickle.loads(pickle.dumps(generator)),
+    ],
+    ids=["in place", "data", "numpy", "optimizer", "load", "initialise", "copy", "one", "pickle"],
+)
+def test_a_kept_state_is_never_stale(backend, change):
+    order = [3, 0, 4, 1, 2]
+    generator = QuantumHyperNetwork(
+        5, ansatz=Brickwork(2), order=order, backend=backend, seeds=(0, 1), start="uniform"
+    )
+    answers(generator)
+    changed = change(generator)
+    assert_fresh(changed)
+    assert_fresh(generator)
+
+
+def test_a_kept_state_is_of_its_inputs():
+    generator = encoded()
+    for inputs in (INPUTS, [list(x) for x in INPUTS[::-1]], INPUTS[:1], INPUTS):
+        new = encoded()
+        new.load_state_dict(generator.state_dict())
+        for found, expected in zip(answers(generator, inputs), answers(new, inputs), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_a_backward_pass_is_of_the_angles_of_its_forward_pass():
+    generator = QuantumHyperNetwork(5, ansatz=Brickwork(2), backend="mps", seeds=(0, 1))
+    bits = np.random.default_rng(0).integers(2, size=(2, 1, 9, 5), dtype=np.uint8)
+    generator.log_prob(bits).sum().backward()
+    expected = generator.theta.grad.clone()
+    generator.zero_grad()
+    total = generator.log_prob(bits).sum()
+    kept = generator.theta.detach().clone()
+    generator.theta.data.add_(1)
+    answers(generator)
+    generator.zero_grad()
+    total.backward()
+    torch.testing.assert_close(generator.theta.grad, expected, rtol=0, atol=0)
+    assert not torch.equal(generator.theta, kept)
+
+
+def test_rows_for_parameter_shift_leave_the_kept_state_as_it_is():
+    generator = QuantumHyperNetwork(5, ansatz=Brickwork(2), backend="mps", seeds=(0, 1))
+    generator._executable = asked = Asked(generator._executable)
+    answers(generator)
+    rows = generator.angles().detach().numpy() + np.linspace(0, 1, 4)[:, None]
+    generator.sample_angles(rows, 3, rng=Streams((0, 1))(1))
+    answers(generator)
+    assert asked.times == 2

@@ -213,6 +213,23 @@ def test_results_do_not_depend_on_how_much_goes_together(monkeypatch):
     assert sum(sizes) == SHOTS
 
 
+@pytest.mark.parametrize(("kept", "builds"), [(2**26, 1), (0, 6)])
+def test_the_tensors_are_built_once_if_they_may_be_kept(monkeypatch, kept, builds):
+    _, in_torch, angles = both(CIRCUITS["ring"])
+    expected = results(in_torch, angles)
+    monkeypatch.setattr(mps_program, "KEPT_BYTES", kept)
+    calls, build = [], in_torch.tensors
+    monkeypatch.setattr(in_torch, "tensors", lambda angles: calls.append(1) or build(angles))
+    at = in_torch.at(angles)
+    coefficients = np.cos(np.arange(SHOTS)) * np.ones((*angles.shape[:2], 1))
+    bits = at.sample(SHOTS, Streams(SEEDS)(0))
+    found = (bits, at.log_prob(bits), at.score(bits, coefficients), at.scores(bits))
+    assert_same(found, expected)
+    np.testing.assert_array_equal(at.sample(SHOTS, Streams(SEEDS)(0)), bits)
+    np.testing.assert_array_equal(at.score(bits, coefficients), found[2])  # the graph is kept too
+    assert len(calls) == builds
+
+
 def test_arrays_are_neither_changed_nor_kept():
     _, in_torch, angles = both(CIRCUITS["product"])
     bits = in_torch.at(angles).sample(SHOTS, Streams(SEEDS)(0))

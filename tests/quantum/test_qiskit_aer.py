@@ -155,9 +155,9 @@ def test_circuits_without_angles_or_gates(method):
     bits = executable.at(np.zeros((2, 2, 0))).sample(1, STEP(0))
     np.testing.assert_array_equal(bits, np.zeros((2, 2, 1, 3)))
     empty = AerBackend(method=method).compile(Circuit(1, ()))
-    np.testing.assert_array_equal(empty.sample(np.zeros((1, 1, 0)), 4, STEP(0)[:1]), 0)
+    np.testing.assert_array_equal(empty.at(np.zeros((1, 1, 0))).sample(4, STEP(0)[:1]), 0)
     if method != "matrix_product_state":
-        np.testing.assert_array_equal(empty.probabilities(np.zeros((1, 2, 0))), [[[1, 0]] * 2])
+        np.testing.assert_array_equal(empty.at(np.zeros((1, 2, 0))).probabilities(), [[[1, 0]] * 2])
 
 
 def test_the_method_is_decided_from_the_circuit():
@@ -262,10 +262,12 @@ def test_no_strength_is_no_noise(method):
         for options in ({}, {"depolarising": {"one": 0, "two": 0.0}, "readout": 0.0})
     )
     np.testing.assert_array_equal(
-        plain.sample(angles, 50, STEP(0)), zero.sample(angles, 50, STEP(0))
+        plain.at(angles).sample(50, STEP(0)), zero.at(angles).sample(50, STEP(0))
     )
     if method != "matrix_product_state":
-        np.testing.assert_array_equal(plain.probabilities(angles), zero.probabilities(angles))
+        np.testing.assert_array_equal(
+            plain.at(angles).probabilities(), zero.at(angles).probabilities()
+        )
 
 
 def test_full_depolarisation_is_uniform():
@@ -301,8 +303,8 @@ def test_noise_shrinks_z_as_in_closed_form():
 def test_rotations_by_zero_are_noisy_too(method):
     gates = tuple(Gate(name, (0,), k) for k, name in enumerate(("rx", "ry", "rx")))
     circuit = Circuit(1, gates)
-    bits = AerBackend(method=method, depolarising={"one": 0.2}).compile(circuit)
-    drawn = bits.sample(np.zeros((1, 1, 3)), 4000, STEP(0)[:1])
+    executable = AerBackend(method=method, depolarising={"one": 0.2}).compile(circuit)
+    drawn = executable.at(np.zeros((1, 1, 3))).sample(4000, STEP(0)[:1])
     # seed 3, 4000 shots: <Z> = 0.8^3, one bit in (1 - 0.8^3) / 2 = 0.244, sigma 0.0068, 5 sigma
     assert abs(drawn.mean() - 0.244) < 0.034
 
@@ -634,10 +636,10 @@ def test_a_generator_on_aer():
     assert aer.describe().endswith("own start, on aer")
     assert not aer.capabilities.log_prob
     assert aer.capabilities.angles
-    bits = aer.at(2000).sample(rng=Streams(aer.seeds)(0)).bits
+    bits = aer.sample(2000, rng=Streams(aer.seeds)(0)).bits
     p = exact.probabilities().detach().numpy()
     for replica in range(2):  # seeds 1 and 2, 2000 shots, p > 1e-6
         assert_drawn_from(bits[replica, 0], p[replica, 0])
     assert bits[..., 1].all()  # qubit 3 carries bit 1
     with pytest.raises(ConfigurationError, match="has no log p"):
-        aer.at(bits).log_prob()
+        aer.log_prob(bits)

@@ -133,6 +133,14 @@ class MatrixProductAt(ABC):
     def log_prob(self, bits: Bits) -> Float:
         """As in WithLogProb."""
 
+    @abstractmethod
+    def score(self, bits: Bits, coefficients: Float) -> Float:
+        """As in WithLogProb."""
+
+    @abstractmethod
+    def scores(self, bits: Bits) -> Float:
+        """As in WithLogProb."""
+
     def probabilities(self) -> Float:
         """As in WithExpectation."""
         strings = all_bitstrings(self.program.n_sites)

@@ -179,7 +179,7 @@ class StateVectorAt:
         """As in WithLogProb: of an expectation of the costs coefficient / p; 0 where p is 0."""
         numbers, out = _numbers(bits), np.empty_like(self.angles)
         for at in np.ndindex(self.angles.shape[:2]):
-            psi = self._states[at]
+            psi: Float = self._states[at]
             p = _squared(psi)[numbers[at]]
             weights = np.divide(coefficients[at], p, out=np.zeros_like(p), where=p > 0)
             costs = np.bincount(numbers[at], weights, minlength=psi.shape[1])
