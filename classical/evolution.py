@@ -3,8 +3,8 @@
 Each `..._step` is one of the thesis's appendices .1 to .3, on one batch. Scores are numbers of rows
 classified correctly: networks and scores are bits and whole numbers, and the one other number in a
 step is the probability of a flip.
-`train` repeats a scheme on batches of the training rows, and keeps the network that is best on rows
-held out.
+`evolve` repeats a scheme on batches of the training rows, and keeps the network that is best on
+rows held out.
 """
 
 import time
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from classical.majority import Batch, MajorityNetwork, mutate
+from classical.majority import MajorityNetwork, PackedSamples, mutate
 from qhyper.bits import Words, n_words, unpack
 from qhyper.errors import ConfigurationError
 from qhyper.targets.packed.inputs import PackedInputs
@@ -35,7 +35,12 @@ class Population:
 
 
 def naive_step(
-    network: MajorityNetwork, words: Words, batch: Batch, *, p: float, rng: np.random.Generator
+    network: MajorityNetwork,
+    words: Words,
+    batch: PackedSamples,
+    *,
+    p: float,
+    rng: np.random.Generator,
 ) -> Words:
     """Appendix .1: flip every weight with probability p; the old network only if it is better.
 
@@ -49,7 +54,7 @@ def naive_step(
 
 
 def elite_step(
-    network: MajorityNetwork, elite: Population, batch: Batch, *, p: float, children: int,
+    network: MajorityNetwork, elite: Population, batch: PackedSamples, *, p: float, children: int,
     elite_size: int, weights: tuple[int, int], rng: np.random.Generator,
 ) -> Population:  # fmt: skip
     """Appendix .2: the best of the children of an elite, each its parent with weights flipped.
@@ -89,7 +94,7 @@ def elite_step(
 
 
 def wrong_weights(
-    network: MajorityNetwork, words: Words, batch: Batch
+    network: MajorityNetwork, words: Words, batch: PackedSamples
 ) -> tuple[npt.NDArray[np.int64], Words]:
     """The weights that the errors of a batch are laid to (Fontana 2022, section 4.1.5 and .3).
 
@@ -139,8 +144,8 @@ def wrong_weights(
 
 
 def counting_step(
-    network: MajorityNetwork, words: Words, batch: Batch, *, p: float, p_all: float, children: int,
-    rng: np.random.Generator,
+    network: MajorityNetwork, words: Words, batch: PackedSamples, *, p: float, p_all: float,
+    children: int, rng: np.random.Generator,
 ) -> Words:  # fmt: skip
     """Appendix .3: the best of children with weights flipped that count as wrong.
 
@@ -206,7 +211,11 @@ class Scheme(ABC):
 
     @abstractmethod
     def generation(
-        self, network: MajorityNetwork, old: Population, data: Batch, rng: np.random.Generator
+        self,
+        network: MajorityNetwork,
+        old: Population,
+        data: PackedSamples,
+        rng: np.random.Generator,
     ) -> Population:
         """The next population, from batches of `data`."""
 
@@ -219,7 +228,11 @@ class NaivePerturbation(Scheme):
     rows: int
 
     def generation(
-        self, network: MajorityNetwork, old: Population, data: Batch, rng: np.random.Generator
+        self,
+        network: MajorityNetwork,
+        old: Population,
+        data: PackedSamples,
+        rng: np.random.Generator,
     ) -> Population:
         """One step."""
         batch = _draw(data, self.rows, rng)
@@ -239,7 +252,11 @@ class EliteEvolution(Scheme):
     weights: tuple[int, int] = (1, 1)
 
     def generation(
-        self, network: MajorityNetwork, old: Population, data: Batch, rng: np.random.Generator
+        self,
+        network: MajorityNetwork,
+        old: Population,
+        data: PackedSamples,
+        rng: np.random.Generator,
     ) -> Population:
         """One step."""
         return elite_step(
@@ -260,7 +277,11 @@ class CountingErrors(Scheme):
     """On rows of all classes, a bit that is always 0 is as it should be on nine rows of ten."""
 
     def generation(
-        self, network: MajorityNetwork, old: Population, data: Batch, rng: np.random.Generator
+        self,
+        network: MajorityNetwork,
+        old: Population,
+        data: PackedSamples,
+        rng: np.random.Generator,
     ) -> Population:
         """One step."""
         batch = _draw(data, self.rows, rng, one_class=self.one_class)
@@ -271,7 +292,9 @@ class CountingErrors(Scheme):
         return Population(words[None], old.scores)
 
 
-def _draw(data: Batch, rows: int, rng: np.random.Generator, *, one_class: bool = False) -> Batch:
+def _draw(
+    data: PackedSamples, rows: int, rng: np.random.Generator, *, one_class: bool = False
+) -> PackedSamples:
     """So many random rows, with replacement; with `one_class` all of a random row's class."""
     if rows < 1:
         raise ConfigurationError(f"Got batches of {rows} rows; expected 1 or more.")
@@ -290,25 +313,25 @@ class Check(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Trained:
+class Evolved:
     """The network `words` uint64 [word] that was best on the rows held out, and all checks."""
 
     words: Words
     history: list[Check]
 
 
-def train(
+def evolve(
     network: MajorityNetwork,
     scheme: Scheme,
-    data: Batch,
-    held_out: Batch,
+    data: PackedSamples,
+    held_out: PackedSamples,
     *,
     rng: np.random.Generator,
     minutes: float | None = None,
     generations: int | None = None,
     check_every: int = 100,
     progress: Callable[[Check], None] = lambda check: None,
-) -> Trained:
+) -> Evolved:
     """Train from random networks, for so many minutes or generations, whichever ends first.
 
     The first network of the population is checked on the rows held out at the start, every
@@ -327,10 +350,10 @@ def train(
             "both, to end training."
         )
     for batch in (data, held_out):
-        if not isinstance(batch, Batch):
+        if not isinstance(batch, PackedSamples):
             raise ConfigurationError(
-                f"Got {type(batch).__name__} to train on or to hold out; expected a Batch, such as "
-                "Batch(pack_bits(images.bits), images.labels)."
+                f"Got {type(batch).__name__} to train on or to hold out; expected "
+                "PackedSamples, such as PackedSamples(pack_bits(images.bits), images.labels)."
             )
         network.check(batch)
     if scheme.networks < 1:
@@ -350,6 +373,6 @@ def train(
             history.append(Check(seconds, generation, right / len(held_out)))
             progress(history[-1])
         if over:
-            return Trained(kept, history)
+            return Evolved(kept, history)
         population = scheme.generation(network, population, data, rng)
         generation += 1

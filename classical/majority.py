@@ -29,7 +29,7 @@ _DRAWN_TOGETHER = 1 << 22
 
 
 @dataclass(frozen=True)
-class Batch:
+class PackedSamples:
     """Packed rows of bits, and labels int64 [row].
 
     Raises ConfigurationError unless inputs are packed bits, there is a row, and a whole number as
@@ -57,9 +57,9 @@ class Batch:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, rows: npt.NDArray[np.integer] | slice) -> "Batch":
+    def take(self, rows: npt.NDArray[np.integer] | slice) -> "PackedSamples":
         """Only these rows, in this order."""
-        return Batch(self.inputs.take(rows), self.labels[rows])
+        return PackedSamples(self.inputs.take(rows), self.labels[rows])
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class MajorityNetwork:
         words = rng.integers(2**64, size=(networks, self.shape.n_words), dtype=np.uint64)
         return words & self.shape.ones
 
-    def check(self, batch: Batch) -> None:
+    def check(self, batch: PackedSamples) -> None:
         """Raise ConfigurationError unless the labels of `batch` are classes of this network."""
         if batch.labels.min() < 0 or batch.labels.max() >= self.classes:
             raise ConfigurationError(
@@ -126,7 +126,7 @@ class MajorityNetwork:
                 f"{self.classes - 1}."
             )
 
-    def correct(self, words: Words, batch: Batch) -> npt.NDArray[np.int64]:
+    def correct(self, words: Words, batch: PackedSamples) -> npt.NDArray[np.int64]:
         """How many rows each network [network, word] classifies correctly, int64 [network]."""
         return correct(self.shape, words, batch.inputs, batch.labels, self.label_bits)
 
