@@ -9,7 +9,7 @@ rows held out.
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,10 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from classical.majority import MajorityNetwork, PackedSamples, mutate
-from qhyper.bits import Words, n_words, unpack
+from qhyper.bits import Words
 from qhyper.errors import ConfigurationError
-from qhyper.targets.packed.inputs import PackedInputs
-from qhyper.targets.packed.population import activations
 
 ONE = 1 << 20
 """What one row counts in a score: fractions of a row are kept to this part."""
@@ -93,65 +91,15 @@ def elite_step(
     return Population(words[best], scores[best])
 
 
-def wrong_weights(
-    network: MajorityNetwork, words: Words, batch: PackedSamples
-) -> tuple[npt.NDArray[np.int64], Words]:
-    """The weights that the errors of a batch are laid to (Fontana 2022, section 4.1.5 and .3).
-
-    An output bit should be 1 in the label's own group and 0 elsewhere; it is wrong if it is not so
-    on at least half of the rows. A weight of a wrong bit is wrong if, on at least half of the rows,
-    the bit was not as it should be and the weight's XOR voted for that. An input of the last layer
-    is wrong if more than half of its weights are. In the layers below, all weights of a wrong unit
-    are wrong, and an input is if more than half of its weights are: there, all inputs or none.
-
-    Returns numbers int64 [k] of those of `words` [word] that hold wrong weights, and a mask
-    uint64 [k] of them. Raises ConfigurationError as `activations` does, and for labels that are no
-    classes.
-    """
-    network.check(batch)
-    n_below, rows = network.below.n_words, len(batch)
-    hidden = activations(network.below, words[None, :n_below], batch.inputs)
-    inputs = PackedInputs(hidden, network.layers[-2])
-    out = activations(network.last, words[None, n_below:], inputs)[0]
-    predicted = unpack(np.ascontiguousarray(out.T), network.layers[-1])
-    should = np.arange(network.classes).repeat(network.label_bits) == batch.labels[:, None]
-    errors = predicted != should
-    units = np.flatnonzero(2 * errors.sum(axis=0) >= rows)
-
-    where = n_below + np.arange(network.last.n_words).reshape(network.layers[-1], -1)[units]
-    own, x = words[where], hidden[0].T
-    ones, counts = (-bits[:, units].astype(np.uint64) for bits in (predicted, errors))
-    # an XOR is 1 where input and stored bit are equal, and voted for what equals it
-    contributed = (
-        (x[row] ^ own ^ ones[row, :, None]) & counts[row, :, None] for row in range(rows)
-    )
-    masks = _at_least(contributed, (rows + 1) // 2) & network.shape.ones[where]
-    found = [(where.ravel(), masks.ravel())]
-
-    wrong = np.zeros(network.layers[-2], bool)
-    if 2 * len(units) > network.layers[-1]:  # or else no input can have so many
-        n_wrong = unpack(masks, network.layers[-2]).sum(axis=0, dtype=np.int64)
-        wrong = 2 * n_wrong > network.layers[-1]
-    end = n_below
-    for n_out, n_in in reversed(network.below.matrices):
-        start = end - n_out * n_words(n_in)
-        where = np.arange(start, end).reshape(n_out, -1)[wrong].ravel()
-        found.append((where, network.shape.ones[where]))
-        wrong = np.full(n_in, 2 * wrong.sum() > n_out)
-        end = start
-    numbers, bits = (np.concatenate(part) for part in zip(*found, strict=True))
-    return numbers[bits != 0], bits[bits != 0]
-
-
 def counting_step(
     network: MajorityNetwork, words: Words, batch: PackedSamples, *, p: float, p_all: float,
     children: int, rng: np.random.Generator,
 ) -> Words:  # fmt: skip
     """Appendix .3: the best of children with weights flipped that count as wrong.
 
-    Weights that `wrong_weights` finds on the batch flip with probability p. The last line before
-    sorting, "flip the w with probability p", says neither which w nor whether p is the same: here
-    every weight then flips with probability `p_all`, which may be 0. Children are compared on the
+    Weights that `network.wrong_weights` finds on the batch flip with probability p. The last line
+    before sorting, "flip the w with probability p", says neither which w nor whether p is the same:
+    here every weight then flips with probability `p_all`, which may be 0. Children are compared on the
     batch; the first of the best is the result, even if the parent was better. `words` and the
     result are one network, uint64 [word].
 
@@ -160,33 +108,13 @@ def counting_step(
     _check_probability("p", p)
     if children < 1:
         raise ConfigurationError(f"Got children={children}; expected 1 or more.")
-    where, masks = wrong_weights(network, words, batch)
+    where, masks = network.wrong_weights(words, batch)
     population = np.repeat(words[None], children, axis=0)
     mutate(population, where, masks, p, rng)
     _flip_all(network, population, p_all, rng)
     if children == 1:
         return population[0]
     return population[network.correct(population, batch).argmax()]
-
-
-def _at_least(rows: Iterable[Words], threshold: int) -> Words:
-    """Bits that are set in at least so many of the rows, one or more of one shape.
-
-    Counts are kept bit by bit in planes, so that 64 are added up at once.
-    """
-    planes: list[Words] = []
-    for added, carry in enumerate(rows, 1):
-        for digit, plane in enumerate(planes):
-            planes[digit], carry = plane ^ carry, plane & carry
-        if added & (added - 1) == 0:  # only now may a count need another digit
-            planes.append(carry)
-    more, equal = np.zeros_like(planes[0]), ~np.zeros_like(planes[0])
-    for digit in reversed(range(len(planes))):
-        if threshold >> digit & 1:
-            equal = equal & planes[digit]
-        else:
-            more, equal = more | equal & planes[digit], equal & ~planes[digit]
-    return more | equal
 
 
 def _flip_all(network: MajorityNetwork, words: Words, p: float, rng: np.random.Generator) -> None:

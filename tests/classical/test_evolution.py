@@ -15,7 +15,6 @@ from classical.evolution import (
     elite_step,
     evolve,
     naive_step,
-    wrong_weights,
 )
 from classical.majority import MajorityNetwork, PackedSamples
 from qhyper.errors import ConfigurationError
@@ -245,7 +244,7 @@ def test_wrong_weights_are_those_of_the_printed_rule(found):
     network, population, x, labels = found
     batch = PackedSamples(pack_bits(x), labels)
     for words in population:
-        wrong = as_matrices(network, *wrong_weights(network, words, batch))
+        wrong = as_matrices(network, *network.wrong_weights(words, batch))
         assert wrong == literal_wrong(network, printed_weights(network, words), x, labels)
 
 
@@ -255,7 +254,7 @@ def test_errors_reach_the_lower_layers_where_they_should():
     for seed in range(60):
         network, population, x, labels = problem((5, 4, 3, 2), 1, 2, 1, seed)
         wrong = as_matrices(
-            network, *wrong_weights(network, population[0], PackedSamples(pack_bits(x), labels))
+            network, *network.wrong_weights(population[0], PackedSamples(pack_bits(x), labels))
         )
         assert wrong == literal_wrong(network, printed_weights(network, population[0]), x, labels)
         reached.add(tuple(bool(np.any(matrix)) for matrix in wrong))
