@@ -5,6 +5,7 @@ for that, and what follows for the layers below.
 """
 
 from collections.abc import Iterable
+from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,9 @@ from qhyper.errors import ConfigurationError
 from qhyper.targets.packed.inputs import PackedInputs
 from qhyper.targets.packed.population import activations, check_groups
 from qhyper.targets.packed.shape import PackedShape
+
+_TOGETHER = 1 << 17
+"""Words of rows that are counted together."""
 
 
 def wrong_weights(
@@ -59,8 +63,10 @@ def wrong_weights(
     own, x = words[where], hidden.words[0].T
     ones, counts = (-bits[:, units].astype(np.uint64) for bits in (predicted, errors))
     # an XOR is 1 where input and stored bit are equal, and voted for what equals it
+    together = max(1, _TOGETHER // max(1, own.size))
     contributed = (
-        (x[row] ^ own ^ ones[row, :, None]) & counts[row, :, None] for row in range(rows)
+        (x[some, None] ^ own ^ ones[some, :, None]) & counts[some, :, None]
+        for some in (slice(first, first + together) for first in range(0, rows, together))
     )
     masks = _at_least(contributed, (rows + 1) // 2) & shape.ones[where]
     found = [(where.ravel(), masks.ravel())]
@@ -80,21 +86,35 @@ def wrong_weights(
     return numbers[bits != 0], bits[bits != 0]
 
 
-def _at_least(rows: Iterable[Words], threshold: int) -> Words:
-    """Bits that are set in at least so many of the rows, one or more of one shape.
+def _at_least(parts: Iterable[Words], threshold: int) -> Words:
+    """Bits [...] that are set in at least so many of the rows; `parts` of these are [row, ...].
 
     Counts are kept bit by bit in planes, so that 64 are added up at once.
     """
-    planes: list[Words] = []
-    for added, carry in enumerate(rows, 1):
-        for digit, plane in enumerate(planes):
-            planes[digit], carry = plane ^ carry, plane & carry
-        if added & (added - 1) == 0:  # only now may a count need another digit
-            planes.append(carry)
-    more, equal = np.zeros_like(planes[0]), ~np.zeros_like(planes[0])
-    for digit in reversed(range(len(planes))):
+    counts: list[Words] = []
+    for part in parts:
+        planes = [part]
+        while len(planes[0]) > 1:  # one half is added to the other, so that loops are short
+            if len(planes[0]) % 2:
+                planes = [np.concatenate([p, np.zeros_like(p[:1])]) for p in planes]
+            half = len(planes[0]) // 2
+            planes = _sum([p[:half] for p in planes], [p[half:] for p in planes])
+        counts = _sum(counts, [plane[0] for plane in planes])
+    counts += [np.zeros_like(counts[0])] * (threshold.bit_length() - len(counts))
+    more, equal = np.zeros_like(counts[0]), ~np.zeros_like(counts[0])
+    for digit in reversed(range(len(counts))):
         if threshold >> digit & 1:
-            equal = equal & planes[digit]
+            equal = equal & counts[digit]
         else:
-            more, equal = more | equal & planes[digit], equal & ~planes[digit]
+            more, equal = more | equal & counts[digit], equal & ~counts[digit]
     return more | equal
+
+
+def _sum(a: list[Words], b: list[Words]) -> list[Words]:
+    """The sums of whole numbers that are kept in planes, those of the lowest bits first."""
+    zero = np.uint64(0)
+    total, carry = [], np.zeros_like((a or b)[0])
+    for one, other in zip_longest(a, b, fillvalue=zero):
+        total.append(one ^ other ^ carry)
+        carry = one & other | carry & (one ^ other)
+    return [*total, carry] if carry.any() else total
