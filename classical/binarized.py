@@ -193,7 +193,7 @@ class Epoch:
     """of the steps, without statistics and accuracy"""
 
 
-def fit(
+def fit_binarized(
     network: BinarizedNetwork,
     training: Images,
     held_out: Images,

@@ -3,24 +3,22 @@
 Each `..._step` is one of the thesis's appendices .1 to .3, on one batch. Scores are numbers of rows
 classified correctly: networks and scores are bits and whole numbers, and the one other number in a
 step is the probability of a flip.
-`train` repeats a scheme on batches of the training rows, and keeps the network that is best on rows
-held out.
+`evolve` repeats a scheme on batches of the training rows, and keeps the network that is best on
+rows held out.
 """
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from classical.majority import Batch, MajorityNetwork, mutate
-from qhyper.bits import Words, n_words, unpack
+from classical.majority import MajorityNetwork, PackedSamples, mutate
+from qhyper.bits import Words
 from qhyper.errors import ConfigurationError
-from qhyper.targets.packed.inputs import PackedInputs
-from qhyper.targets.packed.population import activations
 
 ONE = 1 << 20
 """What one row counts in a score: fractions of a row are kept to this part."""
@@ -35,7 +33,12 @@ class Population:
 
 
 def naive_step(
-    network: MajorityNetwork, words: Words, batch: Batch, *, p: float, rng: np.random.Generator
+    network: MajorityNetwork,
+    words: Words,
+    batch: PackedSamples,
+    *,
+    p: float,
+    rng: np.random.Generator,
 ) -> Words:
     """Appendix .1: flip every weight with probability p; the old network only if it is better.
 
@@ -49,7 +52,7 @@ def naive_step(
 
 
 def elite_step(
-    network: MajorityNetwork, elite: Population, batch: Batch, *, p: float, children: int,
+    network: MajorityNetwork, elite: Population, batch: PackedSamples, *, p: float, children: int,
     elite_size: int, weights: tuple[int, int], rng: np.random.Generator,
 ) -> Population:  # fmt: skip
     """Appendix .2: the best of the children of an elite, each its parent with weights flipped.
@@ -88,100 +91,30 @@ def elite_step(
     return Population(words[best], scores[best])
 
 
-def wrong_weights(
-    network: MajorityNetwork, words: Words, batch: Batch
-) -> tuple[npt.NDArray[np.int64], Words]:
-    """The weights that the errors of a batch are laid to (Fontana 2022, section 4.1.5 and .3).
-
-    An output bit should be 1 in the label's own group and 0 elsewhere; it is wrong if it is not so
-    on at least half of the rows. A weight of a wrong bit is wrong if, on at least half of the rows,
-    the bit was not as it should be and the weight's XOR voted for that. An input of the last layer
-    is wrong if more than half of its weights are. In the layers below, all weights of a wrong unit
-    are wrong, and an input is if more than half of its weights are: there, all inputs or none.
-
-    Returns numbers int64 [k] of those of `words` [word] that hold wrong weights, and a mask
-    uint64 [k] of them. Raises ConfigurationError as `activations` does, and for labels that are no
-    classes.
-    """
-    network.check(batch)
-    n_below, rows = network.below.n_words, len(batch)
-    hidden = activations(network.below, words[None, :n_below], batch.inputs)
-    inputs = PackedInputs(hidden, network.layers[-2])
-    out = activations(network.last, words[None, n_below:], inputs)[0]
-    predicted = unpack(np.ascontiguousarray(out.T), network.layers[-1])
-    should = np.arange(network.classes).repeat(network.label_bits) == batch.labels[:, None]
-    errors = predicted != should
-    units = np.flatnonzero(2 * errors.sum(axis=0) >= rows)
-
-    where = n_below + np.arange(network.last.n_words).reshape(network.layers[-1], -1)[units]
-    own, x = words[where], hidden[0].T
-    ones, counts = (-bits[:, units].astype(np.uint64) for bits in (predicted, errors))
-    # an XOR is 1 where input and stored bit are equal, and voted for what equals it
-    contributed = (
-        (x[row] ^ own ^ ones[row, :, None]) & counts[row, :, None] for row in range(rows)
-    )
-    masks = _at_least(contributed, (rows + 1) // 2) & network.shape.ones[where]
-    found = [(where.ravel(), masks.ravel())]
-
-    wrong = np.zeros(network.layers[-2], bool)
-    if 2 * len(units) > network.layers[-1]:  # or else no input can have so many
-        n_wrong = unpack(masks, network.layers[-2]).sum(axis=0, dtype=np.int64)
-        wrong = 2 * n_wrong > network.layers[-1]
-    end = n_below
-    for n_out, n_in in reversed(network.below.matrices):
-        start = end - n_out * n_words(n_in)
-        where = np.arange(start, end).reshape(n_out, -1)[wrong].ravel()
-        found.append((where, network.shape.ones[where]))
-        wrong = np.full(n_in, 2 * wrong.sum() > n_out)
-        end = start
-    numbers, bits = (np.concatenate(part) for part in zip(*found, strict=True))
-    return numbers[bits != 0], bits[bits != 0]
-
-
 def counting_step(
-    network: MajorityNetwork, words: Words, batch: Batch, *, p: float, p_all: float, children: int,
-    rng: np.random.Generator,
+    network: MajorityNetwork, words: Words, batch: PackedSamples, *, p: float, p_all: float,
+    children: int, rng: np.random.Generator,
 ) -> Words:  # fmt: skip
     """Appendix .3: the best of children with weights flipped that count as wrong.
 
-    Weights that `wrong_weights` finds on the batch flip with probability p. The last line before
-    sorting, "flip the w with probability p", says neither which w nor whether p is the same: here
-    every weight then flips with probability `p_all`, which may be 0. Children are compared on the
-    batch; the first of the best is the result, even if the parent was better. `words` and the
-    result are one network, uint64 [word].
+    Weights that `network.wrong_weights` finds on the batch flip with probability p. The last line
+    before sorting, "flip the w with probability p", says neither which w nor whether p is the
+    same: here every weight then flips with probability `p_all`, which may be 0. Children are
+    compared on the batch; the first of the best is the result, even if the parent was better.
+    `words` and the result are one network, uint64 [word].
 
     Raises ConfigurationError unless p and p_all are from 0 to 1 and children >= 1.
     """
     _check_probability("p", p)
     if children < 1:
         raise ConfigurationError(f"Got children={children}; expected 1 or more.")
-    where, masks = wrong_weights(network, words, batch)
+    where, masks = network.wrong_weights(words, batch)
     population = np.repeat(words[None], children, axis=0)
     mutate(population, where, masks, p, rng)
     _flip_all(network, population, p_all, rng)
     if children == 1:
         return population[0]
     return population[network.correct(population, batch).argmax()]
-
-
-def _at_least(rows: Iterable[Words], threshold: int) -> Words:
-    """Bits that are set in at least so many of the rows, one or more of one shape.
-
-    Counts are kept bit by bit in planes, so that 64 are added up at once.
-    """
-    planes: list[Words] = []
-    for added, carry in enumerate(rows, 1):
-        for digit, plane in enumerate(planes):
-            planes[digit], carry = plane ^ carry, plane & carry
-        if added & (added - 1) == 0:  # only now may a count need another digit
-            planes.append(carry)
-    more, equal = np.zeros_like(planes[0]), ~np.zeros_like(planes[0])
-    for digit in reversed(range(len(planes))):
-        if threshold >> digit & 1:
-            equal = equal & planes[digit]
-        else:
-            more, equal = more | equal & planes[digit], equal & ~planes[digit]
-    return more | equal
 
 
 def _flip_all(network: MajorityNetwork, words: Words, p: float, rng: np.random.Generator) -> None:
@@ -206,7 +139,11 @@ class Scheme(ABC):
 
     @abstractmethod
     def generation(
-        self, network: MajorityNetwork, old: Population, data: Batch, rng: np.random.Generator
+        self,
+        network: MajorityNetwork,
+        old: Population,
+        data: PackedSamples,
+        rng: np.random.Generator,
     ) -> Population:
         """The next population, from batches of `data`."""
 
@@ -219,7 +156,11 @@ class NaivePerturbation(Scheme):
     rows: int
 
     def generation(
-        self, network: MajorityNetwork, old: Population, data: Batch, rng: np.random.Generator
+        self,
+        network: MajorityNetwork,
+        old: Population,
+        data: PackedSamples,
+        rng: np.random.Generator,
     ) -> Population:
         """One step."""
         batch = _draw(data, self.rows, rng)
@@ -239,7 +180,11 @@ class EliteEvolution(Scheme):
     weights: tuple[int, int] = (1, 1)
 
     def generation(
-        self, network: MajorityNetwork, old: Population, data: Batch, rng: np.random.Generator
+        self,
+        network: MajorityNetwork,
+        old: Population,
+        data: PackedSamples,
+        rng: np.random.Generator,
     ) -> Population:
         """One step."""
         return elite_step(
@@ -260,7 +205,11 @@ class CountingErrors(Scheme):
     """On rows of all classes, a bit that is always 0 is as it should be on nine rows of ten."""
 
     def generation(
-        self, network: MajorityNetwork, old: Population, data: Batch, rng: np.random.Generator
+        self,
+        network: MajorityNetwork,
+        old: Population,
+        data: PackedSamples,
+        rng: np.random.Generator,
     ) -> Population:
         """One step."""
         batch = _draw(data, self.rows, rng, one_class=self.one_class)
@@ -271,7 +220,9 @@ class CountingErrors(Scheme):
         return Population(words[None], old.scores)
 
 
-def _draw(data: Batch, rows: int, rng: np.random.Generator, *, one_class: bool = False) -> Batch:
+def _draw(
+    data: PackedSamples, rows: int, rng: np.random.Generator, *, one_class: bool = False
+) -> PackedSamples:
     """So many random rows, with replacement; with `one_class` all of a random row's class."""
     if rows < 1:
         raise ConfigurationError(f"Got batches of {rows} rows; expected 1 or more.")
@@ -290,25 +241,25 @@ class Check(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Trained:
+class Evolved:
     """The network `words` uint64 [word] that was best on the rows held out, and all checks."""
 
     words: Words
     history: list[Check]
 
 
-def train(
+def evolve(
     network: MajorityNetwork,
     scheme: Scheme,
-    data: Batch,
-    held_out: Batch,
+    data: PackedSamples,
+    held_out: PackedSamples,
     *,
     rng: np.random.Generator,
     minutes: float | None = None,
     generations: int | None = None,
     check_every: int = 100,
     progress: Callable[[Check], None] = lambda check: None,
-) -> Trained:
+) -> Evolved:
     """Train from random networks, for so many minutes or generations, whichever ends first.
 
     The first network of the population is checked on the rows held out at the start, every
@@ -327,10 +278,10 @@ def train(
             "both, to end training."
         )
     for batch in (data, held_out):
-        if not isinstance(batch, Batch):
+        if not isinstance(batch, PackedSamples):
             raise ConfigurationError(
-                f"Got {type(batch).__name__} to train on or to hold out; expected a Batch, such as "
-                "Batch(pack_bits(images.bits), images.labels)."
+                f"Got {type(batch).__name__} to train on or to hold out; expected "
+                "PackedSamples, such as PackedSamples(pack_bits(images.bits), images.labels)."
             )
         network.check(batch)
     if scheme.networks < 1:
@@ -350,6 +301,6 @@ def train(
             history.append(Check(seconds, generation, right / len(held_out)))
             progress(history[-1])
         if over:
-            return Trained(kept, history)
+            return Evolved(kept, history)
         population = scheme.generation(network, population, data, rng)
         generation += 1

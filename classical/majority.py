@@ -21,6 +21,7 @@ from qhyper.targets.packed.inputs import PackedInputs
 from qhyper.targets.packed.network import PackedNetwork
 from qhyper.targets.packed.population import correct
 from qhyper.targets.packed.shape import PackedShape
+from qhyper.targets.packed.wrong import wrong_weights
 
 DEPTHS = range(2, 6)
 """How many layers such a network may have."""
@@ -29,7 +30,7 @@ _DRAWN_TOGETHER = 1 << 22
 
 
 @dataclass(frozen=True)
-class Batch:
+class PackedSamples:
     """Packed rows of bits, and labels int64 [row].
 
     Raises ConfigurationError unless inputs are packed bits, there is a row, and a whole number as
@@ -57,9 +58,9 @@ class Batch:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, rows: npt.NDArray[np.integer] | slice) -> "Batch":
+    def take(self, rows: npt.NDArray[np.integer] | slice) -> "PackedSamples":
         """Only these rows, in this order."""
-        return Batch(self.inputs.take(rows), self.labels[rows])
+        return PackedSamples(self.inputs.take(rows), self.labels[rows])
 
 
 @dataclass(frozen=True)
@@ -103,22 +104,12 @@ class MajorityNetwork:
         """How words hold the weights."""
         return PackedShape(self.layers)
 
-    @cached_property
-    def below(self) -> PackedShape:
-        """All layers but the last, which come first in the words."""
-        return PackedShape(self.layers[:-1])
-
-    @cached_property
-    def last(self) -> PackedShape:
-        """The last layer."""
-        return PackedShape(self.layers[-2:])
-
     def random(self, networks: int, rng: np.random.Generator) -> Words:
         """Uniformly random networks, uint64 [network, word]."""
         words = rng.integers(2**64, size=(networks, self.shape.n_words), dtype=np.uint64)
         return words & self.shape.ones
 
-    def check(self, batch: Batch) -> None:
+    def check(self, batch: PackedSamples) -> None:
         """Raise ConfigurationError unless the labels of `batch` are classes of this network."""
         if batch.labels.min() < 0 or batch.labels.max() >= self.classes:
             raise ConfigurationError(
@@ -126,9 +117,20 @@ class MajorityNetwork:
                 f"{self.classes - 1}."
             )
 
-    def correct(self, words: Words, batch: Batch) -> npt.NDArray[np.int64]:
+    def correct(self, words: Words, batch: PackedSamples) -> npt.NDArray[np.int64]:
         """How many rows each network [network, word] classifies correctly, int64 [network]."""
         return correct(self.shape, words, batch.inputs, batch.labels, self.label_bits)
+
+    def wrong_weights(
+        self, words: Words, batch: PackedSamples
+    ) -> tuple[npt.NDArray[np.int64], Words]:
+        """The weights of one network [word] that the errors of a batch are laid to.
+
+        Numbers of words and masks of them, as `qhyper.targets.packed.wrong` gives them; raises
+        ConfigurationError as that does, and for labels that are no classes.
+        """
+        self.check(batch)
+        return wrong_weights(self.shape, words, batch.inputs, batch.labels, self.label_bits)
 
     def packed(self, words: Words) -> PackedNetwork:
         """One network [word] as it is saved, loaded and asked for predictions."""

@@ -12,19 +12,19 @@ from qhyper.training.search import Evaluated
 
 
 class RandomSearch:
-    """Bitstrings drawn uniformly and independently, evaluated `batch` at a time.
+    """Bitstrings drawn uniformly and independently, evaluated `together` at a time.
 
-    The result does not depend on `batch`. Raises ConfigurationError if n_bits or batch < 1.
+    The result does not depend on `together`. Raises ConfigurationError if n_bits or together < 1.
     """
 
-    def __init__(self, n_bits: int, *, batch: int = 4096) -> None:
-        if n_bits < 1 or batch < 1:
+    def __init__(self, n_bits: int, *, together: int = 4096) -> None:
+        if n_bits < 1 or together < 1:
             raise ConfigurationError(
-                f"Random search needs n_bits and batch of 1 or more; got n_bits={n_bits} and "
-                f"batch={batch}."
+                f"Random search needs n_bits and together of 1 or more; got n_bits={n_bits} and "
+                f"together={together}."
             )
         self.n_bits = n_bits
-        self.batch = batch
+        self.together = together
 
     def describe(self) -> str:
         """One line on what this search is, for reports."""
@@ -32,8 +32,8 @@ class RandomSearch:
 
     def search(self, objective: Losses, *, evaluations: int, rng: Rngs) -> Iterator[Evaluated]:
         """Spend exactly `evaluations` for each replica (one rng a replica), batch by batch."""
-        for spent in range(0, evaluations, self.batch):
-            shape = (min(self.batch, evaluations - spent), n_words(self.n_bits))
+        for spent in range(0, evaluations, self.together):
+            shape = (min(self.together, evaluations - spent), n_words(self.n_bits))
             words = np.stack(
                 [stream.integers(2**64, size=shape, dtype=np.uint64) for stream in rng]
             )

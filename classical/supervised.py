@@ -82,7 +82,7 @@ class Classifier(torch.nn.Module, ABC):
         return x
 
 
-def fit(
+def fit_classifier(
     classifier: Classifier,
     data: Samples,
     *,

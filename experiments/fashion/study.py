@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from classical.binarized import Binarisation, BinarizedNetwork, Epoch, accuracy, fit
+from classical.binarized import Binarisation, BinarizedNetwork, Epoch, accuracy, fit_binarized
 from experiments.fashion.settings import HIDDEN, RATES
 from experiments.memory import peak, reset_peak
 from qhyper.data.images import Images, load_images
@@ -53,7 +53,9 @@ def one(
     training = training.take(slice(training_rows))
     network = BinarizedNetwork((784, hidden, 10), binarisation=kind, seed=SEED)
     began = time.perf_counter()
-    record = fit(network, training, held_out, epochs=epochs, batch=BATCH, learning_rate=RATES[kind])
+    record = fit_binarized(
+        network, training, held_out, epochs=epochs, batch=BATCH, learning_rate=RATES[kind]
+    )
     seconds = time.perf_counter() - began
     memory = peak()
     return {

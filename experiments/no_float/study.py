@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from classical.evolution import CountingErrors, EliteEvolution, NaivePerturbation, Scheme, train
+from classical.evolution import CountingErrors, EliteEvolution, NaivePerturbation, Scheme, evolve
 from classical.flips import train_by_flips
-from classical.majority import Batch, MajorityNetwork
+from classical.majority import MajorityNetwork, PackedSamples
 from experiments.memory import peak, reset_peak
 from experiments.no_float import pictures
 from experiments.no_float import tables as written
@@ -123,17 +123,17 @@ FLIP_SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
 def parts(quick: bool) -> dict[str, Callable[[], Any]]:
     """Every scheme, and the differences of single flips; long ones first."""
     found: dict[str, Callable[[], Any]] = {
-        name: partial(evolve, setting, quick) for name, setting in SETTINGS.items()
+        name: partial(by_scheme, setting, quick) for name, setting in SETTINGS.items()
     }
     return found | {name: partial(by_flips, name, quick) for name in FLIP_SETTINGS}
 
 
-def evolve(setting: Setting, quick: bool) -> dict[str, Any]:
+def by_scheme(setting: Setting, quick: bool) -> dict[str, Any]:
     """Train by a scheme of evolution."""
     network = MajorityNetwork(setting.layers, setting.label_bits)
 
-    def work(data: Batch) -> tuple[PackedNetwork, History]:
-        trained = train(
+    def work(data: PackedSamples) -> tuple[PackedNetwork, History]:
+        trained = evolve(
             network,
             setting.scheme,
             data.take(slice(0, -HELD_OUT)),
@@ -155,7 +155,7 @@ def by_flips(name: str, quick: bool) -> dict[str, Any]:
     title, options = FLIP_SETTINGS[name]
     options = options | ({"steps": QUICK_STEPS} if quick else {})
 
-    def work(data: Batch) -> tuple[PackedNetwork, History]:
+    def work(data: PackedSamples) -> tuple[PackedNetwork, History]:
         trained = train_by_flips(
             FLIPS.layers, data.inputs, data.labels, held_out=HELD_OUT, seed=SEED,
             minutes=MINUTES, every=max(1, options["steps"] // 100), **options,
@@ -169,7 +169,7 @@ def by_flips(name: str, quick: bool) -> dict[str, Any]:
 
 
 def _measured(
-    work: Callable[[Batch], tuple[PackedNetwork, History]],
+    work: Callable[[PackedSamples], tuple[PackedNetwork, History]],
 ) -> dict[str, Any]:
     """What training gives, and what it takes: time, memory, and the network's file."""
     data = _training()
@@ -196,9 +196,9 @@ def _measured(
     }
 
 
-def _training() -> Batch:
+def _training() -> PackedSamples:
     images, _ = load_images("mnist")
-    return Batch(pack_bits(images.bits), images.labels)
+    return PackedSamples(pack_bits(images.bits), images.labels)
 
 
 def _seconds(work: Callable[[], Any]) -> float:

@@ -24,7 +24,7 @@ import torch
 from classical.conditional import ConditionalBernoulli
 from classical.full_precision import FullPrecisionNetwork
 from classical.straight_through import StraightThroughHyperNetwork, StraightThroughNetwork
-from classical.supervised import accuracy, fit
+from classical.supervised import accuracy, fit_classifier
 from experiments.thesis import pictures
 from experiments.thesis import tables as written
 from qhyper import (
@@ -103,7 +103,9 @@ def full_precision(data: str, size: Size, *, pixels: str) -> dict[str, Any]:
     dataset = _load(data, size)
     network = FullPrecisionNetwork(NETWORK.layers, seeds=range(size.runs))
     begun = time.perf_counter()
-    fit(network, _scaled(dataset.train, pixels), epochs=size.epochs, batch=75, learning_rate=1e-4)
+    fit_classifier(
+        network, _scaled(dataset.train, pixels), epochs=size.epochs, batch=75, learning_rate=1e-4
+    )
     seconds = time.perf_counter() - begun
     right = accuracy(network, _scaled(dataset.test, pixels))
     return {"test_accuracy": right.tolist(), "seconds": seconds}
@@ -125,7 +127,9 @@ def straight_through(data: str, size: Size, *, learning_rate: float) -> dict[str
     steps = -(-len(dataset.train.y) // 75)
     network = _Watched(NETWORK.layers, seeds=range(size.runs), last=steps)
     begun = time.perf_counter()
-    fit(network, dataset.train, epochs=size.epochs, batch=75, learning_rate=learning_rate)
+    fit_classifier(
+        network, dataset.train, epochs=size.epochs, batch=75, learning_rate=learning_rate
+    )
     seconds = time.perf_counter() - begun
     return {
         "seconds": seconds,
@@ -218,7 +222,7 @@ def together(size: Size) -> dict[str, Any]:
 
     def seconds(make: Callable[[range], Any], batch: int, seeds: range) -> float:
         begun = time.perf_counter()
-        fit(make(seeds), some, epochs=1, batch=batch, learning_rate=1e-4)
+        fit_classifier(make(seeds), some, epochs=1, batch=batch, learning_rate=1e-4)
         return time.perf_counter() - begun
 
     found: dict[str, Any] = {"images": len(some.y)}
@@ -250,7 +254,7 @@ def oey(data: str, size: Size, *, both_layers: bool) -> dict[str, Any]:
         NETWORK.layers, both_layers=both_layers, seeds=range(size.runs), dtype=PRECISION
     )
     begun = time.perf_counter()
-    fit(network, dataset.train, epochs=size.epochs, batch=32, learning_rate=1e-4)
+    fit_classifier(network, dataset.train, epochs=size.epochs, batch=32, learning_rate=1e-4)
     seconds = time.perf_counter() - begun
 
     def weights(x: np.ndarray, draw: int) -> Bits:

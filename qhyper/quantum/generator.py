@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -423,7 +423,7 @@ def quantum(
             "are for the class of an ansatz, with a method `build`."
         )
     elif hasattr(own, "build"):
-        built = own
+        built = cast(Ansatz, own)
     else:
         from qhyper.quantum.convert import as_circuit
 

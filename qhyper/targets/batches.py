@@ -1,7 +1,8 @@
 """Mini-batches of rows, for generators that do not see them: each replica has rows of its own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,14 @@ class Scorer(Protocol):
 
     def flips(self, bits: Bits) -> tuple[Float, Float]:
         """Losses [draw] and L(bit flipped) - L [draw, bit] of bits uint8 [draw, bit]."""
+        ...
+
+
+class ErrorScorer(Scorer, Protocol):
+    """A scorer of an objective whose capabilities have `wrong_weights`."""
+
+    def wrong_weights(self, bits: Bits) -> tuple[Float, npt.NDArray[np.bool_]]:
+        """Losses [draw] and bits that errors are laid to [draw, bit], of bits uint8 [draw, bit]."""
         ...
 
 
@@ -105,6 +114,17 @@ class RowBatch:
         found = [scorer.flips(of_one) for scorer, of_one in zip(self.scorers, flat, strict=True)]
         losses, differences = (np.stack(part) for part in zip(*found, strict=True))
         return losses.reshape(array.shape[:-1]), differences.reshape(array.shape)
+
+    def wrong_weights(self, bits: npt.ArrayLike) -> tuple[Float, npt.NDArray[np.bool_]]:
+        """As in Objective, on each replica's own rows; UnsuitableError where there are none."""
+        if not self.objective.capabilities.wrong_weights:
+            return self.objective.wrong_weights(bits)
+        array = self._checked(bits)
+        flat = array.reshape(len(array), -1, array.shape[-1])
+        scorers = cast("Sequence[ErrorScorer]", self.scorers)
+        found = [scorer.wrong_weights(of_one) for scorer, of_one in zip(scorers, flat, strict=True)]
+        losses, wrong = (np.stack(part) for part in zip(*found, strict=True))
+        return losses.reshape(array.shape[:-1]), wrong.reshape(array.shape)
 
     def _checked(self, bits: npt.ArrayLike, evaluations: int = 1) -> Bits:
         array = as_bits(bits, self.objective.n_bits)

@@ -120,6 +120,18 @@ class Objective:
         array = as_bits(bits, self.n_bits)
         return flips_by_evaluation(self, array)
 
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """As in the protocol; ConfigurationError for an objective that tells none."""
+        raise ConfigurationError(f"{self.name} tells no labels of rows.")
+
+    def wrong_weights(self, bits: npt.ArrayLike) -> tuple[Float, npt.NDArray[np.bool_]]:
+        """As in the protocol; UnsuitableError for an objective that lays errors to no bits."""
+        raise UnsuitableError(
+            f"{self.name} lays errors to no bits: only packed networks that see signs do. Choose "
+            "one, such as PackedTarget(layers)."
+        )
+
     def certify(
         self, *, temperature: float = 0.05, method: str = "auto", progress: Any = None
     ) -> Any:

@@ -163,6 +163,8 @@ class ObjectiveCapabilities:
     """`target.to_torch(bits)`: a draw as a torch module"""
     packed: bool = False
     """`target.to_packed(bits)`: a draw as a PackedNetwork, with its file"""
+    wrong_weights: bool = False
+    """`wrong_weights`: the bits that a draw's errors are laid to, and `labels` of all rows"""
 
 
 class Objective(Protocol):
@@ -220,6 +222,18 @@ class Objective(Protocol):
         """Losses [...] of bits [..., bit], and L(bit flipped) - L of every bit, [..., bit]."""
         ...
 
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """The class of every row, int64 [row]."""
+        ...
+
+    def wrong_weights(self, bits: npt.ArrayLike) -> tuple[Float, npt.NDArray[np.bool_]]:
+        """Losses [...] of bits [..., bit], and whether errors are laid to a bit, [..., bit].
+
+        From one pass, and counts as one evaluation of a draw.
+        """
+        ...
+
     def certify(self, *, temperature: float, method: str = "auto", progress: Any = None) -> Any:
         """The Certificate of the landscape; see `qhyper.targets.exact.certificate`."""
         ...
@@ -241,6 +255,10 @@ class MiniBatches(Protocol):
         """A mini-batch of each replica; `rng` has one generator each."""
         ...
 
+    def take(self, rows: npt.NDArray[np.int64]) -> "MiniBatch":
+        """The mini-batches of these rows, whole numbers [replica, row]."""
+        ...
+
 
 class MiniBatch(Protocol):
     """An objective of one step: draws [replica, input, shot, bit] to losses, on its own rows."""
@@ -256,6 +274,10 @@ class MiniBatch(Protocol):
 
     def flips(self, bits: npt.ArrayLike) -> tuple[Float, Float]:
         """As `Objective.flips`, on the rows of this mini-batch."""
+        ...
+
+    def wrong_weights(self, bits: npt.ArrayLike) -> tuple[Float, npt.NDArray[np.bool_]]:
+        """As `Objective.wrong_weights`, on the rows of this mini-batch."""
         ...
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from classical import binarized
-from classical.binarized import BinarizedNetwork, accuracy, fit, stochastic_sign
+from classical.binarized import BinarizedNetwork, accuracy, fit_binarized, stochastic_sign
 from qhyper.data.images import Images
 from qhyper.errors import ConfigurationError
 from qhyper.targets.packed.torch_module import from_torch
@@ -182,7 +182,9 @@ def test_evaluation_network_has_its_own_numbers():
 @pytest.mark.parametrize("kind", BINARY)
 def test_packed_predictions_are_those_of_the_evaluation_network(kind):
     network = BinarizedNetwork(LAYERS, binarisation=kind, seed=4)
-    fit(network, made_images(90), made_images(30, 1), epochs=2, batch=10, learning_rate=0.03)
+    fit_binarized(
+        network, made_images(90), made_images(30, 1), epochs=2, batch=10, learning_rate=0.03
+    )
     x = made_images(500, seed=7).pixels
     plain = network.evaluation_network()
     expected = plain(torch.tensor(x, dtype=torch.float64)).argmax(1)
@@ -227,7 +229,7 @@ def test_draws_in_training_depend_on_the_seed_alone():
 def test_nothing_is_drawn_from_the_global_stream():
     before = torch.get_rng_state()
     network = BinarizedNetwork(LAYERS, binarisation="stochastic")
-    fit(network, made_images(20), made_images(10), epochs=1, batch=10, learning_rate=0.01)
+    fit_binarized(network, made_images(20), made_images(10), epochs=1, batch=10, learning_rate=0.01)
     network.evaluation_network()
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -272,7 +274,7 @@ def test_statistics_of_one_row_are_refused():
 def trained(kind, seed=0, **changed):
     network = BinarizedNetwork((12, 16, 3), binarisation=kind, seed=seed)
     settings = {"epochs": 8, "batch": 20, "learning_rate": 0.03} | changed
-    return network, fit(network, made_images(300), made_images(100, 1), **settings)
+    return network, fit_binarized(network, made_images(300), made_images(100, 1), **settings)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -306,7 +308,7 @@ def test_the_network_ends_as_in_the_first_best_epoch():
         states.append({name: t.clone() for name, t in network.state_dict().items()})
 
     held_out = made_images(40, 1)
-    record = fit(
+    record = fit_binarized(
         network, made_images(60), held_out, epochs=12, batch=20, learning_rate=0.3,
         progress=progress,
     )  # fmt: skip
@@ -326,7 +328,7 @@ def test_training_is_adam_with_a_cosine_on_batch_statistics(kind):
     images, steps, rate = made_images(47), 6, 0.05
     x, y = torch.tensor(images.pixels), torch.tensor(images.labels)
     found, plain = (BinarizedNetwork((12, 6, 3), binarisation=kind, seed=2) for _ in range(2))
-    record = fit(found, images, images, epochs=3, batch=20, learning_rate=rate)
+    record = fit_binarized(found, images, images, epochs=3, batch=20, learning_rate=rate)
     states, losses = [], []
     parameters = list(plain.parameters())
     first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
@@ -361,7 +363,7 @@ def test_training_is_adam_with_a_cosine_on_batch_statistics(kind):
 def test_statistics_are_taken_over_the_first_rows_alone(monkeypatch):
     monkeypatch.setattr(binarized, "STATISTICS", 7)
     network, images = BinarizedNetwork((12, 3), binarisation="deterministic"), made_images(40)
-    fit(network, images, images, epochs=1, batch=10, learning_rate=0.1)
+    fit_binarized(network, images, images, epochs=1, batch=10, learning_rate=0.1)
     other = copy.deepcopy(network.state_dict())
     network.set_statistics(torch.tensor(images.pixels[:7]))
     assert all(torch.equal(network.state_dict()[name], other[name]) for name in other)
@@ -415,7 +417,7 @@ def test_images_that_do_not_fit_are_refused():
         with pytest.raises(ConfigurationError, match=message):
             accuracy(network, images)
         with pytest.raises(ConfigurationError, match=message):
-            fit(network, good, images, epochs=1, batch=2, learning_rate=0.1)
+            fit_binarized(network, good, images, epochs=1, batch=2, learning_rate=0.1)
 
 
 def test_a_loss_that_is_not_finite_is_refused():
@@ -423,4 +425,6 @@ def test_a_loss_that_is_not_finite_is_refused():
     with torch.no_grad():
         network.latent[0].fill_(float("nan"))
     with pytest.raises(ConfigurationError, match="no longer finite in epoch 1"):
-        fit(network, made_images(20), made_images(5), epochs=1, batch=10, learning_rate=0.1)
+        fit_binarized(
+            network, made_images(20), made_images(5), epochs=1, batch=10, learning_rate=0.1
+        )

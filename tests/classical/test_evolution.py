@@ -13,11 +13,10 @@ from classical.evolution import (
     Population,
     counting_step,
     elite_step,
+    evolve,
     naive_step,
-    train,
-    wrong_weights,
 )
-from classical.majority import Batch, MajorityNetwork
+from classical.majority import MajorityNetwork, PackedSamples
 from qhyper.errors import ConfigurationError
 from qhyper.targets.packed.inputs import pack_bits
 
@@ -136,7 +135,7 @@ def batches(network, rng, rows=7):
     while True:
         x = rng.integers(2, size=(rows, network.layers[0]), dtype=np.uint8)
         labels = rng.integers(network.classes, size=rows)
-        yield x, labels, Batch(pack_bits(x), labels)
+        yield x, labels, PackedSamples(pack_bits(x), labels)
 
 
 def start(layers, label_bits, seed):
@@ -243,9 +242,9 @@ def problems(draw):
 @given(problems())
 def test_wrong_weights_are_those_of_the_printed_rule(found):
     network, population, x, labels = found
-    batch = Batch(pack_bits(x), labels)
+    batch = PackedSamples(pack_bits(x), labels)
     for words in population:
-        wrong = as_matrices(network, *wrong_weights(network, words, batch))
+        wrong = as_matrices(network, *network.wrong_weights(words, batch))
         assert wrong == literal_wrong(network, printed_weights(network, words), x, labels)
 
 
@@ -255,7 +254,7 @@ def test_errors_reach_the_lower_layers_where_they_should():
     for seed in range(60):
         network, population, x, labels = problem((5, 4, 3, 2), 1, 2, 1, seed)
         wrong = as_matrices(
-            network, *wrong_weights(network, population[0], Batch(pack_bits(x), labels))
+            network, *network.wrong_weights(population[0], PackedSamples(pack_bits(x), labels))
         )
         assert wrong == literal_wrong(network, printed_weights(network, population[0]), x, labels)
         reached.add(tuple(bool(np.any(matrix)) for matrix in wrong))
@@ -271,7 +270,7 @@ def stripes(rows, seed):
     labels = rng.integers(2, size=rows)
     clean = np.where(np.arange(20) < 10, labels[:, None], 0)
     x = (clean ^ (rng.random((rows, 20)) < 0.1)).astype(np.uint8)
-    return Batch(pack_bits(x), labels)
+    return PackedSamples(pack_bits(x), labels)
 
 
 SCHEMES = [
@@ -289,7 +288,7 @@ def test_training_learns_an_easy_problem(scheme):
     network = MajorityNetwork((20, 15, 10), 5, 2)
     data, held_out = stripes(1000, 1), stripes(500, 2)
     seen = []
-    trained = train(
+    trained = evolve(
         network, scheme, data, held_out, rng=np.random.default_rng(0), generations=500,
         check_every=50, progress=seen.append,
     )  # fmt: skip
@@ -306,7 +305,7 @@ def test_the_same_stream_gives_the_same_network(scheme):
     network = MajorityNetwork((20, 15, 10), 5, 2)
     data = stripes(200, 1)
     runs = [
-        train(network, scheme, data, data, rng=np.random.default_rng(seed), generations=30)
+        evolve(network, scheme, data, data, rng=np.random.default_rng(seed), generations=30)
         for seed in (3, 3, 4)
     ]
     np.testing.assert_array_equal(runs[0].words, runs[1].words)
@@ -316,7 +315,7 @@ def test_the_same_stream_gives_the_same_network(scheme):
 def test_training_ends_in_time():
     network = MajorityNetwork((20, 15, 10), 5, 2)
     data = stripes(200, 1)
-    trained = train(
+    trained = evolve(
         network, SCHEMES[0], data, data, rng=np.random.default_rng(0), minutes=0.002, check_every=1
     )
     assert trained.history[-1].seconds >= 0.12
@@ -336,7 +335,7 @@ def test_batches_of_one_class_are_of_one_class(monkeypatch):
         ),
     )
     network, data = MajorityNetwork((20, 15, 10), 5, 2), stripes(200, 1)
-    train(network, SCHEMES[2], data, data, rng=np.random.default_rng(0), generations=40)
+    evolve(network, SCHEMES[2], data, data, rng=np.random.default_rng(0), generations=40)
     assert {len(batch) for batch in seen} == {3}
     assert all(len(set(batch.labels.tolist())) == 1 for batch in seen)
     assert {int(batch.labels[0]) for batch in seen} == {0, 1}
@@ -392,14 +391,14 @@ def test_refuses_no_children():
 def test_refuses_training_without_an_end(limits):
     network, data = MajorityNetwork((20, 15, 10), 5, 2), stripes(20, 1)
     with pytest.raises(ConfigurationError, match="minutes or generations, or both"):
-        train(network, SCHEMES[0], data, data, rng=np.random.default_rng(0), **limits)
+        evolve(network, SCHEMES[0], data, data, rng=np.random.default_rng(0), **limits)
 
 
 def test_refuses_labels_that_are_no_classes_and_batches_of_nothing():
     network, data = MajorityNetwork((20, 15, 10), 5, 2), stripes(20, 1)
     rng = np.random.default_rng(0)
-    foreign = Batch(data.inputs, data.labels + 1)
+    foreign = PackedSamples(data.inputs, data.labels + 1)
     with pytest.raises(ConfigurationError, match="expected them from 0 to 1"):
-        train(network, SCHEMES[0], foreign, data, rng=rng, generations=1)
+        evolve(network, SCHEMES[0], foreign, data, rng=rng, generations=1)
     with pytest.raises(ConfigurationError, match="Got batches of 0 rows"):
-        train(network, NaivePerturbation(0.1, 0), data, data, rng=rng, generations=1)
+        evolve(network, NaivePerturbation(0.1, 0), data, data, rng=rng, generations=1)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classical import majority
-from classical.majority import Batch, MajorityNetwork, mutate
+from classical.majority import MajorityNetwork, PackedSamples, mutate
 from qhyper.errors import ConfigurationError
 from qhyper.targets.packed.inputs import pack_bits
 from qhyper.targets.packed.network import PackedNetwork
@@ -44,7 +44,7 @@ def test_classes_are_those_of_the_printed_network(found):
     network, population, x, labels = found
     classes = [plain(network, words, x) for words in population]
     np.testing.assert_array_equal(
-        network.correct(population, Batch(pack_bits(x), labels)),
+        network.correct(population, PackedSamples(pack_bits(x), labels)),
         [(own == labels).sum() for own in classes],
     )
     np.testing.assert_array_equal(network.packed(population[0]).predict(x), classes[0])
@@ -143,7 +143,7 @@ def test_refuses_no_bits_and_one_class(label_bits, classes):
 
 def test_refuses_inputs_of_another_width():
     network, population, _, labels = problem((7, 5, 6), 2, 3, 4, seed=0)
-    batch = Batch(pack_bits(np.zeros((4, 8), np.uint8)), labels)
+    batch = PackedSamples(pack_bits(np.zeros((4, 8), np.uint8)), labels)
     with pytest.raises(ConfigurationError, match="Got 8 inputs a row"):
         network.correct(population, batch)
 
@@ -152,8 +152,8 @@ def test_refuses_batches_without_rows_and_with_other_labels():
     inputs = pack_bits(np.zeros((4, 8), np.uint8))
     floats: Any = np.zeros(4)
     with pytest.raises(ConfigurationError, match=r"labels of int64 and shape \(3,\) for 4 rows"):
-        Batch(inputs, np.zeros(3, np.int64))
+        PackedSamples(inputs, np.zeros(3, np.int64))
     with pytest.raises(ConfigurationError, match="labels of float64"):
-        Batch(inputs, floats)
+        PackedSamples(inputs, floats)
     with pytest.raises(ConfigurationError, match="a batch without rows"):
-        Batch(inputs, np.zeros(4, np.int64)).take(slice(0, 0))
+        PackedSamples(inputs, np.zeros(4, np.int64)).take(slice(0, 0))

@@ -24,17 +24,17 @@ def found(search, evaluations, seeds=(0, 1)):
 
 @pytest.mark.parametrize("evaluations", [1, 99, 100, 101])
 def test_spends_exactly_its_budget(evaluations):
-    bits, losses = found(RandomSearch(5, batch=50), evaluations)
+    bits, losses = found(RandomSearch(5, together=50), evaluations)
     assert bits.shape == (2, evaluations, 5)
     assert bits.dtype == np.uint8
     np.testing.assert_array_equal(losses, total(bits))
 
 
 @pytest.mark.parametrize("n_bits", [3, 64, 70])
-def test_batch_size_does_not_matter(n_bits):
+def test_how_many_go_together_does_not_matter(n_bits):
     whole, _ = found(RandomSearch(n_bits), 100)
-    for batch in (1, 7, 100):
-        np.testing.assert_array_equal(found(RandomSearch(n_bits, batch=batch), 100)[0], whole)
+    for together in (1, 7, 100):
+        np.testing.assert_array_equal(found(RandomSearch(n_bits, together=together), 100)[0], whole)
 
 
 def test_replicas_are_independent():
@@ -55,7 +55,7 @@ def test_what_it_holds_is_the_batch():
     np.testing.assert_array_equal(batch.current, batch.losses)
 
 
-@pytest.mark.parametrize(("n_bits", "batch"), [(0, 10), (3, 0)])
-def test_refuses(n_bits, batch):
-    with pytest.raises(ConfigurationError, match=f"n_bits={n_bits} and batch={batch}"):
-        RandomSearch(n_bits, batch=batch)
+@pytest.mark.parametrize(("n_bits", "together"), [(0, 10), (3, 0)])
+def test_refuses(n_bits, together):
+    with pytest.raises(ConfigurationError, match=f"n_bits={n_bits} and together={together}"):
+        RandomSearch(n_bits, together=together)

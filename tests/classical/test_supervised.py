@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 
 from classical.full_precision import FullPrecisionNetwork
 from classical.straight_through import StraightThroughHyperNetwork, StraightThroughNetwork
-from classical.supervised import accuracy, fit
+from classical.supervised import accuracy, fit_classifier
 from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Streams
@@ -19,7 +19,7 @@ SETTINGS = {"epochs": 2, "batch": 100, "learning_rate": 0.02}  # 288 digits: 100
 
 def fitted(kind, data, *, seeds=(0, 1, 2), dtype=torch.float32, **changes):
     classifier = kind((4, 6, 2), seeds=seeds, dtype=dtype)
-    fit(classifier, data, **SETTINGS | changes)
+    fit_classifier(classifier, data, **SETTINGS | changes)
     return classifier
 
 
@@ -122,7 +122,7 @@ def test_refuses_settings_that_cannot_train(changes, message, digits):
 
 
 @pytest.mark.parametrize("layers", [(3, 6, 2), (4, 6, 1)])
-@pytest.mark.parametrize("use", [lambda c, d: fit(c, d, **SETTINGS), accuracy])
+@pytest.mark.parametrize("use", [lambda c, d: fit_classifier(c, d, **SETTINGS), accuracy])
 def test_refuses_data_that_do_not_fit_the_layers(use, layers, digits):
     message = {
         (3, 6, 2): "4 features, but the classifier .* has 3 inputs. Choose layers that begin",

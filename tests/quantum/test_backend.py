@@ -23,7 +23,6 @@ from qhyper.quantum.backend import (
 )
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
-from qhyper.quantum.simulators import mps
 from qhyper.quantum.simulators.mps_kernels import site_tensors
 from qhyper.quantum.simulators.mps_program import compile_circuit
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits, as_bits
 from qhyper.data.samples import Samples
-from qhyper.errors import ConfigurationError, unknown
+from qhyper.errors import ConfigurationError, UnsuitableError, unknown
 from qhyper.streams import Rngs
 from qhyper.targets.loss import LossName, check_loss, label_losses
 from qhyper.targets.objective import flips_by_evaluation
@@ -134,6 +134,12 @@ class Batch:
     def flips(self, bits: npt.ArrayLike) -> tuple[Float, Float]:
         """As in Objective, by evaluating every string with one bit flipped."""
         return flips_by_evaluation(self, as_bits(bits, self.batches.network.n_bits))
+
+    def wrong_weights(self, bits: npt.ArrayLike) -> tuple[Float, npt.NDArray[np.bool_]]:
+        """UnsuitableError: errors are laid to bits by packed networks alone."""
+        raise UnsuitableError(
+            f"{self.batches.network} lays errors to no bits: only packed networks of signs do."
+        )
 
     def _on_batch(self, replica: int, bits: Bits) -> npt.NDArray[np.float64]:
         flat = np.ascontiguousarray(bits.reshape(-1, bits.shape[-1]))

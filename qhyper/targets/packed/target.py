@@ -2,7 +2,7 @@
 
 The network sees signs of the features, or whole pixels, and stays packed. Its logits are sums of
 -1 and +1, divided by `scale`: without that, the softmax of a layer of a hundred units is all but
-a step.
+a step. They are the sums of the last layer, or those of the signs of `label_bits` of its units.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,9 @@ from qhyper.targets.loss import LossName, check_loss, label_losses
 from qhyper.targets.objective import flips_by_evaluation
 from qhyper.targets.packed.inputs import PackedInputs, pack_bits, pack_pixels
 from qhyper.targets.packed.network import PackedNetwork
-from qhyper.targets.packed.population import correct, sums
+from qhyper.targets.packed.population import check_groups, correct, sums, votes
 from qhyper.targets.packed.shape import PackedShape
+from qhyper.targets.packed.wrong import wrong_weights
 from qhyper.targets.target import Block, Float, Layout, ObjectiveCapabilities
 
 if TYPE_CHECKING:
@@ -42,18 +43,25 @@ class PackedTarget:
 
     - inputs: what the first layer sees of a feature: `signs`, +1 from 0 up, or `pixels`, the whole
       numbers v from 0 to 255 that features (v - 127.5) / 128 stand for
-    - scale: by which the sums of the last layer are divided before the loss
+    - scale: by which the sums are divided before the loss
+    - label_bits: None for one unit a class, whose sum is its logit; or that many units a class,
+      group by group, which vote: a logit is the sum of a group's signs (Fontana 2022)
 
     Bits are in the order of `WeightSpace`: layer by layer, each matrix row-major [in, out]. Ties of
-    logits go to the lower class. Raises ConfigurationError for layers that cannot be, and unless
-    scale is at least 0.01.
+    logits go to the lower class. Raises ConfigurationError for layers that cannot be or are no
+    whole number of groups, and unless scale is at least 0.01.
     """
 
     usual_held_out = 1 / 6
     """share of the training rows on which networks are chosen, and not trained, unless told"""
 
     def __init__(
-        self, layers: Sequence[int], *, inputs: Inputs = "signs", scale: float = 4.0
+        self,
+        layers: Sequence[int],
+        *,
+        inputs: Inputs = "signs",
+        scale: float = 4.0,
+        label_bits: int | None = None,
     ) -> None:
         if inputs not in get_args(Inputs):
             raise unknown("inputs of a packed network", str(inputs), get_args(Inputs))
@@ -64,6 +72,9 @@ class PackedTarget:
         self.shape = PackedShape(tuple(layers))
         self.inputs: Inputs = inputs
         self.scale = float(scale)
+        if label_bits is not None:
+            check_groups(self.shape, label_bits)
+        self.label_bits = label_bits
 
     @property
     def n_bits(self) -> int:
@@ -76,17 +87,23 @@ class PackedTarget:
         return self.shape.layers
 
     @property
+    def classes(self) -> int:
+        """Number of outputs: units of the last layer, or groups of them."""
+        return self.layers[-1] // (self.label_bits or 1)
+
+    @property
     def layout(self) -> Layout:
         """The weight matrices, [in, out]."""
         sizes = enumerate(zip(self.layers, self.layers[1:], strict=False))
         return Layout(tuple(Block(f"{k}.weight", size, (k, k + 1)) for k, size in sizes))
 
     def __repr__(self) -> str:
-        return f"PackedTarget({'-'.join(map(str, self.layers))} on {self.inputs})"
+        votes = "" if self.label_bits is None else f", {self.label_bits} votes a class"
+        return f"PackedTarget({'-'.join(map(str, self.layers))} on {self.inputs}{votes})"
 
     def check(self, data: Samples) -> None:
         """Raise ConfigurationError unless `data` fit the inputs and outputs."""
-        features, outputs = data.x.shape[1], self.layers[-1]
+        features, outputs, each = data.x.shape[1], self.classes, self.label_bits or 1
         if features != self.layers[0]:
             raise ConfigurationError(
                 f"The data have {features} features, but the network {self.layers} has "
@@ -96,7 +113,7 @@ class PackedTarget:
             raise ConfigurationError(
                 f"The data have {data.y.max() + 1} classes, but the network {self.layers} has "
                 f"{outputs} outputs: a packed network has one for each class. Choose layers that "
-                f"end with {max(2, data.y.max() + 1)}."
+                f"end with {max(2, data.y.max() + 1) * each}."
             )
 
     def pack(self, data: Samples) -> PackedInputs:
@@ -122,10 +139,9 @@ class PackedTarget:
     def to_packed(self, bits: npt.ArrayLike) -> PackedNetwork:
         """The network of one draw [n_bits], which can be saved and asked for predictions."""
         array = as_bits(bits, self.n_bits)
-        planes = 1 if self.inputs == "signs" else 8
-        return PackedNetwork(
-            self.shape, self.shape.from_bits(array), self.shape.limits(planes=planes), planes
-        )
+        planes, shape = 1 if self.inputs == "signs" else 8, self.shape
+        limits = shape.limits(planes=planes, of_last=self.label_bits is not None)
+        return PackedNetwork(shape, shape.from_bits(array), limits, planes, self.label_bits)
 
     def to_torch(self, bits: npt.ArrayLike) -> "torch.nn.Sequential":
         """The network of one draw [n_bits] as a torch module in float64."""
@@ -137,7 +153,8 @@ class PackedObjective(RowObjective):
 
     `flips` of cross-entropy takes one pass where the network has one hidden layer and sees signs,
     and counts as one evaluation (`qhyper.targets.packed.flips`: some 25 times the time of one);
-    otherwise every string with a bit flipped is evaluated, and counts.
+    otherwise every string with a bit flipped is evaluated, and counts. `wrong_weights` is there for
+    networks that see signs.
     """
 
     usual_budget: Mapping[str, int] = {"rows": 40_000_000}
@@ -145,8 +162,9 @@ class PackedObjective(RowObjective):
     def __init__(self, rows: "PackedRows") -> None:
         self.all_rows, target = rows, rows.target
         self.capabilities = ObjectiveCapabilities(
-            accuracy=True, mini_batches=True, flips=True, module=True, packed=True
-        )
+            accuracy=True, mini_batches=True, flips=True, module=True, packed=True,
+            wrong_weights=target.inputs == "signs",
+        )  # fmt: skip
         self.usual_batch = _BATCH if rows.n_rows > _BATCH else None
         super().__init__(
             None, target.n_bits, name=f"{rows.loss} of {target}", loss=rows.loss,
@@ -189,6 +207,21 @@ class PackedObjective(RowObjective):
         self.count(len(flat) * self.flip_evaluations)
         return losses.reshape(array.shape[:-1]), differences.reshape(array.shape)
 
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """The class of every row, int64 [row]."""
+        return self.all_rows.labels
+
+    def wrong_weights(self, bits: npt.ArrayLike) -> tuple[Float, npt.NDArray[np.bool_]]:
+        """As in the protocol, on all rows, in the words of `qhyper.targets.packed.wrong`.
+
+        Raises ConfigurationError for a network that sees pixels.
+        """
+        array = as_bits(bits, self.n_bits)
+        losses, wrong = self.all_rows.wrong_weights(array.reshape(-1, self.n_bits))
+        self.count(len(losses))
+        return losses.reshape(array.shape[:-1]), wrong.reshape(array.shape)
+
 
 @dataclass(frozen=True, eq=False)
 class PackedRows:
@@ -207,32 +240,34 @@ class PackedRows:
     @property
     def in_one_pass(self) -> bool:
         """Whether all flips of a network are had from one pass."""
-        hidden = len(self.target.layers) - 2
-        return hidden == 1 and self.loss == "cross_entropy" and self.inputs.planes == 1
+        hidden, sums_alone = len(self.target.layers) - 2, self.target.label_bits is None
+        signs = self.inputs.planes == 1
+        return hidden == 1 and self.loss == "cross_entropy" and signs and sums_alone
 
     def correct(self, bits: Bits) -> npt.NDArray[np.int64]:
         """Rows that each of bits [draw, bit] classifies correctly, int64 [draw]."""
         words = self.target.shape.from_bits(bits)
-        return correct(self.target.shape, words, self.inputs, self.labels)
+        label_bits = self.target.label_bits
+        return correct(self.target.shape, words, self.inputs, self.labels, label_bits)
 
     def losses(self, bits: Bits) -> Float:
         """The mean loss, float64 [draw], of bits uint8 [draw, bit]."""
         if self.loss == "accuracy":
             return 1 - self.correct(bits) / self.n_rows
         words = self.target.shape.from_bits(bits)
-        each = 8 * self.n_rows * self.target.layers[-1]
+        each = 8 * self.n_rows * self.target.classes
         together = max(1, _LOGITS_BYTES // each)
         parts = [self._losses(words[k : k + together]) for k in range(0, len(words), together)]
         return np.concatenate(parts)
 
     def _losses(self, words: Words) -> Float:
         total = np.zeros(len(words))
-        rows = max(1, _LOGITS_BYTES // (8 * len(words) * self.target.layers[-1]))
+        rows = max(1, _LOGITS_BYTES // (8 * len(words) * self.target.classes))
         for first in range(0, self.n_rows, rows):
             some = slice(first, first + rows)
             inputs = self.inputs if rows >= self.n_rows else self.inputs.take(some)
             labels = self.labels[some]
-            found = sums(self.target.shape, words, inputs)
+            found = self._sums(words, inputs)
             if self.loss == "cross_entropy":
                 of_rows = self._cross_entropy(found, labels)
             else:
@@ -241,11 +276,19 @@ class PackedRows:
             total += of_rows.sum(axis=1)
         return total / self.n_rows
 
+    def _sums(self, words: Words, inputs: PackedInputs) -> npt.NDArray[np.int32]:
+        """The logits before they are divided by the scale, int32 [draw, row, class]."""
+        shape, label_bits = self.target.shape, self.target.label_bits
+        if label_bits is None:
+            return sums(shape, words, inputs)
+        return 2 * votes(shape, words, inputs, label_bits) - label_bits
+
     def _cross_entropy(self, found: npt.NDArray[np.int32], labels: npt.NDArray[np.int64]) -> Float:
         """Of sums [draw, row, class], [draw, row]: exponentials of whole numbers are looked up."""
         scale, most = self.target.scale, self.target.shape.matrices[-1][1]
         if len(self.target.layers) == 2:
             most *= (1 << self.inputs.planes) - 1
+        most = self.target.label_bits or most
         table = np.exp(-2 * np.arange(most + 1) / scale)
         top = found.max(axis=-1)
         total = table[(top[..., None] - found) >> 1].sum(axis=-1)
@@ -273,6 +316,15 @@ class PackedRows:
             differences[draw] = np.concatenate([d.T.ravel() for d in by_layer])
         return own, differences
 
+    def wrong_weights(self, bits: Bits) -> tuple[Float, npt.NDArray[np.bool_]]:
+        """Losses [draw] of bits uint8 [draw, bit], and the weights errors are laid to, as bits."""
+        shape, label_bits = self.target.shape, self.target.label_bits or 1
+        wrong = np.zeros((len(bits), shape.n_words), np.uint64)
+        for found, words in zip(wrong, shape.from_bits(bits), strict=True):
+            numbers, masks = wrong_weights(shape, words, self.inputs, self.labels, label_bits)
+            found[numbers] = masks
+        return self.losses(bits), shape.to_bits(wrong).astype(bool)
+
 
 def packed(
     dataset: Dataset,
@@ -280,7 +332,9 @@ def packed(
     layers: Sequence[int] | None = None,
     inputs: Inputs = "signs",
     scale: float = 4.0,
+    label_bits: int | None = None,
 ) -> PackedTarget:
     """The target `packed`: a PackedTarget for a data set, (features, 128, classes) unless told."""
-    sizes = layers or (dataset.n_features, _HIDDEN, dataset.n_classes)
-    return PackedTarget(sizes, inputs=inputs, scale=scale)
+    outputs = dataset.n_classes * (label_bits or 1)
+    sizes = layers or (dataset.n_features, _HIDDEN, outputs)
+    return PackedTarget(sizes, inputs=inputs, scale=scale, label_bits=label_bits)

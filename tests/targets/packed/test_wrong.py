@@ -1,0 +1,136 @@
+"""Wrong weights against the printed rule in plain loops, on words and from objectives."""
+
+import numpy as np
+import pytest
+
+from qhyper.data.sets import Samples
+from qhyper.errors import ConfigurationError, UnsuitableError
+from qhyper.targets.layered.network import BinaryNetwork
+from qhyper.targets.objective import Objective
+from qhyper.targets.packed import wrong
+from qhyper.targets.packed.inputs import pack_bits, pack_pixels
+from qhyper.targets.packed.shape import PackedShape
+from qhyper.targets.packed.target import PackedTarget
+from qhyper.targets.packed.wrong import wrong_weights
+
+
+def literal(matrices, x, labels, label_bits):
+    """Wrong weights [unit][input] a layer, by loops; weights and inputs are -1 and +1."""
+    values = [x]
+    for matrix in matrices:
+        values.append(np.where(values[-1] @ matrix.T >= 0, 1, -1))
+    found = [np.zeros(matrix.shape, bool) for matrix in matrices]
+    for unit, weights in enumerate(matrices[-1]):
+        should = np.where(labels == unit // label_bits, 1, -1)
+        errors = values[-1][:, unit] != should
+        if errors.sum() < len(x) / 2:
+            continue
+        for i, weight in enumerate(weights):
+            voted = [
+                error and row[i] * weight == out
+                for error, row, out in zip(errors, values[-2], values[-1][:, unit], strict=True)
+            ]
+            found[-1][unit, i] = sum(voted) >= len(x) / 2
+    for layer in range(len(matrices) - 1, 0, -1):
+        for i in range(matrices[layer].shape[1]):
+            found[layer - 1][i] = found[layer][:, i].sum() > len(matrices[layer]) / 2
+    return found
+
+
+CASES = [
+    ((5, 4), 1), ((5, 3, 4), 1), ((70, 6, 4), 1), ((9, 5, 4), 2), ((5, 64, 65, 4), 1),
+    ((4, 3, 3, 3, 6), 3),
+]  # fmt: skip
+
+
+def problem(layers, label_bits, rows, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.choice((-1, 1), (rows, layers[0]))
+    labels = np.append(rng.integers(layers[-1] // label_bits, size=rows - 1), 0)
+    bits = rng.integers(2, size=(3, PackedShape(layers).n_weights), dtype=np.uint8)
+    return x, labels, bits
+
+
+@pytest.fixture(params=[None, 1, 40], ids=["together", "one-by-one", "some-by-some"])
+def together(request, monkeypatch):
+    """Words of rows that are counted together: nothing depends on it."""
+    if request.param:
+        monkeypatch.setattr(wrong, "_TOGETHER", request.param)
+
+
+@pytest.mark.usefixtures("together")
+@pytest.mark.parametrize("rows", [1, 2, 5, 8, 13])
+@pytest.mark.parametrize(("layers", "label_bits"), CASES)
+def test_wrong_weights_are_those_of_the_printed_rule(layers, label_bits, rows):
+    shape, found = PackedShape(layers), set()
+    for seed in range(6):
+        x, labels, bits = problem(layers, label_bits, rows, seed)
+        for words in shape.from_bits(bits):
+            numbers, masks = wrong_weights(shape, words, pack_bits(x > 0), labels, label_bits)
+            assert len(set(numbers.tolist())) == len(numbers)
+            ours = np.zeros(shape.n_words, np.uint64)
+            ours[numbers] = masks
+            matrices = [2 * m.astype(int) - 1 for m in shape.unpack(words)]
+            expected = literal(matrices, x, labels, label_bits)
+            for own, other in zip(shape.unpack(ours), expected, strict=True):
+                np.testing.assert_array_equal(own, other)
+            found.add(any(m.any() for m in expected))
+    assert True in found
+
+
+def objective(layers=(9, 5, 4), label_bits=2, loss="accuracy", rows=12, seed=0):
+    x, labels, bits = problem(layers, label_bits, rows, seed)
+    target = PackedTarget(layers, label_bits=label_bits)
+    return target.objective(Samples(x.astype(float), labels), loss), x, labels, bits
+
+
+@pytest.mark.parametrize("label_bits", [1, 2])
+@pytest.mark.parametrize("loss", ["accuracy", "cross_entropy"])
+def test_an_objective_gives_losses_and_wrong_bits_from_one_evaluation(label_bits, loss):
+    scored, x, labels, bits = objective(label_bits=label_bits, loss=loss)
+    assert scored.capabilities.wrong_weights
+    np.testing.assert_array_equal(scored.labels, labels)
+    losses, bits_wrong = scored.wrong_weights(bits)
+    assert (scored.evaluations, scored.rows) == (3, 3 * len(x))
+    np.testing.assert_array_equal(losses, scored(bits))
+    assert (bits_wrong.shape, bits_wrong.dtype) == (bits.shape, bool)
+    shape = PackedShape((9, 5, 4))
+    for own, draw in zip(bits_wrong, bits, strict=True):
+        matrices = [2 * m.astype(int) - 1 for m in shape.unpack(shape.from_bits(draw))]
+        expected = np.concatenate([m.T.ravel() for m in literal(matrices, x, labels, label_bits)])
+        np.testing.assert_array_equal(own, expected)
+    np.testing.assert_array_equal(scored.wrong_weights(bits[0])[1], bits_wrong[0])
+
+
+def test_a_mini_batch_gives_them_on_its_own_rows():
+    scored, _, _, bits = objective()
+    rows = np.array([[0, 3, 5], [7, 7, 2]])
+    batch = scored.mini_batches(3).take(rows)
+    draws = np.stack([bits[:2], bits[1:]])[:, None]
+    losses, bits_wrong = batch.wrong_weights(draws)
+    assert (scored.evaluations, scored.rows) == (4, 12)
+    assert losses.shape == (2, 1, 2)
+    assert bits_wrong.shape == draws.shape
+    for replica, chosen in enumerate(rows):
+        alone = scored.on_rows(chosen).wrong_weights(draws[replica, 0])
+        np.testing.assert_array_equal(losses[replica, 0], alone[0])
+        np.testing.assert_array_equal(bits_wrong[replica, 0], alone[1])
+
+
+def test_refuses_pixels_and_networks_of_other_kinds():
+    shape = PackedShape((3, 2))
+    with pytest.raises(ConfigurationError, match="Got inputs of 8 planes; errors are laid to"):
+        wrong_weights(shape, shape.ones, pack_pixels([[1, 2, 3]]), np.zeros(1, int))
+    with pytest.raises(ConfigurationError, match="no whole number of groups of 3 label bits"):
+        wrong_weights(shape, shape.ones, pack_bits([[1, 0, 1]]), np.zeros(1, int), 3)
+    pixels = Samples((np.arange(9.0).reshape(3, 3) - 127.5) / 128, np.array([0, 1, 1]))
+    assert not PackedTarget((3, 2), inputs="pixels").objective(pixels).capabilities.wrong_weights
+    layered = BinaryNetwork((3, 2, 2)).objective(pixels)
+    for other in (layered, Objective(lambda bits: bits.sum(1), 4)):
+        assert not other.capabilities.wrong_weights
+        with pytest.raises(UnsuitableError, match="lays errors to no bits: only packed networks"):
+            other.wrong_weights(np.zeros(other.n_bits, np.uint8))
+        with pytest.raises(ConfigurationError, match="tells no labels of rows"):
+            _ = other.labels
+    with pytest.raises(UnsuitableError, match="lays errors to no bits: only packed networks"):
+        layered.mini_batches(2).take(np.array([[0, 1]])).wrong_weights(np.zeros((1, 1, 1, 10)))
