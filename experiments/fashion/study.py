@@ -21,7 +21,7 @@ from experiments.memory import peak, reset_peak
 from qhyper.data.images import Images, load_images
 from qhyper.data.samples import hold_out
 from qhyper.streams import Streams
-from qhyper.targets.packed.torch_module import from_torch
+from qhyper.targets.packed.network import PackedNetwork
 
 TITLE = "Binary weights and activations on Fashion-MNIST: what do they cost, and what save?"
 
@@ -94,7 +94,7 @@ def _inference(network: BinarizedNetwork, test: Images) -> dict[str, Any]:
     if not network.binary:
         (found["torch_seconds"],) = _medians(by_torch)
         return found
-    packed = from_torch(plain, inputs="pixels")
+    packed = PackedNetwork.from_torch(plain, inputs="pixels")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.npz"
         packed.save(path)

@@ -3,11 +3,14 @@
 import difflib
 import inspect
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.quantum.backend import Backend
-from qhyper.registry import build, find, is_registered, load_object, names
+from qhyper.registry import build, find, is_registered, load_object, names, options_of
+
+if TYPE_CHECKING:
+    from qhyper.quantum.cloud.backend import CloudBackend
 
 Kind = Literal["simulator", "service"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -27,9 +30,34 @@ def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backen
     """
     if kind_of(name) == "simulator":
         return build("simulator", name, options=options)
-    from qhyper.quantum.cloud.backend import build_cloud_backend
-
     return build_cloud_backend(name, options)
+
+
+def build_cloud_backend(name: str, options: Mapping[str, Any] | None = None) -> "CloudBackend":
+    """The backend `VENDOR:NAME`, or `module:Class` of a service of one's own, with its options.
+
+    Options are those of CloudBackend and of the service. Raises ConfigurationError for an unknown
+    name or option, and MissingError where an extra, an account or the network is missing.
+    """
+    if kind_of(name) == "simulator":
+        raise ConfigurationError(
+            f"Got the backend '{name}', a simulator; expected {', '.join(forms('service'))}, or "
+            "module:Class of a service of one's own. Simulators are for training "
+            f"(`qhyper train --backend {name}`)."
+        )
+    from qhyper.quantum.cloud.backend import CloudBackend
+
+    given = dict(options or {})
+    taken = options_of("service", name, find("service", name))
+    own = ("level", "layout", "avoid", "deadline", "grace")
+    for option in given:
+        if option not in (*taken, *own):
+            raise unknown(f"option of the backend {name}:", option, (*taken, *own))
+    for_service = {key: value for key, value in given.items() if key in taken}
+    for_backend = {key: value for key, value in given.items() if key not in taken}
+    service = build("service", name, options=for_service)
+    listed = "".join(f" {key}={value!r}" for key, value in sorted(for_service.items()))
+    return CloudBackend(service, **for_backend, name=name, identity=f"{name}{listed}")
 
 
 def kind_of(name: str) -> Kind:

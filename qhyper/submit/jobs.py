@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from qhyper.errors import ConfigurationError
-from qhyper.quantum.backends import is_cloud
-from qhyper.quantum.cloud.backend import CloudBackend, build_cloud_backend
+from qhyper.quantum.backends import build_cloud_backend, is_cloud
+from qhyper.quantum.cloud.backend import CloudBackend
 from qhyper.quantum.cloud.ledger import Ledger, Record, State, exists
 from qhyper.run.directory import Run
 from qhyper.submit.written import Identity

@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, MissingError, PendingError, StorageError
+from qhyper.quantum.backends import build_cloud_backend
 from qhyper.quantum.cloud import mthree_mitigation as mitigation
-from qhyper.quantum.cloud.backend import CALIBRATION, Batches, CloudExecutable, build_cloud_backend
+from qhyper.quantum.cloud.backend import CALIBRATION, Batches, CloudExecutable
 from qhyper.quantum.cloud.ledger import Ledger, Record, Request, State, exists
 from qhyper.quantum.cloud.mthree_mitigation import QuasiProbabilities
 from qhyper.quantum.cloud.qiskit_isa import Isa, load, save, transpiled

@@ -11,7 +11,8 @@ from qhyper.data.sets import load
 from qhyper.gradients.parameter_shift import ParameterShift
 from qhyper.gradients.score import ScoreFunction
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient
-from qhyper.quantum.cloud.backend import CloudBackend, build_cloud_backend
+from qhyper.quantum.backends import build_cloud_backend
+from qhyper.quantum.cloud.backend import CloudBackend
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.risk import Expectation
 from qhyper.streams import Streams

@@ -13,7 +13,7 @@ from classical import binarized
 from classical.binarized import BinarizedNetwork, accuracy, fit_binarized, stochastic_sign
 from qhyper.data.images import Images
 from qhyper.errors import ConfigurationError
-from qhyper.targets.packed.torch_module import from_torch
+from qhyper.targets.packed.network import PackedNetwork
 from qhyper.targets.sign import Sign
 
 KINDS = ("none", "deterministic", "stochastic")
@@ -188,7 +188,9 @@ def test_packed_predictions_are_those_of_the_evaluation_network(kind):
     x = made_images(500, seed=7).pixels
     plain = network.evaluation_network()
     expected = plain(torch.tensor(x, dtype=torch.float64)).argmax(1)
-    np.testing.assert_array_equal(from_torch(plain, inputs="pixels").predict(x), expected)
+    np.testing.assert_array_equal(
+        PackedNetwork.from_torch(plain, inputs="pixels").predict(x), expected
+    )
 
 
 def test_statistics_are_those_of_the_rows():

@@ -11,8 +11,9 @@ from qiskit import QuantumCircuit
 
 from qhyper.errors import ConfigurationError, JobError, MissingError
 from qhyper.machine import needs
+from qhyper.quantum.backends import build_cloud_backend
 from qhyper.quantum.circuit import Circuit, Gate
-from qhyper.quantum.cloud.backend import CloudBackend, build_cloud_backend
+from qhyper.quantum.cloud.backend import CloudBackend
 from qhyper.quantum.cloud.dispatch import Patience
 from qhyper.quantum.cloud.door import (
     JobState,

@@ -6,8 +6,15 @@ from types import SimpleNamespace
 import pytest
 
 from qhyper.errors import ConfigurationError
-from qhyper.quantum.backends import build_backend, forms, installed, is_cloud, kind_of
-from qhyper.quantum.cloud.backend import CloudBackend, build_cloud_backend
+from qhyper.quantum.backends import (
+    build_backend,
+    build_cloud_backend,
+    forms,
+    installed,
+    is_cloud,
+    kind_of,
+)
+from qhyper.quantum.cloud.backend import CloudBackend
 from qhyper.quantum.generator import quantum
 from qhyper.quantum.simulators import mps
 

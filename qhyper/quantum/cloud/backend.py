@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits
-from qhyper.errors import ConfigurationError, StorageError, unknown
+from qhyper.errors import ConfigurationError, StorageError
 from qhyper.quantum.backend import BackendCapabilities
-from qhyper.quantum.backends import forms, kind_of
 from qhyper.quantum.circuit import Circuit
 from qhyper.quantum.cloud.dispatch import Dispatcher, Patience, chunks
 from qhyper.quantum.cloud.door import Service
@@ -20,7 +19,6 @@ from qhyper.quantum.cloud.ledger import PREFLIGHT, Ledger, Request
 from qhyper.quantum.cloud.qiskit_isa import Isa, fingerprint, load, save, transpiled
 from qhyper.quantum.cloud.readout import PREFLIGHT_CIRCUITS, PREFLIGHT_SHOTS
 from qhyper.quantum.cloud.scope import Scope
-from qhyper.registry import build, find, options_of
 from qhyper.streams import Rngs
 
 Float = npt.NDArray[np.float64]
@@ -270,28 +268,3 @@ class CloudAt:
         `rng` is not used: a quantum computer has its own randomness.
         """
         return self._circuit.measure(self.angles, shots)
-
-
-def build_cloud_backend(name: str, options: Mapping[str, Any] | None = None) -> CloudBackend:
-    """The backend `VENDOR:NAME`, or `module:Class` of a service of one's own, with its options.
-
-    Options are those of CloudBackend and of the service. Raises ConfigurationError for an unknown
-    name or option, and MissingError where an extra, an account or the network is missing.
-    """
-    if kind_of(name) == "simulator":
-        raise ConfigurationError(
-            f"Got the backend '{name}', a simulator; expected {', '.join(forms('service'))}, or "
-            "module:Class of a service of one's own. Simulators are for training "
-            f"(`qhyper train --backend {name}`)."
-        )
-    given = dict(options or {})
-    taken = options_of("service", name, find("service", name))
-    own = ("level", "layout", "avoid", "deadline", "grace")
-    for option in given:
-        if option not in (*taken, *own):
-            raise unknown(f"option of the backend {name}:", option, (*taken, *own))
-    for_service = {key: value for key, value in given.items() if key in taken}
-    for_backend = {key: value for key, value in given.items() if key not in taken}
-    service = build("service", name, options=for_service)
-    listed = "".join(f" {key}={value!r}" for key, value in sorted(for_service.items()))
-    return CloudBackend(service, **for_backend, name=name, identity=f"{name}{listed}")

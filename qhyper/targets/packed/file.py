@@ -5,23 +5,28 @@ import io
 import json
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.errors import ConfigurationError, MissingError, StorageError
 from qhyper.storage import storage, write_whole
-from qhyper.targets.packed.network import PackedNetwork
 from qhyper.targets.packed.shape import PackedShape, is_whole
+
+if TYPE_CHECKING:
+    from qhyper.targets.packed.network import PackedNetwork
+
+Network = TypeVar("Network")
 
 FORMAT = "qhyper packed network"
 VERSION = 1
 """Of the file: raised whenever older programs could not read a newer one."""
 
 
-def write(network: PackedNetwork, path: str | Path) -> None:
+def write(network: "PackedNetwork", path: str | Path) -> None:
     """Write a network to a new file: see `PackedNetwork.save`."""
     path = Path(path)
     if path.exists():
@@ -52,8 +57,8 @@ def write(network: PackedNetwork, path: str | Path) -> None:
     write_whole(path, content.getvalue(), advice="Choose another folder, or make it first.")
 
 
-def read(path: str | Path) -> PackedNetwork:
-    """The network that `write` wrote: see `PackedNetwork.load`."""
+def read(path: str | Path, make: Callable[..., Network]) -> Network:
+    """What `make` makes of the parts of the network that `write` wrote: see `PackedNetwork.load`."""
     path = Path(path)
     if not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "is not there"
@@ -77,7 +82,7 @@ def read(path: str | Path) -> PackedNetwork:
             raise _NewerError(about["version"])
         if about["sha256"] != _digest(arrays):
             raise ValueError("its checksum is another")
-        return _from_file(about, arrays)
+        return make(*_parts(about, arrays))
     except _NewerError as error:
         raise StorageError(
             f"{path} is of version {error}, and this qhyper reads versions up to {VERSION}. "
@@ -106,8 +111,8 @@ def _digest(arrays: dict[str, npt.NDArray]) -> str:
     return found.hexdigest()
 
 
-def _from_file(about: dict[str, Any], arrays: dict[str, npt.NDArray]) -> PackedNetwork:
-    """The network of a file's parts; ValueError and its like if they do not fit."""
+def _parts(about: dict[str, Any], arrays: dict[str, npt.NDArray]) -> tuple[Any, ...]:
+    """The arguments of PackedNetwork in a file; ValueError and its like if they do not fit."""
     names = {"weights", "limits"} | ({"scale", "shift"} if "scale" in arrays else set())
     if set(arrays) != names:
         raise ValueError(f"it holds {', '.join(sorted(arrays))}")
@@ -122,7 +127,7 @@ def _from_file(about: dict[str, Any], arrays: dict[str, npt.NDArray]) -> PackedN
         at += n_out * width
     if at != len(octets):
         raise ValueError(f"it has {len(octets)} bytes of weights, expected {at}")
-    return PackedNetwork(
+    return (
         shape,
         shape.pack(matrices),
         arrays["limits"],

@@ -103,10 +103,10 @@ class PackedNetwork:
     def from_torch(
         cls, module: "torch.nn.Module", *, inputs: Literal["signs", "pixels"]
     ) -> "PackedNetwork":
-        """Pack a binary torch module: see `torch_module.from_torch`."""
-        from qhyper.targets.packed.torch_module import from_torch
+        """Pack a binary torch module: see `torch_module.parts_of`."""
+        from qhyper.targets.packed.torch_module import parts_of
 
-        return from_torch(module, inputs=inputs)
+        return cls(*parts_of(module, inputs=inputs))
 
     def to_torch(self) -> "torch.nn.Sequential":
         """The network as a torch module in float64: see `torch_module.to_torch`."""
@@ -180,7 +180,7 @@ class PackedNetwork:
         """
         from qhyper.targets.packed.file import read
 
-        return read(path)
+        return read(path, cls)
 
 
 def _multiply_and_add(

@@ -8,7 +8,7 @@ or its units vote, with `Sign` and `Votes`.
 """
 
 import copy
-from typing import Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,11 @@ import torch
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, unknown
-from qhyper.targets.packed.network import PackedNetwork
 from qhyper.targets.packed.shape import PackedShape
 from qhyper.targets.sign import Sign
+
+if TYPE_CHECKING:
+    from qhyper.targets.packed.network import PackedNetwork
 
 InputKind = Literal["signs", "pixels"]
 _PLANES = {"signs": 1, "pixels": 8}
@@ -78,8 +80,8 @@ class _Layer(NamedTuple):
         return self.norm is not None or bool((self.bias != 0).any())
 
 
-def from_torch(module: torch.nn.Module, *, inputs: InputKind) -> PackedNetwork:
-    """Pack a binary network; its predictions are those of the module in eval mode and float64.
+def parts_of(module: torch.nn.Module, *, inputs: InputKind) -> tuple[Any, ...]:
+    """The arguments of PackedNetwork that make a binary module; its predictions are those of the module in eval mode and float64.
 
     `inputs` says what the module takes: `signs`, -1 and +1 (packed, they are bits), or `pixels`,
     whole numbers from 0 to 255 as they are. Ties included, with two exceptions, in which torch's
@@ -107,16 +109,16 @@ def from_torch(module: torch.nn.Module, *, inputs: InputKind) -> PackedNetwork:
             matrices.append(layer.bits)
             if layer.affine:
                 scale, shift = _scaled(layer)
-    return PackedNetwork(
+    return (
         shape, shape.pack(matrices), np.concatenate(limits), _PLANES[inputs],
         votes.label_bits if votes else None, scale, shift,
     )  # fmt: skip
 
 
-def to_torch(network: PackedNetwork) -> torch.nn.Sequential:
+def to_torch(network: "PackedNetwork") -> torch.nn.Sequential:
     """The network as a torch module in float64 that takes -1 and +1, or pixels from 0 to 255.
 
-    Limits become biases of Linear. `from_torch` packs it into the same network again. Raises
+    Limits become biases of Linear. `PackedNetwork.from_torch` packs it into the same network again. Raises
     ConfigurationError for inputs of other than 1 or 8 planes.
     """
     if network.planes not in _PLANES.values():

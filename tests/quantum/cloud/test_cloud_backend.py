@@ -5,10 +5,10 @@ import pytest
 
 from qhyper.errors import ConfigurationError, JobError, PendingError
 from qhyper.gradients.parameter_shift import ParameterShift
-from qhyper.quantum.backends import build_backend
+from qhyper.quantum.backends import build_backend, build_cloud_backend
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.cloud import dispatch
-from qhyper.quantum.cloud.backend import CloudBackend, build_cloud_backend
+from qhyper.quantum.cloud.backend import CloudBackend
 from qhyper.quantum.cloud.dispatch import Patience
 from qhyper.quantum.cloud.qiskit_isa import transpiled
 from qhyper.quantum.generator import QuantumHyperNetwork

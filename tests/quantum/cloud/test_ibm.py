@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from qhyper.errors import ConfigurationError, JobError, MissingError
+from qhyper.quantum.backends import build_cloud_backend
 from qhyper.quantum.circuit import Circuit, Gate
-from qhyper.quantum.cloud.backend import build_cloud_backend
 from qhyper.quantum.cloud.door import JobState, Rejected, Unreachable
 from qhyper.quantum.cloud.qiskit_isa import transpiled
 

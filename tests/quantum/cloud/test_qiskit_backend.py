@@ -11,7 +11,7 @@ from qiskit.result import Result
 from qiskit.result.models import ExperimentResult, ExperimentResultData
 
 from qhyper.errors import ConfigurationError, JobError
-from qhyper.quantum.cloud.backend import build_cloud_backend
+from qhyper.quantum.backends import build_cloud_backend
 from qhyper.quantum.cloud.door import JobState, Rejected, Unreachable
 from qhyper.quantum.cloud.qiskit_backend import QiskitService
 from qhyper.quantum.cloud.qiskit_result import measured_of, state_of

@@ -13,7 +13,7 @@ from qhyper.errors import ConfigurationError
 from qhyper.targets.packed.inputs import pack_pixels
 from qhyper.targets.packed.network import PackedNetwork
 from qhyper.targets.packed.shape import PackedShape
-from qhyper.targets.packed.torch_module import Affine, Votes, from_torch, to_torch
+from qhyper.targets.packed.torch_module import Affine, Votes, to_torch
 from qhyper.targets.sign import Sign
 
 
@@ -65,14 +65,14 @@ def test_predictions_are_the_modules(layers, bias, norm, label_bits, inputs, of_
     net = module(rng, layers, bias=bias, norm=norm, label_bits=label_bits, of_zero=of_zero)
     high = 2 if inputs == "signs" else rng.choice([3, 256])
     x = rng.integers(0, high, (200, layers[0]))
-    packed = from_torch(net, inputs=inputs)
+    packed = PackedNetwork.from_torch(net, inputs=inputs)
     expected = outputs(net, x, inputs)
     np.testing.assert_allclose(packed.outputs(x), expected, rtol=1e-12, atol=1e-9)
     assert np.array_equal(packed.predict(x), expected.argmax(axis=1))
     # and back
     again = packed.to_torch()
     np.testing.assert_allclose(outputs(again, x, inputs), packed.outputs(x), rtol=1e-12, atol=1e-9)
-    twice = from_torch(again, inputs=inputs)
+    twice = PackedNetwork.from_torch(again, inputs=inputs)
     assert np.array_equal(twice.words, packed.words)
     assert np.array_equal(twice.limits, packed.limits)
 
@@ -81,7 +81,7 @@ def test_every_sum_of_every_unit_has_the_modules_sign():
     """All sums that 11 inputs can make, with means that are such sums and shifts of 0."""
     rng = np.random.default_rng(7)
     net = module(rng, (11, 40, 2), bias=False, norm=True)
-    packed = from_torch(net, inputs="signs")
+    packed = PackedNetwork.from_torch(net, inputs="signs")
     x = (np.arange(2**11)[:, None] >> np.arange(11)) & 1
     assert np.array_equal(packed.predict(x), outputs(net, x, "signs").argmax(axis=1))
     hidden = net[:3].double().eval()
@@ -110,7 +110,7 @@ def test_ties_behind_the_last_batch_normalisation(layers, inputs):
         x = rng.integers(0, 2 if inputs == "signs" else 4, (5000, layers[0]))
         expected = outputs(net, x, inputs)
         nearest = min(nearest, np.diff(np.sort(expected)[:, -2:]).min())
-        packed = from_torch(net, inputs=inputs)
+        packed = PackedNetwork.from_torch(net, inputs=inputs)
         assert np.array_equal(packed.predict(x), expected.argmax(axis=1))
     assert nearest < 1e-14
 
@@ -181,17 +181,17 @@ def variance(value):
 )
 def test_other_modules_are_refused(net, message):
     with pytest.raises(ConfigurationError, match=message):
-        from_torch(net, inputs="signs")
+        PackedNetwork.from_torch(net, inputs="signs")
 
 
 def test_what_does_nothing_in_eval_mode_is_left_out():
     net = sequential(torch.nn.Identity(), linear(2, 3), torch.nn.Dropout(0.5))
-    assert from_torch(net, inputs="signs").shape.layers == (2, 3)
+    assert PackedNetwork.from_torch(net, inputs="signs").shape.layers == (2, 3)
 
 
 def test_an_unknown_kind_of_inputs_is_refused():
     with pytest.raises(ConfigurationError, match=r"kind of inputs 'pixel'\. Did you mean"):
-        from_torch(sequential(linear(2, 2)), inputs="pixel")
+        PackedNetwork.from_torch(sequential(linear(2, 2)), inputs="pixel")
 
 
 def test_other_planes_have_no_torch_module():
@@ -209,12 +209,12 @@ def test_every_test_image_at_full_size(inputs):
     test = load_images("fashion-mnist")[1]
     x = test.bits if inputs == "signs" else test.pixels
     net = module(np.random.default_rng(4), (784, 1024, 10), bias=False, norm=True)
-    packed = from_torch(net, inputs=inputs)
+    packed = PackedNetwork.from_torch(net, inputs=inputs)
     packed_x = packed.pack(x)
     assert np.array_equal(packed.predict(packed_x), outputs(net, x, inputs).argmax(axis=1))
 
 
 def test_pixels_are_eight_planes():
-    packed = from_torch(sequential(linear(3, 2)), inputs="pixels")
+    packed = PackedNetwork.from_torch(sequential(linear(3, 2)), inputs="pixels")
     assert packed.planes == 8
     assert packed.outputs(pack_pixels([[1, 2, 255]])).tolist() == [[258.0, 258.0]]
