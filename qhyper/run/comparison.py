@@ -18,7 +18,8 @@ from qhyper.quantum.backend import is_cloud
 from qhyper.quantum.cloud.scope import TRAINING
 from qhyper.registry import build_generator, is_control
 from qhyper.report.page import page
-from qhyper.report.summary import summarise
+from qhyper.report.results import Result, Spectrum
+from qhyper.report.summary import Summary, summarise
 from qhyper.run.config import CHOICES, COMPARED, DEFAULT_PAID_SHOTS, Config, Entry
 from qhyper.run.directory import Run
 from qhyper.run.trial import Progress, Trial
@@ -30,14 +31,14 @@ from qhyper.targets.objective import Objective
 
 @dataclass(frozen=True)
 class Comparison:
-    """The outcome of a comparison, in plain numbers, lists and dictionaries."""
+    """The outcome of a comparison."""
 
-    summary: dict[str, Any]
-    """certificate, generators with their figures, paired tests: what `--json` prints"""
-    results: list[dict[str, Any]]
-    """one an entry: every seed's losses, best bitstring, learning curve"""
-    spectrum: dict[str, Any] | None
-    """histogram of the losses of all bitstrings, where there is a certificate"""
+    summary: Summary
+    """certificate, figures of merit of each entry, paired tests: what `--json` prints"""
+    results: list[Result]
+    """of each trial: every seed's losses, best bitstring, learning curve"""
+    spectrum: Spectrum | None
+    """the losses of all bitstrings, where there is a certificate"""
 
 
 def problem(config: Config) -> tuple[Objective, Dataset | None]:
@@ -124,12 +125,12 @@ def compare(
     results = []
     for trial in trials:
         folder = None if run is None else run.path / trial.entry.folder
-        result = None if run is None else run.read_json(f"{trial.entry.folder}/result.json")
+        result = None if run is None else run.read_result(trial.entry.folder)
         if result is None:
             with _connected(trial, config, run, stop, warn):
                 result = trial.execute(folder, test, stop, progress, warn)
             if run is not None:
-                run.write(f"{trial.entry.folder}/result.json", json.dumps(result))
+                run.write(f"{trial.entry.folder}/result.json", json.dumps(result.to_json()))
         results.append(result)
     network = str(objective.network) if isinstance(objective, NetworkObjective) else objective.name
     summary = summarise(
@@ -200,7 +201,7 @@ def execute(
         progress=progress, warn=warn,
     )  # fmt: skip
     write_report(run, outcome)
-    run.write("summary.json", json.dumps(outcome.summary, indent=1))
+    run.write("summary.json", json.dumps(outcome.summary.to_json(), indent=1))
     return outcome
 
 
@@ -210,25 +211,29 @@ def stored(run: Run) -> Comparison:
         raise StorageError(
             f"{run.path} is not complete. Finish it with `qhyper resume {run.path}`."
         )
-    results = [run.read_json(f"{entry.folder}/result.json") for entry in run.config.entries or []]
-    if None in results:
+    summary = run.read_summary()
+    found = [run.read_result(entry.folder) for entry in run.config.entries or []]
+    results = [result for result in found if result is not None]
+    if summary is None or len(results) < len(found):
         raise StorageError(
             f"{run.path} has lost the result.json of an entry. Put it back, or remove summary.json "
             f"there and `qhyper resume {run.path}` makes it again."
         )
-    kept = run.read_json("certificate.json")
-    spectrum = None if kept is None else kept["spectrum"]
-    return Comparison(run.read_json("summary.json"), results, spectrum)
+    certified = run.read_json("certificate.json")
+    spectrum = None if certified is None else Spectrum(**certified["spectrum"])
+    return Comparison(summary, results, spectrum)
 
 
 def write_report(run: Run, outcome: Comparison) -> Path:
     """Write the run's report.html, and return its path."""
-    shown = {
-        **outcome.summary,
-        "config": run.config.model_dump(exclude_none=True),
-        "provenance": run.read_json("provenance.json"),
-    }
-    return run.write("report.html", page(shown, outcome.results, outcome.spectrum))
+    shown = page(
+        outcome.summary,
+        outcome.results,
+        outcome.spectrum,
+        config=run.config.model_dump(exclude_none=True),
+        provenance=run.read_json("provenance.json"),
+    )
+    return run.write("report.html", shown)
 
 
 def load_generator(
@@ -339,16 +344,16 @@ def _trials(
 
 def _certificate(
     objective: Objective, name: str, temperature: float, run: Run | None, progress: Progress
-) -> tuple[dict[str, Any] | None, dict[str, Any] | None, str | None]:
-    """(certificate, spectrum, reason why there is none); kept in the run directory."""
+) -> tuple[dict[str, Any] | None, Spectrum | None, str | None]:
+    """(certificate, spectrum, reason why there is none); stored in the run directory."""
     # numba is slow to import, and only whoever enumerates or evaluates a network needs it
     from qhyper.targets.exact.certificate import certify, certify_objective
     from qhyper.targets.exact.table import CostTable
 
     if not isinstance(objective, NetworkObjective | CostTable):
         return None, None, f"'{objective.name}' is a callable; only binary networks are certified"
-    if run is not None and (kept := run.read_json("certificate.json")) is not None:
-        return kept["certificate"], kept["spectrum"], None
+    if run is not None and (certified := run.read_json("certificate.json")) is not None:
+        return certified["certificate"], Spectrum(**certified["spectrum"]), None
 
     def certifying(share: float) -> None:
         progress("certificate", round(100 * share), 100)
@@ -366,8 +371,8 @@ def _certificate(
         return None, None, str(refusal)
     edges, counts = exact.histogram()
     certificate = {"data": name, **exact.to_dict()}
-    spectrum = {"edges": [float(edge) for edge in edges], "bitstrings": [int(c) for c in counts]}
+    spectrum = Spectrum([float(edge) for edge in edges], [int(count) for count in counts])
     if run is not None:
-        both = {"certificate": certificate, "spectrum": spectrum}
+        both = {"certificate": certificate, "spectrum": vars(spectrum)}
         run.write("certificate.json", json.dumps(both, indent=1))
     return certificate, spectrum, None

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +14,7 @@ from qhyper.errors import ConfigurationError, Interrupted, UnsuitableError
 from qhyper.gradients.estimator import evaluate
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.registry import build_control, build_generator, is_control
+from qhyper.report.results import Curve, Result
 from qhyper.run.config import BUDGETS, Entry, TrainingSettings
 from qhyper.run.directory import Checkpoints, Metrics
 from qhyper.spending import Budget
@@ -71,7 +71,7 @@ class Trial:
         settings = settings_for(generator, entry.training, budget)
         self.trainer = Trainer(generator, objective, settings)
         self.entry = entry.model_copy(
-            update={"training": settings.model_dump(exclude=set(BUDGETS))}
+            update={"training": settings.model_dump(exclude=set(BUDGETS), exclude_none=True)}
         )
 
     @property
@@ -120,8 +120,8 @@ class Trial:
         stop: Callable[[], bool],
         progress: Progress,
         warn: Callable[[str], None],
-    ) -> dict[str, Any]:
-        """The result of the entry, every figure by seed; checkpoints go to `folder`."""
+    ) -> Result:
+        """What was measured of the entry, over all seeds; checkpoints go to `folder`."""
         if folder is not None:
             with storage(folder):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -130,22 +130,19 @@ class Trial:
         else:
             measured = self._search(stop, progress)
         record: SearchRecord = measured.pop("record")
-        return {
-            "name": self.entry.title,
-            "seeds": list(self.seeds),
-            "evaluations": record.evaluations,
-            "shots": record.evaluations,
-            "circuits": 0,
+        return Result(
+            name=self.entry.title,
+            seeds=list(self.seeds),
             # None where nothing was drawn, as by the exact gradient
-            "best_loss": [float(b) if np.isfinite(b) else None for b in record.best_loss],
-            "best_bits": [
+            best_loss=[float(b) if np.isfinite(b) else None for b in record.best_loss],
+            best_bits=[
                 to_string(bits) if np.isfinite(best) else None
                 for bits, best in zip(record.best_bits, record.best_loss, strict=True)
             ],
-            "improvements": record.improvements,
+            improvements=record.improvements,
             **self._accuracies(record, test),
             **measured,
-        }
+        )
 
     def _train(
         self,
@@ -198,12 +195,10 @@ class Trial:
             "estimator": settings.estimator,
             "risk": settings.risk,
             "backend": None if self.backend is None else str(self.backend),
-            "step": asdict(trainer.cost),
+            "step": trainer.cost,
             "parameters": self.generator.n_parameters,
             "record": trainer.record,
-            "evaluations": trainer.spent.evaluations,
-            "shots": trainer.spent.shots,
-            "circuits": trainer.spent.circuits,
+            **vars(trainer.spent),
             "final_loss": losses.mean(axis=1).tolist(),
             "final_losses": losses[:, :DRAWN].tolist(),
             "final_risk": risk.value(drawn)[0].mean(axis=1).tolist() if own_risk else None,
@@ -226,7 +221,8 @@ class Trial:
         for batch in self.control.search(self.objective, evaluations=evaluations, rng=rng):
             record.update(batch.bits, batch.losses)
             mean = batch.current.mean(axis=1).tolist()
-            curve.append({"evaluations": record.evaluations, "mean_loss": mean})
+            spent = record.evaluations
+            curve.append({"evaluations": spent, "shots": spent, "mean_loss": mean})
             progress(self.entry.title, record.evaluations, evaluations)
             if stop():
                 raise Interrupted("Stopped by a signal.")
@@ -241,6 +237,9 @@ class Trial:
             "description": describe(),
             "parameters": 0,
             "record": record,
+            "evaluations": record.evaluations,
+            "shots": record.evaluations,
+            "circuits": 0,
             "final_loss": batch.current.mean(axis=1).tolist(),
             "final_losses": batch.current[:, :DRAWN].tolist(),
             "seconds_per_step": [],
@@ -296,14 +295,14 @@ def _options(options: dict[str, Any]) -> str:
     return f" ({listed})" if listed else ""
 
 
-def _curve(points: list[dict[str, Any]]) -> dict[str, Any]:
+def _curve(points: list[dict[str, Any]]) -> Curve:
     by_seed = np.array([point["mean_loss"] for point in points]).T
     spent = {
         unit: [point[unit] for point in points]
         for unit in BUDGETS
-        if all(unit in point for point in points)  # controls have evaluations alone
+        if all(unit in point for point in points)  # controls have no circuits
     }
-    return {**spent, "mean_loss": by_seed.tolist()}
+    return Curve(**spent, mean_loss=by_seed.tolist())
 
 
 def _thinned(points: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, StorageError
 from qhyper.quantum.cloud.mthree_mitigation import QuasiProbabilities
-from qhyper.report.facts import CERTIFICATE, certificate_facts, facts
 from qhyper.report.page import rendered
+from qhyper.report.pairs import CERTIFICATE, certificate_pairs, flat_pairs
 from qhyper.report.words import format_loss
 from qhyper.storage import storage, write_whole
 from qhyper.submit.figures import REPLICAS, submission_figures
@@ -397,7 +397,7 @@ def page(shown: Mapping[str, Any]) -> str:
             )
             for job in shown.get("jobs") or []
         ],
-        certificate=certificate_facts(certificate) if set(certificate) & set(CERTIFICATE) else [],
+        certificate=certificate_pairs(certificate) if set(certificate) & set(CERTIFICATE) else [],
     )  # fmt: skip
 
 
@@ -449,8 +449,8 @@ def _sent(shown: Mapping[str, Any]) -> list[tuple[str, str]]:
     told |= {key: v for key, v in outlook.items() if key not in (*told, *PLANNED)}
     if "price" in outlook:
         told["price, estimated before"] = outlook["price"]
-    pairs = facts({key: f"{v:,}" if type(v) is int else v for key, v in told.items()})
-    pairs += [(f"option {key}", value) for key, value in facts(shown.get("options") or {})]
+    pairs = flat_pairs({key: f"{v:,}" if type(v) is int else v for key, v in told.items()})
+    pairs += [(f"option {key}", value) for key, value in flat_pairs(shown.get("options") or {})]
     pairs.append(("readout mitigation", _mitigation_fact(shown)))
     return pairs + [("note", note) for note in dict.fromkeys(j["note"] for j in jobs) if note]
 

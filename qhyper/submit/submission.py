@@ -305,13 +305,13 @@ def entry_of(run: Run, title: str | None) -> Entry:
 
 def best_seed(run: Run, entry: Entry) -> int:
     """The seed of an entry whose trained generator has the lowest mean loss."""
-    result = run.read_json(f"{entry.folder}/result.json")
+    result = run.read_result(entry.folder)
     if result is None:
         raise StorageError(
             f"{entry.title} is not finished in {run.path}. Finish the run with `qhyper resume "
             f"{run.path}`."
         )
-    return int(result["seeds"][int(np.argmin(result["final_loss"]))])
+    return int(result.seeds[int(np.argmin(result.final_loss))])
 
 
 def _all_sent(ledger: Ledger, identity: Identity) -> bool:
