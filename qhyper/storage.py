@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from qhyper.errors import StorageError
 
@@ -53,7 +53,7 @@ def restored(
 
     Raises StorageError, which names `where` they stand, for what another version wrote.
     """
-    known = {field.name for field in fields(kind)}
+    known = {field.name for field in fields(cast(Any, kind))}
     lacks = sorted(known - set(optional) - set(found))
     unknown = sorted(set(found) - known)
     if lacks or unknown:

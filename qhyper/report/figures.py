@@ -88,7 +88,7 @@ MARKERS = {"quantum": "osD^", "classical": "osD^", "control": "x+1"}
 def styles_of(entries: Sequence[EntrySummary | Result]) -> dict[str, Style]:
     """Styles by name; the n-th of a kind looks the same in every figure and in the table."""
     styles: dict[str, Style] = {}
-    seen = dict.fromkeys(KINDS, 0)
+    seen: dict[str, int] = dict.fromkeys(KINDS, 0)
     for entry in entries:
         kind = entry.kind
         colours, markers, nth = COLOURS[kind], MARKERS[kind], seen[kind]
