@@ -284,7 +284,7 @@ def report(
         print(f"Report: {report_file}", file=sys.stderr)
         for submission in submissions(run):
             if submission.read().found is not None:
-                print(f"{submission.title}: {write_page(submission.folder)}", file=sys.stderr)
+                print(f"{submission.title}: {write_page(submission)}", file=sys.stderr)
 
 
 app.command()(doctor)

@@ -171,9 +171,7 @@ def test_what_another_version_wrote_is_refused(ten_seeds, certified):
     ):
         Summary.from_json(found)
     found = ten_seeds[0].to_json() | {"depth": 2}
-    with pytest.raises(
-        StorageError, match=r"has depth, which this version does not know\. Read"
-    ):
+    with pytest.raises(StorageError, match=r"has depth, which this version does not know\. Read"):
         Result.from_json(found)
     del found["depth"], found["curve"]["mean_loss"]
     with pytest.raises(StorageError, match=r"^/run/result.json was .*: it lacks mean_loss. Read"):

@@ -48,6 +48,7 @@ def nine(result):
             result(name, kind, [0, 1] * 5, steps=kind != "control"),
             parameters=12_345,
             evaluations=300_000,
+            shots=300_000,
             best_loss=best,
             improvements=[
                 [(1, 0.5), (1_234 + 13_570 * seed, 0.1160 if seed < 9 else loss)]
