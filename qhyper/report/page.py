@@ -140,6 +140,8 @@ def _spent(entry: EntrySummary, limited: Sequence[str]) -> str:
     words = f"{counts(vars(entry.spent), limited)} each"
     if entry.step is not None:
         step = counts(vars(entry.step), ("shots", "circuits"), " in ")
+        if "rows" in limited:
+            step += f", {counts(vars(entry.step), ('rows',))}"
         return f"{words}, in whole steps of {step}"
     return words
 

@@ -40,8 +40,8 @@ class Mitigated:
     """The mean loss that quasi-probabilities give, which are no draws: no hits, no best loss."""
 
     mean_loss: float
-    standard_error: float
-    """of the shots alone"""
+    standard_error: float | None
+    """of the shots alone; None for a single one"""
     covered: float | None
     """share of the misreadings that were corrected; None if the calibration found none"""
 

@@ -216,7 +216,7 @@ def test_a_budget_in_rows_is_told(result):
     assert "up to 3,000,000 rows, in whole steps, for each of 2 seeds" in words
     assert "Parameters Rows Regret" in words
     assert "72 2.99M" in words
-    assert "2,990,000 rows each, in whole steps of 64 shots in 1 circuit)" in words
+    assert "2,990,000 rows each, in whole steps of 64 shots in 1 circuit, 6,400 rows)" in words
     assert "against rows, each of the data that a network was evaluated on:" in words
     assert "within 3,000,000 rows" in words
 
