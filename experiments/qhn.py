@@ -221,6 +221,6 @@ def at_equal_budget(name: str, entry: str, seeds: int) -> dict[str, Any]:
     (result,) = outcome.results
     return {
         "evaluations": table.losses.size,
-        "final": result["final_loss"],
-        "best": result["best_loss"],
+        "final": result.final_loss,
+        "best": result.best_loss,
     }

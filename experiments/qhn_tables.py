@@ -52,13 +52,13 @@ def measured(results: Results, size: Size) -> dict[str, float]:
 def share(hits: int, n: int) -> str:
     """A share with its Wilson interval."""
     found = wilson(hits, n)
-    return f"{found['value']:.2f} ({found['low']:.2f}–{found['high']:.2f})"
+    return f"{found.value:.2f} ({found.low:.2f}–{found.high:.2f})"
 
 
 def median(values: Sequence[float], form: str = ".3f") -> str:
     """A median with its bootstrap interval."""
     found = median_interval(values)
-    return f"{found['median']:{form}} ({found['low']:{form}}–{found['high']:{form}})"
+    return f"{found.median:{form}} ({found.low:{form}}–{found.high:{form}})"
 
 
 def layers(depth: int) -> str:

@@ -1,11 +1,15 @@
 """Files that are there whole or not at all, and refusals of the operating system in words."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from qhyper.errors import StorageError
+
+T = TypeVar("T")
 
 OF_RUNS = (
     "Free some space or choose another folder with --out; what was saved before is kept, and a "
@@ -40,3 +44,23 @@ def storage(path: Path, *, advice: str = OF_RUNS) -> Iterator[None]:
         raise StorageError(
             f"Cannot read or write {path}: {error.strerror or error}. {advice}"
         ) from error
+
+
+def restored(
+    kind: type[T], found: Mapping[str, Any], where: str, *, optional: Collection[str] = ()
+) -> T:
+    """The dataclass whose fields, all but the `optional` ones, `found` has, and no other.
+
+    Raises StorageError, which names `where` they stand, for what another version wrote.
+    """
+    known = {field.name for field in fields(cast(Any, kind))}
+    lacks = sorted(known - set(optional) - set(found))
+    unknown = sorted(set(found) - known)
+    if lacks or unknown:
+        told = [f"lacks {', '.join(lacks)}"] * bool(lacks)
+        told += [f"has {', '.join(unknown)}, which this version does not know"] * bool(unknown)
+        raise StorageError(
+            f"{where} was written by another version of qhyper: it {' and '.join(told)}. Read it "
+            "with that version, or carry out the run anew with this one."
+        )
+    return kind(**found)

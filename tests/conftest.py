@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +10,8 @@ import torch
 from qhyper.cli.main import main
 from qhyper.data.samples import Samples
 from qhyper.data.sets import load
-from qhyper.report.summary import summarise
+from qhyper.report.results import Curve, Result, Spectrum
+from qhyper.report.summary import Summary, summarise
 from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.layered.objective import NetworkObjective
 from qhyper.threads import one_torch_thread
@@ -69,45 +69,48 @@ ABOUT = {"data": "toy", "network": "BinaryNetwork((4, 6, 2))", "loss": "cross_en
 
 def search_result(
     name: str, kind: str, ends: list[int], *, shift: float = 0.0, steps: bool = True
-) -> dict[str, Any]:
+) -> Result:
     """One search whose seeds end at the given levels, finding a level every 100 evaluations."""
     seeds = len(ends)
     final = [float(LEVELS[end]) + shift + 0.01 + 0.001 * seed for seed, end in enumerate(ends)]
     evaluations = np.arange(64, BUDGET + 1, 64)
-    return {
-        "name": name,
-        "kind": kind,
-        "description": f"the {name} of the tests",
-        "parameters": 72,
-        "seeds": list(range(seeds)),
-        "evaluations": BUDGET,
-        "best_loss": [float(LEVELS[end]) for end in ends],
-        "best_bits": ["01" * 18] * seeds,
-        "improvements": [
-            [[1 + 100 * k, float(LEVELS[5 - k])] for k in range(6 - end)] for end in ends
+    return Result(
+        name=name,
+        kind=kind,
+        description=f"the {name} of the tests",
+        parameters=72,
+        seeds=list(range(seeds)),
+        evaluations=BUDGET,
+        shots=BUDGET,
+        circuits=0,
+        best_loss=[float(LEVELS[end]) for end in ends],
+        best_bits=["01" * 18] * seeds,
+        improvements=[
+            [(1 + 100 * k, float(LEVELS[5 - k])) for k in range(6 - end)] for end in ends
         ],
-        "final_loss": final,
-        "final_losses": [[value - 0.005, value + 0.005] for value in final],
-        "train_accuracy": [0.9] * seeds if steps else None,
-        "test_accuracy": [0.89] * seeds if steps else None,
-        "seconds_per_step": 0.0123 if steps else None,
-        "curve": {
-            "evaluations": evaluations.tolist() if steps else [],
-            "mean_loss": [
+        final_loss=final,
+        final_losses=[[value - 0.005, value + 0.005] for value in final],
+        train_accuracy=[0.9] * seeds if steps else None,
+        test_accuracy=[0.89] * seeds if steps else None,
+        seconds_per_step=[0.0123] if steps else [],
+        curve=Curve(
+            evaluations=evaluations.tolist() if steps else [],
+            shots=evaluations.tolist() if steps else [],
+            mean_loss=[
                 (value + 0.8 * np.exp(-evaluations / 400)).tolist() if steps else []
                 for value in final
             ],
-        },
-    }
+        ),
+    )
 
 
 @pytest.fixture
-def result() -> Callable[..., dict[str, Any]]:
+def result() -> Callable[..., Result]:
     return search_result
 
 
 @pytest.fixture
-def ten_seeds() -> list[dict[str, Any]]:
+def ten_seeds() -> list[Result]:
     return [
         search_result("product", "quantum", [0, 0, 0] + [1] * 7),
         search_result("quantum", "quantum", [1] * 10, shift=-0.005),
@@ -118,7 +121,7 @@ def ten_seeds() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def certified() -> Callable[..., dict[str, Any]]:
+def certified() -> Callable[..., Summary]:
     """A comparison of results with a certificate, of which keywords change items."""
     return lambda results, **changes: summarise(
         results, certificate=CERTIFICATE | changes, no_certificate=None, **ABOUT
@@ -126,19 +129,19 @@ def certified() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def uncertified() -> Callable[..., dict[str, Any]]:
+def uncertified() -> Callable[..., Summary]:
     return lambda results, reason="the network has too many bits": summarise(
         results, certificate=None, no_certificate=reason, **ABOUT
     )
 
 
 @pytest.fixture
-def spectrum() -> dict[str, Any]:
+def spectrum() -> Spectrum:
     """Counts of bitstrings over a range of losses, as a certificate has them."""
-    return {
-        "edges": np.linspace(0.1, 3.0, 30).tolist(),
-        "bitstrings": [768, 10**6, 0, *[10**9 + k for k in range(26)]],
-    }
+    return Spectrum(
+        edges=np.linspace(0.1, 3.0, 30).tolist(),
+        bitstrings=[768, 10**6, 0, *[10**9 + k for k in range(26)]],
+    )
 
 
 @pytest.fixture

@@ -200,7 +200,7 @@ def training(name: str, size: Size) -> dict[str, Any]:
         for draws in DRAWS.get(name, (16, 64))
     ]  # fmt: skip
     tried = compare(objective, trials, seeds=size.tuning, shots=size.shots, warn=_say)
-    losses = [float(np.median(result["final_loss"])) for result in tried.results]
+    losses = [float(np.median(result.final_loss)) for result in tried.results]
     best = trials[int(np.argmin(losses))]
     outcome = compare(objective, [best], seeds=size.seeds, shots=size.shots, warn=_say)
     (result,) = outcome.results
@@ -208,8 +208,11 @@ def training(name: str, size: Size) -> dict[str, Any]:
         "learning_rate": best.training["learning_rate"],
         "draws": best.training["draws"],
         "shots": size.shots,
-        "minimum": outcome.summary["reference"]["loss"],
-        **{key: result[key] for key in ("circuits", "final_loss", "best_loss", "curve")},
+        "minimum": outcome.summary.reference.loss,
+        "circuits": result.circuits,
+        "final_loss": result.final_loss,
+        "best_loss": result.best_loss,
+        "curve": result.curve.to_json(),
     }
 
 
@@ -252,7 +255,7 @@ def _losses(results: Results) -> str:
         rows.append((
             ESTIMATORS[name][0], f"{found['draws']}", f"{found['learning_rate']}",
             f"{found['circuits']:,}",
-            f"{loss['median']:.4f} ({loss['low']:.4f}–{loss['high']:.4f})",
+            f"{loss.median:.4f} ({loss.low:.4f}–{loss.high:.4f})",
             f"{_regret(found):.4f}",
         ))  # fmt: skip
     one = results["training-score-function"]

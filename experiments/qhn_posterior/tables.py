@@ -29,7 +29,7 @@ def title(data: str) -> str:
 
 def _interval(values: Any, form: str = ".2f") -> str:
     found = median_interval(values)
-    return f"{found['median']:{form}} ({found['low']:{form}}–{found['high']:{form}})"
+    return f"{found.median:{form}} ({found.low:{form}}–{found.high:{form}})"
 
 
 def _exact(results: Results) -> str:

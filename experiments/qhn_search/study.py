@@ -106,8 +106,8 @@ def tables(results: Results) -> str:
             rows.append(
                 [
                     words, f"{one['parameters']}", f"{_within(one)} of {n}",
-                    f"{share['low']:.2f}–{share['high']:.2f}",
-                    f"{loss['median']:.4f} ({loss['low']:.4f}–{loss['high']:.4f})",
+                    f"{share.low:.2f}–{share.high:.2f}",
+                    f"{loss.median:.4f} ({loss.low:.4f}–{loss.high:.4f})",
                     f"{max(one['final']):.4f}", f"{hits}",
                 ]
             )  # fmt: skip

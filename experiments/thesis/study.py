@@ -401,9 +401,9 @@ def control(data: str, size: Size, *, name: str) -> dict[str, Any]:
         "seconds": time.perf_counter() - begun,
         "kind": "control",
         "parameters": 0,
-        "best_loss": result["best_loss"],
-        "best_test_accuracy": result["test_accuracy"],
-        "mean_loss": result["final_loss"],
+        "best_loss": result.best_loss,
+        "best_test_accuracy": result.test_accuracy,
+        "mean_loss": result.final_loss,
     }
 
 

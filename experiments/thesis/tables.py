@@ -282,7 +282,7 @@ def _generators(results: Results) -> str:
 
 def _share(which: np.ndarray) -> str:
     share = wilson(int(which.sum()), len(which))
-    return f"{which.sum()} ({share['low']:.2f}–{share['high']:.2f})"
+    return f"{which.sum()} ({share.low:.2f}–{share.high:.2f})"
 
 
 # -- costs -----------------------------------------------------------------------------------------

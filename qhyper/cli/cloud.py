@@ -70,14 +70,14 @@ def submit(
     from qhyper.run.config import assign
     from qhyper.run.directory import Run
     from qhyper.submit import submission
-    from qhyper.submit.written import Asked
+    from qhyper.submit.written import SubmissionSettings
 
     options: dict[str, Any] = {}
     for assignment in option or []:
         assign(options, assignment)
     opened = Run.open(run)
     chosen = submission.entry_of(opened, entry)
-    asked = Asked(
+    settings = SubmissionSettings(
         entry=chosen.title,
         seeds=_seeds(seeds, opened, chosen),
         shots=shots,
@@ -87,14 +87,14 @@ def submit(
     )
     if dry_run:
         _print(f"submit {run}: nothing was sent",
-               submission.Submission(opened, asked).outlook(), as_json)  # fmt: skip
+               submission.Submission(opened, settings).outlook(), as_json)  # fmt: skip
         return
-    sent = submission.submit(opened, asked, paid_shots=paid_shots, paid=yes, again=again)
+    sent = submission.submit(opened, settings, paid_shots=paid_shots, paid=yes, again=again)
     found, told = _carry_on(sent, wait, 0.0, False)
     if as_json:
         print(json.dumps(told))
     elif found:
-        _show(sent.identity, told)
+        _show(sent.identity)
 
 
 def fetch(
@@ -108,7 +108,7 @@ def fetch(
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """Store what submitted jobs have measured, and score it beside the simulator's draws.
+    """Store what submitted jobs have measured, and score it with the simulator's draws.
 
     Draws whose preflight was still on its way are sent. Exit code 5 if some are not done.
     """
@@ -148,7 +148,7 @@ def fetch(
             else:
                 told.append(_carry_on(reopen(each), wait, wait, True)[1])
             if not as_json:
-                _show(each, told[-1])
+                _show(each)
         except Interrupted:
             raise
         except QhyperError as error:  # one that failed or is not done holds up no other
@@ -253,10 +253,10 @@ def _carry_on(
     return False, {"number": sent.identity.number, "jobs": states}
 
 
-def _show(submission: Any, shown: dict[str, Any]) -> None:
+def _show(submission: Any) -> None:
     from qhyper.submit.page import table
 
-    console().print(table(shown))
+    console().print(table(submission.read()))
     print(f"Report: {submission.page}", file=sys.stderr)
 
 

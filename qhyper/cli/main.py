@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -50,6 +50,9 @@ from qhyper.cli.values import (
 )
 from qhyper.errors import ConfigurationError, Interrupted, JobError, PendingError, QhyperError
 from qhyper.quantum.cloud.redaction import redacted
+
+if TYPE_CHECKING:
+    from qhyper.run.comparison import Comparison
 
 app = typer.Typer(
     help="Compare classical and quantum generators of binary networks, against a proven optimum.",
@@ -276,7 +279,7 @@ def report(
     opened = [Run.open(path) for path in runs]
     outcomes = [stored(run) for run in opened]
     if as_json:
-        found = [outcome.summary for outcome in outcomes]
+        found = [outcome.summary.to_json() for outcome in outcomes]
         print(json.dumps(found[0] if len(found) == 1 else found))
     for run, outcome in zip(opened, outcomes, strict=True):
         report_file = write_report(run, outcome)
@@ -285,7 +288,7 @@ def report(
         print(f"Report: {report_file}", file=sys.stderr)
         for submission in submissions(run):
             if submission.read().found is not None:
-                print(f"{submission.title}: {write_page(submission.folder)}", file=sys.stderr)
+                print(f"{submission.title}: {write_page(submission)}", file=sys.stderr)
 
 
 app.command()(doctor)
@@ -353,15 +356,15 @@ def _execute(run: Any, as_json: bool, processes: int | None, made: Any = None) -
         except (JobError, PendingError) as error:
             raise type(error)(f"{error} Go on with: qhyper resume {run.path}") from None
     if as_json:
-        print(json.dumps(outcome.summary))
+        print(json.dumps(outcome.summary.to_json()))
     else:
         _print_outcome(outcome)
     print(f"Report: {run.path / 'report.html'}", file=sys.stderr)
 
 
-def _print_outcome(outcome: Any) -> None:
+def _print_outcome(outcome: "Comparison") -> None:
     from qhyper.report.table import table, tests_table
 
     console().print(table(outcome.summary))
-    if outcome.summary["tests"]:
+    if outcome.summary.tests:
         console().print(tests_table(outcome.summary))

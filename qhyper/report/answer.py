@@ -1,9 +1,9 @@
 """What a comparison found, in one paragraph: who won, how far the others were, what tests say."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
-from qhyper.report.summary import CERTIFIED, budget_of
+from qhyper.report.statistics import Median
+from qhyper.report.summary import CERTIFIED, Summary
 from qhyper.report.words import (
     counts,
     format_loss,
@@ -15,12 +15,12 @@ from qhyper.report.words import (
 )
 
 
-def answer(comparison: Mapping[str, Any]) -> str:
+def answer(summary: Summary) -> str:
     """What was found, in one paragraph written from the numbers."""
-    sentences = [_who_hits(comparison), _how_far(comparison)]
-    if comparison["tests"]:
-        sentences.append(_what_tests_say(comparison))
-    certificate, reason = comparison["certificate"], comparison["no_certificate"]
+    sentences = [_who_hits(summary), _how_far(summary), _held_out(summary)]
+    if summary.tests:
+        sentences.append(_what_tests_say(summary))
+    certificate, reason = summary.certificate, summary.no_certificate
     if certificate is not None:
         sentences.append(
             f"The optimum is proven: it is the lowest of all {certificate['configurations']:,} "
@@ -29,51 +29,49 @@ def answer(comparison: Mapping[str, Any]) -> str:
     else:
         because = f": {reason.rstrip('.')}." if reason else "."
         sentences.append(f"Whether a better network exists is not known{because}")
-    return " ".join(sentences)
+    return " ".join(filter(None, sentences))
 
 
-def _goal(comparison: Mapping[str, Any]) -> str:
-    reference = comparison["reference"]
-    goal = "the proven optimal loss" if reference["kind"] == CERTIFIED else "the best loss seen"
-    return f"{goal} ({format_loss(reference['loss'])})"
+def _goal(summary: Summary) -> str:
+    reference = summary.reference
+    goal = "the proven optimal loss" if reference.kind == CERTIFIED else "the best loss seen"
+    return f"{goal} ({format_loss(reference.loss)})"
 
 
-def _who_hits(comparison: Mapping[str, Any]) -> str:
-    entries = [e for e in comparison["generators"] if e["hit_share"] is not None]
-    limits = budget_of(comparison)
-    goal, budget = _goal(comparison), f"within {counts(limits, list(limits))}"
-    if not entries:
-        return "No training drew anything on its way."
-    share = max(entry["hit_share"]["value"] for entry in entries)
-    if share == 0:
+def _who_hits(summary: Summary) -> str:
+    shares = {e.name: e.hit_share for e in summary.generators if e.hit_share is not None}
+    limits = summary.budget
+    goal, budget = _goal(summary), f"within {counts(limits, list(limits))}"
+    if not shares:
+        nobody = all(entry.drew_nothing for entry in summary.generators)
+        return "No training drew anything on its way." if nobody else ""
+    most = max(share.value for share in shares.values())
+    if most == 0:
         return f"No run reached {goal} {budget}."
-    first = [entry for entry in entries if entry["hit_share"]["value"] == share]
-    names = listed([entry["name"] for entry in first])
-    if first[0]["seeds"] == 1:
+    first = [name for name, share in shares.items() if share.value == most]
+    best = next(entry for entry in summary.generators if entry.name == first[0])
+    names = listed(first)
+    if best.seeds == 1:
         return f"{names} reached {goal} {budget}; one seed cannot tell how often."
-    hits, interval = row_cells(first[0])["hit_share"]
+    hits, interval = row_cells(best)["hit_share"]
     reached = f"{hits} seeds reached {goal} {budget} (95\u00a0% interval {interval})."
-    if len(entries) == 1:
+    if len(shares) == 1:
         return f"{names}: {reached}"
     if len(first) > 1:
         return f"{names} find the best network equally often: for each, {reached}"
     answer = f"{names} finds the best network most often: {reached}"
-    low = first[0]["hit_share"]["low"]
-    near = [e["name"] for e in entries if e is not first[0] and e["hit_share"]["high"] >= low]
+    low = shares[first[0]].low
+    near = [name for name, share in shares.items() if name != first[0] and share.high >= low]
     if near:
         answer += f" The intervals of {listed(near)} overlap with that."
     return answer
 
 
-def _how_far(comparison: Mapping[str, Any]) -> str:
-    """Median regrets, names with the same one together; and who has none."""
-    groups: dict[str, list[str]] = {}
-    drew = [entry for entry in comparison["generators"] if entry["regret"] is not None]
-    silent = [e["name"] for e in comparison["generators"] if e["regret"] is None]
-    for entry in sorted(drew, key=lambda entry: entry["regret"]["median"]):
-        groups.setdefault(format_regret(entry["regret"]["median"]), []).append(entry["name"])
-    run = "of the run" if len(comparison["seeds"]) == 1 else "in the median run"
-    far = "; ".join(f"{distance} for {listed(names)}" for distance, names in groups.items())
+def _how_far(summary: Summary) -> str:
+    """Median regrets; and who has none."""
+    far = _by_median({e.name: e.regret for e in summary.generators}, format_regret)
+    silent = [entry.name for entry in summary.generators if entry.drew_nothing]
+    run = _of_the_run(summary)
     sentences = [f"Distance of the best network {run} from that loss: {far}."] if far else []
     if silent:
         sentences.append(
@@ -82,10 +80,34 @@ def _how_far(comparison: Mapping[str, Any]) -> str:
     return " ".join(sentences)
 
 
-def _what_tests_say(comparison: Mapping[str, Any]) -> str:
-    tests = comparison["tests"]
+def _held_out(summary: Summary) -> str:
+    """Median losses of the best networks on the held-out rows that they were chosen on."""
+    losses = _by_median({e.name: e.held_out_loss for e in summary.generators}, format_loss)
+    if not losses:
+        return ""
+    return (
+        "Best networks were chosen on held-out rows; their loss there "
+        f"{_of_the_run(summary)}: {losses}."
+    )
+
+
+def _of_the_run(summary: Summary) -> str:
+    return "of the run" if len(summary.seeds) == 1 else "in the median run"
+
+
+def _by_median(medians: Mapping[str, Median | None], show: Callable[[float], str]) -> str:
+    """The medians that there are, the lowest first, names with the same one together."""
+    known = [(m.median, name) for name, m in medians.items() if m is not None]
+    groups: dict[str, list[str]] = {}
+    for median, name in sorted(known, key=lambda one: one[0]):
+        groups.setdefault(show(median), []).append(name)
+    return "; ".join(f"{median} for {listed(names)}" for median, names in groups.items())
+
+
+def _what_tests_say(summary: Summary) -> str:
+    tests = summary.tests
     lower = [lower_kind(test) for test in tests]
-    too_few = f"; {too_few_seeds(comparison)}" if too_few_seeds(comparison) else ""
+    too_few = f"; {too_few_seeds(summary)}" if too_few_seeds(summary) else ""
     pairs = f"{len(tests)} pair{'s' if len(tests) > 1 else ''}"
     return (
         f"By final mean loss, of {pairs} of a quantum and a classical generator, the quantum one "

@@ -1,7 +1,6 @@
 """What a comparison found, as one HTML page with the figures that needs nothing else.
 
-It takes the plain dicts that `summary.json` holds; the words and numbers are those of the terminal.
-jinja2 is imported where used.
+The words and numbers are those of the terminal. jinja2 is imported where used.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,6 @@ from importlib.resources import files
 from typing import Any
 
 from qhyper.report.answer import answer
-from qhyper.report.facts import certificate_facts, entry_settings, facts
 from qhyper.report.figures import (
     CONTROL_CAPTIONS,
     FIGURES,
@@ -19,8 +17,11 @@ from qhyper.report.figures import (
     styles_of,
     unit_of,
 )
-from qhyper.report.summary import budget_of
+from qhyper.report.pairs import certificate_pairs, entry_settings, flat_pairs
+from qhyper.report.results import Result, Spectrum
+from qhyper.report.summary import EntrySummary, Summary
 from qhyper.report.words import (
+    HELD_OUT_NOTE,
     RISK_NOTE,
     TEST_COLUMNS,
     columns_shown,
@@ -35,73 +36,81 @@ from qhyper.report.words import (
 
 
 def page(
-    comparison: Mapping[str, Any],
-    results: Sequence[Mapping[str, Any]],
-    spectrum: Mapping[str, Any] | None,
+    summary: Summary,
+    results: Sequence[Result],
+    spectrum: Spectrum | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> str:
     """The whole report as one HTML page that loads nothing from elsewhere.
 
-    `spectrum` holds "edges" [n + 1] and "bitstrings" [n], or is None. Where `comparison` holds
-    "config" (with "entries": name, label, options, training) or "provenance" they are shown too.
+    - spectrum: of all bitstrings, where there is a certificate
+    - config: settings of the run, with "entries" (name, label, options, training); shown if given
+    - provenance: what the run was made with; shown if given
+
     Works for one result, one seed, no certificate.
     """
     from markupsafe import Markup
 
-    styles = styles_of(comparison["generators"])
-    drawn = figures(comparison, results, spectrum)
-    config = comparison.get("config") or {}
+    styles = styles_of(summary.generators)
+    drawn = figures(summary, results, spectrum)
+    config = config or {}
     headings, entries, agreed = entry_settings(config)
-    controls = {entry["name"] for entry in comparison["generators"] if entry["kind"] == "control"}
+    controls = [result for result in results if result.kind == "control"]
+    columns = columns_shown(summary)
     shows_control = {
-        "learning": any(r["curve"]["evaluations"] for r in results if r["name"] in controls),
-        "draws": any(any(map(len, r["final_losses"])) for r in results if r["name"] in controls),
+        "learning": any(result.curve.evaluations for result in controls),
+        "draws": any(any(map(len, result.final_losses)) for result in controls),
     }
     shown = []
     for name, svg in drawn.items():
         title, caption = FIGURES[name]
         if shows_control.get(name):
             caption += CONTROL_CAPTIONS[name]
-        caption = caption.format(unit=UNITS[unit_of(comparison)])
+        caption = caption.format(unit=UNITS[unit_of(summary)])
         if name == "draws" and spectrum is not None:
             caption = SPECTRUM_CAPTION + "Below it, " + caption[0].lower() + caption[1:]
         shown.append({"name": name, "title": title, "caption": caption, "svg": Markup(svg)})
     return rendered(
         "report/report.html.j2",
-        title=_title(comparison),
-        setting=setting_line(comparison),
-        answer=answer(comparison),
-        columns=columns_shown(comparison),
+        title=_title(summary),
+        setting=setting_line(summary),
+        answer=answer(summary),
+        columns=columns,
         rows=[
             {
                 "entry": entry,
                 "kind": kind_words(entry),
-                "style": styles[entry["name"]],
+                "style": styles[entry.name],
                 "cells": row_cells(entry),
-                "spent": _spent(entry, comparison),
+                "spent": _spent(entry, list(summary.budget)),
             }
-            for entry in comparison["generators"]
+            for entry in summary.generators
         ],
-        reference=comparison["reference"]["kind"],
+        reference=summary.reference.kind,
         fresh_draws=_fresh_draws(config),
-        trained=len(controls) < len(comparison["generators"]),
+        trained=len(controls) < len(results),
         controls=bool(controls),
-        risk_note=RISK_NOTE if other_risks(comparison) else "",
-        silent=any(entry["regret"] is None for entry in comparison["generators"]),
+        risk_note=RISK_NOTE if other_risks(summary) else "",
+        held_out_note=HELD_OUT_NOTE if summary.chosen_on_held_out else "",
+        regret_shown="regret" in dict(columns),
+        silent=any(entry.drew_nothing for entry in summary.generators),
         figures=shown,
         test_columns=TEST_COLUMNS,
-        tests=[test_cells(test) for test in comparison["tests"]],
-        too_few=too_few_seeds(comparison),
-        certificate=certificate_facts(comparison["certificate"] or {}),
-        no_certificate=comparison["no_certificate"],
+        tests=[test_cells(test) for test in summary.tests],
+        too_few=too_few_seeds(summary),
+        certificate=certificate_pairs(summary.certificate or {}),
+        no_certificate=summary.no_certificate,
         setting_headings=headings,
         setting_rows=entries,
-        facts=[
-            (title, pairs)
-            for title, pairs in (
+        details=[
+            (title, told)
+            for title, told in (
                 ("Configuration", agreed),
-                ("Provenance", facts(comparison.get("provenance") or {})),
+                ("Provenance", flat_pairs(provenance or {})),
             )
-            if pairs
+            if told
         ],
     )
 
@@ -120,17 +129,20 @@ def rendered(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
-def _title(comparison: Mapping[str, Any]) -> str:
-    names = [entry["name"] for entry in comparison["generators"]]
+def _title(summary: Summary) -> str:
+    names = [entry.name for entry in summary.generators]
     what = names[0] if len(names) == 1 else f"{len(names)} searches"
-    return f"{what} on {comparison['data']}"
+    return f"{what} on {summary.data}"
 
 
-def _spent(entry: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
+def _spent(entry: EntrySummary, limited: Sequence[str]) -> str:
     """What each seed spent of what the budget limits, and in which steps."""
-    words = f"{counts(entry, list(budget_of(comparison)))} each"
-    if entry.get("step"):
-        return f"{words}, in whole steps of {counts(entry['step'], ('shots', 'circuits'), ' in ')}"
+    words = f"{counts(vars(entry.spent), limited)} each"
+    if entry.step is not None:
+        step = counts(vars(entry.step), ("shots", "circuits"), " in ")
+        if "rows" in limited:
+            step += f", {counts(vars(entry.step), ('rows',))}"
+        return f"{words}, in whole steps of {step}"
     return words
 
 

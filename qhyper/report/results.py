@@ -1,34 +1,41 @@
-"""What a run found, typed: results of its entries, as trials make them and pages show them.
+"""What one trial measured, as trials make it and tables, figures and pages show it.
 
-They are written as JSON, field by field, and read back.
+It is written as JSON, field by field, and read back.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from qhyper.errors import StorageError
+from qhyper.spending import Spending
+from qhyper.storage import restored
 
 BySeed = Sequence[float] | None
 """One number a seed; None where it could not be measured."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Curve:
-    """What was spent, and the mean loss of each seed, at some points of a search."""
+    """What each seed had spent at some points of a search, and its mean loss there."""
 
     mean_loss: Sequence[Sequence[float]]
     """[seed][point]"""
     evaluations: Sequence[int] = ()
-    """[point]; so are the others, where they were counted"""
+    """[point]; so are the next three, () where they were not counted"""
     shots: Sequence[int] = ()
     circuits: Sequence[int] = ()
     rows: Sequence[int] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """The losses, and the spending that was counted."""
+        return {name: values for name, values in vars(self).items() if len(values)} | {
+            "mean_loss": self.mean_loss
+        }
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
-    """One entry carried out; every figure is one number a seed."""
+    """What one trial measured: an entry of a comparison carried out, over all seeds."""
 
     name: str
     """its title in tables"""
@@ -41,44 +48,79 @@ class Result:
     """spent by each seed; so are the next three"""
     shots: int
     circuits: int
-    rows: int
+    rows: int = 0
     best_loss: Sequence[float | None]
-    """None where nothing was drawn, as by the exact gradient"""
+    """[seed]; None where nothing was drawn, as by the exact gradient"""
     best_bits: Sequence[str | None]
-    improvements: Sequence[Sequence[Sequence[float]]]
+    """[seed], bit 0 first"""
+    improvements: Sequence[Sequence[tuple[int, float]]]
     """[seed][k]: (evaluations spent when found, loss), losses falling"""
-    train_accuracy: BySeed
-    test_accuracy: BySeed
+    held_out_loss: BySeed = None
+    """of the best network, on the held-out rows that it was chosen on; None where it is the one of
+    the lowest training loss"""
+    train_accuracy: BySeed = None
+    """of the best network; so is the next"""
+    test_accuracy: BySeed = None
     final_loss: Sequence[float]
-    """mean loss of fresh draws; of a control, of what it holds"""
+    """[seed]: mean loss of fresh draws; of a control, of what it holds"""
     final_losses: Sequence[Sequence[float]]
     """[seed][draw]: of some of these"""
-    seconds_per_step: Sequence[float]
-    """of some steps, of all seeds together"""
-    curve: Curve
-    estimator: str | None = None
-    """this and the rest are of generators alone"""
-    risk: str | None = None
-    backend: str | None = None
-    step: Mapping[str, int] = field(default_factory=dict)
-    """what a step costs each seed"""
     final_risk: BySeed = None
     """of fresh draws, where the risk is another than the mean loss"""
+    seconds_per_step: Sequence[float] = ()
+    """of some steps, of all seeds together"""
+    curve: Curve
+    step: Spending | None = None
+    """what a step costs each seed; this and the rest are of generators alone"""
+    estimator: str | None = None
+    risk: str | None = None
+    backend: str | None = None
+    """where its circuit ran; None for what has none"""
+
+    @property
+    def spent(self) -> Spending:
+        """All that each seed spent."""
+        return Spending(self.evaluations, self.shots, self.circuits, self.rows)
+
+    @property
+    def drew_nothing(self) -> bool:
+        """Whether there were no draws on its way, and so no best network: of exact gradients."""
+        return None in self.best_loss
+
+    @property
+    def chosen_on_held_out(self) -> bool:
+        """Whether the best network is the one that did best on held-out rows."""
+        return self.held_out_loss is not None
+
+    @property
+    def best_by_training_loss(self) -> bool:
+        """Whether its best losses are those of training, so that they can be hits."""
+        return not (self.drew_nothing or self.chosen_on_held_out)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers, lists and dictionaries; spending that was not counted is left out."""
-        curve = {name: values for name, values in asdict(self.curve).items() if len(values)}
-        return asdict(self) | {"curve": curve}
+        """Plain numbers, lists and dictionaries."""
+        return asdict(self) | {"curve": self.curve.to_json()}
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Self:
-        """The result that `to_json` wrote; StorageError if it is another version's."""
-        known = {f.name for f in fields(cls)}
-        missing = sorted({"name", "kind", "rows", "curve"} - set(found))
-        if missing or not set(found) <= known:
-            raise StorageError(
-                "The results of this run were written by another version of qhyper: they have "
-                f"{'no ' + ', '.join(missing) if missing else sorted(set(found) - known)}. Run it "
-                "again with this version, or read it with that one."
-            )
-        return cls(**{**found, "curve": Curve(**found["curve"])})
+    def from_json(cls, found: Mapping[str, Any], where: str = "The result") -> Self:
+        """The result that `to_json` wrote; `where` it stands is named in the error.
+
+        Raises StorageError for what another version wrote.
+        """
+        values = dict(found)
+        if "curve" in found:
+            units = set(vars(Spending()))
+            values["curve"] = restored(Curve, found["curve"], where, optional=units)
+        if found.get("step") is not None:
+            values["step"] = restored(Spending, found["step"], where)
+        return restored(cls, values, where)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """How many of all bitstrings have a loss in each bin."""
+
+    edges: Sequence[float]
+    """[bin + 1]"""
+    bitstrings: Sequence[int]
+    """[bin]"""

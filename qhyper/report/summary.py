@@ -1,18 +1,25 @@
 """From results to figures of merit: regret, hits, evaluations to a hit, and paired tests."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import numpy as np
 
 from qhyper.errors import ConfigurationError
+from qhyper.report.results import BySeed, Result
 from qhyper.report.statistics import (
-    Interval,
+    CensoredMedian,
+    Median,
+    PairedTest,
+    Share,
     censored_median,
     median_interval,
     paired_tests,
     wilson,
 )
+from qhyper.spending import Spending
+from qhyper.storage import restored
 from qhyper.targets.target import SAME_LOSS
 from qhyper.training.search import first_hits
 
@@ -21,8 +28,136 @@ BEST_SEEN = "best loss seen"
 KINDS = ("quantum", "classical", "control")
 
 
+@dataclass(frozen=True)
+class Reference:
+    """The loss that regret is measured from."""
+
+    loss: float
+    kind: str
+    """certified minimum, or best loss seen"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntrySummary:
+    """The figures of merit of one entry over all seeds; None where they are not defined."""
+
+    name: str
+    kind: str
+    description: str
+    parameters: int
+    seeds: int
+    """how many"""
+    evaluations: int
+    """spent by each seed; so are the next three"""
+    shots: int
+    circuits: int
+    rows: int
+    step: Spending | None
+    """what a step costs each seed"""
+    estimator: str | None
+    risk: str | None
+    backend: str | None
+    regret: Median | None
+    """best loss minus that of the reference; this and the next three are None where nothing was
+    drawn, or where the best network was not chosen by training loss"""
+    best_loss: Median | None
+    hit_share: Share | None
+    evaluations_to_hit: CensoredMedian | None
+    held_out_loss: Median | None
+    """of the best network, where it was chosen on held-out rows"""
+    final_loss: Median
+    final_risk: Median | None
+    train_accuracy: Median | None
+    test_accuracy: Median | None
+    seconds_per_step: Median | None
+
+    @property
+    def spent(self) -> Spending:
+        """All that each seed spent."""
+        return Spending(self.evaluations, self.shots, self.circuits, self.rows)
+
+    @property
+    def drew_nothing(self) -> bool:
+        """Whether there was no best network to choose, as with exact gradients."""
+        return self.regret is None and self.held_out_loss is None
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any], where: str = "The summary") -> Self:
+        """The inverse of `Summary.to_json` for one entry; StorageError for another version's."""
+        values = dict(found)
+        for name, kind in _NESTED.items():
+            if found.get(name) is not None:
+                values[name] = restored(kind, found[name], where)
+        return restored(cls, values, where)
+
+
+_NESTED: dict[str, type] = {
+    "step": Spending,
+    "hit_share": Share,
+    "evaluations_to_hit": CensoredMedian,
+    "regret": Median,
+    "best_loss": Median,
+    "held_out_loss": Median,
+    "final_loss": Median,
+    "final_risk": Median,
+    "train_accuracy": Median,
+    "test_accuracy": Median,
+    "seconds_per_step": Median,
+}
+"""Fields of an `EntrySummary` that are dataclasses themselves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What a comparison found: all that its tables and its answer say, and `--json` prints."""
+
+    data: str
+    network: str
+    loss: str
+    evaluations: int
+    """the most that any entry spent for a seed"""
+    budget: Mapping[str, int]
+    """what each seed could spend: the limits that were set, by name"""
+    seeds: Sequence[int]
+    certificate: Mapping[str, Any] | None
+    """as `Certificate.to_dict` gives it, with the name of the data"""
+    no_certificate: str | None
+    """why there is none"""
+    reference: Reference
+    generators: Sequence[EntrySummary]
+    """in the order of the entries, controls too"""
+    tests: Sequence[PairedTest]
+    """of every quantum against every classical generator"""
+
+    @property
+    def chosen_on_held_out(self) -> bool:
+        """Whether any best networks were chosen on held-out rows."""
+        return any(entry.held_out_loss is not None for entry in self.generators)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers, lists and dictionaries."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any], where: str = "The summary") -> Self:
+        """The summary that `to_json` wrote; `where` it stands is named in the error.
+
+        Raises StorageError for what another version wrote.
+        """
+        values = dict(found)
+        if "generators" in found:
+            values["generators"] = [
+                EntrySummary.from_json(entry, where) for entry in found["generators"]
+            ]
+        if "tests" in found:
+            values["tests"] = [restored(PairedTest, test, where) for test in found["tests"]]
+        if "reference" in found:
+            values["reference"] = restored(Reference, found["reference"], where)
+        return restored(cls, values, where)
+
+
 def summarise(
-    results: Sequence[Mapping[str, Any]],
+    results: Sequence[Result],
     *,
     certificate: Mapping[str, Any] | None,
     no_certificate: str | None,
@@ -30,129 +165,122 @@ def summarise(
     network: str,
     loss: str,
     budget: Mapping[str, int] | None = None,
-) -> dict[str, Any]:
-    """Results of several searches over the same seeds as one comparison, ready for JSON.
+) -> Summary:
+    """Results of several searches over the same seeds as one comparison.
 
     The reference is the certified minimum, or else the best loss that any of them saw (after
     training, where no search drew anything on its way); a hit is a loss within 1e-9 of it. A
-    training without draws has best losses of None, and so None for regret, hits and evaluations
-    to hit. Medians over the seeds come with bootstrap intervals, shares with Wilson's. `budget` is
-    what each seed could spend, evaluations alone unless told. Raises ConfigurationError if there
-    are no results, names repeat, a kind is unknown, seeds differ, or a loss lies below the
-    certified minimum.
+    training without draws, and one whose best network was chosen on held-out rows, has no regret,
+    hits and evaluations to hit. Medians over the seeds come with bootstrap intervals, shares with
+    Wilson's. `budget` is what each seed could spend, evaluations alone unless told. Raises
+    ConfigurationError if there are no results, names repeat, a kind is unknown, seeds differ, or a
+    loss lies below the certified minimum.
     """
     _check(results)
     best = min(_seen(results))
     if certificate is None:
-        reference, kind = float(best), BEST_SEEN
+        reference = Reference(float(best), BEST_SEEN)
     else:
-        reference, kind = float(certificate["minimum_loss"]), CERTIFIED
-        if best < reference - SAME_LOSS:
+        reference = Reference(float(certificate["minimum_loss"]), CERTIFIED)
+        if best < reference.loss - SAME_LOSS:
             raise ConfigurationError(
-                f"A search found the loss {best}, below the certified minimum {reference}: this "
-                "certificate belongs to another objective. Certify this data and loss, or compare "
-                "without a certificate."
+                f"A search found the loss {best}, below the certified minimum {reference.loss}: "
+                "this certificate belongs to another objective. Certify this data and loss, or "
+                "compare without a certificate."
             )
-    final_losses = {result["name"]: result["final_loss"] for result in results}
-    names = {
-        kind: [result["name"] for result in results if result["kind"] == kind]
+    final_losses = {result.name: result.final_loss for result in results}
+    quantum, classical = (
+        [result.name for result in results if result.kind == kind]
         for kind in ("quantum", "classical")
-    }
-    return {
-        "data": data,
-        "network": network,
-        "loss": loss,
-        "evaluations": max(result["evaluations"] for result in results),
-        "budget": dict(budget or {"evaluations": max(r["evaluations"] for r in results)}),
-        "seeds": list(results[0]["seeds"]),
-        "certificate": None if certificate is None else dict(certificate),
-        "no_certificate": no_certificate,
-        "reference": {"loss": reference, "kind": kind},
-        "generators": [_summary(result, reference) for result in results],
-        "tests": paired_tests(final_losses, names["quantum"], names["classical"]),
-    }
+    )
+    evaluations = max(result.evaluations for result in results)
+    return Summary(
+        data=data,
+        network=network,
+        loss=loss,
+        evaluations=evaluations,
+        budget=dict(budget or {"evaluations": evaluations}),
+        seeds=list(results[0].seeds),
+        certificate=None if certificate is None else dict(certificate),
+        no_certificate=no_certificate,
+        reference=reference,
+        generators=[_summary(result, reference.loss) for result in results],
+        tests=paired_tests(final_losses, quantum, classical),
+    )
 
 
-def budget_of(comparison: Mapping[str, Any]) -> dict[str, int]:
-    """What each seed could spend; runs of before knew evaluations alone."""
-    return comparison.get("budget") or {"evaluations": comparison["evaluations"]}
-
-
-def drew(result: Mapping[str, Any]) -> bool:
-    """Whether a search drew anything on its way: exact gradients do not."""
-    return None not in result["best_loss"]
-
-
-def _seen(results: Sequence[Mapping[str, Any]]) -> list[float]:
-    """The best losses of those that drew anything, or else the losses after training."""
-    best = [loss for result in results if drew(result) for loss in result["best_loss"]]
+def _seen(results: Sequence[Result]) -> list[float]:
+    """The best training losses, or else, where no entry has any, the losses after training."""
+    best = [
+        loss
+        for result in results
+        if result.best_by_training_loss
+        for loss in result.best_loss
+        if loss is not None
+    ]
     if best:
         return best
     return [
         loss
         for result in results
-        for losses in (result["final_loss"], *result["final_losses"])
+        for losses in (result.final_loss, *result.final_losses)
         for loss in losses
     ]
 
 
-def _check(results: Sequence[Mapping[str, Any]]) -> None:
+def _check(results: Sequence[Result]) -> None:
     if not results:
         raise ConfigurationError("There are no results to compare.")
     for result in results:
-        if result["kind"] not in KINDS:
+        if result.kind not in KINDS:
             raise ConfigurationError(
-                f"Unknown kind '{result['kind']}' of {result['name']}; known: {', '.join(KINDS)}."
+                f"Unknown kind '{result.kind}' of {result.name}; known: {', '.join(KINDS)}."
             )
-    names = [result["name"] for result in results]
+    names = [result.name for result in results]
     if len(set(names)) < len(names):
         raise ConfigurationError(f"Each result needs a name of its own; got {', '.join(names)}.")
-    if any(list(result["seeds"]) != list(results[0]["seeds"]) for result in results):
-        seeds = {result["name"]: result["seeds"] for result in results}
+    if any(list(result.seeds) != list(results[0].seeds) for result in results):
+        seeds = {result.name: result.seeds for result in results}
         raise ConfigurationError(f"A comparison needs the same seeds for all; got {seeds}.")
 
 
-def _summary(result: Mapping[str, Any], reference: float) -> dict[str, Any]:
-    return {
-        "name": result["name"],
-        "kind": result["kind"],
-        "description": result["description"],
-        "parameters": result["parameters"],
-        "seeds": len(result["seeds"]),
-        "evaluations": result["evaluations"],
-        "shots": result.get("shots", result["evaluations"]),  # runs of before had no others
-        "circuits": result.get("circuits"),
-        **{key: result.get(key) for key in ("step", "estimator", "risk", "backend")},
-        **_search(result, reference),
-        "final_loss": median_interval(result["final_loss"]),
-        "final_risk": _median(result.get("final_risk")),
-        "train_accuracy": _median(result["train_accuracy"]),
-        "test_accuracy": _median(result["test_accuracy"]),
-        "seconds_per_step": _seconds(result["seconds_per_step"]),
-    }
+def _summary(result: Result, reference: float) -> EntrySummary:
+    return EntrySummary(
+        name=result.name,
+        kind=result.kind,
+        description=result.description,
+        parameters=result.parameters,
+        seeds=len(result.seeds),
+        **vars(result.spent),
+        step=result.step,
+        estimator=result.estimator,
+        risk=result.risk,
+        backend=result.backend,
+        **_merits_of_best(result, reference),
+        held_out_loss=_median(result.held_out_loss),
+        final_loss=median_interval(result.final_loss),
+        final_risk=_median(result.final_risk),
+        train_accuracy=_median(result.train_accuracy),
+        test_accuracy=_median(result.test_accuracy),
+        seconds_per_step=_median(result.seconds_per_step),
+    )
 
 
-def _search(result: Mapping[str, Any], reference: float) -> dict[str, Interval | None]:
+def _merits_of_best(result: Result, reference: float) -> dict[str, Any]:
     """How good the draws on the way were, and when."""
-    if not drew(result):
+    if not result.best_by_training_loss:
         return dict.fromkeys(("regret", "best_loss", "hit_share", "evaluations_to_hit"))
-    regret = np.asarray(result["best_loss"], dtype=np.float64) - reference
+    best = np.asarray(result.best_loss, dtype=np.float64)
+    regret = best - reference
     regret[np.abs(regret) < SAME_LOSS] = 0.0
-    hits = first_hits(result["improvements"], reference)
+    hits = first_hits(result.improvements, reference)
     return {
         "regret": median_interval(regret),
-        "best_loss": median_interval(result["best_loss"]),
+        "best_loss": median_interval(best),
         "hit_share": wilson(sum(hit is not None for hit in hits), len(hits)),
-        "evaluations_to_hit": censored_median(hits, result["evaluations"]),
+        "evaluations_to_hit": censored_median(hits, result.evaluations),
     }
 
 
-def _seconds(times: Sequence[float] | float | None) -> Interval | None:
-    """Of the times of single steps, or of one time for all."""
-    known = [] if times is None else np.ravel(times)
-    return median_interval(known) if len(known) else None
-
-
-def _median(values: Sequence[float | None] | None) -> Interval | None:
-    known = [value for value in values or () if value is not None]
-    return median_interval(known) if known else None
+def _median(values: BySeed) -> Median | None:
+    return median_interval(values) if values is not None and len(values) else None

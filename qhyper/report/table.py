@@ -1,14 +1,13 @@
-"""What a comparison found, as tables for the terminal; rich is imported where used.
-
-Both take the plain dict that `summary.json` holds.
-"""
+"""What a comparison found, as tables for the terminal; rich is imported where used."""
 
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from qhyper.report.summary import Summary
 from qhyper.report.words import (
+    HELD_OUT_NOTE,
     RISK_NOTE,
     TEST_COLUMNS,
     columns_shown,
@@ -27,16 +26,17 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-def table(comparison: Mapping[str, Any]) -> "Table":
+def table(summary: Summary) -> "Table":
     """The comparison as a rich table: one row a generator, 95 % intervals in the second line."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    columns = dict(columns_shown(comparison))
-    caption = setting_line(comparison)
+    columns = dict(columns_shown(summary))
+    caption = setting_line(summary)
     caption += "; ms per step of all seeds together" * ("seconds_per_step" in columns)
-    caption += f". {RISK_NOTE}" * other_risks(comparison)
+    caption += f". {RISK_NOTE}" * other_risks(summary)
+    caption += f". {HELD_OUT_NOTE}" * summary.chosen_on_held_out
     # Texts, not strings: a name in brackets is no markup.
     shown = Table(
         box=box.SIMPLE_HEAD,
@@ -46,12 +46,12 @@ def table(comparison: Mapping[str, Any]) -> "Table":
         show_edge=False,
     )
     # Where it is too narrow, intervals break before names of usual length do.
-    longest = max(14, *(len(entry["name"]) for entry in comparison["generators"]))
+    longest = max(14, *(len(entry.name) for entry in summary.generators))
     shown.add_column("Generator", overflow="fold", width=longest if longest <= 16 else None)
     accuracies = [key for key in ("train_accuracy", "test_accuracy") if columns.pop(key, "")]
-    spending = [key for key in ("shots", "circuits") if columns.pop(key, "")]
-    if spending:  # one below the other
-        columns["parameters"] += " shots cir-\ncuits"
+    units = {"shots": "shots", "circuits": "cir-\ncuits", "rows": "rows"}
+    spending = [key for key in units if columns.pop(key, "")]
+    columns["parameters"] += "".join(f" {units[key]}" for key in spending)  # below one another
     # Narrow headings, and no zero before the point in the small print: it fits 80 columns.
     narrow = {" ": "\n", "Parameters": "Param-\neters", "Evaluations": "Evalu-\nations"}
     for title in columns.values():
@@ -60,10 +60,10 @@ def table(comparison: Mapping[str, Any]) -> "Table":
         shown.add_column(title, justify="right", overflow="fold")
     if accuracies:
         shown.add_column("Accu-\nracy\ntrain\ntest", justify="right", overflow="fold")
-    for entry in comparison["generators"]:
+    for entry in summary.generators:
         cells = row_cells(entry)
         kind = "\n".join(textwrap.wrap(kind_words(entry), longest))  # after a hyphen, if it must
-        row: list[RenderableType] = [_TwoLines(entry["name"], kind)]
+        row: list[RenderableType] = [_TwoLines(entry.name, kind)]
         spent = "\n".join(cells[key][0] for key in spending)
         cells["parameters"] = cells["parameters"][0], spent
         row += [_TwoLines(*cells[key]) for key in columns]
@@ -94,7 +94,7 @@ class _TwoLines:
         yield self._text(re.sub("–| to ", r"\g<0>\n", self.detail) if narrow else self.detail)
 
 
-def tests_table(comparison: Mapping[str, Any]) -> "Table":
+def tests_table(summary: Summary) -> "Table":
     """The paired tests as a rich table; no rows where there are none."""
     from rich import box
     from rich.table import Table
@@ -103,13 +103,13 @@ def tests_table(comparison: Mapping[str, Any]) -> "Table":
     caption = (
         "Wilcoxon signed-rank on final mean losses of the same seeds; p with Holm's correction"
     )
-    if too_few_seeds(comparison):
-        caption += f"; {too_few_seeds(comparison)}"
+    if too_few_seeds(summary):
+        caption += f"; {too_few_seeds(summary)}"
     shown = Table(box=box.SIMPLE_HEAD, caption=Text(caption), padding=(0, 1, 0, 0))
     for index, title in enumerate(TEST_COLUMNS):
         justify = "right" if index in (2, 3, 4) else "left"
         title = title.replace("Median ", "Median\n")
         shown.add_column(title, justify=justify, overflow="fold")
-    for test in comparison["tests"]:
+    for test in summary.tests:
         shown.add_row(*map(Text, test_cells(test)))
     return shown

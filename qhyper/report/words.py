@@ -1,10 +1,9 @@
 """How numbers and outcomes are said: the same words for terminal, page and figures."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-from qhyper.report.statistics import Interval
-from qhyper.report.summary import budget_of
+from qhyper.report.statistics import CensoredMedian, Median, PairedTest, Share
+from qhyper.report.summary import EntrySummary, Summary
 
 SIGNIFICANT = 0.05
 """A pair of generators is told apart by a corrected p below this."""
@@ -12,9 +11,11 @@ COLUMNS = (
     ("parameters", "Parameters"),
     ("shots", "Shots"),
     ("circuits", "Circuits"),
+    ("rows", "Rows"),
     ("regret", "Regret"),
     ("hit_share", "Seeds that hit"),
     ("evaluations_to_hit", "Evaluations to hit"),
+    ("held_out_loss", "Held-out loss"),
     ("final_loss", "Final mean loss"),
     ("final_risk", "Final risk"),
     ("train_accuracy", "Train accuracy"),
@@ -23,6 +24,7 @@ COLUMNS = (
 )
 TEST_COLUMNS = ("Quantum", "Classical", "Median difference", "p", "p (Holm)", "Final mean loss")
 RISK_NOTE = "Entries are compared by mean loss, whatever risk they were trained for."
+HELD_OUT_NOTE = "Best networks were chosen on held-out rows, not by training loss."
 NONE = ("–", "")
 
 
@@ -74,46 +76,48 @@ def counts(spent: Mapping[str, int], units: Sequence[str], joined: str = " and "
     return joined.join(words)
 
 
-def _interval(interval: Interval, show: Callable[[float], str]) -> str:
-    low, high = interval["low"], interval["high"]
+def _interval(interval: Median | CensoredMedian | Share, show: Callable[[float], str]) -> str:
+    low, high = interval.low, interval.high
     if low is None or high is None or low == high or show(low) == show(high):
         return ""
     return f"{show(low)}–{show(high)}"
 
 
-def row_cells(entry: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+def row_cells(entry: EntrySummary) -> dict[str, tuple[str, str]]:
     """One row as words: for each column the value and, in a second line, its interval or ""."""
     return {
-        "parameters": (f"{entry['parameters']:,}", ""),
-        "shots": (f"{entry.get('shots') or 0:,}", ""),
-        "circuits": (f"{entry['circuits']:,}" if entry.get("circuits") else "–", ""),
-        "regret": _median(entry["regret"], format_regret),
-        "hit_share": _hits(entry["hit_share"], entry["seeds"]),
-        "evaluations_to_hit": _to_hit(entry["evaluations_to_hit"], entry["evaluations"]),
-        "final_loss": _median(entry["final_loss"], format_loss),
-        "final_risk": _median(entry.get("final_risk"), format_loss),
-        "train_accuracy": _median(entry["train_accuracy"], "{:.4f}".format),
-        "test_accuracy": _median(entry["test_accuracy"], "{:.4f}".format),
-        "seconds_per_step": _median(entry["seconds_per_step"], _milliseconds),
+        "parameters": (f"{entry.parameters:,}", ""),
+        "shots": (f"{entry.shots:,}", ""),
+        "circuits": (f"{entry.circuits:,}" if entry.circuits else "–", ""),
+        "rows": (format_count(entry.rows) if entry.rows else "–", ""),
+        "regret": _median(entry.regret, format_regret),
+        "hit_share": _hits(entry.hit_share, entry.seeds),
+        "evaluations_to_hit": _to_hit(entry.evaluations_to_hit, entry.evaluations),
+        "held_out_loss": _median(entry.held_out_loss, format_loss),
+        "final_loss": _median(entry.final_loss, format_loss),
+        "final_risk": _median(entry.final_risk, format_loss),
+        "train_accuracy": _median(entry.train_accuracy, "{:.4f}".format),
+        "test_accuracy": _median(entry.test_accuracy, "{:.4f}".format),
+        "seconds_per_step": _median(entry.seconds_per_step, _milliseconds),
     }
 
 
-def _median(interval: Interval | None, show: Callable[[float], str]) -> tuple[str, str]:
-    if interval is None or interval["median"] is None:
-        return NONE
-    return show(interval["median"]), _interval(interval, show)
-
-
-def _hits(share: Interval | None, seeds: int) -> tuple[str, str]:
-    if share is None or share["value"] is None:
-        return NONE
-    return f"{round(share['value'] * seeds)} of {seeds}", _interval(share, _share) + "\u00a0%"
-
-
-def _to_hit(interval: Interval | None, budget: int) -> tuple[str, str]:
+def _median(interval: Median | None, show: Callable[[float], str]) -> tuple[str, str]:
     if interval is None:
         return NONE
-    median, low, high = interval["median"], interval["low"], interval["high"]
+    return show(interval.median), _interval(interval, show)
+
+
+def _hits(share: Share | None, seeds: int) -> tuple[str, str]:
+    if share is None:
+        return NONE
+    return f"{round(share.value * seeds)} of {seeds}", _interval(share, _share) + "\u00a0%"
+
+
+def _to_hit(interval: CensoredMedian | None, budget: int) -> tuple[str, str]:
+    if interval is None:
+        return NONE
+    median, low, high = interval.median, interval.low, interval.high
     beyond = f"> {format_count(budget)}"
     value = beyond if median is None else format_count(median)
     if low is not None and high is None:
@@ -121,75 +125,84 @@ def _to_hit(interval: Interval | None, budget: int) -> tuple[str, str]:
     return value, _interval(interval, format_count)
 
 
-def setting_line(comparison: Mapping[str, Any]) -> str:
+def setting_line(summary: Summary) -> str:
     """What was compared, in one line."""
-    seeds, budget = len(comparison["seeds"]), budget_of(comparison)
+    seeds, budget = len(summary.seeds), summary.budget
     left = [
-        [(entry.get(unit) or 0) < limit for unit, limit in budget.items()]
-        for entry in comparison["generators"]
+        [getattr(entry.spent, unit) < limit for unit, limit in budget.items()]
+        for entry in summary.generators
     ]
     some_less = any(map(any, left))
     in_steps = any(map(all, left))  # no limit is met, since one more step would be past it
-    named = (comparison["data"], comparison["network"], comparison["loss"].replace("_", " "))
+    named = (summary.data, summary.network, summary.loss.replace("_", " "))
     return (
         f"{', '.join(dict.fromkeys(named))}; "  # an own objective has one name for all three
         f"{'up to ' * some_less}{counts(budget, list(budget))}"
         f"{', in whole steps,' * in_steps} for each of {seeds} "
-        f"seed{'s' if seeds > 1 else ''}; {comparison['reference']['kind']} "
-        f"{comparison['reference']['loss']:.6f}"
+        f"seed{'s' if seeds > 1 else ''}; {summary.reference.kind} "
+        f"{summary.reference.loss:.6f}"
     )
 
 
-def kind_words(entry: Mapping[str, Any]) -> str:
+def kind_words(entry: EntrySummary) -> str:
     """The kind, and where and how it was trained as far as that is not the usual way."""
-    usual = {"backend": "mps", "estimator": "score-function", "risk": "expectation"}
-    unusual = [entry[key] for key in usual if entry.get(key) not in (None, usual[key])]
-    return " · ".join([entry["kind"], *unusual])
+    ways = (
+        (entry.backend, "mps"),
+        (entry.estimator, "score-function"),
+        (entry.risk, "expectation"),
+    )
+    unusual = [way for way, usual in ways if way is not None and way != usual]
+    return " · ".join([entry.kind, *unusual])
 
 
-def other_risks(comparison: Mapping[str, Any]) -> bool:
+def other_risks(summary: Summary) -> bool:
     """Whether anything was trained for another risk than the expectation."""
-    return any(entry.get("risk") not in (None, "expectation") for entry in comparison["generators"])
+    return any(entry.risk not in (None, "expectation") for entry in summary.generators)
 
 
-def columns_shown(comparison: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The columns that say something: without accuracies or steps theirs are left out."""
-    optional = ("final_risk", "train_accuracy", "test_accuracy", "seconds_per_step")
-    entries = comparison["generators"]
-    estimators = {entry.get("estimator") for entry in entries} - {None, "score-function"}
-    by_circuit = bool(estimators) or set(budget_of(comparison)) != {"evaluations"}
-    return [
-        (key, title)
-        for key, title in COLUMNS
-        if (key not in optional or any(entry.get(key) is not None for entry in entries))
-        and (key not in ("shots", "circuits") or by_circuit)
-    ]
+def columns_shown(summary: Summary) -> list[tuple[str, str]]:
+    """The columns that say something: without accuracies or steps theirs are left out.
+
+    Spending has its columns where the budget is in it, shots and circuits for other estimators too.
+    """
+    entries = summary.generators
+    optional = {"held_out_loss", "final_risk", "train_accuracy", "test_accuracy",
+                "seconds_per_step"}  # fmt: skip
+    if summary.chosen_on_held_out:
+        optional |= {"regret", "hit_share", "evaluations_to_hit"}
+    hidden = {key for key in optional if all(getattr(entry, key) is None for entry in entries)}
+    estimators = {entry.estimator for entry in entries} - {None, "score-function"}
+    if not estimators and not {"shots", "circuits"} & set(summary.budget):
+        hidden |= {"shots", "circuits"}
+    if "rows" not in summary.budget:
+        hidden.add("rows")
+    return [(key, title) for key, title in COLUMNS if key not in hidden]
 
 
-def lower_kind(test: Mapping[str, Any]) -> str | None:
+def lower_kind(test: PairedTest) -> str | None:
     """Which kind has the lower losses, or None where the test cannot tell."""
-    if test["p_holm"] >= SIGNIFICANT:
+    if test.p_holm >= SIGNIFICANT:
         return None
-    return "quantum" if test["median_difference"] < 0 else "classical"
+    return "quantum" if test.median_difference < 0 else "classical"
 
 
-def test_cells(test: Mapping[str, Any]) -> tuple[str, ...]:
+def test_cells(test: PairedTest) -> tuple[str, ...]:
     """One paired test as words, a cell for each of TEST_COLUMNS."""
-    difference = f"{test['median_difference']:+.4f}".replace("-", "−")
+    difference = f"{test.median_difference:+.4f}".replace("-", "−")
     lower = lower_kind(test)
     return (
-        test["quantum"],
-        test["classical"],
+        test.quantum,
+        test.classical,
         difference,
-        _p(test["p"]),
-        _p(test["p_holm"]),
-        "not told apart" if lower is None else f"{test[lower]} is lower",
+        _p(test.p),
+        _p(test.p_holm),
+        "not told apart" if lower is None else f"{getattr(test, lower)} is lower",
     )
 
 
-def too_few_seeds(comparison: Mapping[str, Any]) -> str:
+def too_few_seeds(summary: Summary) -> str:
     """Says so where no outcome could pass the corrected tests: 2 / 2^seeds is the smallest p."""
-    tests, seeds = comparison["tests"], len(comparison["seeds"])
+    tests, seeds = summary.tests, len(summary.seeds)
     if not tests or len(tests) * 2.0 ** (1 - seeds) < SIGNIFICANT:
         return ""
     return f"{seeds} seeds are too few for any outcome to tell a pair apart"

@@ -16,7 +16,8 @@ from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.quantum.backends import is_cloud
 from qhyper.quantum.cloud.scope import TRAINING
 from qhyper.report.page import page
-from qhyper.report.summary import summarise
+from qhyper.report.results import Result, Spectrum
+from qhyper.report.summary import Summary, summarise
 from qhyper.run.config import COMPARED, DEFAULT_PAID_SHOTS, FULL_SIZE, Config, Entry
 from qhyper.run.directory import Run
 from qhyper.run.problem import Problem, build_problem
@@ -29,14 +30,14 @@ from qhyper.training.settings import BUDGETS
 
 @dataclass(frozen=True)
 class Comparison:
-    """The outcome of a comparison, in plain numbers, lists and dictionaries."""
+    """The outcome of a comparison."""
 
-    summary: dict[str, Any]
-    """certificate, generators with their figures, paired tests: what `--json` prints"""
-    results: list[dict[str, Any]]
-    """one an entry: every seed's losses, best bitstring, learning curve"""
-    spectrum: dict[str, Any] | None
-    """histogram of the losses of all bitstrings, where there is a certificate"""
+    summary: Summary
+    """certificate, figures of merit of each entry, paired tests: what `--json` prints"""
+    results: list[Result]
+    """of each trial: every seed's losses, best bitstring, learning curve"""
+    spectrum: Spectrum | None
+    """the losses of all bitstrings, where there is a certificate"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,16 +130,16 @@ def _carry_out(
     """Train and search all that is not finished yet, and sum it up."""
     config, problem = plan.config, plan.problem
     certificate, spectrum, reason = _certificate(problem, config.temperature, run, progress)
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Result] = {}
     for trial in plan.trials:
-        kept = None if run is None else run.read_json(f"{trial.entry.folder}/result.json")
-        if kept is not None:
-            found[trial.entry.folder] = kept
+        finished = None if run is None else run.read_result(trial.entry.folder)
+        if finished is not None:
+            found[trial.entry.folder] = finished
     missing = [trial for trial in plan.trials if trial.entry.folder not in found]
 
     def work(
         trial: Trial, stop: Callable[[], bool], progress: Progress, warn: Callable[[str], None]
-    ) -> dict[str, Any]:
+    ) -> Result:
         folder = None if run is None else run.path / trial.entry.folder
         with _connected(trial, config, run, stop, warn):
             return trial.execute(folder, stop, progress, warn)
@@ -149,7 +150,7 @@ def _carry_out(
     ):
         found[trial.entry.folder] = result
         if run is not None:
-            run.write(f"{trial.entry.folder}/result.json", json.dumps(result))
+            run.write(f"{trial.entry.folder}/result.json", json.dumps(result.to_json()))
     results = [found[trial.entry.folder] for trial in plan.trials]
     summary = summarise(
         results, certificate=certificate, no_certificate=reason, data=problem.name,
@@ -221,7 +222,7 @@ def execute(
         made, run, stop=stop, progress=progress, warn=warn, processes=processes
     )  # fmt: skip
     write_report(run, outcome)
-    run.write("summary.json", json.dumps(outcome.summary, indent=1))
+    run.write("summary.json", json.dumps(outcome.summary.to_json(), indent=1))
     return outcome
 
 
@@ -231,25 +232,29 @@ def stored(run: Run) -> Comparison:
         raise StorageError(
             f"{run.path} is not complete. Finish it with `qhyper resume {run.path}`."
         )
-    results = [run.read_json(f"{entry.folder}/result.json") for entry in run.config.entries or []]
-    if None in results:
+    summary = run.read_summary()
+    found = [run.read_result(entry.folder) for entry in run.config.entries or []]
+    results = [result for result in found if result is not None]
+    if summary is None or len(results) < len(found):
         raise StorageError(
             f"{run.path} has lost the result.json of an entry. Put it back, or remove summary.json "
             f"there and `qhyper resume {run.path}` makes it again."
         )
-    kept = run.read_json("certificate.json")
-    spectrum = None if kept is None else kept["spectrum"]
-    return Comparison(run.read_json("summary.json"), results, spectrum)
+    certified = run.read_json("certificate.json")
+    spectrum = None if certified is None else Spectrum(**certified["spectrum"])
+    return Comparison(summary, results, spectrum)
 
 
 def write_report(run: Run, outcome: Comparison) -> Path:
     """Write the run's report.html, and return its path."""
-    shown = {
-        **outcome.summary,
-        "config": run.config.model_dump(exclude_none=True),
-        "provenance": run.read_json("provenance.json"),
-    }
-    return run.write("report.html", page(shown, outcome.results, outcome.spectrum))
+    shown = page(
+        outcome.summary,
+        outcome.results,
+        outcome.spectrum,
+        config=run.config.model_dump(exclude_none=True),
+        provenance=run.read_json("provenance.json"),
+    )
+    return run.write("report.html", shown)
 
 
 def load_generator(
@@ -368,14 +373,14 @@ def _trials(
 
 def _certificate(
     problem: Problem, temperature: float, run: Run | None, progress: Progress
-) -> tuple[dict[str, Any] | None, dict[str, Any] | None, str | None]:
-    """(certificate, spectrum, reason why there is none); kept in the run directory."""
+) -> tuple[dict[str, Any] | None, Spectrum | None, str | None]:
+    """(certificate, spectrum, reason why there is none); stored in the run directory."""
     objective = problem.objective
     if not objective.capabilities.certificate:
         reason = "only small layered networks and tables of costs are certified"
         return None, None, f"'{objective.subject}' is another objective; {reason}"
-    if run is not None and (kept := run.read_json("certificate.json")) is not None:
-        return kept["certificate"], kept["spectrum"], None
+    if run is not None and (certified := run.read_json("certificate.json")) is not None:
+        return certified["certificate"], Spectrum(**certified["spectrum"]), None
 
     def certifying(share: float) -> None:
         progress("certificate", round(100 * share), 100)
@@ -386,8 +391,8 @@ def _certificate(
         return None, None, str(refusal)
     edges, counts = exact.histogram()
     certificate = {"data": problem.name, **exact.to_dict()}
-    spectrum = {"edges": [float(edge) for edge in edges], "bitstrings": [int(c) for c in counts]}
+    spectrum = Spectrum([float(edge) for edge in edges], [int(count) for count in counts])
     if run is not None:
-        both = {"certificate": certificate, "spectrum": spectrum}
+        both = {"certificate": certificate, "spectrum": vars(spectrum)}
         run.write("certificate.json", json.dumps(both, indent=1))
     return certificate, spectrum, None

@@ -35,9 +35,13 @@ from types import FrameType
 from typing import Any
 
 from qhyper.errors import StorageError
+from qhyper.report.results import Result
+from qhyper.report.summary import Summary
 from qhyper.run.config import Config, read, to_toml
 from qhyper.storage import storage, write_whole
 
+SUMMARY = "summary.json"
+"""Its presence means that the run has ended."""
 KEPT_CHECKPOINTS = 2
 PACKAGES = ("qhyper", "torch", "numpy", "numba", "scipy", "pennylane", "qiskit", "qiskit-aer")
 
@@ -93,13 +97,30 @@ class Run:
     @property
     def complete(self) -> bool:
         """Whether the run has ended."""
-        return (self.path / "summary.json").is_file()
+        return (self.path / SUMMARY).is_file()
 
     def write(self, name: str, text: str) -> Path:
         """Write a file of the run in one piece: it is there whole or not at all."""
         path = self.path / name
         write_whole(path, text.encode())
         return path
+
+    def read_result(self, folder: str) -> Result | None:
+        """What the trial with this folder measured, None if it is not finished.
+
+        Raises StorageError if another version wrote it.
+        """
+        name = f"{folder}/result.json"
+        found = self.read_json(name)
+        return None if found is None else Result.from_json(found, str(self.path / name))
+
+    def read_summary(self) -> Summary | None:
+        """What the run found, None if it has not ended.
+
+        Raises StorageError if another version wrote it.
+        """
+        found = self.read_json(SUMMARY)
+        return None if found is None else Summary.from_json(found, str(self.path / SUMMARY))
 
     def read_json(self, name: str) -> Any:
         """The content of a JSON file of the run, None if it is not there."""

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ from qhyper.errors import ConfigurationError, Interrupted, UnsuitableError
 from qhyper.gradients.estimator import evaluate
 from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.machine import GIB, memory
+from qhyper.report.results import Curve, Result
 from qhyper.run.config import BUDGETS, Entry, TrainingSettings
 from qhyper.run.directory import Checkpoints, Metrics
 from qhyper.run.problem import Problem
@@ -158,8 +158,8 @@ class Trial:
         stop: Callable[[], bool],
         progress: Progress,
         warn: Callable[[str], None],
-    ) -> dict[str, Any]:
-        """The result of the entry, every figure by seed; checkpoints go to `folder`."""
+    ) -> Result:
+        """What was measured of the entry, over all seeds; checkpoints go to `folder`."""
         if folder is not None:
             with storage(folder):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -168,24 +168,27 @@ class Trial:
         else:
             measured = self._search(stop, progress)
         record: SearchRecord = measured.pop("record")
-        return {
-            "name": self.entry.title,
-            "seeds": list(self.seeds),
+        found = {
             "evaluations": record.evaluations,
             "shots": record.evaluations,
             "circuits": 0,
             "rows": self._control_rows(record.evaluations) if self.generator is None else 0,
             # None where nothing was drawn, as by the exact gradient
             "best_loss": [float(b) if np.isfinite(b) else None for b in record.best_loss],
-            "best_bits": [
-                to_string(bits) if np.isfinite(best) else None
-                for bits, best in zip(record.best_bits, record.best_loss, strict=True)
-            ],
-            "improvements": record.improvements,
             **self._accuracies(record),
             **self._chosen(record),
             **measured,
         }
+        return Result(
+            name=self.entry.title,
+            seeds=list(self.seeds),
+            best_bits=[
+                to_string(bits) if np.isfinite(best) else None
+                for bits, best in zip(record.best_bits, record.best_loss, strict=True)
+            ],
+            improvements=record.improvements,
+            **found,
+        )
 
     def _train(
         self,
@@ -238,13 +241,10 @@ class Trial:
             "estimator": settings.estimator,
             "risk": settings.risk,
             "backend": None if self.backend is None else str(self.backend),
-            "step": asdict(trainer.cost),
+            "step": trainer.cost,
             "parameters": self.generator.n_parameters,
             "record": trainer.record,
-            "evaluations": trainer.spent.evaluations,
-            "shots": trainer.spent.shots,
-            "circuits": trainer.spent.circuits,
-            "rows": trainer.spent.rows,
+            **vars(trainer.spent),
             "final_loss": losses.mean(axis=1).tolist(),
             "final_losses": losses[:, :DRAWN].tolist(),
             "final_risk": risk.value(drawn)[0].mean(axis=1).tolist() if own_risk else None,
@@ -273,7 +273,8 @@ class Trial:
                     looks += 1
                     record.note(batch.held, np.asarray(watch(batch.held)), record.evaluations)
             mean = batch.current.mean(axis=1).tolist()
-            curve.append({"evaluations": record.evaluations, "mean_loss": mean})
+            spent = record.evaluations
+            curve.append({"evaluations": spent, "shots": spent, "mean_loss": mean})
             progress(self.entry.title, record.evaluations, evaluations)
             if stop():
                 raise Interrupted("Stopped by a signal.")
@@ -288,6 +289,9 @@ class Trial:
             "description": describe(),
             "parameters": 0,
             "record": record,
+            "evaluations": record.evaluations,
+            "shots": record.evaluations,
+            "circuits": 0,
             "final_loss": batch.current.mean(axis=1).tolist(),
             "final_losses": batch.current[:, :DRAWN].tolist(),
             "seconds_per_step": [],
@@ -365,14 +369,14 @@ def _options(options: dict[str, Any]) -> str:
     return f" ({listed})" if listed else ""
 
 
-def _curve(points: list[dict[str, Any]]) -> dict[str, Any]:
+def _curve(points: list[dict[str, Any]]) -> Curve:
     by_seed = np.array([point["mean_loss"] for point in points]).T
     spent = {
         unit: [point[unit] for point in points]
         for unit in BUDGETS
-        if all(unit in point for point in points)  # controls have evaluations alone
+        if all(unit in point for point in points)  # controls have no circuits
     }
-    return {**spent, "mean_loss": by_seed.tolist()}
+    return Curve(**spent, mean_loss=by_seed.tolist())
 
 
 def _thinned(points: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,15 +1,16 @@
-"""The figures of a submission: a device's draws beside the simulator's.
+"""The figures of a submission: a device's draws compared with the simulator's.
 
 Matplotlib is imported where it is used.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qhyper.report.drawing import COLOURS, INK, legend, loss_axis, new_figure, svg, text
 from qhyper.report.words import format_loss
+from qhyper.submit.draws import DrawsComparison, ReplicaDraws
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,10 +35,10 @@ _COLOUR = COLOURS["quantum"][0]
 
 
 def submission_figures(
-    outcome: Mapping[str, Any], seeds: Sequence[int]
+    outcome: DrawsComparison, seeds: Sequence[int]
 ) -> list[tuple[str, str, str]]:
-    """(title, caption, SVG) of the losses and of the marginals, for what `beside` found."""
-    replicas = outcome["replicas"][:REPLICAS]
+    """(title, caption, SVG) of the losses and of the marginals."""
+    replicas = outcome.replicas[:REPLICAS]
     names = [f"seed {seed}" for seed in seeds[: len(replicas)]]
     drawn = {
         "losses": _losses(outcome, replicas, names),
@@ -47,21 +48,20 @@ def submission_figures(
 
 
 def _losses(
-    outcome: Mapping[str, Any], replicas: Sequence[Mapping[str, Any]], names: Sequence[str]
+    outcome: DrawsComparison, replicas: Sequence[ReplicaDraws], names: Sequence[str]
 ) -> "Figure":
-    edges, minimum = np.asarray(outcome["edges"]), outcome["minimum"]
+    edges, minimum = np.asarray(outcome.edges), outcome.minimum
     figure, *rows = new_figure(height=_height(replicas), rows=[1.0] * len(replicas))
     low = edges[0] if minimum is None else min(edges[0], minimum)
     loss_axis(rows[-1].xaxis, float(low), float(edges[-1]))
     for axes, replica, name in zip(rows, replicas, names, strict=True):
         ours, theirs = (
-            np.asarray(replica[key]["counts"]) / replica[key]["draws"]
-            for key in ("measured", "simulated")
+            np.asarray(side.counts) / side.draws for side in (replica.measured, replica.simulated)
         )
         axes.stairs(theirs, edges, fill=True, color=INK, alpha=0.3, linewidth=0)
         axes.stairs(ours, edges, color=_COLOUR, linewidth=1.5)
         axes.set_yscale("log")
-        axes.set_ylim(0.5 / replica["measured"]["draws"], 1.5 * max(ours.max(), theirs.max()))
+        axes.set_ylim(0.5 / replica.measured.draws, 1.5 * max(ours.max(), theirs.max()))
         axes.yaxis.set_minor_formatter("")
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
         if len(names) > 1:
@@ -78,13 +78,14 @@ def _losses(
     return figure
 
 
-def _marginals(replicas: Sequence[Mapping[str, Any]], names: Sequence[str]) -> "Figure":
+def _marginals(replicas: Sequence[ReplicaDraws], names: Sequence[str]) -> "Figure":
     from matplotlib.ticker import MaxNLocator
 
     figure, *rows = new_figure(height=_height(replicas), rows=[1.0] * len(replicas))
     for axes, replica, name in zip(rows, replicas, names, strict=True):
-        measured, simulated, error = (
-            np.asarray(replica["marginals"][key]) for key in ("measured", "simulated", "error")
+        marginals = replica.marginals
+        measured, simulated, error = map(
+            np.asarray, (marginals.measured, marginals.simulated, marginals.error)
         )
         bits, difference = np.arange(len(error)), measured - simulated
         size = min(4.5, max(1.5, 200 / len(bits)))
@@ -113,7 +114,7 @@ def _marginals(replicas: Sequence[Mapping[str, Any]], names: Sequence[str]) -> "
     return figure
 
 
-def _height(replicas: Sequence[Mapping[str, Any]]) -> float:
+def _height(replicas: Sequence[ReplicaDraws]) -> float:
     return 3.6 if len(replicas) == 1 else 0.9 + 1.25 * len(replicas)
 
 

@@ -65,8 +65,8 @@ def _find(runs: Sequence[Run], key: str) -> tuple[Run, Record]:
 def _backend(run: Run, record: Record) -> CloudBackend:
     """Where a job was sent, or was to be."""
     if record.scope.number is not None:
-        asked = Identity(run, record.scope.number).read().asked
-        return build_cloud_backend(asked.backend, asked.options)
+        settings = Identity(run, record.scope.number).read().settings
+        return build_cloud_backend(settings.backend, settings.options)
     for entry in run.config.entries or []:
         name, options = entry.options.get("backend"), entry.options.get("backend_options")
         if isinstance(name, str) and is_cloud(name):

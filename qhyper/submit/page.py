@@ -1,198 +1,28 @@
-"""The draws of a trained generator from a quantum computer, beside the simulator's.
+"""The draws of a trained generator from a quantum computer compared with the simulator's, in words.
 
-`beside` compares them; `table` shows that in the terminal, and `page` on one HTML page that needs
-nothing else. In tables and figures what drew them is the device, also where it is a simulation.
+`table` shows that in the terminal, and `page` on one HTML page that needs nothing else. In tables
+and figures what drew them is the device, also where it is a simulation.
 """
 
-import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from qhyper.bits import Bits
-from qhyper.errors import ConfigurationError, StorageError
-from qhyper.quantum.cloud.mthree_mitigation import QuasiProbabilities
-from qhyper.report.facts import CERTIFICATE, certificate_facts, facts
+from qhyper.errors import StorageError
 from qhyper.report.page import rendered
+from qhyper.report.pairs import CERTIFICATE, certificate_pairs, flat_pairs
 from qhyper.report.words import format_loss
-from qhyper.storage import storage, write_whole
+from qhyper.storage import write_whole
+from qhyper.submit.draws import Mitigated, ScoredDraws
 from qhyper.submit.figures import REPLICAS, submission_figures
-from qhyper.submit.written import OUTCOME, PAGE
-from qhyper.targets.target import SAME_LOSS, Losses
+from qhyper.submit.written import OUTCOME, Found, Identity, SubmissionSettings, Written
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-Float = npt.NDArray[np.float64]
-
-BINS = 40
-
-
-def beside(
-    measured: Bits,
-    simulated: Bits,
-    objective: Losses,
-    *,
-    minimum: float | None = None,
-    quasi: Sequence[QuasiProbabilities] | None = None,
-) -> dict[str, Any]:
-    """Measured draws compared with simulated ones, as plain numbers and lists, ready for JSON.
-
-    - measured, simulated: [replica, shot, bit] in weight order; numbers of shots may differ
-    - objective: bits [..., bit] to losses [...]
-    - minimum: the certified minimum; a hit is a draw with a loss within 1e-9 of it
-    - quasi: for each replica the quasi-probabilities of its measured strings, in weight order.
-      They weight the loss and are no draws: a mean comes from them, but no hits and no best loss.
-
-    The result has "minimum", "edges" [bin + 1] of the losses' bins, shared by all replicas, and
-    "replicas", for each a dict with
-
-    - "measured" and "simulated", each with "draws", "mean_loss" and its "standard_error",
-      "best_loss", "hits" and their "share" of the draws (None without minimum), and "counts" [bin]
-      of the losses
-    - "mitigated": None, or "mean_loss", "standard_error" (of the shots alone) and "covered", the
-      share of the misreadings that were corrected, None if the calibration found none
-    - "marginals": "measured" and "simulated" P(bit = 1) [bit]; "error" [bit], the standard error
-      of their difference from shot noise alone; and of the total variation |p - q| of each bit
-      the "mean" and "largest" over the bits, with what shot noise alone would give on average
-      ("mean_noise", "largest_noise", taking bits as independent and counts as normal)
-    - "losses": the total variation between the two histograms ("variation"), in 0 to 1, and what
-      shot noise alone would give on average ("noise"). It depends on the bins.
-
-    Standard errors are None for a single shot. Raises ConfigurationError for other shapes, and for
-    a loss below the certified minimum.
-    """
-    _check(measured, simulated, quasi)
-    losses = [np.asarray(objective(bits), dtype=np.float64) for bits in (measured, simulated)]
-    lowest = min(float(values.min()) for values in losses)
-    if minimum is not None and lowest < minimum - SAME_LOSS:
-        raise ConfigurationError(
-            f"A draw has the loss {lowest}, below the certified minimum {minimum}: this "
-            "certificate belongs to another objective. Compare with the certificate of this data "
-            "and loss."
-        )
-    edges = _edges(lowest, max(float(values.max()) for values in losses))
-    replicas = []
-    for replica in range(len(measured)):
-        ours, theirs = (_draws(values[replica], edges, minimum) for values in losses)
-        replicas.append(
-            {
-                "measured": ours,
-                "simulated": theirs,
-                "mitigated": None if quasi is None else _mitigated(quasi[replica], objective),
-                "marginals": _marginals(measured[replica], simulated[replica]),
-                "losses": _variation(ours["counts"], theirs["counts"]),
-            }
-        )
-    return {
-        "minimum": None if minimum is None else float(minimum),
-        "edges": edges.tolist(),
-        "replicas": replicas,
-    }
-
-
-def _check(measured: Bits, simulated: Bits, quasi: Sequence[QuasiProbabilities] | None) -> None:
-    for name, bits in (("measured", measured), ("simulated", simulated)):
-        if bits.ndim != 3 or not bits.size:
-            raise ConfigurationError(
-                f"Got {name} draws of shape {bits.shape}; expected [replica, shot, bit], of 1 or "
-                "more each."
-            )
-    replicas, _, bits = measured.shape
-    if (replicas, bits) != (simulated.shape[0], simulated.shape[2]):
-        raise ConfigurationError(
-            f"Got measured draws of shape {measured.shape} and simulated ones of shape "
-            f"{simulated.shape}; expected the same replicas and bits [replica, shot, bit]."
-        )
-    if quasi is not None and len(quasi) != replicas:
-        raise ConfigurationError(
-            f"Got quasi-probabilities of {len(quasi)} replicas; expected {replicas}, one for each."
-        )
-
-
-def _edges(low: float, high: float) -> Float:
-    """Of the bins, evenly spaced on the axis that the figure will have."""
-    if high - low <= SAME_LOSS:
-        return np.array([low - 0.5, low + 0.5])
-    if low > 0 and high / low > 10:
-        edges = np.geomspace(low, high, BINS + 1)
-    else:
-        edges = np.linspace(low, high, BINS + 1)
-    edges[0], edges[-1] = low, high  # rounding would leave out the extremes
-    return edges
-
-
-def _draws(losses: Float, edges: Float, minimum: float | None) -> dict[str, Any]:
-    shots = len(losses)
-    hits = None if minimum is None else int((losses <= minimum + SAME_LOSS).sum())
-    return {
-        "draws": shots,
-        "mean_loss": float(losses.mean()),
-        "standard_error": float(losses.std(ddof=1) / np.sqrt(shots)) if shots > 1 else None,
-        "best_loss": float(losses.min()),
-        "hits": hits,
-        "share": None if hits is None else hits / shots,
-        "counts": np.histogram(losses, edges)[0].tolist(),
-    }
-
-
-def _mitigated(quasi: QuasiProbabilities, objective: Losses) -> dict[str, Any]:
-    mean, error = quasi.mean(objective(quasi.strings))
-    return {"mean_loss": mean, "standard_error": error, "covered": quasi.covered}
-
-
-def _marginals(measured: Bits, simulated: Bits) -> dict[str, Any]:
-    p, q = measured.mean(axis=0), simulated.mean(axis=0)
-    error = _difference_error(p, len(measured), q, len(simulated))
-    difference = np.abs(p - q)
-    return {
-        "measured": p.tolist(),
-        "simulated": q.tolist(),
-        "error": error.tolist(),
-        "mean": float(difference.mean()),
-        "mean_noise": _expected_magnitude(error, len(error)),
-        "largest": float(difference.max()),
-        "largest_noise": _expected_largest(error),
-    }
-
-
-def _variation(measured: Sequence[int], simulated: Sequence[int]) -> dict[str, float]:
-    p, q = np.array(measured, dtype=np.float64), np.array(simulated, dtype=np.float64)
-    ours, theirs = int(p.sum()), int(q.sum())
-    p, q = p / ours, q / theirs
-    return {
-        "variation": float(np.abs(p - q).sum() / 2),
-        "noise": _expected_magnitude(_difference_error(p, ours, q, theirs), 2),
-    }
-
-
-def _difference_error(p: Float, ours: int, q: Float, theirs: int) -> Float:
-    """The standard error of p - q if both are shares of one distribution: that of all draws."""
-    pooled = (p * ours + q * theirs) / (ours + theirs)
-    return np.sqrt(pooled * (1 - pooled) * (1 / ours + 1 / theirs))
-
-
-def _expected_magnitude(error: Float, parts: int) -> float:
-    """Σ E|x| / parts of normal x with mean zero and these standard deviations."""
-    return float(np.sqrt(2 / np.pi) * error.sum() / parts)
-
-
-def _expected_largest(error: Float) -> float:
-    """E max |x| of independent normal x with mean zero and these standard deviations."""
-    from scipy.special import erf
-
-    error = error[error > 0]
-    if not error.size:
-        return 0.0
-    x = np.linspace(0, 8 * error.max(), 2001)
-    below = erf(x[:, None] / (np.sqrt(2) * error)).prod(axis=1)
-    return float(np.trapezoid(1 - below, x))
-
 
 # -- words ----------------------------------------------------------------------------------------
 
@@ -208,104 +38,102 @@ COLUMNS = (
 NONE = ("–", "")
 
 
-def _rows(shown: Mapping[str, Any]) -> list[tuple[tuple[str, str], list[tuple[str, str]]]]:
+def _rows(
+    found: Found, seeds: Sequence[int]
+) -> list[tuple[tuple[str, str], list[tuple[str, str]]]]:
     """(name, cells) of device, simulator and mitigation of each seed; each cell has two lines."""
     rows = []
-    replicas, seeds = shown["outcome"]["replicas"], shown["seeds"]
-    for seed, replica in zip(seeds, replicas, strict=True):
+    for seed, replica in zip(seeds, found.outcome.replicas, strict=True):
         which = f"seed {seed}" if len(seeds) > 1 else ""
-        marginals, losses = replica["marginals"], replica["losses"]
+        marginals, losses = replica.marginals, replica.losses
         differences = [
-            (f"{marginals['mean']:.4f}", f"noise {marginals['mean_noise']:.4f}"),
-            (f"{marginals['largest']:.4f}", f"noise {marginals['largest_noise']:.4f}"),
-            (f"{losses['variation']:.3f}", f"noise {losses['noise']:.3f}"),
+            (f"{marginals.mean:.4f}", f"noise {marginals.mean_noise:.4f}"),
+            (f"{marginals.largest:.4f}", f"noise {marginals.largest_noise:.4f}"),
+            (f"{losses.variation:.3f}", f"noise {losses.noise:.3f}"),
         ]
-        for key, name in (("measured", "device"), ("simulated", "simulator")):
-            side = replica[key]
+        for name, side in (("device", replica.measured), ("simulator", replica.simulated)):
             cells = [
-                (f"{side['draws']:,}", ""),
+                (f"{side.draws:,}", ""),
                 _mean(side),
-                (format_loss(side["best_loss"]), ""),
-                NONE if side["hits"] is None else (f"{side['hits']:,}", _share(side)),
-                *(differences if key == "measured" else [NONE] * 3),
+                (format_loss(side.best_loss), ""),
+                NONE if side.hits is None else (f"{side.hits:,}", _share(side)),
+                *(differences if side is replica.measured else [NONE] * 3),
             ]
             rows.append(((name, which), cells))
-        if replica["mitigated"] is not None:
-            covered = replica["mitigated"]["covered"]
+        if replica.mitigated is not None:
+            covered = replica.mitigated.covered
             done = "no misreadings" if covered is None else f"{covered:.0%} corrected"
             name = ("mitigated", ", ".join(filter(None, (which, done))))
-            rows.append((name, [NONE, _mean(replica["mitigated"]), *[NONE] * 5]))
+            rows.append((name, [NONE, _mean(replica.mitigated), *[NONE] * 5]))
     return rows
 
 
-def _share(side: Mapping[str, Any]) -> str:
-    return f"{side['share']:.2%}" if side["hits"] else ""
+def _share(side: ScoredDraws) -> str:
+    return f"{side.share:.2%}" if side.hits else ""
 
 
-def _mean(side: Mapping[str, Any]) -> tuple[str, str]:
-    error = side["standard_error"]
-    return format_loss(side["mean_loss"]), "" if error is None else f"± {format_loss(error)}"
+def _mean(side: ScoredDraws | Mitigated) -> tuple[str, str]:
+    error = side.standard_error
+    return format_loss(side.mean_loss), "" if error is None else f"± {format_loss(error)}"
 
 
-def _title(shown: Mapping[str, Any]) -> str:
-    return f"{shown['entry']} on {shown['backend']}"
+def _title(settings: SubmissionSettings) -> str:
+    return f"{settings.entry} on {settings.backend}"
 
 
-def _about(shown: Mapping[str, Any]) -> str:
-    return (shown.get("about") or "").rstrip(".")
+def _about(found: Found) -> str:
+    return found.about.rstrip(".")
 
 
-def _setting(shown: Mapping[str, Any]) -> str:
-    outcome, seeds = shown["outcome"], shown["seeds"]
-    first, minimum = outcome["replicas"][0], outcome["minimum"]
+def _setting(found: Found, seeds: Sequence[int]) -> str:
+    first, minimum = found.outcome.replicas[0], found.outcome.minimum
     each = " each" * (len(seeds) > 1)
     words = [
-        f"{len(first['marginals']['measured'])} bits",
+        f"{len(first.marginals.measured)} bits",
         f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}",
-        f"{first['measured']['draws']:,} draws{each} beside {first['simulated']['draws']:,} of "
-        "the simulator",
+        f"{first.measured.draws:,} draws{each} beside {first.simulated.draws:,} of the simulator",
     ]
     if minimum is not None:
         words.append(f"certified minimum {minimum:.6f}")
     return "; ".join(words)
 
 
-def _answer(shown: Mapping[str, Any]) -> str:
+def _answer(found: Found, backend: str) -> str:
     """What was found, in one paragraph written from the numbers."""
-    replicas, minimum = shown["outcome"]["replicas"], shown["outcome"]["minimum"]
-    ours, theirs = (_together([r[key] for r in replicas]) for key in ("measured", "simulated"))
+    replicas, minimum = found.outcome.replicas, found.outcome.minimum
+    sides = [r.measured for r in replicas], [r.simulated for r in replicas]
+    ours, theirs = map(_together, sides)
     sentences = [
-        f"The draws from {shown['backend']} have a mean loss of {ours}, the simulator's {theirs}.",
-        *_mitigation([r["mitigated"] for r in replicas if r["mitigated"] is not None]),
+        f"The draws from {backend} have a mean loss of {ours}, the simulator's {theirs}.",
+        *_mitigation([r.mitigated for r in replicas if r.mitigated is not None]),
     ]
-    if shown.get("not_mitigated"):
+    if found.not_mitigated:
         sentences.append(
             "Readout mitigation was asked for, and could not be done: "
-            f"{shown['not_mitigated'].rstrip('.')}."
+            f"{found.not_mitigated.rstrip('.')}."
         )
     if minimum is not None:
         (a, n), (b, m) = (
-            (sum(r[key]["hits"] for r in replicas), sum(r[key]["draws"] for r in replicas))
-            for key in ("measured", "simulated")
+            (sum(each.hits or 0 for each in side), sum(each.draws for each in side))
+            for side in sides
         )
         sentences.append(
             f"{a:,} of the {n:,} draws have the proven optimal loss ({format_loss(minimum)}), and "
             f"{b:,} of the simulator's {m:,}."
         )
-    mean, noise = (
-        float(np.mean([r["marginals"][key] for r in replicas])) for key in ("mean", "mean_noise")
-    )
+    mean = float(np.mean([r.marginals.mean for r in replicas]))
+    noise = float(np.mean([r.marginals.mean_noise for r in replicas]))
     sentences.append(
         f"On average P(bit = 1) differs by {mean:.4f}; shot noise alone would give {noise:.4f}."
     )
     return " ".join(sentences)
 
 
-def _mitigation(mitigated: Sequence[Mapping[str, Any]]) -> list[str]:
+def _mitigation(mitigated: Sequence[Mitigated]) -> list[str]:
     """What it has changed, in a sentence where there was any."""
     if not mitigated:
         return []
-    covered = [side["covered"] for side in mitigated if side["covered"] is not None]
+    covered = [side.covered for side in mitigated if side.covered is not None]
     if not covered:
         return ["The calibration found no misreadings: there is nothing to mitigate."]
     return [
@@ -314,11 +142,11 @@ def _mitigation(mitigated: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _together(sides: Sequence[Mapping[str, Any]]) -> str:
+def _together(sides: Sequence[ScoredDraws | Mitigated]) -> str:
     """The mean over replicas, with its standard error."""
-    mean = float(np.mean([side["mean_loss"] for side in sides]))
-    errors = [side["standard_error"] for side in sides]
-    if any(error is None for error in errors):
+    mean = float(np.mean([side.mean_loss for side in sides]))
+    errors = [side.standard_error for side in sides if side.standard_error is not None]
+    if len(errors) < len(sides):
         return format_loss(mean)
     error = float(np.sqrt(np.sum(np.square(errors))) / len(errors))
     return f"{format_loss(mean)} ± {format_loss(error)}"
@@ -327,16 +155,18 @@ def _together(sides: Sequence[Mapping[str, Any]]) -> str:
 # -- terminal and page ----------------------------------------------------------------------------
 
 
-def table(shown: Mapping[str, Any]) -> "Table":
-    """The comparison as a rich table; `shown` as for `page`."""
+def table(written: Written) -> "Table":
+    """A finished submission as a rich table."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    settings, found = written.settings, _found(written)
+    told = (_about(found), _setting(found, settings.seeds), _answer(found, settings.backend))
     made = Table(
         box=box.SIMPLE_HEAD,
-        title=Text(_title(shown)),
-        caption=Text(". ".join(filter(None, (_about(shown), _setting(shown), _answer(shown))))),
+        title=Text(_title(settings)),
+        caption=Text(". ".join(filter(None, told))),
         padding=(0, 1, 0, 0),
         pad_edge=False,
         show_edge=False,
@@ -346,7 +176,7 @@ def table(shown: Mapping[str, Any]) -> "Table":
               "Marginals\nlargest\n(noise)", "Loss\nhistogram\n(noise)")  # fmt: skip
     for title in narrow:
         made.add_column(title, justify="right", overflow="fold")
-    for name, cells in _rows(shown):
+    for name, cells in _rows(found, settings.seeds):
         cells = [(value, re.sub("noise (.*)", r"(\1)", detail)) for value, detail in cells]
         name = (name[0], name[1].replace(", ", "\n"))
         texts = [
@@ -357,88 +187,77 @@ def table(shown: Mapping[str, Any]) -> "Table":
     return made
 
 
-def page(shown: Mapping[str, Any]) -> str:
-    """The comparison as one HTML page that loads nothing from elsewhere.
+def page(written: Written) -> str:
+    """A finished submission as one HTML page that loads nothing from elsewhere.
 
-    `shown` holds "entry" (what was trained), "backend", "seeds" [replica] and "outcome" (of
-    `beside`). Where they are there it also shows
-
-    - "about": a line on the backend, such as how it simulates a device
-    - "outlook": the circuit and the device, as a dict; the counts in it are those of the plan, and
-      the ones shown are those of the jobs
-    - "jobs": all that were sent for this submission, as dicts with "purpose", "job_id", "rows",
-      "shots" of each row, "state", "attempts", "note", and "sent" and "ended" in seconds since 1970
-    - "options" of the backend, and "certificate"
-    - "calibration_shots", and "not_mitigated": why mitigation was asked for and not done
+    The circuit and the device are told from its outlook, and what was sent from its jobs.
     """
     from markupsafe import Markup
 
-    certificate = shown.get("certificate") or {}
+    settings, found = written.settings, _found(written)
+    seeds, certificate = settings.seeds, found.certificate or {}
     return rendered(
         "submit/submission.html.j2",
-        title=_title(shown),
-        about=_about(shown),
-        setting=_setting(shown),
-        answer=_answer(shown),
+        title=_title(settings),
+        about=_about(found),
+        setting=_setting(found, seeds),
+        answer=_answer(found, settings.backend),
         columns=COLUMNS,
-        rows=_rows(shown),
-        hits=shown["outcome"]["minimum"] is not None,
-        mitigated=_mitigated_any(shown),
+        rows=_rows(found, seeds),
+        hits=found.outcome.minimum is not None,
+        mitigated=_any_mitigated(found),
         figures=[
             {"title": title, "caption": caption, "svg": Markup(svg)}
-            for title, caption, svg in submission_figures(shown["outcome"], shown["seeds"])
+            for title, caption, svg in submission_figures(found.outcome, seeds)
         ],
-        left_out=max(0, len(shown["seeds"]) - REPLICAS),
-        sent=_sent(shown),
+        left_out=max(0, len(seeds) - REPLICAS),
+        sent=_sent(written, found),
         jobs=[
             (
                 job["purpose"], job["job_id"] or "–", f"{job['rows']:,} × {job['shots']:,}",
                 job["state"], _when(job["sent"]), _when(job["ended"]),
             )
-            for job in shown.get("jobs") or []
+            for job in found.jobs
         ],
-        certificate=certificate_facts(certificate) if set(certificate) & set(CERTIFICATE) else [],
+        certificate=certificate_pairs(certificate) if set(certificate) & set(CERTIFICATE) else [],
     )  # fmt: skip
 
 
-def write_page(folder: Path) -> Path:
+def write_page(submission: Identity) -> Path:
     """Write report.html of a finished submission anew, from the outcome.json in its folder.
 
     Raises StorageError if there is none, or it cannot be read.
     """
-    path = folder / OUTCOME
-    if not path.is_file():
+    written = submission.read()
+    if written.found is None:
         raise StorageError(
-            f"{folder} has no {OUTCOME}: its submission is not finished. Get its draws with "
-            "`qhyper fetch` first."
+            f"{submission.folder} has no {OUTCOME}: its submission is not finished. Get its draws "
+            "with `qhyper fetch` first."
         )
-    try:
-        with storage(path):
-            shown = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise StorageError(
-            f"{path} cannot be read as JSON: {error}. Remove it, and `qhyper fetch` makes it again."
-        ) from error
-    report = folder / PAGE
-    write_whole(report, page(shown).encode())
-    return report
+    write_whole(submission.page, page(written).encode())
+    return submission.page
+
+
+def _found(written: Written) -> Found:
+    assert written.found is not None, "only what is finished is shown"
+    return written.found
 
 
 PLANNED = ("circuits", "shots", "jobs", "price")
 """What an outlook says of all that is to be sent, and not of the circuit and the device."""
 
 
-def _sent(shown: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _sent(written: Written, found: Found) -> list[tuple[str, str]]:
     """Pairs of words: the circuit and the device from the outlook, the counts from the jobs."""
-    outlook, jobs = shown.get("outlook") or {}, shown.get("jobs") or []
+    settings, outlook = written.settings, written.outlook
     told: dict[str, Any] = {
-        "entry": shown["entry"],
-        "seeds": ", ".join(map(str, shown["seeds"])),
-        "backend": shown["backend"],
+        "entry": settings.entry,
+        "seeds": ", ".join(map(str, settings.seeds)),
+        "backend": settings.backend,
     }
-    if shown.get("about"):
-        told["about"] = _about(shown)
-    sent = [job for job in jobs if job["attempts"]]
+    if found.about:
+        told["about"] = _about(found)
+    sent = [job for job in found.jobs if job["attempts"]]
     if sent:
         again = sum(job["attempts"] > 1 for job in sent)
         told |= {
@@ -449,23 +268,23 @@ def _sent(shown: Mapping[str, Any]) -> list[tuple[str, str]]:
     told |= {key: v for key, v in outlook.items() if key not in (*told, *PLANNED)}
     if "price" in outlook:
         told["price, estimated before"] = outlook["price"]
-    pairs = facts({key: f"{v:,}" if type(v) is int else v for key, v in told.items()})
-    pairs += [(f"option {key}", value) for key, value in facts(shown.get("options") or {})]
-    pairs.append(("readout mitigation", _mitigation_fact(shown)))
-    return pairs + [("note", note) for note in dict.fromkeys(j["note"] for j in jobs) if note]
+    pairs = flat_pairs({key: f"{v:,}" if type(v) is int else v for key, v in told.items()})
+    pairs += [(f"option {key}", value) for key, value in flat_pairs(settings.options)]
+    pairs.append(("readout mitigation", _mitigation_fact(found, settings.calibration_shots)))
+    notes = dict.fromkeys(job["note"] for job in found.jobs)
+    return pairs + [("note", note) for note in notes if note]
 
 
-def _mitigation_fact(shown: Mapping[str, Any]) -> str:
-    if shown.get("not_mitigated"):
-        return f"could not be done: {shown['not_mitigated']}"
-    if not _mitigated_any(shown):
+def _mitigation_fact(found: Found, shots: int) -> str:
+    if found.not_mitigated:
+        return f"could not be done: {found.not_mitigated}"
+    if not _any_mitigated(found):
         return "none"
-    shots = shown.get("calibration_shots")
     return "mthree" + (f", {shots:,} shots of each calibration circuit" if shots else "")
 
 
-def _mitigated_any(shown: Mapping[str, Any]) -> bool:
-    return any(replica["mitigated"] is not None for replica in shown["outcome"]["replicas"])
+def _any_mitigated(found: Found) -> bool:
+    return any(replica.mitigated is not None for replica in found.outcome.replicas)
 
 
 def _when(seconds: float | None) -> str:

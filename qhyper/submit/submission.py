@@ -28,8 +28,16 @@ from qhyper.run.directory import Run
 from qhyper.run.problem import build_problem
 from qhyper.storage import write_whole
 from qhyper.streams import Streams
-from qhyper.submit.page import beside, write_page
-from qhyper.submit.written import Asked, Found, Identity, Written, next_identity, submissions
+from qhyper.submit.draws import compare_draws
+from qhyper.submit.page import write_page
+from qhyper.submit.written import (
+    Found,
+    Identity,
+    SubmissionSettings,
+    Written,
+    next_identity,
+    submissions,
+)
 from qhyper.training.search import is_control
 
 CIRCUIT = "circuit.qpy"
@@ -49,26 +57,28 @@ class Submission:
     longer those that it began with.
     """
 
-    def __init__(self, run: Run, asked: Asked, identity: Identity | None = None) -> None:
-        self.run, self.asked, self.identity = run, asked, identity or Identity(run, 0)
+    def __init__(
+        self, run: Run, settings: SubmissionSettings, identity: Identity | None = None
+    ) -> None:
+        self.run, self.settings, self.identity = run, settings, identity or Identity(run, 0)
         problem = build_problem(run.config)
         self.objective = problem.objective
         if problem.dataset is not None:
             check_same_data(run, problem.dataset)
-        generator = load_generator(run, asked.entry, problem=problem)
+        generator = load_generator(run, settings.entry, problem=problem)
         if not isinstance(generator, QuantumHyperNetwork):
             raise ConfigurationError(
-                f"'{asked.entry}' is {generator.describe()}, and no circuit: there is nothing to "
-                "run on a quantum computer. Choose another entry with --entry."
+                f"'{settings.entry}' is {generator.describe()}, and no circuit: there is nothing "
+                "to run on a quantum computer. Choose another entry with --entry."
             )
         if generator.n_inputs:
             raise ConfigurationError(
-                f"'{asked.entry}' depends on inputs; only unconditional circuits are submitted."
+                f"'{settings.entry}' depends on inputs; only unconditional circuits are submitted."
             )
-        if asked.calibration_shots:
+        if settings.calibration_shots:
             mitigation.check_installed()
         self.generator = generator
-        self.backend = build_cloud_backend(asked.backend, asked.options)
+        self.backend = build_cloud_backend(settings.backend, settings.options)
         if identity is None:
             self.isa = cast(CloudExecutable, self.backend.compile(generator.circuit)).isa
             return
@@ -86,14 +96,14 @@ class Submission:
     def requests(self) -> list[tuple[Request, Isa]]:
         """The requests to send, each with its circuit: calibration, if asked for, and draws."""
         found = []
-        if self.asked.calibration_shots:
+        if self.settings.calibration_shots:
             known = self._preparation
             bits = mitigation.calibration_bits(len(known.qubits))
             calibration = self._request(
-                known, CALIBRATION, angles_of(bits), self.asked.calibration_shots
+                known, CALIBRATION, angles_of(bits), self.settings.calibration_shots
             )
             found.append((calibration, known))
-        draws = self._request(self.isa, DRAWS, self._angles(), self.asked.shots)
+        draws = self._request(self.isa, DRAWS, self._angles(), self.settings.shots)
         return [*found, (draws, self.isa)]
 
     def _request(
@@ -110,7 +120,7 @@ class Submission:
 
     def _angles(self) -> npt.NDArray[np.float64]:
         """The trained angles [seed, angle] of the seeds asked for."""
-        chosen = [self.generator.seeds.index(seed) for seed in self.asked.seeds]
+        chosen = [self.generator.seeds.index(seed) for seed in self.settings.seeds]
         return self.generator.angles().detach().cpu().numpy()[chosen, 0]
 
     @property
@@ -122,13 +132,13 @@ class Submission:
 
     def outlook(self) -> dict[str, Any]:
         """What it would take, in words."""
-        asked = {"entry": self.asked.entry, "seeds": ", ".join(map(str, self.asked.seeds))}
-        return asked | self.backend.plan(self.isa, self.batches)
+        told = {"entry": self.settings.entry, "seeds": ", ".join(map(str, self.settings.seeds))}
+        return told | self.backend.plan(self.isa, self.batches)
 
     def content(self) -> str:
         """What tells this submission from one that asks for something else."""
         *_, (draws, _) = self.requests()
-        return f"{draws.content()} calibration {self.asked.calibration_shots}"
+        return f"{draws.content()} calibration {self.settings.calibration_shots}"
 
     # -- sending and fetching -----------------------------------------------------------------
 
@@ -136,7 +146,7 @@ class Submission:
         """Write down what is asked, and how many shots it may be sent, before anything is."""
         save(self.isa, self.identity.folder / CIRCUIT)
         self.identity.write(
-            Written(self.identity.number, self.asked, paid_shots, self.content(), self.outlook())
+            Written(self.identity.number, self.settings, paid_shots, self.content(), self.outlook())
         )
 
     def carry_on(
@@ -184,11 +194,11 @@ class Submission:
     def _scored(
         self, written: Written, measured: dict[str, Bits], records: Sequence[Record]
     ) -> Written:
-        """The draws scored, beside the simulator's."""
+        """The draws scored, with the simulator's."""
         draws = np.empty_like(measured[DRAWS])
         draws[..., self.generator.order] = measured[DRAWS]
         buffer = io.BytesIO()
-        np.savez(buffer, bits=draws, seeds=np.array(self.asked.seeds))
+        np.savez(buffer, bits=draws, seeds=np.array(self.settings.seeds))
         write_whole(self.identity.folder / "draws.npz", buffer.getvalue())
         quasi, why_not = None, ""
         if CALIBRATION in measured:
@@ -197,24 +207,24 @@ class Submission:
                 quasi = [self._mitigated(row, matrices) for row in measured[DRAWS]]
             except (ConfigurationError, MissingError) as error:  # the draws are good without
                 why_not = str(error)
-        chosen = [self.generator.seeds.index(seed) for seed in self.asked.seeds]
+        chosen = [self.generator.seeds.index(seed) for seed in self.settings.seeds]
         simulated = self.generator.sample(
-            max(self.asked.shots, _SIMULATED_SHOTS),
+            max(self.settings.shots, _SIMULATED_SHOTS),
             rng=Streams(self.generator.seeds)(0, "evaluate"),
         ).bits[chosen, 0]
-        kept = self.run.read_json("certificate.json")
-        certificate = None if kept is None else kept["certificate"]
+        certified = self.run.read_json("certificate.json")
+        certificate = None if certified is None else certified["certificate"]
         minimum = None if certificate is None else certificate["minimum_loss"]
         found = Found(
             certificate=certificate,
             about=self.backend.service.about(draws.shape[-1]),
             not_mitigated=why_not,
             jobs=[_shown(record) for record in records],
-            outcome=beside(draws, simulated, self.objective, minimum=minimum, quasi=quasi),
+            outcome=compare_draws(draws, simulated, self.objective, minimum=minimum, quasi=quasi),
         )
         complete = replace(written, found=found)
         self.identity.write(complete)
-        write_page(self.identity.folder)
+        write_page(self.identity)
         return complete
 
     def _mitigated(self, row: Bits, matrices: npt.NDArray[np.float64]) -> QuasiProbabilities:
@@ -234,7 +244,7 @@ def _shown(record: Record) -> dict[str, Any]:
 
 
 def submit(
-    run: Run, asked: Asked, *, paid_shots: int | None = None, paid: bool = False,
+    run: Run, settings: SubmissionSettings, *, paid_shots: int | None = None, paid: bool = False,
     again: bool = False,
 ) -> Submission:  # fmt: skip
     """The submission of a run that asks for this, written down and ready to `carry_on`.
@@ -244,7 +254,7 @@ def submit(
     ConfigurationError if the budget is too small, or if an earlier submission has sent the same,
     unless it is to be sent `again`.
     """
-    new = Submission(run, asked)
+    new = Submission(run, settings)
     needed = new.backend.shots(new.batches)
     allowed = DEFAULT_PAID_SHOTS if paid_shots is None else paid_shots
     if needed > allowed and not paid:
@@ -263,7 +273,7 @@ def submit(
                 "to pay for it once more, say --again."
             )
         if open_ones:
-            new = Submission(run, asked, open_ones[0])
+            new = Submission(run, settings, open_ones[0])
         else:
             new.identity = next_identity(run)
         new.record(max(needed, allowed) if paid else allowed)
@@ -272,7 +282,7 @@ def submit(
 
 def reopen(identity: Identity) -> Submission:
     """A submission that was written down; raises StorageError if it is not there."""
-    return Submission(identity.run, identity.read().asked, identity)
+    return Submission(identity.run, identity.read().settings, identity)
 
 
 def begun(identity: Identity) -> bool:
@@ -303,13 +313,13 @@ def entry_of(run: Run, title: str | None) -> Entry:
 
 def best_seed(run: Run, entry: Entry) -> int:
     """The seed of an entry whose trained generator has the lowest mean loss."""
-    result = run.read_json(f"{entry.folder}/result.json")
+    result = run.read_result(entry.folder)
     if result is None:
         raise StorageError(
             f"{entry.title} is not finished in {run.path}. Finish the run with `qhyper resume "
             f"{run.path}`."
         )
-    return int(result["seeds"][int(np.argmin(result["final_loss"]))])
+    return int(result.seeds[int(np.argmin(result.final_loss))])
 
 
 def _all_sent(ledger: Ledger, identity: Identity) -> bool:

@@ -4,7 +4,7 @@ runs/<run>/submissions/<number>/
   circuit.qpy       the transpiled circuit
   submission.json   what was asked: written before anything is sent
   draws.npz         the draws in weight order, once all jobs are done
-  outcome.json      the draws scored, beside the simulator's: its presence means complete
+  outcome.json      the draws scored, with the simulator's: its presence means complete
   report.html
 
 What was sent is in the run's ledger (`qhyper.quantum.cloud.ledger`) under the submission's scope.
@@ -21,13 +21,14 @@ from qhyper.quantum.cloud.scope import Scope
 from qhyper.quantum.cloud.scope import submission as submission_scope
 from qhyper.run.directory import Run
 from qhyper.storage import storage, write_whole
+from qhyper.submit.draws import DrawsComparison
 
 FOLDER = "submissions"
-ASKED, OUTCOME, PAGE = "submission.json", "outcome.json", "report.html"
+SETTINGS, OUTCOME, PAGE = "submission.json", "outcome.json", "report.html"
 
 
 @dataclass(frozen=True)
-class Asked:
+class SubmissionSettings:
     """What a submission asks for."""
 
     entry: str
@@ -56,9 +57,10 @@ class Found:
     not_mitigated: str
     """why mitigation was asked for and not done, or nothing"""
     jobs: Sequence[Mapping[str, Any]]
-    """all that were sent for it"""
-    outcome: Mapping[str, Any]
-    """of `beside`"""
+    """all that were sent for it, each with "purpose", "job_id", "rows", "shots" of each row,
+    "state", "attempts", "note", and "sent" and "ended" in seconds since 1970"""
+    outcome: DrawsComparison
+    """the draws compared with the simulator's"""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Written:
     """The content of submission.json, and of outcome.json, which has what was found too."""
 
     number: int
-    asked: Asked
+    settings: SubmissionSettings
     paid_shots: int
     """so many it may be sent at the most"""
     content: str
@@ -77,26 +79,33 @@ class Written:
 
     def to_json(self) -> dict[str, Any]:
         """As one dict of plain values."""
+        found = {}
+        if self.found is not None:
+            found = vars(self.found) | {"outcome": self.found.outcome.to_json()}
         return {
             "number": self.number,
-            **vars(self.asked) | {"seeds": list(self.asked.seeds)},
+            **vars(self.settings) | {"seeds": list(self.settings.seeds)},
             "paid_shots": self.paid_shots,
             "content": self.content,
             "outlook": self.outlook,
-            **({} if self.found is None else vars(self.found)),
+            **found,
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`; raises KeyError if a value is missing."""
-        asked: dict[str, Any] = {field.name: values[field.name] for field in fields(Asked)}
-        asked["seeds"] = tuple(asked["seeds"])
+        settings: dict[str, Any] = {
+            field.name: values[field.name] for field in fields(SubmissionSettings)
+        }
+        settings["seeds"] = tuple(settings["seeds"])
         found = None
         if "outcome" in values:
-            found = Found(**{field.name: values[field.name] for field in fields(Found)})
+            told: dict[str, Any] = {field.name: values[field.name] for field in fields(Found)}
+            told["outcome"] = DrawsComparison.from_json(told["outcome"])
+            found = Found(**told)
         return cls(
             number=values["number"],
-            asked=Asked(**asked),
+            settings=SubmissionSettings(**settings),
             paid_shots=values["paid_shots"],
             content=values["content"],
             outlook=values["outlook"],
@@ -129,7 +138,7 @@ class Identity:
 
     @property
     def folder(self) -> Path:
-        """Where it is kept."""
+        """Its folder in the run directory."""
         return self.run.path / FOLDER / f"{self.number:03d}"
 
     @property
@@ -144,7 +153,7 @@ class Identity:
         """
         remedies = {
             OUTCOME: "Remove it, and `qhyper fetch` makes it again.",
-            ASKED: "Put the run's own file back: it says what was paid for.",
+            SETTINGS: "Put the run's own file back: it says what was paid for.",
         }
         for name, remedy in remedies.items():
             path = self.folder / name
@@ -163,13 +172,13 @@ class Identity:
 
     def write(self, written: Written) -> None:
         """Write down what is asked, or what was found if `written` has it."""
-        name = ASKED if written.found is None else OUTCOME
+        name = SETTINGS if written.found is None else OUTCOME
         write_whole(self.folder / name, json.dumps(written.to_json(), indent=1).encode())
 
 
 def submissions(run: Run) -> list[Identity]:
     """The submissions of a run that are written down, by their numbers."""
-    written = (run.path / FOLDER).glob(f"*/{ASKED}")
+    written = (run.path / FOLDER).glob(f"*/{SETTINGS}")
     return [Identity(run, number) for number in sorted(int(path.parent.name) for path in written)]
 
 

@@ -26,12 +26,12 @@ def _shares(data: str) -> Iterator[tuple[str, float, str]]:
     objective = BinaryNetwork((4, 6, 2)).objective(load(data).train)
     for name in (*CIRCUITS, "bernoulli", "annealing", "random"):
         outcome = compare(objective, [name], seeds=SEEDS, evaluations=EVALUATIONS, name=data)
-        minimum = outcome.summary["certificate"]["minimum_loss"]
-        final = np.array(outcome.results[0]["final_loss"])
+        minimum = outcome.summary.certificate["minimum_loss"]
+        final = np.array(outcome.results[0].final_loss)
         within = wilson(int((final <= 1.05 * minimum).sum()), len(SEEDS))
-        hits = outcome.summary["generators"][0]["hit_share"]["value"]
-        interval = f"Wilson {within['low']:.2f} to {within['high']:.2f}; hit {hits:.2f}"
-        yield name, float(within["value"]), interval
+        hits = outcome.summary.generators[0].hit_share.value
+        interval = f"Wilson {within.low:.2f} to {within.high:.2f}; hit {hits:.2f}"
+        yield name, float(within.value), interval
 
 
 @bar

@@ -1,6 +1,7 @@
 """The main comparison: its quick setting end to end, and that its parts add up to a comparison."""
 
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,17 +35,17 @@ def test_the_tables_show_what_the_parts_found(results):
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
     assert [row[0] for row in rows[2:11]] == list(COMPARED)
     for name, row in zip(COMPARED, rows[2:11], strict=True):
-        assert row[1] == results[f"{name}-toy"]["result"]["kind"]
+        assert row[1] == study.result(results, name, "toy").kind
         for data, (share, hit, _) in (("toy", row[3:6]), ("mnist", row[6:9])):
             found, minimum = _of(results, name, data)
-            near = [loss / minimum - 1 <= 0.05 for loss in found["final_loss"]]
-            hits = [abs(loss - minimum) < 1e-9 for loss in found["best_loss"]]
+            near = [loss / minimum - 1 <= 0.05 for loss in found.final_loss]
+            hits = [abs(loss - minimum) < 1e-9 for loss in found.best_loss]
             for shown, counted in ((share, near), (hit, hits)):
                 interval = wilson(sum(counted), 3)
-                low, high = f"{interval['low']:.2f}", f"{interval['high']:.2f}"
+                low, high = f"{interval.low:.2f}", f"{interval.high:.2f}"
                 assert shown == f"{np.mean(counted):.3f} ({low}–{high})"
     for data in study.DATA:
-        losses = {name: np.array(_of(results, name, data)[0]["final_loss"]) for name in COMPARED}
+        losses = {name: np.array(_of(results, name, data)[0].final_loss) for name in COMPARED}
         difference = np.median(losses["product"] - losses["mlp"])
         assert f"{difference:+.4f} (" in text
 
@@ -59,7 +60,7 @@ def test_the_quick_setting_gives_a_picture_and_numbers(results, tmp_path):
     found, minimum = _of(results, "annealing", "mnist")
     assert numbers["mnist-minimum-loss"] == minimum
     assert numbers["mnist-annealing-within-5-percent"] == pytest.approx(
-        np.mean(np.array(found["final_loss"]) <= 1.05 * minimum)
+        np.mean(np.array(found.final_loss) <= 1.05 * minimum)
     )
     assert set(find("main-comparison").expectations(quick=False)) <= set(numbers)
     for name, expected in find("main-comparison").expectations(quick=True).items():
@@ -74,15 +75,16 @@ def test_one_entry_at_a_time_is_one_comparison(results):
         study.NETWORK.objective(dataset.train), names, seeds=range(3),
         evaluations=study.QUICK.evaluations, test=dataset.test,
     )  # fmt: skip
-    apart = {entry["name"]: entry for entry in study.summary(results, "toy")["generators"]}
-    for entry in together.summary["generators"]:
+    apart = {entry.name: entry for entry in study.summary(results, "toy").generators}
+    for entry in together.summary.generators:
         for key in ("regret", "hit_share", "evaluations_to_hit", "final_loss", "test_accuracy"):
-            assert apart[entry["name"]][key] == entry[key], key
+            assert getattr(apart[entry.name], key) == getattr(entry, key), key
 
 
-def test_within_5_percent_counts_the_border():
-    made = {"certificate": {"minimum_loss": 0.2}, "result": {"final_loss": [0.2, 1.05 * 0.2, 0.22]}}
-    assert study.within({"x-toy": made}, "x", "toy")["value"] == pytest.approx(2 / 3)
+def test_within_5_percent_counts_the_border(result):
+    found = replace(result("x", "quantum", [0, 0, 0]), final_loss=[0.2, 1.05 * 0.2, 0.22])
+    made = {"certificate": {"minimum_loss": 0.2}, "result": found.to_json()}
+    assert study.within({"x-toy": made}, "x", "toy").value == pytest.approx(2 / 3)
 
 
 def test_both_settings_have_the_same_parts():
@@ -90,5 +92,5 @@ def test_both_settings_have_the_same_parts():
 
 
 def _of(results, name, data):
-    one = results[f"{name}-{data}"]
-    return one["result"], one["certificate"]["minimum_loss"]
+    minimum = results[f"{name}-{data}"]["certificate"]["minimum_loss"]
+    return study.result(results, name, data), minimum

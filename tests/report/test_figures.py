@@ -1,13 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from qhyper.report.drawing import COLOURS, loss_axis, new_figure
-from qhyper.report.figures import (
-    _hits,
-    _learning,
-    figures,
-    styles_of,
-)
+from qhyper.report.figures import _hits, _learning, figures, styles_of
+from qhyper.report.results import Curve
 
 
 def test_figures_are_svg_that_follow_the_page_and_repeat_exactly(ten_seeds, certified, spectrum):
@@ -30,11 +28,11 @@ def test_figures_without_certificate_show_the_best_so_far(ten_seeds, uncertified
 
 
 def test_learning_curves_never_rise(certified, result):
-    restarted = result("a", "quantum", [1, 1])
-    restarted["curve"] = {
-        "evaluations": [750, 1500, 2250, 3000],
-        "mean_loss": [[0.5, 0.2, 0.6, 0.3], [0.4, 0.45, 0.4, 0.15]],
-    }
+    curve = Curve(
+        evaluations=[750, 1500, 2250, 3000],
+        mean_loss=[[0.5, 0.2, 0.6, 0.3], [0.4, 0.45, 0.4, 0.15]],
+    )
+    restarted = replace(result("a", "quantum", [1, 1]), curve=curve)
     figure = _learning(certified([restarted]), [restarted], styles_of([restarted]))
     (axes,) = figure.axes
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.45, 0.3, 0.3, 0.175])
@@ -42,8 +40,8 @@ def test_learning_curves_never_rise(certified, result):
 
 
 def test_controls_keep_their_own_mean(certified, result):
-    noisy = result("random", "control", [1])
-    noisy["curve"] = {"evaluations": [1000, 2000, 3000], "mean_loss": [[0.5, 0.4, 0.6]]}
+    curve = Curve(evaluations=[1000, 2000, 3000], mean_loss=[[0.5, 0.4, 0.6]])
+    noisy = replace(result("random", "control", [1]), curve=curve)
     figure = _learning(certified([noisy]), [noisy], styles_of([noisy]))
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), [0.5, 0.4, 0.6])
 
@@ -80,8 +78,7 @@ def test_shares_are_labelled_with_what_they_are(hits, certified, result):
 
 
 def test_figures_with_nothing_to_show_are_left_out(certified, result):
-    bare = result("random", "control", [1], steps=False)
-    bare["final_losses"] = [[]]
+    bare = replace(result("random", "control", [1], steps=False), final_losses=[[]])
     assert list(figures(certified([bare]), [bare], None)) == ["hits"]
 
 
@@ -107,18 +104,23 @@ def test_styles_differ_by_kind_without_colour_and_by_generator(result):
         ({"evaluations": 600, "circuits": 9}, "evaluations", [[300, 600], [200, 400]]),
         ({"shots": 900}, "shots", [[450, 900], [200, 400]]),
         ({"circuits": 6}, "circuits", [[3, 6]]),  # a control has none
+        ({"rows": 12_000}, "rows", [[6000, 12_000], [4000, 8000]]),
     ],
 )
 def test_learning_counts_along_the_budget(budget, unit, curves, certified, result):
-    results = [result("a", "quantum", [1]), result("random", "control", [1])]
-    results[0]["curve"] = {
-        "evaluations": [300, 600],
-        "shots": [450, 900],
-        "circuits": [3, 6],
-        "mean_loss": [[0.5, 0.2]],
-    }
-    results[1]["curve"] = {"evaluations": [200, 400], "mean_loss": [[0.6, 0.5]]}
-    figure = _learning(certified(results) | {"budget": budget}, results, styles_of(results))
+    trained = Curve(
+        evaluations=[300, 600], shots=[450, 900], circuits=[3, 6], rows=[6000, 12_000],
+        mean_loss=[[0.5, 0.2]],
+    )  # fmt: skip
+    searched = Curve(
+        evaluations=[200, 400], shots=[200, 400], rows=[4000, 8000], mean_loss=[[0.6, 0.5]]
+    )
+    results = [
+        replace(result("a", "quantum", [1]), curve=trained),
+        replace(result("random", "control", [1]), curve=searched),
+    ]
+    summary = replace(certified(results), budget=budget)
+    figure = _learning(summary, results, styles_of(results))
     (axes,) = figure.axes
     assert axes.get_xlabel() == unit
     assert [line.get_xdata().tolist() for line in axes.lines[:-1]] == curves
@@ -128,8 +130,10 @@ def test_learning_counts_along_the_budget(budget, unit, curves, certified, resul
 def test_trainings_without_draws_are_not_in_the_figures_of_what_was_drawn(
     certified, uncertified, result
 ):
-    silent = result("exact", "quantum", [0, 0])
-    silent |= {"improvements": [[], []], "best_loss": [None, None], "evaluations": 100_000}
+    silent = replace(
+        result("exact", "quantum", [0, 0]), improvements=[[], []], best_loss=[None, None],
+        evaluations=100_000,
+    )  # fmt: skip
     results = [silent, result("a", "quantum", [0, 1])]
     figure = _hits(certified(results), results, styles_of(results))
     assert len(figure.axes[0].lines) == 2  # "a", and the chance of uniform search
@@ -137,3 +141,13 @@ def test_trainings_without_draws_are_not_in_the_figures_of_what_was_drawn(
     assert list(figures(uncertified(results), results, None)) == ["learning", "best", "draws"]
     for compared in (certified(results[:1]), uncertified(results[:1])):
         assert list(figures(compared, results[:1], None)) == ["learning", "draws"]
+
+
+def test_best_networks_of_held_out_rows_are_not_drawn_with_those_of_training(
+    certified, uncertified, result
+):
+    held = replace(result("held", "quantum", [0, 0]), held_out_loss=[0.2, 0.3])
+    results = [held, result("a", "quantum", [0, 1])]
+    figure = _hits(certified(results), results, styles_of(results))
+    assert len(figure.axes[0].lines) == 2  # "a", and the chance of uniform search
+    assert list(figures(uncertified(results[:1]), results[:1], None)) == ["learning", "draws"]

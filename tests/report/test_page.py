@@ -2,17 +2,20 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
-from qhyper.report import facts
 from qhyper.report import page as report
 from qhyper.report import table as tables
 from qhyper.report import words as wording
+from qhyper.report.pairs import entry_settings
+from qhyper.report.results import Curve
 from qhyper.report.summary import summarise
+from qhyper.spending import Spending
 
 
 def text_of(renderable, width=80):
@@ -57,8 +60,8 @@ class Reader(HTMLParser):
             self.text.append(data)
 
 
-def read(comparison, results, spectrum=None):
-    html = report.page(comparison, results, spectrum)
+def read(comparison, results, spectrum=None, **documents):
+    html = report.page(comparison, results, spectrum, **documents)
     reader = Reader(html)
     words = " ".join(" ".join(reader.text).split())
     # Self-contained: only references inside the page, each to one element.
@@ -75,7 +78,7 @@ def read(comparison, results, spectrum=None):
 
 
 def test_budgets_that_differ_are_told(ten_seeds, certified):
-    ten_seeds[0]["evaluations"] = 3000 - 8
+    ten_seeds[0] = replace(ten_seeds[0], evaluations=3000 - 8)
     comparison = certified(ten_seeds)
     assert "up to 3,000 evaluations, in whole steps, for each" in wording.setting_line(comparison)
     words = read(comparison, ten_seeds)
@@ -86,17 +89,17 @@ def test_budgets_that_differ_are_told(ten_seeds, certified):
 @pytest.fixture
 def by_shots(result):
     """A training by shifts of angles and a control, with a budget of 3,000 shots."""
-    results = [result("shifted", "quantum", [0, 1]), result("random", "control", [1, 1])]
-    results[0] |= {
-        "shots": 2880,
-        "circuits": 180,
-        "step": {"evaluations": 144, "shots": 144, "circuits": 9},
-        "estimator": "spsa",
-        "risk": "cvar",
-        "backend": "statevector",
-        "final_risk": [0.0321, 0.0345],
-    }
-    return results
+    shifted = replace(
+        result("shifted", "quantum", [0, 1]),
+        shots=2880,
+        circuits=180,
+        step=Spending(evaluations=144, shots=144, circuits=9),
+        estimator="spsa",
+        risk="cvar",
+        backend="statevector",
+        final_risk=[0.0321, 0.0345],
+    )
+    return [shifted, result("random", "control", [1, 1])]
 
 
 def summary(results, **budget):
@@ -115,7 +118,7 @@ def test_steps_are_told_in_shots_and_circuits(by_shots):
     both = summary(by_shots, shots=2880, circuits=200)
     # a limit is met exactly: it is not for the size of a step that the other is not
     assert "up to 2,880 shots and 200 circuits for each" in wording.setting_line(both)
-    by_shots[0]["step"] = {"evaluations": 0, "shots": 0, "circuits": 1}
+    by_shots[0] = replace(by_shots[0], step=Spending(circuits=1))
     words = read(summary(by_shots, shots=3000), by_shots)
     assert "in whole steps of 1 circuit)" in words
 
@@ -127,11 +130,11 @@ def test_what_was_minimised_and_how_stands_below_the_name(by_shots):
     assert "random control 72" in words
     assert wording.RISK_NOTE in words
     assert "Final mean loss Final risk Train accuracy" in words
-    assert wording.row_cells(comparison["generators"][0])["final_risk"] == (
+    assert wording.row_cells(comparison.generators[0])["final_risk"] == (
         "0.0333",
         "0.0321–0.0345",
     )
-    assert wording.row_cells(comparison["generators"][1])["final_risk"] == ("–", "")
+    assert wording.row_cells(comparison.generators[1])["final_risk"] == ("–", "")
     assert "the lowest loss drawn so far" in words.lower()
     assert "against shots, the bitstrings drawn:" in words
     shown = text_of(tables.table(comparison))
@@ -148,8 +151,9 @@ def test_what_was_minimised_and_how_stands_below_the_name(by_shots):
 
 
 def test_the_usual_way_is_not_told(by_shots):
-    by_shots[0] |= {"estimator": "score-function", "risk": "expectation", "backend": "mps"}
-    by_shots[0]["final_risk"] = None
+    by_shots[0] = replace(
+        by_shots[0], estimator="score-function", risk="expectation", backend="mps", final_risk=None
+    )
     words = read(summary(by_shots, shots=3000), by_shots)
     assert "shifted quantum 72" in words
     assert "Final risk" not in words
@@ -157,15 +161,17 @@ def test_the_usual_way_is_not_told(by_shots):
 
 
 def without_draws(result):
-    silent = result("exact", "quantum", [0, 0])
-    silent |= {"improvements": [[], []], "best_loss": [None] * 2, "best_bits": [None] * 2}
-    return silent | {"train_accuracy": None, "test_accuracy": None, "estimator": "exact"}
+    return replace(
+        result("exact", "quantum", [0, 0]),
+        improvements=[[], []], best_loss=[None] * 2, best_bits=[None] * 2,
+        train_accuracy=None, test_accuracy=None, estimator="exact",
+    )  # fmt: skip
 
 
 def test_a_training_without_draws_has_dashes(certified, uncertified, result, spectrum):
     results = [without_draws(result), result("a", "quantum", [0, 1])]
     comparison = certified(results)
-    cells = wording.row_cells(comparison["generators"][0])
+    cells = wording.row_cells(comparison.generators[0])
     assert {cells[key] for key in ("regret", "hit_share", "evaluations_to_hit")} == {("–", "")}
     words = read(comparison, results, spectrum)
     assert "“a” finds" not in words  # there is nobody to compare it with
@@ -177,6 +183,42 @@ def test_a_training_without_draws_has_dashes(certified, uncertified, result, spe
         words = read(compared, results[:1])
         assert "No training drew anything on its way." in words
         assert "Distance" not in words
+
+
+def test_networks_chosen_on_held_out_rows_are_told(certified, uncertified, result, spectrum):
+    held = replace(result("held", "quantum", [0, 0]), held_out_loss=[0.2, 0.4])
+    other = replace(held, name="other", kind="classical", held_out_loss=[0.1, 0.1])
+    words = read(uncertified([held, other]), [held, other])
+    assert (
+        "Best networks were chosen on held-out rows; their loss there in the median run: 0.1000 "
+        "for “other”; 0.3000 for “held”."
+    ) in words
+    assert f"{wording.HELD_OUT_NOTE} The held-out loss is theirs on those rows." in words
+    assert "Parameters Held-out loss Final mean loss" in words
+    for absent in ("Regret", "Seeds that hit", "without drawing", "draws nothing", "drew anything"):
+        assert absent not in words
+    results = [held, result("a", "classical", [0, 1])]
+    words = read(certified(results), results, spectrum)
+    assert "“a”: 1 of 2 seeds reached" in words
+    assert "theirs on those rows, and they have no regret and no hits." in words
+    words = read(certified(results[1:]), results[1:])
+    assert "held-out" not in words.lower()
+
+
+def test_a_budget_in_rows_is_told(result):
+    trained = replace(
+        result("a", "quantum", [0, 1]),
+        rows=2_990_000, step=Spending(64, 64, 1, 6400),
+        curve=Curve(evaluations=[320], rows=[32_000], mean_loss=[[0.5], [0.6]]),
+    )  # fmt: skip
+    comparison = summary([trained], rows=3_000_000)
+    words = read(comparison, [trained])
+    assert "up to 3,000,000 rows, in whole steps, for each of 2 seeds" in words
+    assert "Parameters Rows Regret" in words
+    assert "72 2.99M" in words
+    assert "2,990,000 rows each, in whole steps of 64 shots in 1 circuit, 6,400 rows)" in words
+    assert "against rows, each of the data that a network was evaluated on:" in words
+    assert "within 3,000,000 rows" in words
 
 
 # -- page -----------------------------------------------------------------------------------------
@@ -196,11 +238,11 @@ def test_page_answers_in_words(ten_seeds, certified, spectrum):
 
 
 def test_page_shows_how_it_was_run(ten_seeds, certified, spectrum):
-    comparison = certified(ten_seeds) | {
-        "provenance": {"versions": {"torch": "2.9.0"}, "git": {"dirty": False, "tag": None}},
-        "config": {"training": {"shots": 2048, "rate": 0.05}},
-    }
-    words = read(comparison, ten_seeds, spectrum)
+    words = read(
+        certified(ten_seeds), ten_seeds, spectrum,
+        provenance={"versions": {"torch": "2.9.0"}, "git": {"dirty": False, "tag": None}},
+        config={"training": {"shots": 2048, "rate": 0.05}},
+    )  # fmt: skip
     assert "versions.torch 2.9.0" in words
     assert "git.dirty no git.tag –" in words
     assert "training.shots 2048 training.rate 0.05" in words
@@ -223,8 +265,8 @@ def test_page_shows_the_settings_of_each_entry_as_a_row(ten_seeds, certified, sp
         {"name": "random", "label": None, "options": {}, "training": {}},
     ]
     config = {"data": "toy", "evaluations": 3000, "test": None, "entries": entries}
-    comparison = certified(ten_seeds) | {"config": config}
-    words = read(comparison, ten_seeds, spectrum)
+    comparison = certified(ten_seeds)
+    words = read(comparison, ten_seeds, spectrum, config=config)
     adam = "Adam: betas 0.9, 0.99 CosineAnnealingLR"
     assert (
         "Entry Options Draws Learning rate Restarts Optimiser Schedule Checkpoint every "
@@ -238,9 +280,9 @@ def test_page_shows_the_settings_of_each_entry_as_a_row(ten_seeds, certified, sp
     assert "(control, 10 seeds, 3,000 evaluations each)" in words
     assert "that of 1,024 fresh draws after training, from the start that was kept" in words
     controls = [{"name": "random", "options": {}, "training": {}}]
-    words = read(comparison | {"config": {"entries": controls}}, ten_seeds)
+    words = read(comparison, ten_seeds, config={"entries": controls})
     assert words.count("Entry Options random –") == 1
-    read(comparison | {"config": {"data": "toy", "entries": None}}, ten_seeds)
+    read(comparison, ten_seeds, config={"data": "toy", "entries": None})
 
 
 def test_options_of_estimators_and_risks_are_words():
@@ -256,12 +298,12 @@ def test_options_of_estimators_and_risks_are_words():
         {"name": "product", "training": TRAINING | spsa},
         {"name": "bernoulli", "training": TRAINING | usual},
     ]
-    headings, rows, _ = facts.entry_settings({"entries": entries})
+    headings, rows, _ = entry_settings({"entries": entries})
     told = [dict(zip(headings, row, strict=True)) for row in rows]
     assert [row["Estimator"] for row in told] == ["spsa: directions 4", "score-function"]
     assert [row["Risk"] for row in told] == ["cvar: alpha 0.5", "expectation"]
     entries[1]["training"] = TRAINING | spsa
-    headings, _, agreed = facts.entry_settings({"entries": entries})
+    headings, _, agreed = entry_settings({"entries": entries})
     assert "Risk" not in headings
     assert {
         ("training.estimator", "spsa: directions 4"),
@@ -279,8 +321,7 @@ def test_notes_say_what_is_measured(ten_seeds, certified, result):
     assert "The losses of fresh draws of each trained generator" in words
     assert "for random search its last batch" in words
     assert "shown without that minimum" not in words  # this control has no curve
-    alone = [result("annealing", "control", [1, 1])]
-    alone[0]["seconds_per_step"] = None
+    alone = [replace(result("annealing", "control", [1, 1]), seconds_per_step=[])]
     words = read(certified(alone), alone)
     assert "The final mean loss is that of what it held last: for annealing the loss of" in words
     assert "shown without that minimum" in words
@@ -295,10 +336,10 @@ def test_notes_say_what_is_measured(ten_seeds, certified, result):
 
 def test_an_interval_that_reaches_past_the_budget_has_both_ends(certified, result):
     half = result("a", "quantum", [0] * 5 + [1] * 5)
-    (entry,) = certified([half])["generators"]
+    (entry,) = certified([half]).generators
     assert wording.row_cells(entry)["evaluations_to_hit"] == ("> 3k", "501 to > 3k")
     most = result("a", "quantum", [0] * 7 + [1] * 3)
-    (entry,) = certified([most])["generators"]
+    (entry,) = certified([most]).generators
     assert wording.row_cells(entry)["evaluations_to_hit"] == ("501", "501 to > 3k")
     assert "501 to > 3k" in read(certified([half]), [half])
 
@@ -329,8 +370,8 @@ def test_page_without_reason_or_hits_in_common(uncertified, result):
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "_own:Gen", "$x_{", "a&b" * 20])
 def test_page_takes_any_name_as_text(name, certified, result, spectrum):
-    results = [result(name, "quantum", [0, 1]), result("b", "classical", [1, 1])]
-    results[0]["description"] = "<b>bold</b>"
+    named = replace(result(name, "quantum", [0, 1]), description="<b>bold</b>")
+    results = [named, result("b", "classical", [1, 1])]
     words = read(certified(results), results, spectrum)
     assert name in words
     assert "<b>bold</b>" in words
@@ -338,17 +379,17 @@ def test_page_takes_any_name_as_text(name, certified, result, spectrum):
 
 @pytest.mark.parametrize("losses", [[0.0, 0.0], [-3.0, -1.0], [1e-7, 2.0]])
 def test_page_of_any_objective(losses, uncertified, result):
-    odd = result("own", "quantum", [1, 1])
-    odd["best_loss"] = losses
-    odd["improvements"] = [[[1, loss]] for loss in losses]
-    odd["final_loss"], odd["final_losses"] = losses, [[loss] for loss in losses]
-    odd["curve"] = {"evaluations": [3000], "mean_loss": [[loss] for loss in losses]}
+    each = [[loss] for loss in losses]
+    odd = replace(
+        result("own", "quantum", [1, 1]),
+        best_loss=losses, improvements=[[(1, loss)] for loss in losses], final_loss=losses,
+        final_losses=each, curve=Curve(evaluations=[3000], mean_loss=each),
+    )  # fmt: skip
     read(uncertified([odd]), [odd])
 
 
 def test_an_objective_that_every_draw_solves(certified, result):
-    easy = result("easy", "quantum", [0])
-    easy["improvements"], easy["evaluations"] = [[[1, 0.1160]]], 1
+    easy = replace(result("easy", "quantum", [0]), improvements=[[(1, 0.1160)]], evaluations=1)
     comparison = certified([easy], uniform_hit_probability=1.0)
     assert "“easy” reached the proven optimal loss (0.1160)" in read(comparison, [easy])
 
@@ -364,12 +405,16 @@ def test_importing_report_is_light():
 
 def test_pyplot_is_never_loaded(ten_seeds, certified, spectrum):
     code = (
-        "import sys, json; from qhyper.report import page as report;"
-        "r, c, s = json.load(sys.stdin); report.page(c, r, s);"
+        "import sys, json; from qhyper.report.page import page;"
+        "from qhyper.report.results import Result, Spectrum;"
+        "from qhyper.report.summary import Summary;"
+        "r, c, s = json.load(sys.stdin);"
+        "page(Summary.from_json(c), [Result.from_json(one) for one in r], Spectrum(**s));"
         "print('matplotlib.pyplot' in sys.modules)"
     )
-    # What summary.json holds is enough to make the page.
-    stored = json.dumps([ten_seeds, certified(ten_seeds), spectrum])
+    # What the files of a run hold is enough to make the page.
+    results = [one.to_json() for one in ten_seeds]
+    stored = json.dumps([results, certified(ten_seeds).to_json(), vars(spectrum)])
     run = subprocess.run(
         [sys.executable, "-c", code], input=stored, capture_output=True, text=True, check=True
     )

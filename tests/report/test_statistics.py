@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qhyper.errors import ConfigurationError
-from qhyper.report.statistics import censored_median, holm, median_interval, paired_tests, wilson
+from qhyper.report.statistics import (
+    CensoredMedian,
+    Median,
+    censored_median,
+    holm,
+    median_interval,
+    paired_tests,
+    wilson,
+)
 
 # -- shares ---------------------------------------------------------------------------------------
 
@@ -24,27 +32,27 @@ from qhyper.report.statistics import censored_median, holm, median_interval, pai
 )
 def test_wilson_agrees_with_published_values(hits, n, low, high):
     figure = wilson(hits, n)
-    assert figure["value"] == hits / n
-    assert figure["low"] == pytest.approx(low, abs=5e-5)
-    assert figure["high"] == pytest.approx(high, abs=5e-5)
+    assert figure.value == hits / n
+    assert figure.low == pytest.approx(low, abs=5e-5)
+    assert figure.high == pytest.approx(high, abs=5e-5)
 
 
 @pytest.mark.parametrize(("hits", "n"), [(1, 10), (5, 10), (299, 1000)])
 def test_wilson_bounds_solve_the_score_equation(hits, n):
     figure = wilson(hits, n)
-    for bound in (figure["low"], figure["high"]):
+    for bound in (figure.low, figure.high):
         z = (hits / n - bound) / math.sqrt(bound * (1 - bound) / n)
         assert abs(z) == pytest.approx(1.959963985, rel=1e-8)
 
 
 def test_wilson_closes_exactly_at_the_ends():
-    assert wilson(0, 10)["low"] == 0.0
-    assert wilson(10, 10)["high"] == 1.0
-    assert wilson(0, 10)["high"] == pytest.approx(1.959963985**2 / (10 + 1.959963985**2))
+    assert wilson(0, 10).low == 0.0
+    assert wilson(10, 10).high == 1.0
+    assert wilson(0, 10).high == pytest.approx(1.959963985**2 / (10 + 1.959963985**2))
 
 
 def test_wilson_is_wider_at_higher_confidence():
-    assert wilson(5, 10, confidence=0.99)["high"] > wilson(5, 10)["high"]
+    assert wilson(5, 10, confidence=0.99).high > wilson(5, 10).high
 
 
 @pytest.mark.parametrize(
@@ -77,15 +85,15 @@ def test_median_interval_is_bca():
     sample = np.random.default_rng(3).exponential(size=41)
     figure = median_interval(sample)
     low, high = bca_by_the_book(sample, 100_000, seed=7)
-    assert figure["median"] == np.median(sample)
-    assert figure["low"] == pytest.approx(low, abs=0.03)
-    assert figure["high"] == pytest.approx(high, abs=0.03)
+    assert figure.median == np.median(sample)
+    assert figure.low == pytest.approx(low, abs=0.03)
+    assert figure.high == pytest.approx(high, abs=0.03)
 
 
 def test_median_interval_covers_the_true_median():
     rng = np.random.default_rng(0)
     figures = [median_interval(rng.normal(size=25)) for _ in range(120)]
-    covered = sum(f["low"] <= 0 <= f["high"] for f in figures)
+    covered = sum(f.low <= 0 <= f.high for f in figures)
     assert covered >= 0.88 * 120  # four standard errors below 95 %
 
 
@@ -96,23 +104,23 @@ def test_the_same_seed_gives_the_same_interval():
 
 @pytest.mark.parametrize("values", [[0.25], [0.25] * 10])
 def test_equal_values_are_their_own_interval(values):
-    assert median_interval(values) == {"median": 0.25, "low": 0.25, "high": 0.25}
+    assert median_interval(values) == Median(0.25, 0.25, 0.25)
 
 
 def test_where_bca_is_undefined_the_percentile_bootstrap_stands_in():
     # Every leave-one-out median is 0: the acceleration of BCa is 0/0.
     figure = median_interval([0.0] * 7 + [1.0] * 3)
-    assert figure["median"] == 0.0
-    assert figure["low"] == 0.0
-    assert figure["high"] in (0.0, 0.5, 1.0)
+    assert figure.median == 0.0
+    assert figure.low == 0.0
+    assert figure.high in (0.0, 0.5, 1.0)
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from([0.0, 0.0005, 0.079, 0.12, 0.33]), min_size=1, max_size=12))
 def test_intervals_of_plateaus_are_finite_and_in_order(values):
     figure = median_interval(values)
-    assert min(values) <= figure["low"] <= figure["median"] <= figure["high"] <= max(values)
-    json.dumps(figure, allow_nan=False)
+    assert min(values) <= figure.low <= figure.median <= figure.high <= max(values)
+    json.dumps(vars(figure), allow_nan=False)
 
 
 @pytest.mark.parametrize("values", [[], [1.0, math.nan], [math.inf], [[1.0, 2.0]]])
@@ -125,11 +133,11 @@ def test_median_interval_refuses_what_has_no_median(values):
 
 
 def test_censored_median_where_all_hit_is_the_median():
-    assert censored_median([1, 2, 3, 9, 4], 10) == median_interval([1, 2, 3, 9, 4])
+    assert vars(censored_median([1, 2, 3, 9, 4], 10)) == vars(median_interval([1, 2, 3, 9, 4]))
 
 
 def test_censored_median_where_none_hit_is_unknown():
-    assert censored_median([None] * 10, 100) == {"median": None, "low": None, "high": None}
+    assert censored_median([None] * 10, 100) == CensoredMedian(None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -137,15 +145,15 @@ def test_censored_median_where_none_hit_is_unknown():
 )
 def test_censored_median_is_unknown_from_half_the_seeds(hits, median):
     values = [10 * (k + 1) for k in range(hits)] + [None] * (10 - hits)
-    assert censored_median(values, 1000)["median"] == median
+    assert censored_median(values, 1000).median == median
 
 
 def test_censored_bounds_by_rank():
     figure = censored_median([10, 20, 30, 40, 50, 60, None, None, None], 100)
-    assert figure["median"] == 50
-    assert figure["low"] in (10, 20, 30)  # the median's bounds of rank lie near 2 of 9
-    assert figure["high"] is None
-    assert censored_median([10, 20, 30, 40, 50, 60, 70, 80, 90, 99, None], 100)["high"] is not None
+    assert figure.median == 50
+    assert figure.low in (10, 20, 30)  # the median's bounds of rank lie near 2 of 9
+    assert figure.high is None
+    assert censored_median([10, 20, 30, 40, 50, 60, 70, 80, 90, 99, None], 100).high is not None
 
 
 def test_a_hit_past_the_budget_is_none():
@@ -153,8 +161,8 @@ def test_a_hit_past_the_budget_is_none():
 
 
 def test_censored_median_of_one_seed():
-    assert censored_median([None], 100)["median"] is None
-    assert censored_median([7], 100) == {"median": 7.0, "low": 7.0, "high": 7.0}
+    assert censored_median([None], 100).median is None
+    assert censored_median([7], 100) == CensoredMedian(7.0, 7.0, 7.0)
 
 
 def test_censored_median_refuses_no_values():
@@ -175,27 +183,27 @@ def test_signed_rank_by_hand_and_holm_by_hand():
         "same": base,
     }
     tests = paired_tests(losses, ["q"], ["same", "mixed", "above"])
-    assert [t["classical"] for t in tests] == ["same", "mixed", "above"]
-    assert [t["p"] for t in tests] == pytest.approx([1.0, 0.125, 0.0625])
+    assert [t.classical for t in tests] == ["same", "mixed", "above"]
+    assert [t.p for t in tests] == pytest.approx([1.0, 0.125, 0.0625])
     # Holm: 3 · 0.0625 = 0.1875; then 2 · 0.125 = 0.25; then 1 · 1.
-    assert [t["p_holm"] for t in tests] == pytest.approx([1.0, 0.25, 0.1875])
-    assert [t["median_difference"] for t in tests] == pytest.approx([0.0, -0.3, -0.3])
+    assert [t.p_holm for t in tests] == pytest.approx([1.0, 0.25, 0.1875])
+    assert [t.median_difference for t in tests] == pytest.approx([0.0, -0.3, -0.3])
 
 
 def test_holm_never_falls_and_never_passes_one():
     # p = 0.0625 three times: 3p for all, because Holm's values never fall.
     losses = {"q": [1.0] * 5, **{n: [1.1, 1.2, 1.3, 1.4, 1.5] for n in "abc"}}
-    assert [t["p_holm"] for t in paired_tests(losses, ["q"], ["a", "b", "c"])] == pytest.approx(
+    assert [t.p_holm for t in paired_tests(losses, ["q"], ["a", "b", "c"])] == pytest.approx(
         [0.1875] * 3
     )
     losses = {"q": [1.0, 1.0], "a": [0.0, 0.5], "b": [0.0, 0.7]}
-    assert [t["p_holm"] for t in paired_tests(losses, ["q"], ["a", "b"])] == [1.0, 1.0]
+    assert [t.p_holm for t in paired_tests(losses, ["q"], ["a", "b"])] == [1.0, 1.0]
 
 
 def test_differences_of_rounding_are_no_differences():
     losses = {"q": [0.5, 0.5, 0.5], "c": [0.5 + 1e-12, 0.5 - 1e-12, 0.5]}
     (test,) = paired_tests(losses, ["q"], ["c"])
-    assert (test["p"], test["p_holm"], test["median_difference"]) == (1.0, 1.0, 0.0)
+    assert (test.p, test.p_holm, test.median_difference) == (1.0, 1.0, 0.0)
 
 
 def test_no_tests_without_two_seeds_or_two_kinds():

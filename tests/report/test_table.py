@@ -1,6 +1,7 @@
 """Tables for the terminal."""
 
 import re
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -42,18 +43,22 @@ def nine(result):
     }
     results = []
     for name, kind in kinds.items():
-        one = result(name, kind, [0, 1] * 5, steps=kind != "control")
-        one["parameters"], one["evaluations"] = 12_345, 300_000
-        one["best_loss"] = [0.1160 + 0.00017 * seed for seed in range(10)]
-        one["improvements"] = [
-            [[1, 0.5], [1_234 + 13_570 * seed, 0.1160 if seed < 9 else loss]]
-            for seed, loss in enumerate(one["best_loss"])
-        ]
-        one["final_loss"] = [0.1174 + 0.0003 * (seed + len(results)) for seed in range(10)]
-        one["train_accuracy"] = [0.9196, 0.9201] * 5
-        one["test_accuracy"] = [0.9184, 0.9193] * 5
-        if kind != "control":
-            one["seconds_per_step"] = [0.0123, 0.0145, 0.0131, 0.0119]
+        best = [0.1160 + 0.00017 * seed for seed in range(10)]
+        one = replace(
+            result(name, kind, [0, 1] * 5, steps=kind != "control"),
+            parameters=12_345,
+            evaluations=300_000,
+            shots=300_000,
+            best_loss=best,
+            improvements=[
+                [(1, 0.5), (1_234 + 13_570 * seed, 0.1160 if seed < 9 else loss)]
+                for seed, loss in enumerate(best)
+            ],
+            final_loss=[0.1174 + 0.0003 * (seed + len(results)) for seed in range(10)],
+            train_accuracy=[0.9196, 0.9201] * 5,
+            test_accuracy=[0.9184, 0.9193] * 5,
+            seconds_per_step=[] if kind == "control" else [0.0123, 0.0145, 0.0131, 0.0119],
+        )
         results.append(one)
     return results
 
@@ -62,8 +67,8 @@ def test_table_of_nine_is_whole_in_a_file(nine, certified):
     comparison = certified(nine)
     shown = text_of(tables.table(comparison), width=140)
     assert "…" not in shown
-    for entry in comparison["generators"]:
-        (line, below) = re.search(rf"(?m)^{entry['name']} (.*)\n(.*)", shown).groups()
+    for entry in comparison.generators:
+        (line, below) = re.search(rf"(?m)^{entry.name} (.*)\n(.*)", shown).groups()
         cells = wording.row_cells(entry)
         for key in ("parameters", "regret", "hit_share", "evaluations_to_hit", "final_loss"):
             value, interval = cells[key]
@@ -79,8 +84,8 @@ def test_table_of_nine_loses_nothing_where_it_is_narrow(nine, certified, width):
     shown = text_of(tables.table(comparison), width=width)
     assert max(map(len, shown.splitlines())) <= width
     assert "…" not in shown
-    for entry in comparison["generators"]:
-        assert re.search(rf"(?m)^{entry['name']} ", shown)
+    for entry in comparison.generators:
+        assert re.search(rf"(?m)^{entry.name} ", shown)
         for key, (value, interval) in wording.row_cells(entry).items():
             assert value in shown
             if "accuracy" in key:  # the terminal has no room for their intervals, the page has
@@ -106,6 +111,34 @@ def test_table_without_certificate_says_so_and_keeps_brackets_in_names(uncertifi
     assert "best loss seen 0.1165" in shown
 
 
+def test_a_budget_in_rows_has_a_column_of_rows(result, uncertified):
+    found = uncertified([replace(result("a", "quantum", [1, 1]), rows=2_990_000)])
+    assert "2.99M" not in text_of(tables.table(found))
+    found = replace(found, budget={"rows": 3_000_000})
+    shown = text_of(tables.table(found))
+    assert re.search(r"(?m)^a .* 72 ", shown)
+    assert re.search(r"(?m)^quantum .* 2\.99M ", shown)
+    assert "circuits" not in shown  # the budget does not limit them
+    caption = " ".join(shown.split())
+    assert "up to 3,000,000 rows, in whole steps, for each of 2 seeds" in caption
+
+
+def test_best_networks_of_held_out_rows_have_their_loss_in_place_of_a_regret(result, uncertified):
+    held = replace(result("held", "quantum", [0, 1]), held_out_loss=[0.2, 0.4])
+    shown = text_of(tables.table(uncertified([held])))
+    assert "0.3000" in shown
+    assert "Regret" not in shown
+    assert "Seeds" not in shown
+    assert wording.HELD_OUT_NOTE in " ".join(shown.split())
+    both = uncertified([held, result("a", "quantum", [1, 1])])
+    shown = text_of(tables.table(both))
+    assert "Regret" in shown
+    assert both.generators[0].regret is None
+    assert wording.HELD_OUT_NOTE not in text_of(tables.table(uncertified([
+        result("a", "quantum", [1, 1])
+    ])))  # fmt: skip
+
+
 def test_tests_table(ten_seeds, certified, result):
     shown = text_of(tables.tests_table(certified(ten_seeds)), width=100)
     assert shown.count("product is lower") == 1
@@ -118,7 +151,7 @@ def test_tests_table_of_nine_is_whole(nine, certified):
     comparison = certified(nine)
     shown = text_of(tables.tests_table(comparison), width=100)
     assert "…" not in shown
-    assert len(comparison["tests"]) == 12
-    for test in comparison["tests"]:
-        start, end = f"{test['quantum']} +{test['classical']} +[+−]0", f"{test['quantum']} is lower"
+    assert len(comparison.tests) == 12
+    for test in comparison.tests:
+        start, end = f"{test.quantum} +{test.classical} +[+−]0", f"{test.quantum} is lower"
         assert re.search(rf"(?m)^ *{start}.* {end} *$", shown)

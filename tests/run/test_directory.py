@@ -4,6 +4,7 @@ import errno
 import json
 import multiprocessing
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import torch
 
 from qhyper.data.sets import load
 from qhyper.errors import ConfigurationError, Interrupted, StorageError
-from qhyper.run.comparison import execute, load_generator, problem
+from qhyper.report.summary import Summary
+from qhyper.run.comparison import execute, load_generator, problem, stored
 from qhyper.run.config import COMPARED, Config, Entry
 from qhyper.run.directory import Checkpoints, Metrics, Run, provenance
 from qhyper.storage import write_whole
@@ -60,10 +62,9 @@ def test_killed_at_twenty_moments_a_run_ends_as_the_undisturbed_one(tmp_path: Pa
     assert all(torch.equal(one[key], other[key]) for key in other)
 
 
-def without_times(summary: dict) -> dict:
-    for entry in summary["generators"]:
-        entry["seconds_per_step"] = None
-    return summary
+def without_times(summary: Summary) -> Summary:
+    entries = [replace(entry, seconds_per_step=None) for entry in summary.generators]
+    return replace(summary, generators=entries)
 
 
 def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
@@ -82,8 +83,8 @@ def test_a_run_made_by_hand_is_planned_when_it_is_executed(tmp_path: Path) -> No
     run = Run.create(tmp_path, "mine", Config(data="digits", seeds=[0, 1], evaluations=300))
     first = execute(run)
     again = execute(Run.open(run.path))
-    assert [result["name"] for result in again.results] == list(COMPARED)
-    assert again.summary == json.loads(json.dumps(first.summary))
+    assert [result.name for result in again.results] == list(COMPARED)
+    assert again.summary == first.summary
     with pytest.raises(ConfigurationError, match="'random' is a control"):
         load_generator(run, "random")
 
@@ -106,7 +107,22 @@ def test_finished_entries_are_not_run_again(tmp_path: Path) -> None:
     seen = []
     again = execute(run, progress=lambda title, spent, total: seen.append(title))
     assert seen == []
-    assert again.summary == json.loads(json.dumps(first.summary))
+    assert again.summary == first.summary
+
+
+def test_a_run_of_another_version_is_refused(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "compare", config(entries=[Entry(name="random")], evaluations=200))
+    execute(run)
+    for name, lacking in (("random/result.json", "rows"), ("summary.json", "budget")):
+        whole = run.read_json(name)
+        run.write(name, json.dumps({key: whole[key] for key in whole if key != lacking}))
+        with pytest.raises(
+            StorageError,
+            match=f"{name} was written by another version of qhyper: it lacks {lacking}. Read it",
+        ):
+            stored(run)
+        run.write(name, json.dumps(whole))
+    stored(run)
 
 
 def test_a_trained_generator_comes_back(tmp_path: Path) -> None:
@@ -141,7 +157,7 @@ def test_choices_of_the_target_survive_a_stop(tmp_path: Path) -> None:
     execute(again)
     assert outcome_of(again, "quantum-depth2") == outcome_of(whole, "quantum-depth2")
     space = problem(again.config)[0].network.space
-    assert outcome.summary["network"] == f"BinaryNetwork({space})"
+    assert outcome.summary.network == f"BinaryNetwork({space})"
     assert space == WeightSpace(
         (2, 2, 1), biases=True, values=((-1, 1), (-0.5, 2)), activation=("relu", "sigmoid"),
         optional=("units",),

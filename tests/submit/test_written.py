@@ -9,11 +9,19 @@ from qhyper.errors import StorageError
 from qhyper.quantum.cloud.scope import submission
 from qhyper.run.config import Config, Entry
 from qhyper.run.directory import Run
-from qhyper.submit.written import Asked, Found, Identity, Written, next_identity, submissions
+from qhyper.submit.draws import DrawsComparison
+from qhyper.submit.written import (
+    Found,
+    Identity,
+    SubmissionSettings,
+    Written,
+    next_identity,
+    submissions,
+)
 
-ASKED = Asked("quantum", (3, 8), 100, "stub:StubService", {"late": 0.5}, 64)
-WRITTEN = Written(3, ASKED, 1000, "a hash", {"jobs": 2})
-FOUND = Found(None, "a stub", "", [{"key": "abc"}], {"replicas": []})
+SETTINGS = SubmissionSettings("quantum", (3, 8), 100, "stub:StubService", {"late": 0.5}, 64)
+WRITTEN = Written(3, SETTINGS, 1000, "a hash", {"jobs": 2})
+FOUND = Found(None, "a stub", "", [{"key": "abc"}], DrawsComparison(None, [0.5, 1.5], []))
 ASKED_KEYS = [
     "number", "entry", "seeds", "shots", "backend", "options", "calibration_shots", "paid_shots",
     "content", "outlook",
@@ -64,7 +72,7 @@ def test_the_keys_of_the_files(identity):
     identity.write(replace(WRITTEN, found=FOUND))
     found = json.loads((identity.folder / "outcome.json").read_text())
     assert list(found) == ASKED_KEYS + FOUND_KEYS
-    assert found == asked | vars(FOUND)
+    assert found == asked | vars(FOUND) | {"outcome": FOUND.outcome.to_json()}
     assert json.loads((identity.folder / "submission.json").read_text()) == asked
 
 

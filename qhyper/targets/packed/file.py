@@ -58,7 +58,7 @@ def write(network: "PackedNetwork", path: str | Path) -> None:
 
 
 def read(path: str | Path, make: Callable[..., Network]) -> Network:
-    """What `make` makes of the parts of the network that `write` wrote: see `PackedNetwork.load`."""
+    """What `make` makes of the parts of a network that `write` wrote: see `PackedNetwork.load`."""
     path = Path(path)
     if not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "is not there"

@@ -81,8 +81,9 @@ class _Layer(NamedTuple):
 
 
 def parts_of(module: torch.nn.Module, *, inputs: InputKind) -> tuple[Any, ...]:
-    """The arguments of PackedNetwork that make a binary module; its predictions are those of the module in eval mode and float64.
+    """The arguments of PackedNetwork that pack a binary network.
 
+    Its predictions are those of the module in eval mode and float64.
     `inputs` says what the module takes: `signs`, -1 and +1 (packed, they are bits), or `pixels`,
     whole numbers from 0 to 255 as they are. Ties included, with two exceptions, in which torch's
     own rounding varies: biases of Linear that are no whole numbers, where it depends on the batch,
@@ -118,8 +119,8 @@ def parts_of(module: torch.nn.Module, *, inputs: InputKind) -> tuple[Any, ...]:
 def to_torch(network: "PackedNetwork") -> torch.nn.Sequential:
     """The network as a torch module in float64 that takes -1 and +1, or pixels from 0 to 255.
 
-    Limits become biases of Linear. `PackedNetwork.from_torch` packs it into the same network again. Raises
-    ConfigurationError for inputs of other than 1 or 8 planes.
+    Limits become biases of Linear. `PackedNetwork.from_torch` packs it into the same network
+    again. Raises ConfigurationError for inputs of other than 1 or 8 planes.
     """
     if network.planes not in _PLANES.values():
         raise ConfigurationError(

@@ -311,6 +311,6 @@ def test_a_table_is_compared_with_its_exact_minimum():
     rng = np.random.default_rng(0)
     table = CostTable(rng.normal(size=2**7))
     found = compare(table, ["bernoulli"], seeds=range(2), evaluations=256)
-    assert found.summary["reference"]["loss"] == pytest.approx(table.minimum, abs=1e-12)
-    assert found.summary["certificate"]["optimal_bitstrings"] == 1
+    assert found.summary.reference.loss == pytest.approx(table.minimum, abs=1e-12)
+    assert found.summary.certificate["optimal_bitstrings"] == 1
     assert table.evaluations < 2**10 + 2 * 2048  # what was drawn, and not the certificate

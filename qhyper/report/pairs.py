@@ -20,10 +20,10 @@ CERTIFICATE = {
 }
 
 
-def certificate_facts(certificate: Mapping[str, Any]) -> list[tuple[str, str]]:
+def certificate_pairs(certificate: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What a certificate says, as pairs of words."""
     return [
-        (title, _fact(certificate[key]))
+        (title, _words(certificate[key]))
         for key, title in CERTIFICATE.items()
         if certificate.get(key) is not None
     ]
@@ -55,7 +55,7 @@ def entry_settings(
     for training in trainings:
         # their options stand in the same cell
         for key in ("estimator", "risk", "optimizer", "schedule"):
-            words = [training.get(key), _pairs(training.pop(f"{key}_options", None) or {})]
+            words = [training.get(key), _in_one_cell(training.pop(f"{key}_options", None) or {})]
             if any(words):
                 training[key] = ": ".join(filter(None, words))
     trained = [training for training in trainings if training]
@@ -69,23 +69,23 @@ def entry_settings(
             columns.append(key)
         elif key not in rest or rest[key] != trained[0][key]:
             agreed[key] = trained[0][key]
-    pairs = facts(rest) + (facts(agreed, "training") if agreed else [])
+    agreeing = flat_pairs(rest) + (flat_pairs(agreed, "training") if agreed else [])
     headings = ["Entry", "Options"]
     headings += [SETTINGS.get(key, key.replace("_", " ").capitalize()) for key in columns]
     rows = []
     for entry, training in zip(entries, trainings, strict=True):
         title = entry.get("label") or entry["name"]
         title += f" ({entry['name']})" if title != entry["name"] else ""
-        cells = [_fact(training[key]) if key in training else "–" for key in columns]
-        rows.append([title, _pairs(entry["options"]) or "–", *cells])
-    return headings, rows, pairs
+        cells = [_words(training[key]) if key in training else "–" for key in columns]
+        rows.append([title, _in_one_cell(entry["options"]) or "–", *cells])
+    return headings, rows, agreeing
 
 
-def _pairs(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in facts(values))
+def _in_one_cell(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in flat_pairs(values))
 
 
-def _fact(value: Any) -> str:
+def _words(value: Any) -> str:
     """A setting or number as words."""
     if value is None:
         return "–"
@@ -96,16 +96,16 @@ def _fact(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1e6 else f"{value:.6g}"
     if isinstance(value, list | tuple):
-        return ", ".join(map(_fact, value)) or "–"
+        return ", ".join(map(_words, value)) or "–"
     return str(value)
 
 
-def facts(values: Any, prefix: str = "") -> list[tuple[str, str]]:
+def flat_pairs(values: Any, prefix: str = "") -> list[tuple[str, str]]:
     """Nested settings as flat (dotted name, value) pairs."""
     if not isinstance(values, Mapping):
-        return [(prefix, str(values) if type(values) is int else _fact(values))]
+        return [(prefix, str(values) if type(values) is int else _words(values))]
     return [
-        fact
+        pair
         for key, value in values.items()
-        for fact in facts(value, f"{prefix}.{key}" if prefix else str(key))
+        for pair in flat_pairs(value, f"{prefix}.{key}" if prefix else str(key))
     ]
