@@ -26,10 +26,13 @@ class CountingSearch:
     - children: of the one parent; an only child is the next parent untried
     - batch: rows of a mini-batch, None for all rows
     - one_class: whether the rows of a mini-batch are all of one class, a random row's, drawn with
-      replacement: on rows of all classes, an output that is always 0 is as it should be on most
+      replacement: by default with mini-batches and an only child. On rows of all classes, an
+      output that is always 0 is as it should be on most; and of several children on rows of one
+      class, the one would win that sees that class everywhere
 
-    Parents themselves do not stay. Raises ConfigurationError for n_bits or children < 1, for what
-    is no probability or batch, and for one_class without mini-batches.
+    Parents themselves do not stay. What counts as wrong is often nothing, on all rows above all:
+    with p_all = 0 the parent then stays as it is. Raises ConfigurationError for n_bits or children
+    < 1, for what is no probability or batch, and for several children on rows of one class.
     """
 
     def __init__(
@@ -40,14 +43,16 @@ class CountingSearch:
         p_all: float = 0.0,
         children: int = 1,
         batch: int | None = None,
-        one_class: bool = False,
+        one_class: bool | None = None,
     ) -> None:
         check_search(n_bits, batch, {"p": p, "p_all": p_all})
         if children < 1:
             raise ConfigurationError(f"Got children={children}; expected 1 or more.")
-        if one_class and batch is None:
+        one_class = (batch is not None and children == 1) if one_class is None else one_class
+        if one_class and (batch is None or children > 1):
             raise ConfigurationError(
-                "Got one_class without mini-batches, of which it chooses the rows. Give `batch`."
+                f"Got one_class with batch={batch} and children={children}; it chooses the rows of "
+                "mini-batches, for an only child. Give `batch` and one child, or leave it out."
             )
         self.n_bits, self.batch = n_bits, batch
         self.p, self.p_all, self.children, self.one_class = p, p_all, children, one_class
