@@ -21,7 +21,7 @@ from qhyper.training.search import Evaluated
 class CountingSearch:
     """The best of children whose bits flip with probability p where they count as wrong.
 
-    - p: of a bit that counts as wrong on the rows of the generation
+    - p: of a bit that counts as wrong on the rows of the generation; wide networks want less
     - p_all: by which every bit flips besides; the thesis leaves open whether any do
     - children: of the one parent; an only child is the next parent untried
     - batch: rows of a mini-batch, None for all rows
@@ -39,7 +39,7 @@ class CountingSearch:
         self,
         n_bits: int,
         *,
-        p: float = 0.002,
+        p: float = 0.03,
         p_all: float = 0.0,
         children: int = 1,
         batch: int | None = None,

@@ -106,7 +106,7 @@ def test_learns_an_easy_problem():
 
 def test_says_what_it_is():
     found = CountingSearch(N, batch=5).describe()
-    assert found == "Counting errors, flips of 0.2 % of the wrong bits, on rows of one class"
+    assert found == "Counting errors, flips of 3 % of the wrong bits, on rows of one class"
 
 
 def test_rows_are_of_one_class_where_an_only_child_is_not_compared():
