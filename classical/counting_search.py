@@ -21,33 +21,38 @@ from qhyper.training.search import Evaluated
 class CountingSearch:
     """The best of children whose bits flip with probability p where they count as wrong.
 
-    - p: of a bit that counts as wrong on the rows of the generation
+    - p: of a bit that counts as wrong on the rows of the generation; wide networks want less
     - p_all: by which every bit flips besides; the thesis leaves open whether any do
     - children: of the one parent; an only child is the next parent untried
     - batch: rows of a mini-batch, None for all rows
     - one_class: whether the rows of a mini-batch are all of one class, a random row's, drawn with
-      replacement: on rows of all classes, an output that is always 0 is as it should be on most
+      replacement: by default with mini-batches and an only child. On rows of all classes, an
+      output that is always 0 is as it should be on most; and of several children on rows of one
+      class, the one would win that sees that class everywhere
 
-    Parents themselves do not stay. Raises ConfigurationError for n_bits or children < 1, for what
-    is no probability or batch, and for one_class without mini-batches.
+    Parents themselves do not stay. What counts as wrong is often nothing, on all rows above all:
+    with p_all = 0 the parent then stays as it is. Raises ConfigurationError for n_bits or children
+    < 1, for what is no probability or batch, and for several children on rows of one class.
     """
 
     def __init__(
         self,
         n_bits: int,
         *,
-        p: float = 0.002,
+        p: float = 0.03,
         p_all: float = 0.0,
         children: int = 1,
         batch: int | None = None,
-        one_class: bool = False,
+        one_class: bool | None = None,
     ) -> None:
         check_search(n_bits, batch, {"p": p, "p_all": p_all})
         if children < 1:
             raise ConfigurationError(f"Got children={children}; expected 1 or more.")
-        if one_class and batch is None:
+        one_class = (batch is not None and children == 1) if one_class is None else one_class
+        if one_class and (batch is None or children > 1):
             raise ConfigurationError(
-                "Got one_class without mini-batches, of which it chooses the rows. Give `batch`."
+                f"Got one_class with batch={batch} and children={children}; it chooses the rows of "
+                "mini-batches, for an only child. Give `batch` and one child, or leave it out."
             )
         self.n_bits, self.batch = n_bits, batch
         self.p, self.p_all, self.children, self.one_class = p, p_all, children, one_class

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from classical.generations import Scores, check_budget, check_search, flipped, uniform
+from classical.generations import Scores, check_budget, check_search, flipped, uniform, usual_p
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Rngs
 from qhyper.targets.target import Objective
@@ -19,7 +19,7 @@ from qhyper.training.search import Evaluated
 class EliteSearch:
     """An elite, whose children's bits flip with probability p; the best are the next elite.
 
-    - p: by default 2 / n_bits (at most 1/2), so that two bits flip on average
+    - p: by default that of `usual_p`, by which the fourth root of n_bits flips on average
     - networks: bitstrings of the elite
     - children: of each of them
     - weights: (a, b) of a child's own loss and its parent's score
@@ -42,8 +42,8 @@ class EliteSearch:
         n_bits: int,
         *,
         p: float | None = None,
-        networks: int = 4,
-        children: int = 16,
+        networks: int = 2,
+        children: int = 8,
         weights: Sequence[float] = (1, 1),
         batch: int | None = None,
     ) -> None:
@@ -60,7 +60,7 @@ class EliteSearch:
                 "expected numbers a > 0 and b >= 0, such as (1, 1)."
             )
         self.n_bits, self.batch = n_bits, batch
-        self.p = min(0.5, 2 / n_bits) if p is None else float(p)
+        self.p = usual_p(n_bits) if p is None else float(p)
         self.networks, self.children = networks, children
         self.weights = (float(weights[0]), float(weights[1]))
 

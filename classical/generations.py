@@ -28,6 +28,15 @@ def check_search(n_bits: int, batch: int | None, probabilities: dict[str, float]
             raise ConfigurationError(f"Got {name}={p!r}; expected a probability, from 0 to 1.")
 
 
+def usual_p(n_bits: int) -> float:
+    """The probability by which the fourth root of n_bits flips on average, at most 1/2.
+
+    Found by trial: 2.4 of 36 weights on all rows, and 18 of 101,632 on mini-batches of 4096 rows,
+    are near the best there.
+    """
+    return min(0.5, n_bits**0.25 / n_bits)
+
+
 def check_budget(evaluations: int, needed: int, advice: str) -> None:
     """Raise ConfigurationError unless there are evaluations enough for one generation."""
     if evaluations < needed:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from classical.generations import Scores, check_budget, check_search, flipped, uniform
+from classical.generations import Scores, check_budget, check_search, flipped, uniform, usual_p
 from qhyper.bits import Bits
 from qhyper.streams import Rngs
 from qhyper.targets.target import SAME_LOSS, Float, Objective
@@ -23,7 +23,7 @@ _BITS = 1 << 22
 class PerturbationSearch:
     """Flip every bit with probability p; the old bitstring stays only if it is better.
 
-    - p: by default 2 / n_bits (at most 1/2), so that two bits flip on average
+    - p: by default that of `usual_p`, by which the fourth root of n_bits flips on average
     - batch: rows of a mini-batch, None for all rows
 
     Equally good, the new bitstring replaces the old one. On all rows a generation is one
@@ -34,7 +34,7 @@ class PerturbationSearch:
     def __init__(self, n_bits: int, *, p: float | None = None, batch: int | None = None) -> None:
         check_search(n_bits, batch, {} if p is None else {"p": p})
         self.n_bits = n_bits
-        self.p = min(0.5, 2 / n_bits) if p is None else float(p)
+        self.p = usual_p(n_bits) if p is None else float(p)
         self.batch = batch
 
     def describe(self) -> str:

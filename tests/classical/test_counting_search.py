@@ -40,6 +40,8 @@ def fresh_rows(rng, labels, batch, one_class):
 @pytest.mark.parametrize("p_all", [0.0, 0.05])
 def test_it_is_the_printed_scheme(batch, one_class, children, p_all):
     # seeds 7 and 8; with four children, six generations of five and one of three
+    if one_class and children > 1:
+        pytest.skip("refused")
     rows = 40 if batch else 5  # of few rows, more is wrong
     objective, evaluations = TARGET.objective(data(rows)), 33
     search = CountingSearch(
@@ -97,14 +99,21 @@ def test_learns_an_easy_problem():
     x = np.where(clean ^ (rng.random((600, 20)) < 0.1), 1.0, -1.0)
     target = PackedTarget((20, 15, 10), label_bits=5)
     objective = target.objective(Samples(x, labels), "accuracy")
-    search = CountingSearch(target.n_bits, p=0.02, batch=3, one_class=True)
+    search = CountingSearch(target.n_bits, p=0.02, batch=3)
     found = run(search, objective, 500, seeds=(0,))
     assert objective.accuracy(np.stack([part.held[0] for part in found])).max() > 0.8
 
 
 def test_says_what_it_is():
-    found = CountingSearch(N, batch=5, one_class=True).describe()
-    assert found == "Counting errors, flips of 0.2 % of the wrong bits, on rows of one class"
+    found = CountingSearch(N, batch=5).describe()
+    assert found == "Counting errors, flips of 3 % of the wrong bits, on rows of one class"
+
+
+def test_rows_are_of_one_class_where_an_only_child_is_not_compared():
+    assert CountingSearch(N, batch=5).one_class
+    assert not CountingSearch(N).one_class
+    assert not CountingSearch(N, batch=5, children=2).one_class
+    assert not CountingSearch(N, batch=5, one_class=False).one_class
 
 
 def test_refuses_objectives_that_tell_no_errors_before_anything_is_spent():
@@ -128,8 +137,11 @@ def test_refuses_what_cannot_be():
         CountingSearch(N, children=0)
     with pytest.raises(ConfigurationError, match="Got p_all=2; expected a probability"):
         CountingSearch(N, p_all=2)
-    with pytest.raises(ConfigurationError, match="Got one_class without mini-batches"):
-        CountingSearch(N, one_class=True)
+    for batch, children in ((None, 1), (5, 2)):
+        with pytest.raises(
+            ConfigurationError, match=f"Got one_class with batch={batch} and children={children};"
+        ):
+            CountingSearch(N, one_class=True, batch=batch, children=children)
     objective = TARGET.objective(data())
     with pytest.raises(ConfigurationError, match="Got 4 evaluations, too few for one gen"):
         CountingSearch(N, children=4).search(objective, evaluations=4, rng=[])

@@ -86,17 +86,17 @@ def test_finds_the_optimum_of_a_separable_objective():
 
 
 def test_says_what_it_is():
-    assert EliteSearch(36).p == 2 / 36
+    assert EliteSearch(36).p == 6**0.5 / 36
     assert EliteSearch(36, networks=3, children=5).describe() == (
-        "Elite evolution, 5 children of each of 3, 2 flips on average"
+        "Elite evolution, 5 children of each of 3, 2.45 flips on average"
     )
 
 
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"networks": 0}, "Got an elite of networks=0 with children=16 each"),
-        ({"children": 0}, "Got an elite of networks=4 with children=0 each"),
+        ({"networks": 0}, "Got an elite of networks=0 with children=8 each"),
+        ({"children": 0}, "Got an elite of networks=2 with children=0 each"),
         ({"weights": (0, 1)}, r"Got weights=\(0, 1\) of a child's own loss"),
         ({"weights": (1, -1)}, r"Got weights=\(1, -1\)"),
         ({"weights": (1,)}, r"Got weights=\(1,\)"),
@@ -114,7 +114,7 @@ def test_refuses_too_few_evaluations_before_any_is_spent():
     objective = network_objective()
     with pytest.raises(
         ConfigurationError,
-        match=r"Got 63 evaluations, too few .* of 64\. Give more, or fewer networks",
+        match=r"Got 15 evaluations, too few .* of 16\. Give more, or fewer networks",
     ):
-        EliteSearch(N).search(objective, evaluations=63, rng=[])
+        EliteSearch(N).search(objective, evaluations=15, rng=[])
     assert objective.evaluations == 0

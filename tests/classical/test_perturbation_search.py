@@ -95,10 +95,10 @@ def test_finds_the_optimum_of_a_separable_objective():
     np.testing.assert_allclose(found[-1].current[:, 0], gains[gains < 0].sum())
 
 
-def test_says_what_it_is_and_flips_two_bits_unless_told():
-    assert PerturbationSearch(36).p == 2 / 36
-    assert PerturbationSearch(3).p == 0.5
-    assert PerturbationSearch(36).describe() == "Naive perturbation, 2 flips on average"
+def test_says_what_it_is_and_flips_few_bits_unless_told():
+    assert PerturbationSearch(36).p == 6**0.5 / 36
+    assert PerturbationSearch(2).p == 0.5
+    assert PerturbationSearch(36).describe() == "Naive perturbation, 2.45 flips on average"
     assert PerturbationSearch(36, batch=5).batch == 5
     assert PerturbationSearch(36).batch is None
 
