@@ -9,7 +9,7 @@ compare: $(VENV)/installed
 	$(BIN)/qhyper compare
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "quantum": GROUND | {"hypernetwork", "targets"},
     "gradients": GROUND | {"hypernetwork", "risk", "targets"},
     "training": GROUND | {"hypernetwork", "risk", "targets", "gradients"},
-    "report": GROUND | {"targets", "training"},
+    "report": GROUND | {"targets"},
     "run": GROUND
     | {"hypernetwork", "risk", "data", "targets", "quantum", "gradients", "training", "report"},
     "submit": GROUND | {"hypernetwork", "data", "targets", "quantum", "report", "training", "run"},

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qhyper.report.drawing import COLOURS, INK, legend, loss_axis, new_figure, short, svg, text
-from qhyper.report.results import Result, Spectrum
+from qhyper.report.results import Result, Spectrum, first_hits
 from qhyper.report.summary import KINDS, EntrySummary, Summary
 from qhyper.report.words import format_count, format_loss
-from qhyper.training.search import first_hits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from qhyper.spending import Spending
 from qhyper.storage import restored
+from qhyper.targets.target import SAME_LOSS
 
 BySeed = Sequence[float] | None
 """One number a seed; None where it could not be measured."""
@@ -124,3 +125,13 @@ class Spectrum:
     """[bin + 1]"""
     bitstrings: Sequence[int]
     """[bin]"""
+
+
+def first_hits(
+    improvements: Sequence[Sequence[tuple[int, float]]], target: float
+) -> list[int | None]:
+    """For each replica, the evaluations spent until a loss within 1e-9 of `target` or below."""
+    return [
+        next((at for at, loss in found if loss <= target + SAME_LOSS), None)
+        for found in improvements
+    ]

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from qhyper.errors import ConfigurationError
-from qhyper.report.results import BySeed, Result
+from qhyper.report.results import BySeed, Result, first_hits
 from qhyper.report.statistics import (
     CensoredMedian,
     Median,
@@ -21,7 +21,6 @@ from qhyper.report.statistics import (
 from qhyper.spending import Spending
 from qhyper.storage import restored
 from qhyper.targets.target import SAME_LOSS
-from qhyper.training.search import first_hits
 
 CERTIFIED = "certified minimum"
 BEST_SEEN = "best loss seen"

@@ -1,6 +1,6 @@
 """What a search spends and finds: the control protocol, and the record of the best draws."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -116,13 +116,3 @@ class SearchRecord:
             self.best_bits[replica] = bits[replica]
             self.best_loss[replica] = losses[replica]
             self.improvements[replica].append((at, float(losses[replica])))
-
-
-def first_hits(
-    improvements: Sequence[Sequence[tuple[int, float]]], target: float
-) -> list[int | None]:
-    """For each replica, the evaluations spent until a loss within 1e-9 of `target` or below."""
-    return [
-        next((at for at, loss in found if loss <= target + SAME_LOSS), None)
-        for found in improvements
-    ]

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qhyper.report.results import first_hits
 from qhyper.targets.target import SAME_LOSS
-from qhyper.training.search import SearchRecord, first_hits
+from qhyper.training.search import SearchRecord
 
 quick = settings(max_examples=100, deadline=None, derandomize=True)
 
