@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from qhyper.errors import QhyperError
     from qhyper.gradients.estimator import build_estimator
     from qhyper.gradients.exact import Exact
+    from qhyper.gradients.local_expectation import LocalExpectation
     from qhyper.gradients.natural import NaturalGradient
     from qhyper.gradients.parameter_shift import ParameterShift, StochasticParameterShift
     from qhyper.gradients.score import ScoreFunction
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
     from qhyper.targets.layered.space import WeightSpace
     from qhyper.targets.objective import Objective
     from qhyper.targets.packed.network import PackedNetwork
+    from qhyper.targets.packed.target import PackedTarget
+    from qhyper.targets.target import Layout
     from qhyper.training.minimise import Minima, minimise
     from qhyper.training.search import Control, Evaluated
     from qhyper.training.trainer import Trainer, train
@@ -78,6 +81,8 @@ _HOME = {
     "HyperNetwork": "qhyper.hypernetwork",
     "Images": "qhyper.data.images",
     "Joined": "qhyper.compose.joined",
+    "Layout": "qhyper.targets.target",
+    "LocalExpectation": "qhyper.gradients.local_expectation",
     "MMD": "qhyper.risk",
     "Minima": "qhyper.training.minimise",
     "Mirrored": "qhyper.quantum.ansatz",
@@ -85,6 +90,7 @@ _HOME = {
     "Objective": "qhyper.targets.objective",
     "Ordered": "qhyper.compose.ordered",
     "PackedNetwork": "qhyper.targets.packed.network",
+    "PackedTarget": "qhyper.targets.packed.target",
     "ParameterShift": "qhyper.gradients.parameter_shift",
     "Product": "qhyper.quantum.ansatz",
     "QhyperError": "qhyper.errors",
@@ -150,12 +156,15 @@ __all__ = [
     "HyperNetwork",
     "Images",
     "Joined",
+    "Layout",
+    "LocalExpectation",
     "Minima",
     "Mirrored",
     "NaturalGradient",
     "Objective",
     "Ordered",
     "PackedNetwork",
+    "PackedTarget",
     "ParameterShift",
     "Product",
     "QhyperError",
