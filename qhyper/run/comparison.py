@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from qhyper.data.files import is_data_file
 from qhyper.data.samples import Dataset, Samples
 from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
 from qhyper.hypernetwork import HyperNetwork, build_generator
@@ -173,7 +174,7 @@ def plan(
     are, and `warn` hears why. With `paid` the shot budget is as large as quantum computers need.
     Raises ConfigurationError or MissingError if something else cannot work, or if nothing is left.
     """
-    if Path(config.data).suffix:  # a file: found from wherever the run is resumed
+    if is_data_file(config.data):  # found from wherever the run is resumed
         paths = {"data": config.data, "test": config.test}
         absolute = {key: str(Path(path).resolve()) for key, path in paths.items() if path}
         config = config.model_copy(update=absolute)
@@ -357,7 +358,7 @@ def _trials(
     """The entries, built; one that was not asked for by name may refuse, and is left out."""
     entries, optional = config.entries, ConfigurationError if combined else ()
     if entries is None:
-        usual = COMPARED if problem.objective.usual_batch is None else FULL_SIZE
+        usual = FULL_SIZE if "rows" in problem.objective.usual_budget else COMPARED
         entries, optional = [Entry(name=name) for name in usual], UnsuitableError
     trials, last, seeds = [], None, tuple(config.seeds)
     for entry in entries:

@@ -27,7 +27,7 @@ COMPARED = (
 """What `qhyper compare` compares by default."""
 
 FULL_SIZE = ("tied-bernoulli", "bernoulli", "product", "random", "elite-evolution")
-"""The same, where a network has so many weights that training sees mini-batches."""
+"""The same, for networks of full size, whose budget is one of rows."""
 
 TARGET_CHOICES = ("biases", "values", "activation", "optional", "sign_of_zero")
 """Settings that are options of the layered target, and stand beside `target_options`."""
