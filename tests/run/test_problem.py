@@ -90,7 +90,7 @@ def test_a_table_of_costs_is_a_target(tmp_path) -> None:
                        entries=[Entry(name="random")]), print)  # fmt: skip
     outcome = execute(Run.create(tmp_path, "compare", made.config), made)
     assert outcome.summary.to_json()["certificate"]["minimum_loss"] == losses.min()
-    with pytest.raises(MissingError, match="There is no file .*nowhere.npy. Check the path"):
+    with pytest.raises(MissingError, match=r"There is no file .*nowhere\.npy\. Check the path"):
         build_problem(Config(target="table", target_options={"path": "nowhere.npy"}))
 
 
@@ -168,9 +168,7 @@ def test_every_budget_in_rows_is_kept_and_spent(tmp_path) -> None:
         title, objective, watch = trial.entry.title, trial.objective, made.problem.watch
         before = objective.rows + watch.rows
         found = trial.execute(None, lambda: False, lambda *told: None, print)
-        outside = (
-            2 * objective.n_rows * (found.held_out_loss is not None)
-        )  # of the best, at the end
+        outside = 2 * objective.n_rows * (found.held_out_loss is not None)  # the best one
         if trial.generator is not None:
             outside += 2 * 4 * objective.n_rows  # and the final draws
         spent = objective.rows + watch.rows - before - outside
@@ -183,7 +181,7 @@ def test_every_budget_in_rows_is_kept_and_spent(tmp_path) -> None:
 
 
 def test_networks_are_chosen_on_held_out_rows(tmp_path) -> None:
-    made, run = packed_run(tmp_path, [Entry(name="tied-bernoulli", training=SMALL)], rows=400_000)
+    made, run = packed_run(tmp_path, [Entry(name="tied-bernoulli", training=SMALL)], rows=120_000)
     outcome = execute(run, made)
     (result,) = outcome.results
     assert result.held_out_loss is not None
