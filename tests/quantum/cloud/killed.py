@@ -1,8 +1,8 @@
 """A gradient of 20 jobs whose process is killed (SIGKILL), and restarted until it is done.
 
     python killed.py random POINTS SEED    at so many random times, in each mode
-    python killed.py at                    at every point of `POINTS`, and in the other modes at
-                                           those where tags matter
+    python killed.py at MODE               at every point of `POINTS` in the mode `tags`, in
+                                           another one at those where tags matter
 
 Prints a JSON object a mode. It is a program of its own because it forks: nothing has used threads
 before. Each run has its own directory and its own vendor, whose records are what would be charged.
@@ -243,7 +243,7 @@ def main(arguments):
         reference = gradient(fresh(), "tags")
         gradient(fresh(), "tags")  # the first one is slow; forked processes begin warm
         if arguments[0] == "at":
-            found = {mode: _at_points(mode, fresh, reference) for mode in MODES}
+            found = {arguments[1]: _at_points(arguments[1], fresh, reference)}
         else:
             points, seed = int(arguments[1]), int(arguments[2])
             found = {mode: _at_random(mode, points, seed, fresh, reference) for mode in MODES}

@@ -25,23 +25,15 @@ def killed(*arguments):
     return json.loads(done.stdout)
 
 
-@pytest.fixture(scope="module")
-def at():
-    return killed("at")
-
-
 @pytest.mark.parametrize("mode", MODES)
-def test_a_process_killed_at_every_step_pays_once_and_loses_nothing(at, mode):
-    assert len(at[mode]) == POINTS[mode]
-    for point, found in at[mode].items():
+def test_a_process_killed_at_every_step_pays_once_and_asks_only_where_nobody_can_know(mode):
+    at = killed("at", mode)[mode]
+    assert len(at) == POINTS[mode]
+    for point, found in at.items():
         outcome = {name: found[name] for name in ("kills", "jobs", "paid twice", "lost")}
         assert outcome == {"kills": 1, "jobs": 21, "paid twice": 0, "lost": 0}, point
         assert found["same gradient"] == 1, point
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_the_user_is_asked_only_where_nobody_can_know(at, mode):
-    asked = {point for point, found in at[mode].items() if found.get("settled by the user")}
+    asked = {point for point, found in at.items() if found.get("settled by the user")}
     never_taken = {"after the claim"}
     untraceable = {"after acceptance, before the reply", "after the reply, before it is written"}
     assert asked == (never_taken | untraceable if mode == "no tags" else never_taken)
