@@ -11,10 +11,10 @@ from collections.abc import Iterator
 
 from bars import Line, bar
 
-MNIST = (
-    "compare --data mnist --data-option size=28 --data-option digits=all --layers 784,128,10 "
-    "--generators tied-bernoulli --json"
-).split()
+MNIST = [
+    "--data", "mnist", "--data-option", "size=28", "--data-option", "digits=all",
+    "--layers", "784,128,10", "--generators", "tied-bernoulli", "--json",
+]  # fmt: skip
 
 
 def _command(*arguments: str) -> tuple[float, str]:
@@ -31,10 +31,10 @@ def _command(*arguments: str) -> tuple[float, str]:
 @bar
 def full_size_mnist() -> Iterator[Line]:
     """By local expectation, with recipe and budget by default; QHYPER_DATA names the images."""
-    wall, printed = _command(*MNIST, "--seeds", "1")
+    wall, printed = _command("compare", *MNIST, "--seeds", "1")
     (entry,) = json.loads(printed)["generators"]
     yield Line("full-size-mnist-minutes", wall / 60, "min", at_most=5)
-    yield Line("full-size-mnist-accuracy", entry["test_accuracy"]["value"], at_least=0.945)
+    yield Line("full-size-mnist-accuracy", entry["test_accuracy"]["median"], at_least=0.945)
 
 
 @bar
