@@ -224,6 +224,7 @@ def test_defaults_at_full_size() -> None:
         (Entry(name="bernoulli", training={"batch": 1000}), {}, "1000 rows from 500 rows of data"),
         (Entry(name="bernoulli"), {"rows": 1000}, "has 0 steps"),
         (Entry(name="random"), {"rows": 400}, "not one evaluation of random, which reads 500 rows"),
+        (Entry(name="elite-evolution", options={"children": 500}), {"rows": 40_000}, "evaluations"),
         (Entry(name="categorical"), {}, "a hidden unit|A hidden unit"),
         (Entry(name="bernoulli", training={"draws": 10**8, "batch": 4}), {},
          r"would need about .* GiB for .* draws of each of 1 seeds; this machine has"),
