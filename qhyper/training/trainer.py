@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from qhyper.bits import Bits
-from qhyper.errors import ConfigurationError, unknown
+from qhyper.errors import ConfigurationError
 from qhyper.gradients.estimator import GradientEstimator, build_estimator
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.risk import Risk, build_risk
@@ -23,15 +23,10 @@ from qhyper.spending import Budget, Spending
 from qhyper.streams import Purpose, Rngs, Streams
 from qhyper.targets.target import Losses, MiniBatches, Objective
 from qhyper.threads import one_torch_thread
+from qhyper.training.optimisers import build_optimizer, build_schedule, check_optimizer
 from qhyper.training.search import SearchRecord
 from qhyper.training.settings import TrainingSettings
 
-ELEMENTWISE = frozenset(
-    {"SGD", "ASGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "Adagrad"}
-) | {"Adadelta"}  # fmt: skip
-"""Optimisers that treat every parameter alone, and so keep replicas independent."""
-
-COSINE_FLOOR = 0.02
 TAIL = 0.1
 """Share of a start, at its end, over which its mean loss is taken to compare starts."""
 CURVE_POINTS = 200
@@ -91,7 +86,7 @@ class Trainer:
                 f"few for {settings.restarts} start(s). Raise the budget, or lower draws or "
                 "restarts."
             )
-        _check_optimizer(settings.optimizer, generator.replicas)
+        check_optimizer(settings.optimizer, generator.replicas)
         _check_replica_axis(generator)
         self.streams: Randomness = Streams(generator.seeds) if streams is None else streams
         replicas = generator.replicas
@@ -220,8 +215,8 @@ class Trainer:
             self.generator.initialise(restart)
         self._tail[:] = 0.0
         steps = self._bound(restart + 1) - self._bound(restart)
-        self.optimizer = _optimizer(self.generator, self.settings)
-        self.schedule = _schedule(self.optimizer, self.settings, steps, lambda: self._share)
+        self.optimizer = build_optimizer(self.generator, self.settings)
+        self.schedule = build_schedule(self.optimizer, self.settings, steps, lambda: self._share)
 
     def _draw_curve(self, mean_loss: npt.NDArray[np.float64]) -> None:
         """Take the mean losses of a step into the learning curve."""
@@ -496,61 +491,3 @@ def _check_replica_axis(generator: HyperNetwork) -> None:
                 f"{tuple(parameter.shape)}; expected [replica, ...] with {generator.replicas} "
                 "replicas, so that each seed trains by itself."
             )
-
-
-def _check_optimizer(name: str, replicas: int) -> None:
-    known = {n for n, c in vars(torch.optim).items() if isinstance(c, type)}
-    known -= {"Optimizer", "SparseAdam"}  # gradients here are dense
-    if name not in known:
-        raise unknown("optimiser of torch.optim", name, known)
-    if name == "LBFGS":
-        raise ConfigurationError(
-            "torch.optim.LBFGS re-evaluates its objective inside a step, which a sampled gradient "
-            f"cannot do. Use one of {', '.join(sorted(ELEMENTWISE))}; for the exact risk there is "
-            "qhyper.minimise, which is L-BFGS."
-        )
-    if name not in ELEMENTWISE and replicas > 1:
-        raise ConfigurationError(
-            f"{name} would mix the {replicas} replicas: it does not treat every parameter alone. "
-            f"Use one of {', '.join(sorted(ELEMENTWISE))}, or a single seed."
-        )
-
-
-def _optimizer(generator: HyperNetwork, settings: TrainingSettings) -> torch.optim.Optimizer:
-    kind = getattr(torch.optim, settings.optimizer)
-    try:
-        return kind(generator.parameters(), lr=settings.learning_rate, **settings.optimizer_options)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(
-            f"torch.optim.{settings.optimizer} refused its options "
-            f"{settings.optimizer_options}: {error}."
-        ) from error
-
-
-def _schedule(
-    optimizer: torch.optim.Optimizer,
-    settings: TrainingSettings,
-    steps: int,
-    share: Callable[[], float],
-) -> torch.optim.lr_scheduler.LRScheduler | None:
-    name, options = settings.schedule, dict(settings.schedule_options)
-    if name == "constant":
-        return None
-    schedules = torch.optim.lr_scheduler
-    if name == "linear":  # of the share that is over: by steps, or by time where that is limited
-        return schedules.LambdaLR(optimizer, lambda step: max(0.0, 1 - share()))
-    known = {
-        n for n, c in vars(schedules).items()
-        if isinstance(c, type) and issubclass(c, schedules.LRScheduler)
-    } - {"LRScheduler", "ReduceLROnPlateau"}  # fmt: skip
-    if name not in known:
-        raise unknown("schedule of torch.optim.lr_scheduler", name, known | {"constant", "linear"})
-    if name == "CosineAnnealingLR":
-        floor = COSINE_FLOOR * settings.learning_rate
-        options = {"T_max": steps, "eta_min": floor, **options}
-    try:
-        return getattr(schedules, name)(optimizer, **options)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(
-            f"torch.optim.lr_scheduler.{name} refused its options {options}: {error}."
-        ) from error
