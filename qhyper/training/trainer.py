@@ -28,7 +28,7 @@ from qhyper.training.search import SearchRecord
 from qhyper.training.settings import TrainingSettings
 
 TAIL = 0.1
-"""Share of a start, at its end, over which its mean loss is taken to compare starts."""
+"""Share of a start, at its end, over which its risk is taken to compare starts."""
 CURVE_POINTS = 200
 
 
@@ -74,7 +74,7 @@ class Trainer:
         streams: Randomness | None = None,
     ) -> None:
         self.generator, self.settings, self.watch = generator, settings, watch
-        self.estimator, self.risk = _gradient(generator, settings)
+        self.estimator, self.risk = _estimator_and_risk(generator, settings)
         self.objective = _in_batches(objective, settings)
         self.cost, self.look_cost = _checked_costs(
             generator, self.objective, self.estimator, self.risk, watch
@@ -95,7 +95,7 @@ class Trainer:
         self.record = SearchRecord.empty(replicas, generator.n_bits)
         self.curve: list[dict[str, Any]] = []
         self.looks: list[Look] = []
-        self._begun = time.monotonic()
+        self._elapsed, self._going_on_since = 0.0, 0.0
         self._seconds: list[float] = []
         self._tail = np.zeros(replicas)
         self._curve_sum, self._curve_steps = np.zeros(replicas), 0
@@ -125,6 +125,8 @@ class Trainer:
     def advance(self) -> None:
         """One step of every replica."""
         begun = time.perf_counter()
+        if not self._going_on_since:  # a trainer may wait long before it is run
+            self._going_on_since = time.monotonic() - self._elapsed
         self._keep_time()
         if self.step == self._bound(self.restart + 1):
             self._begin_start(self.restart + 1)
@@ -162,7 +164,7 @@ class Trainer:
                 self.record.update(bits, losses)
             if self.watch is not None and (self.done or self.step % self.settings.watch_every == 0):
                 self._look(bits, losses)
-        self._draw_curve(estimate.mean_loss)
+        self._extend_curve(estimate.mean_loss)
         self._compare_starts(estimate.value)
         self._seconds.append(time.perf_counter() - begun)
 
@@ -186,7 +188,7 @@ class Trainer:
             tried = bits[np.arange(len(bits)), losses.argmin(axis=1)]
         found = np.asarray(self.watch(tried))
         self.spent += self.look_cost
-        self.looks.append(Look(self.step, time.monotonic() - self._begun, found))
+        self.looks.append(Look(self.step, time.monotonic() - self._going_on_since, found))
         self.record.note(tried, found, self.spent.evaluations)
 
     @property
@@ -196,12 +198,18 @@ class Trainer:
         of_steps = (self.step - begin) / (end - begin)
         if self.settings.minutes is None:
             return of_steps
-        return max(of_steps, (time.monotonic() - self._begun) / (60 * self.settings.minutes))
+        return max(of_steps, self._seconds_so_far / (60 * self.settings.minutes))
+
+    @property
+    def _seconds_so_far(self) -> float:
+        """Seconds of training, those before a checkpoint too."""
+        running = self._going_on_since != 0
+        return time.monotonic() - self._going_on_since if running else self._elapsed
 
     def _keep_time(self) -> None:
         """Make this step the last one if the time is up."""
         if self.settings.minutes is not None and self._share >= 1:
-            self.total_steps = self.step + 1
+            self.total_steps = self.step + 1  # there is one start, whose end it is
 
     # -- starts -------------------------------------------------------------------------------
 
@@ -218,7 +226,7 @@ class Trainer:
         self.optimizer = build_optimizer(self.generator, self.settings)
         self.schedule = build_schedule(self.optimizer, self.settings, steps, lambda: self._share)
 
-    def _draw_curve(self, mean_loss: npt.NDArray[np.float64]) -> None:
+    def _extend_curve(self, mean_loss: npt.NDArray[np.float64]) -> None:
         """Take the mean losses of a step into the learning curve."""
         self._curve_sum += mean_loss
         self._curve_steps += 1
@@ -286,6 +294,7 @@ class Trainer:
             "spent": list(vars(self.spent).values()),
             "looks": [(look.step, look.seconds, look.losses.tolist()) for look in self.looks],
             "evaluated": self.record.evaluations,
+            "seconds": self._seconds_so_far,
             "improvements": [list(found) for found in self.record.improvements],
             "curve": list(self.curve),
             "curve_sum": torch.from_numpy(self._curve_sum.copy()),
@@ -304,6 +313,7 @@ class Trainer:
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
         self.spent = Spending(*state["spent"])
+        self._elapsed, self._going_on_since = state["seconds"], 0.0
         self.looks = [Look(step, took, np.array(found)) for step, took, found in state["looks"]]
         if self.step and not isinstance(self.objective, MiniBatches):
             self.estimator.resume(self.generator, self.objective)
@@ -374,9 +384,9 @@ def settings_for(
     each = recipe.pop("start_steps", None)
     usual = {"batch": getattr(objective, "usual_batch", None)}
     settings = TrainingSettings(**{**usual, **recipe, **training, **budget.limits()})
-    if each is None or "restarts" in training:
+    if each is None or "restarts" in training or settings.minutes is not None:
         return settings
-    estimator, risk = _gradient(generator, settings)
+    estimator, risk = _estimator_and_risk(generator, settings)
     cost = estimator.cost(generator, risk, n_inputs=n_inputs, objective=objective)
     if objective is not None:
         cost = cost.on_rows(getattr(_in_batches(objective, settings), "n_rows", 1))
@@ -384,7 +394,7 @@ def settings_for(
     return settings.model_copy(update={"restarts": max(1, starts)})
 
 
-def _gradient(
+def _estimator_and_risk(
     generator: HyperNetwork, settings: TrainingSettings
 ) -> tuple[GradientEstimator, Risk]:
     """The estimator and the risk that the settings name, checked against the generator."""
@@ -472,9 +482,9 @@ def _steps(
     once = estimator.cost_once(generator).evaluations
     if (settings.evaluations or once) < once:
         raise ConfigurationError(
-            f"The exact gradient evaluates all 2^{generator.n_bits} bitstrings once, more than the "
-            f"budget of {settings.budget}. Raise evaluations, or leave them out and give circuits "
-            "alone."
+            f"{settings.estimator} evaluates {once:,} bitstrings once, before its first step, more "
+            f"than the budget of {settings.budget}. Raise evaluations, or leave them out and give "
+            "circuits alone."
         )
     return steps
 

@@ -128,6 +128,8 @@ def test_held_out_rows_are_neither_trained_on_nor_lost() -> None:
         ({"data": "digits", "target": "classical.annealing:SimulatedAnnealing"},
          "which is no target"),
         ({"data": "digits", "target": "packed", "target_options": {"scale": 0}}, "at least 0.01"),
+        ({"target": "qhyper.run.problem:Parity", "data": "digits", "loss": "accuracy"},
+         r"takes no data \(it has no argument `dataset`\), and data, loss would be ignored"),
         ({"target": "callable", "target_options": {"function": "math:sqrt"}},
          "needs the number of bits"),
     ],
@@ -208,6 +210,14 @@ def test_the_same_run_from_python_and_from_a_file(tmp_path) -> None:
     for other in (second, again):
         assert other.best_bits == first.best_bits
         assert other.final_loss == first.final_loss
+
+
+def test_a_run_without_data_is_resumed_from_its_file(tmp_path) -> None:
+    config = Config(target="qhyper.run.problem:Parity", seeds=[0], evaluations=100,
+                    entries=[Entry(name="random")])  # fmt: skip
+    run = Run.create(tmp_path, "compare", plan(config, print).config)
+    assert "data" not in (run.path / "config.toml").read_text(encoding="utf-8")
+    assert execute(Run.open(run.path)).results[0].best_loss == [0.0]
 
 
 def test_defaults_at_full_size() -> None:
