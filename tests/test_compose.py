@@ -488,7 +488,7 @@ def test_the_shift_rule_is_the_gradient_at_the_embeddings_too():
     assert list(generator.trained_angles) == list(range(36))
 
     def value(at):
-        tables = inner._executable.probabilities(at.reshape(2, 3, 12))
+        tables = inner.executable.at(at.reshape(2, 3, 12)).probabilities()
         whole = np.einsum("rk,rj,ri->rkji", *[tables[:, chunk] for chunk in (2, 1, 0)])
         return (whole.reshape(2, -1) * costs[:, 0].numpy()).sum(-1)
 
@@ -710,7 +710,7 @@ def test_one_generator_as_two_parts_is_refused():
         ),
         (
             lambda: joined(8, parts={"0.bias": {"generator": "mlp", "depht": 2}}, layout=LAYOUT),
-            "option for mlp: 'depht'",
+            "option of the generator mlp: 'depht'",
         ),
     ],
 )  # fmt: skip

@@ -404,7 +404,7 @@ def test_a_thing_of_another_kind_is_refused_with_what_it_is(build, message):
 @pytest.fixture
 def samples_of():
     """Rows of small integers for a network of these layers, so that many sums are 0."""
-    from qhyper.data.sets import Samples
+    from qhyper.data.samples import Samples
 
     def make(layers):
         rng = np.random.default_rng(0)

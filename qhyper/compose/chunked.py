@@ -135,6 +135,10 @@ class Chunked(Composed):
         table = self.generator.probabilities(inputs=self.embeddings)
         return product([table[:, chunk, None] for chunk in range(self.chunks)])
 
+    def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
+        each = self.generator.marginals(inputs=self.embeddings)
+        return each.reshape(self.replicas, 1, self.n_bits)
+
     # -- angles -----------------------------------------------------------------------------------
 
     def angles(self, *, inputs: Any = None) -> torch.Tensor:

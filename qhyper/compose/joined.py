@@ -112,6 +112,10 @@ class Joined(Composed):
         table = product([part.probabilities(inputs=inputs) for part in self.parts])
         return reordered(table, np.concatenate(self._bits))
 
+    def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
+        each = torch.cat([part.marginals(inputs=inputs) for part in self.parts], dim=-1)
+        return each[..., np.argsort(np.concatenate(self._bits))]
+
     # -- angles -----------------------------------------------------------------------------------
 
     def angles(self, *, inputs: Any = None) -> torch.Tensor:

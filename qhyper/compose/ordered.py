@@ -78,6 +78,9 @@ class Ordered(HyperNetwork):
     def _probabilities(self, inputs: torch.Tensor | None) -> torch.Tensor:
         return reordered(self.generator.probabilities(inputs=inputs), self.order)
 
+    def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
+        return self.generator.marginals(inputs=inputs)[..., np.argsort(self.order)]
+
     def expectation(self, costs: torch.Tensor, *, inputs: Any = None) -> torch.Tensor:
         """As in HyperNetwork, in the way of the generator."""
         own = reordered(torch.as_tensor(costs), np.argsort(self.order))

@@ -90,10 +90,13 @@ class QuantumHyperNetwork(HyperNetwork):
         self._executable: Any = self.backend.compile(circuit, rows=self.replicas)
         self._kept: tuple[Any, Floats, Any] | None = None
         able = self.backend.capabilities
+        turned = able.log_prob and all(gate.name == "ry" for gate in circuit.gates)
         self.capabilities = Capabilities(
             log_prob=able.log_prob,
             angles=True,
             probability_bits=able.probability_bits if able.log_prob or able.expectation else 0,
+            marginals=turned,
+            independent=turned,
             quantum=True,
         )
         self._affine = None if circuit.plain else circuit.affine()
@@ -268,6 +271,16 @@ class QuantumHyperNetwork(HyperNetwork):
             return self._by_weight(torch.from_numpy(table))  # without derivatives
         angles = self._angles(inputs)
         return self._by_weight(_Probabilities.apply(angles, self._at(angles)))
+
+    def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
+        if not self.capabilities.marginals:
+            return super()._marginals(inputs)
+        # Ry alone: the angles of a qubit add up to t, and |1> has the amplitude sin(t / 2)
+        qubits = [gate.qubits[0] for gate in self.circuit.gates]
+        angles = self._angles(inputs)
+        turns = angles.new_zeros(*angles.shape[:2], self.n_bits)
+        of_angles = torch.as_tensor(self.order[qubits], device=angles.device)
+        return (turns.index_add(2, of_angles, angles) / 2).sin().square()
 
     @property
     def max_probability_bits(self) -> int:

@@ -79,7 +79,8 @@ class Trainer:
         self.cost, self.look_cost = _checked_costs(
             generator, self.objective, self.estimator, self.risk, watch
         )
-        self.total_steps = _steps(settings, self.estimator, self.cost, generator, self.look_cost)
+        once = self.estimator.cost_once(generator).on_rows(_n_rows(self.objective))
+        self.total_steps = _steps(settings, self.cost, once, self.look_cost)
         if self.total_steps < settings.restarts:
             raise ConfigurationError(
                 f"A budget of {settings.budget} has {self.total_steps} steps of {self.cost}, too "
@@ -155,7 +156,7 @@ class Trainer:
                 f"At step {self.step}, torch.optim.{self.settings.optimizer} or its schedule "
                 f"{self.settings.schedule} failed: {error}. Choose others, or mend their options."
             ) from error
-        self.spent += estimate.spent.on_rows(getattr(self.objective, "n_rows", 1))
+        self.spent += estimate.spent.on_rows(_n_rows(self.objective))
         if estimate.draw is not None and estimate.losses is not None:
             replicas = self.generator.replicas
             bits = estimate.draw.bits.reshape(replicas, -1, self.generator.n_bits)
@@ -388,9 +389,11 @@ def settings_for(
         return settings
     estimator, risk = _estimator_and_risk(generator, settings)
     cost = estimator.cost(generator, risk, n_inputs=n_inputs, objective=objective)
+    once = estimator.cost_once(generator)
     if objective is not None:
-        cost = cost.on_rows(getattr(_in_batches(objective, settings), "n_rows", 1))
-    starts = _steps(settings, estimator, cost, generator, _look_cost(watch)) // each
+        n_rows = _n_rows(_in_batches(objective, settings))
+        cost, once = cost.on_rows(n_rows), once.on_rows(n_rows)
+    starts = _steps(settings, cost, once, _look_cost(watch)) // each
     return settings.model_copy(update={"restarts": max(1, starts)})
 
 
@@ -435,7 +438,7 @@ def _checked_costs(
     sees = isinstance(objective, MiniBatches) and objective.n_features
     n_inputs = objective.size if sees else 1  # type: ignore[union-attr]
     cost = estimator.cost(generator, risk, n_inputs=n_inputs, objective=objective)
-    return cost.on_rows(getattr(objective, "n_rows", 1)), _look_cost(watch)
+    return cost.on_rows(_n_rows(objective)), _look_cost(watch)
 
 
 def _look_cost(watch: Objective | None) -> Spending:
@@ -465,27 +468,27 @@ def _check_inputs(generator: HyperNetwork, objective: Losses | MiniBatches) -> N
         )
 
 
-def _steps(
-    settings: TrainingSettings,
-    estimator: GradientEstimator,
-    cost: Spending,
-    generator: HyperNetwork,
-    look: Spending,
-) -> int:
-    """How many steps the budget has."""
+def _n_rows(objective: Losses | MiniBatches) -> int:
+    """Rows that one evaluation reads; 1 for any callable."""
+    return getattr(objective, "n_rows", 1)
+
+
+def _steps(settings: TrainingSettings, cost: Spending, once: Spending, look: Spending) -> int:
+    """How many steps of `cost` the budget has, with `once` for the first one besides."""
     steps = settings.budget.steps(cost, every=settings.watch_every, besides=look)
     if steps is None:
         raise ConfigurationError(
             f"A step of {settings.estimator} spends {cost}, and nothing that the budget of "
             f"{settings.budget} limits. Give the budget in circuits."
         )
-    once = estimator.cost_once(generator).evaluations
-    if (settings.evaluations or once) < once:
-        raise ConfigurationError(
-            f"{settings.estimator} evaluates {once:,} bitstrings once, before its first step, more "
-            f"than the budget of {settings.budget}. Raise evaluations, or leave them out and give "
-            "circuits alone."
-        )
+    for name in ("evaluations", "rows"):
+        needed, limit = getattr(once, name), getattr(settings, name)
+        if limit is not None and limit < needed:
+            raise ConfigurationError(
+                f"{settings.estimator} evaluates {once.evaluations:,} bitstrings once, which "
+                f"are {needed:,} {name}, more than the budget of {settings.budget}. Raise {name}, "
+                "or leave them out and give circuits alone."
+            )
     return steps
 
 

@@ -195,17 +195,17 @@ def test_categorical_of_the_thesis_network():
 @pytest.mark.parametrize(
     ("n_bits", "space", "match"),
     [
-        (6, None, "needs the target's WeightSpace"),
-        (7, SPACE, r"n_bits=7, but the WeightSpace\(.*\) has 6 bits"),
+        (6, None, "needs the target's layout"),
+        (7, SPACE, "n_bits=7, but the layout .* has 6 bits"),
         (2, WeightSpace((2, 1)), "one hidden layer"),
         (16, WeightSpace((2, 2, 3, 2)), "one hidden layer"),
-        (9, WeightSpace((2, 2, 1), biases=True), r"biases=True\) has 1 more"),
+        (9, WeightSpace((2, 2, 1), biases=True), "0.bias 2, 1.bias 1 has 1 more"),
         (34, WeightSpace((16, 2, 1)), r"17 bits; the limit is 16.* = 262144 logits"),
     ],
 )
 def test_categorical_refuses(n_bits, space, match):
     with pytest.raises(ConfigurationError, match=match):
-        Categorical(n_bits, layout=space.layout)
+        Categorical(n_bits, layout=space and space.layout)
 
 
 # -- MLP --------------------------------------------------------------------------------------

@@ -28,7 +28,13 @@ class CostTable(Objective):
 
     capabilities = ObjectiveCapabilities(flips=True, certificate=True)
 
-    def __init__(self, losses: npt.ArrayLike, *, name: str = "table of costs") -> None:
+    def __init__(
+        self,
+        losses: npt.ArrayLike,
+        *,
+        name: str = "table of costs",
+        layout: Layout | None = None,
+    ) -> None:
         table = np.array(losses, dtype=np.float64)
         n_bits = table.size.bit_length() - 1
         if table.ndim != 1 or not 1 <= n_bits <= MAX_BITS or table.size != 1 << n_bits:
@@ -43,7 +49,7 @@ class CostTable(Objective):
             )
         table.setflags(write=False)
         self.losses = table
-        super().__init__(None, n_bits, name=name)
+        super().__init__(None, n_bits, name=name, layout=layout)
 
     def _evaluate(self, bits: Bits) -> Float:
         return self.losses[pack(bits)[:, 0].astype(np.intp)]
@@ -170,4 +176,4 @@ class TableTarget:
 
     def objective(self, data: None = None, loss: str | None = None) -> CostTable:
         """The table, with a count of its own; it takes no data, and is its own loss."""
-        return CostTable(self.table.losses, name=self.table.name)
+        return CostTable(self.table.losses, name=self.table.name, layout=self.layout)

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from classical.majority import MajorityNetwork, PackedSamples
-from qhyper.data.sets import Samples
+from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.targets.packed.inputs import pack_bits
 from qhyper.targets.packed.network import PackedNetwork

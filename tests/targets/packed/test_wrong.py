@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qhyper.data.sets import Samples
+from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.objective import Objective
