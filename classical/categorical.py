@@ -90,7 +90,7 @@ def _blocks(n_bits: int, layout: Layout | None) -> np.ndarray:
     if len(layout.layers) != 3:
         raise UnsuitableError(
             f"Categorical is for one hidden layer, where every bit belongs to one hidden unit; "
-            f"got layers {layout.layers}. Use Bernoulli or Autoregressive for other networks."
+            f"got {layout}. Use Bernoulli or Autoregressive for other networks."
         )
     blocks = np.stack(layout.unit_blocks())
     if blocks.size != n_bits:

@@ -63,9 +63,9 @@ def test_a_cost_that_meets_no_limit_has_no_number_of_steps():
     assert Budget(1).steps(Spending()) is None
 
 
-@pytest.mark.parametrize("limits", [{}, {"shots": 0}, {"evaluations": 5, "circuits": -1}])
+@pytest.mark.parametrize("limits", [{}, {"shots": 0}, {"evaluations": 5, "circuits": -1}, {"rows": 0}])
 def test_no_limit_and_limits_below_one_are_refused(limits):
-    message = "expected at least one of evaluations, shots and circuits, each a whole number of 1"
+    message = "at least one of evaluations, shots, circuits and rows, each a whole number of 1 or more"
     with pytest.raises(ConfigurationError, match=message) as caught:
         Budget(**limits)
     assert f"Got the budget {limits}" in str(caught.value)

@@ -5,7 +5,7 @@ import pytest
 
 from classical.elite_search import EliteSearch
 from classical.generations import flipped
-from qhyper.data.sets import Samples
+from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Streams
 from qhyper.targets.layered.network import BinaryNetwork

@@ -5,7 +5,7 @@ import pytest
 
 from classical import generations
 from classical.generations import Scores, check_budget, check_search, flipped, uniform
-from qhyper.data.sets import Samples
+from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Streams
 from qhyper.targets.layered.network import BinaryNetwork

@@ -6,7 +6,7 @@ import pytest
 from classical import perturbation_search
 from classical.generations import flipped
 from classical.perturbation_search import PerturbationSearch
-from qhyper.data.sets import Samples
+from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Streams
 from qhyper.targets.layered.network import BinaryNetwork

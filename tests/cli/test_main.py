@@ -15,9 +15,10 @@ import pytest
 
 from qhyper.data.sets import load
 from qhyper.errors import ConfigurationError
-from qhyper.run.comparison import compare, problem
+from qhyper.run.comparison import compare
 from qhyper.run.config import COMPARED
 from qhyper.run.directory import Run
+from qhyper.run.problem import build_problem
 from qhyper.targets.layered.space import WeightSpace
 
 SMALL = ["--data", "digits", "--evaluations", "2000", "--seeds", "3"]
@@ -91,7 +92,7 @@ TINY = ["--data", "digits", "--shots", "1000", "--seeds", "2"]
 @pytest.fixture
 def only_planned(monkeypatch) -> None:
     """A run directory is made, and nothing carried out."""
-    monkeypatch.setattr("qhyper.cli.main._execute", lambda run, as_json: None)
+    monkeypatch.setattr("qhyper.cli.main._execute", lambda run, as_json, processes, made: None)
 
 
 def planned(folder: Path) -> dict[str, dict]:
@@ -289,7 +290,7 @@ def test_choices_can_stand_anywhere(cli, tmp_path: Path, only_planned) -> None:
         code, _, err = cli(command, "--data", "digits", *where, *which, "--out", f"runs{number}")
         assert code == 0, err
         (path,) = (tmp_path / f"runs{number}").iterdir()
-        spaces.append(problem(Run.open(path).config)[0].network.space)
+        spaces.append(build_problem(Run.open(path).config).objective.network.space)
     assert spaces[0] == spaces[1] == spaces[2]
     assert spaces[0] == WeightSpace(
         (4, 4, 2), biases=True, values=((0, 1), (-1, 1)), activation=("relu", "tanh"),

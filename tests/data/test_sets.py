@@ -101,8 +101,8 @@ def test_a_function_or_class_of_a_users_own_takes_options_and_our_seed(module):
         ("mine", {"seed": 2}, "Unknown option of the data set owndata:mine: 'seed'"),
         ("mine", {"shift": "far"}, r"Got shift='far' \(str\) .* expected a number"),
         ("nothing", {}, "Cannot load 'owndata:nothing': AttributeError"),
-        ("ready", {}, "'owndata:ready' is no data set: expected a class or function"),
-        ("counts", {}, "made a list, which is no data set: it has no train and no test"),
+        ("ready", {}, "ready' is of type Dataset; expected the class of a data set, or a function that"),
+        ("counts", {}, "made a list, which is no data set: it has no `train` and no `test`"),
         ("Alike", {}, r"made a Alike; expected a qhyper.Dataset. Return Dataset\(name, train=Samp"),
     ],
 )  # fmt: skip
@@ -142,7 +142,10 @@ def test_a_new_data_set_is_a_function_and_an_entry_point(module, registered):
     assert found["own"] == "registered by own-data"
     assert found["marked"] == "made of chalk"
     assert found["broken"] == "cannot be used: no chalk"
-    assert found["gone"].startswith("cannot be used: The data set 'gone' is registered as owndata:")
+    assert found["gone"].startswith(
+        "cannot be used: The data set 'gone' is registered by own-data as owndata:gone, which "
+        "cannot be loaded: AttributeError"
+    )
     with pytest.raises(ConfigurationError, match=r"Unknown data set 'ownn'. Did you mean 'own'"):
         load("ownn")
 

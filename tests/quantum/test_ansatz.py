@@ -305,10 +305,11 @@ def test_units_leave_the_bits_of_later_layers_alone():
     assert entangled == set(range(6))
 
 
-@pytest.mark.parametrize("space", [None, WeightSpace((2, 3))], ids=str)
-def test_units_need_a_hidden_layer(space):
-    with pytest.raises(ConfigurationError, match=r"inside the hidden units.*as `space`, or use an"):
-        quantum(6, ansatz="units", layout=space.layout)
+@pytest.mark.parametrize("layout", [None, WeightSpace((2, 3)).layout], ids=str)
+def test_units_need_a_hidden_layer(layout):
+    message = rf"inside the hidden units.* pass its `layout`, .*; got {layout}\. Or use another ans"
+    with pytest.raises(ConfigurationError, match=message):
+        quantum(6, ansatz="units", layout=layout)
 
 
 # -- distributions --------------------------------------------------------------------------------
@@ -943,10 +944,16 @@ def test_chains_that_do_not_fit_are_refused():
         UnitChain(6, 4, signs="yes")
     with pytest.raises(ConfigurationError, match="two outputs has 36 qubits; got 38"):
         UnitChain(6, 4).build(38)
-    with pytest.raises(ConfigurationError, match="'unit-chain' follows the hidden units"):
+    with pytest.raises(ConfigurationError, match=r"'unit-chain' follows the hidden.*; got None\. "):
         quantum(6, ansatz="unit-chain")
-    for space in (WeightSpace((2, 2, 1)), WeightSpace((2, 1, 2), values=(0, 1))):
-        with pytest.raises(ConfigurationError, match=r"weights of -1 and \+1 and nothing"):
+    for space in (
+        WeightSpace((2, 2, 1)),
+        WeightSpace((2, 2, 2, 2)),
+        WeightSpace((2, 1, 2), biases=True),
+        WeightSpace((2, 1, 2), values=[(-1, 1), (0, 1)]),
+    ):
+        message = f"two outputs and bits for nothing but weights: .*; got {space.layout}. Or use"
+        with pytest.raises(ConfigurationError, match=message):
             quantum(space.n_bits, ansatz="unit-chain", layout=space.layout)
 
 

@@ -1,6 +1,5 @@
 """How much memory backends need, and which one suits a circuit."""
 
-import io
 import math
 import re
 
@@ -36,32 +35,6 @@ def has(monkeypatch):
 
 
 # -- memory ---------------------------------------------------------------------------------------
-
-
-def test_the_memory_is_the_least_of_the_machine_and_the_limits_of_its_container(monkeypatch):
-    files = {}
-
-    def opened(path, encoding):
-        if path not in files:
-            raise FileNotFoundError(path)
-        return io.StringIO(files[path])
-
-    monkeypatch.setattr(backend, "open", opened, raising=False)
-    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1000}
-    monkeypatch.setattr(backend.os, "sysconf", pages.__getitem__)
-    assert backend.memory() == 4_096_000
-    files["/sys/fs/cgroup/memory.max"] = "max\n"
-    assert backend.memory() == 4_096_000
-    files["/sys/fs/cgroup/memory.max"] = "9000000\n"
-    assert backend.memory() == 4_096_000
-    files["/sys/fs/cgroup/memory.max"] = "3000000\n"
-    assert backend.memory() == 3_000_000
-    files["/sys/fs/cgroup/memory/memory.limit_in_bytes"] = "2000000\n"
-    assert backend.memory() == 2_000_000
-
-
-def test_this_machine_has_memory():
-    assert 2**26 < backend.memory() < 2**50
 
 
 def test_a_state_vector_has_16_bytes_for_every_string():

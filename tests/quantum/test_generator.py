@@ -123,8 +123,8 @@ def test_the_order_is_row_unless_told():
 
 
 @pytest.mark.parametrize("order", ["unit", "split"])
-def test_a_named_order_needs_the_space(order):
-    with pytest.raises(ConfigurationError, match=f"order '{order}' depends on the target"):
+def test_a_named_order_needs_the_layout(order):
+    with pytest.raises(ConfigurationError, match=f"order '{order}' depends on the target.* its `layout`"):
         QuantumHyperNetwork(N, ansatz=Product(), order=order)
 
 
@@ -145,8 +145,9 @@ def test_an_order_that_is_no_permutation_is_refused(order):
 
 @pytest.mark.parametrize("order", ["row", "unit", "split"])
 @pytest.mark.parametrize("n_bits", [6, 10])
-def test_a_space_of_another_size_is_refused(n_bits, order):
-    with pytest.raises(ConfigurationError, match=f"Got n_bits={n_bits}, but the WeightSpace"):
+def test_a_layout_of_another_size_is_refused(n_bits, order):
+    message = f"Got n_bits={n_bits}, but the layout 0.weight 2×2, 1.weight 2×2 has 8 bits"
+    with pytest.raises(ConfigurationError, match=message):
         QuantumHyperNetwork(n_bits, ansatz=Product(), order=order, layout=SPACE.layout)
 
 

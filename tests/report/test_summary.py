@@ -8,6 +8,7 @@ from qhyper.errors import ConfigurationError, StorageError
 from qhyper.report.results import Result
 from qhyper.report.summary import Reference, Summary
 from qhyper.run.config import Entry
+from qhyper.run.problem import Problem
 from qhyper.run.trial import Trial
 from qhyper.spending import Budget, Spending
 from qhyper.targets.objective import Objective
@@ -186,8 +187,8 @@ def trial_result(training, budget, final=200):
     objective = Objective(lambda bits: bits @ weights, 3, name="own")
     entry = Entry(name="product", training={"final_draws": final, **training})
     said = []
-    trial = Trial(entry, objective, (0, 1), budget)
-    return trial.execute(None, None, lambda: False, lambda *_: None, said.append), said, trial
+    trial = Trial(entry, Problem(objective), (0, 1), budget)
+    return trial.execute(None, lambda: False, lambda *_: None, said.append), said, trial
 
 
 def test_a_trial_stores_its_steps_and_the_final_risk():

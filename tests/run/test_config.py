@@ -1,16 +1,17 @@
 """Configuration: unknown keys, bad values, TOML and back."""
 
 import hashlib
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from qhyper.errors import ConfigurationError, MissingError
-from qhyper.run.comparison import plan, problem
+from qhyper.run.comparison import plan
 from qhyper.run.config import (
     BUDGETS,
-    CHOICES,
+    TARGET_CHOICES,
     COMPARED,
     Config,
     Entry,
@@ -19,45 +20,51 @@ from qhyper.run.config import (
     read,
     to_toml,
 )
+from qhyper.run.problem import build_problem
 from qhyper.spending import Budget
 from qhyper.targets.layered.space import WeightSpace
 
 
 def test_defaults_are_the_comparison_of_the_readme() -> None:
-    config = Config()
+    made = plan(Config())
+    config = made.config
     assert config.data == "toy"
     assert config.seeds == list(range(10))
     assert config.evaluations == 300_000
-    assert [entry.title for entry in plan(config).entries or []] == list(COMPARED)
+    assert [entry.title for entry in config.entries or []] == list(COMPARED)
+    assert [trial.entry for trial in made.trials] == config.entries
 
 
 def test_a_plan_has_every_training_setting_and_no_relative_path(tmp_path: Path) -> None:
     entries = [Entry(name="product", training={"learning_rate": 0.3}), Entry(name="random")]
-    product, random = plan(Config(data="digits", entries=entries, evaluations=50_000)).entries or []
+    made = plan(Config(data="digits", entries=entries, evaluations=50_000))
+    product, random = made.config.entries or []
     assert random.training == {}
     assert product.training["learning_rate"] == 0.3
     assert product.training["restarts"] == 5
-    assert set(product.training) == set(TrainingSettings.model_fields) - set(BUDGETS)
+    unset = {"batch", "minutes"}  # all rows, and no limit of time
+    assert set(product.training) == set(TrainingSettings.model_fields) - set(BUDGETS) - unset
     again = plan(Config(data="digits", entries=[product], evaluations=50_000))
-    assert again.entries == [product]
+    assert again.config.entries == [product]
 
 
 def test_what_is_not_made_for_the_target_is_left_out_unless_it_was_asked_for() -> None:
     heard: list[str] = []
     own = {"objective": "numpy:sum", "bits": 5}
-    entries = plan(Config(**own), heard.append).entries or []
+    entries = plan(Config(**own), heard.append).config.entries or []
     assert [entry.title for entry in entries] == [n for n in COMPARED if n != "categorical"]
-    assert "Left out categorical: Categorical needs the target's WeightSpace" in heard[0]
-    with pytest.raises(ConfigurationError, match="Categorical needs the target's WeightSpace"):
+    refusal = "Categorical is for one hidden layer, .*; got layout bits 5. Use Bernoulli"
+    assert re.match(f"Left out categorical: {refusal}", heard[0])
+    with pytest.raises(ConfigurationError, match=refusal):
         plan(Config(**own, entries=[Entry(name="categorical")]))
 
 
 def test_choices_that_were_not_made_leave_a_configuration_as_it_was() -> None:
     for config in (Config(), Config(data="digits", layers=[4, 3, 2], sign_of_zero=0)):
-        assert not set(CHOICES) & set(tomllib.loads(to_toml(config)))
-        assert problem(config)[0].network.space.plain
+        assert set(TARGET_CHOICES) & set(tomllib.loads(to_toml(config))) == {"sign_of_zero"}
+        assert build_problem(config).objective.network.space.plain
     digest = hashlib.sha256(to_toml(Config(seeds=[3], data="digits")).encode()).hexdigest()
-    assert digest.startswith("09f77a39")  # part of the names of its runs
+    assert digest.startswith("d9a040d5")  # part of the names of its runs
 
 
 def test_choices_make_the_space_of_the_target() -> None:
@@ -65,14 +72,15 @@ def test_choices_make_the_space_of_the_target() -> None:
         data="digits", layers=[4, 4, 2], biases=True, values=[[0, 1], [-1, 1]], sign_of_zero=0,
         activation=["relu", "sigmoid"], optional=["layers", "units"],
     )  # fmt: skip
-    objective, _ = problem(config)
+    objective = build_problem(config).objective
     assert objective.network.space == WeightSpace(
         (4, 4, 2), biases=True, values=((0, 1), (-1, 1)), activation=("relu", "sigmoid"),
         optional=("units", "layers"),
     )  # fmt: skip
     assert objective.network.sign_of_zero == 0
     assert objective.n_bits == 24 + 6 + 1 + 1 + 4 + 1
-    one = problem(Config(data="digits", activation="relu", values=[-2, 1]))[0].network.space
+    one = build_problem(Config(data="digits", activation="relu", values=[-2, 1]))
+    one = one.objective.network.space
     assert one == WeightSpace((4, 6, 2), activation="relu", values=(-2, 1))
 
 

@@ -14,9 +14,10 @@ import torch
 from qhyper.data.sets import load
 from qhyper.errors import ConfigurationError, Interrupted, StorageError
 from qhyper.report.summary import Summary
-from qhyper.run.comparison import execute, load_generator, problem, stored
+from qhyper.run.comparison import execute, load_generator, stored
 from qhyper.run.config import COMPARED, Config, Entry
 from qhyper.run.directory import Checkpoints, Metrics, Run, provenance
+from qhyper.run.problem import build_problem
 from qhyper.storage import write_whole
 from qhyper.targets.layered.space import WeightSpace
 
@@ -156,7 +157,7 @@ def test_choices_of_the_target_survive_a_stop(tmp_path: Path) -> None:
     assert again.config.entries == stopped.config.entries
     execute(again)
     assert outcome_of(again, "quantum-depth2") == outcome_of(whole, "quantum-depth2")
-    space = problem(again.config)[0].network.space
+    space = build_problem(again.config).objective.network.space
     assert outcome.summary.network == f"BinaryNetwork({space})"
     assert space == WeightSpace(
         (2, 2, 1), biases=True, values=((-1, 1), (-0.5, 2)), activation=("relu", "sigmoid"),

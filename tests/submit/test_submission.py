@@ -44,8 +44,9 @@ def finished(tmp_path_factory) -> Path:
         config = Config(
             objective="own:loss", bits=5, seeds=[3, 8], evaluations=4000, entries=entries
         )
-        run = Run.create(folder, "finished", plan(config))
-        execute(run)
+        made = plan(config)
+        run = Run.create(folder, "finished", made.config)
+        execute(run, made)
     return run.path
 
 

@@ -128,10 +128,37 @@ def test_a_resumed_record_has_counted_what_the_undisturbed_one_has(estimator: st
     resumed.load_state_dict(undisturbed.state_dict())
     assert resumed.record.evaluations == undisturbed.record.evaluations
     assert undisturbed.record.evaluations == (5 * 64 if estimator == "score-function" else 0)
-    before = undisturbed.state_dict()
-    del before["evaluated"]  # a checkpoint of before
-    resumed.load_state_dict(before)
-    assert resumed.record.evaluations == resumed.spent.evaluations
+    assert resumed.spent == undisturbed.spent
+
+
+def test_looks_survive_a_resume() -> None:
+    def trainer() -> Trainer:
+        generator = build_generator("bernoulli", 4, seeds=[0, 1])
+        chosen = settings(batch=3, evaluations=655, draws=4, watch_every=20)
+        return Trainer(
+            generator, NETWORK.objective(RIGHT), chosen, watch=NETWORK.objective(CORNERS)
+        )
+
+    undisturbed, resumed = trainer(), trainer()
+    while undisturbed.step < 50:
+        undisturbed.advance()
+    file = io.BytesIO()
+    torch.save(undisturbed.state_dict(), file)
+    resumed.load_state_dict(torch.load(io.BytesIO(file.getvalue()), weights_only=True))
+    for looks in (undisturbed.looks, resumed.looks):
+        assert [look.step for look in looks] == [20, 40]
+    for run in (undisturbed, resumed):
+        run.run()
+        assert [look.step for look in run.looks] == [*range(20, 161, 20), 161]
+    for found, expected in zip(resumed.looks, undisturbed.looks, strict=True):
+        assert found.losses.shape == (2,)
+        np.testing.assert_array_equal(found.losses, expected.losses)
+    assert [look.seconds for look in resumed.looks[:2]] == [
+        look.seconds for look in undisturbed.looks[:2]
+    ]
+    assert resumed.spent == undisturbed.spent
+    assert resumed.record.improvements == undisturbed.record.improvements
+    np.testing.assert_array_equal(resumed.record.best_bits, undisturbed.record.best_bits)
 
 
 def assert_same(one, other, path: str = "state") -> None:
@@ -217,7 +244,7 @@ def test_a_schedule_that_fails_on_the_way_says_so() -> None:
         ({"schedule": "StepLR"}, "torch.optim.lr_scheduler.StepLR refused its options"),
         (
             {"evaluations": 31},
-            "A budget of 31 evaluations has 0 steps of 32 evaluations, 32 shots and 1 circuit",
+            "31 evaluations has 0 steps of 32 evaluations, 32 shots, 1 circuit and 32 rows, too few",
         ),
         ({"restarts": 101}, "too few for 101 start"),
     ],
@@ -373,8 +400,9 @@ def test_every_estimator_that_draws_takes_a_step(name, estimator, options, score
     before = [p.detach().clone() for p in generator.parameters()]
     trainer.advance()
     cost = build_estimator(estimator, 4, options).cost(generator, Expectation(), n_inputs=3)
-    assert trainer.spent == cost
+    assert trainer.spent == cost.on_rows(1 if scored_on == "own" else 3)
     assert objective.evaluations == 2 * cost.evaluations
+    assert objective.rows == 2 * trainer.spent.rows
     for parameter in generator.parameters():
         assert parameter.grad is not None
         assert torch.isfinite(parameter.grad).all()
@@ -439,8 +467,9 @@ def assert_unbiased(estimates: np.ndarray, expected: np.ndarray) -> None:
         (
             lambda: (build_generator("bernoulli", 4), batches()),
             {},
-            r"does not depend on inputs, and a mini-batch has them\. Train it on "
-            r"network\.objective\(data\), or a generator that sees the input",
+            r"does not depend on inputs, and these mini-batches have them\. Train it on "
+            r"network\.objective\(data\), with `batch` for mini-batches, or take a generator that "
+            r"sees the input",
         ),
         (
             lambda: (ConditionalBernoulli(4, n_inputs=3), batches()),
@@ -455,7 +484,7 @@ def assert_unbiased(estimates: np.ndarray, expected: np.ndarray) -> None:
         (
             lambda: (SEEING["bernoulli"]([0]), batches()),
             {"evaluations": 255},
-            "A budget of 255 evaluations has 0 steps of 256 evaluations, 256 shots and 8 circuits",
+            "255 evaluations has 0 steps of 256 evaluations, 256 shots, 8 circuits and 2,048 rows, too",
         ),
     ],
     ids=["no batches", "circuit", "unconditional", "features", "exact", "budget"],
