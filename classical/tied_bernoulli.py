@@ -20,7 +20,7 @@ from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.hypernetwork import Capabilities, HyperNetwork
 from qhyper.streams import Rngs
-from qhyper.targets.target import Layout
+from qhyper.targets.layout import Layout
 
 Reals = npt.NDArray[np.float64]
 

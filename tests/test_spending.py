@@ -63,9 +63,13 @@ def test_a_cost_that_meets_no_limit_has_no_number_of_steps():
     assert Budget(1).steps(Spending()) is None
 
 
-@pytest.mark.parametrize("limits", [{}, {"shots": 0}, {"evaluations": 5, "circuits": -1}, {"rows": 0}])
+@pytest.mark.parametrize(
+    "limits", [{}, {"shots": 0}, {"evaluations": 5, "circuits": -1}, {"rows": 0}]
+)
 def test_no_limit_and_limits_below_one_are_refused(limits):
-    message = "at least one of evaluations, shots, circuits and rows, each a whole number of 1 or more"
+    message = (
+        "at least one of evaluations, shots, circuits and rows, each a whole number of 1 or more"
+    )
     with pytest.raises(ConfigurationError, match=message) as caught:
         Budget(**limits)
     assert f"Got the budget {limits}" in str(caught.value)

@@ -13,7 +13,7 @@ from qhyper.compose.parts import Composed, Float, count_angles, product, somewhe
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.streams import Rngs
-from qhyper.targets.target import Layout
+from qhyper.targets.layout import Layout
 
 MAX_BITS_OF_A_CHUNK = 10
 """Of the chunks that `chunked` chooses by itself."""

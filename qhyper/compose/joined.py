@@ -20,7 +20,7 @@ from qhyper.compose.parts import (
 from qhyper.errors import ConfigurationError, UnsuitableError, unknown
 from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.streams import Rngs
-from qhyper.targets.target import Layout
+from qhyper.targets.layout import Layout
 
 
 class Joined(Composed):

@@ -12,7 +12,7 @@ from qhyper.compose.parts import Float, check_parts, reordered, with_angles
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.streams import Rngs
-from qhyper.targets.target import Layout
+from qhyper.targets.layout import Layout
 
 
 class Ordered(HyperNetwork):

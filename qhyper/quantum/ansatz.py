@@ -13,7 +13,7 @@ import numpy.typing as npt
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.quantum.circuit import ROTATIONS, TWO_QUBIT_GATES, Circuit, Gate
 from qhyper.registry import build
-from qhyper.targets.target import Layout
+from qhyper.targets.layout import Layout
 
 
 class Ansatz(Protocol):

@@ -24,7 +24,7 @@ from qhyper.quantum.backends import build_backend
 from qhyper.quantum.circuit import Circuit
 from qhyper.registry import load_object
 from qhyper.streams import Rngs, check_rng
-from qhyper.targets.target import Layout
+from qhyper.targets.layout import Layout
 
 Order = str | Sequence[int]
 Floats = npt.NDArray[np.float64]

@@ -15,8 +15,8 @@ from qhyper.spending import Budget
 from qhyper.streams import Streams
 from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.layered.space import WeightSpace
+from qhyper.targets.layout import Block, Layout
 from qhyper.targets.packed.target import PackedTarget
-from qhyper.targets.target import Block, Layout
 from qhyper.training.trainer import settings_for
 
 SEEDS = (11, 12)

@@ -30,8 +30,8 @@ from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy, Risk, build_risk
 from qhyper.spending import Spending
 from qhyper.streams import Streams
 from qhyper.targets.layered.space import WeightSpace
+from qhyper.targets.layout import Block, Layout
 from qhyper.targets.objective import Objective
-from qhyper.targets.target import Block, Layout
 
 SPACE = WeightSpace((2, 1, 2))
 LAYOUT = Layout((Block("0.weight", (2, 1), (0, 1)), Block("1.weight", (1, 2), (1, 2))))

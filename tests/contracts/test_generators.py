@@ -20,9 +20,9 @@ from qhyper.hypernetwork import Draw, HyperNetwork, build_generator
 from qhyper.spending import Budget
 from qhyper.streams import Streams
 from qhyper.targets.layered.space import WeightSpace
+from qhyper.targets.layout import Block, Layout
 from qhyper.targets.objective import Objective
 from qhyper.targets.packed.target import PackedTarget
-from qhyper.targets.target import Block, Layout
 from qhyper.training.search import build_control
 from qhyper.training.trainer import settings_for
 

@@ -30,7 +30,8 @@ USERS = '''
 
 import numpy as np
 
-from qhyper.targets.target import Block, Layout, ObjectiveCapabilities
+from qhyper.targets.layout import Block, Layout
+from qhyper.targets.target import ObjectiveCapabilities
 
 
 def loss(bits):

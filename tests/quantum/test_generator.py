@@ -124,7 +124,9 @@ def test_the_order_is_row_unless_told():
 
 @pytest.mark.parametrize("order", ["unit", "split"])
 def test_a_named_order_needs_the_layout(order):
-    with pytest.raises(ConfigurationError, match=f"order '{order}' depends on the target.* its `layout`"):
+    with pytest.raises(
+        ConfigurationError, match=f"order '{order}' depends on the target.* its `layout`"
+    ):
         QuantumHyperNetwork(N, ansatz=Product(), order=order)
 
 

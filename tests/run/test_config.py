@@ -11,8 +11,8 @@ from qhyper.errors import ConfigurationError, MissingError
 from qhyper.run.comparison import plan
 from qhyper.run.config import (
     BUDGETS,
-    TARGET_CHOICES,
     COMPARED,
+    TARGET_CHOICES,
     Config,
     Entry,
     TrainingSettings,

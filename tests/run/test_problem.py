@@ -10,9 +10,9 @@ from qhyper.run.comparison import compare, execute, plan
 from qhyper.run.config import FULL_SIZE, Config, Entry
 from qhyper.run.directory import Run
 from qhyper.run.problem import Problem, build_problem
+from qhyper.targets.layout import Block, Layout
 from qhyper.targets.objective import Objective
 from qhyper.targets.packed.target import PackedTarget
-from qhyper.targets.target import Block, Layout
 
 
 def images(rows: int = 600, *, side: int = 8, classes: int = 4, seed: int = 0) -> Samples:

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from qhyper.bits import Bits, all_bitstrings, pack
 from qhyper.errors import ConfigurationError, MissingError, StorageError, UnsuitableError
 from qhyper.targets.exact.certificate import MAX_BITS, Progress
+from qhyper.targets.layout import Block, Layout
 from qhyper.targets.objective import Objective
-from qhyper.targets.target import SAME_LOSS, Block, Layout, ObjectiveCapabilities
+from qhyper.targets.target import SAME_LOSS, ObjectiveCapabilities
 
 Float = npt.NDArray[np.float64]
 

@@ -10,8 +10,8 @@ from scipy.special import expit
 from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.targets.layered.space import ACTIVATIONS, WeightSpace
+from qhyper.targets.layout import Layout
 from qhyper.targets.loss import check_loss, label_losses, predictions
-from qhyper.targets.target import Layout
 
 if TYPE_CHECKING:
     from qhyper.targets.layered.kernel import Kernel

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits, as_bits
 from qhyper.errors import ConfigurationError, unknown
-from qhyper.targets.target import Block, Layout
+from qhyper.targets.layout import Block, Layout
 
 Activation = Literal["sign", "relu", "sigmoid", "tanh"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
