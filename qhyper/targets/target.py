@@ -166,8 +166,11 @@ class MiniBatch(Protocol):
 class Target(Protocol):
     """What bits mean: usually a network, whose weights and choices they are.
 
-    Registered under the entry-point group `qhyper.targets`, or named as `module:Class`: called with
-    the Dataset that it is to be trained on, and its options.
+    Registered under the entry-point group `qhyper.targets`, or named as `module:Class`: a class or
+    function of its options, and of the Dataset that it is to be trained on if it has an argument
+    `dataset`. It may have `usual_held_out`, the share of the training rows on which networks are
+    chosen, unless told. Its objectives subclass `qhyper.targets.objective.Objective`, or, with
+    mini-batches of rows, `qhyper.targets.batches.RowObjective`.
     """
 
     n_bits: int
