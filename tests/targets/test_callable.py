@@ -10,7 +10,7 @@ from qhyper import registry
 from qhyper.bits import all_bitstrings
 from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.targets.callable import CallableTarget
-from qhyper.targets.target import Block, Layout
+from qhyper.targets.layout import Block, Layout
 
 
 def ones(bits):

@@ -6,8 +6,8 @@ import pytest
 from qhyper.errors import ConfigurationError
 from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.layered.space import WeightSpace
+from qhyper.targets.layout import ORDERS, Block, Layout
 from qhyper.targets.packed.target import PackedTarget
-from qhyper.targets.target import ORDERS, Block, Layout
 
 FOUR_PAIRS = ((0, 1), (-1, 1), (-2, 1), (-3, 1))
 EVERYTHING = WeightSpace(

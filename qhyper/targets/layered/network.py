@@ -14,7 +14,7 @@ from qhyper.targets.loss import LossName, check_loss
 if TYPE_CHECKING:
     import torch
 
-    from qhyper.targets.layered.batches import Batches, ScoredOn
+    from qhyper.targets.layered.conditional_batches import Batches, ScoredOn
     from qhyper.targets.layered.objective import NetworkObjective
     from qhyper.targets.packed.network import PackedNetwork
 
@@ -48,7 +48,7 @@ class BinaryNetwork(PlainNetwork):
         loss: LossName | str = "cross_entropy",
     ) -> "Batches":
         """Mini-batches of `data`, for generators that see the input; see `Batches`."""
-        from qhyper.targets.layered.batches import Batches
+        from qhyper.targets.layered.conditional_batches import Batches
 
         return Batches(self, data, size=size, scored_on=scored_on, loss=check_loss(loss))
 

@@ -14,9 +14,9 @@ from qhyper.run.comparison import compare
 from qhyper.targets.exact.certificate import certify_objective
 from qhyper.targets.exact.table import CostTable, TableTarget, tabulate
 from qhyper.targets.layered.network import BinaryNetwork
+from qhyper.targets.layout import Block, Layout
 from qhyper.targets.loss import LOSSES
 from qhyper.targets.objective import Objective
-from qhyper.targets.target import Block, Layout
 
 ATOL = 1e-15
 """Rounding of the coefficients of costs of order 1."""
