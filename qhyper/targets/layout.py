@@ -1,5 +1,6 @@
 """Layout: named blocks of bits, by which whatever follows a target's structure finds its way."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -124,3 +125,31 @@ class Layout:
 
 
 ORDERS = ("row", "unit", "unit-centre", "split")
+
+
+def permutation(
+    order: str | Sequence[int], n_bits: int, layout: Layout | None, *, kind: str, entry: str
+) -> npt.NDArray[np.int64]:
+    """A named order of a layout, or a permutation of 0 to n_bits - 1 as given, int64 [n_bits].
+
+    `kind` and `entry` are words for messages: what it is, and what "entry q is the bit that" does.
+    Raises ConfigurationError for a layout of another size, a name without a layout, and for what is
+    no permutation.
+    """
+    if layout is not None:
+        layout.check(n_bits)
+    if isinstance(order, str):
+        if layout is None and order != "row":
+            raise ConfigurationError(
+                f"The {kind} '{order}' depends on the target: pass its `layout`, or give a "
+                "permutation of the bits."
+            )
+        return np.arange(n_bits) if layout is None else layout.order(order)
+    given = np.asarray(order)
+    whole = given.shape == (n_bits,) and given.dtype.kind in "iu"
+    if not whole or (np.sort(given) != np.arange(n_bits)).any():
+        raise ConfigurationError(
+            f"Got the {kind} {given.tolist()}; expected a permutation of 0 to {n_bits - 1}: entry "
+            f"q is the bit that {entry}."
+        )
+    return given
