@@ -26,6 +26,7 @@ from qhyper.spending import Spending
 from qhyper.streams import Streams
 from qhyper.targets.exact.table import CostTable
 from qhyper.targets.layered.network import BinaryNetwork
+from qhyper.targets.layered.space import WeightSpace
 from qhyper.targets.objective import Objective
 
 LAYOUT = BinaryNetwork((2, 3, 2)).layout
@@ -62,6 +63,17 @@ def nested(seeds):
     return Ordered(inside, "unit", layout=LAYOUT)
 
 
+def of_blocks(seeds):
+    """Parts of named blocks, which lie neither in their order nor in its inverse."""
+    layout = BinaryNetwork(WeightSpace((2, 2, 2), biases=True)).layout
+    parts = {
+        ("0.bias", "1.weight"): Bernoulli(6, seeds=seeds),
+        "1.bias": Bernoulli(2, seeds=seeds),
+        "0.weight": Bernoulli(4, seeds=seeds),
+    }
+    return Joined(parts, layout=layout)
+
+
 INDEPENDENT = {
     "bernoulli": by_name("bernoulli"),
     "tied-bernoulli": lambda seeds: build_generator(
@@ -77,6 +89,7 @@ INDEPENDENT = {
     ),
     "chunked": lambda seeds: Chunked(conditional(seeds, 4), 3),
     "joined with inputs": lambda seeds: Joined([conditional(seeds, 5), conditional(seeds, 7)]),
+    "joined by blocks": of_blocks,
     "ordered joined chunked": nested,
 }
 DEPENDENT = {
