@@ -710,7 +710,7 @@ def test_one_generator_as_two_parts_is_refused():
         ),
         (
             lambda: joined(8, parts={"0.bias": {"generator": "mlp", "depht": 2}}, layout=LAYOUT),
-            "Unknown option of the generator mlp: 'depht'",
+            "option of the generator mlp: 'depht'",
         ),
     ],
 )  # fmt: skip

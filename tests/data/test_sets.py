@@ -101,7 +101,7 @@ def test_a_function_or_class_of_a_users_own_takes_options_and_our_seed(module):
         ("mine", {"seed": 2}, "Unknown option of the data set owndata:mine: 'seed'"),
         ("mine", {"shift": "far"}, r"Got shift='far' \(str\) .* expected a number"),
         ("nothing", {}, "Cannot load 'owndata:nothing': AttributeError"),
-        ("ready", {}, "ready' is of type Dataset; expected the class of a data set, or a function that"),
+        ("ready", {}, "ready' is of type Dataset; expected the class of a data set, or a function"),
         ("counts", {}, "made a list, which is no data set: it has no `train` and no `test`"),
         ("Alike", {}, r"made a Alike; expected a qhyper.Dataset. Return Dataset\(name, train=Samp"),
     ],
