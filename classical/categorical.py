@@ -10,7 +10,7 @@ from qhyper.bits import Bits, all_bitstrings
 from qhyper.errors import UnsuitableError
 from qhyper.hypernetwork import Capabilities, HyperNetwork
 from qhyper.streams import Rngs
-from qhyper.targets.target import Layout
+from qhyper.targets.layout import Layout
 
 MAX_BITS_OF_BLOCK = 16
 

@@ -20,7 +20,7 @@ from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.hypernetwork import Capabilities, HyperNetwork
 from qhyper.streams import Rngs
-from qhyper.targets.target import Layout
+from qhyper.targets.layout import Layout
 
 Reals = npt.NDArray[np.float64]
 
@@ -63,7 +63,8 @@ class TiedBernoulli(HyperNetwork):
 
     - basis: how many frequencies of the image a unit of the first layer keeps: (rows, columns), a
       number for both, of which a smaller image keeps all it has, or None: every logit is free
-    - image: (height, width) that the inputs are the pixels of; a square unless told
+    - image: (height, width) that the inputs are the pixels of; a square unless told. Inputs that
+      are no square are no image, and their logits are free
 
     Parameters, float64: the first layer's coefficients [replica, unit, kept rows, kept columns] or
     its logits [replica, unit, input], and the logits of every other block of the layout, of a
@@ -100,7 +101,10 @@ class TiedBernoulli(HyperNetwork):
             )
         layout.check(n_bits)
         n_inputs, n_units = layout.blocks[0].shape
-        self.basis = None if basis is None else _cosines(n_inputs, basis, image)
+        square = math.isqrt(n_inputs) ** 2 == n_inputs
+        self.basis = None
+        if basis is not None and (square or image is not None):
+            self.basis = _cosines(n_inputs, basis, image)
         self._shapes = [block.shape for block in layout.blocks]
         first = (n_units, n_inputs) if self.basis is None else (n_units, *self.basis.kept)
         self.coefficients = torch.nn.ParameterList(
@@ -194,10 +198,9 @@ def _cosines(n_inputs: int, basis: int | Sequence[int], image: Sequence[int] | N
     side = math.isqrt(n_inputs)
     sides = (side, side) if image is None else tuple(image)
     if len(sides) != 2 or math.prod(sides) != n_inputs:
-        got = f"no square of {n_inputs}" if image is None else f"images of {sides} for {n_inputs}"
         raise ConfigurationError(
-            f"Got {got} inputs. Say which image the inputs are the pixels of, as "
-            "image=(height, width), or leave the weights free, basis=None."
+            f"Got images of {sides} for {n_inputs} inputs. Say which image the inputs are the "
+            "pixels of, as image=(height, width), or leave the weights free, basis=None."
         )
     if isinstance(basis, int):
         return Cosines(sides, (min(basis, sides[0]), min(basis, sides[1])))

@@ -47,10 +47,10 @@ if TYPE_CHECKING:
     from qhyper.targets.layered.export import to_onnx, to_torch
     from qhyper.targets.layered.network import BinaryNetwork
     from qhyper.targets.layered.space import WeightSpace
+    from qhyper.targets.layout import Layout
     from qhyper.targets.objective import Objective
     from qhyper.targets.packed.network import PackedNetwork
     from qhyper.targets.packed.target import PackedTarget
-    from qhyper.targets.target import Layout
     from qhyper.training.minimise import Minima, minimise
     from qhyper.training.search import Control, Evaluated
     from qhyper.training.trainer import Trainer, train
@@ -81,7 +81,7 @@ _HOME = {
     "HyperNetwork": "qhyper.hypernetwork",
     "Images": "qhyper.data.images",
     "Joined": "qhyper.compose.joined",
-    "Layout": "qhyper.targets.target",
+    "Layout": "qhyper.targets.layout",
     "LocalExpectation": "qhyper.gradients.local_expectation",
     "MMD": "qhyper.risk",
     "Minima": "qhyper.training.minimise",

@@ -62,11 +62,8 @@ def ids(paths):
     return [str(path.relative_to(ROOT)) for path in paths]
 
 
-def imports(path, *, for_types=True):
-    """(module, line, whether inside a function or for type checkers) of every import in a file.
-
-    Without `for_types`, those for type checkers alone are left out.
-    """
+def imports(path):
+    """(module, line, whether inside a function or for type checkers) of every import in a file."""
     found = []
     package = list(path.relative_to(ROOT).parts[:-1])
 
@@ -79,10 +76,10 @@ def imports(path, *, for_types=True):
                 module = ".".join([*above, *([child.module] if child.module else [])])
                 found.append((module, child.lineno, inside))
                 found.extend((f"{module}.{a.name}", child.lineno, inside) for a in child.names)
-            of_types = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
-            functions = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-            if for_types or not of_types:
-                visit(child, inside or of_types or isinstance(child, functions))
+            deferred = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or (
+                isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+            )
+            visit(child, inside or deferred)
 
     visit(ast.parse(path.read_text(encoding="utf-8")), False)
     return found
@@ -143,10 +140,10 @@ def module_name(path):
 
 
 def test_no_imports_go_in_circles():
-    """Deferred ones too, but not those for type checkers alone."""
+    """Deferred ones too, and those for type checkers."""
     paths = {module_name(path): path for path in sources("qhyper", "classical", "experiments")}
     imported = {
-        name: {m for m, _, _ in imports(path, for_types=False) if m in paths and m != name}
+        name: {m for m, _, _ in imports(path) if m in paths and m != name}
         for name, path in paths.items()
         if path.name != "__init__.py"
     }

@@ -29,7 +29,7 @@ from qhyper.risk import Expectation
 from qhyper.spending import Budget
 from qhyper.streams import Streams
 from qhyper.targets.layered.network import BinaryNetwork
-from qhyper.targets.target import Block, Layout
+from qhyper.targets.layout import Block, Layout
 from qhyper.training.trainer import settings_for, train
 
 SEEDS = (3, 4)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from qhyper.bits import all_bitstrings
+from qhyper.data.sets import availability, load
 from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.gradients.estimator import build_estimator
 from qhyper.hypernetwork import build_generator
@@ -30,11 +31,14 @@ import numpy as np
 
 from classical.bernoulli import Bernoulli
 from classical.random_search import RandomSearch
+from qhyper.data.samples import Dataset, Samples
 from qhyper.gradients.score import ScoreFunction
 from qhyper.quantum.backend import BackendCapabilities
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.simulators.state_vector import StateVectorBackend
 from qhyper.risk import Risk
+from qhyper.targets.objective import Objective
+from qhyper.targets.target import Block, Layout, ObjectiveCapabilities
 
 
 class MyGenerator(Bernoulli):
@@ -90,6 +94,52 @@ class AfterColon(MySimulator):
     after_colon = "copies"
 
 
+def my_data(rows: int = 40, *, seed=0, bias: float = 0.0):
+    """Points in the plane, of two classes by the side of a line."""
+    def samples(number, rng):
+        x = rng.normal(size=(number, 2))
+        return Samples(x, (x.sum(axis=1) > bias).astype(int))
+
+    train, test = (np.random.default_rng([seed, part]) for part in (0, 1))
+    return Dataset("halves", samples(rows, train), samples(rows // 2, test))
+
+
+class MyTarget:
+    """A perceptron of signs whose threshold is a number of bits."""
+
+    def __init__(self, dataset: Dataset, *, copies: int = 1):
+        self.copies = copies
+        width = dataset.n_features
+        self.layout = Layout((Block("votes", (copies, width)), Block("threshold", (copies,))))
+        self.n_bits = self.layout.n_bits
+
+    def objective(self, data, loss="cross_entropy"):
+        return MyObjective(self, data)
+
+
+class MyObjective(Objective):
+    capabilities = ObjectiveCapabilities(accuracy=True)
+
+    def __init__(self, target, data):
+        self.target, self.data = target, data
+        super().__init__(None, target.n_bits, name="errors of votes", layout=target.layout,
+                         n_rows=len(data.y))
+
+    def _evaluate(self, bits):
+        return 1 - self.accuracy(bits)
+
+    def accuracy(self, bits, samples=None):
+        data = self.data if samples is None else samples
+        w = 2.0 * np.asarray(bits) - 1
+        votes = self.target.layout.bits["votes"]
+        sums = w[..., votes] @ data.x.T + w[..., self.target.layout.bits["threshold"], None]
+        return ((np.sign(sums).sum(-2) > 0) == data.y).mean(-1)
+
+
+def my_nothing(rows: int = 4):
+    return [rows]
+
+
 def hinge(logits):
     """The multi-class hinge loss of Crammer and Singer (2001): no function of a difference."""
     others = np.where(np.eye(logits.shape[-1], dtype=bool), -np.inf, logits[..., None, :])
@@ -115,6 +165,8 @@ REGISTERED = {
     "risk": "MyRisk",
     "ansatz": "MyAnsatz",
     "simulator": "MySimulator",
+    "data set": "my_data",
+    "target": "MyTarget",
     "loss": "hinge",
 }
 
@@ -236,9 +288,91 @@ def test_what_stands_after_a_colon_is_the_argument_that_the_class_says(package):
         sys.path.remove("anew")
 
 
-@pytest.mark.skip(reason="data sets come by name from a table of their own still")
-def test_a_data_set():
-    """As the others: `mymodule:my_data` gives a Dataset, named as --data mine."""
+@pytest.mark.parametrize("name", by("data set"))
+def test_a_data_set_with_its_options_and_the_seed(name, cli):
+    dataset = load(name, seed=3, options={"rows": 20, "bias": 0.5})
+    assert (dataset.name, len(dataset.train), len(dataset.test)) == ("halves", 20, 10)
+    np.testing.assert_array_equal(dataset.train.y, dataset.train.x.sum(axis=1) > 0.5)
+    assert (load(name, seed=4, options={"rows": 20}).train.x != dataset.train.x).all()
+    with pytest.raises(ConfigurationError, match=rf"Unknown option of the data set {name}: 'row'"):
+        load(name, options={"row": 3})
+    with pytest.raises(
+        ConfigurationError, match=r"Got rows='x' \(str\).*Set it as data_options\.ro"
+    ):
+        load(name, options={"rows": "x"})
+    code, out, err = cli("train", "--generator", "bernoulli", "--data", name, "--data-option",
+                         "rows=30", "--layers", "2,3,2", *RUN[2:])  # fmt: skip
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["data"] == "halves"
+    assert found["certificate"]["bits"] == 12
+
+
+def test_a_data_set_says_where_it_comes_from():
+    assert availability()["mine"] == "registered by mypackage"
+    with pytest.raises(
+        ConfigurationError, match=r"'mymodule:my_nothing' made a list, .*no data set"
+    ):
+        load("mymodule:my_nothing")
+
+
+@pytest.mark.parametrize("generator", ["bernoulli", "product", "joined", "random"])
+@pytest.mark.parametrize("name", by("target"))
+def test_a_target(name, generator, cli):
+    run = ["--data", "mine", "--data-option", "rows=30", "--target", name, "--json"]
+    code, out, err = cli("compare", "--generators", generator, "--seeds", "2", "--target-option",
+                         "copies=3", "--evaluations", "200", *run)  # fmt: skip
+    assert code == 0, err
+    found = json.loads(out)
+    (entry,) = found["generators"]
+    assert found["network"] == found["loss"] == "errors of votes"
+    assert "only small layered networks and tables" in found["no_certificate"]
+    assert entry["rows"] == 30 * entry["evaluations"] > 0
+    assert 0 <= entry["best_loss"]["median"] <= 1
+    shares = [entry[f"{part}_accuracy"]["median"] for part in ("train", "test")]
+    assert all(0 <= share <= 1 for share in shares)
+
+
+@pytest.mark.parametrize("name", by("target"))
+def test_a_target_trains_from_the_command_line_and_a_file(name, cli):
+    run = ["--generator", "bernoulli", "--evaluations", "200", "--draws", "20", "--json"]
+    code, out, err = cli("train", "--data", "mine", "--target", name, "--target-option",
+                         "copies=3", *run)  # fmt: skip
+    assert code == 0, err
+    Path("mine.toml").write_text(
+        f'data = "mine"\ntarget = "{name}"\n\n[target_options]\ncopies = 3\n'
+    )
+    code, again, err = cli("train", "--config", "mine.toml", *run)
+    assert code == 0, err
+    assert without_times(again) == without_times(out)
+    for option, message in (
+        ("copy=3", f"Unknown option of the target {name}: 'copy'"),
+        ("copies=x", "Got copies='x' (str)"),
+    ):
+        code, _, err = cli("train", "--data", "mine", "--target", name, "--target-option", option,
+                           *run)  # fmt: skip
+        assert code == 2
+        assert message in " ".join(err.split())
+
+
+def without_times(out):
+    (entry,) = json.loads(out)["generators"]
+    return {key: value for key, value in entry.items() if key != "seconds_per_step"}
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--estimator", "local-expectation"], "needs the differences of single flips"),
+        (["--training", "batch=4"], "has no mini-batches"),
+        (["--rows", "100"], "has 0 steps of"),
+    ],
+)
+def test_what_a_target_does_not_declare_is_refused(option, message, cli):
+    code, _, err = cli("train", "--data", "mine", "--target", "mine", "--generator", "bernoulli",
+                       "--draws", "20", "--json", *option)  # fmt: skip
+    assert code == 2
+    assert message in " ".join(err.split())
 
 
 # -- losses ----------------------------------------------------------------------------------------

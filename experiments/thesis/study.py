@@ -44,7 +44,7 @@ from qhyper import (
 )
 from qhyper.bits import Bits, to_string
 from qhyper.run.comparison import compare
-from qhyper.targets.layered.batches import ScoredOn
+from qhyper.targets.layered.conditional_batches import ScoredOn
 from qhyper.targets.target import SAME_LOSS
 from qhyper.training.trainer import settings_for
 

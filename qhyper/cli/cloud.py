@@ -70,7 +70,7 @@ def submit(
     from qhyper.run.config import assign
     from qhyper.run.directory import Run
     from qhyper.submit import submission
-    from qhyper.submit.written import SubmissionSettings
+    from qhyper.submit.stored import SubmissionSettings
 
     options: dict[str, Any] = {}
     for assignment in option or []:
@@ -113,8 +113,8 @@ def fetch(
     Draws whose preflight was still on its way are sent. Exit code 5 if some are not done.
     """
     from qhyper.run.directory import Run
+    from qhyper.submit.stored import FOLDER, Identity, submissions
     from qhyper.submit.submission import begun, reopen
-    from qhyper.submit.written import FOLDER, Identity, submissions
 
     folders = runs or sorted(path.parent for path in out.glob(f"*/{FOLDER}"))
     opened = [Run.open(path) for path in folders]

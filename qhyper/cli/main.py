@@ -274,7 +274,7 @@ def report(
     from qhyper.run.comparison import stored, write_report
     from qhyper.run.directory import Run
     from qhyper.submit.page import write_page
-    from qhyper.submit.written import submissions
+    from qhyper.submit.stored import submissions
 
     opened = [Run.open(path) for path in runs]
     outcomes = [stored(run) for run in opened]

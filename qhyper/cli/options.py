@@ -40,7 +40,7 @@ Target = Annotated[
     str | None,
     typer.Option(
         "--target",
-        help="What the bits mean: layered, packed (both by size unless told), table, or "
+        help="What the bits mean: layered or packed (by size unless told), callable, table, or "
         "module:Class.",
     ),
 ]

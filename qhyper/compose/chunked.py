@@ -13,7 +13,7 @@ from qhyper.compose.parts import Composed, Float, count_angles, product, somewhe
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.streams import Rngs
-from qhyper.targets.target import Layout
+from qhyper.targets.layout import Layout
 
 MAX_BITS_OF_A_CHUNK = 10
 """Of the chunks that `chunked` chooses by itself."""
@@ -134,6 +134,10 @@ class Chunked(Composed):
     def _probabilities(self, inputs: torch.Tensor | None) -> torch.Tensor:
         table = self.generator.probabilities(inputs=self.embeddings)
         return product([table[:, chunk, None] for chunk in range(self.chunks)])
+
+    def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
+        each = self.generator.marginals(inputs=self.embeddings)
+        return each.reshape(self.replicas, 1, self.n_bits)
 
     # -- angles -----------------------------------------------------------------------------------
 

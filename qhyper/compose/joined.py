@@ -20,7 +20,7 @@ from qhyper.compose.parts import (
 from qhyper.errors import ConfigurationError, UnsuitableError, unknown
 from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.streams import Rngs
-from qhyper.targets.target import Layout
+from qhyper.targets.layout import Layout
 
 
 class Joined(Composed):
@@ -111,6 +111,10 @@ class Joined(Composed):
     def _probabilities(self, inputs: torch.Tensor | None) -> torch.Tensor:
         table = product([part.probabilities(inputs=inputs) for part in self.parts])
         return reordered(table, np.concatenate(self._bits))
+
+    def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
+        each = torch.cat([part.marginals(inputs=inputs) for part in self.parts], dim=-1)
+        return each[..., np.argsort(np.concatenate(self._bits))]
 
     # -- angles -----------------------------------------------------------------------------------
 

@@ -9,10 +9,9 @@ import torch
 
 from qhyper.bits import Bits
 from qhyper.compose.parts import Float, check_parts, reordered, with_angles
-from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.streams import Rngs
-from qhyper.targets.target import Layout
+from qhyper.targets.layout import Layout, permutation
 
 
 class Ordered(HyperNetwork):
@@ -30,7 +29,9 @@ class Ordered(HyperNetwork):
     ) -> None:
         check_parts([generator])
         super().__init__(generator.n_bits, seeds=generator.seeds, n_inputs=generator.n_inputs)
-        self.order = _permutation(order, self.n_bits, layout)
+        self.order = permutation(
+            order, self.n_bits, layout, kind="order", entry="the generator's bit q becomes"
+        )
         self._name = f"order {order}" if isinstance(order, str) else "bits in an order of their own"
         self.generator = generator
         self.capabilities, self.recipe = generator.capabilities, generator.recipe
@@ -78,6 +79,9 @@ class Ordered(HyperNetwork):
     def _probabilities(self, inputs: torch.Tensor | None) -> torch.Tensor:
         return reordered(self.generator.probabilities(inputs=inputs), self.order)
 
+    def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
+        return self.generator.marginals(inputs=inputs)[..., np.argsort(self.order)]
+
     def expectation(self, costs: torch.Tensor, *, inputs: Any = None) -> torch.Tensor:
         """As in HyperNetwork, in the way of the generator."""
         own = reordered(torch.as_tensor(costs), np.argsort(self.order))
@@ -95,25 +99,3 @@ class Ordered(HyperNetwork):
     def sample_angles(self, angles: Float, shots: int, *, rng: Rngs) -> Bits:
         """Draws [replica, row, shot, bit] at angles [replica, row, angle]."""
         return self._placed(with_angles(self.generator).sample_angles(angles, shots, rng=rng))
-
-
-def _permutation(
-    order: str | Sequence[int], n_bits: int, layout: Layout | None
-) -> npt.NDArray[np.int64]:
-    if layout is not None:
-        layout.check(n_bits)
-    if isinstance(order, str):
-        if layout is None and order != "row":
-            raise ConfigurationError(
-                f"The order '{order}' depends on the target: pass its `layout`, or give a "
-                "permutation of the bits."
-            )
-        return np.arange(n_bits) if layout is None else layout.order(order)
-    given = np.asarray(order)
-    whole = given.shape == (n_bits,) and given.dtype.kind in "iu"
-    if not whole or (np.sort(given) != np.arange(n_bits)).any():
-        raise ConfigurationError(
-            f"Got the order {given.tolist()}; expected a permutation of 0 to {n_bits - 1}: entry q "
-            "is the bit that the generator's bit q becomes."
-        )
-    return given.astype(np.int64)

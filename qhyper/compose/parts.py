@@ -40,6 +40,8 @@ class Composed(HyperNetwork):
             log_prob=all(each.log_prob for each in able),
             angles=all(each.angles for each in able),
             probability_bits=MAX_BITS_OF_PROBABILITIES if tables else 0,
+            marginals=all(part.has_marginals for part in self.parts),
+            independent=all(each.independent for each in able),
             quantum=any(each.quantum for each in able),
         )
 

@@ -115,7 +115,7 @@ def check_risk(name: str, bias: Mapping[type, str], risk: Risk, generator: Hyper
         known = ", ".join(kind.__name__ for kind in bias)
         raise ConfigurationError(
             f"{name} got the risk {risk!r}, which it does not support; it supports {known}, and "
-            "expects an instance, such as Expectation()."
+            "expects an instance, such as Expectation(). Use one of these, or another estimator."
         )
     if risk.needs_log_prob and not generator.capabilities.log_prob:
         raise ConfigurationError(

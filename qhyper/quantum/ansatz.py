@@ -13,7 +13,7 @@ import numpy.typing as npt
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.quantum.circuit import ROTATIONS, TWO_QUBIT_GATES, Circuit, Gate
 from qhyper.registry import build
-from qhyper.targets.target import Layout
+from qhyper.targets.layout import Layout
 
 
 class Ansatz(Protocol):
@@ -222,7 +222,7 @@ class Reuploading:
 class UnitChain:
     """A circuit that follows a target of one hidden layer and two outputs: `units`, fanned out.
 
-    Each unit has `inputs` + 2 qubits, in the order `unit-centre` of WeightSpace: half of its
+    Each unit has `inputs` + 2 qubits, in the order `unit-centre` of Layout: half of its
     inputs, its last output, its first, the other inputs. A unit acts on the logits only if its
     outputs differ. Its last output's qubit carries whether it acts, until the last CX on it:
 
@@ -307,7 +307,7 @@ class UnitChain:
 def within(blocks: Sequence[Sequence[int]], order: Sequence[int]) -> list[tuple[int, int]]:
     """Pairs of qubits for entanglers inside each block of bits, from a bit to the next one.
 
-    Entry q of `order` is the bit that qubit q carries. For `WeightSpace.unit_blocks` the
+    Entry q of `order` is the bit that qubit q carries. For `Layout.unit_blocks` the
     entanglers follow the hidden units of the target.
     """
     qubit = {int(bit): q for q, bit in enumerate(order)}

@@ -24,7 +24,7 @@ from qhyper.quantum.backends import build_backend
 from qhyper.quantum.circuit import Circuit
 from qhyper.registry import load_object
 from qhyper.streams import Rngs, check_rng
-from qhyper.targets.target import Layout
+from qhyper.targets.layout import Layout, permutation
 
 Order = str | Sequence[int]
 Floats = npt.NDArray[np.float64]
@@ -82,7 +82,7 @@ class QuantumHyperNetwork(HyperNetwork):
         self.start: Start | Sequence[float] = usual if start is None else start
         if order is None and layout is not None:
             order = getattr(ansatz, "order", None)
-        self.order = permutation(order, n_bits, layout)
+        self.order = qubit_order(order, n_bits, layout)
         self._in_order = bool((self.order == np.arange(n_bits)).all())
         if backend is None:
             backend = suitable(circuit)
@@ -90,10 +90,13 @@ class QuantumHyperNetwork(HyperNetwork):
         self._executable: Any = self.backend.compile(circuit, rows=self.replicas)
         self._kept: tuple[Any, Floats, Any] | None = None
         able = self.backend.capabilities
+        turned = able.log_prob and all(gate.name == "ry" for gate in circuit.gates)
         self.capabilities = Capabilities(
             log_prob=able.log_prob,
             angles=True,
             probability_bits=able.probability_bits if able.log_prob or able.expectation else 0,
+            marginals=turned,
+            independent=turned,
             quantum=True,
         )
         self._affine = None if circuit.plain else circuit.affine()
@@ -269,6 +272,16 @@ class QuantumHyperNetwork(HyperNetwork):
         angles = self._angles(inputs)
         return self._by_weight(_Probabilities.apply(angles, self._at(angles)))
 
+    def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
+        if not self.capabilities.marginals:
+            return super()._marginals(inputs)
+        # Ry alone: the angles of a qubit add up to t, and |1> has the amplitude sin(t / 2)
+        qubits = [gate.qubits[0] for gate in self.circuit.gates]
+        angles = self._angles(inputs)
+        turns = angles.new_zeros(*angles.shape[:2], self.n_bits)
+        of_angles = torch.as_tensor(self.order[qubits], device=angles.device)
+        return (turns.index_add(2, of_angles, angles) / 2).sin().square()
+
     @property
     def max_probability_bits(self) -> int:
         """Those of the backend: a noisy one has probabilities without derivatives."""
@@ -366,27 +379,11 @@ def _numpy(tensor: torch.Tensor) -> npt.NDArray[np.float64]:
     return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=np.float64)
 
 
-def permutation(order: Order | None, n_bits: int, layout: Layout | None) -> npt.NDArray[np.int64]:
+def qubit_order(order: Order | None, n_bits: int, layout: Layout | None) -> npt.NDArray[np.int64]:
     """The qubit order [n_bits]: entry q is the bit that qubit q carries."""
-    if layout is not None:
-        layout.check(n_bits)
     if order is None:
         order = "row" if layout is None else "split"
-    if isinstance(order, str):
-        if layout is None and order != "row":
-            raise ConfigurationError(
-                f"The qubit order '{order}' depends on the target: pass its `layout`, "
-                "or give a permutation of the bits."
-            )
-        return np.arange(n_bits) if layout is None else layout.order(order)
-    given = np.asarray(order)
-    whole = given.shape == (n_bits,) and given.dtype.kind in "iu"
-    if not whole or (np.sort(given) != np.arange(n_bits)).any():
-        raise ConfigurationError(
-            f"Got the qubit order {given.tolist()}; expected a permutation of 0 to {n_bits - 1}: "
-            "entry q is the bit that qubit q carries."
-        )
-    return given
+    return permutation(order, n_bits, layout, kind="qubit order", entry="qubit q carries")
 
 
 # -- the registered ones, with the settings that suit them -----------------------------------------
@@ -415,7 +412,7 @@ def quantum(
     own: Any = load_object(ansatz) if ":" in ansatz else None
     built: Ansatz | Circuit
     if own is None or (isinstance(own, type) and hasattr(own, "build")):
-        qubits = permutation(order, n_bits, layout).tolist()
+        qubits = qubit_order(order, n_bits, layout).tolist()
         built = build_ansatz(ansatz, ansatz_options, order=qubits, layout=layout)
     elif ansatz_options:
         raise ConfigurationError(

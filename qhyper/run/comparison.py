@@ -179,6 +179,8 @@ def plan(
         absolute = {key: str(Path(path).resolve()) for key, path in paths.items() if path}
         config = config.model_copy(update=absolute)
     problem = build_problem(config)
+    if problem.dataset is not None:  # said, if only by default
+        config = config.model_copy(update={"data": config.data})
     config = _with_budget(config, problem)
     trials = _trials(problem, config, warn, combined)
     if paid and any(trial.paid for trial in trials):

@@ -32,9 +32,10 @@ FULL_SIZE = ("tied-bernoulli", "bernoulli", "product", "random", "elite-evolutio
 TARGET_CHOICES = ("biases", "values", "activation", "optional", "sign_of_zero")
 """Settings that are options of the layered target, and stand beside `target_options`."""
 
-OF_DATA = {
-    "data", "data_options", "test", "data_seed", "held_out", "layers", *TARGET_CHOICES, "loss"
-}  # fmt: skip
+DATA_ALONE = {"data", "data_options", "test", "data_seed", "held_out", "loss"}
+"""Settings that have no meaning with a target that needs no data."""
+
+OF_DATA = {*DATA_ALONE, "layers", *TARGET_CHOICES}
 """Settings that have no meaning with an own objective."""
 
 DEFAULT_PAID_SHOTS = 100_000
@@ -109,7 +110,8 @@ class Config(Limits):
     """of its hidden layers, or a list to choose from"""
     optional: list[str] | None = None
     """what can be left out: biases, units, layers"""
-    sign_of_zero: int = Field(default=1, ge=0, le=1)
+    sign_of_zero: int | None = Field(default=None, ge=0, le=1)
+    """+1 unless told"""
     loss: str = "cross_entropy"
     """a loss by name, or module:function of logits"""
     objective: str | None = None
@@ -183,6 +185,8 @@ def read(path: Path) -> dict[str, Any]:
 def to_toml(config: Config) -> str:
     """The resolved configuration as TOML."""
     without = OF_DATA if config.objective is not None else set()
+    if "data" not in config.model_fields_set:  # a target that needs none
+        without = without | DATA_ALONE
     return tomli_w.dumps(config.model_dump(exclude_none=True, exclude=without))
 
 

@@ -12,7 +12,7 @@ from qhyper import registry
 from qhyper.data.samples import Dataset, Samples, hold_out
 from qhyper.data.sets import load
 from qhyper.errors import ConfigurationError
-from qhyper.run.config import TARGET_CHOICES, Config
+from qhyper.run.config import DATA_ALONE, TARGET_CHOICES, Config
 from qhyper.targets.target import Objective, Target
 
 MANY_BITS = 4096
@@ -26,7 +26,8 @@ class Problem:
     objective: Objective
     """on the training rows"""
     watch: Objective | None = None
-    """on the held-out rows, by which networks are chosen where training sees mini-batches"""
+    """on the held-out rows, by which networks are chosen where training sees mini-batches: by their
+    errors where they classify, since that is what users compare, else by the loss"""
     test: Samples | None = None
     name: str = "own data"
     """what the data are called in tables"""
@@ -56,6 +57,12 @@ def build_problem(config: Config) -> Problem:
         name = name or _suitable(config, dataset)
     target = _target(name, config, dataset)
     if dataset is None:
+        ignored = sorted(config.model_fields_set & DATA_ALONE)
+        if ignored:
+            raise ConfigurationError(
+                f"The target '{name}' takes no data (it has no argument `dataset`), and "
+                f"{', '.join(ignored)} would be ignored: leave them out."
+            )
         objective = target.objective(None)  # type: ignore[arg-type]
         return Problem(objective, name=objective.name)
     _check_fit(target, config, dataset)

@@ -1,7 +1,7 @@
 """One entry of a comparison carried out: its training or search, checkpoints and result."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ from qhyper.run.problem import Problem
 from qhyper.spending import Budget
 from qhyper.storage import storage, write_whole
 from qhyper.streams import Streams
-from qhyper.training.search import SearchRecord, build_control, is_control
+from qhyper.training.search import Evaluated, SearchRecord, build_control, is_control
 from qhyper.training.trainer import CURVE_POINTS, Trainer, settings_for
 
 LOOKS = 40
@@ -104,14 +104,13 @@ class Trial:
         """Raise ConfigurationError unless a control can work on the objective and the budget."""
         if self._batch is not None:
             self.objective.mini_batches(self._batch)
-        if check := getattr(self.control, "check_objective", None):
-            check(self.objective)
         if self._evaluations < 1:
             rows = self._batch or self.objective.n_rows
             raise ConfigurationError(
                 f"A budget of {self.budget} is not one evaluation of {self.entry.title}, which "
                 f"reads {rows:,} rows. Raise rows."
             )
+        self._searched()  # what a control checks at once, it refuses before anything runs
 
     @property
     def backend(self) -> Any:
@@ -257,13 +256,17 @@ class Trial:
         if self.paid:
             self.backend.begin(f"{self.entry.folder}: {purpose}")
 
+    def _searched(self) -> Iterator[Evaluated]:
+        """The control's search, from its beginning."""
+        rng = Streams(self.seeds)(0, "search")
+        return self.control.search(self.objective, evaluations=self._evaluations, rng=rng)
+
     def _search(self, stop: Callable[[], bool], progress: Progress) -> dict[str, Any]:
         record = SearchRecord.empty(len(self.seeds), self.objective.n_bits)
-        rng = Streams(self.seeds)(0, "search")
         curve: list[dict[str, Any]] = []
         batch, looks = None, 0
         evaluations, watch = self._evaluations, self.problem.watch
-        for batch in self.control.search(self.objective, evaluations=evaluations, rng=rng):
+        for batch in self._searched():
             if batch.held is None:
                 record.update(batch.bits, batch.losses)
             else:  # losses on different mini-batches do not compare

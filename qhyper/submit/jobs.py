@@ -7,7 +7,7 @@ from qhyper.quantum.backends import build_cloud_backend, is_cloud
 from qhyper.quantum.cloud.backend import CloudBackend
 from qhyper.quantum.cloud.ledger import Ledger, Record, State, exists
 from qhyper.run.directory import Run
-from qhyper.submit.written import Identity
+from qhyper.submit.stored import Identity
 
 
 def records(run: Run) -> list[Record]:

@@ -19,7 +19,7 @@ from qhyper.report.words import format_loss
 from qhyper.storage import write_whole
 from qhyper.submit.draws import Mitigated, ScoredDraws
 from qhyper.submit.figures import REPLICAS, submission_figures
-from qhyper.submit.written import OUTCOME, Found, Identity, SubmissionSettings, Written
+from qhyper.submit.stored import OUTCOME, Found, Identity, SubmissionSettings, Written
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -1,6 +1,6 @@
 """Submissions: the draws of a trained generator, from a quantum computer, on any later day.
 
-What of it is written down, and where, is in `qhyper.submit.written`.
+What of it is written down, and where, is in `qhyper.submit.stored`.
 """
 
 import io
@@ -30,7 +30,7 @@ from qhyper.storage import write_whole
 from qhyper.streams import Streams
 from qhyper.submit.draws import compare_draws
 from qhyper.submit.page import write_page
-from qhyper.submit.written import (
+from qhyper.submit.stored import (
     Found,
     Identity,
     SubmissionSettings,

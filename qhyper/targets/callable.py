@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from qhyper.errors import ConfigurationError
 from qhyper.registry import load_object
+from qhyper.targets.layout import Block, Layout
 from qhyper.targets.objective import Objective
-from qhyper.targets.target import Block, Layout
 
 
 class CallableTarget:

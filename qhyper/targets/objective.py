@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits, as_bits
 from qhyper.errors import ConfigurationError, UnsuitableError
-from qhyper.targets.target import Float, Layout, MiniBatches, ObjectiveCapabilities
+from qhyper.targets.layout import Layout
+from qhyper.targets.target import Float, MiniBatches, ObjectiveCapabilities
 
 if TYPE_CHECKING:
     from qhyper.data.samples import Samples

@@ -8,15 +8,14 @@ only some objectives can do, they declare, and everybody asks `capabilities`, ne
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits
-from qhyper.errors import ConfigurationError, unknown
 from qhyper.streams import Rngs
+from qhyper.targets.layout import Layout
 
 if TYPE_CHECKING:
     from qhyper.data.samples import Samples
@@ -28,123 +27,6 @@ SAME_LOSS = 1e-9
 
 Losses = Callable[[Bits], Float]
 """Any bits [..., bit] to losses [...]: an Objective is one."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """Named bits that lie together, row-major: `0.weight` of shape (inputs, units), `1.bias`."""
-
-    name: str
-    shape: tuple[int, ...]
-    layers: tuple[int, ...] = ()
-    """the layer of units, inputs being layer 0, that each axis runs over; () where none does"""
-
-    @property
-    def size(self) -> int:
-        """Number of bits."""
-        return int(np.prod(self.shape))
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The blocks of a target's bits, in the order of the bits.
-
-    Raises ConfigurationError for no block, an empty one, or two of one name.
-    """
-
-    blocks: tuple[Block, ...]
-
-    def __post_init__(self) -> None:
-        names = [block.name for block in self.blocks]
-        if not names or len(set(names)) < len(names) or min(b.size for b in self.blocks) < 1:
-            raise ConfigurationError(
-                f"Got the blocks {names}; expected one or more, of different names and of one bit "
-                "or more each."
-            )
-
-    def __str__(self) -> str:
-        shapes = (f"{b.name} {'×'.join(map(str, b.shape))}" for b in self.blocks)
-        return f"layout {', '.join(shapes)}"
-
-    @cached_property
-    def n_bits(self) -> int:
-        """Number of bits of all blocks."""
-        return sum(block.size for block in self.blocks)
-
-    @cached_property
-    def bits(self) -> dict[str, npt.NDArray[np.int64]]:
-        """The numbers of the bits of every block, in its shape, by name."""
-        ends = np.cumsum([block.size for block in self.blocks])
-        return {
-            block.name: np.arange(end - block.size, end).reshape(block.shape)
-            for block, end in zip(self.blocks, ends, strict=True)
-        }
-
-    def check(self, n_bits: int) -> None:
-        """Raise ConfigurationError unless the layout has `n_bits` bits."""
-        if self.n_bits != n_bits:
-            raise ConfigurationError(
-                f"Got n_bits={n_bits}, but the {self} has {self.n_bits} bits. Pass the n_bits and "
-                "the layout of the same target."
-            )
-
-    @property
-    def layers(self) -> tuple[int, ...]:
-        """Units of every layer, inputs first; () for a target without weight matrices."""
-        matrices = self._matrices()
-        return (matrices[0].shape[0], *(m.shape[1] for m in matrices)) if matrices else ()
-
-    def unit_blocks(self) -> list[npt.NDArray[np.int64]]:
-        """The bits of each unit of the first hidden layer: inputs, its own ones, outputs.
-
-        For (4, 6, 2): six blocks of 4 + 2 bits. Bits of later layers belong to no block.
-        Raises ConfigurationError without a hidden layer.
-        """
-        matrices = self._matrices()
-        if len(matrices) < 2:
-            raise ConfigurationError(
-                f"The {self} has no hidden units, which are asked for: expected two layers of "
-                "weights or more. Take another target, or what does not follow its units."
-            )
-        own = [self.bits[b.name] for b in self.blocks if b.layers == (1,)]
-        return [
-            np.concatenate([matrices[0][:, unit], *([i[unit]] for i in own), matrices[1][unit]])
-            for unit in range(matrices[0].shape[1])
-        ]
-
-    def order(self, name: str) -> npt.NDArray[np.int64]:
-        """A named order of the bits, int64 [n_bits]: entry q is the bit that stands q-th.
-
-        `row`: as stored. `unit`: the bits of a hidden unit adjacent; `unit-centre`: the same with
-        its outputs, the last one first, in the middle of its inputs. `split`: the first matrix as
-        stored, every later one output by output (all first outputs, then all second, ...). What
-        belongs to none of these comes last, as stored.
-        """
-        if name not in ORDERS:
-            raise unknown("order of the bits", name, ORDERS)
-        matrices = self._matrices()
-        if name == "row" or (name == "split" and not matrices):
-            return np.arange(self.n_bits)
-        if name == "split":
-            first = np.concatenate([matrices[0].ravel(), *(w.T.ravel() for w in matrices[1:])])
-        elif name == "unit":
-            first = np.concatenate(self.unit_blocks())
-        else:
-            middle, outputs = self.layers[0] // 2, self.layers[2] if len(self.layers) > 2 else 0
-            first = np.concatenate(
-                [
-                    [*b[:middle], *b[-outputs:][::-1], *b[middle:-outputs]]
-                    for b in self.unit_blocks()
-                ]
-            )
-        return np.concatenate([first, np.setdiff1d(np.arange(self.n_bits), first)])
-
-    def _matrices(self) -> list[npt.NDArray[np.int64]]:
-        """The bits of every weight matrix, [in, out]."""
-        return [self.bits[b.name] for b in self.blocks if len(b.layers) == 2]
-
-
-ORDERS = ("row", "unit", "unit-centre", "split")
 
 
 @dataclass(frozen=True)
@@ -284,8 +166,11 @@ class MiniBatch(Protocol):
 class Target(Protocol):
     """What bits mean: usually a network, whose weights and choices they are.
 
-    Registered under the entry-point group `qhyper.targets`, or named as `module:Class`: called with
-    the Dataset that it is to be trained on, and its options.
+    Registered under the entry-point group `qhyper.targets`, or named as `module:Class`: a class or
+    function of its options, and of the Dataset that it is to be trained on if it has an argument
+    `dataset`. It may have `usual_held_out`, the share of the training rows on which networks are
+    chosen, unless told. Its objectives subclass `qhyper.targets.objective.Objective`, or, with
+    mini-batches of rows, `qhyper.targets.batches.RowObjective`.
     """
 
     n_bits: int

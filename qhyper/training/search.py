@@ -41,7 +41,8 @@ class Control(Protocol):
     def search(self, objective: Objective, *, evaluations: int, rng: Rngs) -> Iterator[Evaluated]:
         """Spend exactly `evaluations` for each replica (one rng a replica), batch by batch.
 
-        With mini-batches, each evaluation is on `batch` rows of `objective.mini_batches(batch)`.
+        What it checks before it returns the iterator is refused before anything runs. With
+        mini-batches, each evaluation is on `batch` rows of `objective.mini_batches(batch)`.
         """
         ...
 

@@ -74,7 +74,7 @@ class TrainingSettings(Limits):
     """what is minimised, by name, or module:Class"""
     risk_options: dict[str, Any] = {}
     restarts: int = Field(default=1, ge=1)
-    """fresh starts that share the budget; the one with the lowest mean loss is kept"""
+    """starts that share the budget; the one with the lowest risk at its end is kept"""
     learning_rate: float = Field(default=0.1, gt=0)
     optimizer: str = "Adam"
     """a class of torch.optim"""
@@ -89,7 +89,8 @@ class TrainingSettings(Limits):
     watch_every: int = Field(default=250, ge=1)
     """steps after which a network is tried on held-out rows, where there are some"""
     minutes: float | None = Field(default=None, gt=0)
-    """after which training ends, if the budget is not spent before; a run is then not repeatable"""
+    """after which training ends, if the budget is not spent before: with one start alone, and a run
+    that cannot be repeated to the bit"""
     checkpoint_every: int = Field(default=500, ge=1)
     """steps"""
     final_draws: int = Field(default=1024, ge=2)
@@ -101,6 +102,14 @@ class TrainingSettings(Limits):
         if isinstance(values, dict) and all(values.get(name) is None for name in BUDGETS):
             return {**values, "evaluations": DEFAULT_EVALUATIONS}
         return values
+
+    @model_validator(mode="after")
+    def _one_start(self) -> "TrainingSettings":
+        if self.minutes is not None and self.restarts > 1:
+            raise ValueError(
+                f"minutes is for one start, and restarts={self.restarts}: leave one of them out"
+            )
+        return self
 
     @property
     def budget(self) -> Budget:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from qhyper.bits import Bits
-from qhyper.errors import ConfigurationError, unknown
+from qhyper.errors import ConfigurationError
 from qhyper.gradients.estimator import GradientEstimator, build_estimator
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.risk import Risk, build_risk
@@ -23,17 +23,12 @@ from qhyper.spending import Budget, Spending
 from qhyper.streams import Purpose, Rngs, Streams
 from qhyper.targets.target import Losses, MiniBatches, Objective
 from qhyper.threads import one_torch_thread
+from qhyper.training.optimisers import build_optimizer, build_schedule, check_optimizer
 from qhyper.training.search import SearchRecord
 from qhyper.training.settings import TrainingSettings
 
-ELEMENTWISE = frozenset(
-    {"SGD", "ASGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "Adagrad"}
-) | {"Adadelta"}  # fmt: skip
-"""Optimisers that treat every parameter alone, and so keep replicas independent."""
-
-COSINE_FLOOR = 0.02
 TAIL = 0.1
-"""Share of a start, at its end, over which its mean loss is taken to compare starts."""
+"""Share of a start, at its end, over which its risk is taken to compare starts."""
 CURVE_POINTS = 200
 
 
@@ -79,19 +74,20 @@ class Trainer:
         streams: Randomness | None = None,
     ) -> None:
         self.generator, self.settings, self.watch = generator, settings, watch
-        self.estimator, self.risk = _gradient(generator, settings)
+        self.estimator, self.risk = _estimator_and_risk(generator, settings)
         self.objective = _in_batches(objective, settings)
         self.cost, self.look_cost = _checked_costs(
             generator, self.objective, self.estimator, self.risk, watch
         )
-        self.total_steps = _steps(settings, self.estimator, self.cost, generator, self.look_cost)
+        once = self.estimator.cost_once(generator).on_rows(_n_rows(self.objective))
+        self.total_steps = _steps(settings, self.cost, once, self.look_cost)
         if self.total_steps < settings.restarts:
             raise ConfigurationError(
                 f"A budget of {settings.budget} has {self.total_steps} steps of {self.cost}, too "
                 f"few for {settings.restarts} start(s). Raise the budget, or lower draws or "
                 "restarts."
             )
-        _check_optimizer(settings.optimizer, generator.replicas)
+        check_optimizer(settings.optimizer, generator.replicas)
         _check_replica_axis(generator)
         self.streams: Randomness = Streams(generator.seeds) if streams is None else streams
         replicas = generator.replicas
@@ -100,7 +96,7 @@ class Trainer:
         self.record = SearchRecord.empty(replicas, generator.n_bits)
         self.curve: list[dict[str, Any]] = []
         self.looks: list[Look] = []
-        self._begun = time.monotonic()
+        self._elapsed, self._going_on_since = 0.0, 0.0
         self._seconds: list[float] = []
         self._tail = np.zeros(replicas)
         self._curve_sum, self._curve_steps = np.zeros(replicas), 0
@@ -130,6 +126,8 @@ class Trainer:
     def advance(self) -> None:
         """One step of every replica."""
         begun = time.perf_counter()
+        if not self._going_on_since:  # a trainer may wait long before it is run
+            self._going_on_since = time.monotonic() - self._elapsed
         self._keep_time()
         if self.step == self._bound(self.restart + 1):
             self._begin_start(self.restart + 1)
@@ -158,7 +156,7 @@ class Trainer:
                 f"At step {self.step}, torch.optim.{self.settings.optimizer} or its schedule "
                 f"{self.settings.schedule} failed: {error}. Choose others, or mend their options."
             ) from error
-        self.spent += estimate.spent.on_rows(getattr(self.objective, "n_rows", 1))
+        self.spent += estimate.spent.on_rows(_n_rows(self.objective))
         if estimate.draw is not None and estimate.losses is not None:
             replicas = self.generator.replicas
             bits = estimate.draw.bits.reshape(replicas, -1, self.generator.n_bits)
@@ -167,7 +165,7 @@ class Trainer:
                 self.record.update(bits, losses)
             if self.watch is not None and (self.done or self.step % self.settings.watch_every == 0):
                 self._look(bits, losses)
-        self._draw_curve(estimate.mean_loss)
+        self._extend_curve(estimate.mean_loss)
         self._compare_starts(estimate.value)
         self._seconds.append(time.perf_counter() - begun)
 
@@ -191,7 +189,7 @@ class Trainer:
             tried = bits[np.arange(len(bits)), losses.argmin(axis=1)]
         found = np.asarray(self.watch(tried))
         self.spent += self.look_cost
-        self.looks.append(Look(self.step, time.monotonic() - self._begun, found))
+        self.looks.append(Look(self.step, time.monotonic() - self._going_on_since, found))
         self.record.note(tried, found, self.spent.evaluations)
 
     @property
@@ -201,12 +199,18 @@ class Trainer:
         of_steps = (self.step - begin) / (end - begin)
         if self.settings.minutes is None:
             return of_steps
-        return max(of_steps, (time.monotonic() - self._begun) / (60 * self.settings.minutes))
+        return max(of_steps, self._seconds_so_far / (60 * self.settings.minutes))
+
+    @property
+    def _seconds_so_far(self) -> float:
+        """Seconds of training, those before a checkpoint too."""
+        running = self._going_on_since != 0
+        return time.monotonic() - self._going_on_since if running else self._elapsed
 
     def _keep_time(self) -> None:
         """Make this step the last one if the time is up."""
         if self.settings.minutes is not None and self._share >= 1:
-            self.total_steps = self.step + 1
+            self.total_steps = self.step + 1  # there is one start, whose end it is
 
     # -- starts -------------------------------------------------------------------------------
 
@@ -220,10 +224,10 @@ class Trainer:
             self.generator.initialise(restart)
         self._tail[:] = 0.0
         steps = self._bound(restart + 1) - self._bound(restart)
-        self.optimizer = _optimizer(self.generator, self.settings)
-        self.schedule = _schedule(self.optimizer, self.settings, steps, lambda: self._share)
+        self.optimizer = build_optimizer(self.generator, self.settings)
+        self.schedule = build_schedule(self.optimizer, self.settings, steps, lambda: self._share)
 
-    def _draw_curve(self, mean_loss: npt.NDArray[np.float64]) -> None:
+    def _extend_curve(self, mean_loss: npt.NDArray[np.float64]) -> None:
         """Take the mean losses of a step into the learning curve."""
         self._curve_sum += mean_loss
         self._curve_steps += 1
@@ -291,6 +295,7 @@ class Trainer:
             "spent": list(vars(self.spent).values()),
             "looks": [(look.step, look.seconds, look.losses.tolist()) for look in self.looks],
             "evaluated": self.record.evaluations,
+            "seconds": self._seconds_so_far,
             "improvements": [list(found) for found in self.record.improvements],
             "curve": list(self.curve),
             "curve_sum": torch.from_numpy(self._curve_sum.copy()),
@@ -309,6 +314,7 @@ class Trainer:
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
         self.spent = Spending(*state["spent"])
+        self._elapsed, self._going_on_since = state["seconds"], 0.0
         self.looks = [Look(step, took, np.array(found)) for step, took, found in state["looks"]]
         if self.step and not isinstance(self.objective, MiniBatches):
             self.estimator.resume(self.generator, self.objective)
@@ -379,17 +385,19 @@ def settings_for(
     each = recipe.pop("start_steps", None)
     usual = {"batch": getattr(objective, "usual_batch", None)}
     settings = TrainingSettings(**{**usual, **recipe, **training, **budget.limits()})
-    if each is None or "restarts" in training:
+    if each is None or "restarts" in training or settings.minutes is not None:
         return settings
-    estimator, risk = _gradient(generator, settings)
+    estimator, risk = _estimator_and_risk(generator, settings)
     cost = estimator.cost(generator, risk, n_inputs=n_inputs, objective=objective)
+    once = estimator.cost_once(generator)
     if objective is not None:
-        cost = cost.on_rows(getattr(_in_batches(objective, settings), "n_rows", 1))
-    starts = _steps(settings, estimator, cost, generator, _look_cost(watch)) // each
+        n_rows = _n_rows(_in_batches(objective, settings))
+        cost, once = cost.on_rows(n_rows), once.on_rows(n_rows)
+    starts = _steps(settings, cost, once, _look_cost(watch)) // each
     return settings.model_copy(update={"restarts": max(1, starts)})
 
 
-def _gradient(
+def _estimator_and_risk(
     generator: HyperNetwork, settings: TrainingSettings
 ) -> tuple[GradientEstimator, Risk]:
     """The estimator and the risk that the settings name, checked against the generator."""
@@ -430,7 +438,7 @@ def _checked_costs(
     sees = isinstance(objective, MiniBatches) and objective.n_features
     n_inputs = objective.size if sees else 1  # type: ignore[union-attr]
     cost = estimator.cost(generator, risk, n_inputs=n_inputs, objective=objective)
-    return cost.on_rows(getattr(objective, "n_rows", 1)), _look_cost(watch)
+    return cost.on_rows(_n_rows(objective)), _look_cost(watch)
 
 
 def _look_cost(watch: Objective | None) -> Spending:
@@ -460,27 +468,27 @@ def _check_inputs(generator: HyperNetwork, objective: Losses | MiniBatches) -> N
         )
 
 
-def _steps(
-    settings: TrainingSettings,
-    estimator: GradientEstimator,
-    cost: Spending,
-    generator: HyperNetwork,
-    look: Spending,
-) -> int:
-    """How many steps the budget has."""
+def _n_rows(objective: Losses | MiniBatches) -> int:
+    """Rows that one evaluation reads; 1 for any callable."""
+    return getattr(objective, "n_rows", 1)
+
+
+def _steps(settings: TrainingSettings, cost: Spending, once: Spending, look: Spending) -> int:
+    """How many steps of `cost` the budget has, with `once` for the first one besides."""
     steps = settings.budget.steps(cost, every=settings.watch_every, besides=look)
     if steps is None:
         raise ConfigurationError(
             f"A step of {settings.estimator} spends {cost}, and nothing that the budget of "
             f"{settings.budget} limits. Give the budget in circuits."
         )
-    once = estimator.cost_once(generator).evaluations
-    if (settings.evaluations or once) < once:
-        raise ConfigurationError(
-            f"The exact gradient evaluates all 2^{generator.n_bits} bitstrings once, more than the "
-            f"budget of {settings.budget}. Raise evaluations, or leave them out and give circuits "
-            "alone."
-        )
+    for name in ("evaluations", "rows"):
+        needed, limit = getattr(once, name), getattr(settings, name)
+        if limit is not None and limit < needed:
+            raise ConfigurationError(
+                f"{settings.estimator} evaluates {once.evaluations:,} bitstrings once, which "
+                f"are {needed:,} {name}, more than the budget of {settings.budget}. Raise {name}, "
+                "or leave them out and give circuits alone."
+            )
     return steps
 
 
@@ -496,61 +504,3 @@ def _check_replica_axis(generator: HyperNetwork) -> None:
                 f"{tuple(parameter.shape)}; expected [replica, ...] with {generator.replicas} "
                 "replicas, so that each seed trains by itself."
             )
-
-
-def _check_optimizer(name: str, replicas: int) -> None:
-    known = {n for n, c in vars(torch.optim).items() if isinstance(c, type)}
-    known -= {"Optimizer", "SparseAdam"}  # gradients here are dense
-    if name not in known:
-        raise unknown("optimiser of torch.optim", name, known)
-    if name == "LBFGS":
-        raise ConfigurationError(
-            "torch.optim.LBFGS re-evaluates its objective inside a step, which a sampled gradient "
-            f"cannot do. Use one of {', '.join(sorted(ELEMENTWISE))}; for the exact risk there is "
-            "qhyper.minimise, which is L-BFGS."
-        )
-    if name not in ELEMENTWISE and replicas > 1:
-        raise ConfigurationError(
-            f"{name} would mix the {replicas} replicas: it does not treat every parameter alone. "
-            f"Use one of {', '.join(sorted(ELEMENTWISE))}, or a single seed."
-        )
-
-
-def _optimizer(generator: HyperNetwork, settings: TrainingSettings) -> torch.optim.Optimizer:
-    kind = getattr(torch.optim, settings.optimizer)
-    try:
-        return kind(generator.parameters(), lr=settings.learning_rate, **settings.optimizer_options)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(
-            f"torch.optim.{settings.optimizer} refused its options "
-            f"{settings.optimizer_options}: {error}."
-        ) from error
-
-
-def _schedule(
-    optimizer: torch.optim.Optimizer,
-    settings: TrainingSettings,
-    steps: int,
-    share: Callable[[], float],
-) -> torch.optim.lr_scheduler.LRScheduler | None:
-    name, options = settings.schedule, dict(settings.schedule_options)
-    if name == "constant":
-        return None
-    schedules = torch.optim.lr_scheduler
-    if name == "linear":  # of the share that is over: by steps, or by time where that is limited
-        return schedules.LambdaLR(optimizer, lambda step: max(0.0, 1 - share()))
-    known = {
-        n for n, c in vars(schedules).items()
-        if isinstance(c, type) and issubclass(c, schedules.LRScheduler)
-    } - {"LRScheduler", "ReduceLROnPlateau"}  # fmt: skip
-    if name not in known:
-        raise unknown("schedule of torch.optim.lr_scheduler", name, known | {"constant", "linear"})
-    if name == "CosineAnnealingLR":
-        floor = COSINE_FLOOR * settings.learning_rate
-        options = {"T_max": steps, "eta_min": floor, **options}
-    try:
-        return getattr(schedules, name)(optimizer, **options)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(
-            f"torch.optim.lr_scheduler.{name} refused its options {options}: {error}."
-        ) from error

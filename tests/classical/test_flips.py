@@ -1,4 +1,4 @@
-"""Training by flips: its basis, its gradient and its loop against literal ones."""
+"""Training by flips: its slopes and its loop against literal ones."""
 
 import itertools
 from typing import Any
@@ -8,12 +8,15 @@ import pytest
 from scipy.special import expit, logsumexp
 from sklearn.datasets import load_digits
 
-from classical.flips import Cosines, TiedBernoulli, loss_slopes, train_by_flips
+from classical.flips import train_by_flips
+from classical.tied_bernoulli import Cosines
+from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Streams
 from qhyper.targets.packed.inputs import pack_bits
 from qhyper.targets.packed.population import correct
 from qhyper.targets.packed.shape import PackedShape
+from qhyper.targets.packed.target import PackedTarget
 
 SHAPE = PackedShape((64, 32, 10))
 SETTINGS: dict[str, Any] = {
@@ -40,74 +43,26 @@ def plain_loss(weights, bits, labels, scale):
     return np.mean(logsumexp(z, axis=1) - z[np.arange(len(z)), labels])
 
 
-# -- the basis ------------------------------------------------------------------------------------
-
-
-def test_the_basis_is_that_of_the_cosine_transform():
-    basis = Cosines((5, 4), (3, 2))
-    for k, m in itertools.product(range(3), range(2)):
-        rows = np.cos(np.pi * (2 * np.arange(5) + 1) * k / 10) * np.sqrt((2 if k else 1) / 5)
-        columns = np.cos(np.pi * (2 * np.arange(4) + 1) * m / 8) * np.sqrt((2 if m else 1) / 4)
-        one = np.zeros((3, 2))
-        one[k, m] = 1
-        np.testing.assert_allclose(basis.images(one), np.outer(rows, columns).ravel(), atol=1e-14)
-
-
-@pytest.mark.parametrize("kept", [(28, 28), (12, 12), (3, 7)])
-def test_the_basis_is_orthonormal(kept):
-    basis = Cosines((28, 28), kept)
-    size = np.prod(kept)
-    vectors = basis.images(np.eye(size).reshape(size, *kept))
-    np.testing.assert_allclose(vectors @ vectors.T, np.eye(size), atol=1e-13)
-    images = np.random.default_rng(0).normal(size=(6, 784))
-    np.testing.assert_allclose(
-        basis.coefficients(images).reshape(6, -1), images @ vectors.T, atol=1e-13
-    )
-
-
-# -- the gradient ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("basis", [Cosines((3, 4), (2, 3)), None], ids=["cosines", "free"])
-def test_the_gradient_is_that_of_the_probabilities_weighted_by_slopes(basis):
-    rng = np.random.default_rng(0)
-    weights = TiedBernoulli(PackedShape((12, 5, 3)), basis, rng)
-    slopes = [rng.normal(size=(5, 12)), rng.normal(size=(3, 5))]
-
-    def surrogate():
-        return sum((p * s).sum() for p, s in zip(weights.probabilities(), slopes, strict=True))
-
-    gradients = weights.gradients(weights.probabilities(), slopes)
-    for parameter, gradient in zip(weights.parameters, gradients, strict=True):
-        assert gradient.shape == parameter.shape
-        for i in np.ndindex(parameter.shape):
-            at = parameter[i]
-            parameter[i] = at + 1e-5
-            above = surrogate()
-            parameter[i] = at - 1e-5
-            below = surrogate()
-            parameter[i] = at
-            assert gradient[i] == pytest.approx((above - below) / 2e-5, rel=1e-6, abs=1e-9)
+# -- the slopes -----------------------------------------------------------------------------------
 
 
 def test_slopes_have_the_derivative_of_the_expected_loss_as_their_mean():
     # over all 2^10 networks of 3-2-2, each with its probability
     rng = np.random.default_rng(0)
-    shape, rows = PackedShape((3, 2, 2)), rng.integers(0, 2, (9, 3), dtype=np.uint8)
-    inputs, labels = pack_bits(rows), rng.integers(0, 2, 9)
+    rows, labels = rng.integers(0, 2, (9, 3), dtype=np.uint8), rng.integers(0, 2, 9)
+    data, target = Samples(2.0 * rows - 1, labels), PackedTarget((3, 2, 2), scale=2.0)
     draws = np.array(list(itertools.product((0, 1), repeat=10)), dtype=np.uint8)
-    losses, slopes = [], []
-    for draw in draws:
-        bits = [draw[:6].reshape(2, 3), draw[6:].reshape(2, 2)]
-        losses.append(plain_loss([2.0 * w - 1 for w in bits], rows, labels, 2.0))
-        slopes.append(np.concatenate([s.ravel() for s in loss_slopes(
-            shape, bits, inputs, labels, 2.0)]))  # fmt: skip
+    matrices = [(draw[:6].reshape(3, 2).T, draw[6:].reshape(2, 2).T) for draw in draws]
+    losses = [plain_loss([2.0 * w - 1 for w in own], rows, labels, 2.0) for own in matrices]
+    found, differences = target.objective(data).flips(draws)
+    np.testing.assert_allclose(found, losses, rtol=1e-12)
+    slopes = np.where(draws, -differences, differences)  # L(w_i = 1) - L(w_i = 0)
 
     def probabilities(p):
         return np.where(draws, p, 1 - p).prod(1)
 
     p = rng.uniform(0.1, 0.9, 10)
-    mean = probabilities(p) @ np.array(slopes)
+    mean = probabilities(p) @ slopes
     for i in range(10):  # the expected loss is linear in every p_i
         sure, never = p.copy(), p.copy()
         sure[i], never[i] = 1, 0

@@ -19,8 +19,8 @@ from qhyper.quantum.simulators.mps_torch import MatrixProductOn
 from qhyper.run.config import TrainingSettings
 from qhyper.streams import Streams
 from qhyper.targets.layered.space import WeightSpace
+from qhyper.targets.layout import Block, Layout
 from qhyper.targets.objective import Objective
-from qhyper.targets.target import Block, Layout
 from qhyper.training.trainer import train
 
 SPACE = WeightSpace((2, 2, 2))

@@ -15,6 +15,7 @@ from classical.conditional import ConditionalBernoulli
 from qhyper.errors import ConfigurationError
 from qhyper.gradients.estimator import build_estimator
 from qhyper.gradients.exact import Exact
+from qhyper.gradients.local_expectation import LocalExpectation
 from qhyper.gradients.natural import NaturalGradient
 from qhyper.gradients.parameter_shift import ParameterShift, StochasticParameterShift
 from qhyper.gradients.score import ScoreFunction
@@ -29,8 +30,8 @@ from qhyper.risk import MMD, CVaR, Expectation, FreeEnergy, Risk, build_risk
 from qhyper.spending import Spending
 from qhyper.streams import Streams
 from qhyper.targets.layered.space import WeightSpace
+from qhyper.targets.layout import Block, Layout
 from qhyper.targets.objective import Objective
-from qhyper.targets.target import Block, Layout
 
 SPACE = WeightSpace((2, 1, 2))
 LAYOUT = Layout((Block("0.weight", (2, 1), (0, 1)), Block("1.weight", (1, 2), (1, 2))))
@@ -61,6 +62,7 @@ ESTIMATORS_HERE = {
     "spsa": lambda: build_estimator("spsa", SHOTS, {"directions": 2}),
     "spsa without value": lambda: SPSA(SHOTS),
     "exact": lambda: build_estimator("exact", SHOTS),
+    "local-expectation": lambda: build_estimator("local-expectation", SHOTS),
 }
 
 
@@ -134,9 +136,12 @@ BACKENDS = (
     "noisy aer",
 )
 REGISTERED = sorted({point.name for point in entry_points(group="qhyper.generators")})
+OPTIONS = {"tied-bernoulli": {"image": (1, 2), "basis": (1, 2)}}
 MAKERS = {
     **{
-        name: lambda seeds, name=name: build_generator(name, N, seeds=seeds, layout=LAYOUT)
+        name: lambda seeds, name=name: build_generator(
+            name, N, seeds=seeds, layout=LAYOUT, options=OPTIONS.get(name)
+        )
         for name in REGISTERED
     },
     **{f"circuit on {name}": circuit(name) for name in BACKENDS},
@@ -246,6 +251,13 @@ def missing(estimator, risk, generator):
         return "needs log p, and {} has none: it can only be sampled"
     if "parameter-shift" in estimator and not able.angles:
         return "shifts the angles of a circuit, and {} has none"
+    if estimator == "local-expectation":
+        if not generator.has_marginals:
+            return "needs the exact probability of each bit, and {} does not give it"
+        if risk not in ("expectation", "free-energy"):
+            return "which it does not support; it supports Expectation, FreeEnergy"
+        if risk == "free-energy" and able.log_prob and not able.independent:
+            return "of FreeEnergy is for independent bits, and those of {} are not"
     if risk == "free-energy" and not able.log_prob:
         return "The risk FreeEnergy needs log p, and {} has none"
     if estimator == "exact" and not (able.log_prob or able.probability_bits):
@@ -286,15 +298,16 @@ def works(make, generator, estimator, risk, measured):
         assert parameter.grad.shape == parameter.shape
 
     # what is reported is what the backend and the objective were asked for
-    promised = estimator.cost(generator, risk, n_inputs=n_inputs)
+    promised = estimator.cost(generator, risk, n_inputs=n_inputs, objective=objective)
+    each = N + 1 if isinstance(estimator, LocalExpectation) else 1  # a draw, and all its flips
     if isinstance(estimator, Exact):  # one table for all replicas, in the first call
         assert (counted.calls, objective.evaluations) == (0, 2**N)
         assert got.spent == promised + Spending(evaluations=2**N)
         assert promised == Spending(circuits=n_inputs)
     else:
         assert got.spent == promised
-        assert got.spent == Spending(counted.shots, counted.shots, counted.settings)
-        assert objective.evaluations == replicas * counted.shots
+        assert got.spent == Spending(each * counted.shots, counted.shots, counted.settings)
+        assert objective.evaluations == replicas * each * counted.shots
         # of a circuit all in one call
         assert counted.calls == 1 or not generator.capabilities.angles
 
@@ -305,7 +318,7 @@ def works(make, generator, estimator, risk, measured):
         assert got.draw.bits.shape == (*got.losses.shape, N)
         assert got.draw.bits.dtype == np.uint8
         assert got.losses.shape[0] == replicas
-        assert got.losses[0].size == got.spent.evaluations
+        assert got.losses[0].size == got.spent.shots
         np.testing.assert_array_equal(got.losses, TABLE[got.draw.bits @ (1 << np.arange(N))])
 
     # the value is measured wherever it is asked for or needed
@@ -364,11 +377,13 @@ def test_the_declared_bias():
         **dict.fromkeys((*kinds[:3], Risk), of_step),
         CVaR: "bias of order step² and 1/shots",
     }
+    assert dict(LocalExpectation.bias) == {Expectation: unbiased, FreeEnergy: unbiased}
     assert dict(Exact.bias) == dict.fromkeys((*kinds, Risk), "exact")
 
 
 @pytest.mark.parametrize(
-    "estimator", ["score-function", "parameter-shift", "stochastic-parameter-shift"]
+    "estimator",
+    ["score-function", "parameter-shift", "stochastic-parameter-shift", "local-expectation"],
 )
 @pytest.mark.parametrize("generator", [*REGISTERED, "tied circuit", *WITH_INPUTS])
 def test_what_is_declared_unbiased_is(generator, estimator):
@@ -383,9 +398,12 @@ def test_what_is_declared_unbiased_is(generator, estimator):
         all_of.data[:] = own.data
     for name in ("expectation", "free-energy", "mmd"):
         risk = build_risk(name, RISK_OPTIONS[name])
-        assert estimator.bias[type(risk)] == "unbiased"
         if not agrees(estimator, one, risk):
             continue
+        if isinstance(estimator, LocalExpectation) and not one.capabilities.independent:
+            assert estimator.bias_for(one) != "unbiased"
+            continue
+        assert estimator.bias[type(risk)] == "unbiased"
         expected, _ = estimate(Exact(), one, risk)
         found, _ = estimate(estimator, many, risk)
         error = found.std(axis=0, ddof=1) / np.sqrt(300)
@@ -439,11 +457,13 @@ def test_a_risk_that_is_not_declared_is_refused(estimator):
 
 
 def test_a_subclass_of_a_declared_risk_is_taken(estimator):
-    class Mine(CVaR):
+    known = CVaR(0.4) if CVaR in estimator.bias else Expectation()
+
+    class Mine(type(known)):
         pass
 
-    found, _ = estimate(estimator, MAKERS["circuit on mps"](SEEDS), Mine(0.4))
-    expected, _ = estimate(estimator, MAKERS["circuit on mps"](SEEDS), CVaR(0.4))
+    found, _ = estimate(estimator, MAKERS["circuit on mps"](SEEDS), Mine(**vars(known)))
+    expected, _ = estimate(estimator, MAKERS["circuit on mps"](SEEDS), known)
     np.testing.assert_array_equal(found, expected)
 
 
@@ -496,7 +516,7 @@ def test_no_shots_are_refused(name, shots):
         build_estimator(name, shots)
 
 
-@pytest.mark.parametrize("name", sorted(set(names("estimator")) - {"exact"}))
+@pytest.mark.parametrize("name", sorted(set(names("estimator")) - {"exact", "local-expectation"}))
 def test_too_few_shots_for_mmd_are_refused(name):
     generator = MAKERS["circuit on mps"](SEEDS)
     with pytest.raises(ConfigurationError, match="at least 3 shots for this risk; got 2"):
@@ -515,6 +535,10 @@ class Worst(Risk):
 
 def test_a_risk_of_ones_own_is_taken(estimator):
     generator = MAKERS["circuit on mps"](SEEDS)
+    if isinstance(estimator, LocalExpectation):
+        with pytest.raises(ConfigurationError, match=r"got the risk .*Worst.*, which it does not"):
+            estimate(estimator, generator, Worst())
+        return
     if isinstance(estimator, Exact):
         with pytest.raises(ConfigurationError, match="The risk Worst has no exact value"):
             estimate(estimator, generator, Worst())

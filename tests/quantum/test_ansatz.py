@@ -929,7 +929,7 @@ def test_the_chain_of_the_36_weights_by_name(signs, parameters):
     space = WeightSpace((4, 6, 2))
     generator = quantum(36, ansatz="unit-chain", signs=signs, layout=space.layout)
     assert generator.circuit.n_parameters == parameters
-    np.testing.assert_array_equal(generator.order, space.order("unit-centre"))
+    np.testing.assert_array_equal(generator.order, space.layout.order("unit-centre"))
     assert generator.order[:6].tolist() == [0, 6, 25, 24, 12, 18]
     assert "chain of 6 units" in generator.describe()
     assert str(generator.backend) == "mps"

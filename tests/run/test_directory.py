@@ -164,7 +164,7 @@ def test_choices_of_the_target_survive_a_stop(tmp_path: Path) -> None:
     )  # fmt: skip
     generator = load_generator(again.path)
     assert generator.n_bits == space.n_bits == 13
-    assert (generator.order == space.order("unit")).all()
+    assert (generator.order == space.layout.order("unit")).all()
 
 
 # -- checkpoints -------------------------------------------------------------------------------

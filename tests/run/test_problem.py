@@ -10,9 +10,9 @@ from qhyper.run.comparison import compare, execute, plan
 from qhyper.run.config import FULL_SIZE, Config, Entry
 from qhyper.run.directory import Run
 from qhyper.run.problem import Problem, build_problem
+from qhyper.targets.layout import Block, Layout
 from qhyper.targets.objective import Objective
 from qhyper.targets.packed.target import PackedTarget
-from qhyper.targets.target import Block, Layout
 
 
 def images(rows: int = 600, *, side: int = 8, classes: int = 4, seed: int = 0) -> Samples:
@@ -128,6 +128,8 @@ def test_held_out_rows_are_neither_trained_on_nor_lost() -> None:
         ({"data": "digits", "target": "classical.annealing:SimulatedAnnealing"},
          "which is no target"),
         ({"data": "digits", "target": "packed", "target_options": {"scale": 0}}, "at least 0.01"),
+        ({"target": "qhyper.run.problem:Parity", "data": "digits", "loss": "accuracy"},
+         r"takes no data \(it has no argument `dataset`\), and data, loss would be ignored"),
         ({"target": "callable", "target_options": {"function": "math:sqrt"}},
          "needs the number of bits"),
     ],
@@ -210,6 +212,14 @@ def test_the_same_run_from_python_and_from_a_file(tmp_path) -> None:
         assert other.final_loss == first.final_loss
 
 
+def test_a_run_without_data_is_resumed_from_its_file(tmp_path) -> None:
+    config = Config(target="qhyper.run.problem:Parity", seeds=[0], evaluations=100,
+                    entries=[Entry(name="random")])  # fmt: skip
+    run = Run.create(tmp_path, "compare", plan(config, print).config)
+    assert "data" not in (run.path / "config.toml").read_text(encoding="utf-8")
+    assert execute(Run.open(run.path)).results[0].best_loss == [0.0]
+
+
 def test_defaults_at_full_size() -> None:
     made = plan(Config(**OWN, layers=[64, 70, 4], seeds=[0]), print)
     assert made.config.rows == 40_000_000
@@ -224,6 +234,7 @@ def test_defaults_at_full_size() -> None:
         (Entry(name="bernoulli", training={"batch": 1000}), {}, "1000 rows from 500 rows of data"),
         (Entry(name="bernoulli"), {"rows": 1000}, "has 0 steps"),
         (Entry(name="random"), {"rows": 400}, "not one evaluation of random, which reads 500 rows"),
+        (Entry(name="elite-evolution", options={"children": 500}), {"rows": 40_000}, "evaluations"),
         (Entry(name="categorical"), {}, "a hidden unit|A hidden unit"),
         (Entry(name="bernoulli", training={"draws": 10**8, "batch": 4}), {},
          r"would need about .* GiB for .* draws of each of 1 seeds; this machine has"),

@@ -13,7 +13,7 @@ from qhyper.run.directory import Run
 from qhyper.submit.draws import compare_draws
 from qhyper.submit.figures import REPLICAS
 from qhyper.submit.page import page, table, write_page
-from qhyper.submit.written import Found, Identity, SubmissionSettings, Written
+from qhyper.submit.stored import Found, Identity, SubmissionSettings, Written
 from tests.submit.drawn import MEASURED, SIMULATED, Weights, drawn, linear
 
 

@@ -22,7 +22,8 @@ from qhyper.spending import Budget
 from qhyper.streams import Streams
 from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.objective import Objective
-from qhyper.training.trainer import ELEMENTWISE, Trainer, settings_for, train
+from qhyper.training.optimisers import ELEMENTWISE
+from qhyper.training.trainer import Trainer, settings_for, train
 
 
 def settings(**changes) -> TrainingSettings:

@@ -24,7 +24,7 @@ from qhyper.targets.loss import LOSSES, LossName, check_loss, label_losses, pred
 from qhyper.targets.target import SAME_LOSS, Objective
 
 if TYPE_CHECKING:
-    from qhyper.targets.layered.network import BinaryNetwork
+    from qhyper.targets.layered.plain import PlainNetwork
 
 MAX_BITS = 26
 """Enumeration takes up to 2^26 bitstrings, and classes up to as many functions. Memory grows with
@@ -140,7 +140,7 @@ class Certificate:
 
 
 def certify(
-    network: "BinaryNetwork",
+    network: "PlainNetwork",
     data: Samples,
     *,
     loss: LossName | str = "cross_entropy",
@@ -220,7 +220,7 @@ def _check_temperature(temperature: float) -> None:
 # Which method
 
 
-def _choose(method: str, network: "BinaryNetwork", rows: Rows, loss: LossName) -> str:
+def _choose(method: str, network: "PlainNetwork", rows: Rows, loss: LossName) -> str:
     if method not in get_args(Method):
         raise unknown("method", method, get_args(Method))
     against = {
@@ -246,7 +246,7 @@ def _against_enumeration(n_bits: int) -> str | None:
     return f"it has 2^{n_bits} bitstrings, and the limit is 2^{MAX_BITS}"
 
 
-def _against_rows(network: "BinaryNetwork", rows: Rows, loss: LossName) -> str | None:
+def _against_rows(network: "PlainNetwork", rows: Rows, loss: LossName) -> str | None:
     if network.space.plain and loss in LOSSES:
         return None
     n_rows = rows.n_rows
@@ -259,7 +259,7 @@ def _against_rows(network: "BinaryNetwork", rows: Rows, loss: LossName) -> str |
     )
 
 
-def _against_classes(network: "BinaryNetwork", loss: LossName) -> str | None:
+def _against_classes(network: "PlainNetwork", loss: LossName) -> str | None:
     layers = network.layers
     if not network.space.plain:
         return "they need weights of -1 and +1 alone, between signs, and its bits are more"
@@ -419,7 +419,7 @@ def _chunks(total: int, progress: Progress | None, size: int = _CHUNK) -> Iterat
 
 
 def _by_enumeration(
-    network: "BinaryNetwork", rows: Rows, loss: LossName, progress: Progress | None
+    network: "PlainNetwork", rows: Rows, loss: LossName, progress: Progress | None
 ) -> _Result:
     n_bits, samples = network.n_bits, rows.counts.sum()
     kernel = network.kernel(rows)
@@ -453,7 +453,7 @@ def _bitstring(index: int, n_bits: int) -> Bits:
 
 
 def _by_classes(
-    network: "BinaryNetwork", data: Samples, loss: LossName, progress: Progress | None
+    network: "PlainNetwork", data: Samples, loss: LossName, progress: Progress | None
 ) -> _Result:
     classes = FunctionClasses.of(network)
     hidden, functions = classes.hidden, classes.sizes[-1][-1]

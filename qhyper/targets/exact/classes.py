@@ -32,7 +32,7 @@ from qhyper.bits import Bits, all_bitstrings
 from qhyper.threads import in_threads
 
 if TYPE_CHECKING:
-    from qhyper.targets.layered.network import BinaryNetwork
+    from qhyper.targets.layered.plain import PlainNetwork
 
 
 class RowTables(NamedTuple):
@@ -60,7 +60,7 @@ class FunctionClasses:
     as each of its units counts)"""
 
     @classmethod
-    def of(cls, network: "BinaryNetwork") -> "FunctionClasses":
+    def of(cls, network: "PlainNetwork") -> "FunctionClasses":
         """The classes of a network with one hidden layer and one or two outputs."""
         inputs, hidden, outputs = network.layers
         entries = 1 << (inputs if network.sign_of_zero == 1 else inputs - 1)
@@ -138,7 +138,7 @@ class FunctionClasses:
         in_threads(_walk, n, first, np.array(self.sizes), kinds, *rows, losses, correct, found)
         return losses, correct, found
 
-    def bits(self, index: int, network: "BinaryNetwork") -> Bits:
+    def bits(self, index: int, network: "PlainNetwork") -> Bits:
         """One bitstring of vector number `index`."""
         entry, value, left, depth = _seek(index, np.array(self.sizes))
         k = zip(entry[1 : depth + 1], value[1 : depth + 1], strict=True)

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from qhyper.bits import Bits, all_bitstrings, pack
 from qhyper.errors import ConfigurationError, MissingError, StorageError, UnsuitableError
 from qhyper.targets.exact.certificate import MAX_BITS, Progress
+from qhyper.targets.layout import Block, Layout
 from qhyper.targets.objective import Objective
-from qhyper.targets.target import SAME_LOSS, Block, Layout, ObjectiveCapabilities
+from qhyper.targets.target import SAME_LOSS, ObjectiveCapabilities
 
 Float = npt.NDArray[np.float64]
 
@@ -28,7 +29,13 @@ class CostTable(Objective):
 
     capabilities = ObjectiveCapabilities(flips=True, certificate=True)
 
-    def __init__(self, losses: npt.ArrayLike, *, name: str = "table of costs") -> None:
+    def __init__(
+        self,
+        losses: npt.ArrayLike,
+        *,
+        name: str = "table of costs",
+        layout: Layout | None = None,
+    ) -> None:
         table = np.array(losses, dtype=np.float64)
         n_bits = table.size.bit_length() - 1
         if table.ndim != 1 or not 1 <= n_bits <= MAX_BITS or table.size != 1 << n_bits:
@@ -43,7 +50,7 @@ class CostTable(Objective):
             )
         table.setflags(write=False)
         self.losses = table
-        super().__init__(None, n_bits, name=name)
+        super().__init__(None, n_bits, name=name, layout=layout)
 
     def _evaluate(self, bits: Bits) -> Float:
         return self.losses[pack(bits)[:, 0].astype(np.intp)]
@@ -170,4 +177,4 @@ class TableTarget:
 
     def objective(self, data: None = None, loss: str | None = None) -> CostTable:
         """The table, with a count of its own; it takes no data, and is its own loss."""
-        return CostTable(self.table.losses, name=self.table.name)
+        return CostTable(self.table.losses, name=self.table.name, layout=self.layout)

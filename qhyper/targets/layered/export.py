@@ -25,7 +25,7 @@ from qhyper.targets.sign import Sign
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-    from qhyper.targets.layered.network import BinaryNetwork
+    from qhyper.targets.layered.plain import PlainNetwork
 
 _SHOWN = (32, 16)
 """Rows and columns of the largest matrix that is shown."""
@@ -34,7 +34,7 @@ _OPSET, _IR = 17, 8
 """Of ONNX 1.12 (2022): old enough for most runtimes, and all that is used takes float64."""
 
 
-def describe(network: "BinaryNetwork", bits: npt.ArrayLike) -> str:
+def describe(network: "PlainNetwork", bits: npt.ArrayLike) -> str:
     """The network of one bitstring [n_bits] in words, with its weights and biases as tables.
 
     A row of a table is an input, a column an output; tables of more than 32 rows or 16 columns are
@@ -73,7 +73,7 @@ def describe(network: "BinaryNetwork", bits: npt.ArrayLike) -> str:
 
 
 def to_torch(
-    network: "BinaryNetwork", bits: npt.ArrayLike, *, dtype: torch.dtype = torch.float64
+    network: "PlainNetwork", bits: npt.ArrayLike, *, dtype: torch.dtype = torch.float64
 ) -> torch.nn.Sequential:
     """The network of one bitstring [n_bits] as torch's Linear layers and activations.
 
@@ -99,7 +99,7 @@ def to_torch(
     return torch.nn.Sequential(*modules)
 
 
-def to_onnx(network: "BinaryNetwork", bits: npt.ArrayLike, path: Path | str) -> None:
+def to_onnx(network: "PlainNetwork", bits: npt.ArrayLike, path: Path | str) -> None:
     """Write the network of one bitstring [n_bits] to a new ONNX file, all in float64.
 
     Its input `x` is [row, input] and its output `logits` [row, output], of any number of rows. Sign
@@ -180,7 +180,7 @@ class _Layer:
     """None: these are the logits"""
 
 
-def _one(network: "BinaryNetwork", bits: npt.ArrayLike) -> Bits:
+def _one(network: "PlainNetwork", bits: npt.ArrayLike) -> Bits:
     """`bits` as uint8 [n_bits]; raises ConfigurationError unless it is exactly one bitstring."""
     array = as_bits(bits, network.n_bits)
     if array.ndim != 1:
@@ -191,7 +191,7 @@ def _one(network: "BinaryNetwork", bits: npt.ArrayLike) -> Bits:
     return array
 
 
-def _layers(network: "BinaryNetwork", bits: Bits) -> list[_Layer]:
+def _layers(network: "PlainNetwork", bits: Bits) -> list[_Layer]:
     """The layers that are left, of one bitstring."""
     space = network.space
     found, biased = space.decode(bits), _has_biases(space, bits)

@@ -15,7 +15,7 @@ from qhyper.targets.target import Float, ObjectiveCapabilities
 
 if TYPE_CHECKING:
     from qhyper.targets.layered.kernel import Kernel
-    from qhyper.targets.layered.network import BinaryNetwork
+    from qhyper.targets.layered.plain import PlainNetwork
 
 
 class NetworkObjective(RowObjective):
@@ -24,7 +24,7 @@ class NetworkObjective(RowObjective):
     Raises ConfigurationError if the data do not fit the network.
     """
 
-    def __init__(self, network: "BinaryNetwork", data: Samples, loss: LossName) -> None:
+    def __init__(self, network: "PlainNetwork", data: Samples, loss: LossName) -> None:
         network.check(data)
         self.network, self.data = network, data
         self.distinct = network.collapse(data)
@@ -46,7 +46,9 @@ class NetworkObjective(RowObjective):
 
     def describe(self, bits: npt.ArrayLike) -> str:
         """The network in words, where its bits are more than plain weights."""
-        return "" if self.network.space.plain else self.network.describe(bits)
+        from qhyper.targets.layered.export import describe
+
+        return "" if self.network.space.plain else describe(self.network, bits)
 
     def _evaluate(self, bits: Bits) -> npt.ArrayLike:
         return self.kernel.losses(bits, self.loss)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits, as_bits
 from qhyper.errors import ConfigurationError, unknown
-from qhyper.targets.target import Block, Layout
+from qhyper.targets.layout import Block, Layout
 
 Activation = Literal["sign", "relu", "sigmoid", "tanh"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
@@ -302,58 +302,6 @@ class WeightSpace:
                 )
             parts.append((array > 0).reshape(*array.shape[:-2], -1))
         return np.concatenate(parts, axis=-1).astype(np.uint8)
-
-    # -- orders -----------------------------------------------------------------------------------
-
-    def unit_blocks(self) -> list[npt.NDArray[np.int64]]:
-        """The bits of each unit of the first hidden layer: inputs, bias, presence, outputs.
-
-        For (4, 6, 2): six blocks of 4 + 2 bits. Bits of later layers belong to no block.
-        Raises ConfigurationError without a hidden layer.
-        """
-        if len(self.layers) < 3:
-            raise ConfigurationError(
-                f"Layers {self.layers} have no hidden unit; expected at least three sizes."
-            )
-        index, matrices = self._index(), self._matrices()
-        own = [index[name] for name in ("bias", "units") if name in index]
-        return [
-            np.concatenate([matrices[0][:, unit], *([i[unit]] for i in own), matrices[1][unit]])
-            for unit in range(self.layers[1])
-        ]
-
-    def order(self, name: str) -> npt.NDArray[np.int64]:
-        """A named order of the bits, int64 [n_bits]: entry q is the bit that stands q-th.
-
-        `row`: as stored. `unit`: the bits of a hidden unit adjacent; `unit-centre`: the same with
-        its outputs, the last one first, in the middle of its inputs. `split`: the first matrix as
-        stored, every later one output by output (all first outputs, then all second, ...). What
-        belongs to none of these comes last, as stored.
-        """
-        matrices = self._matrices()
-        if name == "row":
-            return np.arange(self.n_bits)
-        if name == "split":
-            first = np.concatenate([matrices[0].ravel(), *(w.T.ravel() for w in matrices[1:])])
-        elif name == "unit":
-            first = np.concatenate(self.unit_blocks())
-        elif name == "unit-centre":
-            middle, outputs = self.layers[0] // 2, self.layers[2] if len(self.layers) > 2 else 0
-            first = np.concatenate(
-                [
-                    [*b[:middle], *b[-outputs:][::-1], *b[middle:-outputs]]
-                    for b in self.unit_blocks()
-                ]
-            )
-        else:
-            raise unknown("order of the bits", name, ("row", "unit", "unit-centre", "split"))
-        return np.concatenate([first, np.setdiff1d(np.arange(self.n_bits), first)])
-
-    def _matrices(self) -> list[npt.NDArray[np.int64]]:
-        """The bits of every weight matrix, [in, out]."""
-        ends = np.cumsum([rows * columns for rows, columns in self.shapes])[:-1]
-        flat = np.split(np.arange(self.n_weights), ends)
-        return [part.reshape(shape) for part, shape in zip(flat, self.shapes, strict=True)]
 
 
 def _names(what: str, given: Any) -> tuple[Any, ...]:

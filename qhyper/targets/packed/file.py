@@ -7,17 +7,14 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.errors import ConfigurationError, MissingError, StorageError
 from qhyper.storage import storage, write_whole
-from qhyper.targets.packed.shape import PackedShape, is_whole
-
-if TYPE_CHECKING:
-    from qhyper.targets.packed.network import PackedNetwork
+from qhyper.targets.packed.shape import Packed, PackedShape, is_whole
 
 Network = TypeVar("Network")
 
@@ -26,7 +23,7 @@ VERSION = 1
 """Of the file: raised whenever older programs could not read a newer one."""
 
 
-def write(network: "PackedNetwork", path: str | Path) -> None:
+def write(network: Packed, path: str | Path) -> None:
     """Write a network to a new file: see `PackedNetwork.save`."""
     path = Path(path)
     if path.exists():

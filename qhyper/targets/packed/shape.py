@@ -8,7 +8,7 @@ A network of layers such as (784, 128, 10) is `words`, uint64 [word]: layer by l
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -140,3 +140,42 @@ def is_whole(number: Any, *, at_least: int) -> bool:
     """Whether it is a whole number, Python's or NumPy's, of at least so much; bools are none."""
     whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
     return whole and int(number) >= at_least
+
+
+class Packed(Protocol):
+    """The parts of one packed network, as `PackedNetwork` has them."""
+
+    @property
+    def shape(self) -> PackedShape:
+        """How words hold the weights."""
+        ...
+
+    @property
+    def words(self) -> Words:
+        """The weights, uint64 [word]."""
+        ...
+
+    @property
+    def limits(self) -> npt.NDArray[np.int64]:
+        """Of the units that are signs, int64 [unit]."""
+        ...
+
+    @property
+    def planes(self) -> int:
+        """Bits of an input."""
+        ...
+
+    @property
+    def label_bits(self) -> int | None:
+        """Units of the last layer that vote for a class."""
+        ...
+
+    @property
+    def scale(self) -> npt.NDArray[np.float64] | None:
+        """Of scaled sums, float64 [class]."""
+        ...
+
+    @property
+    def shift(self) -> npt.NDArray[np.float64] | None:
+        """The same."""
+        ...

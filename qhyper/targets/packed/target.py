@@ -16,6 +16,7 @@ from qhyper.bits import Bits, Words, as_bits
 from qhyper.data.samples import Dataset, Samples
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.targets.batches import RowObjective
+from qhyper.targets.layout import Block, Layout
 from qhyper.targets.loss import LossName, check_loss, label_losses
 from qhyper.targets.objective import flips_by_evaluation
 from qhyper.targets.packed.inputs import PackedInputs, pack_bits, pack_pixels
@@ -23,7 +24,7 @@ from qhyper.targets.packed.network import PackedNetwork
 from qhyper.targets.packed.population import check_groups, correct, sums, votes
 from qhyper.targets.packed.shape import PackedShape
 from qhyper.targets.packed.wrong import wrong_weights
-from qhyper.targets.target import Block, Float, Layout, ObjectiveCapabilities
+from qhyper.targets.target import Float, ObjectiveCapabilities
 
 if TYPE_CHECKING:
     import torch

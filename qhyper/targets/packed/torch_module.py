@@ -8,7 +8,7 @@ or its units vote, with `Sign` and `Votes`.
 """
 
 import copy
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,8 @@ import torch
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, unknown
-from qhyper.targets.packed.shape import PackedShape
+from qhyper.targets.packed.shape import Packed, PackedShape
 from qhyper.targets.sign import Sign
-
-if TYPE_CHECKING:
-    from qhyper.targets.packed.network import PackedNetwork
 
 InputKind = Literal["signs", "pixels"]
 _PLANES = {"signs": 1, "pixels": 8}
@@ -116,7 +113,7 @@ def parts_of(module: torch.nn.Module, *, inputs: InputKind) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def to_torch(network: "PackedNetwork") -> torch.nn.Sequential:
+def to_torch(network: Packed) -> torch.nn.Sequential:
     """The network as a torch module in float64 that takes -1 and +1, or pixels from 0 to 255.
 
     Limits become biases of Linear. `PackedNetwork.from_torch` packs it into the same network

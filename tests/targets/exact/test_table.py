@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 import qhyper.targets.exact.table
+from qhyper import registry
 from qhyper.bits import all_bitstrings
 from qhyper.data.samples import Samples
-from qhyper.errors import ConfigurationError
+from qhyper.errors import ConfigurationError, MissingError, StorageError
 from qhyper.run.comparison import compare
 from qhyper.targets.exact.certificate import certify_objective
-from qhyper.targets.exact.table import CostTable, tabulate
+from qhyper.targets.exact.table import CostTable, TableTarget, tabulate
 from qhyper.targets.layered.network import BinaryNetwork
+from qhyper.targets.layout import Block, Layout
 from qhyper.targets.loss import LOSSES
 from qhyper.targets.objective import Objective
 
@@ -124,6 +126,53 @@ def test_refusals():
     with pytest.raises(ConfigurationError, match=message):
         tabulate(objective)
     assert objective.evaluations == 0
+
+
+# -- the table as a target --------------------------------------------------------------------
+
+
+def test_a_file_of_losses_is_a_target(tmp_path):
+    losses = np.random.default_rng(3).normal(size=2**6)
+    np.save(tmp_path / "costs.npy", losses)
+    target = TableTarget(path=tmp_path / "costs.npy")
+    assert target.n_bits == 6
+    assert target.layout == Layout((Block("bits", (6,)),))
+    objective = target.objective()
+    strings = all_bitstrings(6)
+    np.testing.assert_array_equal(objective(strings), losses)
+    assert (objective.name, objective.layout) == ("table costs.npy", target.layout)
+    assert (objective.evaluations, objective.rows) == (64, 64)
+    assert target.objective().evaluations == 0  # each has a count of its own
+    certificate = objective.certify()
+    assert certificate.minimum_loss == losses.min()
+    assert objective.evaluations == 64  # every loss was known
+    made = registry.build("target", "table", options={"path": str(tmp_path / "costs.npy")})
+    np.testing.assert_array_equal(made.objective()(strings), losses)
+
+
+def test_flips_of_a_table_are_differences_of_its_entries():
+    table, strings = random_table(5), all_bitstrings(5)
+    losses, differences = table.flips(strings.reshape(4, 8, 5))
+    np.testing.assert_array_equal(losses.ravel(), table.losses)
+    index = np.arange(32)
+    for bit in range(5):
+        expected = table.losses[index ^ (1 << bit)] - table.losses
+        np.testing.assert_array_equal(differences.reshape(32, 5)[:, bit], expected)
+    assert table.evaluations == 32 * table.flip_evaluations == 32 * 6
+
+
+def test_files_that_are_no_table_are_refused(tmp_path):
+    with pytest.raises(MissingError, match=r"There is no file .*gone\.npy\. Check the path"):
+        TableTarget(path=tmp_path / "gone.npy")
+    (tmp_path / "text.npy").write_text("no array")
+    with pytest.raises(StorageError, match=r"Cannot read .*text\.npy.*with numpy\.save"):
+        TableTarget(path=tmp_path / "text.npy")
+    np.save(tmp_path / "three.npy", np.zeros(3))
+    with pytest.raises(ConfigurationError, match=r"expected \[2\^n\], one for each string of n"):
+        TableTarget(path=tmp_path / "three.npy")
+    np.save(tmp_path / "nan.npy", np.array([0.0, np.nan]))
+    with pytest.raises(ConfigurationError, match="The loss of bitstring 1 is nan"):
+        TableTarget(path=tmp_path / "nan.npy")
 
 
 # -- the Walsh spectrum -----------------------------------------------------------------------

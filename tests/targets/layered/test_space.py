@@ -31,30 +31,6 @@ def test_bits_are_laid_out_as_in_the_thesis():
     np.testing.assert_array_equal(second, w[24:].reshape(6, 2))
 
 
-@pytest.mark.parametrize("layers", [(4, 6, 2), (2, 3, 1), (2, 3, 4, 2), (784, 1)])
-def test_orders_are_permutations(layers):
-    space = WeightSpace(layers)
-    for name in ("row", "split", "unit") if len(layers) > 2 else ("row", "split"):
-        np.testing.assert_array_equal(np.sort(space.order(name)), np.arange(space.n_bits))
-
-
-def test_orders_by_hand():
-    space = WeightSpace((1, 2, 2))  # bits 0 1 | 2 3 (unit 0), 4 5 (unit 1)
-    assert space.order("row").tolist() == [0, 1, 2, 3, 4, 5]
-    assert space.order("unit").tolist() == [0, 2, 3, 1, 4, 5]
-    assert space.order("split").tolist() == [0, 1, 2, 4, 3, 5]
-
-
-def test_unit_blocks_hold_the_weights_of_one_unit():
-    space = WeightSpace((4, 6, 2))
-    for unit, block in enumerate(space.unit_blocks()):
-        first, second = (np.ones(shape, dtype=int) for shape in space.shapes)
-        first[:, unit], second[unit] = -1, -1
-        np.testing.assert_array_equal(
-            np.flatnonzero(space.encode([first, second]) == 0), np.sort(block)
-        )
-
-
 def test_refusals():
     space = WeightSpace((4, 6, 2))
     with pytest.raises(ConfigurationError, match="expected at least an input and an output"):
@@ -71,10 +47,6 @@ def test_refusals():
         space.encode([np.zeros((4, 6)), np.ones((6, 2))])
     with pytest.raises(ConfigurationError, match="Got 1 weight matrices, expected 2"):
         space.encode([np.ones((4, 6))])
-    with pytest.raises(ConfigurationError, match=r"Unknown order of the bits 'splitt'.*'split'"):
-        space.order("splitt")
-    with pytest.raises(ConfigurationError, match="no hidden unit"):
-        WeightSpace((4, 2)).unit_blocks()
 
 
 def test_all_bitstrings_decode_to_distinct_weights():
@@ -199,43 +171,6 @@ def test_encode_writes_weights_alone():
     for space in (EVERYTHING, WeightSpace((2, 1), biases=True), WeightSpace((2, 1), values=(0, 1))):
         with pytest.raises(ConfigurationError, match=r"and the WeightSpace\(.* has more"):
             space.encode([np.ones(shape) for shape in space.shapes])
-
-
-SPACES = [
-    EVERYTHING,
-    WeightSpace((2, 4, 1), biases=True, activation=("relu", "sigmoid")),
-    WeightSpace((3, 4, 4, 2), biases=True, optional=("biases", "units", "layers")),
-]
-
-
-@pytest.mark.parametrize("space", [*SPACES, WeightSpace((16, 1), biases=True, values=FOUR_PAIRS)])
-def test_orders_of_spaces_with_choices_are_permutations(space):
-    for name in ("row", "split", "unit") if len(space.layers) > 2 else ("row", "split"):
-        np.testing.assert_array_equal(np.sort(space.order(name)), np.arange(space.n_bits))
-
-
-def test_orders_with_choices_by_hand():
-    assert EVERYTHING.order("unit").tolist() == [
-        0, 2, 6, 13, 4,  # inputs, bias, presence and output of the first unit
-        1, 3, 7, 14, 5,
-        8, 9, 10, 11, 12, 15,
-    ]  # fmt: skip
-    assert EVERYTHING.order("split").tolist() == list(range(16))
-    two = WeightSpace((1, 2, 2), biases=True)  # W2 in bits 2 to 5, by unit
-    assert two.order("split").tolist() == [0, 1, 2, 4, 3, 5, 6, 7, 8, 9]
-
-
-@pytest.mark.parametrize("space", SPACES)
-def test_unit_blocks_are_the_bits_that_bear_the_number_of_the_unit(space):
-    names = space.names()
-    for unit, block in enumerate(space.unit_blocks()):
-        own = [
-            *(f"W1[{i},{unit}]" for i in range(space.layers[0])),
-            f"b1[{unit}]",
-            *([f"unit 1.{unit}"] if "units" in space.optional else []),
-            *(f"W2[{unit},{j}]" for j in range(space.layers[2])),
-        ]
-        assert [names[bit] for bit in block] == own
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from qhyper.quantum.cloud.scope import submission
 from qhyper.run.config import Config, Entry
 from qhyper.run.directory import Run
 from qhyper.submit.draws import DrawsComparison
-from qhyper.submit.written import (
+from qhyper.submit.stored import (
     Found,
     Identity,
     SubmissionSettings,

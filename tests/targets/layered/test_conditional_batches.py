@@ -10,7 +10,7 @@ from scipy.stats import chisquare
 from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Streams
-from qhyper.targets.layered.batches import Batches
+from qhyper.targets.layered.conditional_batches import Batches
 from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.layered.rows import PACKED, PATTERN, REAL, collapse
 from qhyper.targets.loss import LOSSES

@@ -22,7 +22,7 @@ from qhyper.targets.target import Float, ObjectiveCapabilities
 
 if TYPE_CHECKING:
     from qhyper.targets.layered.kernel import Kernel
-    from qhyper.targets.layered.network import BinaryNetwork
+    from qhyper.targets.layered.plain import PlainNetwork
 
 ScoredOn = Literal["own", "batch"]
 
@@ -41,7 +41,7 @@ class Batches:
 
     def __init__(
         self,
-        network: "BinaryNetwork",
+        network: "PlainNetwork",
         data: Samples,
         *,
         size: int,
