@@ -38,7 +38,8 @@ from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.simulators.state_vector import StateVectorBackend
 from qhyper.risk import Risk
 from qhyper.targets.objective import Objective
-from qhyper.targets.target import Block, Layout, ObjectiveCapabilities
+from qhyper.targets.layout import Block, Layout
+from qhyper.targets.target import ObjectiveCapabilities
 
 
 class MyGenerator(Bernoulli):
