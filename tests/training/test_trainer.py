@@ -162,12 +162,12 @@ def test_looks_survive_a_resume() -> None:
 
 
 def assert_same(one, other, path: str = "state") -> None:
-    """Equal in every tensor and number."""
+    """Equal in every tensor and number but `seconds`, which a clock decides."""
     if isinstance(one, torch.Tensor):
         assert torch.equal(one, other), path
     elif isinstance(one, dict):
         assert one.keys() == other.keys()
-        for key in one:
+        for key in one.keys() - {"seconds"}:
             assert_same(one[key], other[key], f"{path}.{key}")
     else:
         assert one == other, path
