@@ -189,6 +189,14 @@ def test_basis_and_image(options, shapes, told):
     assert generator.marginals().shape == (2, 1, layout.n_bits)
 
 
+def test_inputs_that_are_no_square_are_no_image():
+    generator = tied()  # of 6 inputs
+    assert generator.basis is None
+    assert [tuple(p.shape) for p in generator.parameters()] == [(2, 2, 6), (2, 2, 2)]
+    free = tied(basis=None)
+    assert torch.equal(generator.marginals(), free.marginals())
+
+
 def test_its_recipe_is_local_expectation_with_one_draw():
     settings = settings_for(tied(basis=None), {}, Budget(circuits=5))
     assert (settings.estimator, settings.draws, settings.restarts) == ("local-expectation", 1, 1)
@@ -207,8 +215,8 @@ def test_what_does_not_fit_is_refused():
     plain = Layout((Block("bits", (16,)),))
     refused("begins with a weight matrix; got layout bits 16", UnsuitableError, plain)
     refused("Got n_bits=15, but the layout .* has 16 bits", n_bits=15)
-    refused(r"Got no square of 6 inputs\. Say which image .* or leave the weights free, basis=None")
-    refused(r"Got images of \(4, 2\) for 6 inputs", image=(4, 2))
+    refused(r"Got images of \(4, 2\) for 6 inputs\. Say which image .* weights free, basis=None",
+            image=(4, 2))  # fmt: skip
     refused(r"Got images of \(6,\) for 6 inputs", image=(6,))
     for basis in ((0, 3), (3, 1), (2,), (1, 2, 3), 0):
         refused("expected two numbers of frequencies, each from 1 to the side", image=(2, 3),
