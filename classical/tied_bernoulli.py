@@ -103,7 +103,7 @@ class TiedBernoulli(HyperNetwork):
         n_inputs, n_units = layout.blocks[0].shape
         square = math.isqrt(n_inputs) ** 2 == n_inputs
         self.basis = None
-        if basis is not None and (square or image is not None):
+        if basis is not None and (square or image is not None or not isinstance(basis, int)):
             self.basis = _cosines(n_inputs, basis, image)
         self._shapes = [block.shape for block in layout.blocks]
         first = (n_units, n_inputs) if self.basis is None else (n_units, *self.basis.kept)
@@ -199,8 +199,8 @@ def _cosines(n_inputs: int, basis: int | Sequence[int], image: Sequence[int] | N
     sides = (side, side) if image is None else tuple(image)
     if len(sides) != 2 or math.prod(sides) != n_inputs:
         raise ConfigurationError(
-            f"Got images of {sides} for {n_inputs} inputs. Say which image the inputs are the "
-            "pixels of, as image=(height, width), or leave the weights free, basis=None."
+            f"Got images of {tuple(sides)} for {n_inputs} inputs. Say which image the inputs are "
+            "the pixels of, as image=(height, width), or leave the weights free, basis=None."
         )
     if isinstance(basis, int):
         return Cosines(sides, (min(basis, sides[0]), min(basis, sides[1])))

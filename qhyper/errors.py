@@ -53,5 +53,6 @@ def unknown(kind: str, got: str, known: Iterable[str]) -> ConfigurationError:
     """The error for a name that is not known, with the nearest one that is."""
     names = sorted(known)
     near = difflib.get_close_matches(got, names, n=1, cutoff=0.5)
+    near = near or [name for name in names if len(got) > 2 and name.startswith(got)]
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return ConfigurationError(f"Unknown {kind} '{got}'.{hint} Known: {', '.join(names)}.")

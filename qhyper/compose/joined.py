@@ -176,7 +176,8 @@ def joined(
             )
         size = sum(layout.bits[name].size for name in names)
         name = options.pop("generator")
-        built[names] = build_generator(name, size, seeds=seeds, options=options)
+        own = Layout(tuple(block for block in layout.blocks if block.name in names))
+        built[names] = build_generator(name, size, seeds=seeds, layout=own, options=options)
     return Joined(built, layout=layout)
 
 

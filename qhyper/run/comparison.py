@@ -14,6 +14,7 @@ from qhyper.data.files import is_data_file
 from qhyper.data.samples import Dataset, Samples
 from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
 from qhyper.hypernetwork import HyperNetwork, build_generator
+from qhyper.machine import memory
 from qhyper.quantum.backends import is_cloud
 from qhyper.quantum.cloud.scope import TRAINING
 from qhyper.report.page import page
@@ -145,9 +146,13 @@ def _carry_out(
         with _connected(trial, config, run, stop, warn):
             return trial.execute(folder, stop, progress, warn)
 
-    together = config.device == "cpu" and not any(trial.paid for trial in missing)
     for trial, result in side_by_side(
-        missing, work, processes if together else 1, stop=stop, progress=progress, warn=warn
+        missing,
+        work,
+        _together(missing, config, processes),
+        stop=stop,
+        progress=progress,
+        warn=warn,
     ):
         found[trial.entry.folder] = result
         if run is not None:
@@ -159,6 +164,14 @@ def _carry_out(
         budget=config.budget.limits(),
     )  # fmt: skip
     return Comparison(summary, results, spectrum)
+
+
+def _together(trials: Sequence[Trial], config: Config, processes: int) -> int:
+    """How many of the trials may run side by side: as many as fit in memory, on the CPU alone."""
+    if config.device != "cpu" or any(trial.paid for trial in trials):
+        return 1
+    largest = max((trial.bytes for trial in trials), default=0)
+    return processes if not largest else max(1, min(processes, memory() // largest))
 
 
 def plan(

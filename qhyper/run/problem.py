@@ -77,6 +77,9 @@ def build_problem(config: Config) -> Problem:
         if watch.capabilities.accuracy:
             watch = target.objective(held, "accuracy")
     objective = target.objective(train, config.loss)
+    if ":" in config.loss:  # what is no loss is refused before anything runs
+        objective(np.zeros((1, objective.n_bits), np.uint8))
+        objective = target.objective(train, config.loss)
     return Problem(objective, watch, dataset.test, dataset.name, dataset)
 
 

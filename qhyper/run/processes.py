@@ -7,8 +7,10 @@ results depends on it.
 
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
@@ -20,6 +22,11 @@ Item = TypeVar("Item")
 Progress = Callable[[str, int, int], None]
 Work = Callable[[Any, Callable[[], bool], Progress, Callable[[str], None]], Any]
 """Called with an item, stop, progress and warn; its result is pickled."""
+
+
+class WorkerError(RuntimeError):
+    """What failed in another process, and is no error on purpose, with its traceback in words."""
+
 
 _POLL = 0.1
 """Seconds between two looks at the signal."""
@@ -109,12 +116,26 @@ def _work(work: Work, item: Any, sender: Connection) -> None:
         )  # fmt: skip
         sender.send(("result", result))
     except BrokenPipeError:  # nobody listens any more
-        pass
+        os._exit(1)
     except Exception as error:
-        sender.send(("error", error))
-    finally:
-        sender.close()
-        os._exit(0)  # what the parent registered for its own end is not for a worker
+        sender.send(("error", _portable(error)))
+    sender.close()
+    os._exit(0)  # what the parent registered for its own end is not for a worker
+
+
+def _portable(error: Exception) -> Exception:
+    """The error as it can be sent; where it cannot, one that says the same, with its traceback."""
+    try:
+        if isinstance(error, QhyperError) and type(pickle.loads(pickle.dumps(error))) is type(
+            error
+        ):
+            return error
+    except Exception:  # an error of a user's own can fail in any way
+        pass
+    return WorkerError(
+        f"A process that carried out an entry failed with {type(error).__name__}: {error}. Its "
+        f"traceback:\n{''.join(traceback.format_exception(error))}"
+    )
 
 
 def _end(workers: Sequence[Any]) -> None:

@@ -20,6 +20,7 @@ from qhyper.run.problem import Problem
 from qhyper.spending import Budget
 from qhyper.storage import storage, write_whole
 from qhyper.streams import Streams
+from qhyper.targets.target import Objective
 from qhyper.training.search import Evaluated, SearchRecord, build_control, is_control
 from qhyper.training.trainer import CURVE_POINTS, Trainer, settings_for
 
@@ -54,6 +55,8 @@ class Trial:
         self.objective = objective = problem.objective
         self.entry = entry  # with every training setting in full, once they are known
         self.generator: HyperNetwork | None = None
+        self.bytes = 0
+        """memory that a step takes, about"""
         n_bits = objective.n_bits
         if is_control(entry.name):
             if entry.training:
@@ -71,13 +74,18 @@ class Trial:
             device=device,
         )  # fmt: skip
         settings = settings_for(
-            generator, entry.training, budget, objective=objective, watch=problem.watch
+            generator, entry.training, budget, objective=objective, watch=self._watch
         )
-        _check_memory(generator, settings)
-        self.trainer = Trainer(generator, objective, settings, watch=problem.watch)
+        self.bytes = _checked_bytes(generator, settings)
+        self.trainer = Trainer(generator, objective, settings, watch=self._watch)
         self.entry = entry.model_copy(
             update={"training": settings.model_dump(exclude=set(BUDGETS), exclude_none=True)}
         )
+
+    @property
+    def _watch(self) -> Objective:
+        """Where mini-batches are trained on, networks are chosen on held-out rows, or on all."""
+        return self.objective if self.problem.watch is None else self.problem.watch
 
     @property
     def _batch(self) -> int | None:
@@ -86,19 +94,13 @@ class Trial:
 
     @property
     def _evaluations(self) -> int:
-        """How many bitstrings a control may try: each counts as one shot."""
-        limits = [n for n in (self.budget.evaluations, self.budget.shots) if n is not None]
+        """How many bitstrings a control may try: each counts as one shot, and each look as well."""
+        looks = 0 if self._batch is None else LOOKS
+        limits = [n - looks for n in (self.budget.evaluations, self.budget.shots) if n is not None]
         if self.budget.rows is not None:
-            each, looks = self._batch or self.objective.n_rows, self._control_rows(0)
-            limits.append(max(0, self.budget.rows - looks) // each)
+            each = self._batch or self.objective.n_rows
+            limits.append((self.budget.rows - looks * self._watch.n_rows) // each)
         return min(limits)
-
-    def _control_rows(self, evaluations: int) -> int:
-        """Rows that a control spends on so many evaluations, and on looks at held-out rows."""
-        if self._batch is None:
-            return evaluations * self.objective.n_rows
-        watch = self.problem.watch
-        return evaluations * self._batch + (0 if watch is None else LOOKS * watch.n_rows)
 
     def _check_control(self) -> None:
         """Raise ConfigurationError unless a control can work on the objective and the budget."""
@@ -168,10 +170,6 @@ class Trial:
             measured = self._search(stop, progress)
         record: SearchRecord = measured.pop("record")
         found = {
-            "evaluations": record.evaluations,
-            "shots": record.evaluations,
-            "circuits": 0,
-            "rows": self._control_rows(record.evaluations) if self.generator is None else 0,
             # None where nothing was drawn, as by the exact gradient
             "best_loss": [float(b) if np.isfinite(b) else None for b in record.best_loss],
             **self._accuracies(record),
@@ -264,39 +262,44 @@ class Trial:
     def _search(self, stop: Callable[[], bool], progress: Progress) -> dict[str, Any]:
         record = SearchRecord.empty(len(self.seeds), self.objective.n_bits)
         curve: list[dict[str, Any]] = []
-        batch, looks = None, 0
-        evaluations, watch = self._evaluations, self.problem.watch
-        for batch in self._searched():
-            if batch.held is None:
-                record.update(batch.bits, batch.losses)
+        found, looks = None, 0
+        evaluations, watch = self._evaluations, self._watch
+        for found in self._searched():
+            if found.held is None:
+                record.update(found.bits, found.losses)
             else:  # losses on different mini-batches do not compare
-                record.evaluations += batch.losses.shape[1]
+                record.evaluations += found.losses.shape[1]
                 share = record.evaluations / evaluations
-                if watch is not None and (share == 1 or share * LOOKS >= looks + 1):
+                if share == 1 or share * LOOKS >= looks + 1:
                     looks += 1
-                    record.note(batch.held, np.asarray(watch(batch.held)), record.evaluations)
-            mean = batch.current.mean(axis=1).tolist()
-            spent = record.evaluations
+                    at = record.evaluations + looks
+                    record.note(found.held, np.asarray(watch(found.held)), at)
+            mean = found.current.mean(axis=1).tolist()
+            spent = record.evaluations + looks
             curve.append({"evaluations": spent, "shots": spent, "mean_loss": mean})
             progress(self.entry.title, record.evaluations, evaluations)
             if stop():
                 raise Interrupted("Stopped by a signal.")
-        if batch is None or record.evaluations != evaluations:
+        if found is None or record.evaluations != evaluations:
             raise ConfigurationError(
                 f"The control '{self.entry.name}' spent {record.evaluations} evaluations of each "
                 f"seed; expected exactly the budget of {evaluations}."
             )
+        # on all rows, as those of generators
+        current = found.current if found.held is None else self.objective(found.held)[:, None]
         describe = getattr(self.control, "describe", lambda: type(self.control).__name__)
         return {
             "kind": "control",
             "description": describe(),
             "parameters": 0,
             "record": record,
-            "evaluations": record.evaluations,
-            "shots": record.evaluations,
+            "evaluations": record.evaluations + looks,
+            "shots": record.evaluations + looks,
             "circuits": 0,
-            "final_loss": batch.current.mean(axis=1).tolist(),
-            "final_losses": batch.current[:, :DRAWN].tolist(),
+            "rows": record.evaluations * (self._batch or self.objective.n_rows)
+            + looks * watch.n_rows,
+            "final_loss": current.mean(axis=1).tolist(),
+            "final_losses": current[:, :DRAWN].tolist(),
             "seconds_per_step": [],
             "curve": _curve(_thinned(curve)),
         }
@@ -314,7 +317,7 @@ class Trial:
     def _chosen(self, record: SearchRecord) -> dict[str, Any]:
         """Where best bitstrings were chosen on held-out rows: their training loss, and that one."""
         on_batches = self._batch if self.generator is None else self.trainer.in_batches
-        if self.problem.watch is None or not on_batches:
+        if self.problem.watch is None or not on_batches:  # else chosen by the training loss
             return {}
         if not np.isfinite(record.best_loss).all():
             return {}
@@ -324,17 +327,18 @@ class Trial:
         }
 
 
-def _check_memory(generator: HyperNetwork, settings: TrainingSettings) -> None:
-    """Raise ConfigurationError if a step of the generator would not fit in memory."""
+def _checked_bytes(generator: HyperNetwork, settings: TrainingSettings) -> int:
+    """Memory of a step, about; UnsuitableError if this machine has less."""
     shots = max(settings.draws, settings.final_draws)
     needed, available = generator.step_bytes(shots), memory()
     if needed > available:
-        raise ConfigurationError(
+        raise UnsuitableError(
             f"{generator.describe()} with {generator.n_bits:,} bits would need about "
             f"{needed / GIB:,.1f} GiB for {shots:,} draws of each of {generator.replicas} seeds; "
             f"this machine has {available / GIB:,.1f} GiB. Lower draws and final_draws, take fewer "
-            "seeds, or another generator, such as bernoulli."
+            "seeds, or a smaller network."
         )
+    return needed
 
 
 class _Keeper:

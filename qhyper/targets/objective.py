@@ -31,7 +31,7 @@ class Objective:
     """
 
     capabilities = ObjectiveCapabilities(flips=True)
-    usual_batch: int | None = None
+    usual_training: Mapping[str, Any] = {}
     usual_budget: Mapping[str, int] = {"evaluations": 300_000}
 
     def __init__(

@@ -62,8 +62,8 @@ class Objective(Protocol):
     """the target's, or None: what follows a target's structure then refuses"""
     n_rows: int
     """rows that one evaluation reads; 1 for what has no rows"""
-    usual_batch: int | None
-    """rows of a mini-batch that suit it; None where all rows are quick"""
+    usual_training: Mapping[str, Any]
+    """training settings that suit it, unless a recipe or a user says otherwise"""
     usual_budget: Mapping[str, int]
     """what a seed may spend unless told"""
     evaluations: int

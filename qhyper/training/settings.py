@@ -1,8 +1,9 @@
 """How a generator is trained, and what it may spend: typed, and checked at once."""
 
+from numbers import Integral
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.spending import Budget
@@ -103,8 +104,21 @@ class TrainingSettings(Limits):
             return {**values, "evaluations": DEFAULT_EVALUATIONS}
         return values
 
+    @field_validator("batch", mode="before")
+    @classmethod
+    def _whole_rows(cls, batch: Any) -> Any:
+        whole = isinstance(batch, Integral) and not isinstance(batch, bool) and int(batch) >= 1
+        if batch in (None, "all") or whole:
+            return batch if isinstance(batch, str | None) else int(batch)
+        raise ValueError(f"expected a whole number of rows, 1 or more, or 'all', but got {batch!r}")
+
     @model_validator(mode="after")
     def _one_start(self) -> "TrainingSettings":
+        if self.minutes is not None and self.schedule not in ("linear", "constant"):
+            raise ValueError(
+                f"minutes goes with the schedule linear, which has fallen to 0 by then, or "
+                f"constant, and not with {self.schedule}"
+            )
         if self.minutes is not None and self.restarts > 1:
             raise ValueError(
                 f"minutes is for one start, and restarts={self.restarts}: leave one of them out"

@@ -56,9 +56,9 @@ class Trainer:
 
     With `batch`, and for a generator that depends on inputs, every step has fresh mini-batches, one
     of each replica. Losses on different mini-batches do not compare, so that the record takes
-    none of them. It takes those of `watch`, an objective on held-out rows: every `watch_every`
-    steps and after the last one network is tried there, the most probable one where bits are
-    independent, else the best of the step's draws. These evaluations count.
+    none of them. It takes those of `watch`, an objective on held-out rows or on all: every
+    `watch_every` steps and after the last one network is tried there, the most probable one where
+    bits are independent, else the best of the step's draws. These evaluations count.
 
     `streams` is where random numbers come from. Raises ConfigurationError if generator, objective,
     optimiser, schedule and budget do not go together.
@@ -73,9 +73,11 @@ class Trainer:
         watch: Objective | None = None,
         streams: Randomness | None = None,
     ) -> None:
-        self.generator, self.settings, self.watch = generator, settings, watch
+        self.generator, self.settings = generator, settings
         self.estimator, self.risk = _estimator_and_risk(generator, settings)
         self.objective = _in_batches(objective, settings)
+        # on all rows, losses of draws compare, and one criterion is enough
+        self.watch = watch = watch if isinstance(self.objective, MiniBatches) else None
         self.cost, self.look_cost = _checked_costs(
             generator, self.objective, self.estimator, self.risk, watch
         )
@@ -295,6 +297,7 @@ class Trainer:
             "spent": list(vars(self.spent).values()),
             "looks": [(look.step, look.seconds, look.losses.tolist()) for look in self.looks],
             "evaluated": self.record.evaluations,
+            "total_steps": self.total_steps,
             "seconds": self._seconds_so_far,
             "improvements": [list(found) for found in self.record.improvements],
             "curve": list(self.curve),
@@ -315,6 +318,7 @@ class Trainer:
             self.schedule.load_state_dict(state["schedule"])
         self.spent = Spending(*state["spent"])
         self._elapsed, self._going_on_since = state["seconds"], 0.0
+        self.total_steps = state["total_steps"]
         self.looks = [Look(step, took, np.array(found)) for step, took, found in state["looks"]]
         if self.step and not isinstance(self.objective, MiniBatches):
             self.estimator.resume(self.generator, self.objective)
@@ -383,17 +387,18 @@ def settings_for(
     """
     recipe = dict(generator.recipe)
     each = recipe.pop("start_steps", None)
-    usual = {"batch": getattr(objective, "usual_batch", None)}
+    usual = getattr(objective, "usual_training", {})
     settings = TrainingSettings(**{**usual, **recipe, **training, **budget.limits()})
     if each is None or "restarts" in training or settings.minutes is not None:
         return settings
     estimator, risk = _estimator_and_risk(generator, settings)
     cost = estimator.cost(generator, risk, n_inputs=n_inputs, objective=objective)
-    once = estimator.cost_once(generator)
+    once, look = estimator.cost_once(generator), Spending()
     if objective is not None:
-        n_rows = _n_rows(_in_batches(objective, settings))
-        cost, once = cost.on_rows(n_rows), once.on_rows(n_rows)
-    starts = _steps(settings, cost, once, _look_cost(watch)) // each
+        seen = _in_batches(objective, settings)
+        cost, once = cost.on_rows(_n_rows(seen)), once.on_rows(_n_rows(seen))
+        look = _look_cost(watch) if isinstance(seen, MiniBatches) else look
+    starts = _steps(settings, cost, once, look) // each
     return settings.model_copy(update={"restarts": max(1, starts)})
 
 

@@ -40,7 +40,7 @@ def loss(bits):
 
 class Scored:
     name, loss, layout, capabilities = "own", "own", None, ObjectiveCapabilities()
-    usual_batch, usual_budget = None, {"evaluations": 100}
+    usual_training, usual_budget = {}, {"evaluations": 100}
 
     def __init__(self, layout, data):
         self.layout, self.n_bits, self.n_rows = layout, layout.n_bits, len(data.y)

@@ -12,7 +12,7 @@ from qhyper import threads
 from qhyper.errors import ConfigurationError, Interrupted, QhyperError
 from qhyper.run.comparison import compare
 from qhyper.run.config import Entry
-from qhyper.run.processes import side_by_side
+from qhyper.run.processes import WorkerError, side_by_side
 from qhyper.targets.objective import Objective
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="entries are forked on Linux alone")
@@ -65,6 +65,27 @@ def test_the_first_error_is_raised_and_the_others_stop() -> None:
     with pytest.raises(ConfigurationError, match="it cannot be"):
         run(["wrong", "long"], work, 2)
     assert time.monotonic() - began < 20
+
+
+class OddError(Exception):
+    """One that cannot be made again from its text."""
+
+    def __init__(self, one: int, other: int) -> None:
+        super().__init__(f"odd {one}")
+
+
+@linux
+def test_any_error_comes_back_with_its_reason() -> None:
+    class LocalError(Exception):
+        pass
+
+    def work(item, stop, progress, warn):
+        raise {"odd": OddError(3, 4), "local": LocalError("here"), "key": KeyError("x")}[item]
+
+    for item, text in (("odd", "OddError: odd 3"), ("local", "LocalError: here"), ("key", "'x'")):
+        with pytest.raises(WorkerError, match=f"failed with .*{text}") as caught:
+            run([item, f"{item}"], work, 2)
+        assert "in work" in str(caught.value)  # its traceback
 
 
 @linux

@@ -43,6 +43,9 @@ def test_a_resumed_training_has_the_time_that_is_left() -> None:
 
 def test_several_starts_are_refused_and_none_is_chosen_by_the_recipe() -> None:
     with pytest.raises(ConfigurationError, match="minutes is for one start, and restarts=3"):
-        TrainingSettings(minutes=1, restarts=3)
-    settings = settings_for(Bernoulli(4), {"minutes": 1.0}, Budget(evaluations=10**6))
+        TrainingSettings(minutes=1, restarts=3, schedule="constant")
+    with pytest.raises(ConfigurationError, match="minutes goes with the schedule linear"):
+        TrainingSettings(minutes=1)
+    training = {"minutes": 1.0, "schedule": "linear"}
+    settings = settings_for(Bernoulli(4), training, Budget(evaluations=10**6))
     assert settings.restarts == 1

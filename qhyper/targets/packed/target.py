@@ -7,7 +7,7 @@ a step. They are the sums of the last layer, or those of the signs of `label_bit
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,7 @@ _HIDDEN = 128
 """Hidden units, unless told."""
 _BATCH = 4000
 """Rows of a mini-batch, unless told, where there are more."""
+_FINAL_DRAWS = 64
 _LOGITS_BYTES = 2**26
 """Memory for the logits of the networks that are scored together."""
 
@@ -166,7 +167,9 @@ class PackedObjective(RowObjective):
             accuracy=True, mini_batches=True, flips=True, module=True, packed=True,
             wrong_weights=target.inputs == "signs",
         )  # fmt: skip
-        self.usual_batch = _BATCH if rows.n_rows > _BATCH else None
+        batch = {"batch": _BATCH} if rows.n_rows > _BATCH else {}
+        self.usual_training: Mapping[str, Any] = {"final_draws": _FINAL_DRAWS, **batch}
+        self._other: tuple[Samples, PackedRows] | None = None
         super().__init__(
             None, target.n_bits, name=f"{rows.loss} of {target}", loss=rows.loss,
             layout=target.layout, n_rows=rows.n_rows,
@@ -183,9 +186,13 @@ class PackedObjective(RowObjective):
     def accuracy(self, bits: npt.ArrayLike, samples: Samples | None = None) -> Float:
         """As in the protocol; ConfigurationError if the samples do not fit the network."""
         rows, target = self.all_rows, self.all_rows.target
-        if samples is not None:
+        if samples is not None and (self._other is None or self._other[0] is not samples):
             target.check(samples)
-            rows = PackedRows(target, target.pack(samples), samples.y, rows.loss)
+            packed_rows = PackedRows(target, target.pack(samples), samples.y, rows.loss)
+            self._other = samples, packed_rows  # the same are asked for again
+        if samples is not None:
+            assert self._other is not None
+            rows = self._other[1]
         array = as_bits(bits, self.n_bits)
         right = rows.correct(array.reshape(-1, self.n_bits))
         return (right / rows.n_rows).reshape(array.shape[:-1])

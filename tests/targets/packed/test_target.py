@@ -190,7 +190,9 @@ def test_what_it_is_and_can():
 
 @pytest.mark.parametrize(("rows", "batch"), [(4000, None), (4001, 4000)])
 def test_mini_batches_are_usual_where_there_are_many_rows(rows, batch):
-    assert PackedTarget((2, 2)).objective(samples((2, 2), rows)).usual_batch == batch
+    assert (
+        PackedTarget((2, 2)).objective(samples((2, 2), rows)).usual_training.get("batch") == batch
+    )
 
 
 def test_by_name_it_suits_the_data():
