@@ -1,6 +1,7 @@
 """The rules of the house: who may import whom, what `import qhyper` costs, docstrings."""
 
 import ast
+import functools
 import graphlib
 import os
 import subprocess
@@ -62,6 +63,7 @@ def ids(paths):
     return [str(path.relative_to(ROOT)) for path in paths]
 
 
+@functools.cache
 def imports(path):
     """(module, line, whether inside a function or for type checkers) of every import in a file."""
     found = []
@@ -97,21 +99,18 @@ def is_sdk(top):
 QHYPER, CLASSICAL = sources("qhyper"), sources("classical")
 
 
-@pytest.mark.parametrize("path", QHYPER, ids=ids(QHYPER))
-def test_qhyper_imports_neither_classical_nor_experiments(path):
+def qhyper_imports_neither_classical_nor_experiments(path):
     for module, line, _ in imports(path):
         assert module.split(".")[0] not in ("classical", "experiments", "tests"), (module, line)
 
 
-@pytest.mark.parametrize("path", CLASSICAL, ids=ids(CLASSICAL))
-def test_classical_imports_neither_experiments_nor_the_command_line(path):
+def classical_imports_neither_experiments_nor_the_command_line(path):
     for module, line, _ in imports(path):
         assert module.split(".")[0] not in ("experiments", "tests"), (module, line)
         assert not f"{module}.".startswith("qhyper.cli."), (module, line)
 
 
-@pytest.mark.parametrize("path", QHYPER, ids=ids(QHYPER))
-def test_imports_go_one_way(path):
+def imports_go_one_way(path):
     part = part_of(path)
     if part == "__init__":  # lends names of all parts, when they are first used
         return
@@ -152,8 +151,7 @@ def test_no_imports_go_in_circles():
     graphlib.TopologicalSorter(imported).prepare()
 
 
-@pytest.mark.parametrize("path", QHYPER + CLASSICAL, ids=ids(QHYPER + CLASSICAL))
-def test_sdks_are_imported_in_modules_named_for_them_and_inside_functions(path):
+def sdks_are_imported_in_modules_named_for_them_and_inside_functions(path):
     for module, line, inside in imports(path):
         top = module.split(".")[0]
         if not is_sdk(top):
@@ -166,8 +164,7 @@ def test_sdks_are_imported_in_modules_named_for_them_and_inside_functions(path):
         assert inside, f"{module} is imported outside a function, in line {line}"
 
 
-@pytest.mark.parametrize("path", QHYPER + CLASSICAL, ids=ids(QHYPER + CLASSICAL))
-def test_no_module_bears_the_name_of_a_package_that_it_imports(path):
+def no_module_bears_the_name_of_a_package_that_it_imports(path):
     assert path.stem not in {module.split(".")[0] for module, _, _ in imports(path)}
 
 
@@ -215,8 +212,7 @@ def test_importing_loads_no_sdk_and_no_compiler(statement):
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("path", QHYPER + CLASSICAL, ids=ids(QHYPER + CLASSICAL))
-def test_everything_public_has_a_docstring(path):
+def everything_public_has_a_docstring(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert ast.get_docstring(tree), "the module has no docstring"
     definitions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -231,6 +227,21 @@ def test_everything_public_has_a_docstring(path):
                     yield from missing(child, f"{name}.")
 
     assert not list(missing(tree))
+
+
+RULES = (
+    no_module_bears_the_name_of_a_package_that_it_imports,
+    sdks_are_imported_in_modules_named_for_them_and_inside_functions,
+    everything_public_has_a_docstring,
+)
+OF_QHYPER = (qhyper_imports_neither_classical_nor_experiments, imports_go_one_way)
+OF_CLASSICAL = (classical_imports_neither_experiments_nor_the_command_line,)
+
+
+@pytest.mark.parametrize("path", QHYPER + CLASSICAL, ids=ids(QHYPER + CLASSICAL))
+def test_a_module_keeps_the_rules(path):
+    for rule in RULES + (OF_QHYPER if path in QHYPER else OF_CLASSICAL):
+        rule(path)
 
 
 def project_files():
