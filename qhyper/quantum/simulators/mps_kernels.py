@@ -42,7 +42,7 @@ def _in_blocks(kernel: Callable, program: Program, bits: npt.NDArray, *args: npt
     """Run a kernel over the blocks of draws of every replica, several threads if it is long."""
     replicas, shots, _ = bits.shape
     block_work = _LANES * int((program.bond[:-1] * program.bond[1:]).sum())
-    at_least = 1 + 100_000 // block_work  # some tenths of a millisecond
+    at_least = 1 + 500_000 // block_work  # a millisecond or so
     blocks = replicas * -(-shots // _LANES)
     in_threads(kernel, blocks, program.bond, program.offset, *args, at_least=at_least)
 
