@@ -13,6 +13,7 @@ from qhyper.errors import ConfigurationError, Interrupted, UnsuitableError
 from qhyper.gradients.estimator import evaluate
 from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.machine import GIB, memory
+from qhyper.registry import takes_option
 from qhyper.report.results import Curve, Result
 from qhyper.run.config import BUDGETS, Entry, TrainingSettings
 from qhyper.run.directory import Checkpoints, Metrics
@@ -66,7 +67,13 @@ class Trial:
                     f"'{entry.name}' is a control: it runs no circuits, so a budget of {budget} is "
                     "none for it. Give evaluations or shots as well, or leave it out."
                 )
-            self.control = build_control(entry.name, n_bits, entry.options)
+            options = dict(entry.options)
+            if (rows := objective.usual_training.get("batch")) and takes_option(
+                "control", entry.name, "batch"
+            ):
+                options.setdefault("batch", rows)
+            self.entry = entry.model_copy(update={"options": options})
+            self.control = build_control(entry.name, n_bits, options)
             self._check_control()
             return
         generator = self.generator = build_generator(

@@ -253,6 +253,10 @@ def test_defaults_at_full_size() -> None:
     made = plan(Config(**OWN, layers=[64, 70, 4], seeds=[0]), print)
     assert made.config.rows == 40_000_000
     assert {trial.entry.name for trial in made.trials} <= set(FULL_SIZE)
+    assert all("batch" not in trial.entry.options for trial in made.trials)  # few rows
+    many = {"data_options": {"rows": 6000}, "entries": [Entry(name="elite-evolution")]}
+    (searched,) = plan(Config(**OWN, **many, layers=[64, 70, 4], seeds=[0]), print).trials
+    assert searched.entry.options == {"batch": 4000}
     small = plan(Config(data="digits", seeds=[0], entries=[Entry(name="random")]), print)
     assert small.config.evaluations == 300_000
 
