@@ -63,21 +63,6 @@ class Draw:
 
 
 @runtime_checkable
-class HasScores(Protocol):
-    """A generator whose scores, the gradients of log p, can be accumulated."""
-
-    def accumulate_scores(
-        self, bits: Bits, coefficients: npt.NDArray[np.float64], *, inputs: Any = None
-    ) -> None:
-        """Add Σ coefficients · ∇ log p(bits) to `.grad` of the parameters."""
-        ...
-
-    def scores(self, bits: Bits, *, inputs: Any = None) -> npt.NDArray[np.float64]:
-        """∇ log p of every draw, [replica, input, shot, parameter]."""
-        ...
-
-
-@runtime_checkable
 class HasAngles(Protocol):
     """A generator with angles: ∂E/∂angle = (E[angle + π/2] - E[angle - π/2]) / 2 for any loss."""
 

@@ -73,13 +73,13 @@ def build_problem(config: Config) -> Problem:
     if n_held:
         rng = np.random.default_rng(np.random.SeedSequence(config.data_seed, spawn_key=(1,)))
         train, held = hold_out(train, n_held, rng)
-        watch = target.objective(held, config.loss)
-        if watch.capabilities.accuracy:
-            watch = target.objective(held, "accuracy")
     objective = target.objective(train, config.loss)
     if ":" in config.loss:  # what is no loss is refused before anything runs
         objective(np.zeros((1, objective.n_bits), np.uint8))
         objective = target.objective(train, config.loss)
+    if n_held:
+        classifies = objective.capabilities.accuracy
+        watch = target.objective(held, "accuracy" if classifies else config.loss)
     return Problem(objective, watch, dataset.test, dataset.name, dataset)
 
 

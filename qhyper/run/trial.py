@@ -114,10 +114,12 @@ class Trial:
         if self._batch is not None:
             self.objective.mini_batches(self._batch)
         if self._evaluations < 1:
-            rows = self._batch or self.objective.n_rows
+            reads = f"reads {self._batch or self.objective.n_rows:,} rows"
+            if self._batch is not None:
+                reads += f", after {LOOKS} looks at {self._watch.n_rows:,} rows each"
             raise ConfigurationError(
                 f"A budget of {self.budget} is not one evaluation of {self.entry.title}, which "
-                f"reads {rows:,} rows. Raise rows."
+                f"{reads}. Raise it."
             )
         self._searched()  # what a control checks at once, it refuses before anything runs
 

@@ -15,7 +15,6 @@ from scipy.stats import chisquare
 from classical.conditional import ConditionalBernoulli
 from qhyper.bits import all_bitstrings
 from qhyper.errors import ConfigurationError
-from qhyper.hypernetwork import HasScores
 from qhyper.streams import Streams
 
 N = 4
@@ -144,7 +143,6 @@ def test_scores_are_the_derivatives_by_hand():
         by_logit,
     ]
     flat = np.concatenate([part.reshape(3, 3, 40, -1) for part in expected], axis=-1)
-    assert isinstance(generator, HasScores)
     found = generator.scores(bits, inputs=INPUTS)
     np.testing.assert_allclose(found, flat, rtol=0, atol=1e-12)
 

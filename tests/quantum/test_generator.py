@@ -12,7 +12,7 @@ from scipy.stats import chisquare
 from classical.bernoulli import Bernoulli
 from qhyper.bits import all_bitstrings
 from qhyper.errors import ConfigurationError
-from qhyper.hypernetwork import HasAngles, HasScores, HyperNetwork
+from qhyper.hypernetwork import HasAngles, HyperNetwork
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Mirrored, Product
 from qhyper.quantum.backend import BackendCapabilities
 from qhyper.quantum.circuit import Angle, Circuit, Gate
@@ -225,7 +225,6 @@ def test_accumulated_scores_equal_autograd_of_log_p(ansatz):
     generator = set_angles(
         QuantumHyperNetwork(N, ansatz=ansatz, order=PERMUTATION, seeds=(3, 4, 5))
     )
-    assert isinstance(generator, HasScores)
     bits, coefficients = batch(3, 90)
     generator.accumulate_scores(bits, coefficients)
     own = generator.theta.grad.clone()

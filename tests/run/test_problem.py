@@ -180,6 +180,26 @@ def test_every_budget_in_rows_is_kept_and_spent(tmp_path) -> None:
     assert (run.path / "config.toml").is_file()
 
 
+@pytest.mark.parametrize(
+    ("options", "budget", "reads"),
+    [
+        ({}, {"rows": 499}, "reads 500 rows"),
+        (
+            {"batch": 50},
+            {"evaluations": 40},
+            "reads 50 rows, after 40 looks at 100 rows each",
+        ),
+    ],
+)
+def test_a_control_is_refused_a_budget_of_not_one_evaluation(
+    tmp_path, options, budget, reads
+) -> None:
+    name = "elite-evolution" if options else "random"
+    with pytest.raises(ConfigurationError) as error:
+        packed_run(tmp_path, [Entry(name=name, options=options)], **budget)
+    assert f"is not one evaluation of {name}, which {reads}. Raise it." in str(error.value)
+
+
 def test_networks_are_chosen_on_held_out_rows(tmp_path) -> None:
     made, run = packed_run(tmp_path, [Entry(name="tied-bernoulli", training=SMALL)], rows=120_000)
     outcome = execute(run, made)
