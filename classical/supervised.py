@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import cross_entropy
 
-from qhyper.data.samples import Samples
+from qhyper.data.samples import Samples, check_classes
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Rngs, Streams
 from qhyper.targets.layered.space import WeightSpace
@@ -149,6 +149,7 @@ def _tensors(classifier: Classifier, data: Samples) -> tuple[torch.Tensor, torch
             f"The data have {data.x.shape[1]} features, but the classifier {classifier.layers} has "
             f"{features} inputs. Choose layers that begin with {data.x.shape[1]}."
         )
+    check_classes(data)
     needed = max(int(data.y.max()) + 1, 2)
     if classes < needed:
         raise ConfigurationError(

@@ -15,14 +15,18 @@ from qhyper.cli.options import (
     Circuits,
     ConfigFile,
     Data,
+    DataFile,
     DataOption,
     Device,
+    Drop,
     DryRun,
     Evaluations,
     HeldOut,
     Json,
+    Label,
     Layers,
     Loss,
+    Missing,
     NumberOfBits,
     Optional,
     Out,
@@ -30,6 +34,7 @@ from qhyper.cli.options import (
     PaidShots,
     Processes,
     Rows,
+    Scale,
     Set,
     Shots,
     SignOfZero,
@@ -64,10 +69,15 @@ app = typer.Typer(
 
 @app.command()
 def compare(
+    file: DataFile = None,
     config: ConfigFile = None,
     data: Data = None,
+    label: Label = None,
+    drop: Drop = None,
+    missing: Missing = None,
     data_option: DataOption = None,
     test: Test = None,
+    scale: Scale = None,
     held_out: HeldOut = None,
     target: Target = None,
     target_option: TargetOption = None,
@@ -132,13 +142,18 @@ def compare(
 
 @app.command()
 def train(
+    file: DataFile = None,
     generator: Annotated[
         str | None, typer.Option("--generator", help="A name, or module:Class (quantum-depth2).")
     ] = None,
     config: ConfigFile = None,
     data: Data = None,
+    label: Label = None,
+    drop: Drop = None,
+    missing: Missing = None,
     data_option: DataOption = None,
     test: Test = None,
+    scale: Scale = None,
     held_out: HeldOut = None,
     target: Target = None,
     target_option: TargetOption = None,
@@ -209,10 +224,15 @@ def train(
 
 @app.command()
 def certify(
+    file: DataFile = None,
     config: ConfigFile = None,
     data: Data = None,
+    label: Label = None,
+    drop: Drop = None,
+    missing: Missing = None,
     data_option: DataOption = None,
     test: Test = None,
+    scale: Scale = None,
     held_out: HeldOut = None,
     target: Target = None,
     target_option: TargetOption = None,

@@ -16,8 +16,39 @@ Data = Annotated[
     str | None,
     typer.Option(
         "--data",
-        help="toy, digits, mnist, fashion-mnist, gaussians, a path to .npz or .csv, or "
+        help="toy, digits, mnist, fashion-mnist, gaussians, a path to .npz, .csv or .tsv, or "
         "module:function.",
+    ),
+]
+DataFile = Annotated[
+    str | None,
+    typer.Argument(help="Your data, in short for --data: a path to .csv, .tsv or .npz, or a name."),
+]
+Label = Annotated[
+    str | None,
+    typer.Option(
+        "--label", metavar="NAME", help="Column of the labels in your table (the last one)."
+    ),
+]
+Drop = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--drop",
+        metavar="NAME",
+        help="Column of your table to leave out, such as names or row numbers; repeatable.",
+    ),
+]
+Missing = Annotated[
+    str | None,
+    typer.Option(
+        "--missing", metavar="drop", help="Leave out rows of your table with missing values."
+    ),
+]
+Scale = Annotated[
+    str | None,
+    typer.Option(
+        "--scale",
+        help="Shift and scale features by the training rows: standard, median, minmax or none.",
     ),
 ]
 DataOption = Annotated[

@@ -9,8 +9,8 @@ from typing import Any
 from qhyper.errors import ConfigurationError
 
 SETTINGS = (
-    "data", "test", "held_out", "target", "biases", "loss", "sign_of_zero", "evaluations", "shots",
-    "circuits", "rows", "device", "objective", "bits", "paid_shots", "temperature",
+    "data", "test", "scale", "held_out", "target", "biases", "loss", "sign_of_zero", "evaluations",
+    "shots", "circuits", "rows", "device", "objective", "bits", "paid_shots", "temperature",
 )  # fmt: skip
 """Options of commands that are settings as they are."""
 
@@ -26,6 +26,12 @@ def read_values(
     from qhyper.run.config import assign, read
 
     values = read(config) if config is not None else {}
+    if asked.get("file") is not None:
+        if asked.get("data") is not None:
+            raise ConfigurationError(
+                f"Got {asked['file']} and --data {asked['data']}; expected one of them."
+            )
+        values["data"] = asked["file"]
     given = {name: asked.get(name) for name in SETTINGS} | {
         "layers": integers(asked.get("layers"), "--layers"),
         "values": pairs(asked.get("values")),
@@ -33,6 +39,10 @@ def read_values(
         "optional": names(asked.get("optional")) or None,
     }
     values.update({key: value for key, value in given.items() if value is not None})
+    of_table = {name: asked.get(name) for name in ("label", "drop", "missing")}
+    for name, value in of_table.items():
+        if value:
+            values.setdefault("data_options", {})[name] = value
     for part in ("data", "target"):
         for assignment in asked.get(f"{part}_option") or []:
             assign(values.setdefault(f"{part}_options", {}), assignment)

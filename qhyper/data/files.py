@@ -1,59 +1,179 @@
-"""A user's own data, from files .npz and .csv."""
+"""A user's own data, from files .npz, .csv and .tsv."""
 
-import csv
 import difflib
 import zipfile
 import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.data.samples import Dataset, Samples, stratified_split
+from qhyper.data.columns import called, columns, has_column
+from qhyper.data.labels import are_targets, classes_of, numbered
+from qhyper.data.samples import Dataset, Samples, Targets, stratified_split
+from qhyper.data.tables import SUFFIXES, Table, is_number, number, read_table
 from qhyper.errors import ConfigurationError, MissingError, StorageError
 
-_SUFFIXES = (".npz", ".csv")
 _ARRAYS = ("x", "y", "x_test", "y_test")
 
 
 def is_data_file(name: str | Path) -> bool:
     """Whether `name` is the path of a file that can be read here, by its end."""
-    return Path(name).suffix.lower() in _SUFFIXES
+    return Path(name).suffix.lower() in (".npz", *SUFFIXES)
 
 
-def load_files(path: str | Path, test: str | Path | None, rng: np.random.Generator) -> Dataset:
+def load_files(
+    path: str | Path,
+    test: str | Path | None,
+    rng: np.random.Generator,
+    *,
+    label: str | int | None = None,
+    drop: str | int | Sequence[str | int] = (),
+    missing: str | None = None,
+) -> Dataset:
     """The data set in the file `path`, with test rows from `test`, from it, or set aside by class.
 
-    Raises ConfigurationError for unsuitable contents or test rows in both files, MissingError if a
-    file is not there, StorageError if one cannot be read.
+    `label`, `drop` and `missing` are those of `columns`; a column to leave out may be in one of
+    two files alone. Raises ConfigurationError for unsuitable contents or test rows in both files,
+    MissingError if a file is not there, StorageError if one cannot be read.
     """
-    train_rows, test_rows = _read(Path(path))
-    if test is None:
-        if test_rows is None:
-            return Dataset(str(path), *stratified_split(train_rows, rng, str(path)))
-        return Dataset(str(path), train_rows, test_rows)
-    if not is_data_file(test):
-        raise ConfigurationError(f"Got the test file {test}, expected a path to .npz or .csv.")
-    given, more = _read(Path(test))
-    if test_rows or more:
+    if test is not None and not is_data_file(test):
         raise ConfigurationError(
-            f"{path if test_rows else test} holds x_test and y_test, and there is a test file too. "
-            "Leave one of them out: with a test file, both files hold x and y only."
+            f"Got the test file {test}, expected a path to .npz, .csv or .tsv."
         )
-    return Dataset(str(path), train_rows, given)
+    dropped = [drop] if isinstance(drop, str | int) else list(drop)
+    files = [_read(Path(file)) for file in (path, test) if file is not None]
+    tables = [file for file in files if isinstance(file, Table)]
+    if not tables and (label is not None or dropped or missing is not None):
+        raise ConfigurationError(
+            f"Got a label, columns to leave out, or what to do where values are missing, for "
+            f"{path}; its arrays x and y say what is what. Leave --label, --drop and --missing out."
+        )
+    with _of_file(path):
+        if tables:  # by name: the test file may have another order
+            label = None if label is None else called(tables, label, "--label")
+            dropped = [called(tables, name, "--drop") for name in dropped]
+    parts: list[_Part | None] = []
+    for name, file, where in zip((path, test), files, ("", " of the test file"), strict=False):
+        with _of_file(name):
+            if isinstance(file, Table):
+                there = [column for column in dropped if has_column(file, column)]
+                found = columns(file, label=label, drop=there, missing=missing)
+                label = found.label  # of the test file too
+                places = [f"line {line}{where}" for line in found.lines]
+                left_out = len(file.rows) - len(found.y)
+                parts += [_Part(found.x, found.y, places, found.names, left_out)]
+            else:
+                parts += [_of_arrays(file, ""), _of_arrays(file, "_test")]
+    return _dataset(path, test, [part for part in parts if part is not None], rng)
 
 
-def _read(path: Path) -> tuple[Samples, Samples | None]:
-    """Rows of a file, and its test rows if it has any."""
-    if not path.is_file():
-        raise MissingError(f"There is no file {path.absolute()}. Check the path.")
+@dataclass(frozen=True)
+class _Part:
+    """Rows to train on, or to test on, as they stand in a file."""
+
+    x: npt.NDArray
+    y: Sequence[str]
+    places: Sequence[str]
+    """where each row stands, in words"""
+    features: tuple[str, ...] | None = None
+    left_out: int = 0
+
+
+def _dataset(
+    path: str | Path, test: str | Path | None, parts: Sequence[_Part], rng: np.random.Generator
+) -> Dataset:
+    """Labels as classes, and test rows set aside if there are none."""
+    if len(parts) > 2 or (test is not None and len(parts) != 2):
+        raise ConfigurationError(
+            f"Got x_test and y_test in {path} or {test}, and there is a test file too. Leave one "
+            "of them out: with a test file, both files hold x and y only."
+        )
+    given, held = parts[0], parts[1] if len(parts) == 2 else None
+    left_out = sum(part.left_out for part in parts)
+    with _of_file(path):
+        if held is not None:
+            held = _in_order(held, given.features)
+        if are_targets(given.y):
+            classes, make = None, _targets
+        else:
+            classes = classes_of(given.y, given.places)
+
+            def make(part: _Part) -> Samples:
+                return Samples(part.x, numbered(part.y, classes, part.places))
+
+        train = make(given)
+        split = (
+            stratified_split(train, rng, str(path), classes)
+            if held is None
+            else (train, make(held))
+        )
+        return Dataset(str(path), *split, given.features, classes, left_out)
+
+
+def _targets(part: _Part) -> Samples:
+    """Rows with numbers to predict; ConfigurationError for a label that is none."""
+    for label, place in zip(part.y, part.places, strict=True):
+        if not is_number(label):
+            raise ConfigurationError(
+                f"Got the label '{label}' in {place}, expected a number, as in the training rows."
+            )
+    return Targets(part.x, [number(label) for label in part.y])
+
+
+def _in_order(part: _Part, wanted: tuple[str, ...] | None) -> _Part:
+    """With the features in the order of the training file, by their names."""
+    mine = part.features
+    if mine == wanted:
+        return part
+    if mine is None or wanted is None:
+        raise ConfigurationError(
+            "Got names of columns in one of two files alone; expected the same header in both, so "
+            "that columns can be told. Write it into the other one too."
+        )
+    odd = [name for name in (*wanted, *mine) if (name in mine) != (name in wanted)]
+    if odd:
+        where = "training" if odd[0] in wanted else "test"
+        raise ConfigurationError(
+            f"Got the column '{odd[0]}' in the {where} file alone; expected the same names in "
+            f"both. Correct its name, or leave it out with --drop {odd[0]}."
+        )
+    return replace(part, x=part.x[:, [mine.index(name) for name in wanted]], features=wanted)
+
+
+@contextmanager
+def _of_file(path: str | Path | None) -> Iterator[None]:
+    """Within, errors in the contents begin with the path."""
     try:
-        return _read_npz(path) if path.suffix.lower() == ".npz" else (_read_csv(path), None)
+        yield
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from error
 
 
-def _read_npz(path: Path) -> tuple[Samples, Samples | None]:
+def _read(path: Path) -> Table | dict[str, npt.NDArray]:
+    """What a file holds: a table, or arrays by name."""
+    if not path.is_file():
+        raise MissingError(f"There is no file {path.absolute()}. Check the path.")
+    with _of_file(path):
+        return read_table(path) if path.suffix.lower() in SUFFIXES else _read_npz(path)
+
+
+def _of_arrays(arrays: dict[str, npt.NDArray], end: str) -> _Part | None:
+    """The rows of x and y, or of x_test and y_test if there are some."""
+    if f"x{end}" not in arrays:
+        return None
+    x, y = arrays[f"x{end}"], arrays[f"y{end}"]
+    if y.ndim != 1 or y.dtype.kind not in "biufU":
+        Samples(x, y)  # says what is wrong
+    names = y if y.dtype.kind == "U" else y.tolist()
+    places = [f"row {i} of y{end} (counted from 0)" for i in range(len(y))]
+    return _Part(x, [str(name).strip() for name in names], places)
+
+
+def _read_npz(path: Path) -> dict[str, npt.NDArray]:
     if not zipfile.is_zipfile(path):
         raise StorageError(f"{path} is not an .npz archive. Write it with numpy.savez.")
     try:
@@ -64,8 +184,7 @@ def _read_npz(path: Path) -> tuple[Samples, Samples | None]:
             f"Cannot read {path}: {error}. Write plain arrays of numbers with numpy.savez."
         ) from error
     _check_keys(sorted(arrays))
-    test = Samples(arrays["x_test"], arrays["y_test"]) if "x_test" in arrays else None
-    return Samples(arrays["x"], arrays["y"]), test
+    return arrays
 
 
 def _check_keys(keys: list[str]) -> None:
@@ -84,48 +203,4 @@ def _check_keys(keys: list[str]) -> None:
         raise ConfigurationError(
             f"Got no array '{missing[0]}' beside {', '.join(keys) or 'nothing'}, "
             f"{expected}. Add it."
-        )
-
-
-def _read_csv(path: Path) -> Samples:
-    rows: list[npt.NDArray[np.float64]] = []
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            for i, cells in enumerate(cells for cells in reader if cells):
-                numbers = np.array([_number(cell) for cell in cells])
-                if i == 0 and np.isnan(numbers).all():
-                    continue  # a header; with some numbers in it, it is a row with wrong cells
-                _check_line(cells, numbers, reader.line_num, len(rows[0]) if rows else None)
-                rows.append(numbers)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StorageError(f"Cannot read {path} as CSV in UTF-8: {error}.") from error
-    if not rows:
-        raise ConfigurationError("Got no rows, expected features and a label in each line.")
-    table: npt.NDArray = np.array(rows)
-    return Samples(table[:, :-1], table[:, -1])
-
-
-def _number(cell: str) -> float:
-    """Convert a cell to a number, NaN if it holds something else."""
-    try:
-        return float(cell)
-    except ValueError:
-        return np.nan
-
-
-def _check_line(
-    cells: list[str], numbers: npt.NDArray[np.float64], line: int, width: int | None
-) -> None:
-    """Refuse a line with a wrong cell, or with other than `width` columns (None: at least two)."""
-    if not np.isfinite(numbers).all():
-        column = np.argmin(np.isfinite(numbers))
-        raise ConfigurationError(
-            f"Got '{cells[column]}' in line {line}, column {column + 1}, expected a finite number, "
-            "and commas between the columns. Correct the cell, or remove the line."
-        )
-    if len(cells) != width if width else len(cells) < 2:
-        raise ConfigurationError(
-            f"Got {len(cells)} column(s) in line {line}, expected {width or 'at least 2'}: the "
-            "features and, in the last column, the label, with commas between them."
         )

@@ -1,11 +1,13 @@
 """Labelled rows, and a data set: rows to train on and rows to test on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.data.scaling import Scaling
 from qhyper.errors import ConfigurationError
 
 _LABEL_LIMIT = 2**31  # larger labels are a mistake, and would not survive the cast to integers
@@ -37,24 +39,57 @@ class Samples:
                 "the source of the data is not empty."
             )
         _check_finite(x)
-        _check_labels(y)
         object.__setattr__(self, "x", _read_only(x))
-        object.__setattr__(self, "y", _read_only(y.astype(np.int64)))
+        object.__setattr__(self, "y", _read_only(self._of_rows(y)))
+
+    def _of_rows(self, y: npt.NDArray[np.float64]) -> npt.NDArray:
+        """What is to be predicted of each row, checked."""
+        _check_labels(y)
+        return y.astype(np.int64)
 
     def __repr__(self) -> str:
-        return f"Samples({len(self)} of {self.x.shape[1]} features)"
+        return f"{type(self).__name__}({len(self)} of {self.x.shape[1]} features)"
 
     def __len__(self) -> int:
         return len(self.y)
 
     def take(self, rows: npt.NDArray[np.integer] | npt.NDArray[np.bool_] | slice) -> "Samples":
         """Only these rows, in this order."""
-        return Samples(_read_only(self.x[rows]), self.y[rows])
+        return type(self)(_read_only(self.x[rows]), self.y[rows])
+
+
+class Targets(Samples):
+    """Rows of a regression: x float64 [row, feature], y float64 [row], a number for each row.
+
+    They are for the loss `squared_error` of a layered network with one output; everything else
+    needs classes. Raises ConfigurationError as Samples does, and for targets that are not finite.
+    """
+
+    def _of_rows(self, y: npt.NDArray[np.float64]) -> npt.NDArray:
+        if not np.isfinite(y).all():
+            row = np.argmin(np.isfinite(y))
+            raise ConfigurationError(
+                f"Got the target {y[row]} in row {row} (counted from 0), expected a finite number."
+            )
+        return y.copy()
+
+
+def check_classes(data: Samples) -> None:
+    """Raise ConfigurationError if rows have numbers to predict, and no classes."""
+    if isinstance(data, Targets):
+        raise ConfigurationError(
+            f"Got numbers such as {data.y[0]:g} as labels, which are no classes. Predict them with "
+            "--loss squared_error and a layered target of one output (--layers "
+            f"{data.x.shape[1]},6,1), or write classes, whole numbers or text."
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A named data set with its training and test rows.
+
+    Of a file it also says what the file does: the names of the features if it has a header, those
+    of the classes, and how many rows were left out; of scaled features, by what.
 
     Raises ConfigurationError if the two differ in their number of features, if the training rows
     are all of one class or lack a label below their largest, or if a test label is above all
@@ -64,6 +99,10 @@ class Dataset:
     name: str
     train: Samples
     test: Samples
+    features: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | None = None
+    left_out: int = 0
+    scaling: Scaling | None = None
 
     def __post_init__(self) -> None:
         width, test_width = self.n_features, self.test.x.shape[1]
@@ -72,9 +111,12 @@ class Dataset:
                 f"Data set '{self.name}': got {width} features in the training rows and "
                 f"{test_width} in the test rows, expected the same number in both."
             )
+        if isinstance(self.train, Targets):
+            return
         if (self.train.y == self.train.y[0]).all():
             raise ConfigurationError(
-                f"Data set '{self.name}': got only the class {self.train.y[0]} in the training "
+                f"Data set '{self.name}': got only the class "
+                f"{_class_name(self.train.y[0], self.classes)} in the training "
                 "rows, expected at least two classes. Add rows of another class."
             )
         present = np.unique(self.train.y)
@@ -98,7 +140,9 @@ class Dataset:
 
     @property
     def n_classes(self) -> int:
-        """Number of classes: the largest training label plus 1."""
+        """Number of classes: the largest training label plus 1; 1 where there are none."""
+        if isinstance(self.train, Targets):
+            return 1
         return int(self.train.y.max()) + 1
 
 
@@ -132,23 +176,34 @@ def hold_out(rows: SomeRows, n: int, rng: np.random.Generator) -> tuple[SomeRows
 
 
 def stratified_split(
-    samples: Samples, rng: np.random.Generator, name: str
+    samples: Samples,
+    rng: np.random.Generator,
+    name: str,
+    classes: Sequence[str] | None = None,
 ) -> tuple[Samples, Samples]:
     """Set a random fifth of the rows of each class aside, at least one; rows stay in order.
 
-    Raises ConfigurationError, naming the data set `name`, if a class has a single row.
+    Targets have no classes: of them it is a random fifth.
+
+    Raises ConfigurationError, naming the data set `name` and the class as in `classes`, if one has
+    a single row.
     """
     for_test = np.zeros(len(samples), dtype=bool)
-    for label in np.unique(samples.y):
-        rows = np.flatnonzero(samples.y == label)
+    of_rows = np.zeros(len(samples), int) if isinstance(samples, Targets) else samples.y
+    for label in np.unique(of_rows):
+        rows = np.flatnonzero(of_rows == label)
         if len(rows) == 1:
             raise ConfigurationError(
-                f"Data set '{name}': got a single row of class {label}, expected at least two of "
-                "each class, so that one can be set aside for testing. Add rows, or give test "
-                "rows of your own."
+                f"Data set '{name}': got a single row of class {_class_name(label, classes)}, "
+                "expected at least two of each class, so that one can be set aside for testing. "
+                "Add rows, or give test rows of your own."
             )
         for_test[rng.permutation(rows)[: max(1, round(len(rows) / 5))]] = True
     return samples.take(~for_test), samples.take(for_test)
+
+
+def _class_name(label: int, classes: Sequence[str] | None) -> str:
+    return str(label) if classes is None else classes[label]
 
 
 def _numbers(values: npt.ArrayLike, name: str, axes: tuple[str, ...]) -> npt.NDArray[np.float64]:

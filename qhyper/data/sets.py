@@ -14,6 +14,9 @@ from qhyper.registry import build, find, is_registered, names, packages
 Maker = TypeVar("Maker", bound=Callable[..., Dataset])
 """A function of options that returns a data set."""
 
+_OF_TABLES = ("label", "drop", "missing")
+"""Options of a file .csv or .tsv."""
+
 
 def load(
     name: str | Path,
@@ -22,7 +25,7 @@ def load(
     test: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Dataset:
-    """Load the data set `name`: a registered one, module:function, or your own .npz or .csv file.
+    """Load the data set `name`: a registered one, module:function, or your own .npz, .csv or .tsv.
 
     toy            2x2 grey images of two classes; 80,000 + 20,000 rows
     digits         scikit-learn's digits 0 and 1 in 2x2 pixels; 288 + 72 rows
@@ -33,16 +36,18 @@ def load(
     gaussians      the mixture of Carrasquilla et al. (arXiv:2301.08292) in the plane; 10,000 +
                    2,000 rows
     PATH.npz       arrays x [row, feature] and y [row], and for testing x_test and y_test
-    PATH.csv       the features and, in the last column, the label; commas; a header row may come
-                   first
+    PATH.csv       (or .tsv) the features and, in the last column, the label, any whole numbers or
+                   text; commas, semicolons or tabs; a header row may come first. Options: label
+                   (the name or number, from 1, of its column), drop (those of columns to leave
+                   out), missing ("drop" leaves out rows in which a value is missing)
 
     A data set of yours is a function of options that returns a Dataset, named as module:function or
     registered under the entry-point group `qhyper.datasets`. If it takes a keyword `seed`, it is
     given ours, which decides what is drawn (toy, gaussians) and how rows are split (digits, your
-    own file); MNIST does not depend on it. Features of a file are taken as they are, and it has no
-    options. Its test rows come from the file `test` (x and y only, .npz or .csv), else from x_test
-    and y_test, else a random fifth of the rows of each class is set aside, so that every class is
-    in both parts.
+    own file); MNIST does not depend on it. Features of a file are taken as they are, and its
+    classes are numbered in their order. Its test rows come from the file `test` (x and y only),
+    else from x_test and y_test, else a random fifth of the rows of each class is set aside, so that
+    every class is in both parts.
 
     Raises ConfigurationError for an unknown name or option, unsuitable contents or a bad
     combination, MissingError if a file is neither there nor downloadable, StorageError if one is
@@ -51,16 +56,19 @@ def load(
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise ConfigurationError(f"The seed of a data set is a whole number from 0; got {seed!r}.")
     if is_data_file(name):
-        if options:
+        given = dict(options or {})
+        odd = [option for option in given if option not in _OF_TABLES]
+        if odd:
             raise ConfigurationError(
-                f"Got the option(s) {', '.join(options)} for the file {name}; expected none: the "
-                "features of a file are taken as they are. Leave them out, or write the file as "
-                "you want it."
+                f"Got the option(s) {', '.join(odd)} for the file {name}; expected "
+                f"{', '.join(_OF_TABLES)} alone: its features are taken as they are. Leave them "
+                "out, or write the file as you want it."
             )
-        return load_files(name, test, np.random.default_rng(np.random.SeedSequence(int(seed))))
+        rng = np.random.default_rng(np.random.SeedSequence(int(seed)))
+        return load_files(name, test, rng, **given)
     name = str(name)
     if ":" not in name and not is_registered("data set", name):
-        raise unknown("data set", name, (*names("data set"), "PATH.npz", "PATH.csv"))
+        raise unknown("data set", name, (*names("data set"), "PATH.npz", "PATH.csv", "PATH.tsv"))
     if test is not None:
         raise ConfigurationError(
             f"Got the test file {test} for the data set '{name}', which has test rows of its own. "

@@ -8,6 +8,7 @@ from typing import Any
 import tomli_w
 from pydantic import Field, field_validator, model_validator
 
+from qhyper.data.scaling import ScaleName
 from qhyper.errors import ConfigurationError, MissingError
 from qhyper.spending import Budget
 from qhyper.targets.loss import check_loss
@@ -32,7 +33,7 @@ FULL_SIZE = ("tied-bernoulli", "bernoulli", "product", "random", "elite-evolutio
 TARGET_CHOICES = ("biases", "values", "activation", "optional", "sign_of_zero")
 """Settings that are options of the layered target, and stand beside `target_options`."""
 
-DATA_ALONE = {"data", "data_options", "test", "data_seed", "held_out", "loss"}
+DATA_ALONE = {"data", "data_options", "test", "scale", "data_seed", "held_out", "loss"}
 """Settings that have no meaning with a target that needs no data."""
 
 OF_DATA = {*DATA_ALONE, "layers", *TARGET_CHOICES}
@@ -85,11 +86,14 @@ class Config(Limits):
     _name = "configuration"
 
     data: str = "toy"
-    """a data set's name, or a path to .npz or .csv"""
+    """a data set's name, or a path to .npz, .csv or .tsv"""
     data_options: dict[str, Any] = Field(default={})
-    """of a data set, such as size and digits of mnist"""
+    """of a data set, such as size and digits of mnist, or label, drop and missing of a table"""
     test: str | None = None
     """a file of test rows, for data that are a path"""
+    scale: ScaleName = "none"
+    """what features are shifted and scaled by: standard, median, minmax or none; fitted on the
+    training rows"""
     data_seed: int = 0
     """of generated data, and of the split of data without a test file"""
     held_out: float | None = Field(default=None, ge=0, lt=1)

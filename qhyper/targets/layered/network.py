@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from qhyper.data.samples import Dataset, Samples
+from qhyper.data.samples import Dataset, Samples, Targets
 from qhyper.errors import ConfigurationError
 from qhyper.targets.layered.plain import PlainNetwork
 from qhyper.targets.layered.space import WeightSpace
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from qhyper.targets.layered.conditional_batches import Batches, ScoredOn
     from qhyper.targets.layered.objective import NetworkObjective
+    from qhyper.targets.layered.regression import RegressionObjective
     from qhyper.targets.packed.network import PackedNetwork
 
 HIDDEN = 6
@@ -33,10 +34,16 @@ class BinaryNetwork(PlainNetwork):
 
     def objective(
         self, data: Samples, loss: LossName | str = "cross_entropy"
-    ) -> "NetworkObjective":
-        """The mean loss over `data` as an Objective, on the fast kernel for the space."""
-        from qhyper.targets.layered.objective import NetworkObjective
+    ) -> "NetworkObjective | RegressionObjective":
+        """The mean loss over `data` as an Objective, on the fast kernel for the space.
 
+        Of Targets it is the mean squared error of the output.
+        """
+        from qhyper.targets.layered.objective import NetworkObjective
+        from qhyper.targets.layered.regression import RegressionObjective
+
+        if isinstance(data, Targets):
+            return RegressionObjective(self, data, check_loss(loss))
         return NetworkObjective(self, data, check_loss(loss))
 
     def batches(

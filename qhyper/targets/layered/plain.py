@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from qhyper.data.samples import Samples
+from qhyper.data.samples import Samples, check_classes
 from qhyper.errors import ConfigurationError
 from qhyper.targets.layered.space import ACTIVATIONS, WeightSpace
 from qhyper.targets.layout import Layout
@@ -129,12 +129,13 @@ class PlainNetwork:
         return collapse_real(data, self.space, self.sign_of_zero)
 
     def check(self, data: Samples) -> None:
-        """Raise ConfigurationError unless `data` fits the inputs and outputs."""
+        """Raise ConfigurationError unless `data` has classes and fits the inputs and outputs."""
         if data.x.shape[1] != self.layers[0]:
             raise ConfigurationError(
                 f"The data have {data.x.shape[1]} features, but the network {self.layers} has "
                 f"{self.layers[0]} inputs. Choose layers that begin with {data.x.shape[1]}."
             )
+        check_classes(data)
         if data.y.max() >= self.n_classes:
             raise ConfigurationError(
                 f"The data have the label {data.y.max()}, but the network {self.layers} tells "

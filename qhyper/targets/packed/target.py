@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits, Words, as_bits
-from qhyper.data.samples import Dataset, Samples
+from qhyper.data.samples import Dataset, Samples, check_classes
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.targets.batches import RowObjective
 from qhyper.targets.layout import Block, Layout
@@ -111,6 +111,7 @@ class PackedTarget:
                 f"The data have {features} features, but the network {self.layers} has "
                 f"{self.layers[0]} inputs. Choose layers that begin with {features}, or other data."
             )
+        check_classes(data)
         if outputs < 2 or data.y.max() >= outputs:
             raise ConfigurationError(
                 f"The data have {data.y.max() + 1} classes, but the network {self.layers} has "

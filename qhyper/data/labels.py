@@ -1,0 +1,76 @@
+"""Labels as files have them: text or whole numbers are classes, other numbers are targets."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.data.tables import is_number, number
+from qhyper.errors import ConfigurationError
+
+_SHOWN = 8
+_MANY = 20
+"""More different numbers, of which some come once, are no classes."""
+
+
+def are_targets(labels: Sequence[str]) -> bool:
+    """Whether labels are numbers to predict: not all whole, or many and some of them alone."""
+    if not all(map(is_number, labels)):
+        return False
+    counts = Counter(map(number, labels))
+    if not all(value.is_integer() for value in counts):
+        return True
+    return len(counts) > _MANY and min(counts.values()) == 1
+
+
+def classes_of(labels: Sequence[str], places: Sequence[str]) -> tuple[str, ...]:
+    """The classes among labels: whole numbers by size, or text by the alphabet.
+
+    `places` says where each label stands. Raises ConfigurationError for labels of which some are
+    numbers and some are text, and for text that differs in case alone.
+    """
+    numeric = [is_number(label) for label in labels]
+    if not any(numeric):
+        return _of_text(labels, places)
+    if not all(numeric):
+        odd = numeric.index(False)
+        raise ConfigurationError(
+            f"Got the label '{labels[odd]}' in {places[odd]} beside labels that are numbers; "
+            "expected all to be whole numbers, or all to be text. Correct it, or write all as text."
+        )
+    return tuple(str(int(value)) for value in sorted({number(label) for label in labels}))
+
+
+def numbered(
+    labels: Sequence[str], classes: Sequence[str], places: Sequence[str]
+) -> npt.NDArray[np.int64]:
+    """The number of each label's class, int64 [row]; ConfigurationError for one that is none."""
+    index = {name: i for i, name in enumerate(classes)}
+    found = [index.get(_canonical(label), -1) for label in labels]
+    if -1 in found:
+        odd = found.index(-1)
+        raise ConfigurationError(
+            f"Got the label '{labels[odd]}' in {places[odd]}, expected one of the training rows: "
+            f"{', '.join(classes[:_SHOWN])}{', ...' * (len(classes) > _SHOWN)}. Correct it, or add "
+            "training rows of this class."
+        )
+    return np.array(found, dtype=np.int64)
+
+
+def _canonical(label: str) -> str:
+    """A whole number in one spelling; text as it is."""
+    value = number(label)
+    return str(int(value)) if value.is_integer() else label
+
+
+def _of_text(labels: Sequence[str], places: Sequence[str]) -> tuple[str, ...]:
+    seen: dict[str, str] = {}
+    for label, place in zip(labels, places, strict=True):
+        first = seen.setdefault(label.casefold(), label)
+        if first != label:
+            raise ConfigurationError(
+                f"Got the label '{label}' in {place} beside '{first}'; expected one spelling of a "
+                "class. Write both in the same way, or with other names if they are two classes."
+            )
+    return tuple(sorted(seen.values()))
