@@ -347,6 +347,8 @@ def _start(
 
     # before a folder is made
     made = plan(Config(**values), warn, combined=combined, paid=yes or dry_run)
+    if made.problem.dataset is not None:
+        print(f"Data: {made.problem.dataset}", file=sys.stderr)
     if not dry_run:
         _execute(Run.create(out, name, made.config), as_json, processes, made)
         return

@@ -121,7 +121,7 @@ def _targets(part: _Part) -> Samples:
             raise ConfigurationError(
                 f"Got the label '{label}' in {place}, expected a number, as in the training rows."
             )
-    return Targets(part.x, [number(label) for label in part.y])
+    return Targets(part.x, np.array([number(label) for label in part.y]))
 
 
 def _in_order(part: _Part, wanted: tuple[str, ...] | None) -> _Part:

@@ -1,15 +1,17 @@
 """Labelled rows, and a data set: rows to train on and rows to test on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.data.scaling import Scaling
+from qhyper.data.scaling import Scaling, fit
 from qhyper.errors import ConfigurationError
 
+_SHOWN = 10
+"""Classes that are named."""
 _LABEL_LIMIT = 2**31  # larger labels are a mistake, and would not survive the cast to integers
 
 
@@ -24,7 +26,7 @@ class Samples:
     """
 
     x: npt.NDArray[np.float64]
-    y: npt.NDArray[np.int64]
+    y: npt.NDArray[Any]
 
     def __post_init__(self) -> None:
         x = _numbers(self.x, "x", ("row", "feature"))
@@ -84,7 +86,7 @@ def check_classes(data: Samples) -> None:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """A named data set with its training and test rows.
 
@@ -132,6 +134,40 @@ class Dataset:
                 f"expected 0 to {self.n_classes - 1}, as in the training rows. Correct it, or add "
                 "training rows of this class."
             )
+
+    def __repr__(self) -> str:
+        said = [f"{len(self.train):,} + {len(self.test):,} rows of {self.n_features} features"]
+        if isinstance(self.train, Targets):
+            said.append("a number to predict")
+        else:
+            classes = self.classes or tuple(map(str, range(self.n_classes)))
+            more = ", ..." * (len(classes) > _SHOWN)
+            said.append(f"{len(classes)} classes ({', '.join(classes[:_SHOWN])}{more})")
+        if self.scaling is not None:
+            said.append(f"scaled by {self.scaling.by}")
+        if self.left_out:
+            said.append(f"{self.left_out:,} rows with missing values left out")
+        return f"{self.name}: {', '.join(said)}"
+
+    def scaled(self, by: str) -> "Dataset":
+        """With training and test rows scaled as the training rows say; see ScaleName.
+
+        Numbers to predict (Targets) are scaled in the same way. Raises ConfigurationError for an
+        unknown way, and for features that cannot be scaled.
+        """
+        if by == "none":
+            return self
+        scaling, of_target = fit(self.train.x, by), None
+        if isinstance(self.train, Targets):
+            fitted = fit(self.train.y[:, None], by)
+            of_target = fitted.shift[0], fitted.scale[0]
+
+        def part(rows: Samples) -> Samples:
+            y = rows.y if of_target is None else (rows.y - of_target[0]) / of_target[1]
+            return replace(rows, x=scaling(rows.x), y=y)
+
+        scaling = replace(scaling, of_target=of_target)
+        return replace(self, train=part(self.train), test=part(self.test), scaling=scaling)
 
     @property
     def n_features(self) -> int:

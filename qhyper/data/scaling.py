@@ -1,15 +1,12 @@
 """Features shifted and scaled, each by itself, as the training rows say."""
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from qhyper.data.samples import Dataset, Samples
 
 ScaleName = Literal["standard", "median", "minmax", "none"]
 """What features are scaled by:
@@ -30,33 +27,35 @@ class Scaling:
     """[feature]"""
     scale: tuple[float, ...]
     """[feature], none of them 0"""
+    of_target: tuple[float, float] | None = None
+    """shift and scale of numbers to predict, where there are some"""
 
     def __call__(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Scaled features of x [row, feature]."""
         return (x - np.array(self.shift)) / np.array(self.scale)
 
-    def to_json(self) -> dict[str, Any]:
-        """As a run keeps it: `Scaling(**to_json())` is the same."""
-        return {"by": self.by, "shift": list(self.shift), "scale": list(self.scale)}
 
+def fit(x: npt.NDArray[np.float64], by: str) -> Scaling:
+    """The scaling of features x [row, feature] by another ScaleName than none.
 
-def fit(x: npt.NDArray[np.float64], by: ScaleName) -> Scaling:
-    """The scaling of features x [row, feature], which does not change those that are constant.
-
-    Raises ConfigurationError for features too large for their spread to be a number.
+    Features that are constant are shifted alone. Raises ConfigurationError for an unknown way, and
+    for features too large for their spread to be a number.
     """
+    if by not in get_args(ScaleName):
+        raise ConfigurationError(f"Got scale='{by}'; expected {', '.join(get_args(ScaleName))}.")
     from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
-    if by == "standard":
-        fitted = StandardScaler().fit(x)
-        shift, scale = fitted.mean_, fitted.scale_
-    elif by == "median":
-        fitted = RobustScaler().fit(x)
-        shift, scale = fitted.center_, fitted.scale_
-    else:
-        fitted = MinMaxScaler((-1, 1)).fit(x)
-        scale = 1 / fitted.scale_
-        shift = -fitted.min_ * scale
+    with np.errstate(all="ignore"):  # what overflows is refused below
+        if by == "standard":
+            fitted = StandardScaler().fit(x)
+            shift, scale = fitted.mean_, fitted.scale_
+        elif by == "median":
+            fitted = RobustScaler().fit(x)
+            shift, scale = fitted.center_, fitted.scale_
+        else:
+            fitted = MinMaxScaler((-1, 1)).fit(x)
+            scale = 1 / fitted.scale_
+            shift = -fitted.min_ * scale
     shift, scale = np.asarray(shift), np.asarray(scale)
     wrong = ~(np.isfinite(shift) & np.isfinite(scale) & (scale > 0))
     if wrong.any():
@@ -66,20 +65,3 @@ def fit(x: npt.NDArray[np.float64], by: ScaleName) -> Scaling:
             f"'{by}'. Write it in a larger unit."
         )
     return Scaling(by, tuple(shift.tolist()), tuple(scale.tolist()))
-
-
-def scaled(dataset: "Dataset", by: ScaleName) -> "Dataset":
-    """The data set with training and test rows scaled as its training rows say.
-
-    Numbers to predict (Targets) are scaled, too. Raises ConfigurationError for an unknown way.
-    """
-    if by not in get_args(ScaleName):
-        raise ConfigurationError(f"Got scale='{by}'; expected {', '.join(get_args(ScaleName))}.")
-    if by == "none":
-        return dataset
-    scaling = fit(dataset.train.x, by)
-
-    def part(rows: "Samples") -> "Samples":
-        return replace(rows, x=scaling(rows.x))
-
-    return replace(dataset, train=part(dataset.train), test=part(dataset.test), scaling=scaling)

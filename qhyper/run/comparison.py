@@ -357,10 +357,17 @@ def check_same_data(run: Run, dataset: Dataset) -> None:
         digest.update(part.x.data)
         digest.update(part.y.data)
     found = {"sha256": digest.hexdigest()}
+    kept = {
+        "features": dataset.features,
+        "classes": dataset.classes,
+        "left_out": dataset.left_out or None,
+        "scaling": None if dataset.scaling is None else vars(dataset.scaling),
+    }
+    said = {key: value for key, value in kept.items() if value is not None}
     begun = run.read_json("data.json")
     if begun is None:
-        run.write("data.json", json.dumps(found))
-    elif begun != found:
+        run.write("data.json", json.dumps(found | said))
+    elif begun["sha256"] != found["sha256"]:
         raise StorageError(
             f"The data '{dataset.name}' are not those that {run.path} began with: got SHA-256 "
             f"{found['sha256']}, expected {begun['sha256']}. Put the data back, or begin a new run."

@@ -10,7 +10,6 @@ import numpy as np
 
 from qhyper import registry
 from qhyper.data.samples import Dataset, Samples, hold_out
-from qhyper.data.scaling import scaled
 from qhyper.data.sets import load
 from qhyper.errors import ConfigurationError
 from qhyper.run.config import DATA_ALONE, TARGET_CHOICES, Config
@@ -55,7 +54,7 @@ def build_problem(config: Config) -> Problem:
         dataset = load(
             config.data, seed=config.data_seed, test=config.test, options=config.data_options
         )
-        dataset = scaled(dataset, config.scale)
+        dataset = dataset.scaled(config.scale)
         name = name or _suitable(config, dataset)
     target = _target(name, config, dataset)
     if dataset is None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from qhyper.bits import Bits, as_bits
+from qhyper.data.scaling import Scaling
 from qhyper.errors import ConfigurationError, StorageError
 from qhyper.machine import needs
 from qhyper.storage import storage, write_whole
@@ -72,16 +73,35 @@ def describe(network: "PlainNetwork", bits: npt.ArrayLike) -> str:
     return "\n".join(lines)
 
 
+class Scale(torch.nn.Module):
+    """(x - shift) / scale of inputs [row, feature]: a Scaling as a layer."""
+
+    def __init__(self, scaling: Scaling, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.register_buffer("shift", torch.tensor(scaling.shift, dtype=dtype))
+        self.register_buffer("scale", torch.tensor(scaling.scale, dtype=dtype))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Scaled inputs."""
+        return (x - self.get_buffer("shift")) / self.get_buffer("scale")
+
+
 def to_torch(
-    network: "PlainNetwork", bits: npt.ArrayLike, *, dtype: torch.dtype = torch.float64
+    network: "PlainNetwork",
+    bits: npt.ArrayLike,
+    *,
+    dtype: torch.dtype = torch.float64,
+    scaling: Scaling | None = None,
 ) -> torch.nn.Sequential:
     """The network of one bitstring [n_bits] as torch's Linear layers and activations.
 
     It maps inputs [row, input] to logits [row, output], both of `dtype`: float64, as the sums
     decide ties, or float32. A Linear has a bias where the bitstring has biases; its weight is
     [out, in], as torch has it. Give it `torch.tensor(data.x)`: samples are read-only, which
-    `torch.from_numpy` warns of.
-    Raises ConfigurationError for another dtype, and unless `bits` is one bitstring of the network.
+    `torch.from_numpy` warns of. With the `scaling` of a data set the module takes features as they
+    were before, and scales them first.
+    Raises ConfigurationError for another dtype, for a scaling of other features, and unless `bits`
+    is one bitstring of the network.
     """
     if dtype not in (torch.float64, torch.float32):
         raise ConfigurationError(
@@ -89,6 +109,9 @@ def to_torch(
             "matter. Convert the module for anything else."
         )
     modules: list[torch.nn.Module] = []
+    if scaling is not None:
+        _check_scaling(network, scaling)
+        modules.append(Scale(scaling, dtype))
     for layer in _layers(network, _one(network, bits)):
         modules.append(_linear(layer, dtype))
         if layer.activation == "sign":
@@ -99,12 +122,20 @@ def to_torch(
     return torch.nn.Sequential(*modules)
 
 
-def to_onnx(network: "PlainNetwork", bits: npt.ArrayLike, path: Path | str) -> None:
+def to_onnx(
+    network: "PlainNetwork",
+    bits: npt.ArrayLike,
+    path: Path | str,
+    *,
+    scaling: Scaling | None = None,
+) -> None:
     """Write the network of one bitstring [n_bits] to a new ONNX file, all in float64.
 
     Its input `x` is [row, input] and its output `logits` [row, output], of any number of rows. Sign
-    is written as comparisons, as ONNX's own gives 0 at zero.
-    Raises ConfigurationError unless `bits` is one bitstring of the network; StorageError if the
+    is written as comparisons, as ONNX's own gives 0 at zero. With the `scaling` of a data set, `x`
+    are features as they were before.
+    Raises ConfigurationError unless `bits` is one bitstring of the network, and for a scaling of
+    other features; StorageError if the
     file is there already, or cannot be written; MissingError without the extra `onnx`.
     """
     with needs("onnx", "An ONNX file"):
@@ -128,6 +159,10 @@ def to_onnx(network: "PlainNetwork", bits: npt.ArrayLike, path: Path | str) -> N
         return output
 
     at = "x"
+    if scaling is not None:
+        _check_scaling(network, scaling)
+        numbers["shift"], numbers["scale"] = np.array(scaling.shift), np.array(scaling.scale)
+        at = node("Div", [node("Sub", [at, "shift"], "shifted"), "scale"], "scaled")
     for layer in layers:
         n = layer.number
         numbers[f"W{n}"] = layer.weight
@@ -159,6 +194,14 @@ def to_onnx(network: "PlainNetwork", bits: npt.ArrayLike, path: Path | str) -> N
     )
     checker.check_model(model, full_check=True)
     write_whole(path, model.SerializeToString())
+
+
+def _check_scaling(network: "PlainNetwork", scaling: Scaling) -> None:
+    if len(scaling.shift) != network.layers[0]:
+        raise ConfigurationError(
+            f"Got a scaling of {len(scaling.shift)} features for the network {network.layers}; "
+            f"expected {network.layers[0]}. Take that of the data set that it was trained on."
+        )
 
 
 # -- the layers that are left ---------------------------------------------------------------------

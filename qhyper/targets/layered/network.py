@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from qhyper.data.samples import Dataset, Samples, Targets
+from qhyper.data.scaling import Scaling
 from qhyper.errors import ConfigurationError
 from qhyper.targets.layered.plain import PlainNetwork
 from qhyper.targets.layered.space import WeightSpace
@@ -59,11 +60,13 @@ class BinaryNetwork(PlainNetwork):
 
         return Batches(self, data, size=size, scored_on=scored_on, loss=check_loss(loss))
 
-    def to_torch(self, bits: npt.ArrayLike) -> "torch.nn.Sequential":
+    def to_torch(
+        self, bits: npt.ArrayLike, *, scaling: Scaling | None = None
+    ) -> "torch.nn.Sequential":
         """The network of one bitstring [n_bits] as a torch module; see `export.to_torch`."""
         from qhyper.targets.layered.export import to_torch
 
-        return to_torch(self, bits)
+        return to_torch(self, bits, scaling=scaling)
 
     def to_packed(self, bits: npt.ArrayLike) -> "PackedNetwork":
         """The network of one bitstring [n_bits], packed: it sees inputs of -1 and +1 as bits.
