@@ -153,7 +153,7 @@ class Dataset:
         """With training and test rows scaled as the training rows say; see ScaleName.
 
         Numbers to predict (Targets) are scaled in the same way. Raises ConfigurationError for an
-        unknown way, and for features that cannot be scaled.
+        unknown way.
         """
         if by == "none":
             return self

@@ -38,30 +38,25 @@ class Scaling:
 def fit(x: npt.NDArray[np.float64], by: str) -> Scaling:
     """The scaling of features x [row, feature] by another ScaleName than none.
 
-    Features that are constant are shifted alone. Raises ConfigurationError for an unknown way, and
-    for features too large for their spread to be a number.
+    Features that are constant are shifted alone. Raises ConfigurationError for an unknown way.
     """
     if by not in get_args(ScaleName):
         raise ConfigurationError(f"Got scale='{by}'; expected {', '.join(get_args(ScaleName))}.")
     from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
-    with np.errstate(all="ignore"):  # what overflows is refused below
-        if by == "standard":
-            fitted = StandardScaler().fit(x)
-            shift, scale = fitted.mean_, fitted.scale_
-        elif by == "median":
-            fitted = RobustScaler().fit(x)
-            shift, scale = fitted.center_, fitted.scale_
-        else:
-            fitted = MinMaxScaler((-1, 1)).fit(x)
-            scale = 1 / fitted.scale_
-            shift = -fitted.min_ * scale
-    shift, scale = np.asarray(shift), np.asarray(scale)
-    wrong = ~(np.isfinite(shift) & np.isfinite(scale) & (scale > 0))
-    if wrong.any():
-        raise ConfigurationError(
-            f"Feature {int(np.argmax(wrong))} (counted from 0) reaches from "
-            f"{x[:, wrong][:, 0].min():g} to {x[:, wrong][:, 0].max():g}, too far to be scaled by "
-            f"'{by}'. Write it in a larger unit."
-        )
-    return Scaling(by, tuple(shift.tolist()), tuple(scale.tolist()))
+    # in units of a power of two near the largest, which is exact: squares neither over- nor underflow
+    unit = np.ldexp(1.0, np.frexp(np.abs(x).max(axis=0))[1] - 1)
+    z = x / unit
+    if by == "standard":
+        fitted = StandardScaler().fit(z)
+        shift, scale = fitted.mean_, fitted.scale_
+    elif by == "median":
+        fitted = RobustScaler().fit(z)
+        shift, scale = fitted.center_, fitted.scale_
+    else:
+        fitted = MinMaxScaler((-1, 1)).fit(z)
+        scale = 1 / fitted.scale_
+        shift = -fitted.min_ * scale
+    constant = (x == x[0]).all(axis=0)
+    scale = np.where(constant, 1, np.asarray(scale) * unit)
+    return Scaling(by, tuple((np.asarray(shift) * unit).tolist()), tuple(scale.tolist()))

@@ -91,9 +91,9 @@ class Config(Limits):
     """of a data set, such as size and digits of mnist, or label, drop and missing of a table"""
     test: str | None = None
     """a file of test rows, for data that are a path"""
-    scale: ScaleName = "none"
-    """what features are shifted and scaled by: standard, median, minmax or none; fitted on the
-    training rows"""
+    scale: ScaleName | None = None
+    """what features are shifted and scaled by: standard, median, minmax, or none unless told;
+    fitted on the training rows"""
     data_seed: int = 0
     """of generated data, and of the split of data without a test file"""
     held_out: float | None = Field(default=None, ge=0, lt=1)

@@ -54,7 +54,7 @@ def build_problem(config: Config) -> Problem:
         dataset = load(
             config.data, seed=config.data_seed, test=config.test, options=config.data_options
         )
-        dataset = dataset.scaled(config.scale)
+        dataset = dataset.scaled(config.scale or "none")
         name = name or _suitable(config, dataset)
     target = _target(name, config, dataset)
     if dataset is None:

@@ -119,7 +119,7 @@ def test_held_out_rows_are_neither_trained_on_nor_lost() -> None:
         ({**OWN, "layers": [64, 6, 3]}, "tell 3 classes apart; the data 'pictures' have 64"),
         ({"data": "digits", "data_options": {"size": 3}}, "Unknown option of the data set digits"),
         ({"data": "mine.csv", "data_options": {"size": 3}},
-         r"option\(s\) size for the file mine.csv; expected none"),
+         r"option\(s\) size for the file mine.csv; expected label"),
         ({"data": "digits", "target": "pakced"}, "Unknown target 'pakced'. Did you mean 'packed'"),
         ({"data": "digits", "target": "packed", "target_options": {"scael": 2}},
          "Unknown option of the target packed: 'scael'. Did you mean 'scale'"),
