@@ -44,7 +44,7 @@ def fit(x: npt.NDArray[np.float64], by: str) -> Scaling:
         raise ConfigurationError(f"Got scale='{by}'; expected {', '.join(get_args(ScaleName))}.")
     from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
-    # in units of a power of two near the largest, which is exact: squares neither over- nor underflow
+    # in units of a power of two near the largest, which is exact: no square over- or underflows
     unit = np.ldexp(1.0, np.frexp(np.abs(x).max(axis=0))[1] - 1)
     z = x / unit
     if by == "standard":

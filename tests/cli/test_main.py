@@ -244,6 +244,25 @@ def test_own_data_and_own_objective(cli, tmp_path: Path, monkeypatch) -> None:
     assert "Left out categorical" in err
 
 
+def test_a_table_of_ones_own_from_end_to_end(cli, tmp_path: Path) -> None:
+    rows = "".join(
+        f"No {i},{'dog' if i % 3 else 'cat'},{i * i % 11},{i % 3 + 20}\n" for i in range(60)
+    )
+    Path("mine.csv").write_text("who,label,a,b\n" + rows + "No 60,cat,?,1\n")
+    budget = ["--evaluations", "300", "--seeds", "2", "--generators", "random,bernoulli", "--json"]
+    code, _, err = cli("compare", "mine.csv", *budget)
+    assert (code, "--label label" in err) == (2, True)
+    options = ["--label", "label", "--drop", "who", "--missing", "drop", "--scale", "minmax"]
+    code, out, err = cli("compare", "mine.csv", *options, *budget)
+    assert code == 0, err
+    assert "48 + 12 rows of 2 features, 2 classes (cat, dog), scaled by minmax, 1 rows" in err
+    assert [len(entry["test_accuracy"]) for entry in json.loads(out)["generators"]] == [3, 3]
+    (run,) = (tmp_path / "runs").iterdir()
+    assert cli("compare", "--config", str(run / "config.toml"), "--json")[1]
+    code, _, err = cli("certify", "mine.csv", "--data", "toy")
+    assert (code, "Got mine.csv and --data toy; expected one of them" in err) == (2, True)
+
+
 CHOICES = ["--layers", "2,4,1", "--biases", "--activation", "relu,sigmoid"]
 
 
