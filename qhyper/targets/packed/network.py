@@ -17,7 +17,13 @@ import numpy.typing as npt
 from qhyper.bits import Words
 from qhyper.errors import ConfigurationError
 from qhyper.targets.packed.inputs import MAX_PLANES, PackedInputs, pack_bits, pack_pixels
-from qhyper.targets.packed.population import check_groups, checked_limits, sums, votes
+from qhyper.targets.packed.population import (
+    check_groups,
+    check_sums,
+    checked_limits,
+    sums,
+    votes,
+)
 from qhyper.targets.packed.shape import PackedShape, is_whole
 
 if TYPE_CHECKING:
@@ -54,6 +60,7 @@ class PackedNetwork:
             raise ConfigurationError(
                 f"Got planes={self.planes!r}; expected 1 to {MAX_PLANES} bits a number."
             )
+        check_sums(self.shape.layers[0], self.planes)
         if self.label_bits is not None:
             check_groups(self.shape, self.label_bits)
         of_last = self.label_bits is not None
@@ -77,6 +84,19 @@ class PackedNetwork:
                     f"{self.shape.layers[-1]} finite numbers, one a class."
                 )
             object.__setattr__(self, name, None if numbers is None else array.astype(np.float64))
+        self._check_scaled()
+
+    def _check_scaled(self) -> None:
+        """Raise ConfigurationError if scaled sums may be too large on the way to an output."""
+        if self.scale is None or self.shift is None:
+            return
+        scale, shift = np.abs(self.scale).max(), np.abs(self.shift).max()
+        most = self.shape.matrices[-1][1] << self.planes
+        if max(scale, shift / most) > np.finfo(np.float64).max / _SPLIT / most / 4:
+            raise ConfigurationError(
+                f"Got scales of up to {scale:.3g} and shifts of up to {shift:.3g}; outputs do not "
+                "fit float64 on the way. Divide all by one number."
+            )
 
     def __repr__(self) -> str:
         takes = "bits" if self.planes == 1 else f"numbers of {self.planes} bits"
@@ -103,10 +123,10 @@ class PackedNetwork:
     def from_torch(
         cls, module: "torch.nn.Module", *, inputs: Literal["signs", "pixels"]
     ) -> "PackedNetwork":
-        """Pack a binary torch module: see `torch_module.parts_of`."""
-        from qhyper.targets.packed.torch_module import parts_of
+        """Pack a binary torch module: see `torch_module.from_module`."""
+        from qhyper.targets.packed.torch_module import from_module
 
-        return cls(*parts_of(module, inputs=inputs))
+        return from_module(module, cls, inputs=inputs)
 
     def to_torch(self) -> "torch.nn.Sequential":
         """The network as a torch module in float64: see `torch_module.to_torch`."""
@@ -146,9 +166,9 @@ class PackedNetwork:
             return votes(self.shape, words, inputs, self.label_bits, self.limits)[0]
         found = sums(self.shape, words, inputs, self.limits)[0]
         if self.planes > 1 and len(self.shape.layers) == 2:  # from sums of 2 v - (2^p - 1)
-            plus = self.shape.unpack(self.words)[0].sum(axis=1, dtype=np.int32)
+            plus = self.shape.unpack(self.words)[0].sum(axis=1, dtype=np.int64)
             of_ones = ((1 << self.planes) - 1) * (2 * plus - self.shape.layers[0])
-            found = (found + of_ones) // 2
+            found = ((found + of_ones) // 2).astype(np.int32)  # on the way up to twice as large
         if self.scale is None or self.shift is None:
             return found
         return _multiply_and_add(found, self.scale, self.shift)
@@ -183,21 +203,33 @@ class PackedNetwork:
         return read(path, cls)
 
 
+_SPLIT = 134217729.0
+"""2^27 + 1, by which numbers are split into halves whose products are exact."""
+
+
 def _multiply_and_add(
     sums: npt.NDArray[np.integer], scale: npt.NDArray[np.float64], shift: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """sums * scale + shift, rounded once: [row, class].
 
     Processors do so in one instruction, and torch with them: two classes whose outputs are equal
-    in torch would else differ in their last bit. By exact products of halves (Dekker 1971) and
-    exact sums (Knuth 1969, vol. 2, 4.2.2) of numbers whose sums are whole and below 2^26.
+    in torch would else differ in their last bit. By exact products (Dekker 1971) and exact sums
+    (Knuth 1969, vol. 2, 4.2.2).
     """
-    split = scale * 134217729.0  # 2^27 + 1
-    high = split - (split - scale)
-    product, rest = sums * high, sums * (scale - high)
-    total, rest = _exact_sum(product, rest)
-    total, more = _exact_sum(total, shift)
+    product = sums * scale
+    (upper, lower), (high, low) = _halves(sums.astype(np.float64)), _halves(scale)
+    rest = lower * low - (((product - upper * high) - lower * high) - upper * low)
+    total, more = _exact_sum(product, shift)
     return total + (rest + more)
+
+
+def _halves(
+    a: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Two numbers of half the digits that add up to a."""
+    split = a * _SPLIT
+    high = split - (split - a)
+    return high, a - high
 
 
 def _exact_sum(

@@ -86,6 +86,15 @@ def correct(
     return _engine().correct(*arguments, label_bits or 0, truth.astype(np.int64))
 
 
+def check_sums(n_inputs: int, planes: int) -> None:
+    """Raise ConfigurationError if sums of inputs of so many planes do not fit 32 bits."""
+    if ((1 << planes) - 1) * n_inputs >= 2**31:
+        raise ConfigurationError(
+            f"Sums of {n_inputs} inputs of {planes} bits do not fit 32 bits. Choose fewer inputs, "
+            "or of fewer bits."
+        )
+
+
 def check_groups(shape: PackedShape, label_bits: int) -> None:
     """Raise ConfigurationError unless the last layer is whole groups of `label_bits` units."""
     if not is_whole(label_bits, at_least=1) or shape.layers[-1] % label_bits:
@@ -117,11 +126,7 @@ def _arguments(
             f"Got {inputs.n_inputs} inputs a row, but the network {shape.layers} takes "
             f"{shape.layers[0]}."
         )
-    if ((1 << inputs.planes) - 1) * inputs.n_inputs >= 2**31:
-        raise ConfigurationError(
-            f"Sums of {inputs.n_inputs} inputs of {inputs.planes} bits do not fit 32 bits. Choose "
-            "fewer inputs, or of fewer bits."
-        )
+    check_sums(inputs.n_inputs, inputs.planes)
     if limits is None:
         limits = shape.limits(planes=inputs.planes, of_last=of_last)
     whole = checked_limits(shape, limits, planes=inputs.planes, of_last=of_last)

@@ -143,7 +143,7 @@ def is_whole(number: Any, *, at_least: int) -> bool:
 
 
 class Packed(Protocol):
-    """The parts of one packed network, as `PackedNetwork` has them."""
+    """One packed network, its parts and what it gives, as `PackedNetwork` has them."""
 
     @property
     def shape(self) -> PackedShape:
@@ -178,4 +178,8 @@ class Packed(Protocol):
     @property
     def shift(self) -> npt.NDArray[np.float64] | None:
         """The same."""
+        ...
+
+    def outputs(self, x: npt.ArrayLike, /) -> npt.NDArray:
+        """Outputs [row, class] of rows [row, input]."""
         ...

@@ -300,9 +300,10 @@ class PackedRows:
         most = self.target.label_bits or most
         table = np.exp(-2 * np.arange(most + 1) / scale)
         top = found.max(axis=-1)
-        total = table[(top[..., None] - found) >> 1].sum(axis=-1)
+        # two sums of 32 bits may be further apart than 31 bits
+        total = table[(top[..., None] - found).view(np.uint32) >> 1].sum(axis=-1)
         own = found[:, np.arange(len(labels)), labels]
-        return np.log(total) + (top - own) / scale
+        return np.log(total) + (top - own).view(np.uint32) / scale
 
     def flips(self, bits: Bits) -> tuple[Float, Float]:
         """Losses [draw] and L(bit flipped) - L [draw, bit] of bits uint8 [draw, bit]."""

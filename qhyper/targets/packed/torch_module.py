@@ -4,11 +4,13 @@ A module is a torch.nn.Sequential of layers: a Linear whose weights are all -1 o
 not, then a BatchNorm1d (or `Affine`) or not, and `Sign` behind every layer but the last. What
 stands between a sum and its sign is folded into an integer: a unit is +1 for as many of its sums
 as the module says so in float64. Behind the last layer it stays float64, as a scale and a shift;
-or its units vote, with `Sign` and `Votes`.
+or its units vote, with `Sign` and `Votes`. Either way, outputs are compared on random rows.
 """
 
 import copy
-from typing import Any, Literal, NamedTuple, get_args
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +18,18 @@ import torch
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, unknown
+from qhyper.targets.conversion import check_same, tied_rows
+from qhyper.targets.packed.plain_module import (
+    check_no_global_hooks,
+    check_numbers,
+    check_plain,
+    copy_in_float64,
+    kind_of,
+)
 from qhyper.targets.packed.shape import Packed, PackedShape
 from qhyper.targets.sign import Sign
+
+Network = TypeVar("Network", bound=Packed)
 
 InputKind = Literal["signs", "pixels"]
 _PLANES = {"signs": 1, "pixels": 8}
@@ -28,6 +40,10 @@ _EXPECTED = (
     "qhyper.targets.sign.Sign, layer by layer, with no Sign behind the last Linear "
     "unless Votes follows"
 )
+_ROWS = 1000
+"""Random rows that outputs are compared on, of networks that are not too large for so many."""
+_WEIGHTS, _NUMBERS = 2**30, 2**24
+"""Weights that these rows meet at the most, and numbers of a layer's outputs."""
 
 
 class Votes(torch.nn.Module):
@@ -77,21 +93,52 @@ class _Layer(NamedTuple):
         return self.norm is not None or bool((self.bias != 0).any())
 
 
-def parts_of(module: torch.nn.Module, *, inputs: InputKind) -> tuple[Any, ...]:
-    """The arguments of PackedNetwork that pack a binary network.
+_PARTS = (torch.nn.Linear, torch.nn.BatchNorm1d, Affine, Sign, Votes, *_WITHOUT_EFFECT)
 
-    Its predictions are those of the module in eval mode and float64.
-    `inputs` says what the module takes: `signs`, -1 and +1 (packed, they are bits), or `pixels`,
-    whole numbers from 0 to 255 as they are. Ties included, with two exceptions, in which torch's
-    own rounding varies: biases of Linear that are no whole numbers, where it depends on the batch,
-    and the last batch normalisation on processors without fused multiply-add.
 
-    Raises ConfigurationError if the module is of other parts or they do not fit one another, a
-    weight is neither -1 nor +1, a batch normalisation has no running statistics or a variance that
-    is not positive, a sign of zero is 0, or a number is not finite.
+@torch.no_grad()
+def from_module(
+    module: torch.nn.Module, make: Callable[..., Network], *, inputs: InputKind
+) -> Network:
+    """What `make` makes of the parts of a binary network: a PackedNetwork of its predictions.
+
+    These are the module's in eval mode and float64, on any device: a copy of it, so converted, is
+    packed and compared with the result on up to 1,000 random rows. `inputs` says what the module
+    takes: `signs`, -1 and +1 (packed, they are bits), or `pixels`, whole numbers from 0 to 255 as
+    they are. Ties included, with two exceptions, in which torch's own rounding varies: biases of
+    Linear that are no whole numbers, where it depends on the batch, and the last batch
+    normalisation on processors without fused multiply-add.
+
+    A module of float32, bfloat16 or float16 rounds more than in float64, and may decide otherwise
+    itself where a sum comes near to a threshold or two outputs come near to each other. Its
+    predictions in its own type are compared on the same rows: a warning says on how many they
+    differ, and comes for 16 bits in any case.
+
+    Raises ConfigurationError if the module is of other parts, of subclasses of these, or they do
+    not fit one another; if it has forward hooks or methods that an instance has of its own
+    (parametrised layers have their weights as computed); if a weight is neither -1 nor +1, a batch
+    normalisation has no running statistics or a variance that is not positive, a sign of zero is
+    0, or a number is not finite; and if outputs differ on random rows.
     """
     if inputs not in get_args(InputKind):
         raise unknown("kind of inputs", str(inputs), get_args(InputKind))
+    _check_parts(module)
+    assert isinstance(module, torch.nn.Sequential)
+    copied = copy_in_float64(module)
+    with torch.random.fork_rng(devices=[]):  # what computes a weight may draw from it
+        network = make(*_parts_of(copied, inputs))
+        rows = _random_rows(network)
+        x = _as_seen(rows, network)
+        expected = _run(copied, x)
+        check_same(
+            "The packed network", network.outputs(rows), expected, lambda: tied_rows(copied, x)
+        )
+        _warn_of_rounding(module, x, expected)
+    return network
+
+
+def _parts_of(module: torch.nn.Sequential, inputs: InputKind) -> tuple[Any, ...]:
+    """The arguments of PackedNetwork that pack a module of float64 in eval mode."""
     layers, votes = _parsed(module)
     shape = PackedShape((layers[0].bits.shape[1], *(len(layer.bits) for layer in layers)))
     matrices: list[Bits] = []
@@ -117,7 +164,8 @@ def to_torch(network: Packed) -> torch.nn.Sequential:
     """The network as a torch module in float64 that takes -1 and +1, or pixels from 0 to 255.
 
     Limits become biases of Linear. `PackedNetwork.from_torch` packs it into the same network
-    again. Raises ConfigurationError for inputs of other than 1 or 8 planes.
+    again. Raises ConfigurationError for inputs of other than 1 or 8 planes, and if outputs differ
+    on random rows.
     """
     if network.planes not in _PLANES.values():
         raise ConfigurationError(
@@ -131,7 +179,8 @@ def to_torch(network: Packed) -> torch.nn.Sequential:
         start, step = _sum_of(bits, 1 if k else network.planes)
         limits = network.limits[at : at + n_out]
         at += n_out
-        linear = torch.nn.Linear(n_in, n_out, bias=len(limits) > 0, dtype=torch.float64)
+        # on `meta` it has no numbers yet, and takes none from torch's random stream
+        linear = torch.nn.Linear(n_in, n_out, bias=len(limits) > 0, device="meta")
         linear.weight = torch.nn.Parameter(torch.from_numpy(2.0 * bits - 1))
         parts.append(linear)
         if len(limits):  # +1 from the sum at the limit on
@@ -141,18 +190,106 @@ def to_torch(network: Packed) -> torch.nn.Sequential:
         parts.append(Votes(network.label_bits))
     elif network.scale is not None and network.shift is not None:
         parts.append(Affine(network.scale, network.shift))
-    return torch.nn.Sequential(*parts).eval().requires_grad_(False)
+    module = torch.nn.Sequential(*parts).eval().requires_grad_(False)
+    rows = _random_rows(network)
+    x = _as_seen(rows, network)
+    expected = network.outputs(rows).astype(np.float64)
+    check_same("The torch module", _run(module, x), expected, lambda: tied_rows(module, x))
+    return module
 
 
-def _parsed(module: torch.nn.Module) -> tuple[list[_Layer], Votes | None]:
-    """The layers of a module, and the votes behind them."""
-    if not isinstance(module, torch.nn.Sequential) or not len(module):
+# -- outputs on random rows ------------------------------------------------------------------------
+
+
+def _random_rows(network: Packed) -> npt.NDArray[np.int64]:
+    """Rows [row, input] such as the network takes, always the same ones.
+
+    They are of any share of ones, or near to the weights of a unit of the first layer or to their
+    opposites. Pixels are dark and bright in place of 0 and 1, by a little or by any number.
+    """
+    layers, rng = network.shape.layers, np.random.default_rng(0)
+    count = min(_WEIGHTS // network.shape.n_weights, _NUMBERS // max(layers), _ROWS)
+    size = (max(count, 32), layers[0])
+    ones = rng.random(size) < np.where(rng.random(size[0]) < 0.5, 0.5, rng.random(size[0]))[:, None]
+    weights = network.shape.unpack(network.words)[0]
+    like = rng.integers(len(weights), size=size[0])
+    flipped = rng.random(size) < rng.random(size[0])[:, None]
+    near = rng.random(size[0]) < 0.3
+    ones[near] = (weights[like] ^ flipped)[near]
+    high = (1 << network.planes) - 1
+    depth = rng.choice([0, min(3, high // 2), high // 2], size=(size[0], 1))
+    dark = rng.integers(0, depth + 1, size=size)
+    return np.where(ones, high - dark, dark)
+
+
+def _as_seen(rows: npt.NDArray[np.int64], network: Packed) -> torch.Tensor:
+    """The rows as a torch module takes them, float64: -1 and +1, or pixels."""
+    return torch.from_numpy((2.0 * rows - 1) if network.planes == 1 else 1.0 * rows)
+
+
+@torch.no_grad()
+def _run(module: torch.nn.Module, x: torch.Tensor) -> npt.NDArray[np.float64]:
+    """What comes out of a module, float64; ConfigurationError if it fails."""
+    try:
+        return module(x).to(torch.float64).numpy()
+    except Exception as error:  # whatever a user's module does
+        raise ConfigurationError(
+            f"The module fails in float64 and eval mode on rows [row, input] = {list(x.shape)}: "
+            f"{type(error).__name__}: {error}. Let it run on such rows first."
+        ) from error
+
+
+def _warn_of_rounding(
+    module: torch.nn.Sequential, x: torch.Tensor, expected: npt.NDArray[np.float64]
+) -> None:
+    """Warn if the module in its own type has other classes than the `expected` ones of float64."""
+    numbers = [t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()]
+    own = min((t.dtype for t in numbers), key=lambda dtype: dtype.itemsize)
+    if own.itemsize == 8:
+        return
+    try:
+        found = copy.deepcopy(module).to("cpu").eval()(x.to(own))
+        differ = int((found.argmax(1).numpy() != expected.argmax(1)).sum())
+    except Exception:  # it runs in float64 alone, so that there is nothing to differ from
+        return
+    if differ or own.itemsize < 4:
+        name = str(own).removeprefix("torch.")
+        warnings.warn(
+            f"The module is {name}, and is packed as it computes in float64: in {name} {differ} of "
+            f"{len(x)} random rows get another class. Compare with module.double().eval().",
+            stacklevel=5,
+        )
+
+
+# -- the parts of a module -------------------------------------------------------------------------
+
+
+def _check_parts(module: torch.nn.Module) -> None:
+    """Raise ConfigurationError unless it is a Sequential of the parts that we know, as they are."""
+    if kind_of(module) is not torch.nn.Sequential or not len(module):
         hint = ""
         if hasattr(module, "evaluation_network"):
             hint = " Pass its evaluation_network()."
         raise ConfigurationError(f"Got {type(module).__name__}; {_EXPECTED}.{hint}")
-    parts = [copy.deepcopy(part).to("cpu", torch.float64).eval() for part in module]
-    parts = [part for part in parts if not isinstance(part, _WITHOUT_EFFECT)]
+    check_no_global_hooks()
+    check_plain(module, "all layers")
+    number = 0
+    for part in module:
+        kind = kind_of(part)
+        if kind not in _PARTS:
+            above = next((known.__name__ for known in _PARTS if isinstance(part, known)), None)
+            hint = f" A subclass of {above} may compute anything: make it a plain {above}."
+            raise ConfigurationError(
+                f"Got {kind.__name__} in layer {number}; {_EXPECTED}.{hint if above else ''}"
+            )
+        number += kind is torch.nn.Linear
+        check_plain(part, f"layer {max(number - 1, 0)}")
+    check_numbers(module)
+
+
+def _parsed(module: torch.nn.Sequential) -> tuple[list[_Layer], Votes | None]:
+    """The layers of a module, and the votes behind them."""
+    parts = [part for part in module if not isinstance(part, _WITHOUT_EFFECT)]
     if not parts:
         raise ConfigurationError(f"Got no Linear; {_EXPECTED}.")
     votes = parts.pop() if isinstance(parts[-1], Votes) else None
@@ -170,9 +307,10 @@ def _parsed(module: torch.nn.Module) -> tuple[list[_Layer], Votes | None]:
             sign = parts.pop(0)
             assert isinstance(sign, Sign)
         layers.append(_checked(linear, norm, sign, len(layers)))
-        if len(layers) > 1 and linear.in_features != len(layers[-2].bits):
+        taken = layers[-1].bits.shape[1]
+        if len(layers) > 1 and taken != len(layers[-2].bits):
             raise ConfigurationError(
-                f"Layer {len(layers) - 1} takes {linear.in_features} inputs, but the one before it "
+                f"Layer {len(layers) - 1} takes {taken} inputs, but the one before it "
                 f"has {len(layers[-2].bits)} units. Make them the same."
             )
     if not layers:
@@ -190,39 +328,79 @@ def _checked(
     linear: torch.nn.Linear, norm: torch.nn.Module | None, sign: Sign | None, number: int
 ) -> _Layer:
     """One layer, or ConfigurationError."""
-    weight = linear.weight.detach().numpy()
+    weight = _tensor(linear.weight, f"weight of layer {number}", 2).numpy()
     if not np.isin(weight, (-1.0, 1.0)).all():
         other = weight[~np.isin(weight, (-1.0, 1.0))][0]
         raise ConfigurationError(
             f"Got the weight {other:g} in layer {number}; expected -1 and +1 alone. Take the "
             "weights' signs first."
         )
-    if isinstance(norm, torch.nn.BatchNorm1d) and norm.running_mean is None:
-        raise ConfigurationError(
-            f"The BatchNorm1d of layer {number} has no running statistics, so that outputs depend "
-            "on the batch. Make it with track_running_stats=True."
-        )
-    if isinstance(norm, torch.nn.BatchNorm1d):
-        assert norm.running_var is not None
-        if norm.num_features != len(weight) or not (norm.running_var + norm.eps > 0).all():
+    units = len(weight)
+    bias = torch.zeros(units, dtype=torch.float64, device="cpu")
+    if linear.bias is not None:
+        bias = _tensor(linear.bias, f"bias of layer {number}", 1)
+        if len(bias) != units:
             raise ConfigurationError(
-                f"The BatchNorm1d of layer {number} has {norm.num_features} units and variances "
-                f"from {norm.running_var.min():g}; expected {len(weight)} units and variances "
-                "above 0."
+                f"Got {len(bias)} biases for {units} units in layer {number}. Make them the same."
             )
-    numbers = [] if linear.bias is None else [linear.bias]
-    numbers += [*norm.parameters(), *norm.buffers()] if norm is not None else []
-    if not all(bool(tensor.isfinite().all()) for tensor in numbers):
+    if norm is not None:
+        _check_norm(norm, units, number)
+    if not bool(bias.isfinite().all()):
         raise ConfigurationError(f"Got a number that is not finite in layer {number}.")
     if sign is not None and sign.of_zero not in (-1, 1):
         raise ConfigurationError(
             f"Got Sign(of_zero={sign.of_zero}) in layer {number}; expected +1 or -1: a bit has no "
             "third value."
         )
-    bias = torch.zeros(len(weight), dtype=torch.float64)
-    if linear.bias is not None:
-        bias = linear.bias.detach()
     return _Layer((weight > 0).astype(np.uint8), bias, norm, sign)
+
+
+def _check_norm(norm: torch.nn.Module, units: int, number: int) -> None:
+    """Raise ConfigurationError if what stands behind the sums of a layer's units does not fit."""
+    if isinstance(norm, torch.nn.BatchNorm1d):
+        mean, var = norm.running_mean, norm.running_var
+        if mean is None or var is None:
+            raise ConfigurationError(
+                f"The BatchNorm1d of layer {number} has no running statistics, so that outputs "
+                "depend on the batch. Make it with track_running_stats=True."
+            )
+        if mean.shape != (units,) or var.shape != mean.shape or not (var + norm.eps > 0).all():
+            raise ConfigurationError(
+                f"The BatchNorm1d of layer {number} has {len(mean)} units and variances from "
+                f"{var.min():g}; expected {units} units and variances above 0."
+            )
+        numbers = [mean, var, norm.weight, norm.bias]
+    else:
+        assert isinstance(norm, Affine)
+        numbers = [norm.scale, norm.shift]
+    for tensor in numbers:
+        if tensor is not None and _tensor(tensor, f"layer {number}", 1).shape != (units,):
+            raise ConfigurationError(
+                f"Got {len(tensor)} numbers behind the {units} units of layer {number}. Make them "
+                "the same."
+            )
+        if tensor is not None and not bool(tensor.isfinite().all()):
+            raise ConfigurationError(f"Got a number that is not finite in layer {number}.")
+
+
+def _tensor(tensor: object, what: str, dimensions: int) -> torch.Tensor:
+    """A tensor of float64 with so many dimensions, or ConfigurationError.
+
+    In a copy of float64 others are those that are no parameter or buffer, or hold whole numbers.
+    """
+    if (
+        not isinstance(tensor, torch.Tensor)
+        or tensor.dtype != torch.float64
+        or tensor.ndim != dimensions
+    ):
+        got = type(tensor).__name__
+        if isinstance(tensor, torch.Tensor):
+            got = f"{tensor.dtype} and shape {tuple(tensor.shape)}"
+        raise ConfigurationError(
+            f"Got the {what} as {got}; expected a parameter of floating point numbers, [unit, "
+            "input] for weights and [unit] for all else. Assign a torch.nn.Parameter."
+        )
+    return tensor.detach()
 
 
 def _sum_of(bits: Bits, planes: int) -> tuple[npt.NDArray[np.int64], int]:

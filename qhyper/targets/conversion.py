@@ -1,0 +1,75 @@
+"""A conversion is compared with what it was made from, on random rows, before it is returned.
+
+Layers are told by what they are called, and compute what they please: only the numbers that come
+out say whether a conversion is right. Rows come from generators of their own, always the same ones.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from qhyper.errors import ConfigurationError
+from qhyper.targets.sign import Sign
+
+_ROUNDING = 1e-9
+"""How far two outputs may be apart, by the largest of their class, and a sum from its sign's zero,
+by the largest of its unit, where they differ by rounding alone."""
+_SHORT = 2**20
+"""Numbers are short if so many times each of them is whole: sums of them do not round."""
+
+Float = npt.NDArray[np.float64]
+
+
+def check_same(
+    what: str, found: npt.NDArray, expected: Float, tied: Callable[[], npt.NDArray[np.bool_]]
+) -> None:
+    """Raise ConfigurationError if outputs `found` are not the `expected` ones, [row, class] both.
+
+    They may differ by rounding, and freely in rows [row] that are `tied`: that is asked only if
+    any do. `what` begins the message: "The packed network".
+    """
+    if found.shape != expected.shape:
+        raise ConfigurationError(
+            f"{what} gives outputs of shape {found.shape} where it was made from something that "
+            f"gives {expected.shape}. {_ADVICE}"
+        )
+    if not np.isfinite(expected).all():
+        raise ConfigurationError(
+            f"{what} was made from something whose outputs are not finite on "
+            f"{(~np.isfinite(expected)).any(axis=1).sum()} of {len(expected)} random rows. Make "
+            "its numbers smaller."
+        )
+    size = np.abs(expected).max(axis=0)
+    near = np.abs(found - expected) <= _ROUNDING * size + 1e-15 * size.max()
+    other = ~near.all(axis=1)
+    if other.any() and (other := other & ~tied()).any():
+        raise ConfigurationError(
+            f"{what} gives other outputs than what it was made from on {other.sum()} of "
+            f"{len(other)} random rows. {_ADVICE}"
+        )
+
+
+_ADVICE = "Something in it computes otherwise than its layers say: replace that by plain layers."
+
+
+@torch.no_grad()
+def tied_rows(module: torch.nn.Sequential, x: torch.Tensor) -> npt.NDArray[np.bool_]:
+    """Rows [row] of x [row, input] in which a sign depends on how sums were rounded.
+
+    That is where the sum of numbers that are not short is as near to zero as rounding can take it.
+    """
+    tied, rounds = torch.zeros(len(x), dtype=torch.bool, device="cpu"), False
+    for part in module:
+        if isinstance(part, torch.nn.Linear):
+            rounds = not all(_short(t) for t in (part.weight, part.bias) if t is not None)
+        if isinstance(part, Sign) and rounds:
+            tied |= (x.abs() <= _ROUNDING * x.abs().amax(0)).any(1)
+        x = part(x)
+    return tied.numpy()
+
+
+def _short(numbers: torch.Tensor) -> bool:
+    many = numbers * _SHORT
+    return bool((many == many.round()).all())
