@@ -23,8 +23,9 @@ Float = npt.NDArray[np.float64]
 
 
 def check_same(
-    what: str, found: npt.NDArray, expected: Float, tied: Callable[[], npt.NDArray[np.bool_]]
-) -> None:
+    what: str, found: npt.NDArray, expected: Float,
+    tied: Callable[[], npt.NDArray[np.bool_]] | None = None,
+) -> None:  # fmt: skip
     """Raise ConfigurationError if outputs `found` are not the `expected` ones, [row, class] both.
 
     They may differ by rounding, and freely in rows [row] that are `tied`: that is asked only if
@@ -44,7 +45,9 @@ def check_same(
     size = np.abs(expected).max(axis=0)
     near = np.abs(found - expected) <= _ROUNDING * size + 1e-15 * size.max()
     other = ~near.all(axis=1)
-    if other.any() and (other := other & ~tied()).any():
+    if tied is not None and other.any():
+        other &= ~tied()
+    if other.any():
         raise ConfigurationError(
             f"{what} gives other outputs than what it was made from on {other.sum()} of "
             f"{len(other)} random rows. {_ADVICE}"

@@ -3,7 +3,8 @@
 Units and layers that are left out are gone, not zeroed. Sums run in whatever order torch or the
 ONNX runtime likes. That is exact for numbers that are exact in binary and short, such as pixels in
 multiples of 1/256 and weights of -1 and +1; with others, ties of a sign may fall otherwise than in
-`BinaryNetwork.logits`, whose sums run from left to right.
+`BinaryNetwork.logits`, whose sums run from left to right. Modules and files are compared with that
+on random rows before they are given out, but for such ties.
 """
 
 import warnings
@@ -20,6 +21,7 @@ from qhyper.data.scaling import Scaling
 from qhyper.errors import ConfigurationError, StorageError
 from qhyper.machine import needs
 from qhyper.storage import storage, write_whole
+from qhyper.targets.conversion import check_same, tied_rows
 from qhyper.targets.layered.space import ACTIVATIONS, Activation, WeightSpace
 from qhyper.targets.sign import Sign
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 _SHOWN = (32, 16)
 """Rows and columns of the largest matrix that is shown."""
 
+_ROWS = 128
+"""Random rows that logits are compared on."""
 _OPSET, _IR = 17, 8
 """Of ONNX 1.12 (2022): old enough for most runtimes, and all that is used takes float64."""
 
@@ -76,10 +80,10 @@ def describe(network: "PlainNetwork", bits: npt.ArrayLike) -> str:
 class Scale(torch.nn.Module):
     """(x - shift) / scale of inputs [row, feature]: a Scaling as a layer."""
 
-    def __init__(self, scaling: Scaling, dtype: torch.dtype) -> None:
+    def __init__(self, scaling: Scaling) -> None:
         super().__init__()
-        self.register_buffer("shift", torch.tensor(scaling.shift, dtype=dtype))
-        self.register_buffer("scale", torch.tensor(scaling.scale, dtype=dtype))
+        self.register_buffer("shift", torch.tensor(scaling.shift, dtype=torch.float64))
+        self.register_buffer("scale", torch.tensor(scaling.scale, dtype=torch.float64))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Scaled inputs."""
@@ -100,20 +104,33 @@ def to_torch(
     [out, in], as torch has it. Give it `torch.tensor(data.x)`: samples are read-only, which
     `torch.from_numpy` warns of. With the `scaling` of a data set the module takes features as they
     were before, and scales them first.
-    Raises ConfigurationError for another dtype, for a scaling of other features, and unless `bits`
-    is one bitstring of the network.
+    Raises ConfigurationError for another dtype, for a scaling of other features, unless `bits` is
+    one bitstring of the network, and if its logits in float64 are not those of the network on
+    random rows.
     """
     if dtype not in (torch.float64, torch.float32):
         raise ConfigurationError(
             f"Got dtype={dtype!r}; expected torch.float64, or torch.float32 where ties do not "
             "matter. Convert the module for anything else."
         )
+    bits = _one(network, bits)
+    _check_scaling(network, scaling)
+    module = _module(network, bits, scaling)
+    x, expected = _random_rows(network, bits, scaling)
+    found = _run(module, x)
+    check_same("The torch module", found, expected, lambda: _tied(module, x))
+    return module.to(dtype)
+
+
+def _module(
+    network: "PlainNetwork", bits: Bits, scaling: Scaling | None
+) -> torch.nn.Sequential:
+    """The network of one bitstring in float64."""
     modules: list[torch.nn.Module] = []
     if scaling is not None:
-        _check_scaling(network, scaling)
-        modules.append(Scale(scaling, dtype))
-    for layer in _layers(network, _one(network, bits)):
-        modules.append(_linear(layer, dtype))
+        modules.append(Scale(scaling))
+    for layer in _layers(network, bits):
+        modules.append(_linear(layer))
         if layer.activation == "sign":
             modules.append(Sign(network.sign_of_zero))
         elif layer.activation is not None:
@@ -134,13 +151,17 @@ def to_onnx(
     Its input `x` is [row, input] and its output `logits` [row, output], of any number of rows. Sign
     is written as comparisons, as ONNX's own gives 0 at zero. With the `scaling` of a data set, `x`
     are features as they were before.
-    Raises ConfigurationError unless `bits` is one bitstring of the network, and for a scaling of
-    other features; StorageError if the
-    file is there already, or cannot be written; MissingError without the extra `onnx`.
+    Raises ConfigurationError unless `bits` is one bitstring of the network, for a scaling of other
+    features, and if its logits by ONNX's reference are not those of the network on random rows;
+    StorageError if the file is there already, or cannot be written; MissingError without the extra
+    `onnx`.
     """
     with needs("onnx", "An ONNX file"):
         from onnx import TensorProto, checker, helper, numpy_helper
-    layers, path = _layers(network, _one(network, bits)), Path(path)
+        from onnx.reference import ReferenceEvaluator
+    bits, path = _one(network, bits), Path(path)
+    _check_scaling(network, scaling)
+    layers = _layers(network, bits)
     with storage(path):
         there = path.exists()
     if there:
@@ -160,7 +181,6 @@ def to_onnx(
 
     at = "x"
     if scaling is not None:
-        _check_scaling(network, scaling)
         numbers["shift"], numbers["scale"] = np.array(scaling.shift), np.array(scaling.scale)
         at = node("Div", [node("Sub", [at, "shift"], "shifted"), "scale"], "scaled")
     for layer in layers:
@@ -193,11 +213,15 @@ def to_onnx(
         ir_version=_IR,
     )
     checker.check_model(model, full_check=True)
+    module = _module(network, bits, scaling)
+    x, expected = _random_rows(network, bits, scaling)
+    found = np.asarray(ReferenceEvaluator(model).run(None, {"x": x})[0])
+    check_same("The ONNX file", found, expected, lambda: _tied(module, x))
     write_whole(path, model.SerializeToString())
 
 
-def _check_scaling(network: "PlainNetwork", scaling: Scaling) -> None:
-    if len(scaling.shift) != network.layers[0]:
+def _check_scaling(network: "PlainNetwork", scaling: Scaling | None) -> None:
+    if scaling is not None and len(scaling.shift) != network.layers[0]:
         raise ConfigurationError(
             f"Got a scaling of {len(scaling.shift)} features for the network {network.layers}; "
             f"expected {network.layers[0]}. Take that of the data set that it was trained on."
@@ -271,7 +295,33 @@ def _values(space: WeightSpace, bits: Bits) -> npt.NDArray:
     return space.decode(both).weights[0][:, 0, 0]
 
 
-def _linear(layer: _Layer, dtype: torch.dtype) -> torch.nn.Linear:
+def _random_rows(
+    network: "PlainNetwork", bits: Bits, scaling: Scaling | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Rows [row, input], always the same, and the network's logits on them once they are scaled.
+
+    They are numbers of some eight bits, every second of -1, 0, 1: without a scaling sums of them do
+    not round, and are often 0.
+    """
+    rng, size = np.random.default_rng(0), (_ROWS, network.layers[0])
+    x = rng.integers(-256, 257, size) / 256
+    x[::2] = rng.integers(-1, 2, size)[::2]
+    if scaling is None:
+        return x, network.logits(bits, x)
+    raw = x * np.array(scaling.scale) + np.array(scaling.shift)
+    return raw, network.logits(bits, scaling(raw))
+
+
+@torch.no_grad()
+def _run(module: torch.nn.Sequential, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return module(torch.from_numpy(x)).numpy()
+
+
+def _tied(module: torch.nn.Sequential, x: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    return tied_rows(module, torch.from_numpy(x))
+
+
+def _linear(layer: _Layer) -> torch.nn.Linear:
     rows, columns = layer.weight.shape
     with warnings.catch_warnings():
         # a layer whose units are all left out has nothing to initialise, of which torch warns
@@ -279,9 +329,9 @@ def _linear(layer: _Layer, dtype: torch.dtype) -> torch.nn.Linear:
         # on `meta` it has no numbers yet, and takes none from torch's random stream
         linear = torch.nn.Linear(rows, columns, bias=layer.bias is not None, device="meta")
     weight = np.ascontiguousarray(layer.weight.T)
-    linear.weight = torch.nn.Parameter(torch.tensor(weight, dtype=dtype))
+    linear.weight = torch.nn.Parameter(torch.from_numpy(weight))
     if layer.bias is not None:
-        linear.bias = torch.nn.Parameter(torch.tensor(layer.bias, dtype=dtype))
+        linear.bias = torch.nn.Parameter(torch.tensor(layer.bias))
     return linear
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 
 from qhyper.data.samples import Dataset, Samples, Targets
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 HIDDEN = 6
 """Hidden units, unless told."""
+_ROWS = 128
+"""Random rows that outputs of a packed network are compared on."""
 
 
 class BinaryNetwork(PlainNetwork):
@@ -71,8 +74,10 @@ class BinaryNetwork(PlainNetwork):
     def to_packed(self, bits: npt.ArrayLike) -> "PackedNetwork":
         """The network of one bitstring [n_bits], packed: it sees inputs of -1 and +1 as bits.
 
-        Raises ConfigurationError for biases, choices, other values and sign(0) = 0.
+        Raises ConfigurationError for biases, choices, other values and sign(0) = 0, and if its
+        logits are not those of the network on random rows.
         """
+        from qhyper.targets.conversion import check_same
         from qhyper.targets.packed.network import PackedNetwork
 
         if not self.space.plain or self.sign_of_zero != 1:
@@ -80,7 +85,10 @@ class BinaryNetwork(PlainNetwork):
                 f"{self} is more than weights of -1 and +1 between signs with sign(0) = +1: it "
                 "cannot be packed. Use to_torch."
             )
-        return PackedNetwork.from_bits(self.layers, bits)
+        packed = PackedNetwork.from_bits(self.layers, bits)
+        rows = np.random.default_rng(0).integers(0, 2, (_ROWS, self.layers[0]))
+        check_same("The packed network", packed.outputs(rows), self.logits(bits, 2.0 * rows - 1))
+        return packed
 
     def describe(self, bits: npt.ArrayLike) -> str:
         """The network of one bitstring [n_bits] in words, with its weights; see also `to_torch`."""
