@@ -36,8 +36,9 @@ class QuantumHyperNetwork(HyperNetwork):
     - ansatz: what builds the circuit, or the Circuit itself
     - order: qubit q carries bit `order[q]`. A permutation, or a name that `Layout.order`
       knows: `row`, `unit`, `unit-centre` or `split`, of which all but `row` need the target's
-      `layout`. Unless told it is that of the ansatz, or `split` with a layout, the best one for
-      optimising, and `row` without. Draws always come back in weight order.
+      `layout`. Unless told it is `row` for a Circuit: qubit q carries bit q. For an ansatz it is
+      its own, or `split` with a layout, the best one for optimising, and `row` without. Draws
+      always come back in weight order.
     - start: see `initial_parameters`, or parameters [n_parameters] to begin at. Unless told it is
       that of the ansatz, near-product for most, and uniform for a circuit of one's own.
     - backend: where the circuit runs, or its name (`build_backend`). Unless told it is chosen by
@@ -81,7 +82,7 @@ class QuantumHyperNetwork(HyperNetwork):
         usual: Start = "uniform" if own else getattr(ansatz, "start", "near-product")
         self.start: Start | Sequence[float] = usual if start is None else start
         if order is None and layout is not None:
-            order = getattr(ansatz, "order", None)
+            order = "row" if own else getattr(ansatz, "order", None)
         self.order = qubit_order(order, n_bits, layout)
         self._in_order = bool((self.order == np.arange(n_bits)).all())
         if backend is None:

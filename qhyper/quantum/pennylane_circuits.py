@@ -16,6 +16,7 @@ from qhyper.quantum.affine import (
     real_number,
 )
 from qhyper.quantum.circuit import ROTATIONS, Circuit
+from qhyper.quantum.comparison import check_distribution
 
 _ROUNDING = 1e-12
 """Coefficients that are so near to a number of nine decimals are that number."""
@@ -40,23 +41,31 @@ def from_pennylane(
 
     It is called with parameters float64 [n_parameters] and, if `n_inputs` > 0, inputs float64
     [n_inputs]; unless told, these numbers are its attributes of the same names (0 inputs if there
-    is none). What it returns is ignored: all wires are measured, and column q of the draws is
-    wire q. Every wire must be used, if only by a measurement or `qml.Identity`.
+    is none). All wires are measured, and column q of the draws is wire q; if it returns a sample,
+    counts or probabilities of all wires, columns are in their order there. Whatever else it returns
+    is ignored. Every wire must be used, if only by a measurement or `qml.Identity`.
 
     Angles are found by recording the function some ten times, or once for each parameter and
     input if an angle depends on several, and are checked at other values. Raises
     ConfigurationError if the gates depend on the values or an angle is not affine in them, to
-    1e-9; if a parameter or wire is not used, or a wire is none of these; and, naming it, for
-    mid-circuit measurements, state preparations, channels and whatever PennyLane cannot decompose.
+    1e-9; if a parameter or wire is not used, or a wire is none of these; naming it, for
+    mid-circuit measurements, state preparations, channels and whatever PennyLane cannot decompose;
+    and if a circuit of up to 10 wires has other probabilities than on default.qubit.
     """
     n_parameters = _count(function, "n_parameters", n_parameters)
     n_inputs = _count(function, "n_inputs", n_inputs, default=0)
     size = n_parameters + n_inputs
 
-    def record(point: Float) -> _Recorded:
+    def tape(point: Float) -> Any:
         parameters, inputs = point[:n_parameters].copy(), point[n_parameters:].copy()
-        tape = _tape(function, (parameters, inputs) if n_inputs else (parameters,))
-        return _recorded(tape, n_qubits, _name(function))
+        return _tape(function, (parameters, inputs) if n_inputs else (parameters,))
+
+    orders: list[list[int]] = []
+
+    def record(point: Float) -> _Recorded:
+        recorded = tape(point)
+        orders.append(_order(recorded, function, n_qubits))
+        return _recorded(recorded, n_qubits, _name(function))
 
     # Values without a meaning, for at zeros some decompositions leave gates out, and with few
     # binary digits, so that differences are exact.
@@ -85,7 +94,38 @@ def from_pennylane(
         for row, value in zip(matrix.tolist(), offset.tolist(), strict=True)
     ]
     numbers = ([f"number {k}" for k in range(count)] for count in (n_parameters, n_inputs))
-    return circuit_of(n_qubits, first.gates, angles, *numbers)
+    order = orders[0]
+    if any(other != order for other in orders):
+        raise ConfigurationError(
+            f"The PennyLane function {_name(function)} returns wires in an order that depends on "
+            "the values of its parameters or inputs. Return them always in the same."
+        )
+    gates = [(name, [order.index(wire) for wire in wires]) for name, wires in first.gates]
+    taken = circuit_of(n_qubits, gates, angles, *numbers)
+    check_distribution(taken, lambda point: _simulated(tape(point), order), "PennyLane")
+    return taken
+
+
+def _order(tape: Any, function: Any, n_qubits: int) -> list[int]:
+    """The wire of every column: as they are returned, if all are, or else wire q in column q."""
+    from pennylane.measurements import CountsMP, ProbabilityMP, SampleMP
+
+    wires: list[Any] = []
+    if len(tape.measurements) == 1:
+        (returned,) = tape.measurements
+        if isinstance(returned, CountsMP | ProbabilityMP | SampleMP) and returned.obs is None:
+            wires = list(returned.wires or getattr(getattr(function, "device", None), "wires", ()))
+    numbered = list(range(n_qubits))
+    return wires if len(wires) == n_qubits and set(wires) == set(numbered) else numbered
+
+
+def _simulated(tape: Any, order: list[int]) -> Float:
+    """Probabilities by PennyLane's default.qubit of strings of columns, number 0 fastest."""
+    import pennylane as qml
+
+    bare = qml.tape.QuantumScript(tape.operations, [qml.probs(wires=order[::-1])])
+    (found,) = qml.execute([bare], qml.device("default.qubit", wires=len(order)))
+    return np.asarray(found, dtype=np.float64)
 
 
 def _name(function: Any) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.quantum.affine import (
     GATES_ONLY,
+    Float,
     affine_angle,
     angle_value,
     circuit_of,
@@ -15,6 +16,7 @@ from qhyper.quantum.affine import (
     real_number,
 )
 from qhyper.quantum.circuit import ROTATIONS, Circuit
+from qhyper.quantum.comparison import check_distribution
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -35,19 +37,24 @@ def from_qiskit(circuit: "QuantumCircuit", *, inputs: Sequence[Any] | str = ()) 
 
     Parameters are numbered in the order of `circuit.parameters`: by name, elements of a vector by
     index. Those in `inputs`, given as Parameters (a ParameterVector, say) or by name, are the
-    input features, in the order given. Barriers and measurements at the end are dropped; column q
-    of the draws is qubit q, not classical bit q. Raises ConfigurationError, naming the
-    instruction, for a measurement before the end, reset, state preparation, delay, control flow
-    and gates without a decomposition; and, naming the expression, for angles that are not affine.
+    input features, in the order given. Barriers and measurements at the end are dropped. If all
+    qubits are measured, columns of the draws are the classical bits that are measured into, in
+    their order; if none is, or some into the bits of their own numbers, column q is qubit q.
+
+    Raises ConfigurationError, naming the instruction, for a measurement before the end, reset,
+    state preparation, delay, control flow and gates without a decomposition; naming the expression,
+    for angles that are not affine; if some qubits alone are measured, into other bits; for a
+    circuit that Qiskit has given other qubits and that is not measured; and if a circuit of up to
+    10 qubits has other probabilities than Qiskit's Statevector.
     """
     from qiskit import QiskitError, transpile
     from qiskit.circuit.library import CXGate, CZGate, RXGate, RYGate, RZGate
 
     columns, n_inputs = _columns([p.name for p in circuit.parameters], inputs)
-    n_parameters = len(columns) - n_inputs
+    n_parameters, given = len(columns) - n_inputs, circuit
     _check_instructions(circuit)
     kinds = {"rx": RXGate, "ry": RYGate, "rz": RZGate, "cx": CXGate, "cz": CZGate}
-    if not all(item.operation.name in (*kinds, "barrier", "measure") for item in circuit.data):
+    if not all(_is(item.operation, kinds) or _dropped(item.operation) for item in circuit.data):
         try:
             # level 0 only translates: no layout, nothing merged and no angle rounded
             circuit = transpile(circuit, basis_gates=list(kinds), optimization_level=0)
@@ -56,20 +63,103 @@ def from_qiskit(circuit: "QuantumCircuit", *, inputs: Sequence[Any] | str = ()) 
                 f"Qiskit cannot decompose this circuit into {', '.join(kinds)}: {error.message}. "
                 "Give its gates a definition, or write them out."
             ) from error
-        _check_instructions(circuit)
+    column = _column_of_qubit(given, _check_instructions(circuit))
     gates, angles = [], []
     for item in circuit.data:
         name, qubits = item.operation.name, _qubits(circuit, item)
-        if name in ("barrier", "measure"):
+        if _dropped(item.operation):
             continue
-        if not isinstance(item.operation, kinds.get(name, ())):
+        if not _is(item.operation, kinds):
             raise _refused(name, qubits, f"Qiskit does not decompose it into {', '.join(kinds)}")
-        gates.append((name, qubits))
+        gates.append((name, [column[qubit] for qubit in qubits]))
         if name in ROTATIONS:
             row, offset = _affine_expression(item.operation.params[0], columns, name, qubits[0])
             angles.append(affine_angle(row, offset, n_parameters))
     names = list(columns)
-    return circuit_of(circuit.num_qubits, gates, angles, names[:n_parameters], names[n_parameters:])
+    taken = circuit_of(
+        circuit.num_qubits, gates, angles, names[:n_parameters], names[n_parameters:]
+    )
+
+    def of_qiskit(values: Float) -> Float | None:
+        at = dict(zip(names, values.tolist(), strict=True))
+        found = None if _evolves(given) else _simulated(given, at)
+        found = _simulated(circuit, at) if found is None else found
+        return None if found is None else _by_column(found, column)
+
+    check_distribution(taken, of_qiskit, "Qiskit")
+    return taken
+
+
+def _is(operation: Any, kinds: Mapping[str, type]) -> bool:
+    """Whether it is one of these gates, and not one of its name or a subclass."""
+    return kinds.get(operation.name) is _kind(operation)
+
+
+def _dropped(operation: Any) -> bool:
+    from qiskit.circuit import Barrier, Measure
+
+    return _kind(operation) in (Barrier, Measure)
+
+
+def _kind(operation: Any) -> type:
+    """Its class as it is written in Python: Qiskit shares gates by classes of its own."""
+    return getattr(operation, "base_class", type(operation))
+
+
+def _column_of_qubit(circuit: "QuantumCircuit", measured: Mapping[int, int]) -> list[int]:
+    """The column of the draws that each qubit is, where `measured` has qubits' classical bits."""
+    n = circuit.num_qubits
+    if n == len(measured):
+        return np.argsort(np.argsort([measured[qubit] for qubit in range(n)])).tolist()
+    moved = next((qubit for qubit, bit in measured.items() if qubit != bit), None)
+    if moved is not None:
+        raise ConfigurationError(
+            f"Qubit {moved} is measured into classical bit {measured[moved]}, but only "
+            f"{len(measured)} of {n} qubits are measured. Measure all of them, so that columns of "
+            "the draws are classical bits, or none."
+        )
+    layout = None if circuit.layout is None else circuit.layout.final_index_layout()
+    if layout is not None and layout != list(range(n)):
+        raise ConfigurationError(
+            f"Qiskit's transpiler has given the circuit other qubits ({layout}, one for each of its "
+            "own), and they are not all measured. Measure before transpiling (measure_all), or take "
+            "over the circuit as it was before."
+        )
+    return list(range(n))
+
+
+def _by_column(probabilities: Float, column: Sequence[int]) -> Float:
+    """Probabilities of strings of qubits as those of strings of columns, number 0 fastest."""
+    n = len(column)
+    by_qubit = probabilities.reshape((2,) * n).transpose()  # axis q is qubit q
+    return by_qubit.transpose(np.argsort(column)).transpose().ravel()
+
+
+def _simulated(circuit: "QuantumCircuit", values: Mapping[str, float]) -> Float | None:
+    """Probabilities by Qiskit's state vector, without measurements; None if it cannot."""
+    from qiskit import QiskitError
+    from qiskit.quantum_info import Statevector
+
+    bare = circuit.copy_empty_like()
+    for item in circuit.data:
+        if not _dropped(item.operation):
+            bare.append(item)
+    try:
+        return Statevector(bare.assign_parameters(values)).probabilities()
+    except QiskitError:  # measurements inside an instruction
+        return None
+
+
+def _evolves(circuit: "QuantumCircuit") -> bool:
+    """Whether it has an evolution, which Statevector takes exactly and decompositions do not."""
+    for item in circuit.data:
+        if item.operation.name == "PauliEvolution":
+            return True
+        standard = ".standard_gates." in _kind(item.operation).__module__
+        inner = None if standard else getattr(item.operation, "definition", None)
+        if inner is not None and _evolves(inner):
+            return True
+    return False
 
 
 def _columns(names: list[str], inputs: Sequence[Any] | str) -> tuple[dict[str, int], int]:
@@ -84,8 +174,8 @@ def _columns(names: list[str], inputs: Sequence[Any] | str) -> tuple[dict[str, i
     return {name: column for column, name in enumerate(ordered)}, len(wanted)
 
 
-def _check_instructions(circuit: "QuantumCircuit") -> None:
-    """Refuse what is known not to be unitary, and measurements that are not at the end."""
+def _check_instructions(circuit: "QuantumCircuit") -> dict[int, int]:
+    """The classical bits of measured qubits; refuses what is not unitary or measured early."""
     measured: dict[int, int] = {}
     for item in circuit.data:
         name, qubits = item.operation.name, _qubits(circuit, item)
@@ -98,11 +188,12 @@ def _check_instructions(circuit: "QuantumCircuit") -> None:
                 raise _refused(
                     "measure", (qubit,), f"'{name}' acts on the qubit after it; measure at the end"
                 )
-        if name == "measure":
+        if name == "measure" and item.clbits:
             clbit = circuit.find_bit(item.clbits[0]).index
             if clbit in measured.values():
                 raise _refused(name, qubits, f"classical bit {clbit} is measured into twice")
             measured[qubits[0]] = clbit
+    return measured
 
 
 def _qubits(circuit: "QuantumCircuit", item: Any) -> tuple[int, ...]:

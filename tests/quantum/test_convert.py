@@ -1,6 +1,7 @@
 """Circuits from and to Qiskit and PennyLane, against the simulators of either."""
 
 import functools
+import random
 import subprocess
 import sys
 
@@ -8,11 +9,12 @@ import numpy as np
 import pennylane as qml
 import pytest
 import torch
-from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
+from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, transpile
 from qiskit.circuit import Gate as QiskitGate
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.library import PauliEvolutionGate, QFTGate, XGate, efficient_su2
-from qiskit.quantum_info import Kraus, SparsePauliOp, Statevector, random_unitary
+from qiskit.quantum_info import Clifford, Kraus, SparsePauliOp, Statevector, random_unitary
+from qiskit_aer import AerSimulator
 
 from qhyper.errors import ConfigurationError
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Product
@@ -239,19 +241,98 @@ def test_an_input_is_named_alone_or_by_a_vector():
 # -- Qiskit: qubits and measurements --------------------------------------------------------------
 
 
-def test_column_q_is_qubit_q_whatever_the_classical_bits():
-    one, other = QuantumRegister(2, "one"), QuantumRegister(3, "other")
-    circuit = QuantumCircuit(other, one, ClassicalRegister(5))
-    pattern = [1, 1, 0, 1, 0]
-    for qubit in np.flatnonzero(pattern):
-        circuit.x(int(qubit))
-    circuit.barrier()
-    circuit.measure(range(5), [3, 0, 4, 2, 1])
+def drawn_by_qiskit(circuit):
+    """What Qiskit draws from a circuit without chance: classical bits, number 0 first."""
+    (counts,) = AerSimulator().run(circuit, shots=3).result().get_counts()
+    return [int(bit) for bit in counts.replace(" ", "")[::-1]]
+
+
+def drawn(circuit):
     p = probabilities(from_qiskit(circuit), [])
-    assert p[sum(bit << qubit for qubit, bit in enumerate(pattern))] == pytest.approx(1, abs=1e-12)
+    assert p.max() == pytest.approx(1, abs=1e-12)
+    return [int(p.argmax()) >> q & 1 for q in range(circuit.num_qubits)]
 
 
-@pytest.mark.parametrize("measured", [[0], [2, 0], [0, 1, 2]])
+def flipped(*registers):
+    """A circuit of five qubits that draws 1, 1, 0, 1, 0 of them."""
+    circuit = QuantumCircuit(QuantumRegister(2, "one"), QuantumRegister(3, "other"), *registers)
+    circuit.x([0, 1, 3])
+    return circuit
+
+
+@pytest.mark.parametrize(
+    "bits",
+    [[0, 1, 2, 3, 4], [3, 0, 4, 2, 1], [4, 3, 2, 1, 0], [1, 2, 3, 4, 0]],
+    ids=str,
+)
+@pytest.mark.parametrize("sizes", [(5,), (2, 3), (1, 1, 3)], ids=str)
+def test_columns_are_classical_bits_where_all_qubits_are_measured(bits, sizes):
+    circuit = flipped(*(ClassicalRegister(n, f"c{k}") for k, n in enumerate(sizes)))
+    circuit.barrier()
+    circuit.measure(range(5), bits)
+    assert drawn(circuit) == drawn_by_qiskit(circuit)
+
+
+def test_classical_bits_that_are_not_measured_into_are_no_columns():
+    circuit = flipped(ClassicalRegister(4), ClassicalRegister(5))
+    circuit.measure(range(5), [8, 1, 7, 2, 5])
+    seen = drawn_by_qiskit(circuit)
+    assert drawn(circuit) == [seen[bit] for bit in (1, 2, 5, 7, 8)]
+
+
+def test_measure_all_beside_other_classical_bits():
+    circuit = flipped(ClassicalRegister(5))
+    circuit.measure_all()
+    assert drawn(circuit) == drawn_by_qiskit(circuit)[5:] == [1, 1, 0, 1, 0]
+
+
+def test_measurements_inside_an_instruction_count():
+    inner = QuantumCircuit(2, 2)
+    inner.x(0)
+    inner.measure([0, 1], [1, 0])
+    circuit = QuantumCircuit(2, 2)
+    circuit.append(inner.to_instruction(), [1, 0], [1, 0])
+    assert drawn(circuit) == drawn_by_qiskit(circuit.decompose())
+
+
+@pytest.mark.parametrize("line", [False, True], ids=["all-to-all", "line"])
+@pytest.mark.parametrize("level", range(4))
+def test_columns_of_a_transpiled_circuit_are_those_of_the_circuit(level, line):
+    circuit = QuantumCircuit(4)
+    circuit.x(0)
+    circuit.cx(0, 3)
+    circuit.swap(0, 2)
+    circuit.measure_all()
+    pairs = [[0, 1], [1, 2], [2, 3]] if line else None
+    basis = ["rx", "rz", "cx"]
+    given = transpile(circuit, None, basis, coupling_map=pairs, optimization_level=level)
+    assert drawn(given) == drawn_by_qiskit(given) == drawn(circuit) == [0, 0, 1, 1]
+
+
+def test_a_relabelled_circuit_without_measurements_is_refused():
+    circuit = QuantumCircuit(3)
+    circuit.ry(A, 0)
+    circuit.swap(0, 2)
+    given = transpile(circuit, basis_gates=["ry", "cx"], optimization_level=2)
+    with pytest.raises(
+        ConfigurationError, match=r"other qubits \(\[2, 1, 0\].* Measure before tra"
+    ):
+        from_qiskit(given)
+    kept = transpile(circuit, basis_gates=["ry", "cx"], optimization_level=1)
+    assert from_qiskit(kept) == from_qiskit(circuit)
+
+
+@pytest.mark.parametrize(("qubits", "bits"), [([2], [0]), ([0, 1], [1, 0]), ([0, 1], [0, 2])])
+def test_some_qubits_measured_into_other_bits_are_refused(qubits, bits):
+    circuit = QuantumCircuit(3, 3)
+    circuit.h(0)
+    circuit.measure(qubits, bits)
+    message = r"Qubit \d is measured into classical bit \d, but only \d of 3 .* Measure all of them"
+    with pytest.raises(ConfigurationError, match=message):
+        from_qiskit(circuit)
+
+
+@pytest.mark.parametrize("measured", [[], [0], [2, 0], [0, 1, 2]])
 def test_measurements_at_the_end_are_dropped(measured):
     circuit = QuantumCircuit(3, 3)
     circuit.ry(A, 0)
@@ -297,6 +378,53 @@ def look_alike(q):
     q.append(QiskitGate("ry", 1, [0.3]), [1])
 
 
+class Untrue(QiskitGate):
+    """A gate whose matrix is not that of its definition."""
+
+    def __init__(self):
+        super().__init__("untrue", 1, [])
+
+    def _define(self):
+        self.definition = QuantumCircuit(1)
+        self.definition.h(0)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.diag([1, -1]).astype(dtype)
+
+
+@pytest.mark.parametrize("name", ["barrier", "measure"])
+def test_a_gate_that_is_called_a_barrier_is_a_gate(name):
+    inner = QuantumCircuit(1)
+    inner.x(0)
+    gate = QiskitGate(name, 1, [])
+    gate.definition = inner
+    circuit = QuantumCircuit(2)
+    circuit.append(gate, [1])
+    with pytest.raises(ConfigurationError, match=f"'{name}'"):
+        from_qiskit(circuit)
+
+
+def test_operations_that_are_no_instructions_are_decomposed():
+    circuit = QuantumCircuit(2)
+    circuit.ry(A, 0)
+    inner = QuantumCircuit(2)
+    inner.h(1)
+    inner.cx(1, 0)
+    circuit.append(Clifford(inner), [0, 1])
+    circuit.ry(0.4, 0)
+    same(probabilities(from_qiskit(circuit), [0.7]), by_qiskit(circuit, {A: 0.7}))
+
+
+def test_evolutions_that_do_not_commute_are_the_product_formula_of_qiskit():
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    inner = QuantumCircuit(2)
+    inner.append(PauliEvolutionGate(SparsePauliOp(["XX", "ZI"], [0.7, 1.3]), A), [0, 1])
+    circuit.append(inner.to_gate(), [0, 1])
+    formula = circuit.decompose(reps=3)
+    same(probabilities(from_qiskit(circuit), [1.1]), by_qiskit(formula, {A: 1.1}))
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -316,6 +444,10 @@ def look_alike(q):
             'cannot decompose .*"kraus"',
         ),
         (look_alike, "'ry' on qubits 1: Qiskit does not decompose it into rx, ry, rz, cx, cz"),
+        (
+            lambda q: q.append(Untrue(), [0]),
+            r"other probabilities than Qiskit says: they are up to 0\.5 apart .* write it out",
+        ),
     ],
 )
 def test_what_is_not_unitary_is_refused_by_name(build, message):
@@ -490,6 +622,70 @@ def test_column_q_is_wire_q():
 
     p = probabilities(from_pennylane(flips, n_qubits=5, n_parameters=0), [])
     assert p[0b01011] == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "returned", [qml.sample, qml.probs, qml.counts], ids=["sample", "probs", "counts"]
+)
+def test_columns_are_as_a_qnode_returns_all_wires(returned):
+    def flips(parameters):
+        qml.X(0)
+        qml.Identity([1, 2])
+        return returned(wires=[2, 0, 1])
+
+    p = probabilities(from_pennylane(flips, n_qubits=3, n_parameters=0), [])
+    assert p[0b010] == pytest.approx(1, abs=1e-12)  # wire 0 is in column 1
+
+
+def test_columns_are_in_the_order_of_a_qnodes_device():
+    @qml.set_shots(5)
+    @qml.qnode(qml.device("default.qubit", wires=[2, 0, 1]))
+    def flips(parameters):
+        qml.X(0)
+        qml.RY(parameters[0], 2)
+        qml.Identity(1)
+        return qml.sample()
+
+    taken = from_pennylane(flips, n_qubits=3, n_parameters=1)
+    assert np.array_equal(flips(np.array([np.pi])), [[1, 1, 0]] * 5)
+    assert probabilities(taken, [np.pi])[0b011] == pytest.approx(1, abs=1e-12)
+
+
+def test_an_order_that_depends_on_the_values_is_refused():
+    def mine(p):
+        qml.RX(p[0], 0)
+        qml.RY(0.3, 1)
+        return qml.sample(wires=[0, 1] if p[0] > 0 else [1, 0])
+
+    refused(mine, "mine returns wires in an order that depends on the values")
+
+
+class UntrueX(qml.operation.Operation):
+    """An operation whose matrix is not that of its decomposition."""
+
+    num_wires = 1
+
+    @staticmethod
+    def compute_decomposition(wires):
+        return [qml.RX(0.3, wires)]
+
+    @staticmethod
+    def compute_matrix():
+        return np.array([[0, 1], [1, 0]])
+
+
+def test_an_operation_that_is_not_its_decomposition_is_refused():
+    message = "other probabilities than PennyLane says: they are up to 0.* apart"
+    refused(one_gate(lambda t: UntrueX(1)), message)
+
+
+def test_taking_over_leaves_global_random_streams_alone():
+    before = np.random.get_state()[1].copy(), torch.get_rng_state(), random.getstate()
+    tied_qiskit()
+    tied_pennylane()
+    assert np.array_equal(np.random.get_state()[1], before[0])
+    assert torch.equal(torch.get_rng_state(), before[1])
+    assert random.getstate() == before[2]
 
 
 def with_inputs(parameters, inputs):

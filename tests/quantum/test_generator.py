@@ -122,6 +122,20 @@ def test_the_order_is_row_unless_told():
     np.testing.assert_array_equal(QuantumHyperNetwork(5, ansatz=Product()).order, range(5))
 
 
+def test_a_circuit_of_ones_own_is_in_the_order_of_the_bits(monkeypatch):
+    """Beside a target too: qubit q is bit q unless told, whatever suits an ansatz."""
+    circuit = Product().build(N)
+    monkeypatch.setattr("qhyper.quantum.generator.load_object", lambda name: circuit)
+    for generator in (
+        QuantumHyperNetwork(N, ansatz=circuit, layout=SPACE.layout),
+        quantum(N, ansatz="mine:circuit", layout=SPACE.layout),
+    ):
+        assert generator.order.tolist() == ORDERS["row"]
+    told = quantum(N, ansatz="mine:circuit", layout=SPACE.layout, order="split")
+    assert told.order.tolist() == ORDERS["split"]
+    assert quantum(N, layout=SPACE.layout).order.tolist() == ORDERS["split"]
+
+
 @pytest.mark.parametrize("order", ["unit", "split"])
 def test_a_named_order_needs_the_layout(order):
     with pytest.raises(
