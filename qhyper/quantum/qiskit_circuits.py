@@ -121,9 +121,9 @@ def _column_of_qubit(circuit: "QuantumCircuit", measured: Mapping[int, int]) -> 
     layout = None if circuit.layout is None else circuit.layout.final_index_layout()
     if layout is not None and layout != list(range(n)):
         raise ConfigurationError(
-            f"Qiskit's transpiler has given the circuit other qubits ({layout}, one for each of its "
-            "own), and they are not all measured. Measure before transpiling (measure_all), or take "
-            "over the circuit as it was before."
+            f"Qiskit's transpiler has given the circuit other qubits ({layout}, one for each of "
+            "its own), and they are not all measured. Measure before transpiling (measure_all), or "
+            "take over the circuit as it was before."
         )
     return list(range(n))
 

@@ -314,9 +314,7 @@ def test_a_relabelled_circuit_without_measurements_is_refused():
     circuit.ry(A, 0)
     circuit.swap(0, 2)
     given = transpile(circuit, basis_gates=["ry", "cx"], optimization_level=2)
-    with pytest.raises(
-        ConfigurationError, match=r"other qubits \(\[2, 1, 0\].* Measure before tra"
-    ):
+    with pytest.raises(ConfigurationError, match=r"other qubits \(\[2, 1, 0\].* Measure before"):
         from_qiskit(given)
     kept = transpile(circuit, basis_gates=["ry", "cx"], optimization_level=1)
     assert from_qiskit(kept) == from_qiskit(circuit)
@@ -680,12 +678,13 @@ def test_an_operation_that_is_not_its_decomposition_is_refused():
 
 
 def test_taking_over_leaves_global_random_streams_alone():
-    before = np.random.get_state()[1].copy(), torch.get_rng_state(), random.getstate()
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    others = torch.get_rng_state(), random.getstate()
     tied_qiskit()
     tied_pennylane()
-    assert np.array_equal(np.random.get_state()[1], before[0])
-    assert torch.equal(torch.get_rng_state(), before[1])
-    assert random.getstate() == before[2]
+    assert np.array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), others[0])
+    assert random.getstate() == others[1]
 
 
 def with_inputs(parameters, inputs):
