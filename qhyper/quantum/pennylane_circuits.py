@@ -122,8 +122,9 @@ def _order(tape: Any, function: Any, n_qubits: int) -> list[int]:
 def _simulated(tape: Any, order: list[int]) -> Float:
     """Probabilities by PennyLane's default.qubit of strings of columns, number 0 fastest."""
     import pennylane as qml
+    from pennylane.tape import QuantumScript
 
-    bare = qml.tape.QuantumScript(tape.operations, [qml.probs(wires=order[::-1])])
+    bare = QuantumScript(tape.operations, [qml.probs(wires=order[::-1])])
     (found,) = qml.execute([bare], qml.device("default.qubit", wires=len(order)))
     return np.asarray(found, dtype=np.float64)
 

@@ -66,7 +66,7 @@ def tied_rows(module: torch.nn.Sequential, x: torch.Tensor) -> npt.NDArray[np.bo
     tied, rounds = torch.zeros(len(x), dtype=torch.bool, device="cpu"), False
     for part in module:
         if isinstance(part, torch.nn.Linear):
-            rounds = not all(_short(t) for t in (part.weight, part.bias) if t is not None)
+            rounds = not all(_short(t) for t in (x, part.weight, part.bias) if t is not None)
         if isinstance(part, Sign) and rounds:
             tied |= (x.abs() <= _ROUNDING * x.abs().amax(0)).any(1)
         x = part(x)

@@ -10,7 +10,7 @@ on random rows before they are given out, but for such ties.
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -215,7 +215,7 @@ def to_onnx(
     checker.check_model(model, full_check=True)
     module = _module(network, bits, scaling)
     x, expected = _random_rows(network, bits, scaling)
-    found = np.asarray(ReferenceEvaluator(model).run(None, {"x": x})[0])
+    (found,) = cast(list[npt.NDArray], ReferenceEvaluator(model).run(None, {"x": x}))
     check_same("The ONNX file", found, expected, lambda: _tied(module, x))
     write_whole(path, model.SerializeToString())
 

@@ -87,7 +87,8 @@ class BinaryNetwork(PlainNetwork):
             )
         packed = PackedNetwork.from_bits(self.layers, bits)
         rows = np.random.default_rng(0).integers(0, 2, (_ROWS, self.layers[0]))
-        check_same("The packed network", packed.outputs(rows), self.logits(bits, 2.0 * rows - 1))
+        expected = self.logits(bits, (2 * rows - 1).astype(np.float64))
+        check_same("The packed network", packed.outputs(rows), expected)
         return packed
 
     def describe(self, bits: npt.ArrayLike) -> str:

@@ -122,8 +122,7 @@ def from_module(
     """
     if inputs not in get_args(InputKind):
         raise unknown("kind of inputs", str(inputs), get_args(InputKind))
-    _check_parts(module)
-    assert isinstance(module, torch.nn.Sequential)
+    module = _checked_parts(module)
     copied = copy_in_float64(module)
     with torch.random.fork_rng(devices=[]):  # what computes a weight may draw from it
         network = make(*_parts_of(copied, inputs))
@@ -264,13 +263,13 @@ def _warn_of_rounding(
 # -- the parts of a module -------------------------------------------------------------------------
 
 
-def _check_parts(module: torch.nn.Module) -> None:
-    """Raise ConfigurationError unless it is a Sequential of the parts that we know, as they are."""
-    if kind_of(module) is not torch.nn.Sequential or not len(module):
-        hint = ""
-        if hasattr(module, "evaluation_network"):
-            hint = " Pass its evaluation_network()."
-        raise ConfigurationError(f"Got {type(module).__name__}; {_EXPECTED}.{hint}")
+def _checked_parts(module: torch.nn.Module) -> torch.nn.Sequential:
+    """A Sequential of the parts that we know, as they are, or ConfigurationError."""
+    sequential = kind_of(module) is torch.nn.Sequential
+    if not isinstance(module, torch.nn.Sequential) or not sequential or not len(module):
+        known = hasattr(module, "evaluation_network")
+        hint = " Pass its evaluation_network()." if known else ""
+        raise ConfigurationError(f"Got {_called(type(module))}; {_EXPECTED}.{hint}")
     check_no_global_hooks()
     check_plain(module, "all layers")
     number = 0
@@ -280,11 +279,19 @@ def _check_parts(module: torch.nn.Module) -> None:
             above = next((known.__name__ for known in _PARTS if isinstance(part, known)), None)
             hint = f" A subclass of {above} may compute anything: make it a plain {above}."
             raise ConfigurationError(
-                f"Got {kind.__name__} in layer {number}; {_EXPECTED}.{hint if above else ''}"
+                f"Got {_called(kind)} in layer {number}; {_EXPECTED}.{hint if above else ''}"
             )
         number += kind is torch.nn.Linear
         check_plain(part, f"layer {max(number - 1, 0)}")
     check_numbers(module)
+    return module
+
+
+def _called(kind: type) -> str:
+    """The name of a class, with its module if it is but the name of a part that we know."""
+    known = (torch.nn.Sequential, *_PARTS)
+    alike = kind not in known and kind.__name__ in {part.__name__ for part in known}
+    return f"{kind.__module__}.{kind.__qualname__}" if alike else kind.__name__
 
 
 def _parsed(module: torch.nn.Sequential) -> tuple[list[_Layer], Votes | None]:

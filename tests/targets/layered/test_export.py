@@ -69,6 +69,47 @@ def assert_same(found, network, bits, x):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 if smooth else 0)
 
 
+# -- compared before they are given out -----------------------------------------------------------
+
+
+class Doubled(BinaryNetwork):
+    """A network of other logits than its layers say."""
+
+    def logits(self, bits, x):
+        return 2 * super().logits(bits, x)
+
+
+class Shifted(BinaryNetwork):
+    """A network that is another on some rows alone."""
+
+    def sign(self, x):
+        return np.where(x > 2, -1, super().sign(x))
+
+
+@pytest.mark.parametrize("kind", [Doubled, Shifted])
+def test_a_network_that_computes_otherwise_is_not_exported(kind, tmp_path):
+    network = kind((4, 6, 2))
+    bits = draws(network, 1, seed=12)[0]
+    message = "{} gives other outputs than what it was made from on .* random rows"
+    with pytest.raises(ConfigurationError, match=message.format("The torch module")):
+        to_torch(network, bits)
+    with pytest.raises(ConfigurationError, match=message.format("The ONNX file")):
+        to_onnx(network, bits, tmp_path / "network.onnx")
+    with pytest.raises(ConfigurationError, match=message.format("The packed network")):
+        network.to_packed(bits)
+    assert not (tmp_path / "network.onnx").exists()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ties_that_rounding_decides_are_no_reason_to_refuse(seed, tmp_path):
+    """Sums of 0.1 and -0.3 in the second layer: 0.1 + 0.1 + 0.1 - 0.3 depends on their order."""
+    space = WeightSpace((4, 8, 8, 2), values=((-0.3, 0.1),))
+    network = BinaryNetwork(space)
+    bits = draws(network, 1, seed=seed)[0]
+    assert len(to_torch(network, bits)) == 5
+    to_onnx(network, bits, tmp_path / "network.onnx")
+
+
 # -- the same logits ------------------------------------------------------------------------------
 
 

@@ -1,5 +1,7 @@
 """One packed network: what comes out, and what does not fit."""
 
+import sys
+import warnings
 from fractions import Fraction
 
 import numpy as np
@@ -44,10 +46,46 @@ def test_one_layer_of_pixels_sums_up_the_pixels():
     assert np.array_equal(network.outputs(x), x @ (2 * weights.astype(int) - 1).T)
 
 
-def test_scaled_outputs_are_rounded_once():
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+@pytest.mark.parametrize(("planes", "n_inputs"), [(16, 32_768), (16, 16_385), (15, 65_538)])
+def test_the_largest_sums_of_one_layer(planes, n_inputs, engine, monkeypatch):
+    """Up to the last that fits 32 bits, where twice the sum does not."""
+    if engine == "numpy":
+        monkeypatch.setitem(sys.modules, "qhyper.targets.packed.numba_engine", None)
+    shape, high = PackedShape((n_inputs, 2)), (1 << planes) - 1
+    weights = np.stack([np.ones(n_inputs), np.arange(n_inputs) % 4 == 0]).astype(np.uint8)
+    limits = shape.limits(planes=planes)
+    network = PackedNetwork(shape, shape.pack([weights]), limits, planes=planes)
+    rows = np.array([np.full(n_inputs, high), np.where(weights[1], high, 0)])
+    expected = rows @ (2 * weights.astype(np.int64) - 1).T
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="numba cannot be imported")
+        assert np.array_equal(network.outputs(rows), expected)
+    assert expected.max() > 2**30
+
+
+def test_sums_that_do_not_fit_are_refused_when_the_network_is_made():
+    shape = PackedShape((32_769, 2))
+    with pytest.raises(ConfigurationError, match="Sums of 32769 inputs of 16 bits do not fit 32"):
+        PackedNetwork(shape, shape.ones, shape.limits(planes=16), planes=16)
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1e300, 0.0), (1.0, 1e304), (-1e306, 1e306)])
+def test_scaled_sums_that_do_not_fit_float64_are_refused(scale, shift):
+    shape = PackedShape((5, 2))
+    numbers = {"scale": np.full(2, scale), "shift": np.full(2, shift)}
+    with pytest.raises(ConfigurationError, match="outputs do not fit float64 on the way"):
+        PackedNetwork(shape, shape.ones, shape.limits(), **numbers)
+    fits = {name: value * 1e-30 for name, value in numbers.items()}
+    found = PackedNetwork(shape, shape.ones, shape.limits(), **fits).outputs([[1, 1, 1, 1, 1]])
+    np.testing.assert_allclose(found, [5 * fits["scale"] + fits["shift"]], rtol=1e-15)
+
+
+@pytest.mark.parametrize("most", [2**20, 2**31 - 1])
+def test_scaled_outputs_are_rounded_once(most):
     """Against fractions, which are exact: near ties that two roundings would break."""
     rng = np.random.default_rng(4)
-    whole = rng.integers(-(2**20), 2**20, 500)
+    whole = rng.integers(-most, most, 500)
     scale = rng.normal(size=500)
     shift = -scale * (whole + rng.integers(-1, 2, 500))  # what cancels shows what was rounded
     exact = [
