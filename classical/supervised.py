@@ -12,6 +12,7 @@ from qhyper.data.samples import Samples, check_classes
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Rngs, Streams
 from qhyper.targets.layered.space import WeightSpace
+from qhyper.targets.loss import predictions
 from qhyper.threads import one_torch_thread
 
 _CHUNK = 4096
@@ -130,14 +131,16 @@ def fit_classifier(
 def accuracy(classifier: Classifier, data: Samples) -> npt.NDArray[np.float64]:
     """Share of `data` that each replica classifies correctly, float64 [replica].
 
-    Ties of logits go to the lower class. Raises ConfigurationError if the data do not fit the
-    layers.
+    Ties of logits, within 1e-9 as `BinaryNetwork` has them, go to the lower class; in float32 sums
+    of real features are rounded by more than that. Raises ConfigurationError if the data do not
+    fit the layers.
     """
     with one_torch_thread(), torch.no_grad():
         x, y = _tensors(classifier, data)
         right = torch.zeros(classifier.replicas, dtype=torch.int64, device=y.device)
         for rows, labels in zip(x.split(_CHUNK), y.split(_CHUNK), strict=True):
-            right += (classifier(rows).argmax(-1) == labels).sum(-1)
+            found = torch.from_numpy(predictions(classifier(rows).double().cpu().numpy()))
+            right += (found.to(y.device) == labels).sum(-1)
         return right.cpu().numpy() / len(y)
 
 

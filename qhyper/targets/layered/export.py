@@ -4,7 +4,8 @@ Units and layers that are left out are gone, not zeroed. Sums run in whatever or
 ONNX runtime likes. That is exact for numbers that are exact in binary and short, such as pixels in
 multiples of 1/256 and weights of -1 and +1; with others, ties of a sign may fall otherwise than in
 `BinaryNetwork.logits`, whose sums run from left to right. Modules and files are compared with that
-on random rows before they are given out, but for such ties.
+on random rows before they are given out, but for such ties. The class of a row is that of
+`qhyper.targets.loss.predictions`: the lowest within 1e-9 of the largest logit, and no bare argmax.
 """
 
 import warnings

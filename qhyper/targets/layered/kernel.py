@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from qhyper.bits import Words
 from qhyper.targets.layered.rows import PACKED, PATTERN, Rows
-from qhyper.targets.loss import LossName, label_losses
+from qhyper.targets.loss import SAME_LOGIT, LossName, label_losses
 from qhyper.targets.packed.popcount import count_differing, popcount
 from qhyper.threads import in_threads
 
@@ -241,31 +241,36 @@ def _look_up(margin, zero, counts, table):
 
 
 @_jit
-def _label_loss_sum(logits, counts, code):
-    """Σ over rows and labels of count times loss; the formulas of `loss.label_losses`."""
+def _label_loss_sum(logits, counts, code, tie):
+    """Σ over rows and labels of count times loss; the formulas of `loss.label_losses`.
+
+    The class of a row is the lowest whose logit is at most `tie` below the largest.
+    """
     n_classes = logits.shape[1]
     total = 0.0
     for row in range(len(logits)):
         z = logits[row]
-        best = 0
+        top = z[0]
         for c in range(1, n_classes):
-            if z[c] > z[best]:
-                best = c
+            top = max(top, z[c])
         if code == ACCURACY:
+            predicted = 0
+            while z[predicted] < top - tie:
+                predicted += 1
             for c in range(n_classes):
-                if c != best:
+                if c != predicted:
                     total += counts[row, c]
             continue
         normaliser, squares = 0.0, 0.0
         for c in range(n_classes):
-            exponential = np.exp(z[c] - z[best])
+            exponential = np.exp(z[c] - top)
             normaliser += exponential
             squares += exponential * exponential
         for c in range(n_classes):
             if code == CROSS_ENTROPY:
-                value = np.log(normaliser) - (z[c] - z[best])
+                value = np.log(normaliser) - (z[c] - top)
             else:
-                p = np.exp(z[c] - z[best]) / normaliser
+                p = np.exp(z[c] - top) / normaliser
                 value = squares / normaliser**2 - 2 * p + 1
             total += counts[row, c] * value
     return total
@@ -323,14 +328,15 @@ def _pattern_losses(first_draw, last_draw, bits, net, table, out):
 
 
 @_threaded
-def _many_class_losses(first_draw, last_draw, bits, net, code, out):
+def _many_class_losses(first_draw, last_draw, bits, net, how, out):
+    code, tie = how
     buffers = _new_buffers(net)
     logits = np.zeros((len(net.counts), net.counts.shape[1]))
     # one output stands for the logits (0, z)
     outputs = logits[:, logits.shape[1] - net.layers[-1] :]
     for draw in range(first_draw, last_draw):
         _logits(bits[draw], net, buffers, outputs)
-        out[draw] = _label_loss_sum(logits, net.counts, code)
+        out[draw] = _label_loss_sum(logits, net.counts, code, tie)
 
 
 @_threaded
@@ -376,9 +382,9 @@ class PackedKernel:
         return out / self._samples
 
     def _how(self, loss: LossName) -> tuple[Any, Any]:
-        """The kernel of a loss, with its table or code."""
+        """The kernel of a loss, with its table, or its code and how near logits are a tie."""
         if not self._by_margin:
-            return _many_class_losses, _LOSS_CODES[loss]
+            return _many_class_losses, (_LOSS_CODES[loss], SAME_LOGIT)
         table = _margin_table(int(self._net.layers[-2]), loss)
         if self._by_row:
             return _pattern_losses, (self.rows.counts @ table.T).ravel()
