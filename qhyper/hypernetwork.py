@@ -13,7 +13,7 @@ input.
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from qhyper.arrays import as_float
 from qhyper.bits import Bits, all_bitstrings, as_bits
 from qhyper.errors import ConfigurationError
 from qhyper.machine import torch_device
@@ -28,6 +29,8 @@ from qhyper.registry import build
 from qhyper.streams import Rngs, Streams, check_rng
 
 MAX_BITS_OF_PROBABILITIES = 20
+MAX_PARAMETER = 1e100
+"""Parameters have to be below this in size: then no product of a few of them is infinite."""
 _BLOCK = 32
 """Draws whose scores autograd computes together."""
 
@@ -168,6 +171,30 @@ class HyperNetwork(torch.nn.Module, ABC):
             if isinstance(module, HyperNetwork):  # itself, and those that it is made of
                 module.seeds = (self.seeds[index],)
         return alone
+
+    def check_parameters(self) -> None:
+        """Raise ConfigurationError unless all parameters are finite, and below 1e100 in size.
+
+        Whatever is asked of a generator asks this first: of a parameter that is NaN there are
+        draws, but of no distribution.
+        """
+        for parameter in _parameters(self):
+            if not _sound(parameter):
+                name, at, value = self._unsound()
+                raise ConfigurationError(
+                    f"The parameter '{name}' of {self.describe()} is {value:g} at {at}, counted "
+                    "from the replica; expected finite numbers below 1e100 in size. Where training "
+                    "led there, lower the learning_rate; or load a state that is sound."
+                )
+
+    def _unsound(self) -> tuple[str, list[int], float]:
+        """Name, index and value of the first number that `check_parameters` refuses."""
+        for name, parameter in self.named_parameters():
+            wrong = (~(parameter.detach().abs() < MAX_PARAMETER)).nonzero()
+            if len(wrong):
+                at = tuple(wrong[0].tolist())
+                return name, list(at), float(parameter.detach()[at])
+        raise AssertionError("all parameters are sound")
 
     # -- draws --------------------------------------------------------------------------------
 
@@ -333,7 +360,11 @@ class HyperNetwork(torch.nn.Module, ABC):
         return (p * costs.to(p)).sum(-1)
 
     def _as_inputs(self, inputs: Any) -> torch.Tensor | None:
-        """Inputs as float64 [replica, input, feature]; None if this generator takes none."""
+        """Inputs as float64 [replica, input, feature]; None if this generator takes none.
+
+        Every question begins here, so that it checks the parameters too.
+        """
+        self.check_parameters()
         if self.n_inputs == 0:
             if inputs is not None:
                 raise ConfigurationError(f"{self.describe()} is unconditional: it takes no inputs.")
@@ -344,7 +375,10 @@ class HyperNetwork(torch.nn.Module, ABC):
                 "inputs [input, feature]."
             )
         if not isinstance(inputs, torch.Tensor):  # a copy: torch warns of read-only arrays
-            inputs = torch.from_numpy(np.array(inputs, dtype=np.float64))
+            given = as_float(inputs, "inputs", "finite numbers [input, feature]")
+            inputs = torch.from_numpy(np.array(given))
+        elif inputs.is_complex():
+            raise ConfigurationError(f"Got inputs of {inputs.dtype}; expected real numbers.")
         array = inputs.to(torch.float64)
         if array.ndim == 2:
             array = array.expand(self.replicas, *array.shape)
@@ -353,9 +387,32 @@ class HyperNetwork(torch.nn.Module, ABC):
                 f"Got inputs of shape {tuple(array.shape)}; expected [input, {self.n_inputs}], or "
                 f"[replica, input, feature] = [{self.replicas}, inputs, {self.n_inputs}]."
             )
-        if not torch.isfinite(array).all():
-            raise ConfigurationError("Inputs must be finite numbers; got NaN or infinity.")
+        if not _sound(array):
+            raise ConfigurationError(
+                "Inputs must be finite numbers; got NaN or infinity, or one of 1e100 or more."
+            )
         return array
+
+
+def _parameters(module: torch.nn.Module) -> Iterator[torch.nn.Parameter]:
+    """As `module.parameters()`, at a fifth of its time: they are checked in every step."""
+    yield from (p for p in module._parameters.values() if p is not None)
+    for child in module._modules.values():
+        if child is not None:
+            yield from _parameters(child)
+
+
+def _sound(parameter: torch.Tensor) -> bool:
+    """Whether all numbers are finite, and below MAX_PARAMETER in size."""
+    values = parameter.detach()
+    if not values.numel():
+        return True
+    if values.dtype == torch.float64 and values.device.type == "cpu":
+        array = values.numpy()  # whose least and largest are quicker than torch's
+        low, high = array.min(), array.max()
+    else:
+        low, high = values.aminmax()
+    return bool(low > -MAX_PARAMETER) and bool(high < MAX_PARAMETER)  # false for NaN as well
 
 
 def build_generator(

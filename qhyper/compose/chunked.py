@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from qhyper.arrays import as_float
 from qhyper.bits import Bits
 from qhyper.compose.ordered import Ordered
 from qhyper.compose.parts import Composed, Float, count_angles, product, somewhere, with_angles
@@ -218,7 +219,7 @@ def chunked(
 
 
 def _fixed_embeddings(embeddings: npt.ArrayLike, shape: tuple[int, int]) -> Float:
-    given = np.array(embeddings, dtype=np.float64)
+    given = np.array(as_float(embeddings, "embeddings", "finite numbers [chunk, feature]"))
     if given.shape != shape or not np.isfinite(given).all():
         raise ConfigurationError(
             f"Got embeddings of shape {given.shape}; expected finite numbers [chunk, feature] = "

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from qhyper.arrays import as_float
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import MAX_BITS_OF_PROBABILITIES, Capabilities, HyperNetwork
 
@@ -47,11 +48,12 @@ class Composed(HyperNetwork):
 
     def checked_angles(self, angles: npt.ArrayLike, n_angles: int) -> Float:
         """Angles [replica, row, n_angles], or ConfigurationError."""
-        array = np.asarray(angles, dtype=np.float64)
-        if array.ndim != 3 or array.shape[::2] != (self.replicas, n_angles):
+        array = as_float(angles, "angles", "finite numbers [replica, row, angle]")
+        fits = array.ndim == 3 and array.shape[::2] == (self.replicas, n_angles)
+        if not fits or not np.isfinite(array).all():
             raise ConfigurationError(
-                f"Got angles of shape {array.shape}; expected [replica, row, angle] = "
-                f"[{self.replicas}, rows, {n_angles}]."
+                f"Got angles of shape {array.shape}; expected finite numbers [replica, row, "
+                f"angle] = [{self.replicas}, rows, {n_angles}]."
             )
         return array
 

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import as_float
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.machine import GIB, memory
@@ -92,6 +93,22 @@ class Executable(Protocol):
     def at(self, angles: Float) -> Prepared:
         """The circuit at angles [replica, row, angle]; later changes of the array do not matter."""
         ...
+
+
+def checked_angles(angles: npt.ArrayLike, n_angles: int) -> Float:
+    """A copy of angles [replica, row, angle], float64: every Executable begins with it.
+
+    Raises ConfigurationError unless they are finite, n_angles a row and at least one row.
+    """
+    array = as_float(angles, "angles", "finite angles [replica, row, angle]")
+    fits = array.ndim == 3 and array.shape[2] == n_angles and min(array.shape[:2]) > 0
+    if not fits or not np.isfinite(array).all():
+        wrong = "" if not fits else ", of which some are NaN or infinite"
+        raise ConfigurationError(
+            f"Got angles of shape {array.shape}{wrong}; expected finite angles [replica, row, "
+            f"{n_angles}], at least one row. If training led there, lower its learning rate."
+        )
+    return np.array(array, order="C")
 
 
 class Backend(Protocol):

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from qhyper.arrays import as_float
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import Capabilities, HyperNetwork
@@ -123,7 +124,7 @@ class QuantumHyperNetwork(HyperNetwork):
         if isinstance(self.start, str):
             rows = [initial_parameters(self.circuit, self.start, stream) for stream in rng]
         else:
-            own = np.asarray(self.start, dtype=np.float64)
+            own = as_float(self.start, "a start", "finite parameters")
             if own.shape != (self.circuit.n_parameters,) or not np.isfinite(own).all():
                 raise ConfigurationError(
                     f"Got a start of shape {own.shape}; expected {self.circuit.n_parameters} "
@@ -204,7 +205,7 @@ class QuantumHyperNetwork(HyperNetwork):
         """
         if shots < 1:
             raise ConfigurationError(f"shots must be at least 1; got {shots}.")
-        angles = np.ascontiguousarray(angles, dtype=np.float64)
+        angles = np.ascontiguousarray(as_float(angles, "angles", "finite numbers"))
         self._check_angles(angles)
         check_rng(rng, self.replicas)
         return self._by_bit(self._executable.at(angles).sample(shots, rng))
@@ -221,9 +222,7 @@ class QuantumHyperNetwork(HyperNetwork):
     # -- draws and probabilities --------------------------------------------------------------
 
     def _sample(self, shots: int, rng: Rngs, inputs: torch.Tensor | None) -> Bits:
-        angles = self._angles(inputs)
-        self._check_angles(_numpy(angles))
-        return self._by_bit(self._at(angles).sample(shots, rng))
+        return self._by_bit(self._at(self._angles(inputs)).sample(shots, rng))
 
     def _log_prob(self, bits: Bits, inputs: torch.Tensor | None) -> torch.Tensor:
         angles = self._angles(inputs)

@@ -235,7 +235,7 @@ class Trainer:
         self._curve_steps += 1
         if self._curve_steps < max(1, self.total_steps // CURVE_POINTS) and not self.done:
             return
-        self._check_finite()
+        self._check_parameters()
         self.curve.append(
             {
                 "step": self.step,
@@ -273,14 +273,11 @@ class Trainer:
             if name in parameters:
                 self._champion[name][chosen] = tensor[chosen]
 
-    def _check_finite(self) -> None:
-        for name, parameter in self.generator.named_parameters():
-            if not torch.isfinite(parameter).all():
-                raise ConfigurationError(
-                    f"After step {self.step} the parameters '{name}' of "
-                    f"{self.generator.describe()} are no longer finite. Lower learning_rate "
-                    f"({self.settings.learning_rate})."
-                )
+    def _check_parameters(self) -> None:
+        try:
+            self.generator.check_parameters()
+        except ConfigurationError as error:
+            raise ConfigurationError(f"After step {self.step}: {error}") from error
 
     # -- checkpoints --------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from qhyper.errors import ConfigurationError
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Product
 from qhyper.quantum.backends import build_backend
 from qhyper.quantum.circuit import Angle, Circuit, Gate
@@ -72,6 +73,19 @@ def test_bits_are_in_the_order_of_the_qubits(backend):
     rows = np.broadcast_to(np.pi * PATTERN, (1, 2, N)).astype(np.float64)
     drawn = backend.compile(circuit).at(np.ascontiguousarray(rows)).sample(6, Streams([0])(0))
     np.testing.assert_array_equal(drawn, np.broadcast_to(PATTERN, (1, 2, 6, N)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_angles_that_are_not_finite_are_refused(backend, value):
+    circuit = CIRCUITS["product"]
+    rows = angles(circuit)
+    rows[1, 2, -1] = value
+    executable = backend.compile(circuit)
+    with pytest.raises(ConfigurationError, match="some are NaN or infinite; expected finite"):
+        executable.at(rows)
+    for shape in [(2, 3), (2, 3, circuit.n_angles + 1), (0, 3, circuit.n_angles)]:
+        with pytest.raises(ConfigurationError, match="Got angles of shape"):
+            executable.at(np.zeros(shape))
 
 
 def test_exact_probabilities_agree(backend, circuit):

@@ -1,5 +1,6 @@
 """What every registered generator and control must do, ours and anybody's alike."""
 
+import re
 from collections import Counter
 from importlib.metadata import entry_points
 
@@ -364,6 +365,62 @@ def test_no_seed_and_no_bit_are_refused(name):
     if name in GENERATORS:
         with pytest.raises(ConfigurationError, match="at least 1 bit"):
             build(name, n_bits=0, layout=None)
+
+
+# -- parameters that are not finite ---------------------------------------------------------------
+
+
+def questions(generator):
+    """Everything that can be asked of a generator, by name."""
+    bits = np.zeros((3, 1, 2, N), np.uint8)
+    able, rng = generator.capabilities, Streams(generator.seeds)(0)
+    asked = {"sample": lambda: generator.sample(2, rng=rng)}
+    if able.log_prob:
+        asked["log_prob"] = lambda: generator.log_prob(bits)
+        asked["scores"] = lambda: generator.scores(bits)
+        asked["accumulate"] = lambda: generator.accumulate_scores(bits, np.ones((3, 1, 2)))
+    if generator.n_bits <= generator.max_probability_bits:
+        costs = torch.zeros(3, 1, 2**N, dtype=torch.float64)
+        asked["probabilities"] = generator.probabilities
+        asked["expectation"] = lambda: generator.expectation(costs)
+    if generator.has_marginals:
+        asked["marginals"] = generator.marginals
+    if able.angles:
+        asked["angles"] = generator.angles
+    return asked
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e200])
+def test_parameters_that_are_not_finite_are_refused_by_every_question(name, value):
+    sound = build(name)
+    state = sound.state_dict()
+    for number, (key, parameter) in enumerate(sound.named_parameters()):
+        bad = parameter.detach().clone()
+        bad[1].view(-1)[-1] = value  # one number of one replica
+        generator = build(name)
+        generator.load_state_dict({**state, key: bad})
+        last = key.rpartition(".")[2]  # as the part that has it calls it
+        wanted = rf"{re.escape(last)}' of .* is {re.escape(f'{value:g}')} at \[1"
+        for ask in questions(generator).values():
+            with pytest.raises(ConfigurationError, match=wanted):
+                ask()
+        with torch.no_grad():  # and no less when it is written past autograd's notice
+            dict(generator.named_parameters())[key].data[1] = parameter.detach()[1]
+        for ask in questions(generator).values():
+            ask()
+        if number:
+            break
+
+
+def test_angles_that_are_not_finite_are_refused(name):
+    generator = build(name)
+    if not generator.capabilities.angles:
+        pytest.skip("it has no angles")
+    angles = generator.angles().detach().numpy().copy()
+    for value in (np.nan, np.inf):
+        angles[1, 0, -1] = value
+        with pytest.raises(ConfigurationError, match="expected finite numbers"):
+            generator.sample_angles(angles, 2, rng=Streams(SEEDS)(0))
 
 
 # -- controls -------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, StorageError
-from qhyper.quantum.backend import BackendCapabilities
+from qhyper.quantum.backend import BackendCapabilities, checked_angles
 from qhyper.quantum.circuit import Circuit
 from qhyper.quantum.cloud.dispatch import Dispatcher, Patience, chunks
 from qhyper.quantum.cloud.door import Service
@@ -107,7 +107,7 @@ class CloudBackend:
         isa = transpiled(
             circuit, self.service.device, level=self.level, layout=self.layout, avoid=self.avoid
         )
-        return CloudExecutable(self, isa)
+        return CloudExecutable(self, isa, circuit.n_angles)
 
     def fingerprint(self, circuit: Circuit) -> str:
         """The fingerprint that the compiled circuit has: see `Isa`."""
@@ -203,12 +203,12 @@ class CloudBackend:
 class CloudExecutable:
     """A circuit on a quantum computer: an `Executable`. Nothing is sent before it is sampled."""
 
-    def __init__(self, backend: CloudBackend, isa: Isa) -> None:
-        self.backend, self.isa = backend, isa
+    def __init__(self, backend: CloudBackend, isa: Isa, n_angles: int) -> None:
+        self.backend, self.isa, self.n_angles = backend, isa, n_angles
         self._kept: Path | None = None
 
     def at(self, angles: Float) -> "CloudAt":
-        """As in Executable."""
+        """As in Executable. Raises ConfigurationError if the angles do not fit."""
         return CloudAt(self, angles)
 
     def measure(self, angles: Float, shots: int) -> Bits:
@@ -260,7 +260,7 @@ class CloudAt:
     """A circuit on a quantum computer at angles: `Prepared`."""
 
     def __init__(self, circuit: CloudExecutable, angles: Float) -> None:
-        self._circuit, self.angles = circuit, np.array(angles, dtype=np.float64, order="C")
+        self._circuit, self.angles = circuit, checked_angles(angles, circuit.n_angles)
 
     def sample(self, shots: int, rng: Rngs) -> Bits:
         """As in `Prepared`, by `CloudExecutable.measure`, whose errors it raises.

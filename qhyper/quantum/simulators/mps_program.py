@@ -20,6 +20,7 @@ from qhyper.quantum.backend import (
     KEPT_BYTES,
     acts,
     check_memory,
+    checked_angles,
     matrix_product_bonds,
     matrix_product_bytes,
 )
@@ -103,7 +104,7 @@ class MatrixProductAt(ABC):
 
     def __init__(self, program: Program, angles: Float) -> None:
         self.program = program
-        self.angles = np.array(angles, dtype=np.float64, order="C")
+        self.angles = checked_angles(angles, program.n_angles)
 
     @property
     def keeps(self) -> bool:

@@ -19,7 +19,13 @@ from scipy.sparse import csr_matrix
 
 from qhyper.bits import Bits, as_bits
 from qhyper.errors import ConfigurationError, MissingError, unknown
-from qhyper.quantum.backend import BackendCapabilities, check_memory, footprints, state_vector_bytes
+from qhyper.quantum.backend import (
+    BackendCapabilities,
+    check_memory,
+    checked_angles,
+    footprints,
+    state_vector_bytes,
+)
 from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.simulators.prepared import ByRow
 from qhyper.streams import Rngs, check_rng
@@ -166,7 +172,6 @@ class PennyLaneCircuit:
 
     def at(self, angles: Float) -> "PennyLaneAt":
         """As in Executable; `WithExpectation` where the device has adjoint derivatives."""
-        self._check(angles)
         exact = self.backend.capabilities.expectation
         return (ExactPennyLaneAt if exact else PennyLaneAt)(self, angles)
 
@@ -215,18 +220,6 @@ class PennyLaneCircuit:
         (value,), (jacobian,) = self._device.execute_and_compute_derivatives((tape,), config)
         return float(value), np.real(jacobian).reshape(len(row))
 
-    def _check(self, angles: Float) -> None:
-        if angles.ndim != 3 or angles.shape[-1] != self.n_angles:
-            raise ConfigurationError(
-                f"Got angles of shape {angles.shape}; expected [replica, row, angle] with "
-                f"{self.n_angles} angles."
-            )
-        if not np.isfinite(angles).all():
-            raise ConfigurationError(
-                "The angles must be finite; got NaN or infinity. If training led there, lower its "
-                "learning rate."
-            )
-
     @cached_property
     def _device(self) -> Any:
         return self.backend.open(self.n_qubits)
@@ -236,7 +229,7 @@ class PennyLaneAt:
     """A circuit at angles, to be sampled: `Prepared`."""
 
     def __init__(self, circuit: PennyLaneCircuit, angles: Float) -> None:
-        self._circuit, self.angles = circuit, np.array(angles, dtype=np.float64, order="C")
+        self._circuit, self.angles = circuit, checked_angles(angles, circuit.n_angles)
 
     def sample(self, shots: int, rng: Rngs) -> Bits:
         """As in `Prepared`, by a device of each replica with a seed from its generator."""

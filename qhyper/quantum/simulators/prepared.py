@@ -1,28 +1,10 @@
-"""What simulators share at given angles: checked copies of these, and states kept by row."""
+"""What simulators share at given angles: states kept by row."""
 
 from collections.abc import Callable
 
-import numpy as np
 import numpy.typing as npt
 
-from qhyper.errors import ConfigurationError
 from qhyper.quantum.backend import KEPT_BYTES
-
-Float = npt.NDArray[np.float64]
-
-
-def checked_angles(angles: Float, n_angles: int) -> Float:
-    """A copy of angles [replica, row, angle].
-
-    Raises ConfigurationError unless they are finite, n_angles a row and at least one row.
-    """
-    fits = angles.ndim == 3 and angles.shape[2] == n_angles and min(angles.shape[:2]) > 0
-    if not fits or not np.isfinite(angles).all():
-        raise ConfigurationError(
-            f"Got angles of shape {angles.shape}; expected finite angles [replica, row, "
-            f"{n_angles}], at least one row."
-        )
-    return np.array(angles, dtype=np.float64, order="C")
 
 
 class ByRow:

@@ -17,6 +17,7 @@ from qhyper.machine import needs
 from qhyper.quantum.backend import (
     BackendCapabilities,
     check_memory,
+    checked_angles,
     matrix_product_bonds,
     matrix_product_bytes,
     state_vector_bytes,
@@ -24,7 +25,6 @@ from qhyper.quantum.backend import (
 from qhyper.quantum.circuit import ROTATIONS, TWO_QUBIT_GATES, Circuit
 from qhyper.quantum.qiskit_circuits import qiskit_with_angles
 from qhyper.quantum.simulators.depolarising import described, probability, strengths
-from qhyper.quantum.simulators.prepared import checked_angles
 from qhyper.streams import Rngs, check_rng
 
 Float = npt.NDArray[np.float64]

@@ -20,6 +20,7 @@ from qhyper.bits import Bits
 from qhyper.quantum.backend import (
     BackendCapabilities,
     check_memory,
+    checked_angles,
     footprints,
     state_vector_bytes,
 )
@@ -105,7 +106,7 @@ class StateVector:
         self._segments = _segments(self.program)
 
     def at(self, angles: Float) -> "StateVectorAt":
-        """As in Executable."""
+        """As in Executable. Raises ConfigurationError if the angles do not fit."""
         return StateVectorAt(self, angles)
 
     def state(self, angles: Float) -> Float:
@@ -143,7 +144,7 @@ class StateVectorAt:
     """A state vector at angles: `WithExpectation`, on states that are kept if they are small."""
 
     def __init__(self, circuit: StateVector, angles: Float) -> None:
-        self.angles = np.array(angles, dtype=np.float64, order="C")
+        self.angles = checked_angles(angles, circuit.program.n_angles)
         self._circuit, self._n_qubits = circuit, circuit.program.n_qubits
         self._states = ByRow(
             lambda at: circuit.state(self.angles[at]),

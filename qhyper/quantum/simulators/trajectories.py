@@ -17,11 +17,10 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, unknown
-from qhyper.quantum.backend import BackendCapabilities
+from qhyper.quantum.backend import BackendCapabilities, checked_angles
 from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.simulators.depolarising import described, strengths
 from qhyper.quantum.simulators.mps import MatrixProductBackend
-from qhyper.quantum.simulators.prepared import checked_angles
 from qhyper.quantum.simulators.state_vector import StateVectorBackend
 from qhyper.streams import Rngs, check_rng
 

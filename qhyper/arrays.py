@@ -1,0 +1,139 @@
+"""Arrays of whatever a user has: lists, NumPy, torch, pandas. The checks of all of it are here.
+
+`np.asarray` alone drops a mask, rounds whole numbers past 2^53 once they are made float64, and
+fails in words of its own at a tensor that needs a gradient or is of bfloat16.
+"""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.errors import ConfigurationError
+
+Float = npt.NDArray[np.float64]
+
+_EXACT = 2**53
+"""All whole numbers up to here are float64 ones."""
+
+
+def as_array(values: Any, what: str, expected: str = "real numbers") -> npt.NDArray:
+    """`values` as an array of bools, whole numbers or floats, exactly; a copy only if need be.
+
+    Tensors come without their graph, from any device; bfloat16 and smaller floats as float32.
+    Raises ConfigurationError, which says `what` was got and what was `expected`, for masked
+    entries, rows of different lengths, and anything that is no array of real numbers: text, complex
+    numbers, objects, sparse tensors.
+    """
+    if type(values) is np.ndarray and values.dtype.kind in "biuf":
+        return values
+    try:
+        array = np.asarray(_opened(values, what, expected))
+    except ConfigurationError:
+        raise
+    except Exception as error:  # what a user passes can fail in any way
+        if "inhomogeneous" in str(error):
+            raise ConfigurationError(
+                f"Got rows of different lengths in {what}; expected {expected}."
+            ) from error
+        raise ConfigurationError(
+            f"Got {what} of the type {type(values).__name__}, which cannot be read "
+            f"({type(error).__name__}: {error}); expected {expected}."
+        ) from error
+    if array.dtype.type.__module__ == "ml_dtypes":  # bfloat16 of JAX and TensorFlow, and smaller
+        array = array.astype(np.float32)
+    if array.dtype.kind not in "biuf":
+        advice = " Convert it first, such as by astype(float)." * (array.dtype.kind in "OUST")
+        raise ConfigurationError(
+            f"Got {what} of type {array.dtype} and shape {array.shape}; expected {expected}."
+            f"{advice}"
+        )
+    return array
+
+
+def as_float(values: Any, what: str, expected: str = "real numbers") -> Float:
+    """`values` as float64, exactly; a copy only if need be. Errors as `as_array`.
+
+    And ConfigurationError for numbers that float64 has to round: whole ones past 2^53, and those of
+    longer floats. NaN and infinity pass: what they mean, the caller knows.
+    """
+    array = as_array(values, what, expected)
+    if array.dtype == np.float64:
+        if isinstance(values, list | tuple):  # may mix floats and whole numbers
+            _check_whole(_whole_numbers(values) if _may_round(array) else (), what)
+        return array
+    if array.dtype.kind in "iu":
+        _check_whole(array[_large(array)].tolist() if _may_round(array) else (), what)
+        return array.astype(np.float64)
+    with np.errstate(over="ignore"):
+        numbers = array.astype(np.float64)
+    if array.dtype.itemsize > 8 and not np.array_equal(numbers, array, equal_nan=True):
+        raise ConfigurationError(
+            f"Got {what} of type {array.dtype}, some of which float64 has to round. Round them "
+            "yourself, by astype(np.float64)."
+        )
+    return numbers
+
+
+def _opened(values: Any, what: str, expected: str) -> Any:
+    """What np.asarray reads right: tensors and masked arrays opened, also those in lists."""
+    torch = sys.modules.get("torch")  # else nothing can be a tensor
+    if isinstance(values, np.ma.MaskedArray):
+        if np.ma.is_masked(values):
+            raise ConfigurationError(
+                f"Got {what} with {int(np.ma.count_masked(values))} of {values.size} entries "
+                f"masked; expected {expected}, each with a value. Fill them in, by filled(value), "
+                "or leave out their rows."
+            )
+        return np.ma.getdata(values)
+    if torch is not None and isinstance(values, torch.Tensor):
+        return _of_tensor(values, torch)
+    if isinstance(values, list | tuple):
+        return [
+            each if type(each) in (int, float, bool) else _opened(each, what, expected)
+            for each in values
+        ]
+    return values
+
+
+def _of_tensor(tensor: Any, torch: Any) -> npt.NDArray:
+    if tensor.layout is not torch.strided:
+        raise TypeError("it is sparse; pass tensor.to_dense()")
+    plain = tensor.detach().resolve_conj().resolve_neg().cpu()
+    if plain.is_floating_point() and plain.dtype not in (
+        torch.float16, torch.float32, torch.float64
+    ):  # fmt: skip
+        plain = plain.float()  # exact: it has the range of bfloat16, and more digits
+    return plain.numpy()
+
+
+def _large(array: npt.NDArray) -> npt.NDArray[np.bool_]:
+    return (array >= _EXACT) | (array <= -_EXACT)
+
+
+def _may_round(array: npt.NDArray) -> bool:
+    """Whether there can be a whole number that float64 rounds."""
+    return bool(array.size) and array.dtype.itemsize == 8 and bool(_large(array).any())
+
+
+def _whole_numbers(values: Any) -> Iterable[int]:
+    """The whole numbers in lists of lists, at any depth."""
+    for each in values:
+        if isinstance(each, list | tuple):
+            yield from _whole_numbers(each)
+        elif isinstance(each, int | np.integer):
+            yield int(each)
+        elif isinstance(each, np.ndarray) and each.dtype.kind in "iu":
+            yield from each.ravel().tolist()
+
+
+def _check_whole(numbers: Iterable[int], what: str) -> None:
+    for number in numbers:
+        if int(float(number)) != number:
+            raise ConfigurationError(
+                f"Got {what} with the whole number {number}, which float64 rounds to "
+                f"{int(float(number))}; expected whole numbers up to 2^53 in size. Subtract what "
+                "they have in common, or round them yourself, by astype(np.float64)."
+            )
