@@ -30,7 +30,9 @@ from qhyper.streams import Rngs, Streams, check_rng
 
 MAX_BITS_OF_PROBABILITIES = 20
 MAX_PARAMETER = 1e100
-"""Parameters have to be below this in size: then no product of a few of them is infinite."""
+"""Parameters and inputs have to be below this in size: then no product of a few is infinite."""
+_FEW = 4096
+"""Numbers whose squares are summed up by one thread, and at once."""
 _BLOCK = 32
 """Draws whose scores autograd computes together."""
 
@@ -178,14 +180,15 @@ class HyperNetwork(torch.nn.Module, ABC):
         Whatever is asked of a generator asks this first: of a parameter that is NaN there are
         draws, but of no distribution.
         """
-        for parameter in _parameters(self):
-            if not _sound(parameter):
-                name, at, value = self._unsound()
-                raise ConfigurationError(
-                    f"The parameter '{name}' of {self.describe()} is {value:g} at {at}, counted "
-                    "from the replica; expected finite numbers below 1e100 in size. Where training "
-                    "led there, lower the learning_rate; or load a state that is sound."
-                )
+        with np.errstate(over="ignore"):
+            sound = all(map(_sound, _parameters(self)))
+        if not sound:
+            name, at, value = self._unsound()
+            raise ConfigurationError(
+                f"The parameter '{name}' of {self.describe()} is {value:g} at {at}, counted from "
+                "the replica; expected finite numbers below 1e100 in size. Where training led "
+                "there, lower the learning_rate; or load a state that is sound."
+            )
 
     def _unsound(self) -> tuple[str, list[int], float]:
         """Name, index and value of the first number that `check_parameters` refuses."""
@@ -387,7 +390,7 @@ class HyperNetwork(torch.nn.Module, ABC):
                 f"Got inputs of shape {tuple(array.shape)}; expected [input, {self.n_inputs}], or "
                 f"[replica, input, feature] = [{self.replicas}, inputs, {self.n_inputs}]."
             )
-        if not _sound(array):
+        if not (array.abs() < MAX_PARAMETER).all():
             raise ConfigurationError(
                 "Inputs must be finite numbers; got NaN or infinity, or one of 1e100 or more."
             )
@@ -404,14 +407,14 @@ def _parameters(module: torch.nn.Module) -> Iterator[torch.nn.Parameter]:
 
 def _sound(parameter: torch.Tensor) -> bool:
     """Whether all numbers are finite, and below MAX_PARAMETER in size."""
-    values = parameter.detach()
-    if not values.numel():
+    values: Any = parameter.detach()
+    if values.is_cpu and values.dtype is torch.float64:
+        values = values.numpy().reshape(-1)  # a quarter of the time that torch takes for so few
+        if values.size <= _FEW and values.dot(values) < MAX_PARAMETER**2:
+            return True
+    elif not values.numel():
         return True
-    if values.dtype == torch.float64 and values.device.type == "cpu":
-        array = values.numpy()  # whose least and largest are quicker than torch's
-        low, high = array.min(), array.max()
-    else:
-        low, high = values.aminmax()
+    low, high = values.min(), values.max()
     return bool(low > -MAX_PARAMETER) and bool(high < MAX_PARAMETER)  # false for NaN as well
 
 
