@@ -6,6 +6,7 @@ import numpy as np
 
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Rngs
+from qhyper.targets.objective import checked
 from qhyper.targets.target import Losses
 from qhyper.training.search import Evaluated
 
@@ -42,6 +43,7 @@ class SimulatedAnnealing:
         The first evaluation is that of the start, a uniform draw, and is reported by itself.
         `current` is the loss of each chain's state, [replica, 1].
         """
+        objective = checked(objective)
         state = np.stack([stream.integers(2, size=self.n_bits, dtype=np.uint8) for stream in rng])
         loss = objective(state)
         yield Evaluated(state[:, None], loss[:, None], current=loss[:, None])

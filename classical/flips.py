@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from classical.tied_bernoulli import TiedBernoulli
+from qhyper.arrays import as_array
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Purpose, Rngs, Streams
 from qhyper.targets.batches import RowBatch, RowBatches, RowObjective
@@ -72,7 +73,8 @@ def train_by_flips(
     `flip_differences`, the basis does not suit the image or the inputs, there are not `batch` rows
     besides the held-out ones, or a number is out of its range.
     """
-    target, truth = PackedTarget(layers, scale=scale), np.asarray(labels)
+    target = PackedTarget(layers, scale=scale)
+    truth = as_array(labels, "labels", "classes, one a row")
     if not isinstance(inputs, PackedInputs):
         raise ConfigurationError(
             f"Got inputs of {type(inputs).__name__}; expected PackedInputs. Pack bits by pack_bits."

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Rngs
+from qhyper.targets.objective import checked
 from qhyper.targets.target import Float, MiniBatch, MiniBatches, Objective
 
 _DRAWN_TOGETHER = 1 << 22
@@ -85,7 +86,7 @@ class Scores:
 
     def rows(self, rng: Rngs) -> Objective | MiniBatch:
         """What scores bits [replica, 1, shot, bit]: the objective, or a fresh mini-batch."""
-        return self.objective if self.batches is None else self.batches.draw(rng)
+        return checked(self.objective if self.batches is None else self.batches.draw(rng))
 
     def fresh(self, bits: Bits, rng: Rngs) -> Float:
         """Losses [replica, shot] of bits [replica, shot, bit], on the rows of a generation."""

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import as_array
 from qhyper.bits import WORD, Words
 from qhyper.errors import ConfigurationError
 from qhyper.targets.packed.inputs import PackedInputs
@@ -46,7 +47,7 @@ class PackedSamples:
             raise ConfigurationError(
                 f"Got a batch of {got}; expected packed bits, such as pack_bits(images.bits)."
             )
-        object.__setattr__(self, "labels", np.asarray(self.labels))
+        object.__setattr__(self, "labels", as_array(self.labels, "labels", "a whole number a row"))
         if self.labels.shape != (len(self.inputs),) or self.labels.dtype.kind not in "iu":
             raise ConfigurationError(
                 f"Got labels of {self.labels.dtype} and shape {self.labels.shape} for "

@@ -7,6 +7,7 @@ import numpy as np
 from qhyper.bits import n_words, unpack
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Rngs
+from qhyper.targets.objective import checked
 from qhyper.targets.target import Losses
 from qhyper.training.search import Evaluated
 
@@ -32,6 +33,7 @@ class RandomSearch:
 
     def search(self, objective: Losses, *, evaluations: int, rng: Rngs) -> Iterator[Evaluated]:
         """Spend exactly `evaluations` for each replica (one rng a replica), batch by batch."""
+        objective = checked(objective)
         for spent in range(0, evaluations, self.together):
             shape = (min(self.together, evaluations - spent), n_words(self.n_bits))
             words = np.stack(

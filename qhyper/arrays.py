@@ -47,8 +47,7 @@ def as_array(values: Any, what: str, expected: str = "real numbers") -> npt.NDAr
     if array.dtype.kind not in "biuf":
         advice = " Convert it first, such as by astype(float)." * (array.dtype.kind in "OUST")
         raise ConfigurationError(
-            f"Got {what} of type {array.dtype} and shape {array.shape}; expected {expected}."
-            f"{advice}"
+            f"Got {what} of {array.dtype} and shape {array.shape}; expected {expected}.{advice}"
         )
     return array
 
@@ -71,7 +70,7 @@ def as_float(values: Any, what: str, expected: str = "real numbers") -> Float:
         numbers = array.astype(np.float64)
     if array.dtype.itemsize > 8 and not np.array_equal(numbers, array, equal_nan=True):
         raise ConfigurationError(
-            f"Got {what} of type {array.dtype}, some of which float64 has to round. Round them "
+            f"Got {what} of {array.dtype}, some of which float64 has to round. Round them "
             "yourself, by astype(np.float64)."
         )
     return numbers

@@ -7,6 +7,7 @@ i % 64 of word i // 64 (uint64), and the bits past the end of the last word are 
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import as_array
 from qhyper.errors import ConfigurationError
 
 Bits = npt.NDArray[np.uint8]
@@ -25,7 +26,7 @@ def as_bits(bits: npt.ArrayLike, n_bits: int) -> Bits:
 
     Raises ConfigurationError if the last axis is not `n_bits` long or a value is neither 0 nor 1.
     """
-    array = np.asarray(bits)
+    array = as_array(bits, "bits", "0 and 1, [..., bit]")
     if array.ndim == 0 or array.shape[-1] != n_bits:
         width = array.shape[-1] if array.ndim else "no"
         raise ConfigurationError(

@@ -128,7 +128,7 @@ def test_bits_are_taken_as_they_are():
     assert as_bits(np.zeros((0, 4), np.uint8), 4).shape == (0, 4)
 
 
-@pytest.mark.parametrize("value", [[2, 0], [-1, 1], [0.5, 1], [np.nan, 0], [255, 0], ["0", "1"]])
+@pytest.mark.parametrize("value", [[2, 0], [-1, 1], [0.5, 1], [np.nan, 0], [255, 0]])
 def test_other_values_are_refused(value):
     with pytest.raises(ConfigurationError, match="Bits must be 0 or 1"):
         as_bits(value, 2)

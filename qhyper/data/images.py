@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import as_array
 from qhyper.errors import ConfigurationError, MissingError, QhyperError, StorageError, unknown
 
 
@@ -78,7 +79,8 @@ class Images:
     labels: npt.NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        pixels, labels = np.asarray(self.pixels), np.asarray(self.labels)
+        pixels = as_array(self.pixels, "pixels", "uint8 [image, pixel]")
+        labels = as_array(self.labels, "labels", "whole numbers [image]")
         if pixels.dtype != np.uint8 or pixels.ndim != 2:
             raise ConfigurationError(
                 f"Got pixels of {pixels.dtype} and shape {pixels.shape}; expected uint8 "

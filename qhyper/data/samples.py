@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import as_float
 from qhyper.data.scaling import Scaling, fit
 from qhyper.errors import ConfigurationError
 
@@ -244,14 +245,11 @@ def _class_name(label: int, classes: Sequence[str] | None) -> str:
 
 def _numbers(values: npt.ArrayLike, name: str, axes: tuple[str, ...]) -> npt.NDArray[np.float64]:
     """`values` as float64, copied if they can change; they must be numbers with these axes."""
-    expected = f"expected numbers in the shape [{', '.join(axes)}]"
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise ConfigurationError(f"Got rows of different lengths in {name}, {expected}.") from error
-    if array.ndim != len(axes) or array.dtype.kind not in "biuf":
+    expected = f"numbers in the shape [{', '.join(axes)}]"
+    array = as_float(values, name, expected)
+    if array.ndim != len(axes):
         raise ConfigurationError(
-            f"Got {name} of type {array.dtype} and shape {array.shape}, {expected}."
+            f"Got {name} of {array.dtype} and shape {array.shape}; expected {expected}."
         )
     return array.astype(np.float64, order="C", copy=not _is_constant(array))
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from qhyper.arrays import as_float
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import Draw, HyperNetwork
@@ -16,6 +17,7 @@ from qhyper.registry import build
 from qhyper.risk import MMD, Expectation, FreeEnergy, Risk, Sample
 from qhyper.spending import Spending
 from qhyper.streams import Rngs
+from qhyper.targets.objective import checked
 from qhyper.targets.target import Losses, MiniBatches
 
 Float = npt.NDArray[np.float64]
@@ -163,8 +165,8 @@ def losses_of(objective: Losses, bits: Bits) -> Float:
 
     Raises ConfigurationError unless it gives one finite number a bitstring.
     """
-    losses = np.asarray(objective(bits))
-    if losses.shape != bits.shape[:-1] or losses.dtype.kind not in "biuf":
+    losses = as_float(checked(objective)(bits), "losses", "one number a bitstring")
+    if losses.shape != bits.shape[:-1]:
         raise ConfigurationError(
             f"The objective gave {losses.dtype} of shape {losses.shape} for bits of shape "
             f"{bits.shape}; expected one number a bitstring, {bits.shape[:-1]}. Wrap a function of "
@@ -172,7 +174,7 @@ def losses_of(objective: Losses, bits: Bits) -> Float:
         )
     if not np.isfinite(losses).all():
         raise ConfigurationError("The objective gave a loss that is not a finite number.")
-    return losses.astype(np.float64)
+    return losses
 
 
 def evaluate(

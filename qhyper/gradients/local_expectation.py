@@ -26,6 +26,7 @@ from qhyper.hypernetwork import Draw, HyperNetwork
 from qhyper.risk import Expectation, FreeEnergy, Risk, Sample
 from qhyper.spending import Spending
 from qhyper.streams import Rngs
+from qhyper.targets.objective import checked
 from qhyper.targets.target import Losses, MiniBatches
 
 MEAN_FIELD = "that of taking the bits as independent"
@@ -104,7 +105,7 @@ class LocalExpectation(GradientEstimator):
         self.check(generator, risk)
         marginals = generator.marginals(inputs=inputs)
         bits = generator.sample(self.shots, rng=rng, inputs=inputs).bits
-        losses, differences = objective.flips(bits)
+        losses, differences = checked(objective).flips(bits)
         slopes = np.where(bits, -differences, differences).mean(axis=2)
         n_inputs = bits.shape[1]
         drawn = Sample(bits, losses)

@@ -13,6 +13,7 @@ from qhyper.data.samples import Dataset, Samples, hold_out
 from qhyper.data.sets import load
 from qhyper.errors import ConfigurationError
 from qhyper.run.config import DATA_ALONE, TARGET_CHOICES, Config
+from qhyper.targets.objective import checked
 from qhyper.targets.target import Objective, Target
 
 MANY_BITS = 4096
@@ -34,6 +35,9 @@ class Problem:
     dataset: Dataset | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "objective", checked(self.objective))
+        if self.watch is not None:
+            object.__setattr__(self, "watch", checked(self.watch))
         if self.test is not None and not isinstance(self.test, Samples):
             raise ConfigurationError(
                 f"Got {type(self.test).__name__} as test; expected Samples, such as dataset.test."

@@ -7,9 +7,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import as_float
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.quantum.cloud.mthree_mitigation import QuasiProbabilities
+from qhyper.targets.objective import checked
 from qhyper.targets.target import SAME_LOSS, Losses
 
 Float = npt.NDArray[np.float64]
@@ -132,7 +134,7 @@ def compare_draws(
     Raises ConfigurationError for other shapes, and for a loss below the certified minimum.
     """
     _check(measured, simulated, quasi)
-    losses = [np.asarray(objective(bits), dtype=np.float64) for bits in (measured, simulated)]
+    losses = [as_float(checked(objective)(bits), "losses") for bits in (measured, simulated)]
     lowest = min(float(values.min()) for values in losses)
     if minimum is not None and lowest < minimum - SAME_LOSS:
         raise ConfigurationError(
@@ -202,7 +204,7 @@ def _draws(losses: Float, edges: Float, minimum: float | None) -> ScoredDraws:
 
 
 def _mitigated(quasi: QuasiProbabilities, objective: Losses) -> Mitigated:
-    mean, error = quasi.mean(objective(quasi.strings))
+    mean, error = quasi.mean(checked(objective)(quasi.strings))
     return Mitigated(mean, error, quasi.covered)
 
 

@@ -11,7 +11,7 @@ from qhyper.bits import Bits, as_bits
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Rngs
 from qhyper.targets.objective import Objective
-from qhyper.targets.target import Float
+from qhyper.targets.target import Float, TakesBits
 
 
 class Scorer(Protocol):
@@ -83,7 +83,7 @@ class RowBatches:
 
 
 @dataclass(frozen=True, eq=False)
-class RowBatch:
+class RowBatch(TakesBits):
     """A mini-batch of each replica: an objective of draws [replica, input, shot, bit]."""
 
     objective: RowObjective

@@ -19,7 +19,7 @@ class CallableTarget:
     """
 
     def __init__(
-        self, *, function: str | Callable[[npt.NDArray[np.int8]], npt.ArrayLike],
+        self, *, function: str | Callable[[npt.NDArray[np.int64]], npt.ArrayLike],
         bits: int | None = None,
     ) -> None:  # fmt: skip
         self.name = function if isinstance(function, str) else getattr(

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import as_array
 from qhyper.errors import ConfigurationError, unknown
 
 
@@ -145,7 +146,7 @@ def permutation(
                 "permutation of the bits."
             )
         return np.arange(n_bits) if layout is None else layout.order(order)
-    given = np.asarray(order)
+    given = as_array(order, f"the {kind}", f"a permutation of 0 to {n_bits - 1}")
     whole = given.shape == (n_bits,) and given.dtype.kind in "iu"
     if not whole or (np.sort(given) != np.arange(n_bits)).any():
         raise ConfigurationError(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import as_float
 from qhyper.errors import ConfigurationError
 from qhyper.registry import find, is_registered
 
@@ -91,10 +92,10 @@ def label_losses(logits: npt.NDArray, loss: LossName) -> npt.NDArray[np.float64]
     number that is not finite.
     """
     z = with_two_logits(logits).astype(np.float64)  # a copy, which the loss may change
-    found = np.asarray(_function(loss)(z))
     if loss in LOSSES:
-        return found
-    if found.shape != logits.shape[:-1] + z.shape[-1:] or found.dtype.kind not in "biuf":
+        return np.asarray(_function(loss)(z))
+    found = as_float(_function(loss)(z), f"losses by '{loss}'", "the loss of each label")
+    if found.shape != logits.shape[:-1] + z.shape[-1:]:
         raise ConfigurationError(
             f"The loss '{loss}' gave {found.dtype} of shape {found.shape} for logits of shape "
             f"{z.shape}; expected the loss of each label, numbers of the same shape."
@@ -105,4 +106,4 @@ def label_losses(logits: npt.NDArray, loss: LossName) -> npt.NDArray[np.float64]
             f"The loss '{loss}' gave {found[first]} for the label {first[-1]} of the logits "
             f"{with_two_logits(logits)[first[:-1]].tolist()}; a loss must be a finite number."
         )
-    return found.astype(np.float64)
+    return found

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import as_array, as_float
 from qhyper.bits import Bits, as_bits
 from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.targets.layout import Layout
-from qhyper.targets.target import Float, MiniBatches, ObjectiveCapabilities
+from qhyper.targets.target import Float, MiniBatches, ObjectiveCapabilities, TakesBits
 
 if TYPE_CHECKING:
     from qhyper.data.samples import Samples
@@ -21,13 +22,14 @@ _FLIPPED_TOGETHER = 1 << 22
 """Bits of flipped strings that are evaluated together."""
 
 
-class Objective:
+class Objective(TakesBits):
     """Any loss of bitstrings; `function` gets bits [draws, bit] and gives one number each.
 
-    The bits are 0 and 1 as int8, so that 2 * bits - 1 are the weights -1 and +1, and a copy that
-    the function may change. Lower is better. `evaluations` counts the draws evaluated so far, and
-    `rows` these times the rows that each was scored on. Subclasses give `_evaluate` in the
-    function's place, and declare what else they can.
+    The bits are 0 and 1 as int64, so that 2 * bits - 1 are the weights -1 and +1 and sums of their
+    products are right, and a copy that the function may change. Lower is better. `evaluations`
+    counts the draws evaluated so far, and `rows` these times the rows that each was scored on.
+    Subclasses give `_evaluate` in the function's place, of bits as uint8, and declare what else
+    they can.
     """
 
     capabilities = ObjectiveCapabilities(flips=True)
@@ -36,7 +38,7 @@ class Objective:
 
     def __init__(
         self,
-        function: Callable[[npt.NDArray[np.int8]], npt.ArrayLike] | None,
+        function: Callable[[npt.NDArray[np.int64]], npt.ArrayLike] | None,
         n_bits: int,
         *,
         name: str = "own objective",
@@ -74,7 +76,7 @@ class Objective:
         """
         array = as_bits(bits, self.n_bits)
         flat = array.reshape(-1, self.n_bits)
-        losses = np.asarray(self._evaluate(flat), dtype=np.float64)
+        losses = as_float(self._evaluate(flat), f"losses of {self.name}", "one number each")
         if losses.shape != (len(flat),):
             raise ConfigurationError(
                 f"{self.name} returned losses of shape {losses.shape} for {len(flat)} bitstrings; "
@@ -92,7 +94,7 @@ class Objective:
     def _evaluate(self, bits: Bits) -> npt.ArrayLike:
         """The losses [draw] of bits uint8 [draw, bit]."""
         assert self._function is not None
-        return self._function(bits.astype(np.int8))
+        return self._function(bits.astype(np.int64))
 
     def count(self, evaluations: int, n_rows: int | None = None) -> None:
         """Add to what was spent: so many bitstrings, each on all rows, or on `n_rows`."""
@@ -148,6 +150,41 @@ class Objective:
                 f"Got the method '{method}'; {self.name} is certified by enumeration alone."
             )
         return certify_objective(self, temperature=temperature, progress=progress)
+
+
+def checked(losses: Any) -> Any:
+    """What anything that scores bits is asked through: itself, if it is an Objective of ours.
+
+    What is somebody's own gets bits as int64, as a function in an Objective does: with uint8, as
+    draws are, 2 * bits - 1 is 255 for a 0.
+    """
+    return losses if isinstance(losses, TakesBits) else _Own(losses)
+
+
+class _Own:
+    """Somebody's own objective or mini-batch, in all that it has; bits come as int64 copies."""
+
+    def __init__(self, own: Any) -> None:
+        self._own = own
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_own":  # not there yet: while it is unpickled
+            raise AttributeError(name)
+        return getattr(self._own, name)
+
+    def __call__(self, bits: Bits) -> Float:
+        return as_float(self._own(bits.astype(np.int64)), "losses", "one number a bitstring")
+
+    def flips(self, bits: Bits) -> tuple[Float, Float]:
+        losses, differences = self._own.flips(bits.astype(np.int64))
+        return as_float(losses, "losses"), as_float(differences, "differences of flips")
+
+    def wrong_weights(self, bits: Bits) -> tuple[Float, npt.NDArray[np.bool_]]:
+        losses, wrong = self._own.wrong_weights(bits.astype(np.int64))
+        return as_float(losses, "losses"), as_array(wrong, "wrong weights", "a bool a bit") != 0
+
+    def accuracy(self, bits: Bits, samples: "Samples | None" = None) -> Float:
+        return as_float(self._own.accuracy(bits.astype(np.int64), samples), "accuracies")
 
 
 def flips_by_evaluation(losses: Callable[[Bits], Float], bits: Bits) -> tuple[Float, Float]:

@@ -29,6 +29,10 @@ Losses = Callable[[Bits], Float]
 """Any bits [..., bit] to losses [...]: an Objective is one."""
 
 
+class TakesBits:
+    """What takes draws as they are, uint8, and checks them itself: all that scores bits here."""
+
+
 @dataclass(frozen=True)
 class ObjectiveCapabilities:
     """What an objective can do besides losses; everybody asks here, never by type."""

@@ -27,8 +27,8 @@ def test_samples_are_copies_that_nobody_can_change():
     [
         ([1, 2], [0, 1], r"shape \(2,\).*\[row, feature\]"),
         ([[1, 2], [3]], [0, 1], "different lengths in x"),
-        ([["a"], ["b"]], [0, 1], "x of type <U1"),
-        (X, [Y], r"y of type .* shape \(1, 4\).*\[row\]"),
+        ([["a"], ["b"]], [0, 1], "x of <U1"),
+        (X, [Y], r"y of .* shape \(1, 4\).*\[row\]"),
         (X, [0, 1], "4 rows in x and 2 labels in y"),
         (np.zeros((0, 2)), [], r"shape \(0, 2\).*at least one row"),
         (np.zeros((2, 0)), [0, 1], "at least one row and one feature"),

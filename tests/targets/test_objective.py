@@ -16,9 +16,9 @@ def test_counts_evaluations_and_keeps_the_shape():
     assert objective.evaluations == 13
 
 
-def test_the_function_gets_signed_bits_of_its_own():
+def test_the_function_gets_wide_signed_bits_of_its_own():
     def loss(bits):
-        assert (bits.shape, bits.dtype) == ((6, 2), np.int8)
+        assert (bits.shape, bits.dtype) == ((6, 2), np.int64)
         assert ((2 * bits - 1) == 2 * bits.astype(int) - 1).all()
         bits[:] = 1
         return np.zeros(6)

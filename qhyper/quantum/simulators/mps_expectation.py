@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import as_array, as_float
 from qhyper.bits import as_bits
 from qhyper.errors import ConfigurationError
 from qhyper.machine import memory
@@ -109,7 +110,7 @@ class MatrixProductCost:
 
         Raises ConfigurationError unless they are bits of one string.
         """
-        wanted = np.asarray(string)
+        wanted = as_array(string, "a string", "the bits [qubit] of one")
         if wanted.ndim != 1 or not wanted.size:
             raise ConfigurationError(
                 f"Got a string of shape {wanted.shape}; expected the bits [qubit] of one."
@@ -126,7 +127,7 @@ class MatrixProductCost:
         such as a perceptron's loss. Each row is a term whose state after i qubits is the number
         so far, 0 to i. Raises ConfigurationError for other rows or values.
         """
-        x, table = np.asarray(signs), np.asarray(values, dtype=np.float64)
+        x, table = as_float(signs, "rows"), as_float(values, "values")
         n = x.shape[-1] if x.ndim == 2 else 0
         if not x.size or table.shape != (len(x), n + 1) or not np.isfinite(table).all():
             raise ConfigurationError(
@@ -186,7 +187,7 @@ def expectation(program: Program, angles: Float, cost: MatrixProductCost) -> tup
 
 
 def _finite(numbers: npt.ArrayLike, what: str) -> Float:
-    array = np.asarray(numbers, dtype=np.float64)
+    array = as_float(numbers, what, "finite numbers in one axis, at least one")
     if array.ndim != 1 or not array.size or not np.isfinite(array).all():
         raise ConfigurationError(
             f"Got {array.tolist()} as {what}; expected finite numbers in one axis, at least one."

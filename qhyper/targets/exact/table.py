@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import as_float
 from qhyper.bits import Bits, all_bitstrings, pack
 from qhyper.errors import ConfigurationError, MissingError, StorageError, UnsuitableError
 from qhyper.targets.exact.certificate import MAX_BITS, Progress
@@ -36,7 +37,7 @@ class CostTable(Objective):
         name: str = "table of costs",
         layout: Layout | None = None,
     ) -> None:
-        table = np.array(losses, dtype=np.float64)
+        table = np.array(as_float(losses, "losses", "one number a bitstring"))
         n_bits = table.size.bit_length() - 1
         if table.ndim != 1 or not 1 <= n_bits <= MAX_BITS or table.size != 1 << n_bits:
             raise ConfigurationError(
@@ -87,7 +88,7 @@ class CostTable(Objective):
 
         0 is a hit. Raises ConfigurationError for a loss that is not finite.
         """
-        given = np.asarray(losses, dtype=np.float64)
+        given = as_float(losses, "losses")
         if not np.isfinite(given).all():
             raise ConfigurationError("Got a loss that is not a finite number; it has no rank.")
         return np.searchsorted(self._ascending, given - SAME_LOSS).astype(np.int64)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import as_array
 from qhyper.bits import Bits, as_bits
 from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError, UnsuitableError, unknown
 from qhyper.streams import Rngs
 from qhyper.targets.loss import LossName, check_loss, label_losses
 from qhyper.targets.objective import flips_by_evaluation
-from qhyper.targets.target import Float, ObjectiveCapabilities
+from qhyper.targets.target import Float, ObjectiveCapabilities, TakesBits
 
 if TYPE_CHECKING:
     from qhyper.targets.layered.kernel import Kernel
@@ -74,12 +75,13 @@ class Batches:
 
         Raises ConfigurationError for another shape, or samples that the data do not have.
         """
-        chosen, n_samples = np.asarray(samples), len(self.data.y)
+        n_samples = len(self.data.y)
+        expected = f"numbers of samples [replica, input], each from 0 to {n_samples - 1}"
+        chosen = as_array(samples, "samples", expected)
         whole = chosen.ndim == 2 and chosen.size and chosen.dtype.kind in "iu"
         if not whole or chosen.min() < 0 or chosen.max() >= n_samples:
             raise ConfigurationError(
-                f"Got samples of type {chosen.dtype} and shape {chosen.shape}; expected numbers of "
-                f"samples [replica, input], each from 0 to {n_samples - 1}."
+                f"Got samples of {chosen.dtype} and shape {chosen.shape}; expected {expected}."
             )
         network, labels = self.network, self.data.y[chosen]
         together = _TOGETHER if self.scored_on == "own" else chosen.shape[1]
@@ -98,7 +100,7 @@ def _split(row: npt.NDArray, size: int) -> list[npt.NDArray]:
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class Batch(TakesBits):
     """A mini-batch of each replica: an objective of draws [replica, input, shot, bit]."""
 
     batches: Batches

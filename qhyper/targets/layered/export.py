@@ -123,9 +123,7 @@ def to_torch(
     return module.to(dtype)
 
 
-def _module(
-    network: "PlainNetwork", bits: Bits, scaling: Scaling | None
-) -> torch.nn.Sequential:
+def _module(network: "PlainNetwork", bits: Bits, scaling: Scaling | None) -> torch.nn.Sequential:
     """The network of one bitstring in float64."""
     modules: list[torch.nn.Module] = []
     if scaling is not None:

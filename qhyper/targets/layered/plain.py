@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from qhyper.arrays import as_float
 from qhyper.data.samples import Samples, check_classes
 from qhyper.errors import ConfigurationError
 from qhyper.targets.layered.space import ACTIVATIONS, WeightSpace
@@ -76,7 +77,7 @@ class PlainNetwork:
         Plain and slow. Sums run over the inputs from left to right in float64, one at a time, and
         take the bias last, so that ties are decided the same way everywhere.
         """
-        activations: npt.NDArray = np.asarray(x, dtype=np.float64)
+        activations: npt.NDArray = as_float(x, "x", "numbers [row, input]")
         found = self.space.decode(bits)
         last = len(found.weights) - 1
         for layer, (weight, bias) in enumerate(zip(found.weights, found.biases, strict=True)):

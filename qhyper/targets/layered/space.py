@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import as_array, as_float
 from qhyper.bits import Bits, as_bits
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.targets.layout import Block, Layout
@@ -294,7 +295,7 @@ class WeightSpace:
             )
         parts = []
         for weight, shape in zip(weights, self.shapes, strict=True):
-            array = np.asarray(weight)
+            array = as_array(weight, "a weight matrix", "-1 and +1 alone")
             if array.shape[-2:] != shape or not np.isin(array, (-1, 1)).all():
                 raise ConfigurationError(
                     f"Got a weight matrix of shape {array.shape}; expected [..., {shape[0]}, "
@@ -313,12 +314,10 @@ def _names(what: str, given: Any) -> tuple[Any, ...]:
 
 def _pairs(values: Any) -> tuple[tuple[float, float], ...]:
     """`values` as pairs of numbers, one or more."""
-    pairs: npt.NDArray
     try:
-        pairs = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        pairs = np.empty(0)
-    pairs = np.atleast_2d(pairs)
+        pairs = np.atleast_2d(as_float(values, "values"))
+    except ConfigurationError:
+        pairs = np.empty((0, 0))
     if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs) or not np.isfinite(pairs).all():
         raise ConfigurationError(
             f"Got values={values!r}; expected the two numbers that bit 0 and bit 1 stand for, such "

@@ -16,6 +16,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import as_array
 from qhyper.bits import Words
 from qhyper.errors import ConfigurationError
 from qhyper.targets.packed.inputs import PackedInputs
@@ -96,7 +97,7 @@ def _arguments(
             f"Got {inputs.n_inputs} inputs a row of {inputs.planes} planes; expected "
             f"{shape.layers[0]} bits, as `pack_bits` packs them."
         )
-    truth, n_classes = np.asarray(labels), shape.layers[-1]
+    truth, n_classes = as_array(labels, "labels", "classes, one a row"), shape.layers[-1]
     whole = truth.shape == (len(inputs),) and truth.dtype.kind in "iu"
     if not whole or not len(truth) or truth.min() < 0 or truth.max() >= n_classes:
         raise ConfigurationError(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import as_array
 from qhyper.bits import WORD, Bits, Words, n_words, pack
 from qhyper.errors import ConfigurationError
 from qhyper.targets.packed.shape import is_whole
@@ -105,11 +106,8 @@ def pack_pixels(pixels: npt.ArrayLike, *, planes: int = 8) -> PackedInputs:
 
 
 def _rows(values: npt.ArrayLike) -> npt.NDArray:
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise ConfigurationError("Got rows of different lengths; expected [row, input].") from None
-    if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "buif":
+    array = as_array(values, "inputs", "numbers [row, input]")
+    if array.ndim != 2 or 0 in array.shape:
         raise ConfigurationError(
             f"Got inputs of {array.dtype} and shape {array.shape}; expected numbers [row, input], "
             "at least one of each. One row is x[None]; images are flattened, reshape(len(x), -1)."

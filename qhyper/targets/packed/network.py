@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import as_array, as_float
 from qhyper.bits import Words
 from qhyper.errors import ConfigurationError
 from qhyper.targets.packed.inputs import MAX_PLANES, PackedInputs, pack_bits, pack_pixels
@@ -73,17 +74,15 @@ class PackedNetwork:
                 "scale and shift go together, and not with label_bits. Give both or neither."
             )
         for name, numbers in (("scale", self.scale), ("shift", self.shift)):
-            array = np.asarray(0.0 if numbers is None else numbers)
+            array = as_float(0.0 if numbers is None else numbers, name, "one number a class")
             if numbers is not None and (
-                array.shape != (self.shape.layers[-1],)
-                or array.dtype.kind not in "iuf"
-                or not np.isfinite(array).all()
+                array.shape != (self.shape.layers[-1],) or not np.isfinite(array).all()
             ):
                 raise ConfigurationError(
                     f"Got {name} of {array.dtype} and shape {array.shape}; expected "
                     f"{self.shape.layers[-1]} finite numbers, one a class."
                 )
-            object.__setattr__(self, name, None if numbers is None else array.astype(np.float64))
+            object.__setattr__(self, name, None if numbers is None else np.array(array))
         self._check_scaled()
 
     def _check_scaled(self) -> None:
@@ -111,7 +110,7 @@ class PackedNetwork:
         Its outputs are the logits of `BinaryNetwork(layers)` on inputs of -1 and +1. Raises
         ConfigurationError unless there is one bit for each weight.
         """
-        shape, array = PackedShape(tuple(layers)), np.asarray(bits)
+        shape, array = PackedShape(tuple(layers)), as_array(bits, "bits", "one draw [n_bits]")
         if array.ndim != 1:
             raise ConfigurationError(
                 f"Got bits of shape {array.shape}; expected one draw [n_bits], such as bits[0]. "

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import as_array
 from qhyper.bits import Words
 from qhyper.errors import ConfigurationError
 from qhyper.targets.packed.inputs import PackedInputs
@@ -73,7 +74,8 @@ def correct(
     if label_bits is not None:
         check_groups(shape, label_bits)
     arguments = _arguments(shape, words, inputs, limits, of_last=label_bits is not None)
-    truth, classes = np.asarray(labels), shape.layers[-1] // (label_bits or 1)
+    truth = as_array(labels, "labels", "classes, one a row")
+    classes = shape.layers[-1] // (label_bits or 1)
     if (
         truth.shape != (len(inputs),)
         or truth.dtype.kind not in "iu"
@@ -145,7 +147,8 @@ def checked_limits(
     shape: PackedShape, limits: npt.ArrayLike, *, planes: int, of_last: bool
 ) -> npt.NDArray[np.int64]:
     """Limits as int64 [network or 1, unit], from -1 (never) to all bits (always), or an error."""
-    found, expected = np.asarray(limits), sum(shape.layers[1:] if of_last else shape.layers[1:-1])
+    found = as_array(limits, "limits", "whole numbers, one a unit")
+    expected = sum(shape.layers[1:] if of_last else shape.layers[1:-1])
     if found.ndim not in (1, 2) or found.shape[-1] != expected or found.dtype.kind not in "iu":
         raise ConfigurationError(
             f"Got limits of {found.dtype} and shape {found.shape}; expected whole numbers, one for "

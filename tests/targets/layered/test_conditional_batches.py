@@ -225,7 +225,7 @@ def test_data_that_do_not_fit_are_refused():
 def test_samples_that_are_none_of_the_data_are_refused(samples):
     array = np.asarray(samples)
     message = (
-        f"Got samples of type {array.dtype} and shape {array.shape}; expected numbers of samples "
+        f"Got samples of {array.dtype} and shape {array.shape}; expected numbers of samples "
         "[replica, input], each from 0 to 9."
     )
     with pytest.raises(ConfigurationError, match=re.escape(message)):
