@@ -1,6 +1,7 @@
 """Optimisers and schedules of torch, by name, as a trainer takes them."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -47,6 +48,11 @@ def build_optimizer(generator: HyperNetwork, settings: TrainingSettings) -> torc
         ) from error
 
 
+def _left(share: Callable[[], float], step: int) -> float:
+    """How much of a start is left, from 1 to 0."""
+    return max(0.0, 1 - share())
+
+
 def build_schedule(
     optimizer: torch.optim.Optimizer,
     settings: TrainingSettings,
@@ -62,7 +68,7 @@ def build_schedule(
         return None
     schedules = torch.optim.lr_scheduler
     if name == "linear":  # of the share that is over: by steps, or by time where that is limited
-        return schedules.LambdaLR(optimizer, lambda step: max(0.0, 1 - share()))
+        return schedules.LambdaLR(optimizer, partial(_left, share))
     known = {
         n for n, c in vars(schedules).items()
         if isinstance(c, type) and issubclass(c, schedules.LRScheduler)

@@ -194,7 +194,6 @@ class Trainer:
         self.looks.append(Look(self.step, time.monotonic() - self._going_on_since, found))
         self.record.note(tried, found, self.spent.evaluations)
 
-    @property
     def _share(self) -> float:
         """How much of the current start is over, by steps or by time, from 0 to 1."""
         begin, end = self._bound(self.restart), self._bound(self.restart + 1)
@@ -211,7 +210,7 @@ class Trainer:
 
     def _keep_time(self) -> None:
         """Make this step the last one if the time is up."""
-        if self.settings.minutes is not None and self._share >= 1:
+        if self.settings.minutes is not None and self._share() >= 1:
             self.total_steps = self.step + 1  # there is one start, whose end it is
 
     # -- starts -------------------------------------------------------------------------------
@@ -227,7 +226,7 @@ class Trainer:
         self._tail[:] = 0.0
         steps = self._bound(restart + 1) - self._bound(restart)
         self.optimizer = build_optimizer(self.generator, self.settings)
-        self.schedule = build_schedule(self.optimizer, self.settings, steps, lambda: self._share)
+        self.schedule = build_schedule(self.optimizer, self.settings, steps, self._share)
 
     def _extend_curve(self, mean_loss: npt.NDArray[np.float64]) -> None:
         """Take the mean losses of a step into the learning curve."""

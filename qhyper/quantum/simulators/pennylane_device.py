@@ -220,6 +220,10 @@ class PennyLaneCircuit:
         (value,), (jacobian,) = self._device.execute_and_compute_derivatives((tape,), config)
         return float(value), np.real(jacobian).reshape(len(row))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Of copies and files: without the device, which is opened anew."""
+        return {key: value for key, value in vars(self).items() if key != "_device"}
+
     @cached_property
     def _device(self) -> Any:
         return self.backend.open(self.n_qubits)
@@ -257,11 +261,7 @@ class ExactPennyLaneAt(PennyLaneAt):
 
     def __init__(self, circuit: PennyLaneCircuit, angles: Float) -> None:
         super().__init__(circuit, angles)
-        self._states = ByRow(
-            lambda at: circuit.state(self.angles[at]),
-            self.angles.shape[:2],
-            state_vector_bytes(circuit.n_qubits),
-        )
+        self._states = ByRow(circuit.state, self.angles, state_vector_bytes(circuit.n_qubits))
 
     def log_prob(self, bits: Bits) -> Float:
         """As in WithExpectation, from the state of each row, whose rounding hides p below 1e-30."""

@@ -8,7 +8,7 @@ from qhyper.quantum.backend import KEPT_BYTES
 
 
 class ByRow:
-    """`rows[replica, row]` is compute((replica, row)), an array of `row_bytes` bytes.
+    """`rows[replica, row]` is compute(angles[replica, row]), an array of `row_bytes` bytes.
 
     It is computed when it is first asked for. If all rows fit in KEPT_BYTES it is kept, and not
     to be written to; else it is computed each time, and the caller's own.
@@ -16,17 +16,17 @@ class ByRow:
 
     def __init__(
         self,
-        compute: Callable[[tuple[int, ...]], npt.NDArray],
-        shape: tuple[int, ...],
+        compute: Callable[[npt.NDArray], npt.NDArray],
+        angles: npt.NDArray,
         row_bytes: int,
     ) -> None:
-        self._compute = compute
+        self._compute, self._angles = compute, angles
         self._rows: dict[tuple[int, ...], npt.NDArray] = {}
-        self.keeps = shape[0] * shape[1] * row_bytes <= KEPT_BYTES
+        self.keeps = angles.shape[0] * angles.shape[1] * row_bytes <= KEPT_BYTES
 
     def __getitem__(self, at: tuple[int, ...]) -> npt.NDArray:
         if not self.keeps:
-            return self._compute(at)
+            return self._compute(self._angles[at])
         if at not in self._rows:
-            self._rows[at] = self._compute(at)
+            self._rows[at] = self._compute(self._angles[at])
         return self._rows[at]

@@ -146,11 +146,7 @@ class StateVectorAt:
     def __init__(self, circuit: StateVector, angles: Float) -> None:
         self.angles = checked_angles(angles, circuit.program.n_angles)
         self._circuit, self._n_qubits = circuit, circuit.program.n_qubits
-        self._states = ByRow(
-            lambda at: circuit.state(self.angles[at]),
-            self.angles.shape[:2],
-            state_vector_bytes(self._n_qubits),
-        )
+        self._states = ByRow(circuit.state, self.angles, state_vector_bytes(self._n_qubits))
 
     def probabilities(self) -> Float:
         """As in WithExpectation."""
