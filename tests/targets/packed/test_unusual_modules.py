@@ -560,14 +560,33 @@ def test_an_unusual_module_keeps_its_predictions(name, inputs):
     np.testing.assert_allclose(packed.outputs(x), expected, rtol=1e-12, atol=1e-9)
 
 
-def test_biases_at_a_tie_are_left_to_rounding():
-    """0.1 + 1 - 1 is 0.1 or 0.1000…: a threshold there is a matter of the order of the sum."""
+class BiasFirst(torch.overrides.TorchFunctionMode):
+    """Linear layers add their weights up from left to right, beginning with the bias."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function is not nn.functional.linear:
+            return function(*args, **(kwargs or {}))
+        x, weight, bias = args
+        total = bias.expand(len(x), -1)
+        for i in range(x.shape[1]):
+            total = total + x[:, i, None] * weight[:, i]
+        return total
+
+
+@pytest.mark.parametrize("bias", [0.1, -0.1])
+def test_biases_at_a_tie_are_left_to_rounding(bias):
+    """0.1 + 3 - 3 is 0.1 or 0.1000…: a threshold there is a matter of the order of the sum."""
     layer = linear(INPUTS, HIDDEN, bias=False).double()
-    layer.bias = nn.Parameter(torch.full((HIDDEN,), 0.1).double())
+    layer.bias = nn.Parameter(torch.full((HIDDEN,), bias, dtype=torch.float64))
     norm = nn.BatchNorm1d(HIDDEN, affine=False).double()
-    norm.running_mean.fill_(0.1)  # half of all rows have a sum of 0 somewhere
-    net = nn.Sequential(layer, norm, Sign(), linear(HIDDEN, CLASSES).double())
-    assert PackedNetwork.from_torch(net, inputs="signs").shape.layers == (INPUTS, HIDDEN, CLASSES)
+    norm.running_mean.copy_(layer.bias.detach())  # most rows have a sum of 0 somewhere
+    net = nn.Sequential(layer, norm, Sign(-1), linear(HIDDEN, CLASSES).double())
+    x = 2.0 * np.random.default_rng(0).integers(0, 2, (ROWS, INPUTS)) - 1
+    with BiasFirst(), torch.no_grad():
+        there = net.eval()(torch.from_numpy(x)).numpy()
+        packed = PackedNetwork.from_torch(net, inputs="signs")
+    assert (there != packed.outputs((x + 1) / 2)).any()  # the order matters
+    assert packed.shape.layers == (INPUTS, HIDDEN, CLASSES)
 
 
 # -- numbers below float64 -------------------------------------------------------------------------
