@@ -1,10 +1,11 @@
 """What this machine has: memory, devices that torch computes on, and optional packages."""
 
-import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from qhyper import limits
 from qhyper.errors import ConfigurationError, MissingError
 
 if TYPE_CHECKING:
@@ -15,17 +16,12 @@ GIB = 2**30
 
 
 def memory() -> int:
-    """Bytes of memory that this process may use: the machine's, or its container's limit."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            with open(path, encoding="ascii") as file:  # noqa: PTH123 (a system file)
-                text = file.read().strip()
-        except OSError:
-            continue
-        if text.isdigit():
-            limits.append(int(text))
-    return min(limits)
+    """Bytes of memory that this process may use: the machine's, or what a limit leaves of them.
+
+    Where a system does not say how much it has, no request is too large.
+    """
+    found = limits.memory()
+    return sys.maxsize if found is None else found
 
 
 def torch_device(name: str) -> "torch.device":

@@ -96,6 +96,13 @@ def packages(kind: str, name: str) -> list[str]:
     return sorted({point.dist.name if point.dist else "a package" for point in points})
 
 
+def where(kind: str, name: str) -> str | None:
+    """The module:name that `name` is registered as; None if nothing is, or several things are."""
+    points = _points(KINDS[kind].group, tuple(sys.path)).get(name, [])
+    values = {point.value for point in points}
+    return values.pop() if len(values) == 1 else None
+
+
 def find(kind: str, name: str) -> Any:
     """What is registered as `name`, or what `module:name` names.
 

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
+from qhyper.limits import cores
+
 _limit: list[int] = []
 
 
@@ -25,12 +27,7 @@ def limit_threads(threads: int) -> None:
 
 def n_threads() -> int:
     """Number of cores that this process may use."""
-    if _limit:
-        return _limit[0]
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1
+    return _limit[0] if _limit else cores()
 
 
 @functools.cache

@@ -27,12 +27,22 @@ VENDORS = {
 # What each part of qhyper may import, besides itself: from the ground floor up. A part that is not
 # named here fails, and so does one that no longer exists.
 GROUND = {
-    "errors", "threads", "machine", "registry", "storage", "streams", "arrays", "bits", "spending",
-}  # fmt: skip
+    "errors",
+    "limits",
+    "threads",
+    "machine",
+    "registry",
+    "storage",
+    "streams",
+    "arrays",
+    "bits",
+    "spending",
+}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
-    "threads": set(),
-    "machine": {"errors"},
+    "limits": set(),
+    "threads": {"limits"},
+    "machine": {"errors", "limits"},
     "registry": {"errors"},
     "storage": {"errors"},
     "streams": {"errors"},

@@ -286,7 +286,11 @@ def _print_jobs(found: list[tuple[Any, Any]], where: str) -> None:
             table.add_section()
             table.add_row("", escape(run.path.name))
             last = run.path
-        sent = "" if record.sent is None else time.strftime("%F %T", time.localtime(record.sent))
+        sent = (
+            ""
+            if record.sent is None
+            else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.sent))
+        )
         what = PREFLIGHT if record.preflight else record.purpose
         chunk = f" #{record.chunk}" * bool(record.chunk)
         cells = (

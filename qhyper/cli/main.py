@@ -341,12 +341,18 @@ def _start(
     dry_run: bool = False,
     processes: int | None = None,
 ) -> None:
-    from qhyper.run.comparison import plan
     from qhyper.run.config import Config
+    from qhyper.run.named import check_named
+
+    config = Config(**values)
+    if not combined:  # else what cannot work is left out
+        check_named(config.entries or [])
+    print("Preparing: data, target and entries are read and checked.", file=sys.stderr)
+    from qhyper.run.comparison import plan
     from qhyper.run.directory import Run
 
     # before a folder is made
-    made = plan(Config(**values), warn, combined=combined, paid=yes or dry_run)
+    made = plan(config, warn, combined=combined, paid=yes or dry_run)
     if made.problem.dataset is not None:
         print(f"Data: {made.problem.dataset}", file=sys.stderr)
     if not dry_run:

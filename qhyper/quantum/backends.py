@@ -39,12 +39,7 @@ def build_cloud_backend(name: str, options: Mapping[str, Any] | None = None) -> 
     Options are those of CloudBackend and of the service. Raises ConfigurationError for an unknown
     name or option, and MissingError where an extra, an account or the network is missing.
     """
-    if kind_of(name) == "simulator":
-        raise ConfigurationError(
-            f"Got the backend '{name}', a simulator; expected {', '.join(forms('service'))}, or "
-            "module:Class of a service of one's own. Simulators are for training "
-            f"(`qhyper train --backend {name}`)."
-        )
+    check_cloud(name)
     from qhyper.quantum.cloud.backend import CloudBackend
 
     given = dict(options or {})
@@ -73,6 +68,23 @@ def kind_of(name: str) -> Kind:
         if head and rest:
             return _kind_of_own(name)
     raise unknown("backend", name, [form for kind in KINDS for form in forms(kind)])
+
+
+def check_cloud(name: str) -> None:
+    """Raise ConfigurationError unless a backend of this name is a service."""
+    if kind_of(name) == "simulator":
+        raise ConfigurationError(
+            f"Got the backend '{name}', a simulator; expected {', '.join(forms('service'))}, or "
+            "module:Class of a service of one's own. Simulators are for training "
+            f"(`qhyper train --backend {name}`)."
+        )
+
+
+def check_backend_name(name: str) -> None:
+    """Raise ConfigurationError for a name that is nobody's; nothing that is known is imported."""
+    head, colon, _ = name.partition(":")
+    if not colon and not any(is_registered(kind, head) for kind in KINDS):
+        kind_of(name)
 
 
 def is_cloud(name: str) -> bool:

@@ -6,14 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from qhyper.data.files import is_data_file
 from qhyper.data.samples import Dataset, Samples
 from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
-from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.machine import memory
 from qhyper.quantum.backends import is_cloud
 from qhyper.quantum.cloud.scope import TRAINING
@@ -23,11 +20,14 @@ from qhyper.report.summary import Summary, summarise
 from qhyper.run.config import COMPARED, DEFAULT_PAID_SHOTS, FULL_SIZE, Config, Entry
 from qhyper.run.directory import Run
 from qhyper.run.problem import Problem, build_problem
-from qhyper.run.processes import side_by_side
-from qhyper.run.trial import Progress, Trial
+from qhyper.run.processes import Progress, side_by_side
 from qhyper.targets.target import Objective
 from qhyper.training.search import is_control
 from qhyper.training.settings import BUDGETS
+
+if TYPE_CHECKING:  # torch takes its time: what can be refused without it is
+    from qhyper.hypernetwork import HyperNetwork
+    from qhyper.run.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Plan:
 
     config: Config
     problem: Problem
-    trials: list[Trial]
+    trials: "list[Trial]"
 
     def outlook(self) -> list[dict[str, Any]]:
         """What each entry would spend, in words; nothing is run."""
@@ -140,7 +140,7 @@ def _carry_out(
     missing = [trial for trial in plan.trials if trial.entry.folder not in found]
 
     def work(
-        trial: Trial, stop: Callable[[], bool], progress: Progress, warn: Callable[[str], None]
+        trial: "Trial", stop: Callable[[], bool], progress: Progress, warn: Callable[[str], None]
     ) -> Result:
         folder = None if run is None else run.path / trial.entry.folder
         with _connected(trial, config, run, stop, warn):
@@ -166,7 +166,7 @@ def _carry_out(
     return Comparison(summary, results, spectrum)
 
 
-def _together(trials: Sequence[Trial], config: Config, processes: int) -> int:
+def _together(trials: "Sequence[Trial]", config: Config, processes: int) -> int:
     """How many of the trials may run side by side: as many as fit in memory, on the CPU alone."""
     if config.device != "cpu" or any(trial.paid for trial in trials):
         return 1
@@ -279,13 +279,17 @@ def load_generator(
     *,
     backend: str | None = None,
     problem: Problem | None = None,
-) -> HyperNetwork:
+) -> "HyperNetwork":
     """The trained generator of a finished entry of a run (its only one unless `title` is given).
 
     `backend` is where its circuit is to run instead. One that was trained on a quantum computer
     comes back on the simulator that suits it, unless told. `problem` is the run's, if it is at
     hand. Raises ConfigurationError if there is no such entry, StorageError if it is not finished.
     """
+    import torch
+
+    from qhyper.hypernetwork import build_generator
+
     if not isinstance(run, Run):
         run = Run.open(Path(run))
     entries = {entry.title: entry for entry in run.config.entries or []}
@@ -318,7 +322,7 @@ def load_generator(
     return generator
 
 
-def _check_paid_shots(trials: Sequence[Trial], config: Config) -> None:
+def _check_paid_shots(trials: "Sequence[Trial]", config: Config) -> None:
     """Raise ConfigurationError if quantum computers need more shots than are allowed."""
     needed = sum(trial.paid_shots for trial in trials)
     allowed = DEFAULT_PAID_SHOTS if config.paid_shots is None else config.paid_shots
@@ -331,7 +335,7 @@ def _check_paid_shots(trials: Sequence[Trial], config: Config) -> None:
 
 
 def _connected(
-    trial: Trial,
+    trial: "Trial",
     config: Config,
     run: Run | None,
     stop: Callable[[], bool],
@@ -376,8 +380,10 @@ def check_same_data(run: Run, dataset: Dataset) -> None:
 
 def _trials(
     problem: Problem, config: Config, warn: Callable[[str], None], combined: bool = False
-) -> list[Trial]:
+) -> "list[Trial]":
     """The entries, built; one that was not asked for by name may refuse, and is left out."""
+    from qhyper.run.trial import Trial
+
     entries, optional = config.entries, ConfigurationError if combined else ()
     if entries is None:
         usual = FULL_SIZE if "rows" in problem.objective.usual_budget else COMPARED

@@ -20,6 +20,8 @@ from qhyper.threads import limit_threads
 
 Item = TypeVar("Item")
 Progress = Callable[[str, int, int], None]
+"""Called with an entry's title, how much of its budget is spent, and all of it, in steps or
+evaluations."""
 Work = Callable[[Any, Callable[[], bool], Progress, Callable[[str], None]], Any]
 """Called with an item, stop, progress and warn; its result is pickled."""
 

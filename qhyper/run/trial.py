@@ -18,6 +18,7 @@ from qhyper.report.results import Curve, Result
 from qhyper.run.config import BUDGETS, Entry, TrainingSettings
 from qhyper.run.directory import Checkpoints, Metrics
 from qhyper.run.problem import Problem
+from qhyper.run.processes import Progress
 from qhyper.spending import Budget
 from qhyper.storage import storage, write_whole
 from qhyper.streams import Streams
@@ -31,10 +32,6 @@ FEW_STEPS = 10
 """A start of fewer steps comes with a warning."""
 DRAWN = 256
 """Final draws of each seed whose losses are kept for the figures."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with an entry's title, how much of its budget is spent, and all of it, in steps or
-evaluations."""
 
 
 class Trial:

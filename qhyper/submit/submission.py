@@ -14,14 +14,13 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, MissingError, PendingError, StorageError
-from qhyper.quantum.backends import build_cloud_backend
+from qhyper.quantum.backends import build_cloud_backend, check_cloud
 from qhyper.quantum.cloud import mthree_mitigation as mitigation
 from qhyper.quantum.cloud.backend import CALIBRATION, Batches, CloudExecutable
 from qhyper.quantum.cloud.ledger import Ledger, Record, Request, State, exists
 from qhyper.quantum.cloud.mthree_mitigation import QuasiProbabilities
 from qhyper.quantum.cloud.qiskit_isa import Isa, load, save, transpiled
 from qhyper.quantum.cloud.readout import angles_of, preparation
-from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.run.comparison import check_same_data, load_generator
 from qhyper.run.config import DEFAULT_PAID_SHOTS, Entry
 from qhyper.run.directory import Run
@@ -60,6 +59,9 @@ class Submission:
     def __init__(
         self, run: Run, settings: SubmissionSettings, identity: Identity | None = None
     ) -> None:
+        check_cloud(settings.backend)
+        from qhyper.quantum.generator import QuantumHyperNetwork  # torch takes its time
+
         self.run, self.settings, self.identity = run, settings, identity or Identity(run, 0)
         problem = build_problem(run.config)
         self.objective = problem.objective
