@@ -1,6 +1,6 @@
 """A user's own data, from files .npz, .csv and .tsv."""
 
-import difflib
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from qhyper.data.columns import called, columns, has_column
 from qhyper.data.labels import are_targets, classes_of, numbered
 from qhyper.data.samples import Dataset, Samples, Targets, stratified_split
 from qhyper.data.tables import SUFFIXES, Table, is_number, number, read_table
-from qhyper.errors import ConfigurationError, MissingError, StorageError
+from qhyper.errors import ConfigurationError, MissingError, StorageError, nearest
 
 _ARRAYS = ("x", "y", "x_test", "y_test")
 
@@ -192,8 +192,8 @@ def _check_keys(keys: list[str]) -> None:
     expected = "expected x and y, and for testing x_test and y_test"
     for key in keys:
         if key not in _ARRAYS:
-            near = difflib.get_close_matches(key.lower(), _ARRAYS, n=1, cutoff=0.2)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
+            near = nearest(re.sub("[-_ ]?train(ing)?[-_ ]?", "", key.lower()), _ARRAYS)
+            hint = f" Did you mean '{near}'?" if near else ""
             raise ConfigurationError(
                 f"Got the array '{key}', {expected}.{hint} Rename the array or leave it out."
             )

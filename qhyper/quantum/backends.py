@@ -1,11 +1,10 @@
 """Backends by name: simulators of ours and of others, and quantum computers."""
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from qhyper.errors import ConfigurationError, unknown
+from qhyper.errors import ConfigurationError, nearest, unknown
 from qhyper.quantum.backend import Backend
 from qhyper.registry import build, find, is_registered, load_object, names, options_of
 
@@ -138,8 +137,8 @@ def _kind_of_own(name: str) -> Kind:
     except ConfigurationError as error:
         head, _, rest = name.partition(":")
         registered = [near for kind in KINDS for near in names(kind)]
-        near = difflib.get_close_matches(head, registered, n=1)
-        meant = f" Did you mean '{near[0]}:{rest}'?" if near else ""
+        near = nearest(head, registered)
+        meant = f" Did you mean '{near}:{rest}'?" if near else ""
         raise ConfigurationError(
             f"{error}{meant} Or expected {services}, or module:Class of a backend of one's own."
         ) from error

@@ -62,6 +62,10 @@ def test_a_csv_that_is_not_text_is_reported(tmp_path):
     [
         ({"X": X, "y": Y}, "'X'.*Did you mean 'x'"),
         ({"x": X, "y": Y, "x-test": X}, "'x-test'.*Did you mean 'x_test'"),
+        ({"x_train": X, "y_train": Y}, "'x_train'.*Did you mean 'x'\\? Rename"),
+        ({"x": X, "Train_Y": Y}, "'Train_Y'.*Did you mean 'y'\\? Rename"),
+        ({"train_images": X, "train_labels": Y}, "'train_images'.* and y_test. Rename"),
+        ({"data": X, "target": Y}, "'data'.* and y_test. Rename"),
         ({"x": X}, "no array 'y' beside x"),
         ({"x": X, "y": Y, "y_test": Y}, "no array 'x_test' beside x, y, y_test"),
         ({}, "no array 'x' beside nothing"),

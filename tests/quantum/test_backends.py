@@ -58,7 +58,7 @@ def test_options_are_left_as_they_are(monkeypatch):
     [
         ("msp", "mps"),
         ("mps:x", "mps"),
-        ("MPS", None),
+        ("MPS", "mps"),
         ("", None),
         ("pennylane", "pennylane:default.qubit"),
         ("pennylane:", "pennylane:default.qubit"),

@@ -6,7 +6,6 @@ here a job carries a client token made of its tag, by which AWS itself knows a r
 twice.
 """
 
-import difflib
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from qhyper.errors import ConfigurationError, JobError, MissingError, unknown
+from qhyper.errors import ConfigurationError, JobError, MissingError, nearest, unknown
 from qhyper.machine import needs
 from qhyper.quantum.cloud.door import (
     CloudJob,
@@ -415,8 +414,8 @@ def _on_aws(name: str, region: str | None) -> Any:
 
 
 def _silent(name: str, words: str) -> MissingError:
-    near = difflib.get_close_matches(name, LOCAL, n=1, cutoff=0.5)
-    meant = f" Did you mean '{near[0]}'?" if near else ""
+    near = nearest(name, LOCAL)
+    meant = f" Did you mean '{near}'?" if near else ""
     return MissingError(
         f"Amazon Braket said nothing about '{name}': {words}{meant} Either there is no network, or "
         "AWS does not know you: configure an account and a region with AWS's own means (`aws "
