@@ -4,7 +4,6 @@ Every message says what was got, what was expected and what to do next.
 """
 
 import difflib
-import os
 import re
 from collections.abc import Iterable
 
@@ -87,8 +86,15 @@ def _one_slip(a: str, b: str) -> bool:
     """Whether a letter too many, too few, another, or two swapped ones make one the other."""
     if min(len(a), len(b)) < 2:
         return False
-    start = len(os.path.commonprefix([a, b]))
+    start = _alike(a, b)
     a, b = a[start:], b[start:]
-    end = len(os.path.commonprefix([a[::-1], b[::-1]]))
+    end = _alike(a[::-1], b[::-1])
     a, b = a[: len(a) - end], b[: len(b) - end]
     return max(len(a), len(b)) == 1 or (len(a) == 2 and a == b[::-1])
+
+
+def _alike(a: str, b: str) -> int:
+    """With how many letters both begin."""
+    return next(
+        (k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+    )
