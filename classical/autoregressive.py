@@ -12,6 +12,7 @@ from torch.nn.functional import logsigmoid
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import Capabilities, HyperNetwork
+from qhyper.machine import njit
 from qhyper.streams import Rngs
 
 
@@ -131,6 +132,4 @@ def _draw(uniforms, W1, b1, W2, b2, complete):
 @functools.cache
 def _compiled() -> Callable[..., Bits]:
     """`_draw` compiled by numba, which is imported with the first draw: it takes its time."""
-    from numba import njit
-
-    return njit(cache=True)(_draw)
+    return njit()(_draw)

@@ -1,9 +1,15 @@
-"""What this machine has: memory, devices that torch computes on, and optional packages."""
+"""What this machine has: memory, a compiler's cache, devices of torch, and optional packages."""
 
+import os
+import stat
 import sys
-from collections.abc import Iterator
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from qhyper import limits
 from qhyper.errors import ConfigurationError, MissingError
@@ -22,6 +28,55 @@ def memory() -> int:
     """
     found = limits.memory()
     return sys.maxsize if found is None else found
+
+
+def njit(**options: Any) -> Any:
+    """numba's decorator `njit` with these options, and a cache of what is compiled.
+
+    The cache is beside the source or in the user's own folder, as numba chooses. Where neither can
+    be written, it is in a temporary folder of the user's, or else there is none; a warning says so,
+    once.
+    """
+    import numba
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        try:
+            return numba.njit(cache=True, **options)(function)
+        except RuntimeError:  # there is no folder for a cache
+            folder = _other_cache()
+        if folder is None:
+            return numba.njit(**options)(function)
+        numba.config.CACHE_DIR = folder  # type: ignore[attr-defined]
+        return numba.njit(cache=True, **options)(function)
+
+    return decorate
+
+
+@cache
+def _other_cache() -> str | None:
+    """The temporary folder in which compiled code is kept, None if there is none; warns once."""
+    found = _private_folder()
+    where = "nowhere, and compiled anew by every process" if found is None else f"in {found}"
+    warnings.warn(
+        f"numba can write neither beside qhyper's source nor in your own folder: compiled kernels "
+        f"are kept {where}. Set NUMBA_CACHE_DIR to a folder that stays.",
+        stacklevel=3,
+    )
+    return found
+
+
+def _private_folder() -> str | None:
+    """A temporary folder that nobody else can write to: what is in it is run."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    try:
+        path = Path(tempfile.gettempdir(), f"qhyper-kernels-{user}")
+        path.mkdir(mode=0o700, exist_ok=True)
+        found = path.lstat()
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError:
+        return None
+    of_others = os.name == "posix" and (found.st_uid != user or found.st_mode & 0o022)
+    return None if of_others or not stat.S_ISDIR(found.st_mode) else str(path)
 
 
 def torch_device(name: str) -> "torch.device":

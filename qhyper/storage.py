@@ -1,5 +1,6 @@
 """Files that are there whole or not at all, and refusals of the operating system in words."""
 
+import errno
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +34,16 @@ def write_whole(path: Path, data: bytes, *, advice: str = OF_RUNS) -> None:
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def check_folder(path: Path) -> None:
+    """Raise StorageError if a folder cannot be made or written to at `path`, as far as is known."""
+    there = next((each for each in (path, *path.absolute().parents) if each.exists()), path)
+    with storage(path):
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{there} is a file")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, f"{there} cannot be written to")
 
 
 @contextmanager

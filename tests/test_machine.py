@@ -5,9 +5,11 @@ import ctypes
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import numba
 import pytest
 
 from qhyper import limits, machine, threads
@@ -217,3 +219,81 @@ def test_a_circuit_too_large_for_the_processs_own_limit_is_refused():
 
 def test_this_machine_has_memory():
     assert 2**26 < machine.memory() < 2**50
+
+
+# -- a compiler's cache ----------------------------------------------------------------------------
+
+
+def one(x):
+    """Compiled by a test."""
+    return x + 1
+
+
+def two(x):
+    """Compiled by a test."""
+    return x + 2
+
+
+@pytest.fixture
+def no_cache(monkeypatch, tmp_path: Path) -> Path:
+    """No folder but temporary ones can be written: returns the one that these are made in."""
+    real = tempfile.TemporaryFile
+
+    def opened(*arguments, dir=None, **options):
+        if dir is not None and not Path(dir).is_relative_to(tmp_path):
+            raise PermissionError(13, "Permission denied")
+        return real(*arguments, dir=dir, **options)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "TemporaryFile", opened)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    machine._other_cache.cache_clear()
+    yield tmp_path
+    machine._other_cache.cache_clear()
+
+
+def test_kernels_are_kept_in_a_temporary_folder_where_no_other_can_be_written(no_cache):
+    with pytest.warns(UserWarning, match="compiled kernels are kept in .*NUMBA_CACHE_DIR") as told:
+        kernels = [machine.njit(error_model="numpy")(function) for function in (one, two)]
+    assert len(told) == 1
+    assert [kernel(3) for kernel in kernels] == [4, 5]
+    for kernel in kernels:
+        assert Path(kernel.stats.cache_path).is_relative_to(no_cache)
+    assert len(list(no_cache.rglob("*.nbc"))) == 2
+    (folder,) = no_cache.iterdir()
+    assert not folder.stat().st_mode & 0o077
+
+
+def refuse_folders(monkeypatch):
+    def mkdir(path, *arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+
+
+def somebody_elses(monkeypatch):
+    owner = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+
+
+def open_to_all(monkeypatch):
+    folder = Path(tempfile.gettempdir(), f"qhyper-kernels-{os.getuid()}")
+    folder.mkdir()
+    folder.chmod(0o777)
+
+
+def a_link(monkeypatch):
+    there = Path(tempfile.gettempdir(), "there")
+    there.mkdir()
+    Path(tempfile.gettempdir(), f"qhyper-kernels-{os.getuid()}").symlink_to(there)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="owners and modes of files")
+@pytest.mark.parametrize("how", [refuse_folders, somebody_elses, open_to_all, a_link])
+def test_kernels_are_kept_nowhere_where_no_folder_is_safe(no_cache, monkeypatch, how):
+    how(monkeypatch)
+    with pytest.warns(UserWarning, match="kept nowhere, and compiled anew by every process"):
+        kernel = machine.njit()(one)
+    assert kernel(3) == 4
+    assert kernel.stats.cache_path is None

@@ -24,10 +24,13 @@ def doctor(as_json: Json = False) -> None:
     import torch
 
     from qhyper.data.sets import availability
+    from qhyper.limits import environment_threads
+    from qhyper.machine import GIB, memory
     from qhyper.quantum.ansatz import STARTS
     from qhyper.quantum.backends import forms, installed
     from qhyper.registry import names
     from qhyper.run.directory import versions
+    from qhyper.targets.packed.popcount import count_differing
     from qhyper.threads import n_threads
 
     packages = versions()
@@ -40,6 +43,8 @@ def doctor(as_json: Json = False) -> None:
         "python": platform.python_version(),
         "versions": packages,
         "threads": n_threads(),
+        "memory in GiB": round(memory() / GIB, 2),
+        "kernel cache": count_differing.stats.cache_path or "none: NUMBA_CACHE_DIR can name one",
         "devices": ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"],
         "generators": names("generator"),
         "controls": names("control"),
@@ -57,13 +62,18 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(found))
         return
-    flat: dict[str, Any] = {"python": found["python"], "threads": found["threads"]}
+    flat: dict[str, Any] = {
+        key: found[key] for key in ("python", "threads", "memory in GiB", "kernel cache")
+    }
+    if told := environment_threads():
+        listed = ", ".join(f"{name}={number}" for name, number in told.items())
+        flat["threads"] = f"{flat['threads']} ({listed})"
     flat |= {
         package: number or f"missing: the extra {EXTRAS[package]}"
         if package in EXTRAS
         else number or "missing"
         for package, number in packages.items()
     }
-    flat |= {part: ", ".join(listed) for part, listed in found.items() if isinstance(listed, list)}
+    flat |= {part: ", ".join(all_) for part, all_ in found.items() if isinstance(all_, list)}
     flat |= {f"data: {name}": where for name, where in found["data"].items()}
     print_pairs("qhyper doctor", flat)

@@ -343,10 +343,13 @@ def _start(
 ) -> None:
     from qhyper.run.config import Config
     from qhyper.run.named import check_named
+    from qhyper.storage import check_folder
 
     config = Config(**values)
     if not combined:  # else what cannot work is left out
         check_named(config.entries or [])
+    if not dry_run:
+        check_folder(out)
     print("Preparing: data, target and entries are read and checked.", file=sys.stderr)
     from qhyper.run.comparison import plan
     from qhyper.run.directory import Run

@@ -14,6 +14,8 @@ def test_doctor(cli) -> None:
     assert "brickwork" in found["ansätze"]
     assert "near-product" in found["starts"]
     assert found["devices"][0] == "cpu"
+    assert found["kernel cache"]
+    assert found["memory in GiB"] > 0
     code, out, _ = cli("doctor")
     assert code == 0
     for part in ("backends", "pennylane:lightning.qubit", "identity-block", "free-energy", "cpu"):

@@ -7,13 +7,12 @@ bits [row, shot, qubit].
 
 from collections.abc import Callable
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
-from qhyper.machine import memory
+from qhyper.machine import memory, njit
 from qhyper.quantum.backend import AMPLITUDE, GIB
 from qhyper.quantum.simulators.mps_program import (
     LEFT_CONTROL,
@@ -159,9 +158,9 @@ def _angle_derivatives(program: Program, angles: Float, offset: npt.NDArray[np.i
 
 
 _FASTMATH = {"contract", "reassoc", "nsz"}
-_jit = nb.njit(cache=True, error_model="numpy", fastmath=_FASTMATH)
-_threaded = nb.njit(cache=True, error_model="numpy", fastmath=_FASTMATH, nogil=True)
-_part = nb.njit(cache=True, error_model="numpy", fastmath=_FASTMATH, forceinline=True)
+_jit = njit(error_model="numpy", fastmath=_FASTMATH)
+_threaded = njit(error_model="numpy", fastmath=_FASTMATH, nogil=True)
+_part = njit(error_model="numpy", fastmath=_FASTMATH, forceinline=True)
 """Called by kernels alone. As calls they would be compiled twice, and which copy runs, with its own
 order of rounding, would depend on whether the kernel comes from numba's cache."""
 

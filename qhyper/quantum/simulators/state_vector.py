@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits
+from qhyper.machine import njit
 from qhyper.quantum.backend import (
     BackendCapabilities,
     check_memory,
@@ -250,9 +250,9 @@ def _numbers(bits: Bits) -> npt.NDArray[np.int64]:
 # -- kernels ---------------------------------------------------------------------------------------
 
 _FASTMATH = {"contract", "reassoc", "nsz"}
-_jit = nb.njit(cache=True, error_model="numpy", fastmath=_FASTMATH, nogil=True)
-_inline = nb.njit(cache=True, error_model="numpy", fastmath=_FASTMATH, inline="always")
-_part = nb.njit(cache=True, error_model="numpy", fastmath=_FASTMATH, forceinline=True)
+_jit = njit(error_model="numpy", fastmath=_FASTMATH, nogil=True)
+_inline = njit(error_model="numpy", fastmath=_FASTMATH, inline="always")
+_part = njit(error_model="numpy", fastmath=_FASTMATH, forceinline=True)
 """Called by kernels alone: inlined, or rounding would depend on numba's cache (see `mps`)."""
 
 

@@ -24,11 +24,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits, all_bitstrings
+from qhyper.machine import njit
 from qhyper.threads import in_threads
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class FunctionClasses:
 # another nonzero entry further on. The path to a vector is a stack of its nonzero entries: which,
 # their values, and how much of Σ|k| <= H is left (level 0 is the vector of zeros).
 
-_jit = nb.njit(cache=True, nogil=True, error_model="numpy")
+_jit = njit(nogil=True, error_model="numpy")
 
 
 @_jit

@@ -8,10 +8,10 @@ layers a block at a time, which stays in the cache.
 
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.machine import njit
 from qhyper.targets.layered.kernel import losses_by_logits
 from qhyper.targets.layered.rows import Rows
 from qhyper.targets.layered.space import ACTIVATIONS, WeightSpace
@@ -87,9 +87,9 @@ class _Draws(NamedTuple):
     layers: npt.NDArray[np.float64]
 
 
-_jit = nb.njit(cache=True, error_model="numpy", nogil=True)
+_jit = njit(error_model="numpy", nogil=True)
 # inlined, or rounding would depend on numba's cache (see `mps` of the simulators)
-_part = nb.njit(cache=True, error_model="numpy", forceinline=True)
+_part = njit(error_model="numpy", forceinline=True)
 
 
 @_part

@@ -9,11 +9,11 @@ with sign(0) = 0 an activation can also be 0, so a second set of words says whic
 import functools
 from typing import Any, NamedTuple, Protocol
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Words
+from qhyper.machine import njit
 from qhyper.targets.layered.rows import PACKED, PATTERN, Rows
 from qhyper.targets.loss import SAME_LOGIT, LossName, label_losses
 from qhyper.targets.packed.popcount import count_differing, popcount
@@ -69,8 +69,8 @@ class _Net(NamedTuple):
     counts: npt.NDArray[np.float64]
 
 
-_jit = nb.njit(cache=True, error_model="numpy")
-_part = nb.njit(cache=True, error_model="numpy", forceinline=True)
+_jit = njit(error_model="numpy")
+_part = njit(error_model="numpy", forceinline=True)
 
 
 @_jit
@@ -230,7 +230,7 @@ def _two_class_loss(bits, net, buffers, table, margin):
 
 
 # inlined, or the order of summing would depend on numba's cache (see `mps` of the simulators)
-@nb.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"}, forceinline=True)
+@njit(error_model="numpy", fastmath={"reassoc", "contract"}, forceinline=True)
 def _look_up(margin, zero, counts, table):
     """Σ over rows and labels of count times loss at the row's margin, in any order of summing."""
     total = 0.0
@@ -278,7 +278,7 @@ def _label_loss_sum(logits, counts, code, tie):
 
 _FEW = 4096
 """Fewer draws than this are not worth waking a thread for."""
-_threaded = nb.njit(cache=True, error_model="numpy", nogil=True)
+_threaded = njit(error_model="numpy", nogil=True)
 
 
 @_threaded

@@ -12,13 +12,13 @@ So a row and a unit have two numbers, the change of the row's loss if a weight t
 input is flipped, and if one that differs is. A bit's difference is their sum over the rows.
 """
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.arrays import as_array
 from qhyper.bits import Words
 from qhyper.errors import ConfigurationError
+from qhyper.machine import njit
 from qhyper.targets.packed.inputs import PackedInputs
 from qhyper.targets.packed.popcount import popcount
 from qhyper.targets.packed.shape import PackedShape
@@ -117,9 +117,9 @@ def _arguments(
     return weights[0], weights[1], truth.astype(np.int64)
 
 
-_jit = nb.njit(cache=True, error_model="numpy", nogil=True)
+_jit = njit(error_model="numpy", nogil=True)
 # inlined, or rounding would depend on numba's cache (see `mps` of the simulators)
-_part = nb.njit(cache=True, error_model="numpy", forceinline=True)
+_part = njit(error_model="numpy", forceinline=True)
 
 
 @_part

@@ -4,16 +4,16 @@ A task is one network on one tile of rows, so that its memory is that of a tile.
 what a layer counts. A network of 36 weights on inputs of -1 and +1 is one case of these.
 """
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Words
+from qhyper.machine import njit
 from qhyper.targets.packed.popcount import count_differing
 from qhyper.threads import in_threads
 
-_part = nb.njit(cache=True, error_model="numpy", forceinline=True)
-_threaded = nb.njit(cache=True, error_model="numpy", nogil=True)
+_part = njit(error_model="numpy", forceinline=True)
+_threaded = njit(error_model="numpy", nogil=True)
 
 _TILE = 128
 """Rows of a tile: with these, a layer of 1,024 inputs fits the nearest cache."""

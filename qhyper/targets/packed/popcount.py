@@ -12,7 +12,9 @@ import numba as nb
 import numpy as np
 from numba.extending import intrinsic
 
-_part = nb.njit(cache=True, error_model="numpy", forceinline=True)
+from qhyper.machine import njit
+
+_part = njit(error_model="numpy", forceinline=True)
 
 
 @intrinsic
