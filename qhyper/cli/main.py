@@ -44,7 +44,7 @@ from qhyper.cli.options import (
     Values,
     Yes,
 )
-from qhyper.cli.terminal import console, print_pairs, progress, warn
+from qhyper.cli.terminal import console, output, print_pairs, progress, warn
 from qhyper.cli.values import (
     combinations,
     entry_tables,
@@ -321,7 +321,8 @@ def main() -> None:
     """Entry point of the `qhyper` command; errors on purpose become one line and an exit code."""
     sys.path.insert(0, "")  # so that a user's own module:Class is found from where they stand
     try:
-        app()
+        with output():
+            app()
     except QhyperError as error:
         print(f"qhyper: {redacted(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -1,9 +1,32 @@
 """What commands print: progress and warnings to stderr, tables to stdout."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+
+@contextmanager
+def output() -> Iterator[None]:
+    """Within, nothing that is printed fails for its letters, and at the end all of it is written.
+
+    What the encoding of a stream has no letter for becomes a question mark. What goes to a stream
+    that is closed, or that nobody reads any more (`| head`), is dropped.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif getattr(stream, "errors", None) in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")
+    try:
+        yield
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:  # else Python would say so at its own end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Typed configuration, to and from TOML."""
 
+import codecs
 import re
 import tomllib
 from pathlib import Path
@@ -177,13 +178,29 @@ class Config(Limits):
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The values in a TOML file, not yet checked."""
+    """The values in a TOML file, not yet checked; in UTF-8, with or without a byte order mark."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(_text(path.read_bytes()))
     except FileNotFoundError:
         raise MissingError(f"There is no configuration file {path}. Check the path.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path} is not a readable TOML file: {error}.") from error
+
+
+def _text(data: bytes) -> str:
+    """The text of a file in UTF-8; ValueError, with advice, for another encoding."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data:
+        raise ValueError(
+            "it is in UTF-16, as Windows PowerShell's > writes it, and TOML is in UTF-8; save it "
+            "as UTF-8 (Out-File -Encoding utf8, or the editor's choice of encoding)"
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"line {line} has a character that is not in UTF-8, as TOML is; save the file as UTF-8"
+        ) from error
 
 
 def to_toml(config: Config) -> str:

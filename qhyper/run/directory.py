@@ -128,7 +128,7 @@ class Run:
         if not path.is_file():
             return None
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return json.loads(path.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError) as error:
             raise StorageError(
                 f"{path} cannot be read as JSON: {error}. Remove it, and `qhyper resume "
@@ -148,7 +148,7 @@ class Metrics:
 
     def append(self, rows: list[dict[str, Any]]) -> None:
         """Add rows at the end."""
-        with storage(self.path), self.path.open("a", encoding="utf-8") as file:
+        with storage(self.path), self.path.open("a", encoding="utf-8", newline="\n") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)
 
 

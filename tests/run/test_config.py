@@ -164,10 +164,38 @@ def test_a_budget_is_of_evaluations_unless_told() -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="There is no configuration file"):
         read(tmp_path / "none.toml")
+    with pytest.raises(ConfigurationError, match="Is a directory"):
+        read(tmp_path)
     broken = tmp_path / "broken.toml"
     broken.write_text("a = = 1")
     with pytest.raises(ConfigurationError, match="is not a readable TOML file"):
         read(broken)
+
+
+TEXT = 'data = "toy"\r\nobjective = "mänge:loss"\r\n'
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_files_have_a_byte_order_mark_or_none(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(TEXT.encode(encoding))
+    assert read(path) == {"data": "toy", "objective": "mänge:loss"}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "message"),
+    [
+        ("utf-16", "it is in UTF-16, as Windows PowerShell's > writes it.* save it as UTF-8"),
+        ("utf-16-le", "it is in UTF-16"),
+        ("utf-16-be", "it is in UTF-16"),
+        ("cp1252", "line 2 has a character that is not in UTF-8, as TOML is; save the file as UTF"),
+    ],
+)
+def test_files_of_another_encoding_are_refused(tmp_path: Path, encoding: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(TEXT.encode(encoding))
+    with pytest.raises(ConfigurationError, match=f"is not a readable TOML file: .*{message}"):
+        read(path)
 
 
 def test_assignments() -> None:
