@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -44,6 +45,25 @@ def check_folder(path: Path) -> None:
             raise NotADirectoryError(errno.ENOTDIR, f"{there} is a file")
         if not os.access(there, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, f"{there} cannot be written to")
+
+
+def check_locks(folder: Path) -> None:
+    """Raise StorageError if the file system of a folder has no locks of the kind SQLite needs."""
+    try:
+        import fcntl
+
+        with tempfile.TemporaryFile(dir=folder) as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, PermissionError):  # Windows locks in its own way; whether it can be read
+        return
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL):
+            return
+        raise StorageError(
+            f"The file system of {folder} has no locks ({error.strerror}), which a job ledger "
+            "needs: without them, two processes could pay for a job twice. Begin the run on "
+            "another file system, such as a local disk, with --out."
+        ) from error
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from qhyper.report.results import Result, Spectrum
 from qhyper.report.summary import Summary, summarise
 from qhyper.run.config import COMPARED, DEFAULT_PAID_SHOTS, FULL_SIZE, Config, Entry
 from qhyper.run.directory import Run
+from qhyper.run.lock import alone, at_work
 from qhyper.run.problem import Problem, build_problem
 from qhyper.run.processes import Progress, side_by_side
 from qhyper.targets.target import Objective
@@ -117,7 +118,8 @@ def compare(
     trials = _trials(problem, config, warn)
     _check_paid_shots(trials, config)
     made = Plan(config, problem, trials)
-    return _carry_out(made, run, stop=stop, progress=progress, warn=warn, processes=processes)
+    with nullcontext() if run is None else alone(run.path):
+        return _carry_out(made, run, stop=stop, progress=progress, warn=warn, processes=processes)
 
 
 def _carry_out(
@@ -224,30 +226,31 @@ def execute(
 
     `made` is the plan that the run directory was created with, if it is still at hand. `processes`
     is as for `compare`. Writes report.html and, last, summary.json. A complete run is read, not
-    carried out again.
+    carried out again. Raises StorageError, too, if another process is at work on the run.
     """
     if run.complete:
         return stored(run)
-    if made is None:
-        made = plan(run.config, warn)
-    if run.config.entries is None:  # made by hand, not by a plan
-        run.configure(made.config)
-    if made.problem.dataset is not None:
-        check_same_data(run, made.problem.dataset)
-    outcome = _carry_out(
-        made, run, stop=stop, progress=progress, warn=warn, processes=processes
-    )  # fmt: skip
-    write_report(run, outcome)
-    run.write("summary.json", json.dumps(outcome.summary.to_json(), indent=1))
+    with alone(run.path):
+        if run.complete:  # by now
+            return stored(run)
+        if made is None:
+            made = plan(run.config, warn)
+        if run.config.entries is None:  # made by hand, not by a plan
+            run.configure(made.config)
+        if made.problem.dataset is not None:
+            check_same_data(run, made.problem.dataset)
+        outcome = _carry_out(
+            made, run, stop=stop, progress=progress, warn=warn, processes=processes
+        )  # fmt: skip
+        write_report(run, outcome)
+        run.write("summary.json", json.dumps(outcome.summary.to_json(), indent=1))
     return outcome
 
 
 def stored(run: Run) -> Comparison:
     """The outcome of a complete run, from its files alone; StorageError if it is not complete."""
     if not run.complete:
-        raise StorageError(
-            f"{run.path} is not complete. Finish it with `qhyper resume {run.path}`."
-        )
+        raise StorageError(f"{run.path} is not complete. {_how_to_finish(run)}")
     summary = run.read_summary()
     found = [run.read_result(entry.folder) for entry in run.config.entries or []]
     results = [result for result in found if result is not None]
@@ -259,6 +262,13 @@ def stored(run: Run) -> Comparison:
     certified = run.read_json("certificate.json")
     spectrum = None if certified is None else Spectrum(**certified["spectrum"])
     return Comparison(summary, results, spectrum)
+
+
+def _how_to_finish(run: Run) -> str:
+    who = at_work(run.path)
+    if who is not None:
+        return f"{who} is at work on it: wait until it is done."
+    return f"Finish the run with `qhyper resume {run.path}`."
 
 
 def write_report(run: Run, outcome: Comparison) -> Path:
@@ -304,10 +314,7 @@ def load_generator(
         raise ConfigurationError(f"'{title}' is a control: it has no generator to load.")
     file = run.path / entry.folder / "generator.pt"
     if not file.is_file():
-        raise StorageError(
-            f"{file} is not there: the entry is not finished. Finish the run with "
-            f"`qhyper resume {run.path}`."
-        )
+        raise StorageError(f"{file} is not there: the entry is not finished. {_how_to_finish(run)}")
     options = dict(entry.options)
     name = options.get("backend")
     if backend is not None or (isinstance(name, str) and is_cloud(name)):

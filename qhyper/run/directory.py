@@ -11,6 +11,7 @@ runs/<utc>-<name>-<hash8>/
     result.json     written when the entry is complete
   summary.json      written last: its presence means that the run is complete
   report.html
+  run.lock          which process is at work, if one is
   jobs.sqlite       the ledger of what was sent to quantum computers, if anything was
   samples/          what its jobs measured
   circuits/         the circuits of trainings on quantum computers, as transpiled

@@ -33,7 +33,7 @@ from qhyper.bits import Bits, pack, unpack
 from qhyper.errors import ConfigurationError, StorageError
 from qhyper.quantum.cloud.door import Measured, Rows
 from qhyper.quantum.cloud.scope import Scope
-from qhyper.storage import storage, write_whole
+from qhyper.storage import check_locks, storage, write_whole
 
 FILE = "jobs.sqlite"
 _LOCK = "jobs.lock"
@@ -150,6 +150,7 @@ class Ledger:
         self.folder, self.path, self.run = folder, folder / FILE, run
         with storage(folder):
             folder.mkdir(parents=True, exist_ok=True)
+        check_locks(folder)
         try:
             # transactions are begun by hand, where they are needed
             self._base = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
