@@ -11,6 +11,7 @@ from experiments.markdown import table
 from experiments.qhn import ENTRIES, NEAR, PROBLEMS, Size
 from qhyper.report.drawing import COLOURS, INK
 from qhyper.report.statistics import median_interval, wilson
+from qhyper.report.words import with_interval
 
 Results = Mapping[str, Any]
 
@@ -56,9 +57,8 @@ def share(hits: int, n: int) -> str:
 
 
 def median(values: Sequence[float], form: str = ".3f") -> str:
-    """A median with its bootstrap interval."""
-    found = median_interval(values)
-    return f"{found.median:{form}} ({found.low:{form}}–{found.high:{form}})"
+    """A median with its bootstrap interval, where there are values enough for one."""
+    return with_interval(median_interval(values), form)
 
 
 def layers(depth: int) -> str:

@@ -24,6 +24,7 @@ from qhyper.gradients.score import ScoreFunction
 from qhyper.gradients.spsa import SPSA
 from qhyper.report.drawing import INK, loss_axis
 from qhyper.report.statistics import median_interval
+from qhyper.report.words import with_interval
 from qhyper.risk import Expectation
 from qhyper.run.comparison import compare
 from qhyper.run.config import Entry
@@ -251,11 +252,10 @@ def _losses(results: Results) -> str:
     rows = []
     for name in TRAINED:
         found = results[f"training-{name}"]
-        loss = median_interval(found["final_loss"])
         rows.append((
             ESTIMATORS[name][0], f"{found['draws']}", f"{found['learning_rate']}",
             f"{found['circuits']:,}",
-            f"{loss.median:.4f} ({loss.low:.4f}–{loss.high:.4f})",
+            with_interval(median_interval(found["final_loss"])),
             f"{_regret(found):.4f}",
         ))  # fmt: skip
     one = results["training-score-function"]

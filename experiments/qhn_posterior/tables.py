@@ -8,6 +8,7 @@ import numpy as np
 from experiments.markdown import table
 from experiments.qhn_posterior.models import MODELS, TEMPERATURE, WITH_MMD
 from qhyper.report.statistics import holm, median_interval
+from qhyper.report.words import with_interval
 
 Results = Mapping[str, Any]
 
@@ -28,8 +29,7 @@ def title(data: str) -> str:
 
 
 def _interval(values: Any, form: str = ".2f") -> str:
-    found = median_interval(values)
-    return f"{found.median:{form}} ({found.low:{form}}–{found.high:{form}})"
+    return with_interval(median_interval(values), form)
 
 
 def _exact(results: Results) -> str:

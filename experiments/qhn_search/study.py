@@ -26,6 +26,7 @@ from qhyper import (
 )
 from qhyper.report.drawing import COLOURS, INK
 from qhyper.report.statistics import median_interval, wilson
+from qhyper.report.words import with_interval
 
 TITLE = "Does an entangled circuit find the best 36 weights reliably, and is it the entanglement?"
 
@@ -107,7 +108,7 @@ def tables(results: Results) -> str:
                 [
                     words, f"{one['parameters']}", f"{_within(one)} of {n}",
                     f"{share.low:.2f}–{share.high:.2f}",
-                    f"{loss.median:.4f} ({loss.low:.4f}–{loss.high:.4f})",
+                    with_interval(loss),
                     f"{max(one['final']):.4f}", f"{hits}",
                 ]
             )  # fmt: skip

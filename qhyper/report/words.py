@@ -83,6 +83,13 @@ def _interval(interval: Median | CensoredMedian | Share, show: Callable[[float],
     return f"{show(low)}–{show(high)}"
 
 
+def with_interval(median: Median, form: str = ".4f") -> str:
+    """A median with its interval in brackets, alone where it has none: "0.12 (0.11–0.14)"."""
+    if median.low is None or median.high is None:
+        return f"{median.median:{form}}"
+    return f"{median.median:{form}} ({median.low:{form}}–{median.high:{form}})"
+
+
 def row_cells(entry: EntrySummary) -> dict[str, tuple[str, str]]:
     """One row as words: for each column the value and, in a second line, its interval or ""."""
     return {
@@ -183,7 +190,7 @@ def lower_kind(test: PairedTest) -> str | None:
     """Which kind has the lower losses, or None where the test cannot tell."""
     if test.p_holm >= SIGNIFICANT:
         return None
-    return "quantum" if test.median_difference < 0 else "classical"
+    return "quantum" if test.rank_correlation < 0 else "classical"
 
 
 def test_cells(test: PairedTest) -> tuple[str, ...]:
