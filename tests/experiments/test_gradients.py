@@ -29,7 +29,7 @@ def test_the_tables_show_what_the_parts_found(results):
         assert f"| {label} | {at['circuits']} | {at['relative_mse']:.3g} |" in text
         found = results[f"training-{name}"]
         chosen = f"| {label} | {found['draws']} | {found['learning_rate']} | "
-        loss = f"{found['circuits']:,} | {np.median(found['final_loss']):.4f} ("
+        loss = f"{found['circuits']:,} | {np.median(found['final_loss']):.4f} |"
         assert chosen + loss in text
 
 
