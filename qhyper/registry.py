@@ -76,7 +76,8 @@ def load_object(path: str) -> Any:
     except Exception as error:  # a user's module can fail in any way
         raise ConfigurationError(
             f"Cannot load '{path}': {type(error).__name__}: {error}. Expected module:name, with "
-            "the module importable from here (check the name, and PYTHONPATH)."
+            "the module importable from here: check the name, and stand in the folder that holds "
+            "it, or name that folder in PYTHONPATH."
         ) from error
 
 

@@ -396,7 +396,10 @@ def _execute(run: Any, as_json: bool, processes: int | None, made: Any = None) -
 
 def _print_outcome(outcome: "Comparison") -> None:
     from qhyper.report.table import table, tests_table
+    from qhyper.report.words import remarks
 
     console().print(table(outcome.summary))
     if outcome.summary.tests:
         console().print(tests_table(outcome.summary))
+    for remark in remarks(outcome.summary):
+        console().print(remark, markup=False, highlight=False)

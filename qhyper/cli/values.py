@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from qhyper.cli.terminal import warn
 from qhyper.errors import ConfigurationError
 
 SETTINGS = (
@@ -24,8 +25,9 @@ def read_values(
     cannot be read.
     """
     from qhyper.run.config import assign, read
+    from qhyper.run.places import beside
 
-    values = read(config) if config is not None else {}
+    values = beside(read(config), config, warn) if config is not None else {}
     if asked.get("file") is not None:
         if asked.get("data") is not None:
             raise ConfigurationError(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from qhyper.report.statistics import Median
-from qhyper.report.summary import CERTIFIED, Summary
+from qhyper.report.summary import Summary
 from qhyper.report.words import (
     counts,
     format_loss,
@@ -32,19 +32,15 @@ def answer(summary: Summary) -> str:
     return " ".join(filter(None, sentences))
 
 
-def _goal(summary: Summary) -> str:
-    reference = summary.reference
-    goal = "the proven optimal loss" if reference.kind == CERTIFIED else "the best loss seen"
-    return f"{goal} ({format_loss(reference.loss)})"
-
-
 def _who_hits(summary: Summary) -> str:
     shares = {e.name: e.hit_share for e in summary.generators if e.hit_share is not None}
     limits = summary.budget
-    goal, budget = _goal(summary), f"within {counts(limits, list(limits))}"
+    goal = f"the proven optimal loss ({format_loss(summary.reference.loss)})"
+    budget = f"within {counts(limits, list(limits))}"
+    if all(entry.drew_nothing for entry in summary.generators):
+        return "No training drew anything on its way."
     if not shares:
-        nobody = all(entry.drew_nothing for entry in summary.generators)
-        return "No training drew anything on its way." if nobody else ""
+        return _best_seen(summary, budget)
     most = max(share.value for share in shares.values())
     if most == 0:
         return f"No run reached {goal} {budget}."
@@ -67,9 +63,21 @@ def _who_hits(summary: Summary) -> str:
     return answer
 
 
+def _best_seen(summary: Summary, budget: str) -> str:
+    """The lowest loss found, where nothing proves that there is none below it."""
+    found = [entry.name for entry in summary.generators if entry.best_loss is not None]
+    if summary.certificate is not None or not found:
+        return ""
+    loss = format_loss(summary.reference.loss)
+    if len(found) == 1:
+        return f"The best loss that {listed(found)} found {budget} is {loss}."
+    return f"The best loss seen {budget} is {loss}."
+
+
 def _how_far(summary: Summary) -> str:
-    """Median regrets; and who has none."""
-    far = _by_median({e.name: e.regret for e in summary.generators}, format_regret)
+    """Median distances from the reference; and who has none."""
+    distances = {e.name: e.regret or e.above_best_seen for e in summary.generators}
+    far = _by_median(distances, format_regret)
     silent = [entry.name for entry in summary.generators if entry.drew_nothing]
     run = _of_the_run(summary)
     sentences = [f"Distance of the best network {run} from that loss: {far}."] if far else []

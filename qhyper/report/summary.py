@@ -29,7 +29,7 @@ KINDS = ("quantum", "classical", "control")
 
 @dataclass(frozen=True)
 class Reference:
-    """The loss that regret is measured from."""
+    """The loss that best losses are held against: only a certified minimum makes regret and hits."""
 
     loss: float
     kind: str
@@ -56,12 +56,16 @@ class EntrySummary:
     estimator: str | None
     risk: str | None
     backend: str | None
-    regret: Median | None
-    """best loss minus that of the reference; this and the next three are None where nothing was
-    drawn, or where the best network was not chosen by training loss"""
     best_loss: Median | None
+    """this and the next four are None where nothing was drawn, or where the best network was not
+    chosen by training loss"""
+    regret: Median | None
+    """best loss minus the certified minimum; None, as the next two, without a certificate"""
     hit_share: Share | None
     evaluations_to_hit: CensoredMedian | None
+    above_best_seen: Median | None
+    """best loss minus the best that any entry saw, where there is no certificate and the best of
+    more than one entry to compare"""
     held_out_loss: Median | None
     """of the best network, where it was chosen on held-out rows"""
     final_loss: Median
@@ -78,7 +82,7 @@ class EntrySummary:
     @property
     def drew_nothing(self) -> bool:
         """Whether there was no best network to choose, as with exact gradients."""
-        return self.regret is None and self.held_out_loss is None
+        return self.best_loss is None and self.held_out_loss is None
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any], where: str = "The summary") -> Self:
@@ -96,6 +100,7 @@ _NESTED: dict[str, type] = {
     "evaluations_to_hit": CensoredMedian,
     "regret": Median,
     "best_loss": Median,
+    "above_best_seen": Median,
     "held_out_loss": Median,
     "final_loss": Median,
     "final_risk": Median,
@@ -127,6 +132,8 @@ class Summary:
     """in the order of the entries, controls too"""
     tests: Sequence[PairedTest]
     """of every quantum against every classical generator"""
+    warnings: Sequence[str]
+    """what the numbers do not say of themselves, and what to do about it"""
 
     @property
     def chosen_on_held_out(self) -> bool:
@@ -164,16 +171,18 @@ def summarise(
     network: str,
     loss: str,
     budget: Mapping[str, int] | None = None,
+    warnings: Sequence[str] = (),
 ) -> Summary:
     """Results of several searches over the same seeds as one comparison.
 
-    The reference is the certified minimum, or else the best loss that any of them saw (after
-    training, where no search drew anything on its way); a hit is a loss within 1e-9 of it. A
-    training without draws, and one whose best network was chosen on held-out rows, has no regret,
-    hits and evaluations to hit. Medians over the seeds come with bootstrap intervals, shares with
-    Wilson's. `budget` is what each seed could spend, evaluations alone unless told. Raises
-    ConfigurationError if there are no results, names repeat, a kind is unknown, seeds differ, or a
-    loss lies below the certified minimum.
+    The reference is the certified minimum, and a hit is a loss within 1e-9 of it. Without a
+    certificate it is the best loss that any of them saw (after training, where no search drew
+    anything on its way): there is no regret and no hit then, only a distance to it, and none where
+    a single entry is its own reference. A training without draws, and one whose best network was
+    chosen on held-out rows, has none of these. Medians over the seeds come with bootstrap
+    intervals, shares with Wilson's. `budget` is what each seed could spend, evaluations alone
+    unless told. Raises ConfigurationError if there are no results, names repeat, a kind is unknown,
+    seeds differ, or a loss lies below the certified minimum.
     """
     _check(results)
     best = min(_seen(results))
@@ -187,6 +196,7 @@ def summarise(
                 "this certificate belongs to another objective. Certify this data and loss, or "
                 "compare without a certificate."
             )
+    to_compare = sum(result.best_by_training_loss for result in results) > 1
     final_losses = {result.name: result.final_loss for result in results}
     quantum, classical = (
         [result.name for result in results if result.kind == kind]
@@ -203,8 +213,9 @@ def summarise(
         certificate=None if certificate is None else dict(certificate),
         no_certificate=no_certificate,
         reference=reference,
-        generators=[_summary(result, reference.loss) for result in results],
+        generators=[_summary(result, reference, to_compare) for result in results],
         tests=paired_tests(final_losses, quantum, classical),
+        warnings=list(warnings),
     )
 
 
@@ -243,7 +254,7 @@ def _check(results: Sequence[Result]) -> None:
         raise ConfigurationError(f"A comparison needs the same seeds for all; got {seeds}.")
 
 
-def _summary(result: Result, reference: float) -> EntrySummary:
+def _summary(result: Result, reference: Reference, to_compare: bool) -> EntrySummary:
     return EntrySummary(
         name=result.name,
         kind=result.kind,
@@ -255,7 +266,7 @@ def _summary(result: Result, reference: float) -> EntrySummary:
         estimator=result.estimator,
         risk=result.risk,
         backend=result.backend,
-        **_merits_of_best(result, reference),
+        **_merits_of_best(result, reference, to_compare),
         held_out_loss=_median(result.held_out_loss),
         final_loss=median_interval(result.final_loss),
         final_risk=_median(result.final_risk),
@@ -265,20 +276,25 @@ def _summary(result: Result, reference: float) -> EntrySummary:
     )
 
 
-def _merits_of_best(result: Result, reference: float) -> dict[str, Any]:
+def _merits_of_best(result: Result, reference: Reference, to_compare: bool) -> dict[str, Any]:
     """How good the draws on the way were, and when."""
+    found: dict[str, Any] = dict.fromkeys(
+        ("best_loss", "regret", "hit_share", "evaluations_to_hit", "above_best_seen")
+    )
     if not result.best_by_training_loss:
-        return dict.fromkeys(("regret", "best_loss", "hit_share", "evaluations_to_hit"))
+        return found
     best = np.asarray(result.best_loss, dtype=np.float64)
-    regret = best - reference
-    regret[np.abs(regret) < SAME_LOSS] = 0.0
-    hits = first_hits(result.improvements, reference)
-    return {
-        "regret": median_interval(regret),
-        "best_loss": median_interval(best),
-        "hit_share": wilson(sum(hit is not None for hit in hits), len(hits)),
-        "evaluations_to_hit": censored_median(hits, result.evaluations),
-    }
+    found["best_loss"] = median_interval(best)
+    above = best - reference.loss
+    above[np.abs(above) < SAME_LOSS] = 0.0
+    if reference.kind == CERTIFIED:
+        hits = first_hits(result.improvements, reference.loss)
+        found["regret"] = median_interval(above)
+        found["hit_share"] = wilson(sum(hit is not None for hit in hits), len(hits))
+        found["evaluations_to_hit"] = censored_median(hits, result.evaluations)
+    elif to_compare:  # an entry alone would be held against itself
+        found["above_best_seen"] = median_interval(above)
+    return found
 
 
 def _median(values: BySeed) -> Median | None:

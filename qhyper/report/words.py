@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from qhyper.report.statistics import CensoredMedian, Median, PairedTest, Share
+from qhyper.report.statistics import MIN_VALUES, CensoredMedian, Median, PairedTest, Share
 from qhyper.report.summary import EntrySummary, Summary
 
 SIGNIFICANT = 0.05
@@ -12,6 +12,7 @@ COLUMNS = (
     ("shots", "Shots"),
     ("circuits", "Circuits"),
     ("rows", "Rows"),
+    ("above_best_seen", "Above best seen"),
     ("regret", "Regret"),
     ("hit_share", "Seeds that hit"),
     ("evaluations_to_hit", "Evaluations to hit"),
@@ -97,6 +98,7 @@ def row_cells(entry: EntrySummary) -> dict[str, tuple[str, str]]:
         "shots": (f"{entry.shots:,}", ""),
         "circuits": (f"{entry.circuits:,}" if entry.circuits else "–", ""),
         "rows": (format_count(entry.rows) if entry.rows else "–", ""),
+        "above_best_seen": _median(entry.above_best_seen, format_regret),
         "regret": _median(entry.regret, format_regret),
         "hit_share": _hits(entry.hit_share, entry.seeds),
         "evaluations_to_hit": _to_hit(entry.evaluations_to_hit, entry.evaluations),
@@ -171,13 +173,16 @@ def columns_shown(summary: Summary) -> list[tuple[str, str]]:
     """The columns that say something: without accuracies or steps theirs are left out.
 
     Spending has its columns where the budget is in it, shots and circuits for other estimators too.
+    Without a certificate the distance to the best loss seen stands in the place of the regret.
     """
     entries = summary.generators
-    optional = {"held_out_loss", "final_risk", "train_accuracy", "test_accuracy",
-                "seconds_per_step"}  # fmt: skip
+    optional = {"above_best_seen", "held_out_loss", "final_risk", "train_accuracy",
+                "test_accuracy", "seconds_per_step"}  # fmt: skip
     if summary.chosen_on_held_out:
         optional |= {"regret", "hit_share", "evaluations_to_hit"}
     hidden = {key for key in optional if all(getattr(entry, key) is None for entry in entries)}
+    if "above_best_seen" not in hidden:
+        hidden.add("regret")
     estimators = {entry.estimator for entry in entries} - {None, "score-function"}
     if not estimators and not {"shots", "circuits"} & set(summary.budget):
         hidden |= {"shots", "circuits"}
@@ -191,6 +196,54 @@ def lower_kind(test: PairedTest) -> str | None:
     if test.p_holm >= SIGNIFICANT:
         return None
     return "quantum" if test.rank_correlation < 0 else "classical"
+
+
+def no_proof(summary: Summary) -> str:
+    """That there is no certificate, and why; empty where there is one."""
+    if summary.certificate is not None:
+        return ""
+    because = f": {summary.no_certificate.rstrip('.')}" if summary.no_certificate else ""
+    return f"The optimum is not proven, so there is no regret and no hit{because}."
+
+
+def remarks(summary: Summary) -> list[str]:
+    """What is to be said below the tables: warnings, and why there is no certificate."""
+    said = [f"Warning: {warning}" for warning in summary.warnings]
+    return [*said, *filter(None, [no_proof(summary)])]
+
+
+def best_note(summary: Summary) -> str:
+    """What a best network is held against; empty where no column says it."""
+    shown = dict(columns_shown(summary))
+    if "above_best_seen" in shown:
+        return (
+            "“Above best seen” is the loss of the best network of a run minus the lowest that any "
+            "run saw, which may lie above the true minimum: that is no regret, and meets no hit."
+        )
+    if "regret" not in shown or summary.certificate is None:
+        return ""
+    return (
+        f"Regret is the loss of the best network of a run minus the {summary.reference.kind}, and "
+        "a hit has a regret of 0."
+    )
+
+
+def interval_note(summary: Summary) -> str:
+    """What the small print of values and shares is."""
+    medians = len(summary.seeds) >= MIN_VALUES
+    shares = any(entry.hit_share is not None for entry in summary.generators)
+    if medians:
+        ways = "bootstrap for medians" + ", Wilson for shares" * shares
+        return (
+            f"Values are medians over the seeds, small print is the approximate 95\u00a0% interval "
+            f"({ways})."
+        )
+    few = (
+        f"Values are medians over the seeds; fewer than {MIN_VALUES} seeds give no 95\u00a0% "
+        "interval of a median."
+    )
+    of_shares = " Small print is Wilson’s approximate 95\u00a0% interval of a share."
+    return few + of_shares * shares
 
 
 def test_cells(test: PairedTest) -> tuple[str, ...]:

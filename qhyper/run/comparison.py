@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qhyper.data.files import is_data_file
+import numpy as np
+
 from qhyper.data.samples import Dataset, Samples
 from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
 from qhyper.machine import memory
@@ -17,12 +18,17 @@ from qhyper.quantum.cloud.scope import TRAINING
 from qhyper.report.page import page
 from qhyper.report.results import Result, Spectrum
 from qhyper.report.summary import Summary, summarise
+from qhyper.run import cautions
 from qhyper.run.config import COMPARED, DEFAULT_PAID_SHOTS, FULL_SIZE, Config, Entry
 from qhyper.run.directory import Run
 from qhyper.run.lock import alone, at_work
+from qhyper.run.places import absolute
 from qhyper.run.problem import Problem, build_problem
 from qhyper.run.processes import Progress, side_by_side
-from qhyper.targets.target import Objective
+from qhyper.targets.exact.certificate import nearest_provable
+from qhyper.targets.exact.unasked import certify_unasked
+from qhyper.targets.layered.network import HIDDEN
+from qhyper.targets.target import SAME_LOSS, Objective
 from qhyper.training.search import is_control
 from qhyper.training.settings import BUDGETS
 
@@ -133,7 +139,12 @@ def _carry_out(
 ) -> Comparison:
     """Train and search all that is not finished yet, and sum it up."""
     config, problem = plan.config, plan.problem
-    certificate, spectrum, reason = _certificate(problem, config.temperature, run, progress)
+    warnings = cautions.before(problem.objective)
+    for warning in warnings:
+        warn(warning)
+    certificate, spectrum, reason = _certificate(
+        problem, config.temperature, run, progress, warn
+    )  # fmt: skip
     found: dict[str, Result] = {}
     for trial in plan.trials:
         finished = None if run is None else run.read_result(trial.entry.folder)
@@ -160,10 +171,14 @@ def _carry_out(
         if run is not None:
             run.write(f"{trial.entry.folder}/result.json", json.dumps(result.to_json()))
     results = [found[trial.entry.folder] for trial in plan.trials]
+    if certificate is not None and "evaluations" in certificate:
+        if reason := _refuted(certificate, results):
+            certificate = spectrum = None
     summary = summarise(
         results, certificate=certificate, no_certificate=reason, data=problem.name,
         network=problem.objective.subject, loss=problem.objective.loss,
         budget=config.budget.limits(),
+        warnings=warnings + cautions.after(problem, results, certificate),
     )  # fmt: skip
     return Comparison(summary, results, spectrum)
 
@@ -189,10 +204,7 @@ def plan(
     are, and `warn` hears why. With `paid` the shot budget is as large as quantum computers need.
     Raises ConfigurationError or MissingError if something else cannot work, or if nothing is left.
     """
-    if is_data_file(config.data):  # found from wherever the run is resumed
-        paths = {"data": config.data, "test": config.test}
-        absolute = {key: str(Path(path).resolve()) for key, path in paths.items() if path}
-        config = config.model_copy(update=absolute)
+    config = absolute(config)  # found from wherever the run is resumed
     problem = build_problem(config)
     if problem.dataset is not None:  # said, if only by default
         config = config.model_copy(update={"data": config.data})
@@ -234,7 +246,7 @@ def execute(
         if run.complete:  # by now
             return stored(run)
         if made is None:
-            made = plan(run.config, warn)
+            made = plan(run.found_config, warn)
         if run.config.entries is None:  # made by hand, not by a plan
             run.configure(made.config)
         if made.problem.dataset is not None:
@@ -260,7 +272,9 @@ def stored(run: Run) -> Comparison:
             f"there and `qhyper resume {run.path}` makes it again."
         )
     certified = run.read_json("certificate.json")
-    spectrum = None if certified is None else Spectrum(**certified["spectrum"])
+    if certified is None or summary.certificate is None:
+        return Comparison(summary, results, None)
+    spectrum = Spectrum(**certified["spectrum"])
     return Comparison(summary, results, spectrum)
 
 
@@ -320,7 +334,7 @@ def load_generator(
     if backend is not None or (isinstance(name, str) and is_cloud(name)):
         options.pop("backend_options", None)
         options["backend"] = backend
-    objective = (build_problem(run.config) if problem is None else problem).objective
+    objective = (build_problem(run.found_config) if problem is None else problem).objective
     generator = build_generator(
         entry.name, objective.n_bits, seeds=run.config.seeds, layout=objective.layout,
         options=options,
@@ -407,26 +421,63 @@ def _trials(
     return trials
 
 
+def _refuted(certificate: Mapping[str, Any], results: Sequence[Result]) -> str | None:
+    """Why an enumeration of somebody's function is no proof: a search found what lies below."""
+    losses = [loss for result in results for loss in result.best_loss if loss is not None]
+    if min(losses, default=np.inf) >= certificate["minimum_loss"] - SAME_LOSS:
+        return None
+    return (
+        f"a search found the loss {min(losses):.6g}, and all bitstrings together "
+        f"{certificate['minimum_loss']:.6g} at the least: the objective gives a bitstring different "
+        "losses. Make it a function of its bits alone"
+    )
+
+
+def _what_else(problem: Problem) -> str:
+    """Which network of the same data could be certified, for a target that is not."""
+    dataset = problem.dataset
+    if dataset is None:
+        return ""
+    layers = nearest_provable((dataset.n_features, HIDDEN, dataset.n_classes))
+    if layers is None:
+        return f", or other data: no network of {dataset.n_features} inputs can be"
+    return f", or --target layered --layers {','.join(map(str, layers))}"
+
+
 def _certificate(
-    problem: Problem, temperature: float, run: Run | None, progress: Progress
+    problem: Problem,
+    temperature: float,
+    run: Run | None,
+    progress: Progress,
+    warn: Callable[[str], None],
 ) -> tuple[dict[str, Any] | None, Spectrum | None, str | None]:
-    """(certificate, spectrum, reason why there is none); stored in the run directory."""
+    """(certificate, spectrum, reason why there is none); stored in the run directory.
+
+    That of an objective without one of its own has `evaluations`, what it took.
+    """
     objective = problem.objective
-    if not objective.capabilities.certificate:
-        reason = "only small layered networks and tables of costs are certified"
-        return None, None, f"'{objective.subject}' is another objective; {reason}"
     if run is not None and (certified := run.read_json("certificate.json")) is not None:
         return certified["certificate"], Spectrum(**certified["spectrum"]), None
 
     def certifying(share: float) -> None:
         progress("certificate", round(100 * share), 100)
 
+    own, before = objective.capabilities.certificate, objective.evaluations
     try:
-        exact = objective.certify(temperature=temperature, progress=certifying)
+        if own:
+            exact = objective.certify(temperature=temperature, progress=certifying)
+        else:
+            exact = certify_unasked(objective, temperature=temperature, progress=certifying)
     except UnsuitableError as refusal:
-        return None, None, str(refusal)
+        return None, None, str(refusal) if own else f"{refusal}{_what_else(problem)}"
     edges, counts = exact.histogram()
     certificate = {"data": problem.name, **exact.to_dict()}
+    if not own:
+        certificate["evaluations"] = objective.evaluations - before
+        warn(
+            f"The optimum of '{objective.subject}' is known from all its {exact.configurations:,} "
+            f"bitstrings: {certificate['evaluations']:,} evaluations beside those of the seeds."
+        )
     spectrum = Spectrum([float(edge) for edge in edges], [int(count) for count in counts])
     if run is not None:
         both = {"certificate": certificate, "spectrum": vars(spectrum)}

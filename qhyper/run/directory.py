@@ -39,6 +39,7 @@ from qhyper.errors import StorageError
 from qhyper.report.results import Result
 from qhyper.report.summary import Summary
 from qhyper.run.config import Config, read, to_toml
+from qhyper.run.places import of_run
 from qhyper.storage import storage, write_whole
 
 SUMMARY = "summary.json"
@@ -70,7 +71,8 @@ class Run:
                     if not path.is_dir():  # something else bars the way
                         raise
         run = cls(path, config)
-        run.write("provenance.json", json.dumps(provenance(config.seeds), indent=2))
+        made = provenance(config.seeds) | {"folder": str(path.resolve())}
+        run.write("provenance.json", json.dumps(made, indent=2))
         run.write("config.toml", text)  # last: it makes the folder a run directory
         return run
 
@@ -88,6 +90,14 @@ class Run:
         """Replace the configuration, in the folder too."""
         self.write("config.toml", to_toml(config))
         self.config = config
+
+    @property
+    def found_config(self) -> Config:
+        """The configuration, with paths of files where they are now, if the folder has moved.
+
+        Raises MissingError for a file that is at none of the places where it may be.
+        """
+        return of_run(self.config, self.path)
 
     @property
     def identity(self) -> str:

@@ -63,7 +63,7 @@ class Submission:
         from qhyper.quantum.generator import QuantumHyperNetwork  # torch takes its time
 
         self.run, self.settings, self.identity = run, settings, identity or Identity(run, 0)
-        problem = build_problem(run.config)
+        problem = build_problem(run.found_config)
         self.objective = problem.objective
         if problem.dataset is not None:
             check_same_data(run, problem.dataset)

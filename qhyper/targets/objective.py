@@ -13,6 +13,7 @@ from qhyper.arrays import as_array, as_float
 from qhyper.bits import Bits, as_bits
 from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.targets.layout import Layout
+from qhyper.targets.sight import Sight
 from qhyper.targets.target import Float, MiniBatches, ObjectiveCapabilities, TakesBits
 
 if TYPE_CHECKING:
@@ -134,6 +135,10 @@ class Objective(TakesBits):
             f"{self.name} lays errors to no bits: only packed networks that see signs do. Choose "
             "one, such as PackedTarget(layers)."
         )
+
+    def sight(self) -> Sight:
+        """As in the protocol; UnsuitableError for an objective that sees no rows."""
+        raise UnsuitableError(f"{self.name} sees no rows of features.")
 
     def certify(
         self, *, temperature: float = 0.05, method: str = "auto", progress: Any = None

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from qhyper.bits import Bits
 from qhyper.streams import Rngs
 from qhyper.targets.layout import Layout
+from qhyper.targets.sight import Sight
 
 if TYPE_CHECKING:
     from qhyper.data.samples import Samples
@@ -51,6 +52,8 @@ class ObjectiveCapabilities:
     """`target.to_packed(bits)`: a draw as a PackedNetwork, with its file"""
     wrong_weights: bool = False
     """`wrong_weights`: the bits that a draw's errors are laid to, and `labels` of all rows"""
+    sight: bool = False
+    """`sight`: how much of its rows the network can tell apart, and `labels` of all rows"""
 
 
 class Objective(Protocol):
@@ -118,6 +121,10 @@ class Objective(Protocol):
 
         From one pass, and counts as one evaluation of a draw.
         """
+        ...
+
+    def sight(self) -> Sight:
+        """How much of the rows the first layer of the network leaves."""
         ...
 
     def certify(self, *, temperature: float, method: str = "auto", progress: Any = None) -> Any:

@@ -132,7 +132,7 @@ def test_what_was_minimised_and_how_stands_below_the_name(by_shots):
     assert "Final mean loss Final risk Train accuracy" in words
     assert wording.row_cells(comparison.generators[0])["final_risk"] == (
         "0.0333",
-        "0.0321–0.0345",
+        "",  # of two seeds
     )
     assert wording.row_cells(comparison.generators[1])["final_risk"] == ("–", "")
     assert "the lowest loss drawn so far" in words.lower()
@@ -352,15 +352,57 @@ def test_page_of_one_run(seeds, certified, uncertified, result):
     assert "No run reached the proven optimal loss (0.1160)" in words
     words = read(uncertified(results, reason="it has 100 bits."), results)
     assert "Quantum against classical" not in words
-    assert ("“product”: 3 of 3 seeds" if seeds == 3 else "one seed cannot tell") in words
+    assert "The best loss that “product” found within 3,000 evaluations is 0.1165." in words
     assert "Whether a better network exists is not known: it has 100 bits." in words
+    assert "so there is no regret and no hit: it has 100 bits." in words
+    assert "product quantum 72 – – – 0.12" in words
+    for wrong in ("seeds reached", "reached the best", f"{seeds} of {seeds}", "Distance"):
+        assert wrong not in words
+    words = read(certified([result("product", "quantum", [0] * seeds)]), results)
+    assert ("“product”: 3 of 3 seeds" if seeds == 3 else "one seed cannot tell") in words
 
 
-def test_page_without_reason_or_hits_in_common(uncertified, result):
-    results = [result("a", "quantum", [1, 1]), result("b", "classical", [1, 1])]
-    words = read(uncertified(results, reason=None), results)
+def test_without_a_proof_entries_are_held_against_the_best_seen(uncertified, result):
+    results = [result("a", "quantum", [1] * 6), result("b", "classical", [2] * 6)]
+    words = read(uncertified(results), results)
+    assert "Above best seen Seeds that hit Evaluations to hit" in words
+    assert "The best loss seen within 3,000 evaluations is 0.1165." in words
+    assert "in the median run from that loss: 0 for “a”; 0.0785 for “b”." in words
+    assert "the lowest that any run saw, which may lie above the true minimum" in words
+    assert "Regret is" not in words
+
+
+@pytest.mark.parametrize(("seeds", "medians"), [(5, False), (6, True)])
+def test_95_per_cent_are_said_where_they_are_true(seeds, medians, certified, uncertified, result):
+    results = [result("a", "quantum", [0] * seeds)]
+    words = read(certified(results), results)
+    few = "fewer than 6 seeds give no 95 % interval of a median."
+    assert (few in words) != medians
+    both = "the approximate 95 % interval (bootstrap for medians, Wilson for shares)."
+    assert (both in words) == medians
+    assert ("Wilson’s approximate 95 % interval of a share." in words) != medians
+    cells = wording.row_cells(certified(results).generators[0])
+    assert (cells["final_loss"][1] != "") == medians
+    assert cells["hit_share"][1] != ""
+    words = read(uncertified(results), results)
+    assert "Wilson" not in words
+
+
+def test_warnings_stand_above_the_results(certified, result):
+    results = [result("a", "quantum", [0])]
+    warned = replace(certified(results), warnings=["2 < 3 rows: <b>scale</b>."])
+    words = read(warned, results)
+    assert "Warning: 2 < 3 rows: <b>scale</b>. Results" in words
+    assert wording.remarks(warned) == ["Warning: 2 < 3 rows: <b>scale</b>."]
+
+
+def test_page_without_reason_or_hits_in_common(certified, uncertified, result):
+    results = [result("a", "quantum", [0, 0]), result("b", "classical", [0, 0])]
+    words = read(certified(results), results)
     assert "“a” and “b” find the best network equally often: for each, 2 of 2 seeds" in words
+    words = read(uncertified(results, reason=None), results)
     assert "is not known." in words
+    assert "so there is no regret and no hit." in words
     too_few = "2 seeds are too few for any outcome to tell a pair apart"
     assert f"1 cannot be told apart (paired tests with Holm's correction; {too_few})." in words
     assert f"{too_few}: the smallest possible p is not small enough." in words

@@ -13,6 +13,8 @@ from qhyper.run.trial import Trial
 from qhyper.spending import Budget, Spending
 from qhyper.targets.objective import Objective
 
+MERITS = ("best_loss", "regret", "hit_share", "evaluations_to_hit", "above_best_seen")
+
 
 def entries(comparison):
     return {entry.name: entry for entry in comparison.generators}
@@ -43,10 +45,31 @@ def test_time_of_a_step_is_the_median_of_steps(times, median, certified, result)
 
 
 def test_summarise_without_certificate_measures_from_the_best_loss_seen(uncertified, result):
-    comparison = uncertified([result("product", "quantum", [1, 2, 2])])
+    alone = result("product", "quantum", [1, 2, 2])
+    comparison = uncertified([alone])
     assert comparison.reference == Reference(0.1165, "best loss seen")
-    assert comparison.generators[0].hit_share.value == pytest.approx(1 / 3)
     assert comparison.no_certificate == "the network has too many bits"
+    found = entries(uncertified([alone, result("a", "classical", [2, 2, 3])]))
+    assert found["product"].above_best_seen.median == pytest.approx(0.195 - 0.1165)
+    assert found["a"].above_best_seen.median == pytest.approx(0.195 - 0.1165)
+
+
+def test_without_a_proof_nothing_hits_and_nobody_is_held_against_himself(uncertified, result):
+    alone, other = result("product", "quantum", [0, 1]), result("a", "classical", [1, 1])
+    held = replace(other, held_out_loss=[0.2, 0.4])
+    for results in ([alone], [alone, other], [alone, held]):
+        for entry in uncertified(results).generators:
+            assert (entry.regret, entry.hit_share, entry.evaluations_to_hit) == (None, None, None)
+    assert uncertified([alone]).generators[0].above_best_seen is None
+    assert uncertified([alone, held]).generators[0].above_best_seen is None
+    assert uncertified([alone]).generators[0].best_loss.median == pytest.approx(0.11625)
+    assert not uncertified([alone]).generators[0].drew_nothing
+
+
+def test_with_a_proof_the_distance_is_a_regret(ten_seeds, certified):
+    for entry in certified(ten_seeds).generators:
+        assert entry.above_best_seen is None
+        assert entry.regret is not None
 
 
 def test_a_hit_is_a_loss_within_1e_9(certified, result):
@@ -100,7 +123,7 @@ def test_a_training_without_draws_has_no_regret_and_no_hits(uncertified, certifi
     other = result("a", "classical", [1, 1])
     for comparison in (uncertified([silent, other]), certified([silent])):
         found = entries(comparison)["exact"]
-        for key in ("regret", "best_loss", "hit_share", "evaluations_to_hit", "train_accuracy"):
+        for key in (*MERITS, "train_accuracy"):
             assert getattr(found, key) is None
         assert found.drew_nothing
         assert found.final_loss.median == pytest.approx(0.1265)
@@ -137,7 +160,7 @@ def test_networks_chosen_on_held_out_rows_have_no_regret_and_are_no_reference(
         assert comparison.chosen_on_held_out
         found = entries(comparison)["held"]
         assert found.held_out_loss.median == pytest.approx(0.02)
-        for key in ("regret", "best_loss", "hit_share", "evaluations_to_hit"):
+        for key in MERITS:
             assert getattr(found, key) is None
         assert not found.drew_nothing
     # 0.1160 was seen on other rows than those of training

@@ -109,6 +109,17 @@ def test_table_without_certificate_says_so_and_keeps_brackets_in_names(uncertifi
     shown = text_of(tables.table(uncertified([result("[red]a", "quantum", [1])])))
     assert "[red]a" in shown
     assert "best loss seen 0.1165" in shown
+    assert re.search(r"(?m)^\[red\]a +72 +– +– +– ", shown)
+    several = uncertified([result("a", "quantum", [1] * 6), result("b", "classical", [2] * 6)])
+    shown = text_of(tables.table(several))
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "Regret" not in shown
+    assert re.search(r"(?m)^a +72 +0 +– +– ", shown)
+    assert re.search(r"(?m)^b +72 +0.0785 +– +– ", shown)
+    assert wording.remarks(several) == [
+        "The optimum is not proven, so there is no regret and no hit: the network has too many "
+        "bits."
+    ]
 
 
 def test_a_budget_in_rows_has_a_column_of_rows(result, uncertified):
@@ -132,7 +143,7 @@ def test_best_networks_of_held_out_rows_have_their_loss_in_place_of_a_regret(res
     assert wording.HELD_OUT_NOTE in " ".join(shown.split())
     both = uncertified([held, result("a", "quantum", [1, 1])])
     shown = text_of(tables.table(both))
-    assert "Regret" in shown
+    assert "Regret" not in shown  # there is no other entry to hold the one against
     assert both.generators[0].regret is None
     assert wording.HELD_OUT_NOTE not in text_of(tables.table(uncertified([
         result("a", "quantum", [1, 1])

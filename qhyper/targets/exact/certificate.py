@@ -9,7 +9,7 @@ Two methods, both exact:
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -160,7 +160,7 @@ def certify(
     loss = check_loss(loss)
     _check_temperature(temperature)
     rows = network.collapse(data) if rows is None else rows
-    chosen = _choose(method, network, rows, loss)
+    chosen = _choose(method, network, data, rows, loss)
     if chosen == "classes":
         survey, bits_of, functions = _by_classes(network, data, loss, progress)
     else:
@@ -184,17 +184,25 @@ def certify(
 
 
 def certify_objective(
-    objective: Objective, *, temperature: float = 0.05, progress: Progress | None = None
+    objective: Objective,
+    *,
+    temperature: float = 0.05,
+    progress: Progress | None = None,
+    chunk: int = _CHUNK,
 ) -> Certificate:
     """The certificate of any objective, by enumeration; its evaluations count as evaluations.
 
-    It has no accuracies. Raises ConfigurationError if there are more than 2^26 bitstrings.
+    It has no accuracies. `chunk` bitstrings are evaluated together. Raises ConfigurationError if there are more than 2^26 bitstrings.
     """
     _check_temperature(temperature)
     n_bits = objective.n_bits
     if reason := _against_enumeration(n_bits):
         raise UnsuitableError(f"{objective.name} cannot be certified: {reason}. Choose fewer bits.")
-    survey = _enumerate(n_bits, lambda bits: (objective(bits), np.zeros(len(bits))), progress)
+
+    def evaluate(bits: Bits) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        return objective(bits), np.zeros(len(bits))
+
+    survey = _enumerate(n_bits, evaluate, progress, chunk)
     levels, multiplicities = survey.spectrum()
     return Certificate(
         n_bits=n_bits,
@@ -220,7 +228,7 @@ def _check_temperature(temperature: float) -> None:
 # Which method
 
 
-def _choose(method: str, network: "PlainNetwork", rows: Rows, loss: LossName) -> str:
+def _choose(method: str, network: "PlainNetwork", data: Samples, rows: Rows, loss: LossName) -> str:
     if method not in get_args(Method):
         raise unknown("method", method, get_args(Method))
     against = {
@@ -232,7 +240,7 @@ def _choose(method: str, network: "PlainNetwork", rows: Rows, loss: LossName) ->
             return name
     if method == "auto":
         reasons = f"classes do not apply: {against['classes']}; enumeration does not apply: "
-        reasons += f"{against['enumeration']}. Choose a smaller network."
+        reasons += f"{against['enumeration']}. {_smaller(network, data, loss)}"
         raise UnsuitableError(f"{network} cannot be certified: {reasons}")
     raise UnsuitableError(
         f"The method '{method}' does not apply to {network}: {against[method]}. "
@@ -281,6 +289,66 @@ def _against_classes(network: "PlainNetwork", loss: LossName) -> str | None:
     if functions > 1 << MAX_BITS:
         return f"it has {functions:,} function classes, and the limit is 2^{MAX_BITS}"
     return None
+
+
+def _smaller(network: "PlainNetwork", data: Samples, loss: LossName) -> str:
+    """What to choose in place of a network that cannot be certified: the nearest one that can."""
+    for layers in _fewer(network.layers):
+        if _provable(_with_layers(network, layers), data, loss):
+            listed = ",".join(map(str, layers))
+            return f"Choose a smaller network: --layers {listed} is the nearest that can be."
+    inputs, *_, outputs = network.layers
+    for fewer in range(inputs - 1, 0, -1):
+        smallest = _with_layers(network, (fewer, 1, outputs))
+        if smallest is not None and _against_enumeration(smallest.n_bits) is None:
+            return (
+                f"No network of {inputs} inputs can be: choose data of at most {fewer} features, "
+                "and a smaller network."
+            )
+    return "Choose a smaller network, of fewer inputs and outputs."
+
+
+def _fewer(layers: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Layers with fewer hidden units, the nearest first; then fewer hidden layers; then none."""
+    inputs, *hidden, outputs = layers
+    for most in range(max(hidden, default=0) - 1, 0, -1):
+        yield inputs, *(min(units, most) for units in hidden), outputs
+    if len(hidden) > 1:
+        for units in range(hidden[0], 0, -1):
+            yield inputs, units, outputs
+    if hidden:
+        yield inputs, outputs
+
+
+def _with_layers(network: "PlainNetwork", layers: tuple[int, ...]) -> "PlainNetwork | None":
+    """The same kind of network with other layers; None where a choice would have no effect."""
+    from qhyper.targets.layered.plain import PlainNetwork
+
+    try:
+        return PlainNetwork(replace(network.space, layers=layers))
+    except ConfigurationError:
+        return None
+
+
+def _provable(network: "PlainNetwork | None", data: Samples | None, loss: LossName) -> bool:
+    """Whether a network can be certified; without data, as far as its layers tell."""
+    if network is None:
+        return False
+    if _against_classes(network, loss) is None:
+        return True
+    if _against_enumeration(network.n_bits) is not None:
+        return False
+    return data is None or _against_rows(network, network.collapse(data), loss) is None
+
+
+def nearest_provable(layers: tuple[int, ...]) -> tuple[int, ...] | None:
+    """These layers of plain weights, or the nearest that can be certified; None for too many inputs."""
+    from qhyper.targets.layered.plain import PlainNetwork
+
+    plain = PlainNetwork(layers)
+    nearest = (fewer for fewer in (layers, *_fewer(layers))
+               if _provable(_with_layers(plain, fewer), None, "cross_entropy"))  # fmt: skip
+    return next(nearest, None)
 
 
 # What both methods collect

@@ -9,8 +9,10 @@ import numpy.typing as npt
 from qhyper.bits import Bits, as_bits
 from qhyper.data.samples import Samples
 from qhyper.targets.batches import RowObjective
+from qhyper.targets.layered.rows import first_signs
 from qhyper.targets.loss import LossName
 from qhyper.targets.objective import flips_by_evaluation
+from qhyper.targets.sight import Sight, looked_at, sight
 from qhyper.targets.target import Float, ObjectiveCapabilities
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class NetworkObjective(RowObjective):
         self._other: tuple[Samples, Kernel] | None = None
         self.capabilities = ObjectiveCapabilities(
             accuracy=True, mini_batches=True, flips=True, certificate=True, module=True,
-            packed=network.space.plain and network.sign_of_zero == 1,
+            packed=network.space.plain and network.sign_of_zero == 1, sight=data.y.dtype.kind == "i",
         )  # fmt: skip
         super().__init__(
             None, network.n_bits, name=f"{loss} of {network}", loss=loss, layout=network.layout,
@@ -76,6 +78,20 @@ class NetworkObjective(RowObjective):
         """The network on these rows alone."""
         kernel = self.network.kernel(self.distinct.take(rows, self.data.y[rows]))
         return _SomeRows(kernel, self.loss, len(rows))
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """The class of every row, int64 [row]."""
+        return self.data.y
+
+    def sight(self) -> Sight:
+        """As in the protocol: by the signs of units of the first layer, if all hidden are signs."""
+        rows, space = looked_at(len(self.data.y)), self.network.space
+        x = self.data.x[rows]
+        signs = space.activation == ("sign",) and len(space.layers) > 2
+        if signs and "layers" not in space.optional:
+            return sight(x, self.data.y[rows], first_signs(x, space, self.network.sign_of_zero))
+        return sight(x, self.data.y[rows], x)
 
     def certify(
         self, *, temperature: float = 0.05, method: Any = "auto", progress: Any = None

@@ -19,6 +19,8 @@ from qhyper.targets.layered.space import WeightSpace
 
 PACKED, PATTERN, REAL = 0, 1, 2
 MAX_PATTERN_INPUTS = 8
+UNITS_TRIED = 1024
+"""Units by which `first_signs` looks at rows, where there are more."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,28 @@ def collapse_real(data: Samples, space: WeightSpace, sign_of_zero: int) -> Rows:
     none = np.zeros((1, 1))
     counts = _count(member, data.y, max(outputs, 2))
     return Rows(REAL, none.astype(np.uint64), none.astype(np.int8), real, counts, member.ravel())
+
+
+def first_signs(
+    x: npt.NDArray[np.float64], space: WeightSpace, sign_of_zero: int
+) -> npt.NDArray[np.int8]:
+    """Signs of units of the first layer on rows x [row, input]: int8 [row, unit].
+
+    They are all the units that there can be, or 1,024 drawn uniformly, always the same ones. Sums
+    are rounded otherwise than in the plain pass: ties are not what this is for.
+    """
+    optional = tuple(part for part in space.optional if part == "biases")
+    of_one = WeightSpace(
+        (space.layers[0], 1), biases=space.biases, values=space.values, optional=optional
+    )
+    if 1 << of_one.n_bits <= UNITS_TRIED:
+        bits = all_bitstrings(of_one.n_bits)
+    else:
+        shape = (UNITS_TRIED, of_one.n_bits)
+        bits = np.random.default_rng(0).integers(0, 2, shape, dtype=np.uint8)
+    units = of_one.decode(bits)
+    sums = x @ units.weights[0][..., 0].T + units.biases[0][..., 0]
+    return np.where(sums == 0, sign_of_zero, np.sign(sums)).astype(np.int8)
 
 
 def collapse_patterns(

@@ -24,6 +24,7 @@ from qhyper.targets.packed.network import PackedNetwork
 from qhyper.targets.packed.population import check_groups, correct, sums, votes
 from qhyper.targets.packed.shape import PackedShape
 from qhyper.targets.packed.wrong import wrong_weights
+from qhyper.targets.sight import Sight, looked_at, sight
 from qhyper.targets.target import Float, ObjectiveCapabilities
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class PackedTarget:
     def objective(self, data: Samples, loss: LossName | str = "cross_entropy") -> "PackedObjective":
         """The mean loss of draws over `data`; ConfigurationError if they do not fit."""
         self.check(data)
-        return PackedObjective(PackedRows(self, self.pack(data), data.y, check_loss(loss)))
+        return PackedObjective(PackedRows(self, self.pack(data), data.y, check_loss(loss)), data)
 
     def to_packed(self, bits: npt.ArrayLike) -> PackedNetwork:
         """The network of one draw [n_bits], which can be saved and asked for predictions."""
@@ -162,11 +163,12 @@ class PackedObjective(RowObjective):
 
     usual_budget: Mapping[str, int] = {"rows": 40_000_000}
 
-    def __init__(self, rows: "PackedRows") -> None:
-        self.all_rows, target = rows, rows.target
+    def __init__(self, rows: "PackedRows", data: Samples | None = None) -> None:
+        self.all_rows, self.data, target = rows, data, rows.target
         self.capabilities = ObjectiveCapabilities(
             accuracy=True, mini_batches=True, flips=True, module=True, packed=True,
             wrong_weights=target.inputs == "signs",
+            sight=data is not None and data.y.dtype.kind == "i",
         )  # fmt: skip
         batch = {"batch": _BATCH} if rows.n_rows > _BATCH else {}
         self.usual_training: Mapping[str, Any] = {"final_draws": _FINAL_DRAWS, **batch}
@@ -220,6 +222,15 @@ class PackedObjective(RowObjective):
     def labels(self) -> npt.NDArray[np.int64]:
         """The class of every row, int64 [row]."""
         return self.all_rows.labels
+
+    def sight(self) -> Sight:
+        """As in the protocol: whole pixels are all seen, and of other features the sign."""
+        if self.data is None:
+            return super().sight()
+        rows = looked_at(len(self.data.y))
+        x = self.data.x[rows]
+        seen = x >= 0 if self.all_rows.target.inputs == "signs" else x
+        return sight(x, self.data.y[rows], seen)
 
     def wrong_weights(self, bits: npt.ArrayLike) -> tuple[Float, npt.NDArray[np.bool_]]:
         """As in the protocol, on all rows, in the words of `qhyper.targets.packed.wrong`.

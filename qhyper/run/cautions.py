@@ -1,0 +1,140 @@
+"""Cautions: what the numbers of a run do not say of themselves, in words for its user."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.report.results import Result
+from qhyper.run.problem import Problem
+from qhyper.targets.target import SAME_LOSS, Objective
+
+AS_WELL = 0.95
+"""Uniform search hits as well as any entry if it does within the budget with this probability."""
+AS_QUICKLY = 0.5
+"""And as quickly if no entry needs less than this share of the evaluations that it needs."""
+
+
+def before(objective: Objective) -> list[str]:
+    """What is to be said before anything runs: that rows of other classes look the same."""
+    if not objective.capabilities.sight:
+        return []
+    seen = objective.sight()
+    if not seen.merged:
+        return []
+    return [
+        f"{objective.subject} sees only {seen.told_apart:,} different "
+        f"row{'s' * (seen.told_apart > 1)} in the {seen.rows:,} of the training data: it can "
+        f"classify {seen.left:.3f} of them at the most, where one answer for all is right for "
+        f"{seen.constant:.3f} and that of the nearest neighbour for {seen.by_neighbours:.3f}. "
+        "Features of one sign, or of very different sizes, do that. Scale them: --scale standard."
+    ]
+
+
+def after(
+    problem: Problem, results: Sequence[Result], certificate: Mapping[str, Any] | None
+) -> list[str]:
+    """What is to be said of the outcome."""
+    found = [*_no_better_than_a_constant(problem, results), _not_told_apart(results, certificate)]
+    return [said for said in found if said]
+
+
+# -- the best network against a constant -----------------------------------------------------------
+
+
+def constant_loss(labels: npt.NDArray[np.integer], loss: str) -> float | None:
+    """The least mean loss of one prediction for all rows with these labels; None if not known.
+
+    That is the entropy of the classes' shares (cross-entropy) or 1 - Σ shares² (squared error), by
+    their shares as probabilities, and by the most frequent class 1 - its share (accuracy).
+    """
+    shares = np.bincount(labels) / len(labels)
+    shares = shares[shares > 0]
+    if loss == "cross_entropy":
+        return float(-(shares * np.log(shares)).sum())
+    if loss == "squared_error":
+        return float(1 - (shares**2).sum())
+    return float(1 - shares.max()) if loss == "accuracy" else None
+
+
+def _no_better_than_a_constant(problem: Problem, results: Sequence[Result]) -> list[str]:
+    objective = problem.objective
+    best = _best(results)
+    if not objective.capabilities.sight or best is None:
+        return []
+    loss, train_accuracy, test_accuracy = best
+    labels, told = objective.labels, []
+    most = np.bincount(labels).argmax()
+    least, share = constant_loss(labels, objective.loss), float((labels == most).mean())
+    if train_accuracy <= share:
+        told.append(
+            f"its accuracy on the training rows is {train_accuracy:.3f} against {share:.3f}"
+        )
+    if least is not None and objective.loss != "accuracy" and loss >= least - SAME_LOSS:
+        name = objective.loss.replace("_", " ")
+        told.append(f"its {name} is {loss:.4f} against {least:.4f}")
+    if problem.test is not None and test_accuracy is not None:
+        share = float((problem.test.y == most).mean())
+        if test_accuracy <= share:
+            told.append(f"its accuracy on the test rows is {test_accuracy:.3f} against {share:.3f}")
+    if not told:
+        return []
+    return [
+        "The best network found is no better than one answer for all rows: "
+        f"{', '.join(told)}. Scale the features (--scale standard), or choose more units or a "
+        "larger budget."
+    ]
+
+
+def _best(results: Sequence[Result]) -> tuple[float, float, float | None] | None:
+    """Loss, training and test accuracy of the networks of least loss; the best of each."""
+    found = []
+    for result in results:
+        if result.train_accuracy is None or result.drew_nothing:
+            continue
+        tests = result.test_accuracy or [None] * len(result.seeds)
+        found += zip(result.best_loss, result.train_accuracy, tests, strict=True)
+    if not found:
+        return None
+    least = min(loss for loss, *_ in found)
+    equal = [one for one in found if one[0] <= least + SAME_LOSS]
+    tested = [test for *_, test in equal if test is not None]
+    return least, max(train for _, train, _ in equal), max(tested, default=None)
+
+
+# -- a problem that is too easy --------------------------------------------------------------------
+
+
+def _not_told_apart(results: Sequence[Result], certificate: Mapping[str, Any] | None) -> str:
+    """Says so where all entries find the same, and uniform search would as well and as quickly."""
+    searched = [result for result in results if result.best_by_training_loss]
+    losses = [loss for result in searched for loss in result.best_loss if loss is not None]
+    if len(searched) < 2 or max(losses) - min(losses) > SAME_LOSS:
+        return ""
+    advice = "Choose a harder one: scaled or other data, a larger network, or a smaller budget."
+    if certificate is None:
+        return (
+            "Every entry found the same best loss in every seed: by what they find, this problem "
+            f"does not tell generators apart. {advice}"
+        )
+    chance = certificate["uniform_hit_probability"]
+    budget = max(result.evaluations for result in searched)
+    if min(losses) > certificate["minimum_loss"] + SAME_LOSS or not _hits(chance, budget):
+        return ""
+    quickest = min(
+        float(np.median([found[-1][0] for found in result.improvements])) for result in searched
+    )
+    needed = 1.0 if chance == 1 else max(1.0, np.log(0.5) / np.log1p(-chance))
+    if quickest < AS_QUICKLY * needed:
+        return ""
+    return (
+        "Uniform random search finds the optimum as well and as quickly, after "
+        f"{needed:,.0f} evaluation{'s' * (needed >= 1.5)} in the median: this problem does not tell "
+        f"generators apart. {advice}"
+    )
+
+
+def _hits(chance: float, budget: int) -> bool:
+    """Whether uniform draws hit within the budget as well as anything does."""
+    return chance == 1 or -np.expm1(budget * np.log1p(-chance)) >= AS_WELL
