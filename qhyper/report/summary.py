@@ -29,7 +29,7 @@ KINDS = ("quantum", "classical", "control")
 
 @dataclass(frozen=True)
 class Reference:
-    """The loss that best losses are held against: only a certified minimum makes regret and hits."""
+    """The loss that best losses are held against; only a certified one makes regret and hits."""
 
     loss: float
     kind: str

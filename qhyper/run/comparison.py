@@ -171,9 +171,8 @@ def _carry_out(
         if run is not None:
             run.write(f"{trial.entry.folder}/result.json", json.dumps(result.to_json()))
     results = [found[trial.entry.folder] for trial in plan.trials]
-    if certificate is not None and "evaluations" in certificate:
-        if reason := _refuted(certificate, results):
-            certificate = spectrum = None
+    if certificate is not None and (refuted := _refuted(certificate, results)):
+        certificate, spectrum, reason = None, None, refuted
     summary = summarise(
         results, certificate=certificate, no_certificate=reason, data=problem.name,
         network=problem.objective.subject, loss=problem.objective.loss,
@@ -423,13 +422,13 @@ def _trials(
 
 def _refuted(certificate: Mapping[str, Any], results: Sequence[Result]) -> str | None:
     """Why an enumeration of somebody's function is no proof: a search found what lies below."""
-    losses = [loss for result in results for loss in result.best_loss if loss is not None]
-    if min(losses, default=np.inf) >= certificate["minimum_loss"] - SAME_LOSS:
+    found = [loss for result in results for loss in result.best_loss if loss is not None]
+    least, minimum = min(found, default=np.inf), certificate["minimum_loss"]
+    if "evaluations" not in certificate or least >= minimum - SAME_LOSS:
         return None
     return (
-        f"a search found the loss {min(losses):.6g}, and all bitstrings together "
-        f"{certificate['minimum_loss']:.6g} at the least: the objective gives a bitstring different "
-        "losses. Make it a function of its bits alone"
+        f"a search found the loss {least:.6g}, and of all bitstrings the least was {minimum:.6g}: "
+        "the objective gives a bitstring different losses. Make it a function of its bits alone"
     )
 
 

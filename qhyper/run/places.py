@@ -1,9 +1,10 @@
-"""Where the files of a configuration are: their paths as they stand, and where they may be found again.
+"""Where the files of a configuration are: by their paths, or found again where they may be now.
 
 A run keeps absolute paths, so that it is resumed from anywhere. A path that leads nowhere any more
 is looked for where it would be if the files had moved together with the run, and then beside it.
 """
 
+import contextlib
 import filecmp
 import json
 import os
@@ -50,7 +51,7 @@ def beside(
     """
 
     def locate(path: str) -> str:
-        if not os.path.isabs(path):
+        if not Path(path).is_absolute():
             return _either(path, file)
         moved = (place for place in _moved(path, file.parent) if place.is_file())
         if Path(path).is_file() or not (file.parent / PROVENANCE).is_file():
@@ -116,11 +117,9 @@ def _moved(path: str, folder: Path) -> Iterator[Path]:
     yield Path(path)
     folder = folder.resolve()
     begun = _begun(folder)
-    if begun is not None and os.path.isabs(path) and os.path.isabs(begun):
-        try:
+    if begun is not None and Path(path).is_absolute() and Path(begun).is_absolute():
+        with contextlib.suppress(ValueError):  # on two drives of Windows
             yield Path(os.path.normpath(folder / os.path.relpath(path, begun)))
-        except ValueError:  # on two drives of Windows
-            pass
     name = re.split(r"[\\/]", path)[-1]  # from another system, too
     for place in (folder, *list(folder.parents)[:ABOVE]):
         yield place / name

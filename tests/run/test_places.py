@@ -71,7 +71,7 @@ def test_other_data_of_the_same_name_are_refused(project):
     run = the_run(project)
     (project / "data" / "rows.npz").unlink()
     write_rows(run.path / "rows.npz", seed=1)
-    with pytest.raises(StorageError, match="are not those that .* began with"):
+    with pytest.raises(StorageError, match=r"are not those that .* began with"):
         execute(run)
 
 
@@ -129,7 +129,7 @@ def test_a_relative_path_is_from_here_or_from_the_configuration(tmp_path, monkey
     shutil.copy(file.parent / "rows.npz", tmp_path)
     assert beside(read(file), file) == {"data": "rows.npz"}  # the same rows
     write_rows(tmp_path / "rows.npz", seed=1)
-    with pytest.raises(ConfigurationError, match="two different files that it can mean: .* and "):
+    with pytest.raises(ConfigurationError, match=r"two different files that it can mean: .* and "):
         beside(read(file), file)
     (file.parent / "rows.npz").unlink()
     assert beside(read(file), file) == {"data": "rows.npz"}

@@ -192,7 +192,8 @@ def certify_objective(
 ) -> Certificate:
     """The certificate of any objective, by enumeration; its evaluations count as evaluations.
 
-    It has no accuracies. `chunk` bitstrings are evaluated together. Raises ConfigurationError if there are more than 2^26 bitstrings.
+    It has no accuracies. `chunk` bitstrings are evaluated together. Raises ConfigurationError if
+    there are more than 2^26 bitstrings.
     """
     _check_temperature(temperature)
     n_bits = objective.n_bits
@@ -342,7 +343,7 @@ def _provable(network: "PlainNetwork | None", data: Samples | None, loss: LossNa
 
 
 def nearest_provable(layers: tuple[int, ...]) -> tuple[int, ...] | None:
-    """These layers of plain weights, or the nearest that can be certified; None for too many inputs."""
+    """These layers of plain weights, or the nearest that can be certified; None if there are none."""
     from qhyper.targets.layered.plain import PlainNetwork
 
     plain = PlainNetwork(layers)

@@ -1,4 +1,4 @@
-"""Certificates of objectives that are another's: by enumeration, where nobody has to wait for it."""
+"""Certificates of any objective: by enumeration, where nobody has to wait for it."""
 
 import time
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from qhyper.targets.exact.certificate import Certificate, Progress, certify_obje
 from qhyper.targets.target import SAME_LOSS, Float, Objective
 
 UNASKED_BITS = 20
-"""An objective of so many bits is enumerated unasked: a million bitstrings, which are few beside the
-300,000 evaluations of each of ten seeds that an entry spends unless told."""
+"""An objective of so many bits is enumerated unasked: a million bitstrings, which are few beside
+the 300,000 evaluations of each of ten seeds that an entry spends unless told."""
 UNASKED_SECONDS = 10.0
 """Longer than this nobody waits for what he did not ask for."""
 _SLOW_CALL = 0.5
@@ -56,8 +56,9 @@ def certify_unasked(
     except UnsuitableError:
         raise
     except Exception as error:  # a user's function can fail in any way, and a run may never notice
+        why = str(error).rstrip(".")
         raise UnsuitableError(
-            f"evaluating all {size:,} bitstrings of '{objective.subject}' failed: {str(error).rstrip('.')}"
+            f"evaluating all {size:,} bitstrings of '{objective.subject}' failed: {why}"
         ) from error
 
 

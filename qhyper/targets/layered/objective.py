@@ -34,7 +34,8 @@ class NetworkObjective(RowObjective):
         self._other: tuple[Samples, Kernel] | None = None
         self.capabilities = ObjectiveCapabilities(
             accuracy=True, mini_batches=True, flips=True, certificate=True, module=True,
-            packed=network.space.plain and network.sign_of_zero == 1, sight=data.y.dtype.kind == "i",
+            packed=network.space.plain and network.sign_of_zero == 1,
+            sight=data.y.dtype.kind == "i",
         )  # fmt: skip
         super().__init__(
             None, network.n_bits, name=f"{loss} of {network}", loss=loss, layout=network.layout,
