@@ -13,6 +13,8 @@ from qhyper.targets.target import SAME_LOSS, Objective
 CLEARLY = 0.05
 """A network that classifies more rows by this share has learned, even if it is so sure of them that
 its loss is above that of one answer for all."""
+ROUNDING = 1e-9
+"""Of accuracies."""
 AS_WELL = 0.95
 """Uniform search hits as well as any entry if it does within the budget with this probability."""
 AS_QUICKLY = 0.5
@@ -71,7 +73,7 @@ def _no_better_than_a_constant(problem: Problem, results: Sequence[Result]) -> l
     labels, told = objective.labels, []
     most = np.bincount(labels).argmax()
     least, share = constant_loss(labels, objective.loss), float((labels == most).mean())
-    if train_accuracy <= share:
+    if train_accuracy <= share + ROUNDING:
         told.append(f"its training accuracy is {train_accuracy:.3f} against {share:.3f}")
     by_loss = objective.loss != "accuracy" and train_accuracy < share + CLEARLY
     if by_loss and least is not None and loss >= least - SAME_LOSS:
@@ -79,7 +81,7 @@ def _no_better_than_a_constant(problem: Problem, results: Sequence[Result]) -> l
         told.append(f"its {name} is {loss:.4f} against {least:.4f}")
     if problem.test is not None and test_accuracy is not None:
         share = float((problem.test.y == most).mean())
-        if test_accuracy <= share:
+        if test_accuracy <= share + ROUNDING:
             told.append(f"its test accuracy is {test_accuracy:.3f} against {share:.3f}")
     if not told:
         return []
@@ -128,7 +130,7 @@ def _not_told_apart(results: Sequence[Result], certificate: Mapping[str, Any] | 
     quickest = min(
         float(np.median([found[-1][0] for found in result.improvements])) for result in searched
     )
-    needed = 1.0 if chance == 1 else max(1.0, np.log(0.5) / np.log1p(-chance))
+    needed = 1.0 if chance == 1 else max(1.0, float(np.log(0.5) / np.log1p(-chance)))
     first_step = max((r.step.evaluations for r in searched if r.step is not None), default=0)
     if quickest < AS_QUICKLY * needed and needed > first_step:
         return ""

@@ -235,11 +235,20 @@ def test_own_data_and_own_objective(cli, tmp_path: Path, monkeypatch) -> None:
                          "--json")  # fmt: skip
     assert code == 0, err
     found = json.loads(out)
-    assert found["certificate"] is None
-    assert found["reference"]["kind"] == "best loss seen"
-    code, out, err = cli("compare", "--objective", "mine:loss", "--bits", "12", "--evaluations",
+    assert found["certificate"]["minimum_loss"] == 0
+    assert found["certificate"]["configurations"] == 2**12
+    assert "all its 4,096 bitstrings: 4,226 evaluations beside those of the seeds" in err
+    code, out, err = cli("compare", "--objective", "mine:loss", "--bits", "24", "--evaluations",
                          "500", "--seeds", "2", "--json")  # fmt: skip
     assert code == 0, err
+    found = json.loads(out)
+    assert found["certificate"] is None
+    assert found["reference"]["kind"] == "best loss seen"
+    assert "'mine:loss' has 2^24 bitstrings: up to 2^20 are all" in found["no_certificate"]
+    for entry in found["generators"]:
+        for key in ("regret", "hit_share", "evaluations_to_hit"):
+            assert entry[key] is None
+        assert entry["above_best_seen"]["median"] >= 0
     assert "categorical" not in {entry["name"] for entry in json.loads(out)["generators"]}
     assert "Left out categorical" in err
 

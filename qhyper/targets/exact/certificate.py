@@ -343,7 +343,7 @@ def _provable(network: "PlainNetwork | None", data: Samples | None, loss: LossNa
 
 
 def nearest_provable(layers: tuple[int, ...]) -> tuple[int, ...] | None:
-    """These layers of plain weights, or the nearest that can be certified; None if there are none."""
+    """These layers of plain weights, or the nearest that can be certified; None if none can."""
     from qhyper.targets.layered.plain import PlainNetwork
 
     plain = PlainNetwork(layers)

@@ -10,7 +10,12 @@ from qhyper.bits import all_bitstrings, from_string
 from qhyper.data.samples import Samples
 from qhyper.data.sets import load
 from qhyper.errors import ConfigurationError, UnsuitableError
-from qhyper.targets.exact.certificate import _level_starts, certify, certify_objective
+from qhyper.targets.exact.certificate import (
+    _level_starts,
+    certify,
+    certify_objective,
+    nearest_provable,
+)
 from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.layered.space import WeightSpace
 from qhyper.targets.loss import LOSSES
@@ -263,3 +268,30 @@ def test_other_refusals():
         certify(network, data).histogram(0)
     with pytest.raises(ConfigurationError, match=r"mine cannot be certified: it has 2\^27"):
         certify_objective(Objective(lambda bits: bits[:, 0], 27, name="mine"))
+
+
+@pytest.mark.parametrize(
+    ("layers", "nearest"),
+    [
+        ((13, 6, 3), (13, 1, 3)),  # 16 bits; with two units 32
+        ((4, 6, 3), (4, 3, 3)),  # 21 bits; with four 28
+        ((4, 9, 9, 2), (4, 2, 2, 2)),  # 16 bits; with three and three 27
+        ((20, 30, 1), (20, 1, 1)),
+        ((4, 6, 2), (4, 6, 2)),
+        ((25, 6, 2), None),
+    ],
+)
+def test_the_nearest_network_that_can_be_certified(layers, nearest):
+    assert nearest_provable(layers) == nearest
+
+
+def test_a_refusal_names_the_nearest_network_that_is_none():
+    data = samples((13, 6, 3))
+    with pytest.raises(UnsuitableError, match="Choose a smaller network: --layers 13,1,3 is the"):
+        certify(BinaryNetwork((13, 6, 3)), data)
+    assert certify(BinaryNetwork((13, 1, 3)), data).n_bits == 16
+    space = WeightSpace((4, 9, 3), biases=True, activation=("relu", "tanh"))
+    with pytest.raises(UnsuitableError, match="--layers 4,2,3 is the nearest that can be"):
+        certify(BinaryNetwork(space), samples((4, 9, 3)))  # 20 bits; with three units 28
+    with pytest.raises(UnsuitableError, match="No network of 40 inputs can be: choose data of at"):
+        certify(BinaryNetwork((40, 6, 2)), samples((40, 6, 2)))
