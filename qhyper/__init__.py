@@ -4,8 +4,10 @@ Names are loaded when they are first used, so that `import qhyper` stays quick.
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+# Not from typing: nothing is imported here that a file in the working directory may hide, until
+# __main__ has put that folder last.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from qhyper.compose.chunked import Chunked
     from qhyper.compose.joined import Joined
@@ -202,7 +204,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'qhyper' has no attribute '{name}'")
     value = getattr(importlib.import_module(_HOME[name]), name)

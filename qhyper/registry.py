@@ -7,11 +7,14 @@ the arguments of its class or function, except those that we give it.
 import importlib
 import inspect
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from numbers import Integral, Real
+from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -66,19 +69,46 @@ KINDS = {
 def load_object(path: str) -> Any:
     """The object that `module:name` names.
 
-    Raises ConfigurationError, saying what could not be imported.
+    Modules that are installed stand before those of the working directory, and a warning says
+    where one hides a file there. Raises ConfigurationError, saying what could not be imported.
     """
     module, colon, attribute = path.partition(":")
     if not (module and colon and attribute):
         raise ConfigurationError(f"Got '{path}'; expected module:name, such as mymodule:my_loss.")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        found = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # a user's module can fail in any way
         raise ConfigurationError(
-            f"Cannot load '{path}': {type(error).__name__}: {error}. Expected module:name, with "
-            "the module importable from here: check the name, and stand in the folder that holds "
-            "it, or name that folder in PYTHONPATH."
+            f"Cannot load '{path}': {type(error).__name__}: {error}. {_hidden(module)}Expected "
+            "module:name, with the module importable from here: check the name, and stand in the "
+            "folder that holds it, or name that folder in PYTHONPATH."
         ) from error
+    if hidden := _hidden(module):
+        warnings.warn(f"'{path}' is not from your file. {hidden}".strip(), stacklevel=1)
+    return found
+
+
+def _hidden(module: str) -> str:
+    """That a file in the working directory is hidden by another module of its name, or nothing."""
+    name = module.partition(".")[0]
+    own = _origin(PathFinder.find_spec(name, [str(Path.cwd())]))
+    taken = sys.modules.get(name)
+    taken_from = _origin(getattr(taken, "__spec__", None)) if taken else None
+    if own is None or taken is None or own == taken_from:
+        return ""
+    return (
+        f"The name '{name}' is that of {taken_from or 'a module of Python'}, which stands before "
+        f"{own}: give your file another name. "
+    )
+
+
+def _origin(spec: Any) -> Path | None:
+    """The file, or the folder of a package without one, that a module is made of."""
+    if spec is None or spec.origin in ("built-in", "frozen"):
+        return None
+    if spec.origin is not None:
+        return Path(spec.origin).resolve()
+    return next((Path(place).resolve() for place in spec.submodule_search_locations or ()), None)
 
 
 def names(kind: str) -> list[str]:
@@ -139,8 +169,18 @@ def _registered(kind: str, name: str) -> Any:
     except Exception as error:  # a package can fail in any way
         raise ConfigurationError(
             f"The {word} '{name}' is registered by {_owner(point)} as {point.value}, which cannot "
-            f"be loaded: {type(error).__name__}: {error}. Mend or reinstall that package."
+            f"be loaded: {type(error).__name__}: {error}. {_taken(point)}Mend or reinstall that "
+            "package."
         ) from error
+
+
+def _taken(point: EntryPoint) -> str:
+    """That a file elsewhere is taken for the module of an entry point, or nothing."""
+    name = point.module.partition(".")[0]
+    found = _origin(getattr(sys.modules.get(name), "__spec__", None))
+    if name == point.module or found is None or found.name == "__init__.py":
+        return ""
+    return f"Python takes {found} for the package '{name}': give that file another name. "
 
 
 def _owner(point: EntryPoint) -> str:

@@ -319,7 +319,9 @@ app.command()(cloud.fetch)
 
 def main() -> None:
     """Entry point of the `qhyper` command; errors on purpose become one line and an exit code."""
-    sys.path.insert(0, "")  # so that a user's own module:Class is found from where they stand
+    # a user's own module:Class is found from where they stand, after everything that is installed
+    if "" not in sys.path:
+        sys.path.append("")
     try:
         with output():
             app()
