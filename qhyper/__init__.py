@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from qhyper.compose.chunked import Chunked
     from qhyper.compose.joined import Joined
+    from qhyper.compose.module import FromModule
     from qhyper.compose.ordered import Ordered
     from qhyper.data.images import Images, load_images
     from qhyper.data.samples import Dataset, Samples
@@ -78,6 +79,7 @@ _HOME = {
     "Exact": "qhyper.gradients.exact",
     "Expectation": "qhyper.risk",
     "FreeEnergy": "qhyper.risk",
+    "FromModule": "qhyper.compose.module",
     "Gate": "qhyper.quantum.circuit",
     "HardwareEfficient": "qhyper.quantum.ansatz",
     "HyperNetwork": "qhyper.hypernetwork",
@@ -153,6 +155,7 @@ __all__ = [
     "Exact",
     "Expectation",
     "FreeEnergy",
+    "FromModule",
     "Gate",
     "HardwareEfficient",
     "HyperNetwork",

@@ -7,6 +7,6 @@ if not sys.flags.safe_path:
     # Python's or of a package hides it; `main` looks there last.
     del sys.path[0]
 
-from qhyper.cli.main import main  # noqa: E402
+from qhyper.cli.main import main
 
 main()

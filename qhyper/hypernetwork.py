@@ -25,7 +25,7 @@ from qhyper.arrays import as_float
 from qhyper.bits import Bits, all_bitstrings, as_bits
 from qhyper.errors import ConfigurationError
 from qhyper.machine import torch_device
-from qhyper.registry import build
+from qhyper.registry import build, find
 from qhyper.streams import Rngs, Streams, check_rng
 
 MAX_BITS_OF_PROBABILITIES = 20
@@ -242,7 +242,20 @@ class HyperNetwork(torch.nn.Module, ABC):
                 "needs samples alone."
             )
         inputs = self._as_inputs(inputs)
-        return self._log_prob(self._checked(bits, inputs), inputs)
+        return self._checked_log_prob(self._checked(bits, inputs), inputs)
+
+    def _checked_log_prob(self, bits: Bits, inputs: torch.Tensor | None) -> torch.Tensor:
+        found = self._log_prob(bits, inputs)
+        fits = isinstance(found, torch.Tensor) and found.shape == bits.shape[:-1]
+        if not fits or found.dtype != torch.float64:
+            kind = f"{found.dtype} of shape {list(found.shape)}" if hasattr(found, "shape") else ""
+            raise ConfigurationError(
+                f"{type(self).__name__}._log_prob returned {kind or repr(found)} for bits of shape "
+                f"{list(bits.shape)}; expected a torch.float64 tensor, [replica, input, shot] = "
+                f"{list(bits.shape[:-1])}: the log p of each string, summed over its bits, as "
+                ".double()."
+            )
+        return found
 
     def _log_prob(self, bits: Bits, inputs: torch.Tensor | None) -> torch.Tensor:
         """The log p of checked bits, differentiable float64 [replica, input, shot]."""
@@ -332,7 +345,7 @@ class HyperNetwork(torch.nn.Module, ABC):
         strings = all_bitstrings(self.n_bits)
         n_inputs = 1 if inputs is None else inputs.shape[1]
         every = np.broadcast_to(strings, (self.replicas, n_inputs, *strings.shape))
-        return self._log_prob(np.ascontiguousarray(every), inputs).exp()
+        return self._checked_log_prob(np.ascontiguousarray(every), inputs).exp()
 
     def marginals(self, *, inputs: Any = None) -> torch.Tensor:
         """The probability of a 1 of every bit, float64 [replica, input, bit], differentiable.
@@ -418,6 +431,12 @@ def _sound(parameter: torch.Tensor) -> bool:
     return bool(low > -MAX_PARAMETER) and bool(high < MAX_PARAMETER)  # false for NaN as well
 
 
+def is_plain_module(found: Any) -> bool:
+    """Whether it is the class of a torch module that is no generator by itself."""
+    a_module = isinstance(found, type) and issubclass(found, torch.nn.Module)
+    return a_module and not issubclass(found, HyperNetwork)
+
+
 def build_generator(
     name: str,
     n_bits: int,
@@ -429,12 +448,17 @@ def build_generator(
 ) -> HyperNetwork:
     """The generator registered as `name` (or `module:Class`), one replica a seed.
 
-    `layout`, the target's, goes to those that take it. `device` is the torch device of
-    the parameters: cpu, cuda, cuda:1. Raises ConfigurationError for an unknown name or option, with
+    A class that is a plain torch module is wrapped (`qhyper.compose.module.FromModule`).
+    `layout`, the target's, goes to those that take it. `device` is the torch device of the
+    parameters: cpu, cuda, cuda:1. Raises ConfigurationError for an unknown name or option, with
     the nearest known one, and for a device that torch cannot use here, with those that it can.
     """
     if device != "cpu":
         torch_device(device)
+    found = find("generator", name)
+    if is_plain_module(found):  # wrapped by what stands above this module
+        options = {"module": found, "name": name, "options": options or {}}
+        name = "qhyper.compose.module:from_module"
     generator = build(
         "generator", name, n_bits, options=options,
         given={"seeds": tuple(seeds)}, offered={"layout": layout},

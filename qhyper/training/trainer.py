@@ -23,6 +23,7 @@ from qhyper.spending import Budget, Spending
 from qhyper.streams import Purpose, Rngs, Streams
 from qhyper.targets.target import Losses, MiniBatches, Objective
 from qhyper.threads import one_torch_thread
+from qhyper.training.log_prob import check_log_prob
 from qhyper.training.optimisers import build_optimizer, build_schedule, check_optimizer
 from qhyper.training.search import SearchRecord
 from qhyper.training.settings import TrainingSettings
@@ -140,6 +141,8 @@ class Trainer:
         if isinstance(objective, MiniBatches):
             objective = objective.draw(self.streams(self.step, "batch"))
             inputs = objective.inputs
+        if self.step == 0:
+            check_log_prob(self.generator, inputs)
         rng = self.streams(self.step, "draw")
         estimate = self.estimator(self.generator, objective, risk, rng=rng, inputs=inputs)
         if estimate.value is None or estimate.mean_loss is None:
