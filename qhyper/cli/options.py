@@ -101,7 +101,11 @@ Optional = Annotated[
 ]
 Loss = Annotated[
     str | None,
-    typer.Option("--loss", help="cross_entropy, squared_error, accuracy, or module:function."),
+    typer.Option(
+        "--loss",
+        help="cross_entropy, squared_error, accuracy, or module:function, your own loss of logits "
+        "[row, class] and labels [row].",
+    ),
 ]
 SignOfZero = Annotated[int | None, typer.Option("--sign-of-zero", help="1 (default) or 0.")]
 Evaluations = Annotated[

@@ -14,6 +14,7 @@ from qhyper.data.sets import load
 from qhyper.errors import ConfigurationError
 from qhyper.run.config import DATA_ALONE, TARGET_CHOICES, Config
 from qhyper.targets.objective import checked
+from qhyper.targets.loss import LOSSES
 from qhyper.targets.target import Objective, Target
 
 MANY_BITS = 4096
@@ -79,7 +80,7 @@ def build_problem(config: Config) -> Problem:
         rng = np.random.default_rng(np.random.SeedSequence(config.data_seed, spawn_key=(1,)))
         train, held = hold_out(train, n_held, rng)
     objective = target.objective(train, config.loss)
-    if ":" in config.loss:  # what is no loss is refused before anything runs
+    if config.loss not in LOSSES:  # what is no loss is refused before anything runs
         objective(np.zeros((1, objective.n_bits), np.uint8))
         objective = target.objective(train, config.loss)
     if n_held:

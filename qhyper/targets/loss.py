@@ -4,8 +4,9 @@ With one output the logits are (0, z): class 1 has probability sigmoid(z), and z
 class 0. A tie of logits predicts the lower class.
 
 A loss is a function of logits float64 [..., row, class] that gives the loss of each label that a
-row could have, [..., row, label], each row by itself. It is registered under the entry-point group
-`qhyper.losses`, or is `module:function`.
+row could have, [..., row, label], each row by itself; or a function of logits and labels
+(`own_loss.py`). It is registered under the entry-point group `qhyper.losses`, or is
+`module:function`.
 """
 
 from collections.abc import Callable
@@ -15,14 +16,18 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.arrays import as_float
-from qhyper.errors import ConfigurationError
+from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.registry import find, is_registered
+from qhyper.targets import own_loss
 
 LossName = str
 """The name of a loss: registered, or `module:function`."""
 LOSSES = ("cross_entropy", "squared_error", "accuracy")
 """Those that compiled kernels know. With two classes they depend on the logits' difference alone;
 of any other loss nothing is known but its values."""
+
+
+NOT_BY_ROW = "gives one number for all rows, or one of each that depends on the others"
 
 
 def check_loss(name: str) -> LossName:
@@ -44,7 +49,8 @@ def _function(name: LossName) -> Callable[[npt.NDArray[np.float64]], npt.ArrayLi
         what = f"the class {found.__name__}" if a_class else type(found).__name__
         raise ConfigurationError(
             f"Got the loss '{name}', which is {what}; expected a function of logits "
-            "[..., row, class] that gives the loss of each label, [..., row, label]."
+            "[..., row, class] that gives the loss of each label, [..., row, label], or of logits "
+            "[row, class] and labels [row] that gives the loss of each row."
         )
     return found
 
@@ -85,16 +91,42 @@ def accuracy(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return 1.0 - (predictions(logits)[..., None] == np.arange(logits.shape[-1]))
 
 
+def is_by_row(loss: LossName, n_classes: int) -> bool:
+    """Whether the loss is the mean of those of the rows, each of which depends on its row alone."""
+    function = _function(loss)
+    own = loss not in LOSSES and own_loss.takes_labels(function)
+    return not own or own_loss.is_by_row(function, n_classes)
+
+
+def mean_losses(
+    logits: npt.NDArray, labels: npt.NDArray[np.int64], loss: LossName
+) -> npt.NDArray[np.float64]:
+    """The mean loss over rows with these labels [row], float64 [...], of logits [..., row, output].
+
+    Raises ConfigurationError as `label_losses`, and takes losses that are not by row as well.
+    """
+    z = with_two_logits(logits)
+    if is_by_row(loss, z.shape[-1]):
+        return label_losses(logits, loss)[..., np.arange(len(labels)), labels].mean(axis=-1)
+    flat = z.astype(np.float64).reshape(-1, *z.shape[-2:])
+    return own_loss.of_draws(_function(loss), flat, labels).reshape(z.shape[:-2])
+
+
 def label_losses(logits: npt.NDArray, loss: LossName) -> npt.NDArray[np.float64]:
     """The loss for each label that a row could have, float64 [..., row, label].
 
     `logits` [..., row, output]. Raises ConfigurationError if the loss gives another shape, or a
-    number that is not finite.
+    number that is not finite, and UnsuitableError for one that is not by row.
     """
     z = with_two_logits(logits).astype(np.float64)  # a copy, which the loss may change
+    function = _function(loss)
     if loss in LOSSES:
-        return np.asarray(_function(loss)(z))
-    found = as_float(_function(loss)(z), f"losses by '{loss}'", "the loss of each label")
+        return np.asarray(function(z))
+    if own_loss.takes_labels(function):
+        if not own_loss.is_by_row(function, z.shape[-1]):
+            raise UnsuitableError(f"The loss '{loss}' {NOT_BY_ROW}.")
+        return own_loss.of_each_label(function, z)
+    found = as_float(function(z), f"losses by '{loss}'", "the loss of each label")
     if found.shape != logits.shape[:-1] + z.shape[-1:]:
         raise ConfigurationError(
             f"The loss '{loss}' gave {found.dtype} of shape {found.shape} for logits of shape "

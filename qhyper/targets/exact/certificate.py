@@ -20,7 +20,15 @@ from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError, UnsuitableError, unknown
 from qhyper.targets.exact.classes import FunctionClasses, RowTables
 from qhyper.targets.layered.rows import MAX_PATTERN_INPUTS, Rows, collapse_patterns
-from qhyper.targets.loss import LOSSES, LossName, check_loss, label_losses, predictions
+from qhyper.targets.loss import (
+    LOSSES,
+    NOT_BY_ROW,
+    LossName,
+    check_loss,
+    is_by_row,
+    label_losses,
+    predictions,
+)
 from qhyper.targets.target import SAME_LOSS, Objective
 
 if TYPE_CHECKING:
@@ -282,6 +290,8 @@ def _against_classes(network: "PlainNetwork", loss: LossName) -> str | None:
             f"with two outputs they need a loss of the logits' difference, {', '.join(LOSSES)}, "
             f"and '{loss}' may be another"
         )
+    if not is_by_row(loss, 2):
+        return f"they need a loss of each row by itself, and '{loss}' {NOT_BY_ROW}"
     if inputs > MAX_PATTERN_INPUTS:
         return f"it has {inputs} inputs, and the limit is {MAX_PATTERN_INPUTS}"
     if hidden > MAX_HIDDEN:

@@ -17,7 +17,7 @@ from qhyper.bits import Bits, as_bits
 from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError, UnsuitableError, unknown
 from qhyper.streams import Rngs
-from qhyper.targets.loss import LossName, check_loss, label_losses
+from qhyper.targets.loss import LossName, check_loss, is_by_row, label_losses, mean_losses
 from qhyper.targets.objective import flips_by_evaluation
 from qhyper.targets.target import Float, ObjectiveCapabilities, TakesBits
 
@@ -154,5 +154,9 @@ class Batch(TakesBits):
             every = kernel.logits(np.ascontiguousarray(few.reshape(-1, few.shape[-1])))
             index = np.arange(len(few))
             own.append(every.reshape(*few.shape[:2], len(few), -1)[index, :, index])
-        losses = label_losses(np.concatenate(own), self.batches.loss)  # [input, shot, label]
-        return losses[np.arange(len(losses)), :, self.labels[replica]]
+        logits, labels = np.concatenate(own), self.labels[replica]  # [input, shot, output]
+        if is_by_row(self.batches.loss, self.batches.network.n_classes):
+            losses = label_losses(logits, self.batches.loss)  # [input, shot, label]
+            return losses[np.arange(len(losses)), :, labels]
+        each = zip(logits[:, :, None], labels[:, None], strict=True)
+        return np.stack([mean_losses(of_one, label, self.batches.loss) for of_one, label in each])

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from qhyper.bits import Words
 from qhyper.machine import njit
 from qhyper.targets.layered.rows import PACKED, PATTERN, Rows
-from qhyper.targets.loss import SAME_LOGIT, LossName, label_losses
+from qhyper.targets.loss import SAME_LOGIT, LossName, is_by_row, label_losses, mean_losses
 from qhyper.targets.packed.popcount import count_differing, popcount
 from qhyper.threads import in_threads
 
@@ -49,11 +49,24 @@ def losses_by_logits(
     """`Kernel.losses` of any loss, by the logits of some draws at a time."""
     out = np.empty(len(bits))
     together = max(1, _LOGITS // (rows.n_rows * n_out))
+    if not is_by_row(loss, rows.counts.shape[1]):
+        row, labels = _samples(rows)
+        for first in range(0, len(bits), together):
+            some = slice(first, first + together)
+            out[some] = mean_losses(kernel.logits(bits[some])[:, row], labels, loss)
+        return out
     for first in range(0, len(bits), together):
         some = slice(first, first + together)
         of_label = label_losses(kernel.logits(bits[some]), loss)  # [draw, row, class]
         out[some] = np.einsum("drc,rc->d", of_label, rows.counts)
     return out / rows.counts.sum()
+
+
+def _samples(rows: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The row of each sample of the data, and its label, both [sample], in any order."""
+    row, label = np.nonzero(rows.counts)
+    times = rows.counts[row, label].astype(np.int64)
+    return np.repeat(row, times), np.repeat(label, times)
 
 
 class _Net(NamedTuple):

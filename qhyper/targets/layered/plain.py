@@ -12,7 +12,7 @@ from qhyper.data.samples import Samples, check_classes
 from qhyper.errors import ConfigurationError
 from qhyper.targets.layered.space import ACTIVATIONS, WeightSpace
 from qhyper.targets.layout import Layout
-from qhyper.targets.loss import check_loss, label_losses, predictions
+from qhyper.targets.loss import check_loss, mean_losses, predictions
 
 if TYPE_CHECKING:
     from qhyper.targets.layered.kernel import Kernel
@@ -103,8 +103,7 @@ class PlainNetwork:
     ) -> npt.NDArray[np.float64]:
         """Mean loss over `data` of each bitstring, float64 [...], by the plain forward pass."""
         self.check(data)
-        per_label = label_losses(self.logits(bits, data.x), check_loss(loss))
-        return per_label[..., np.arange(len(data.y)), data.y].mean(axis=-1)
+        return mean_losses(self.logits(bits, data.x), data.y, check_loss(loss))
 
     def accuracy(self, bits: npt.ArrayLike, data: Samples) -> npt.NDArray[np.float64]:
         """Share of `data` that each bitstring [..., n_bits] classifies correctly."""

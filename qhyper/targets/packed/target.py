@@ -17,7 +17,7 @@ from qhyper.data.samples import Dataset, Samples, check_classes
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.targets.batches import RowObjective
 from qhyper.targets.layout import Block, Layout
-from qhyper.targets.loss import LossName, check_loss, label_losses
+from qhyper.targets.loss import LossName, check_loss, is_by_row, label_losses, mean_losses
 from qhyper.targets.objective import flips_by_evaluation
 from qhyper.targets.packed.inputs import PackedInputs, pack_bits, pack_pixels
 from qhyper.targets.packed.network import PackedNetwork
@@ -283,17 +283,20 @@ class PackedRows:
     def _losses(self, words: Words) -> Float:
         total = np.zeros(len(words))
         rows = max(1, _LOGITS_BYTES // (8 * len(words) * self.target.classes))
+        if not (by_row := is_by_row(self.loss, self.target.classes)):
+            rows = self.n_rows
         for first in range(0, self.n_rows, rows):
             some = slice(first, first + rows)
             inputs = self.inputs if rows >= self.n_rows else self.inputs.take(some)
             labels = self.labels[some]
             found = self._sums(words, inputs)
             if self.loss == "cross_entropy":
-                of_rows = self._cross_entropy(found, labels)
+                total += self._cross_entropy(found, labels).sum(axis=1)
+            elif not by_row:
+                return mean_losses(found / self.target.scale, labels, self.loss)
             else:
                 per_label = label_losses(found / self.target.scale, self.loss)
-                of_rows = per_label[:, np.arange(len(labels)), labels]
-            total += of_rows.sum(axis=1)
+                total += per_label[:, np.arange(len(labels)), labels].sum(axis=1)
         return total / self.n_rows
 
     def _sums(self, words: Words, inputs: PackedInputs) -> npt.NDArray[np.int32]:

@@ -1,0 +1,127 @@
+"""A user's own loss of logits and labels: `loss(logits, labels)` on the rows of one network.
+
+`logits` are float64 [row, class], `labels` int64 [row], NumPy's, or torch's for a function that
+takes no others. It gives the loss of each row, [row], whose mean is meant, or one number for all of
+them. Where the loss of a row depends on that row alone, as is tried once, rows of many networks are
+asked for together, and rows that a network cannot tell apart once; else one network at a time.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.errors import ConfigurationError
+
+Float = npt.NDArray[np.float64]
+Loss = Callable[..., Any]
+WANTED = "expected the loss of each row, [row], or one number for all of them"
+_SAME = 1e-5
+"""Relative difference below which losses are the same: single precision is a function's own."""
+
+
+def takes_labels(function: Loss) -> bool:
+    """Whether it is a function of logits and labels: has two arguments without a default.
+
+    Of logits alone where that cannot be known. Raises ConfigurationError for more arguments.
+    """
+    try:
+        parameters = inspect.signature(getattr(function, "forward", function)).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [p.name for p in parameters if p.kind in by_place and p.default is p.empty]
+    if len(needed) > 2:
+        raise ConfigurationError(
+            f"Got a loss of {', '.join(needed)}; expected a function of (logits, labels), or of "
+            "logits alone. Give the others a default."
+        )
+    return len(needed) == 2
+
+
+@functools.cache
+def is_by_row(function: Loss, n_classes: int) -> bool:
+    """Whether the loss of a row depends on that row alone, tried on a few random ones."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (7, n_classes))
+    labels = np.arange(7) % n_classes
+    every = asked(function, logits, labels)
+    if every.ndim == 0:
+        return False
+    for some in ([5, 2, 4], [1], [6, 5, 4, 3, 2, 1, 0]):
+        alone = asked(function, logits[some], labels[some])
+        if alone.ndim == 0 or not np.allclose(alone, every[some], rtol=_SAME, atol=_SAME):
+            return False
+    return True
+
+
+def of_each_label(function: Loss, logits: Float) -> Float:
+    """The loss for each label that a row could have, [..., row, label], of a loss by row."""
+    flat = logits.reshape(-1, logits.shape[-1])
+    losses = np.empty(flat.shape)
+    for label in range(flat.shape[1]):
+        losses[:, label] = asked(function, flat, np.full(len(flat), label))
+    return losses.reshape(logits.shape)
+
+
+def of_draws(function: Loss, logits: Float, labels: npt.NDArray[np.int64]) -> Float:
+    """The loss [draw] of logits [draw, row, class] on rows with these labels, one at a time."""
+    return np.array([asked(function, of_one, labels).mean() for of_one in logits])
+
+
+def asked(function: Loss, logits: Float, labels: npt.NDArray[np.int64]) -> Float:
+    """What the loss gives: [row], or one number [].
+
+    Raises ConfigurationError, with what was got, if that is no finite number, or fails.
+    """
+    found = _numbers(_called(function, logits, labels))
+    name = getattr(function, "__name__", type(function).__name__)
+    if found.shape not in ((), labels.shape) or found.dtype.kind not in "biuf":
+        raise ConfigurationError(
+            f"The loss '{name}' gave {found.dtype} of shape {found.shape} for logits of shape "
+            f"{logits.shape} and labels of shape {labels.shape}; {WANTED}."
+        )
+    if not np.isfinite(found).all():
+        row = int(np.argmin(np.isfinite(np.broadcast_to(found, labels.shape))))
+        raise ConfigurationError(
+            f"The loss '{name}' gave {found if found.ndim == 0 else found[row]} for the logits "
+            f"{logits[row].tolist()} and the label {labels[row]}; a loss must be a finite number."
+        )
+    return found.astype(np.float64)
+
+
+def _called(function: Loss, logits: Float, labels: npt.NDArray[np.int64]) -> Any:
+    """With copies, which the function may change: of NumPy, or of torch where these fail."""
+    try:
+        return function(logits.copy(), labels.astype(np.int64))
+    except Exception as error:  # a user's function can fail in any way
+        first = error
+    import torch
+
+    try:
+        with torch.no_grad():
+            return function(torch.from_numpy(logits.copy()), torch.from_numpy(labels.copy()))
+    except Exception as error:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise ConfigurationError(
+            f"The loss '{name}' failed on float64 logits of shape {logits.shape} and int64 labels "
+            f"of shape {labels.shape}. With NumPy arrays: {type(first).__name__}: {first}. With "
+            f"torch tensors: {type(error).__name__}: {error}. It gets logits [row, class] and "
+            f"labels [row]; {WANTED}."
+        ) from first
+
+
+def _numbers(found: Any) -> npt.NDArray:
+    """What a function gave as an array: a tensor in float64, nothing that is masked."""
+    if hasattr(found, "detach"):
+        found = found.detach().cpu()
+        return (found.double() if found.is_floating_point() else found).numpy()
+    if np.ma.is_masked(found):
+        raise ConfigurationError(
+            "The loss gave a masked array with entries that are masked; expected a number for "
+            "each row. Fill them: .filled(value)."
+        )
+    return np.asarray(found)
