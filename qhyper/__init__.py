@@ -9,6 +9,7 @@ import importlib
 # __main__ has put that folder last.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from qhyper.checks.check import check
     from qhyper.compose.chunked import Chunked
     from qhyper.compose.joined import Joined
     from qhyper.compose.module import FromModule
@@ -117,6 +118,7 @@ _HOME = {
     "build_risk": "qhyper.risk",
     "certify": "qhyper.targets.exact.certificate",
     "certify_objective": "qhyper.targets.exact.certificate",
+    "check": "qhyper.checks.check",
     "compare": "qhyper.run.comparison",
     "execute": "qhyper.run.comparison",
     "load": "qhyper.data.sets",
@@ -191,6 +193,7 @@ __all__ = [
     "build_risk",
     "certify",
     "certify_objective",
+    "check",
     "compare",
     "execute",
     "load",

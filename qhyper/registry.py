@@ -213,7 +213,21 @@ def build(
     Raises ConfigurationError for an unknown name or option, with the nearest known one, for an
     option that is missing or cannot have its value, and for a thing of another kind.
     """
-    factory = find(kind, name)
+    return make(
+        kind, name, find(kind, name), *arguments, options=options, given=given, offered=offered
+    )
+
+
+def make(
+    kind: str,
+    name: str,
+    factory: Any,
+    *arguments: Any,
+    options: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
+    offered: Mapping[str, Any] | None = None,
+) -> Any:
+    """As `build`, by a class or function that is there already; `name` is for messages."""
     check_factory(kind, name, factory)
     given, offered, chosen = given or {}, offered or {}, dict(options or {})
     parameters = _parameters(kind, name, factory)

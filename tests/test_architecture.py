@@ -57,11 +57,13 @@ ALLOWED: dict[str, set[str]] = {
     "quantum": GROUND | {"hypernetwork", "targets"},
     "gradients": GROUND | {"hypernetwork", "risk", "targets"},
     "training": GROUND | {"hypernetwork", "risk", "targets", "gradients"},
+    "checks": GROUND
+    | {"hypernetwork", "risk", "data", "targets", "compose", "quantum", "gradients", "training"},
     "report": GROUND | {"targets"},
     "run": GROUND
     | {"hypernetwork", "risk", "data", "targets", "quantum", "gradients", "training", "report"},
     "submit": GROUND | {"hypernetwork", "data", "targets", "quantum", "report", "training", "run"},
-    "cli": GROUND | {"data", "targets", "quantum", "training", "report", "run", "submit"},
+    "cli": GROUND | {"data", "targets", "quantum", "training", "checks", "report", "run", "submit"},
     "__main__": {"cli"},
 }
 

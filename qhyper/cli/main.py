@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qhyper.cli import cloud
+from qhyper.cli.check import check
 from qhyper.cli.doctor import doctor
 from qhyper.cli.options import (
     Activation,
@@ -311,6 +312,7 @@ def report(
                 print(f"{submission.title}: {write_page(submission)}", file=sys.stderr)
 
 
+app.command()(check)
 app.command()(doctor)
 app.command()(cloud.submit)
 app.command()(cloud.jobs)

@@ -1,0 +1,1 @@
+"""Contracts: what whatever can be named must do, tried and said in words."""

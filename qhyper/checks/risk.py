@@ -1,0 +1,183 @@
+"""What a risk must do: costs that are the first variation of its value."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.bits import all_bitstrings
+from qhyper.checks.finding import LeftOut, expect, expect_array, expect_same
+from qhyper.risk import Risk as AnyRisk
+from qhyper.risk import Sample
+
+Float = npt.NDArray[np.float64]
+
+N = 4
+DRAWS = 2000
+"""Draws of a population whose shares are those of its strings."""
+MOVED = 40
+"""Draws of the population that are of another string in a finite difference."""
+_RNG = np.random.default_rng(7)
+LOSSES = _RNG.normal(size=1 << N) + 2
+COUNTS = _RNG.multinomial(DRAWS - (MOVED + 1) * (1 << N), _RNG.dirichlet(np.full(1 << N, 3.0)))
+COUNTS = COUNTS + MOVED + 1
+"""Draws of each string, more than are moved."""
+
+
+@dataclass(frozen=True, eq=False)
+class Risk:
+    """A risk to be tried, at the start of its schedule if it has one."""
+
+    risk: AnyRisk
+
+    @property
+    def now(self) -> AnyRisk:
+        """The risk at a moment of the training."""
+        return self.risk.at(0.3)
+
+
+def population(risk: AnyRisk, counts: npt.NDArray[np.int64] = COUNTS) -> Sample:
+    """Draws that are a distribution: of string k, `counts[k]`, with the log p that this is."""
+    strings = np.repeat(np.arange(1 << N), counts)
+    log_p = np.log(counts / counts.sum(), where=counts > 0, out=np.full(1 << N, -np.inf))
+    return Sample(
+        all_bitstrings(N)[strings], LOSSES[strings], log_p[strings] if risk.needs_log_prob else None
+    )
+
+
+def some_draws(risk: AnyRisk, shape: tuple[int, ...] = (2, 3), shots: int = 40) -> Sample:
+    """Random draws [..., shot, bit] of several distributions."""
+    rng = np.random.default_rng(1)
+    strings = rng.integers(0, 1 << N, (*shape, shots))
+    log_p = rng.normal(-3, 0.5, strings.shape) if risk.needs_log_prob else None
+    return Sample(all_bitstrings(N)[strings], LOSSES[strings], log_p)
+
+
+def it_is_a_risk(subject: Risk) -> None:
+    """It is a Risk at every moment of a training, and says what it needs."""
+    for progress in (0.0, 0.5, 1.0):
+        made = subject.risk.at(progress)
+        what = f"at({progress}) gave a {type(made).__name__}; expected a Risk: subclass Risk."
+        expect(isinstance(made, AnyRisk), what)
+    least = subject.now.min_shots
+    whole = isinstance(least, int | np.integer) and least >= 1
+    expect(whole, f"min_shots is {least!r}; expected a whole number from 1.")
+
+
+def costs_have_their_axes(subject: Risk) -> None:
+    """Costs are finite float64 [..., shot], values and their errors [...]."""
+    risk = subject.now
+    drawn = some_draws(risk)
+    costs = expect_array("`costs`", risk.costs(drawn, drawn), (2, 3, 40), "[..., shot]")
+    expect(np.isfinite(costs).all(), "`costs` are not all finite.")
+    value, error = risk.value(drawn)
+    expect_array("The value", value, (2, 3), "[...]")
+    expect_array("Its standard error", error, (2, 3), "[...]")
+    own, baseline = risk.own_costs(drawn)
+    expect_array("Own costs", own, (2, 3, 40), "[..., shot]")
+    expect_array("Baselines", np.broadcast_to(baseline, (2, 3, 40)), (2, 3, 40), "[..., shot]")
+
+
+def distributions_do_not_mix(subject: Risk) -> None:
+    """Costs and value of one distribution do not depend on the others that are asked with it."""
+    risk = subject.now
+    drawn = some_draws(risk)
+    costs, value = risk.costs(drawn, drawn), risk.value(drawn)[0]
+    do = "Take means and quantiles over the last axis alone, axis=-1."
+    for index in np.ndindex(2, 3):
+        log_p = None if drawn.log_prob is None else drawn.log_prob[index]
+        alone = Sample(drawn.bits[index], drawn.losses[index], log_p)
+        expect_same("A cost alone", risk.costs(alone, alone), costs[index], do, 1e-9)
+        expect_same("A value alone", risk.value(alone)[0], value[index], do, 1e-9)
+
+
+def draws_are_left_as_they_are(subject: Risk) -> None:
+    """Costs and value leave the draws and losses that they get unchanged, and can be repeated."""
+    risk = subject.now
+    drawn, kept = some_draws(risk), some_draws(risk)
+    first = risk.costs(drawn, drawn)
+    risk.value(drawn)
+    risk.own_costs(drawn)
+    do = "Copy before changing in place."
+    expect_same("A loss after it was asked", drawn.losses, kept.losses, do)
+    expect_same("A bit after it was asked", drawn.bits, kept.bits, do)
+    again = risk.costs(drawn, drawn)
+    expect_same("A cost asked for twice", again, first, "Let it depend on the draws alone.")
+
+
+def the_reference_is_declared(subject: Risk) -> None:
+    """Costs depend on the reference only if `needs_reference` says so."""
+    risk = subject.now
+    if risk.needs_reference:
+        raise LeftOut("it needs the reference")
+    drawn, other = some_draws(risk), population(risk)
+    lead = (2, 3)
+    log_p = None if other.log_prob is None else np.broadcast_to(other.log_prob, (*lead, DRAWS))
+    reference = Sample(
+        np.broadcast_to(other.bits, (*lead, *other.bits.shape)),
+        np.broadcast_to(other.losses, (*lead, DRAWS)),
+        log_p,
+    )
+    expect_same("A cost about another reference", risk.costs(drawn, reference),
+                risk.costs(drawn, drawn), "Say needs_reference = True.", 1e-12)  # fmt: skip
+
+
+def costs_are_the_first_variation(subject: Risk) -> None:
+    """Costs are the first variation of the value: 40 of 2,000 draws moved from string to string."""
+    risk = subject.now
+    drawn = population(risk)
+    costs = np.asarray(risk.costs(drawn, drawn))
+    first = np.concatenate([[0], COUNTS.cumsum()[:-1]])  # a draw of each string
+    scale, share = LOSSES.std(), MOVED / DRAWS
+    for one, other in ((0, 5), (3, 12), (15, 1), (7, 8), (10, 2)):
+        step = np.zeros(1 << N, dtype=np.int64)
+        step[one], step[other] = MOVED, -MOVED
+        up, down = (risk.value(population(risk, COUNTS + sign * step))[0] for sign in (1, -1))
+        found, expected = costs[first[one]] - costs[first[other]], (up - down) / (2 * share)
+        expect(
+            abs(found - expected) <= 0.05 * (scale + abs(expected)),
+            f"Where draws of one string become draws of another, costs differ by {found:.4g}, and "
+            f"the value changes by {expected:.4g} a share. Costs are dR/dq(w) up to a constant: "
+            "of f(E[L]) they are f'(E[L]) · L, for instance, and not f(L).",
+        )
+
+
+def exact_is_the_same_risk(subject: Risk) -> None:
+    """`exact` gives the value, and costs that are its first variation, of all probabilities."""
+    risk = subject.now
+    if type(risk).exact is AnyRisk.exact:
+        raise LeftOut("it has no `exact`, and works with estimators that draw")
+    p = COUNTS / DRAWS
+    value, costs = risk.exact(p, LOSSES)
+    expect_array("The exact value", value, (), "[...]")
+    costs = np.broadcast_to(costs, p.shape)
+    sampled = risk.value(population(risk))[0]
+    near = 0.02 * (LOSSES.std() + abs(sampled))
+    expect(
+        abs(value - sampled) <= near,
+        f"exact() gives {float(value):.6g}, and value() of draws of these probabilities "
+        f"{float(sampled):.6g}. Let both be of one risk.",
+    )
+    rng = np.random.default_rng(3)
+    for _ in range(4):
+        step = rng.normal(size=p.shape)
+        step -= step.mean()
+        step *= 1e-6 / np.abs(step).max()
+        change = (risk.exact(p + step, LOSSES)[0] - risk.exact(p - step, LOSSES)[0]) / 2
+        found = float((step * costs).sum())
+        expect(
+            abs(found - change) <= 1e-3 * (abs(change) + np.abs(step).sum() * 1e-3),
+            f"Along a small change of the probabilities the exact costs give {found:.6g}, and the "
+            f"exact value changes by {float(change):.6g}. Let them be its derivatives.",
+        )
+
+
+CHECKS = (
+    it_is_a_risk,
+    costs_have_their_axes,
+    distributions_do_not_mix,
+    draws_are_left_as_they_are,
+    the_reference_is_declared,
+    costs_are_the_first_variation,
+    exact_is_the_same_risk,
+)
