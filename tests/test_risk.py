@@ -160,6 +160,45 @@ def test_cvar_of_draws_is_the_mean_of_the_best_share(alpha, shots):
     np.testing.assert_allclose(value, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("shots", [1, 3, 10, 49, 100])
+def test_the_quantile_of_a_whole_number_of_draws_is_the_last_of_them(shots):
+    """alpha = k / shots, whatever alpha · shots is rounded to; a little more is the next draw."""
+    losses = np.random.default_rng(20).permutation(shots) + 1.0
+    some = Sample(np.zeros((shots, 1), np.uint8), losses)
+    for k in range(1, shots + 1):
+        for alpha, quantile in ((k / shots, k), ((k + 1e-6) / shots, k + 1)):
+            if quantile <= shots:
+                expected = quantile + np.minimum(losses - quantile, 0) / alpha
+                np.testing.assert_array_equal(CVaR(alpha).costs(some, some), expected)
+
+
+@pytest.mark.parametrize("possible", [3, 6, 7, 10, 13])
+def test_the_exact_quantile_of_a_whole_number_of_equal_shares_is_the_last_of_them(possible):
+    """alpha = k / n of n strings that are as likely, whatever their sum is rounded to."""
+    order = np.random.default_rng(21).permutation(16)
+    q = np.zeros(16)
+    q[order[:possible]] = 1 / possible
+    losses = np.arange(16.0)
+    ranked = np.sort(losses[order[:possible]])
+    for k in range(1, possible + 1):
+        for alpha, number in ((k / possible, k), ((k / possible) * (1 + 1e-8), k + 1)):
+            if number > possible:
+                continue
+            quantile = ranked[number - 1]
+            _, costs = CVaR(alpha).exact(q, losses)
+            expected = quantile + np.minimum(losses - quantile, 0) / alpha
+            np.testing.assert_allclose(costs, expected, rtol=1e-12)
+
+
+def test_probabilities_that_sum_to_less_than_alpha_have_the_largest_loss_as_their_quantile():
+    value, costs = CVaR(1.0).exact(distribution() * (1 - 1e-10), LOSSES)
+    np.testing.assert_allclose(costs, LOSSES, rtol=1e-12)
+    assert value == pytest.approx(distribution() @ LOSSES, rel=1e-9)
+    short = 0.5 * (1 - 1e-12)  # as good as one half
+    _, costs = CVaR(0.5).exact(np.array([short, 1 - short]), np.array([1.0, 2.0]))
+    assert costs.tolist() == [1.0, 1.0]
+
+
 @pytest.mark.parametrize("shots", [1, 2, 50])
 def test_cvar_of_everything_is_the_expectation(shots):
     some = draws((3, shots), distribution(), seed=7)
@@ -178,6 +217,13 @@ def test_one_draw_has_an_infinite_standard_error(risk):
     expected = some.losses + (0.7 * some.log_prob if isinstance(risk, FreeEnergy) else 0)
     np.testing.assert_allclose(value, expected[:, 0])
     assert np.isinf(error).all()
+
+
+def test_the_standard_error_by_hand():
+    # mean 4, squares about it 9 + 1 + 0 + 4 + 4: variance 18 / 4, of the mean 18 / 20
+    losses = np.array([1.0, 3, 4, 6, 6])
+    value, error = Expectation().value(Sample(np.zeros((5, 1), np.uint8), losses))
+    assert (value, error) == (4, pytest.approx(np.sqrt(0.9), rel=1e-14))
 
 
 def test_mmd_is_the_u_statistic():
@@ -287,10 +333,11 @@ def test_references_are_shared_along_an_axis_of_one():
             np.testing.assert_allclose(costs[at], one, rtol=0, atol=1e-13)
 
 
-def test_the_kernel_is_summed_in_blocks(monkeypatch):
+@pytest.mark.parametrize("block", [1, 50, 7 * 50])
+def test_the_kernel_is_summed_in_blocks(monkeypatch, block):
     some = draws((2, 50), distribution(), seed=18)
     whole = MMD(1.0, 0.4).own_costs(some)
-    monkeypatch.setattr(qhyper.risk, "_BLOCK", 7 * 50)  # 7 draws at a time, and a last one
+    monkeypatch.setattr(qhyper.risk, "_BLOCK", block)  # of 1 or of 7 draws, and a last one
     for one, other in zip(MMD(1.0, 0.4).own_costs(some), whole, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -356,7 +403,7 @@ def test_kl_is_that_to_the_posterior(temperature):
 # -- refusals and names ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("alpha", [0, -0.1, 1.0001, 2, np.nan, np.inf])
+@pytest.mark.parametrize("alpha", [0, -0.1, 1.0001, 2, np.nan, np.inf, True, None])
 def test_alpha_outside_its_range_is_refused(alpha):
     with pytest.raises(
         ConfigurationError, match=f"CVaR needs 0 < alpha <= 1, .* best draws; got {alpha}"
@@ -364,7 +411,7 @@ def test_alpha_outside_its_range_is_refused(alpha):
         CVaR(alpha)
 
 
-@pytest.mark.parametrize("temperature", [-1e-9, -3, np.nan, np.inf])
+@pytest.mark.parametrize("temperature", [-1e-9, -3, np.nan, np.inf, True])
 def test_a_temperature_that_is_none_is_refused(temperature):
     message = f"The free energy needs a temperature of 0 or more; got {temperature}"
     with pytest.raises(ConfigurationError, match=message):
@@ -373,7 +420,9 @@ def test_a_temperature_that_is_none_is_refused(temperature):
         FreeEnergy(1.0, temperature, "linear")
 
 
-@pytest.mark.parametrize("ends", [(0.0, 1.0), (1.0, 0.0)])
+@pytest.mark.parametrize(
+    "ends", [(0.0, 1.0), (1.0, 0.0), (0.0, 1.0, "geometric"), (1.0, 0.0, "geometric")]
+)
 def test_a_geometric_schedule_from_or_to_zero_is_refused(ends):
     message = rf"geometric schedule cannot go from {ends[0]} to {ends[1]}: use schedule='linear'"
     with pytest.raises(ConfigurationError, match=message):
@@ -390,13 +439,13 @@ def test_there_is_no_kl_at_temperature_zero():
         FreeEnergy(0.0).kl(1.0, 2.0)
 
 
-@pytest.mark.parametrize("weight", [-0.1, np.nan, np.inf])
+@pytest.mark.parametrize("weight", [-0.1, np.nan, np.inf, True])
 def test_a_negative_weight_is_refused(weight):
     with pytest.raises(ConfigurationError, match=f"MMD needs a weight of 0 or more; got {weight}"):
         MMD(weight)
 
 
-@pytest.mark.parametrize("kappa", [0, 1, -0.5, 1.5, np.nan])
+@pytest.mark.parametrize("kappa", [0, 1, -0.5, 1.5, np.nan, True])
 def test_a_kappa_outside_its_range_is_refused(kappa):
     message = f"MMD needs 0 < kappa < 1, the kernel's factor .* differs; got {kappa}"
     with pytest.raises(ConfigurationError, match=message):
@@ -430,6 +479,7 @@ def test_a_quantile_below_which_no_draw_lies_is_refused():
         ScoreFunction(64)(generator, objective, CVaR(0.01), rng=Streams([0])(0))
     assert (CVaR(1).min_shots, CVaR(0.5).min_shots, CVaR(0.3).min_shots) == (1, 3, 4)
     assert all(CVaR(1 / n).min_shots == n + 1 for n in range(2, 500))  # whatever the rounding
+    assert (MMD().min_shots, Expectation().min_shots, FreeEnergy().min_shots) == (3, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -459,6 +509,9 @@ def test_the_kl_of_a_schedule_is_refused_and_rounding_is_not_negative():
         FreeEnergy(1.0, 0.01).kl(0.5, 3.0)
     assert FreeEnergy(1.0).kl(-3.0 - 1e-13, 3.0) == 0
     assert FreeEnergy(1.0).kl(-3.1, 3.0) < 0  # a noisy value keeps its sign
+    off = np.array([-1e-8, -1.1e-9, -0.9e-9, 0.9e-9, 1e-8])
+    expected = [-1e-8, -1.1e-9, 0, 0.9e-9, 1e-8]
+    np.testing.assert_allclose(FreeEnergy(1.0).kl(off, 0.0), expected, rtol=1e-12)
 
 
 def test_a_schedule_without_an_end_is_refused():

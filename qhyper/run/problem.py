@@ -13,8 +13,8 @@ from qhyper.data.samples import Dataset, Samples, hold_out
 from qhyper.data.sets import load
 from qhyper.errors import ConfigurationError
 from qhyper.run.config import DATA_ALONE, TARGET_CHOICES, Config
-from qhyper.targets.objective import checked
 from qhyper.targets.loss import LOSSES
+from qhyper.targets.objective import checked
 from qhyper.targets.target import Objective, Target
 
 MANY_BITS = 4096

@@ -50,6 +50,41 @@ def test_ties_predict_the_lower_class():
     assert predictions(np.array([[0.0], [1.0], [-1.0]])).tolist() == [0, 1, 0]
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+def test_a_row_does_not_see_the_size_of_others(loss):
+    rows = np.array([[0.0, 0.0], [2000.0, 1999.0], [-3000.0, -3001.0]])
+    alone = np.concatenate([label_losses(row[None], loss) for row in rows])
+    assert np.isfinite(alone).all()
+    np.testing.assert_array_equal(label_losses(rows, loss), alone)
+
+
+@pytest.mark.parametrize(
+    ("gap", "tie"),
+    [
+        (0.0, True),
+        (1e-12, True),
+        (0.9e-9, True),
+        (1e-9, True),
+        (np.nextafter(1e-9, 1), False),
+        (1.1e-9, False),
+        (1e-6, False),
+        (1e-3, False),
+    ],
+)
+def test_logits_within_1e_9_are_a_tie_and_those_further_apart_are_not(gap, tie):
+    for logits, lower in (
+        (np.array([[gap]]), 0),
+        (np.array([[0.0, gap]]), 0),
+        (np.array([[-gap, 0.0, -5.0]]), 0),
+        (np.array([[-5.0, 0.0, gap]]), 1),
+    ):
+        label = lower if tie else lower + 1
+        assert predictions(logits).tolist() == [label]
+        assert label_losses(logits, "accuracy").argmin() == label
+    falling = np.array([[gap, 0.0], [0.0, -gap]])
+    assert predictions(falling).tolist() == [0, 0]
+
+
 def test_names():
     assert check_loss("cross-entropy") == "cross_entropy"
     with pytest.raises(ConfigurationError, match="Did you mean 'accuracy'"):

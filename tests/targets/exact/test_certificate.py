@@ -1,17 +1,22 @@
 """Certificates against brute force with the plain forward pass, and against known facts."""
 
 import json
+import math
 import os
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 from qhyper.bits import all_bitstrings, from_string
 from qhyper.data.samples import Samples
 from qhyper.data.sets import load
 from qhyper.errors import ConfigurationError, UnsuitableError
+from qhyper.targets.exact import certificate as module
 from qhyper.targets.exact.certificate import (
     _level_starts,
+    _Survey,
     certify,
     certify_objective,
     nearest_provable,
@@ -20,6 +25,7 @@ from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.layered.space import WeightSpace
 from qhyper.targets.loss import LOSSES
 from qhyper.targets.objective import Objective
+from qhyper.targets.target import SAME_LOSS
 
 
 def samples(layers, seed=0, rows=40):
@@ -49,6 +55,9 @@ def check_against_brute_force(certificate, network, data, loss):
     assert distance.min(axis=1).max() < 1e-9
     np.testing.assert_array_equal(np.bincount(distance.argmin(axis=1)), certificate.multiplicities)
     check_representatives(certificate, network, data, loss)
+    least = losses[accuracy == accuracy.max()].min()  # of the most accurate, one of least loss
+    found = network.losses(certificate.best_accuracy_bits, data, loss)
+    assert found == pytest.approx(least, abs=1e-9)
 
 
 def check_representatives(certificate, network, data, loss="cross_entropy"):
@@ -213,6 +222,158 @@ def test_own_objective():
 def test_levels_are_anchored_at_their_lowest_loss():
     losses = np.array([0.0, 0.6e-9, 1.2e-9, 1.8e-9, 2.6e-9, 1.0, 1.0 + 0.9e-9, 2.0])
     assert _level_starts(losses).tolist() == [0, 2, 4, 5, 7]
+
+
+# -- ties of losses, in one chunk and in several --------------------------------------------------
+
+
+def surveyed(losses, correct, parts=()):
+    """A survey of as many functions, one bitstring each, in chunks that begin at `parts`."""
+    survey = _Survey([1], len(losses).bit_length() - 1)
+    for first, stop in pairwise((0, *parts, len(losses))):
+        kinds = np.zeros(stop - first, np.int32)
+        survey.add(first, np.array(losses[first:stop]), np.array(correct[first:stop]), kinds)
+    return survey
+
+
+PARTS = [(), (4,), (3, 6), (1, 2, 3, 4, 5, 6, 7)]
+PARTS_IDS = ["one chunk", "two", "three", "each alone"]
+
+
+@pytest.mark.parametrize("parts", PARTS, ids=PARTS_IDS)
+@pytest.mark.parametrize("near", [0.0, 1e-12, 0.9e-9, SAME_LOSS], ids=str)
+def test_of_losses_within_1e_9_the_most_accurate_function_is_taken(near, parts):
+    """In every order: neither the first nor the least of the losses, and none that is worse."""
+    rng = np.random.default_rng(0)
+    losses = np.array([0.0, near, near, 0.0, 2.5e-9, 2.5e-9, 1e-4, 0.5])
+    correct = np.array([1, 3, 2, 2, 9, 4, 9, 5])
+    for _ in range(30):
+        order = rng.permutation(8)
+        survey = surveyed(losses[order], correct[order], parts)
+        lowest = survey.lowest()
+        assert (order[lowest.index], lowest.correct, lowest.loss) == (1, 3, near)
+        assert survey.spectrum()[1][0] == 4
+
+
+@pytest.mark.parametrize("parts", PARTS, ids=PARTS_IDS)
+def test_of_the_most_accurate_functions_that_of_least_loss_is_taken_and_all_are_counted(parts):
+    rng = np.random.default_rng(1)
+    losses = np.array([0.4, 0.2, 0.3, 0.1, 0.25, 0.6, 0.2, 0.7])
+    correct = np.array([7, 7, 7, 6, 7, 2, 6, 7])
+    for _ in range(30):
+        order = rng.permutation(8)
+        most = surveyed(losses[order], correct[order], parts).most_accurate()
+        assert (order[most.index], most.correct, most.loss) == (1, 7, 0.2)
+        assert most.bitstrings == 5
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 256])
+@pytest.mark.parametrize("sign_of_zero", [0, 1])
+@pytest.mark.parametrize("method", ["classes", "enumeration"])
+def test_chunks_change_nothing(method, sign_of_zero, chunk, monkeypatch):
+    chunks = module._chunks
+    monkeypatch.setattr(
+        module, "_chunks", lambda total, progress, _=0: chunks(total, progress, chunk)
+    )
+    network = BinaryNetwork((3, 2, 2), sign_of_zero=sign_of_zero)
+    for loss in ("cross_entropy", "accuracy"):
+        data = samples(network.layers, seed=3)
+        certificate = certify(network, data, loss=loss, method=method)
+        check_against_brute_force(certificate, network, data, loss)
+
+
+def test_a_level_ends_where_its_lowest_loss_is_1e_9_away():
+    """At that distance a loss is in the level still, and what is further is not."""
+    assert _level_starts(np.array([0.0, SAME_LOSS])).tolist() == [0]
+    assert _level_starts(np.array([0.0, np.nextafter(SAME_LOSS, 1)])).tolist() == [0, 1]
+    run = np.array([0.0, 0.5e-9, SAME_LOSS, 1.5e-9, 2e-9, 1.0])
+    assert _level_starts(run).tolist() == [0, 3, 5]
+    table = np.array([2e-9, 0.0, SAME_LOSS, 1.5e-9])
+    certificate = certify_objective(Objective(lambda bits: table[bits @ np.array([1, 2])], 2))
+    assert certificate.multiplicities.tolist() == [2, 2]
+    assert certificate.levels.tolist() == [0.0, 1.5e-9]
+    assert certificate.uniform_hit_probability == 0.5
+
+
+@pytest.mark.parametrize("n_bits", [2, 61, 62, 63, 64, 65, 69, 70, 71, 95, 96, 127, 200])
+def test_counts_are_exact_for_any_number_of_bits(n_bits):
+    """Of four functions that all strings compute: sums that fill every digit, and carry over."""
+    half = 1 << n_bits - 1
+    for losses, expected in (
+        ([0.5, 0.5, 0.5, 0.5], [2 * half]),
+        ([0.5, 0.25, 0.5, 0.25], [2, 2 * half - 2]),
+        ([0.5, 0.5, 0.25, 0.5], [half - 1, half + 1]),
+    ):
+        survey = _Survey([half - 1, 1], n_bits)
+        survey.add(0, np.array(losses), np.array([8, 8, 8, 8]), np.array([0, 1, 0, 1], np.int32))
+        levels, counts = survey.spectrum()
+        assert levels.tolist() == sorted(set(losses))
+        assert [int(count) for count in counts] == expected
+        assert counts.dtype == (np.int64 if n_bits <= 62 else object)
+        assert survey.most_accurate().bitstrings == 2 * half
+
+
+@pytest.mark.parametrize(("layers", "n_bits"), [((2, 20, 1), 60), ((2, 21, 1), 63)])
+def test_networks_about_63_bits_have_all_their_strings(layers, n_bits):
+    """On one row the logit is Σ ±1 over the hidden units, so that its values are binomial."""
+    network, hidden = BinaryNetwork(layers), layers[1]
+    certificate = certify(network, Samples(np.array([[1.0, 0.3]]), np.array([0])))
+    assert certificate.configurations == 2**n_bits
+    binomial = [math.comb(hidden, k) << n_bits - hidden for k in range(hidden + 1)]
+    assert [int(count) for count in certificate.multiplicities] == binomial
+
+
+def test_log_Z_of_low_temperatures_neither_overflows_nor_vanishes():  # noqa: N802
+    network, data = BinaryNetwork((2, 3, 2)), samples((2, 3, 2))
+    certificate, losses = certify(network, data), network.losses(all_bitstrings(12), data)
+    for temperature in (1e-5, 1e-3, 0.02, 5.0, 1e4):
+        expected = logsumexp(-losses / temperature)
+        assert certificate.log_Z_at(temperature) == pytest.approx(expected, rel=1e-12)
+
+
+# -- limits, to the last bit ----------------------------------------------------------------------
+
+
+def test_enumeration_takes_as_many_bits_and_rows_as_its_limits(monkeypatch):
+    network = BinaryNetwork(WeightSpace((2, 2, 1), biases=True))
+    data = samples(network.layers)
+    size = network.collapse(data).n_rows << network.n_bits
+    monkeypatch.setattr(module, "MAX_BITS", network.n_bits)
+    monkeypatch.setattr(module, "MAX_ROWS_EVALUATED", size)
+    check_against_brute_force(certify(network, data), network, data, "cross_entropy")
+    monkeypatch.setattr(module, "MAX_ROWS_EVALUATED", size - 1)
+    with pytest.raises(UnsuitableError, match="distinct rows, and the limit for spaces with bia"):
+        certify(network, data)
+    # plain networks have a kernel that is quick, unless the loss is one's own
+    monkeypatch.setattr(module, "MAX_ROWS_EVALUATED", 1)
+    plain = BinaryNetwork((2, 2, 1))
+    assert certify(plain, data, method="enumeration").method == "enumeration"
+    with pytest.raises(UnsuitableError, match="distinct rows, and the limit for spaces with bia"):
+        certify(plain, data, loss=OWN_LOSS, method="enumeration")
+    monkeypatch.setattr(module, "MAX_BITS", network.n_bits - 1)
+    with pytest.raises(UnsuitableError, match=r"has 2\^9 bitstrings, and the limit is 2\^8"):
+        certify(network, data)
+    with pytest.raises(UnsuitableError, match=r"has 2\^9 bitstrings, and the limit is 2\^8"):
+        certify_objective(Objective(lambda bits: bits[:, 0], 9))
+
+
+OWN_LOSS = "qhyper.targets.loss:squared_error"
+"""Named in this way it is one of which nothing is known but its values."""
+
+
+def test_a_loss_of_ones_own_has_classes_with_one_output_alone():
+    for layers, applies in (((2, 2, 1), True), ((2, 2, 2), False)):
+        network, data = BinaryNetwork(layers), samples(layers)
+        certificate = certify(network, data, loss=OWN_LOSS)
+        assert certificate.method == ("classes" if applies else "enumeration")
+        check_against_brute_force(certificate, network, data, OWN_LOSS)
+    with pytest.raises(UnsuitableError, match="two outputs they need a loss of the logits' diff"):
+        certify(network, data, loss=OWN_LOSS, method="classes")
+
+
+def test_classes_take_as_many_inputs_and_hidden_units_as_their_limits():
+    for layers in ((8, 1, 1), (1, 32, 2)):
+        assert certify(BinaryNetwork(layers), samples(layers, rows=9)).method == "classes"
 
 
 @pytest.mark.parametrize("method", ["classes", "enumeration"])

@@ -99,6 +99,15 @@ def test_a_rank_counts_the_bitstrings_below():
     assert table.rank(2.0) == 3
 
 
+def test_what_is_1e_9_above_the_minimum_is_optimal_still():
+    losses = np.array([2e-9, 1e-9, 0.0, 5.0, 0.5e-9, np.nextafter(1e-9, 1), 3.0, 1.0])
+    table = CostTable(losses)
+    assert (table.minimum, table.optimal) == (0.0, 3)
+    assert table.optimum.tolist() == [1, 0, 0]  # the first of them, number 1
+    assert table.rank(losses[:3]).tolist() == [2, 0, 0]
+    assert table.rank(losses[5]) == 1  # what is below by more than 1e-9 is the minimum alone
+
+
 def test_the_losses_are_a_copy_that_stays():
     losses = np.zeros(4)
     table = CostTable(losses)
