@@ -57,6 +57,23 @@ def test_whole_steps_fit_in_the_limit_that_is_met_first(budget, steps):
     assert any(getattr(more, name) > limit for name, limit in budget.limits().items())
 
 
+def test_rows_are_evaluations_times_those_of_the_data():
+    assert Spending(3, 4, 5).on_rows(10) == Spending(3, 4, 5, 30)
+    assert Spending(3, 4, 5, 7).on_rows(2) == Spending(3, 4, 5, 6)
+
+
+@pytest.mark.parametrize("every", [1, 2, 5, 100])
+@pytest.mark.parametrize("more", [0, 1, 3, 25])
+@pytest.mark.parametrize("each", [1, 4, 10])
+def test_what_comes_after_every_so_many_steps_and_after_the_last_is_in_the_limit(each, more, every):
+    def spent(steps):
+        return steps * each + -(-steps // every) * more
+
+    for limit in range(1, 90):
+        steps = Budget(limit).steps(Spending(each), every=every, besides=Spending(more))
+        assert spent(steps) <= limit < spent(steps + 1)
+
+
 def test_a_cost_that_meets_no_limit_has_no_number_of_steps():
     assert Budget(100, 100).steps(Spending(circuits=1)) is None
     assert Budget(100, circuits=5).steps(Spending(circuits=1)) == 5

@@ -117,6 +117,45 @@ def test_results_do_not_depend_on_the_threads(monkeypatch, together):
     np.testing.assert_array_equal(before[1], after[1])
 
 
+class Stuck:
+    """A stream whose every number is the same."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def random(self, shape):
+        return np.full(shape, self.number)
+
+
+@pytest.mark.parametrize("total", [1.0, 1 - 1e-12, 1 + 1e-12])
+@pytest.mark.parametrize(
+    ("uniform", "expected"),
+    [
+        (0.0, [0, 1, 0]),
+        (0.25 - 1e-9, [0, 1, 0]),
+        (0.25 + 1e-9, [1, 1, 0]),
+        (0.5 + 1e-9, [1, 0, 1]),
+        (np.nextafter(1, 0), [1, 0, 1]),
+    ],
+)
+def test_the_ends_of_the_unit_interval_are_strings_that_are_possible(uniform, expected, total):
+    """Of the probabilities 0, 0, 1/4, 1/4, 0, 1/2, 0, 0, whatever their sum is rounded to."""
+    psi = np.zeros((2, 8))
+    psi[0, 2], psi[1, 3], psi[0, 5] = 0.5, 0.5, np.sqrt(0.5)
+    prepared = StateVectorBackend().compile(Product().build(3)).at(np.zeros((1, 1, 3)))
+    prepared._states = {(0, 0): np.sqrt(total) * psi}
+    assert prepared.sample(2, [Stuck(uniform)]).tolist() == [[[expected, expected]]]
+
+
+def test_a_uniform_number_on_an_edge_is_the_string_above():
+    psi = np.array([[0.5, 0.5, 0.5, 0.5], [0, 0, 0, 0]])
+    prepared = StateVectorBackend().compile(Product().build(2)).at(np.zeros((1, 1, 2)))
+    prepared._states = {(0, 0): psi}
+    for k in range(4):
+        drawn = prepared.sample(1, [Stuck(k / 4)])
+        assert (drawn @ [1, 2]).tolist() == [[[k]]]
+
+
 def test_impossible_strings_have_no_score():
     circuit = Product().build(2)
     executable, _ = both(circuit)

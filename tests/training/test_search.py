@@ -101,6 +101,18 @@ def test_hits_count_the_evaluations_of_one_replica():
     assert first_hits(record.improvements, 1.0) == [3, 1, None]
 
 
+@pytest.mark.parametrize(("fall", "better"), [(0.0, False), (0.9e-9, False), (1.1e-9, True)])
+def test_one_bitstring_is_noted_where_it_is_better_by_more_than_a_level(fall, better):
+    record = SearchRecord.empty(2, 2)
+    record.note(np.zeros((2, 2), np.uint8), np.array([1.0, 2.0]), at=3)
+    record.note(np.ones((2, 2), np.uint8), np.array([1.0 - fall, 5.0]), at=7)
+    first = [(3, 1.0), (7, 1.0 - fall)] if better else [(3, 1.0)]
+    assert record.improvements == [first, [(3, 2.0)]]
+    assert record.best_bits.tolist() == [[int(better)] * 2, [0, 0]]
+    assert record.best_loss.tolist() == [1.0 - fall * better, 2.0]
+    assert record.evaluations == 0  # those of looks are counted by whoever looks
+
+
 def test_an_empty_record_has_found_nothing():
     record = SearchRecord.empty(2, 5)
     assert record.best_loss.tolist() == [np.inf, np.inf]

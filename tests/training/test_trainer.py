@@ -1,6 +1,7 @@
 """The training loop: budgets, restarts, independence of replicas, resuming."""
 
 import io
+import itertools
 from typing import Any, ClassVar
 
 import numpy as np
@@ -82,6 +83,191 @@ def test_the_best_start_is_kept() -> None:
     torch.testing.assert_close(generator.state_dict()["theta"], first)
 
 
+# -- between starts --------------------------------------------------------------------------------
+
+
+def start(steps: int, *tail: float, before: float = 0.0) -> list[float]:
+    """Losses of the steps of a start, the last ones given."""
+    return [before] * (steps - len(tail)) + list(tail)
+
+
+STARTS = {
+    "the second is better, as is its own tail alone": ([start(20, 1, 1), start(20, 0.5, 0.5)], 1),
+    "the first is better, and the last is the worst": (
+        [start(20, 1, 1), start(20, 3, 3), start(20, 2, 2)],
+        0,
+    ),
+    "the middle one": ([start(20, 3, 3), start(20, 1, 1), start(20, 2, 2)], 1),
+    "of equal ones the first stays": ([start(20, 1, 1), start(20, 1, 1)], 0),
+    "the step before the tail does not count": (
+        [start(20, 1, 1), start(20, 0.5, 0.5, before=64)],
+        1,
+    ),
+    "the first step of the tail does": ([start(20, 1, 1), start(20, 8, 0.5)], 0),
+    "so does the last": ([start(20, 1, 1), start(20, 0.5, 8)], 0),
+    "tails of one step and of two compare by their means": ([start(19, 1), start(20, 0.75, 1)], 1),
+    "of a few steps the last decides": ([start(5, 1), start(5, 0.5, before=64), start(5, 2)], 1),
+    "losses below zero": ([start(20, -1, -1), start(20, -2, -2)], 1),
+}
+
+
+@pytest.mark.parametrize("case", STARTS)
+def test_the_start_that_is_kept_has_the_lowest_mean_of_its_last_tenth(case: str) -> None:
+    """Equal losses of all draws, which move no parameter: a start ends where it began.
+
+    Two replicas, the second with the losses of the starts in reverse where they are as long.
+    """
+    starts, kept = STARTS[case]
+    alike = len({len(one) for one in starts}) == 1 and case != "of equal ones the first stays"
+    of_first = [loss for one in starts for loss in one]
+    of_second = [loss for one in starts[::-1] for loss in one] if alike else of_first
+    steps = zip(of_first, of_second, strict=True)
+    objective = Objective(lambda bits: np.repeat(next(steps), len(bits) // 2), 4)
+    generator = build_generator("mlp", 4, seeds=[0, 1])
+    trainer = Trainer(
+        generator, objective, settings(evaluations=32 * len(of_first), restarts=len(starts))
+    )
+    began: dict[int, torch.Tensor] = {}
+    while not trainer.done:
+        trainer.advance()
+        began.setdefault(trainer.restart, flat(generator))
+    assert trainer.restart == len(starts) - 1
+    for one, other in itertools.combinations(began.values(), 2):  # each has its own beginning
+        assert (one != other).any(dim=1).all()
+    mirrored = len(starts) - 1 - kept if alike else kept
+    assert torch.equal(flat(generator)[0], began[kept][0])
+    assert torch.equal(flat(generator)[1], began[mirrored][1])
+
+
+def flat(generator) -> torch.Tensor:
+    """All parameters [replica, number], a copy."""
+    parts = [p.detach().reshape(generator.replicas, -1) for p in generator.parameters()]
+    return torch.cat(parts, dim=1).clone()
+
+
+def test_a_start_begins_as_its_number_says_and_with_a_fresh_optimiser() -> None:
+    generator, alone = (build_generator("bernoulli", 4, seeds=[3]) for _ in range(2))
+    trainer = Trainer(generator, Objective(ones, 4), settings(evaluations=320, restarts=5))
+    while not trainer.done:
+        before = trainer.restart
+        trainer.advance()
+        if trainer.restart != before or trainer.step == 1:
+            alone.initialise(trainer.restart)
+            moved = flat(generator) - flat(alone)
+            rate = 0.2  # the first step of Adam is as long as its rate
+            torch.testing.assert_close(moved.abs(), torch.full_like(moved, rate), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("steps", "restarts"), [(25, 2), (20, 1), (7, 3), (3, 3)])
+def test_a_risk_goes_through_its_schedule_within_each_start(steps: int, restarts: int) -> None:
+    seen: list[float] = []
+
+    class Recording(Expectation):
+        def at(self, progress: float) -> Expectation:
+            seen.append(progress)
+            return self
+
+    generator = build_generator("bernoulli", 4)
+    chosen = settings(evaluations=32 * steps, restarts=restarts)
+    trainer = Trainer(generator, Objective(ones, 4), chosen)
+    trainer.risk = Recording()
+    trainer.run()
+    bounds = [steps * k // restarts for k in range(restarts + 1)]
+    expected = [np.linspace(0, 1, b - a) for a, b in itertools.pairwise(bounds)]
+    np.testing.assert_allclose(seen, np.concatenate(expected), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize(("steps", "restarts"), [(25, 2), (20, 1), (7, 3), (3, 3)])
+@pytest.mark.parametrize("schedule", ["linear", "CosineAnnealingLR"])
+def test_a_rate_falls_to_its_end_with_the_last_step_of_each_start(
+    schedule: str, steps: int, restarts: int
+) -> None:
+    generator = build_generator("bernoulli", 4)
+    chosen = settings(
+        evaluations=32 * steps, restarts=restarts, learning_rate=0.5, schedule=schedule
+    )
+    trainer = Trainer(generator, Objective(ones, 4), chosen)
+    rates = []
+    while not trainer.done:
+        trainer.advance()
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+    bounds = [steps * k // restarts for k in range(restarts + 1)]
+    over = np.concatenate(
+        [np.arange(1, b - a + 1) / (b - a) for a, b in itertools.pairwise(bounds)]
+    )
+    cosine = 0.02 + 0.98 * (1 + np.cos(np.pi * over)) / 2
+    expected = 1 - over if schedule == "linear" else cosine
+    np.testing.assert_allclose(rates, 0.5 * expected, rtol=1e-9, atol=1e-12)
+
+
+def test_there_may_be_as_many_starts_as_steps_and_no_more() -> None:
+    generator = build_generator("bernoulli", 4)
+    trainer = train(generator, Objective(ones, 4), settings(evaluations=160, restarts=5))
+    assert (trainer.step, trainer.restart) == (5, 4)
+    with pytest.raises(ConfigurationError, match="has 5 steps of .* too few for 6 start"):
+        Trainer(generator, Objective(ones, 4), settings(evaluations=160, restarts=6))
+
+
+def test_every_step_draws_from_its_own_stream() -> None:
+    seen: list[np.ndarray] = []
+
+    def equal(bits: np.ndarray) -> np.ndarray:
+        seen.append(bits.copy())
+        return np.zeros(len(bits))  # nothing moves
+
+    generator, alone = (build_generator("bernoulli", 6, seeds=[4, 5]) for _ in range(2))
+    train(generator, Objective(equal, 6), settings(evaluations=5 * 32, restarts=1))
+    for step, bits in enumerate(seen):
+        expected = alone.sample(32, rng=Streams([4, 5])(step, "draw")).bits
+        np.testing.assert_array_equal(bits, expected.reshape(-1, 6))
+
+
+# -- the learning curve ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def thinned(monkeypatch):
+    """Makes trainers of 23 steps in 3 starts: four steps a point of the curve, three of the last."""
+    monkeypatch.setattr("qhyper.training.trainer.CURVE_POINTS", 5)
+
+    def make() -> Trainer:
+        generator = build_generator("bernoulli", 4, seeds=[0, 1])
+        return Trainer(generator, Objective(ones, 4), settings(evaluations=46, draws=2, restarts=3))
+
+    return make
+
+
+def test_a_point_of_the_curve_is_the_mean_over_its_steps(thinned) -> None:
+    trainer, means = thinned(), []
+    inner = trainer.estimator
+
+    class Watching:
+        def __call__(self, *given, **options):
+            found = inner(*given, **options)
+            means.append(found.mean_loss)
+            return found
+
+    trainer.estimator = Watching()
+    trainer.run()
+    ends = [4, 8, 12, 16, 20, 23]
+    assert [point["step"] for point in trainer.curve] == ends
+    assert [point["evaluations"] for point in trainer.curve] == [2 * end for end in ends]
+    assert [point["restart"] for point in trainer.curve] == [0, 1, 1, 2, 2, 2]
+    for begin, end, point in zip([0, *ends], ends, trainer.curve, strict=False):
+        np.testing.assert_allclose(point["mean_loss"], np.mean(means[begin:end], axis=0))
+
+
+@pytest.mark.parametrize("at", [2, 7, 8, 9, 22])
+def test_a_training_resumed_between_two_points_of_its_curve_has_the_same_curve(thinned, at) -> None:
+    undisturbed, resumed = thinned(), thinned()
+    while undisturbed.step < at:
+        undisturbed.advance()
+    resumed.load_state_dict(undisturbed.state_dict())
+    undisturbed.run()
+    resumed.run()
+    assert_same(resumed.state_dict(), undisturbed.state_dict())
+
+
 def test_training_goes_on_from_the_parameters_that_are_there() -> None:
     objective, once = Objective(ones, 8), settings(evaluations=6400, restarts=1)
     generator = build_generator("product", 8)
@@ -129,6 +315,10 @@ def test_a_resumed_record_has_counted_what_the_undisturbed_one_has(estimator: st
     assert resumed.record.evaluations == undisturbed.record.evaluations
     assert undisturbed.record.evaluations == (5 * 64 if estimator == "score-function" else 0)
     assert resumed.spent == undisturbed.spent
+    undisturbed.run()
+    resumed.run()  # what was paid for once is not paid for again
+    assert resumed.spent == undisturbed.spent
+    assert undisturbed.spent.evaluations == (640 if estimator == "score-function" else 16)
 
 
 def test_looks_survive_a_resume() -> None:
@@ -159,6 +349,62 @@ def test_looks_survive_a_resume() -> None:
     assert resumed.spent == undisturbed.spent
     assert resumed.record.improvements == undisturbed.record.improvements
     np.testing.assert_array_equal(resumed.record.best_bits, undisturbed.record.best_bits)
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "mlp"])
+def test_a_look_tries_one_network_and_is_paid_for(name: str) -> None:
+    """The most probable one where bits are independent, else the best of the step's draws."""
+    generator = build_generator(name, 4, seeds=[0, 1])
+    held_out, objective = NETWORK.objective(CORNERS), NETWORK.objective(RIGHT)
+    chosen = settings(batch=3, evaluations=200, draws=8, watch_every=2, restarts=1)
+    trainer = Trainer(generator, objective, chosen, watch=held_out)
+    inner, best = trainer.estimator, []
+
+    class Watching:
+        def __call__(self, *given, **options):
+            found = inner(*given, **options)
+            losses, bits = found.losses[:, 0], found.draw.bits[:, 0]
+            best.append(bits[np.arange(2), losses.argmin(axis=1)])
+            return found
+
+    trainer.estimator = Watching()  # type: ignore[assignment]
+    plain = NETWORK.objective(CORNERS)
+    while not trainer.done:
+        trainer.advance()
+        if trainer.looks and trainer.looks[-1].step == trainer.step:
+            tried = best[-1]
+            if name == "bernoulli":
+                tried = (generator.logits.detach().numpy() > 0).astype(np.uint8)
+            np.testing.assert_array_equal(trainer.looks[-1].losses, plain(tried))
+    steps, looks = trainer.step, len(trainer.looks)
+    assert looks == -(-steps // 2) > 5
+    assert trainer.spent.evaluations == 8 * steps + looks == 196
+    assert trainer.spent.rows == 3 * 8 * steps + 4 * looks
+    assert (objective.evaluations, held_out.evaluations) == (2 * 8 * steps, 2 * looks)
+    losses = np.min([look.losses for look in trainer.looks], axis=0)
+    np.testing.assert_array_equal(trainer.record.best_loss, losses)
+    np.testing.assert_array_equal(plain(trainer.record.best_bits), losses)
+
+
+def test_a_bit_that_is_as_likely_as_not_is_tried_as_zero() -> None:
+    generator = build_generator("bernoulli", 4)
+    generator.logits.data.zero_()
+    chosen = settings(batch=3, evaluations=100, restarts=1)
+    trainer = Trainer(generator, NETWORK.objective(RIGHT), chosen, watch=NETWORK.objective(CORNERS))
+    trainer.estimator = type("Still", (), {"__call__": still(trainer.estimator)})()
+    trainer.run()
+    assert trainer.record.best_bits.tolist() == [[0, 0, 0, 0]]
+
+
+def still(estimator):
+    """The estimator with no gradient."""
+
+    def __call__(self, generator, *given, **options):  # noqa: N807
+        found = estimator(generator, *given, **options)
+        generator.zero_grad()
+        return found
+
+    return __call__
 
 
 def assert_same(one, other, path: str = "state") -> None:
