@@ -224,6 +224,25 @@ def test_one_table_is_kept_and_belongs_to_its_objective():
     assert spent == [2**N, 0, 2**N, 2**N]
 
 
+def test_a_callable_of_any_number_of_bits_has_a_table_for_each():
+    def ones(bits):
+        return bits.sum(axis=-1)
+
+    exact = Exact()
+    for n_bits in (3, 4, 3):
+        generator = Bernoulli(n_bits)
+        got = exact(generator, ones, Expectation())
+        assert got.spent.evaluations == 2**n_bits
+        expected = torch.sigmoid(generator.logits).sum().item()
+        assert got.value == pytest.approx(expected, rel=1e-12)
+
+
+def test_what_was_paid_for_once_is_made_ready_again_without_cost():
+    exact, generator, objective = Exact(), MAKERS["bernoulli"]((0,)), table_objective()
+    exact.resume(generator, objective)
+    assert exact(generator, objective, Expectation()).spent == Spending(circuits=1)
+
+
 def test_tables_are_made_in_chunks(monkeypatch):
     monkeypatch.setattr(qhyper.gradients.exact, "_CHUNK", 5)
     sizes = []
@@ -326,6 +345,17 @@ def test_probabilities_alone_are_enough(risk):
 @pytest.mark.parametrize("risk", [Expectation(), MMD()], ids=lambda risk: type(risk).__name__)
 def test_inputs_that_do_not_fit_are_refused(risk, inputs, message):
     refused(circuit(ENCODED, (0,)), message, risk=risk, inputs=inputs)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_loss_that_is_not_finite_is_refused(bad):
+    def spoiled(bits):
+        losses = TABLE[bits.astype(int) @ (1 << np.arange(N))].copy()
+        losses[7] = bad
+        return losses
+
+    with pytest.raises(ConfigurationError, match="gave a loss that is not a finite number"):
+        Exact()(MAKERS["bernoulli"]((0,)), spoiled, Expectation())
 
 
 def test_inputs_are_refused_by_the_unconditional():

@@ -212,6 +212,18 @@ def test_certain_bits_have_no_gradient_of_the_free_energy():
     assert (found == 0).all()
 
 
+@pytest.mark.parametrize("logit", [-800.0, 800.0])
+def test_bits_that_are_certain_either_way_have_finite_gradients(logit):
+    """p is 0 or 1 to the last bit, and log p or log (1 - p) has no value there."""
+    generator = Bernoulli(N, seeds=SEEDS)
+    generator.logits.data[:, 1::2] = logit
+    for risk in (Expectation(), FreeEnergy(0.4)):
+        found = gradient(LocalExpectation(2), generator, CostTable(TABLE), risk)
+        assert np.isfinite(found).all()
+        assert (found[:, 1::2] == 0).all()
+        assert (found[:, ::2] != 0).all()
+
+
 # -- bits that depend on one another ---------------------------------------------------------------
 
 

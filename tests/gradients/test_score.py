@@ -283,6 +283,23 @@ def test_fewer_than_two_shots_are_refused(shots):
         ScoreFunction(shots)
 
 
+@pytest.mark.parametrize("shots", [True, 2.0, "4", None])
+def test_shots_that_are_no_whole_number_are_refused(shots):
+    with pytest.raises(ConfigurationError, match=f"shots must be a whole number; got {shots!r}"):
+        ScoreFunction(shots)
+
+
+def test_two_shots_are_the_other_ones_baseline():
+    generator = MAKERS["bernoulli"]((3, 4))
+    got = estimate(generator, shots=2)
+    gradient = flat_gradient(generator)
+    losses = got.losses[:, 0]
+    coefficients = (losses - losses[:, ::-1]) / 2
+    generator.zero_grad()
+    (generator.log_prob(got.draw.bits)[:, 0] * torch.from_numpy(coefficients)).sum().backward()
+    np.testing.assert_allclose(gradient, flat_gradient(generator), rtol=0, atol=1e-12)
+
+
 def test_one_shot_is_enough_without_a_baseline():
     generator = MAKERS["bernoulli"]((3, 4))
     got = ScoreFunction(1, "none")(

@@ -59,7 +59,16 @@ def test_wilson_is_wider_at_higher_confidence():
 
 
 @pytest.mark.parametrize(
-    ("hits", "n", "confidence"), [(1, 0, 0.95), (-1, 3, 0.95), (4, 3, 0.95), (1, 3, 1.0)]
+    ("hits", "n", "confidence"),
+    [
+        (1, 0, 0.95),
+        (-1, 3, 0.95),
+        (4, 3, 0.95),
+        (1, 3, 1.0),
+        (1, 3, 0.0),
+        (1, 3, -0.5),
+        (1, 3, math.nan),
+    ],
 )
 def test_wilson_refuses_what_is_no_share(hits, n, confidence):
     with pytest.raises(ConfigurationError, match=r"0 <= hits <= n|must lie between 0 and 1"):
@@ -185,6 +194,32 @@ def test_censored_bounds_by_rank():
     assert censored_median([10, 20, 30, 40, 50, 60, 70, 80, 90, 99, None], 100).high is not None
 
 
+def test_a_hit_with_the_last_evaluation_of_the_budget_is_one():
+    assert censored_median([100, 100, 100], 100) == CensoredMedian(100.0, 100.0, 100.0)
+    assert censored_median([5, 100, None], 100).median == 100
+    assert censored_median([5, 101, None], 100).median is None
+
+
+def test_censored_bounds_are_of_95_percent_of_the_resamples(monkeypatch):
+    """Of 40 resamples one lies below the interval and one above, as drawn from the seed."""
+    monkeypatch.setattr("qhyper.report.statistics.RESAMPLES", 40)
+    values = [*range(10, 91, 10), *[None] * 2]
+    for seed in range(20):
+        sample = np.array([np.inf if v is None else v for v in values])
+        rng = np.random.default_rng(seed)
+        medians = np.sort(np.median(rng.choice(sample, size=(40, 11)), axis=1))
+        figure = censored_median(values, 100, seed=seed)
+        bounds = [None if np.isinf(m) else m for m in medians[[1, -2]]]
+        assert [figure.low, figure.high] == bounds
+
+
+def test_other_seeds_resample_anew():
+    sample = np.random.default_rng(3).exponential(size=15)
+    assert len({median_interval(sample, seed=seed) for seed in range(5)}) > 1
+    censored = [*(100 * sample[:12]), None, None, None]
+    assert len({censored_median(censored, 1e6, seed=seed) for seed in range(40)}) > 1
+
+
 def test_a_hit_past_the_budget_is_none():
     assert censored_median([5, 200, 300], 100) == censored_median([5, None, None], 100)
 
@@ -195,6 +230,8 @@ def test_censored_median_of_one_seed():
 
 
 def test_censored_median_refuses_no_values():
+    with pytest.raises(ConfigurationError, match="one or more values or None"):
+        censored_median([1.0, math.nan, None], 100)
     with pytest.raises(ConfigurationError, match="one or more values or None"):
         censored_median([], 100)
 
@@ -294,6 +331,27 @@ def test_which_is_lower_is_said_by_the_ranks():
 def test_paired_tests_refuse_what_is_not_finite():
     with pytest.raises(ConfigurationError, match=r"need finite losses; got \[1.0, nan\] for c"):
         paired_tests({"q": [1.0, 2.0], "c": [1.0, math.nan]}, ["q"], ["c"])
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_difference_of_1e_8_is_one_and_none_of_them_is_left_out(sign):
+    """And one seed without a difference is left out of the ranks: p = 2/2^5 of the five others."""
+    base = np.full(6, 0.5)
+    by = sign * np.array([1.0, 2.0, 3.0, 4.0, 5.0, 0.0]) * 1e-8
+    (test,) = paired_tests({"q": base + by, "c": base}, ["q"], ["c"])
+    assert test.p == pytest.approx(0.0625)
+    assert test.median_difference == pytest.approx(sign * 2.5e-8, rel=1e-6)
+
+
+def test_the_median_difference_is_no_mean_and_quantum_minus_classical():
+    losses = {"q": [1.0, 2.0, 30.0], "c": [0.5, 1.0, 2.0]}
+    (test,) = paired_tests(losses, ["q"], ["c"])
+    assert test.median_difference == 1.0
+
+
+def test_two_seeds_are_enough_for_a_test():
+    (test,) = paired_tests({"q": [1.0, 2.0], "c": [2.0, 4.0]}, ["q"], ["c"])
+    assert test.p == pytest.approx(0.5)  # 2/2^2
 
 
 def test_no_tests_without_two_seeds_or_two_kinds():

@@ -204,7 +204,7 @@ def test_there_may_be_as_many_starts_as_steps_and_no_more() -> None:
     generator = build_generator("bernoulli", 4)
     trainer = train(generator, Objective(ones, 4), settings(evaluations=160, restarts=5))
     assert (trainer.step, trainer.restart) == (5, 4)
-    with pytest.raises(ConfigurationError, match="has 5 steps of .* too few for 6 start"):
+    with pytest.raises(ConfigurationError, match=r"has 5 steps of .* too few for 6 start"):
         Trainer(generator, Objective(ones, 4), settings(evaluations=160, restarts=6))
 
 
@@ -227,7 +227,7 @@ def test_every_step_draws_from_its_own_stream() -> None:
 
 @pytest.fixture
 def thinned(monkeypatch):
-    """Makes trainers of 23 steps in 3 starts: four steps a point of the curve, three of the last."""
+    """Makes trainers of 23 steps in 3 starts: four steps a point of the curve, the last three."""
     monkeypatch.setattr("qhyper.training.trainer.CURVE_POINTS", 5)
 
     def make() -> Trainer:

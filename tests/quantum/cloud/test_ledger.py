@@ -71,6 +71,59 @@ def test_other_content_replaces_jobs_of_which_none_was_sent(ledger, keys):
     assert ledger.jobs() == new
 
 
+def test_other_content_is_refused_of_a_job_that_waits_to_be_sent_again(ledger, keys):
+    """It is planned, and yet it was sent before."""
+    ledger.claim(keys[0])
+    ledger.failed(keys[0], "broken")
+    ledger.again(keys[0])
+    assert {record.state for record in ledger.jobs()} == {State.PLANNED}
+    with pytest.raises(StorageError, match="sent with another circuit, other angles, shots or"):
+        ledger.plan(replace(REQUEST, circuit="another circuit"), CHUNKS)
+    assert [record.key for record in ledger.jobs()] == keys
+
+
+def test_other_content_is_refused_of_a_job_that_the_service_refused(ledger, keys):
+    ledger.claim(keys[0])
+    ledger.unclaim(keys[0], State.FAILED, "not allowed")
+    assert ledger.job(keys[0]).attempts == 0
+    with pytest.raises(StorageError, match="sent with another circuit, other angles, shots or"):
+        ledger.plan(replace(REQUEST, circuit="another circuit"), CHUNKS)
+
+
+def test_other_content_replaces_the_jobs_of_its_own_scope_and_purpose_alone(ledger, keys):
+    elsewhere = [
+        *ledger.plan(replace(REQUEST, scope=submission(1)), CHUNKS),
+        *ledger.plan(replace(REQUEST, purpose="step 1"), CHUNKS),
+    ]
+    new = ledger.plan(replace(REQUEST, circuit="another circuit"), CHUNKS)
+    assert ledger.jobs() == [*elsewhere, *new]
+
+
+def test_a_plan_that_fails_on_the_way_leaves_what_was_there(ledger, keys, monkeypatch):
+    monkeypatch.setattr("qhyper.quantum.cloud.ledger.time.time", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        ledger.plan(replace(REQUEST, circuit="another circuit"), CHUNKS)
+    assert [record.key for record in ledger.jobs()] == keys
+    assert [record.key for record in ledger.plan(REQUEST, CHUNKS)] == keys  # and their content
+
+
+def test_rows_of_another_shape_are_other_rows_though_their_bytes_are_the_same():
+    contents = {replace(REQUEST, rows=ROWS.reshape(shape)).content() for shape in ((4, 3), (3, 4),
+                (12, 1), (1, 12))}  # fmt: skip
+    assert len(contents) == 4
+
+
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_a_request_is_answered_once_all_its_jobs_are_done(ledger, keys, done):
+    later = replace(REQUEST, scope=submission(2))
+    for key in keys[:done]:
+        ledger.store(key, Measured(BITS))
+    found = ledger.answered(later)
+    assert [record.key for record in found] == (keys if done == 2 else [])
+    assert ledger.answered(replace(later, purpose="step 1")) == []
+    assert ledger.answered(replace(later, shots=9)) == []
+
+
 def test_keys_differ_by_run_scope_purpose_and_chunk(tmp_path, keys):
     (tmp_path / "other").mkdir()
     with Ledger(tmp_path / "other", "another run") as other:
@@ -136,6 +189,8 @@ def test_a_tag_names_the_attempt(ledger, keys):
 
 
 def test_jobs_are_found_by_the_beginning_of_their_key(ledger, keys):
+    with pytest.raises(ConfigurationError, match="which no jobs"):
+        ledger.job(keys[0][3:15])  # from the middle of one
     assert ledger.job(keys[0][:12]).key == keys[0]
     with pytest.raises(ConfigurationError, match=r"Got the key 'xyz', which no jobs .* expected"):
         ledger.job("xyz")
@@ -189,6 +244,75 @@ def test_a_number_is_that_of_one_job_alone(ledger, keys):
     assert (record.state, record.job_id, record.attempts) == (State.SUBMITTED, "job 2", 1)
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """The time as the ledger sees it, one second more with every look."""
+    seconds = iter(range(1000, 10_000))
+    monkeypatch.setattr("qhyper.quantum.cloud.ledger.time.time", lambda: float(next(seconds)))
+
+
+def times(record):
+    return record.sent, record.ended
+
+
+@pytest.mark.usefixtures("clock")
+def test_when_a_job_was_sent_and_when_it_ended(tmp_path):
+    with Ledger(tmp_path, "a run") as ledger:
+        ledger.allow(TRAINING, 1000)
+        first, second = ledger.plan(REQUEST, CHUNKS)
+        assert (first.planned, second.planned) == (1000, 1001)
+        assert times(first) == (None, None)
+        ledger.claim(first.key)
+        sent = ledger.job(first.key).sent
+        assert sent == 1002
+        ledger.submitted(first.key, "job 1")
+        assert times(ledger.job(first.key)) == (sent, None)  # sent when it was, not when known
+        ledger.failed(first.key, "broken")
+        assert times(ledger.job(first.key)) == (sent, 1003)
+        ledger.adopt(first.key, "job 2")
+        assert times(ledger.job(first.key)) == (sent, None)
+        ledger.unknown(first.key, "who knows")
+        ledger.again(first.key)
+        assert times(ledger.job(first.key)) == (sent, None)
+        ledger.claim(first.key)
+        ledger.submitted(first.key, "job 3")
+        ledger.store(first.key, Measured(BITS))
+        assert times(ledger.job(first.key)) == (1004, 1005)
+        ledger.lost(ledger.job(first.key))
+        assert times(ledger.job(first.key)) == (1004, None)
+        assert ledger.job(first.key).state == State.SUBMITTED
+        # what the service has, though this ledger never sent it
+        ledger.submitted(second.key, "job 4")
+        assert times(ledger.job(second.key)) == (1006, None)
+
+
+def test_a_job_that_is_sent_again_has_no_number_until_it_has_one(ledger, keys):
+    ledger.claim(keys[0])
+    ledger.submitted(keys[0], "job 1")
+    ledger.failed(keys[0], "broken")
+    ledger.again(keys[0])
+    record = ledger.job(keys[0])
+    assert (record.state, record.job_id, record.ended) == (State.PLANNED, None, None)
+
+
+def test_a_job_that_the_service_has_was_sent_whoever_sent_it(ledger, keys):
+    """As found by its tag, from a run directory that was copied before it was sent."""
+    ledger.submitted(keys[0], "job 1")
+    assert ledger.job(keys[0]).attempts == 1
+    ledger.failed(keys[1], "broken")
+    ledger.adopt(keys[1], "job 2")
+    assert ledger.job(keys[1]).attempts == 1
+    assert ledger.sent_shots(TRAINING) == 2 * 16
+
+
+def test_a_job_may_adopt_its_own_number_again(ledger, keys):
+    ledger.claim(keys[0])
+    ledger.submitted(keys[0], "job 1")
+    ledger.failed(keys[0], "broken")
+    ledger.adopt(keys[0], "job 1")
+    assert ledger.job(keys[0]).job_id == "job 1"
+
+
 # -- budgets --------------------------------------------------------------------------------------
 
 
@@ -205,6 +329,24 @@ def test_the_shot_budget_is_exact(tmp_path):
         assert ledger.job(second).state == State.PLANNED
         ledger.allow(TRAINING, 32)
         assert ledger.claim(second)
+
+
+def test_a_budget_is_only_raised_and_is_of_its_scope_alone(ledger):
+    ledger.allow(TRAINING, 999)
+    assert ledger.allowed(TRAINING) == 1000
+    ledger.allow(TRAINING, 1001)
+    ledger.allow(submission(1), 5)
+    assert (ledger.allowed(TRAINING), ledger.allowed(submission(1))) == (1001, 5)
+    assert ledger.allowed(submission(2)) == 0
+
+
+def test_shots_are_counted_with_their_scope(ledger, keys):
+    ledger.allow(submission(1), 16)
+    (other, _) = ledger.plan(replace(REQUEST, scope=submission(1)), CHUNKS)
+    assert ledger.claim(keys[0])
+    assert ledger.claim(other.key)
+    assert ledger.sent_shots(TRAINING) == ledger.sent_shots(submission(1)) == 16
+    assert ledger.sent_shots(submission(2)) == 0
 
 
 def test_a_refused_job_costs_nothing_of_the_budget(ledger, keys):
@@ -248,6 +390,12 @@ def test_shots_are_stored_before_a_job_is_done(ledger, keys, monkeypatch):
     record = ledger.job(keys[0])
     assert (record.state, record.note) == (State.DONE, "a note")
     np.testing.assert_array_equal(ledger.load(record), BITS)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 4), (2, 7, 3), (1, 8, 3), (8, 2, 3)])
+def test_shots_of_another_shape_are_none(ledger, keys, shape):
+    ledger.store(keys[0], Measured(np.zeros(shape, np.uint8)))
+    assert ledger.load(ledger.job(keys[0])) is None
 
 
 def test_damaged_shots_are_never_taken_for_shots(ledger, keys):

@@ -164,3 +164,53 @@ def test_a_kernel_can_be_asked_for_every_loss_in_any_order(layers, kind):
     for loss in (*LOSSES, *LOSSES[::-1]):
         expected = network.losses(bits, data, loss)
         np.testing.assert_allclose(kernel.losses(bits, loss), expected, rtol=0, atol=1e-12)
+
+
+def test_a_table_of_many_rows_and_margins():
+    """More entries than 16 bits number: 300 rows or so of 129 margins."""
+    rng = np.random.default_rng(6)
+    network = BinaryNetwork((6, 32, 2))
+    data = Samples(rng.normal(size=(400, 6)), rng.integers(0, 2, 400))
+    kernel = network.objective(data).kernel
+    assert kernel.rows.first == PATTERN
+    assert kernel.rows.n_rows * 129 > 2**15
+    bits = rng.integers(0, 2, (3, network.n_bits), dtype=np.uint8)
+    np.testing.assert_allclose(
+        kernel.losses(bits, "cross_entropy"), network.losses(bits, data), rtol=0, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5])
+def test_a_few_rows_of_each_number(rows):
+    """Rows are summed four at a time, and what is left."""
+    rng = np.random.default_rng(rows)
+    network = BinaryNetwork((4, 3, 2))
+    data = Samples(rng.normal(size=(rows, 4)) * 10, rng.integers(0, 2, rows))
+    bits = rng.integers(0, 2, (20, network.n_bits), dtype=np.uint8)
+    objective = network.objective(data)
+    assert objective.kernel.rows.n_rows == rows
+    np.testing.assert_allclose(objective(bits), network.losses(bits, data), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("together", [1, 7, 60, 10**6])
+def test_a_loss_of_ones_own_is_computed_from_some_logits_at_a_time(together, monkeypatch):
+    own = "qhyper.targets.loss:cross_entropy"
+    network, data, bits = random_case((3, 4, 2), "integers")
+    monkeypatch.setattr("qhyper.targets.layered.kernel._LOGITS", together)
+    expected = network.losses(bits, data)
+    np.testing.assert_allclose(network.objective(data, own)(bits), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("width", [200, 500])
+def test_sums_of_more_units_than_8_bits_count(width):
+    """All weights and activations alike: the sums are as large as they can be."""
+    for layers in ((width, 3), (2, width, 2), (width, 2, 3)):
+        network = BinaryNetwork(layers)
+        x = np.ones((2, layers[0]))
+        x[1] = -1
+        data = Samples(x, np.array([0, 1]))
+        bits = np.stack([np.zeros(network.n_bits), np.ones(network.n_bits)]).astype(np.uint8)
+        rows = collapse(data, layers, 1)
+        found = PackedKernel(layers, rows, 1).logits(bits)[:, rows.member]
+        np.testing.assert_array_equal(found, network.logits(bits, x))
+        assert abs(found).max() >= min(layers[-2], width)

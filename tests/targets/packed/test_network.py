@@ -37,6 +37,18 @@ def test_limits_beyond_all_inputs_are_as_all_of_them(tmp_path):
     assert found.tolist() == [[[0]]]
 
 
+@pytest.mark.parametrize(("planes", "most"), [(1, 5), (2, 15), (8, 1275)])
+def test_limits_go_from_never_to_always_by_layer(planes, most):
+    """Planes weigh the inputs of the first layer, and of no other."""
+    shape = PackedShape((5, 1, 1, 2))
+    network = PackedNetwork(shape, shape.ones, np.array([2**40, 2**40]), planes=planes)
+    assert network.limits.tolist() == [most, 1]
+    network = PackedNetwork(shape, shape.ones, np.array([most, 1]), planes=planes)
+    assert network.limits.tolist() == [most, 1]
+    network = PackedNetwork(shape, shape.ones, np.array([-(2**40), -1]), planes=planes)
+    assert network.limits.tolist() == [-1, -1]
+
+
 def test_one_layer_of_pixels_sums_up_the_pixels():
     rng = np.random.default_rng(9)
     shape = PackedShape((70, 5))
@@ -44,6 +56,7 @@ def test_one_layer_of_pixels_sums_up_the_pixels():
     x = rng.integers(0, 256, (50, 70))
     network = PackedNetwork(shape, shape.pack([weights]), shape.limits(planes=8), planes=8)
     assert np.array_equal(network.outputs(x), x @ (2 * weights.astype(int) - 1).T)
+    assert network.outputs(x).dtype == np.int32
 
 
 @pytest.mark.parametrize("engine", ["numba", "numpy"])
@@ -122,6 +135,7 @@ def some_network(**parts):
         (lambda: pack_bits([[1j]]), "inputs of complex128 and shape"),
         (lambda: pack_bits([0, 1]), r"shape \(2,\); expected numbers \[row, input\]"),
         (lambda: pack_bits(np.zeros((0, 3))), "at least one of each"),
+        (lambda: pack_pixels([[3, 4]], planes=2), "Got the input 4; expected .* from 0 to 3"),
         (lambda: pack_pixels([[256]]), "Got the input 256; expected whole numbers from 0 to 255"),
         (lambda: pack_pixels([[-1]]), "expected whole numbers from 0 to 255"),
         (lambda: pack_pixels([[0.5]]), "expected whole numbers"),

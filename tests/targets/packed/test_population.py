@@ -127,6 +127,65 @@ def test_equal_scores_go_to_the_lower_class():
     assert correct(shape, words, inputs, np.array([2, 1, 1]))[0] == 0
 
 
+@pytest.mark.parametrize("planes", [1, 8, 13])
+@pytest.mark.parametrize("layers", [(5, 4), (300, 3), (700, 2, 3)])
+def test_sums_at_their_largest_and_smallest(layers, planes):
+    """All inputs and weights alike: of 300 pixels ±76,500, more than 16 bits hold."""
+    shape, most = PackedShape(layers), (1 << planes) - 1
+    values = np.array([[0], [most]]) * np.ones(layers[0], int)
+    inputs = pack_bits(values) if planes == 1 else pack_pixels(values, planes=planes)
+    draws = np.array([[0], [1]]) * np.ones(shape.n_weights, int)
+    words = shape.from_bits(draws)
+    x = 2 * values - most
+    expected = np.stack(
+        [plain_sums(x, [np.full(m, bit) for m in shape.matrices]) for bit in (0, 1)]
+    )
+    assert np.array_equal(sums(shape, words, inputs), expected)
+    one_class = np.zeros(2, int)
+    assert correct(shape, words, inputs, one_class).tolist() == [2, 2]
+    assert correct(shape, words, inputs, one_class + 1).tolist() == [0, 0]  # all classes tie
+    # one unit of the last layer is the best by its whole sum, or the worst
+    shape = PackedShape((layers[0], 2))
+    words = shape.pack([np.array([[0], [1]]) * np.ones(layers[0], int)])[None]
+    assert correct(shape, words, inputs, [0, 1]).tolist() == [2]
+    sizes, limits = np.array(shape.layers), np.zeros((1, 1), np.int64)
+    for engine in (numba_engine, numpy_engine):
+        found = engine.scores(inputs.words, sizes, words, limits, 0)
+        assert found.dtype == np.int32
+        assert abs(found).min() == abs(found).max() == most * layers[0]
+
+
+def test_numpy_alone_takes_rows_some_at_a_time(monkeypatch):
+    rng = np.random.default_rng(8)
+    words = population(rng, (9, 5, 4), 3)[2]
+    inputs = pack_bits(rng.integers(0, 2, (50, 9)))
+    labels = rng.integers(0, 4, 50)
+    arguments = (inputs.words, np.array([9, 5, 4]), words, np.full((1, 5), 4), 0, labels)
+    expected = numba_engine.correct(*arguments)
+    for rows in (1, 7, 25, 49, 50, 51):
+        monkeypatch.setattr(numpy_engine, "_ROWS", rows)
+        assert np.array_equal(numpy_engine.correct(*arguments), expected)
+
+
+@pytest.mark.parametrize("engine", [numba_engine, numpy_engine])
+@pytest.mark.parametrize("rows", [1, 130])
+def test_every_network_has_limits_of_its_own(engine, rows):
+    """The same weights with other limits: a unit whose count is its limit is +1, one more is not."""
+    shape = PackedShape((3, 1, 2))
+    words = np.repeat(shape.ones[None], 5, axis=0)
+    inputs = pack_bits(np.repeat([[1, 1, 0]], rows, axis=0))  # one input differs
+    limits = np.array([[-1], [0], [1], [2], [3]])
+    sizes = np.array(shape.layers)
+    expected = [-1, -1, 1, 1, 1]
+    found = engine.scores(inputs.words, sizes, words, limits, 0)
+    assert (found == np.array(expected)[:, None, None]).all()
+    every = np.concatenate([limits, limits, limits], axis=1)
+    found = engine.activations(inputs.words, sizes[:2], words[:, :1], every)
+    assert (found[:, 0] == (np.array(expected)[:, None] > 0)).all()
+    votes_of = engine.scores(inputs.words, sizes[:2], words[:, :1], limits, 1)
+    assert (votes_of[:, 0] == (np.array(expected)[:, None] > 0)).all()
+
+
 def test_sums_that_would_not_fit_are_refused():
     shape = PackedShape((40_000, 1))
     words = shape.ones[None]

@@ -103,6 +103,27 @@ def test_networks_that_see_pixels(layers, loss):
     )
 
 
+@pytest.mark.parametrize(("value", "sound"), [(0, True), (255, True), (-1, False), (256, False)])
+def test_pixels_go_from_0_to_255(value, sound):
+    x = (np.array([[128.0, 3], [value, 5]]) - 127.5) / 128
+    data, target = Samples(x, np.array([0, 1])), PackedTarget((2, 2), inputs="pixels")
+    if sound:
+        assert target.objective(data)(np.ones(4)).shape == ()
+    else:
+        with pytest.raises(ConfigurationError, match="whole v from 0 to 255"):
+            target.objective(data)
+
+
+def test_accuracy_on_other_samples_is_theirs_whatever_was_asked_before():
+    layers = (5, 3)
+    network, target = BinaryNetwork(layers), PackedTarget(layers)
+    objective, bits = target.objective(samples(layers)), draws(target.n_bits)
+    for seed in (1, 2, 1, 3):
+        other = samples(layers, rows=20 + seed, seed=seed)
+        np.testing.assert_allclose(objective.accuracy(bits, other), network.accuracy(bits, other))
+    np.testing.assert_allclose(objective.accuracy(bits), network.accuracy(bits, samples(layers)))
+
+
 def test_features_are_seen_by_their_signs_alone():
     layers, rng = (6, 4, 2), np.random.default_rng(3)
     x = rng.normal(size=(30, 6))
