@@ -170,7 +170,7 @@ def test_numpy_alone_takes_rows_some_at_a_time(monkeypatch):
 @pytest.mark.parametrize("engine", [numba_engine, numpy_engine])
 @pytest.mark.parametrize("rows", [1, 130])
 def test_every_network_has_limits_of_its_own(engine, rows):
-    """The same weights with other limits: a unit whose count is its limit is +1, one more is not."""
+    """The same weights with other limits: a unit is +1 up to its limit, and not one further."""
     shape = PackedShape((3, 1, 2))
     words = np.repeat(shape.ones[None], 5, axis=0)
     inputs = pack_bits(np.repeat([[1, 1, 0]], rows, axis=0))  # one input differs
