@@ -163,8 +163,9 @@ class StateVectorAt:
             uniforms = stream.random((rows, shots))
             for row in range(rows):
                 total = _squared(self._states[replica, row]).cumsum()
-                drawn = np.searchsorted(total, uniforms[row] * total[-1], side="right")
-                numbers[replica, row] = np.minimum(drawn, len(total) - 1)
+                # below total[-1] even when rounded, as a uniform number is below 1
+                drawn = uniforms[row] * total[-1]
+                numbers[replica, row] = np.searchsorted(total, drawn, side="right")
         return (numbers[..., None] >> np.arange(self._n_qubits) & 1).astype(np.uint8)
 
     def log_prob(self, bits: Bits) -> Float:
