@@ -317,6 +317,19 @@ def test_costs_about_a_reference_are_unbiased(risk):
     assert (abs(costs.mean(axis=0) - exact) <= 5.5 * error + 1e-12).all()
 
 
+def test_costs_about_a_reference_by_hand():
+    # of 4 losses the quantile of one half is 2, whatever the draws' own
+    some = Sample(STRINGS[[0, 1, 3]], np.array([10.0, 0.0, 4.0]), np.log([0.5, 0.25, 0.25]))
+    reference = Sample(STRINGS[[0, 0, 1, 63]], np.array([4.0, 1.0, 3.0, 2.0]))
+    assert CVaR(0.5).costs(some, reference).tolist() == [2.0, -2.0, 2.0]
+    # bits that differ from those of the reference: (0, 0, 1, 6), (1, 1, 0, 5) and (2, 2, 1, 4)
+    kernel = [[0.4**k for k in own] for own in ((0, 0, 1, 6), (1, 1, 0, 5), (2, 2, 1, 4))]
+    expected = some.losses + 2 * 3.0 * np.mean(kernel, axis=1)
+    np.testing.assert_allclose(MMD(3.0, 0.4).costs(some, reference), expected, rtol=1e-14)
+    expected = some.losses + 2.0 * some.log_prob
+    np.testing.assert_allclose(FreeEnergy(2.0).costs(some, reference), expected, rtol=1e-14)
+
+
 def test_references_are_shared_along_an_axis_of_one():
     """As by parameter shift: rows of draws, about one row at the parameters themselves."""
     q = distribution()
