@@ -160,6 +160,22 @@ def test_intervals_of_plateaus_are_finite_and_in_order(values):
     json.dumps(vars(figure), allow_nan=False)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0.33, 0.0] + [0.33] * 10,
+        [0.0, 0.079, 0.0, 0.079, 0.079, 0.079, 0.079, 0.0, 0.0005, 0.0, 0.079],
+        [0.33, 0.12, 0.12, 0.079, 0.079, 0.33, 0.079, 0.12, 0.12, 0.079, 0.12],
+        [0.12, 0.33, 0.0005, 0.0005, 0.0005, 0.33],
+    ],
+    ids=["low above median", "high below median", "low below all", "high above all"],
+)
+def test_rounding_of_interpolated_bounds_leaves_them_in_order(values):
+    """SciPy's bounds of these are a last bit past the median, or past all values."""
+    figure = median_interval(values)
+    assert min(values) <= figure.low <= figure.median <= figure.high <= max(values)
+
+
 @pytest.mark.parametrize("values", [[], [1.0, math.nan], [math.inf], [[1.0, 2.0]]])
 def test_median_interval_refuses_what_has_no_median(values):
     with pytest.raises(ConfigurationError, match="one or more finite values"):
@@ -195,7 +211,7 @@ def test_censored_bounds_by_rank():
 
 
 def test_a_hit_with_the_last_evaluation_of_the_budget_is_one():
-    assert censored_median([100, 100, 100], 100) == CensoredMedian(100.0, 100.0, 100.0)
+    assert censored_median([100] * 7, 100) == CensoredMedian(100.0, 100.0, 100.0)
     assert censored_median([5, 100, None], 100).median == 100
     assert censored_median([5, 101, None], 100).median is None
 
@@ -341,6 +357,15 @@ def test_a_difference_of_1e_8_is_one_and_none_of_them_is_left_out(sign):
     (test,) = paired_tests({"q": base + by, "c": base}, ["q"], ["c"])
     assert test.p == pytest.approx(0.0625)
     assert test.median_difference == pytest.approx(sign * 2.5e-8, rel=1e-6)
+
+
+def test_seeds_without_a_difference_have_no_rank():
+    """Of the others, 5 here, p is the share of all signs that are as uneven."""
+    by = np.array([0.0, 0.1, -0.2, 0.3, 0.4, 0.0, 0.5])
+    (test,) = paired_tests({"q": 1 + by, "c": np.ones(7)}, ["q"], ["c"])
+    ranks = np.arange(1, 6)
+    signs = 2 * (np.arange(32)[:, None] >> np.arange(5) & 1) - 1
+    assert test.p == pytest.approx(np.mean(abs(signs @ ranks) >= 15 - 2 * 2))
 
 
 def test_the_median_difference_is_no_mean_and_quantum_minus_classical():
