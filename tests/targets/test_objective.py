@@ -46,6 +46,31 @@ def test_refusals():
         Objective(lambda bits: bits[:, 0], 0)
 
 
+@pytest.mark.parametrize("together", [1, 20, 21, 63, 10**6])
+@pytest.mark.parametrize("shape", [(5,), (4, 5), (2, 1, 3, 5)])
+def test_flips_are_evaluated_some_bits_at_a_time(shape, together, monkeypatch):
+    """Each string with one bit flipped, whatever is evaluated together, and each counts."""
+    monkeypatch.setattr("qhyper.targets.objective._FLIPPED_TOGETHER", together)
+    rng = np.random.default_rng(4)
+    table, powers = rng.normal(size=32), 1 << np.arange(5)
+    objective = Objective(lambda bits: table[bits.astype(int) @ powers], 5)
+    bits = rng.integers(0, 2, shape, dtype=np.uint8)
+    losses, differences = objective.flips(bits)
+    number = bits.astype(int) @ powers
+    np.testing.assert_array_equal(losses, table[number])
+    expected = table[number[..., None] ^ powers] - table[number][..., None]
+    np.testing.assert_array_equal(differences, expected)
+    assert objective.evaluations == losses.size * objective.flip_evaluations == losses.size * 6
+
+
+def test_rows_are_counted_with_evaluations():
+    objective = Objective(lambda bits: bits[:, 0], 3, n_rows=7)
+    objective(np.zeros((4, 3)))
+    objective.count(2)
+    objective.count(2, 5)
+    assert (objective.evaluations, objective.rows) == (8, 6 * 7 + 2 * 5)
+
+
 def test_network_objective_is_the_plain_loss():
     rng = np.random.default_rng(2)
     network = BinaryNetwork((4, 6, 2))

@@ -568,6 +568,36 @@ def test_as_many_starts_as_fit_are_counted_with_the_inputs() -> None:
     assert settings_for(generator, {"restarts": 2}, budget, n_inputs=8).restarts == 2
 
 
+@pytest.mark.parametrize(
+    ("evaluations", "starts"), [(39, 1), (79, 1), (80, 2), (119, 2), (120, 3), (4, 1)]
+)
+def test_a_budget_has_as_many_whole_starts_as_fit(evaluations: int, starts: int) -> None:
+    found = settings_for(Starting(4, n_inputs=2), {}, Budget(evaluations=evaluations))
+    assert found.restarts == starts  # of 10 steps of 4 draws
+
+
+def test_a_budget_of_just_all_bitstrings_is_enough_for_the_exact_gradient() -> None:
+    def exact(evaluations: int) -> TrainingSettings:
+        return TrainingSettings(evaluations=evaluations, circuits=5, estimator="exact")
+
+    trainer = train(build_generator("bernoulli", 4), Objective(ones, 4), exact(16))
+    assert (trainer.spent.evaluations, trainer.spent.circuits) == (16, 5)
+    with pytest.raises(ConfigurationError, match="evaluates 16 bitstrings once, which are 16 eval"):
+        Trainer(build_generator("bernoulli", 4), Objective(ones, 4), exact(15))
+
+
+def test_seconds_of_steps_are_some_of_those_after_the_first(monkeypatch) -> None:
+    trainer = Trainer(build_generator("bernoulli", 4), Objective(ones, 4), settings())
+    assert trainer.step_seconds == []
+    trainer.advance()
+    assert trainer.step_seconds == []
+    trainer.advance()
+    assert len(trainer.step_seconds) == 1
+    monkeypatch.setattr("qhyper.training.trainer.CURVE_POINTS", 2)
+    trainer._seconds = [9.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    assert trainer.step_seconds == [1.0, 4.0]
+
+
 def test_losses_on_different_batches_leave_no_record() -> None:
     trainer = train(SEEING["bernoulli"]([0, 1]), batches(), some_steps())
     assert trainer.record.improvements == [[], []]
