@@ -416,6 +416,12 @@ def test_damaged_shots_are_never_taken_for_shots(ledger, keys):
     assert ledger.load(record) is None
 
 
+def test_what_is_written_is_on_the_disk_before_the_next_step(ledger):
+    """A power cut must not take back that a job was sent."""
+    full = 2
+    assert ledger._base.execute("PRAGMA synchronous").fetchone()[0] == full
+
+
 # -- files ----------------------------------------------------------------------------------------
 
 
