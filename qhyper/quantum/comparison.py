@@ -12,8 +12,8 @@ from qhyper.errors import ConfigurationError
 from qhyper.quantum.affine import Float, angle_value
 from qhyper.quantum.circuit import Circuit
 
-_QUBITS, _GATES = 10, 2000
-"""Of the largest circuits that are compared: some half a second in either SDK."""
+_QUBITS, _GATES = 10, 1000
+"""Of the largest circuits that are compared: some half a second."""
 _POINTS = 2
 _ROUNDING = 1e-6
 """How far probabilities may be apart: SDKs find angles of larger gates by iteration."""
@@ -23,7 +23,7 @@ def check_distribution(circuit: Circuit, of_sdk: Callable[[Float], Float | None]
     """Raise ConfigurationError if a circuit has other probabilities than the SDK says.
 
     `of_sdk` gives them, [2^n] with qubit 0 changing fastest, at values [parameter, then input], or
-    None if it cannot. Circuits of more than 10 qubits or 2,000 gates are not compared.
+    None if it cannot. Circuits of more than 10 qubits or 1,000 gates are not compared.
     """
     if circuit.n_qubits > _QUBITS or len(circuit.gates) > _GATES:
         return

@@ -5,7 +5,8 @@ columns of the draws are the classical bits that the circuit measures them into,
 wires in their order if it does not measure them all. Other gates are decomposed into rx, ry, rz, cx
 and cz by the SDK's own rules: exactly up to a global phase, but evolutions under sums that do not
 commute become the SDK's product formula. Angles must be affine in the parameters and inputs, with
-real coefficients. Circuits of up to 10 qubits are compared with the SDK's own simulation.
+real coefficients. Circuits of up to 10 qubits and 1,000 gates are compared with the SDK's own
+simulation.
 """
 
 from typing import Any

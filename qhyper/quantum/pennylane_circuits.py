@@ -50,7 +50,8 @@ def from_pennylane(
     ConfigurationError if the gates depend on the values or an angle is not affine in them, to
     1e-9; if a parameter or wire is not used, or a wire is none of these; naming it, for
     mid-circuit measurements, state preparations, channels and whatever PennyLane cannot decompose;
-    and if a circuit of up to 10 wires has other probabilities than on default.qubit.
+    and if a circuit of up to 10 wires and 1,000 gates has other probabilities than on
+    default.qubit.
     """
     n_parameters = _count(function, "n_parameters", n_parameters)
     n_inputs = _count(function, "n_inputs", n_inputs, default=0)
@@ -125,7 +126,7 @@ def _simulated(tape: Any, order: list[int]) -> Float:
     from pennylane.tape import QuantumScript
 
     bare = QuantumScript(tape.operations, [qml.probs(wires=order[::-1])])
-    (found,) = qml.execute([bare], qml.device("default.qubit", wires=len(order)))
+    (found,) = qml.execute([bare], qml.device("default.qubit", wires=len(order), seed=0))
     return np.asarray(found, dtype=np.float64)
 
 

@@ -45,7 +45,7 @@ def from_qiskit(circuit: "QuantumCircuit", *, inputs: Sequence[Any] | str = ()) 
     state preparation, delay, control flow and gates without a decomposition; naming the expression,
     for angles that are not affine; if some qubits alone are measured, into other bits; for a
     circuit that Qiskit has given other qubits and that is not measured; and if a circuit of up to
-    10 qubits has other probabilities than Qiskit's Statevector.
+    10 qubits and 1,000 gates has other probabilities than Qiskit's Statevector.
     """
     from qiskit import QiskitError, transpile
     from qiskit.circuit.library import CXGate, CZGate, RXGate, RYGate, RZGate
