@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from qhyper.arrays import HUGE, as_number
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Rngs
 from qhyper.targets.objective import checked
@@ -24,10 +25,10 @@ class SimulatedAnnealing:
     def __init__(self, n_bits: int, *, t_start: float = 1.0, t_end: float = 0.01) -> None:
         if n_bits < 1:
             raise ConfigurationError(f"Annealing needs at least 1 bit; got n_bits={n_bits}.")
-        if not np.inf > t_start >= t_end > 0:
+        if not HUGE > as_number(t_start) >= as_number(t_end) > 0:
             raise ConfigurationError(
-                f"Annealing cools from t_start to t_end, both above 0; got t_start={t_start} and "
-                f"t_end={t_end}. Choose t_start >= t_end, on the scale of the losses."
+                f"Annealing cools from t_start to t_end, both above 0; got t_start={t_start!r:.40} "
+                f"and t_end={t_end!r:.40}. Choose t_start >= t_end, on the scale of the losses."
             )
         self.n_bits = n_bits
         self.t_start = t_start

@@ -160,9 +160,21 @@ def _tensors(classifier: Classifier, data: Samples) -> tuple[torch.Tensor, torch
             f"has {classes} outputs. Choose layers that end with {needed} or more: one output a "
             "class."
         )
+    _check_range(data, classifier.dtype)
     device = next(classifier.parameters()).device
     x = torch.tensor(data.x, dtype=classifier.dtype, device=device)
     return x, torch.tensor(data.y, device=device)
+
+
+def _check_range(data: Samples, dtype: torch.dtype) -> None:
+    """Raise ConfigurationError unless the features, and squares of gradients, are numbers of it."""
+    numbers, size = torch.finfo(dtype), max(float(data.x.max()), -float(data.x.min()))
+    most = numbers.max ** (1 / 3)
+    if size > most or 0 < size < numbers.tiny:
+        raise ConfigurationError(
+            f"The features reach {size:.3g} in size; training in {dtype} expects "
+            f"{numbers.tiny:.3g} to {most:.3g}. Scale them, such as by dividing by their largest."
+        )
 
 
 def _batches(

@@ -4,6 +4,7 @@
 fails in words of its own at a tensor that needs a gradient or is of bfloat16.
 """
 
+import math
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -15,6 +16,9 @@ from qhyper.errors import ConfigurationError
 
 Float = npt.NDArray[np.float64]
 
+HUGE = 1e100
+"""Parameters, inputs, losses and temperatures are below this in size, or refused: then products of
+a few of them, squares and sums over many are never infinite."""
 _EXACT = 2**53
 """All whole numbers up to here are float64 ones."""
 
@@ -74,6 +78,22 @@ def as_float(values: Any, what: str, expected: str = "real numbers") -> Float:
             "yourself, by astype(np.float64)."
         )
     return numbers
+
+
+def as_number(value: Any) -> float:
+    """A real number as a float; NaN for anything else, infinity where it is beyond float64."""
+    if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def is_whole(number: Any, *, at_least: int) -> bool:
+    """Whether it is a whole number, Python's or NumPy's, of at least so much; bools are none."""
+    whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    return whole and int(number) >= at_least
 
 
 def _opened(values: Any, what: str, expected: str) -> Any:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from qhyper.arrays import as_float
+from qhyper.arrays import HUGE, as_float, is_whole
 from qhyper.bits import Bits, all_bitstrings, as_bits
 from qhyper.errors import ConfigurationError
 from qhyper.machine import torch_device
@@ -29,8 +29,6 @@ from qhyper.registry import build, find
 from qhyper.streams import Rngs, Streams, check_rng
 
 MAX_BITS_OF_PROBABILITIES = 20
-MAX_PARAMETER = 1e100
-"""Parameters and inputs have to be below this in size: then no product of a few is infinite."""
 _FEW = 4096
 """Numbers whose squares are summed up by one thread, and at once."""
 _BLOCK = 32
@@ -102,8 +100,8 @@ class HyperNetwork(torch.nn.Module, ABC):
 
     def __init__(self, n_bits: int, *, seeds: Sequence[int] = (0,), n_inputs: int = 0) -> None:
         super().__init__()
-        if n_bits < 1:
-            raise ConfigurationError(f"A generator needs at least 1 bit; got n_bits={n_bits}.")
+        if not is_whole(n_bits, at_least=1):
+            raise ConfigurationError(f"A generator needs at least 1 bit; got n_bits={n_bits!r}.")
         if not len(seeds):
             raise ConfigurationError("A generator needs at least one seed: one replica a seed.")
         self.n_bits = n_bits
@@ -193,7 +191,7 @@ class HyperNetwork(torch.nn.Module, ABC):
     def _unsound(self) -> tuple[str, list[int], float]:
         """Name, index and value of the first number that `check_parameters` refuses."""
         for name, parameter in self.named_parameters():
-            wrong = (~(parameter.detach().abs() < MAX_PARAMETER)).nonzero()
+            wrong = (~(parameter.detach().abs() < HUGE)).nonzero()
             if len(wrong):
                 at = tuple(wrong[0].tolist())
                 return name, list(at), float(parameter.detach()[at])
@@ -206,8 +204,10 @@ class HyperNetwork(torch.nn.Module, ABC):
 
         Raises ConfigurationError if `shots` < 1, or if `rng` does not fit the replicas.
         """
-        if shots < 1:
-            raise ConfigurationError(f"shots must be at least 1; got {shots}.")
+        if not is_whole(shots, at_least=1):
+            raise ConfigurationError(
+                f"shots must be at least 1; got {shots!r}, and expected a whole number."
+            )
         inputs = self._as_inputs(inputs)
         check_rng(rng, self.replicas)
         with torch.no_grad():
@@ -403,7 +403,7 @@ class HyperNetwork(torch.nn.Module, ABC):
                 f"Got inputs of shape {tuple(array.shape)}; expected [input, {self.n_inputs}], or "
                 f"[replica, input, feature] = [{self.replicas}, inputs, {self.n_inputs}]."
             )
-        if not (array.abs() < MAX_PARAMETER).all():
+        if not (array.abs() < HUGE).all():
             raise ConfigurationError(
                 "Inputs must be finite numbers; got NaN or infinity, or one of 1e100 or more."
             )
@@ -419,16 +419,16 @@ def _parameters(module: torch.nn.Module) -> Iterator[torch.nn.Parameter]:
 
 
 def _sound(parameter: torch.Tensor) -> bool:
-    """Whether all numbers are finite, and below MAX_PARAMETER in size."""
+    """Whether all numbers are finite, and below HUGE in size."""
     values: Any = parameter.detach()
     if values.is_cpu and values.dtype is torch.float64:
         values = values.numpy().reshape(-1)  # a quarter of the time that torch takes for so few
-        if values.size <= _FEW and values.dot(values) < MAX_PARAMETER**2:
+        if values.size <= _FEW and values.dot(values) < HUGE**2:
             return True
     elif not values.numel():
         return True
     low, high = values.min(), values.max()
-    return bool(low > -MAX_PARAMETER) and bool(high < MAX_PARAMETER)  # false for NaN as well
+    return bool(low > -HUGE) and bool(high < HUGE)  # false for NaN as well
 
 
 def is_plain_module(found: Any) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import HUGE, as_float, as_number
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.registry import build
@@ -108,7 +109,7 @@ class CVaR(Risk):
         return 1 if self.alpha == 1 else math.floor((1 + 1e-9) / self.alpha) + 1
 
     def __post_init__(self) -> None:
-        if not _number(self.alpha) or not 0 < self.alpha <= 1:
+        if not 0 < as_number(self.alpha) <= 1:
             raise ConfigurationError(
                 f"CVaR needs 0 < alpha <= 1, the share of the best draws; got {self.alpha!r}."
             )
@@ -157,9 +158,10 @@ class FreeEnergy(Risk):
         end = self.end_temperature
         ends = [self.temperature] if end is None else [self.temperature, end]
         for temperature in ends:
-            if not _number(temperature) or not 0 <= temperature < math.inf:
+            if not 0 <= as_number(temperature) < HUGE:
                 raise ConfigurationError(
-                    f"The free energy needs a temperature of 0 or more; got {temperature!r}."
+                    f"The free energy needs a temperature of 0 or more, below {HUGE:g}; got "
+                    f"{temperature!r:.40}."
                 )
         if self.schedule not in ("geometric", "linear", None):
             raise ConfigurationError(
@@ -191,7 +193,8 @@ class FreeEnergy(Risk):
         """KL(q || posterior) in nats, from the value of F and the exact log Z at T.
 
         Never negative but by the noise of a sampled value. Raises ConfigurationError at
-        temperature 0, where there is no posterior, and while the temperature has a schedule.
+        temperature 0, where there is no posterior, while the temperature has a schedule, and where
+        it is too large for a number.
         """
         if self.end_temperature is not None:
             raise ConfigurationError(
@@ -200,7 +203,14 @@ class FreeEnergy(Risk):
             )
         if self.temperature == 0:
             raise ConfigurationError("At temperature 0 there is no posterior to compare with.")
-        kl = np.asarray(value, dtype=np.float64) / self.temperature + log_z
+        free_energy = as_float(value, "the free energy")
+        with np.errstate(over="ignore"):
+            kl = free_energy / self.temperature + log_z
+        if not np.isfinite(kl).all():
+            raise ConfigurationError(
+                f"KL at the temperature {self.temperature:g} is no finite number: the free energy "
+                "divided by the temperature is beyond float64. Take a higher temperature."
+            )
         return np.where((kl < 0) & (kl > -_ROUNDING), 0.0, kl)
 
     def costs(self, drawn: Sample, reference: Sample) -> Float:
@@ -235,9 +245,9 @@ class MMD(Risk):
     min_shots: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
-        if not _number(self.weight) or not 0 <= self.weight < math.inf:
-            raise ConfigurationError(f"MMD needs a weight of 0 or more; got {self.weight}.")
-        if not _number(self.kappa) or not 0 < self.kappa < 1:
+        if not 0 <= as_number(self.weight) < HUGE:
+            raise ConfigurationError(f"MMD needs a weight of 0 or more; got {self.weight!r:.40}.")
+        if not 0 < as_number(self.kappa) < 1:
             raise ConfigurationError(
                 f"MMD needs 0 < kappa < 1, the kernel's factor for each bit that differs; got "
                 f"{self.kappa}."
@@ -294,10 +304,6 @@ def build_risk(name: str, options: Mapping[str, Any] | None = None) -> Risk:
     cannot have its value.
     """
     return build("risk", name, options=options)
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def _mean(costs: Float) -> tuple[Float, Float]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from qhyper.arrays import as_float
+from qhyper.arrays import HUGE, as_float
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import Draw, HyperNetwork
@@ -172,8 +172,10 @@ def losses_of(objective: Losses, bits: Bits) -> Float:
             f"{bits.shape}; expected one number a bitstring, {bits.shape[:-1]}. Wrap a function of "
             "bits [draws, bit] as Objective(function, n_bits)."
         )
-    if not np.isfinite(losses).all():
-        raise ConfigurationError("The objective gave a loss that is not a finite number.")
+    if not (np.abs(losses) < HUGE).all():  # false for NaN as well
+        raise ConfigurationError(
+            f"The objective gave a loss that is not a finite number below {HUGE:g} in size."
+        )
     return losses
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.arrays import as_array, as_float
+from qhyper.arrays import HUGE, as_array, as_float, is_whole
 from qhyper.bits import Bits, as_bits
 from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.targets.layout import Layout
@@ -47,8 +47,8 @@ class Objective(TakesBits):
         layout: Layout | None = None,
         n_rows: int = 1,
     ) -> None:
-        if n_bits < 1:
-            raise ConfigurationError(f"An objective needs at least 1 bit; got n_bits={n_bits}.")
+        if not is_whole(n_bits, at_least=1):
+            raise ConfigurationError(f"An objective needs at least 1 bit; got n_bits={n_bits!r}.")
         if layout is not None:
             layout.check(n_bits)
         self.n_bits = n_bits
@@ -83,11 +83,12 @@ class Objective(TakesBits):
                 f"{self.name} returned losses of shape {losses.shape} for {len(flat)} bitstrings; "
                 f"expected ({len(flat)},): one number for each."
             )
-        if not np.isfinite(losses).all():
-            first = int(np.flatnonzero(~np.isfinite(losses))[0])
+        sound = np.abs(losses) < HUGE  # false for NaN as well
+        if not sound.all():
+            first = int(np.flatnonzero(~sound)[0])
             raise ConfigurationError(
                 f"{self.name} returned {losses[first]} for bitstring {first} of the batch; a loss "
-                "must be a finite number."
+                f"must be a finite number, and below {HUGE:g} in size."
             )
         self.count(len(flat))
         return losses.reshape(array.shape[:-1])

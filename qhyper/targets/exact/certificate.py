@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import HUGE, as_number, is_whole
 from qhyper.bits import Bits, all_bitstrings, to_string
 from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError, UnsuitableError, unknown
@@ -104,11 +105,18 @@ class Certificate:
     def log_Z_at(self, temperature: float) -> float:  # noqa: N802
         """The logarithm of Σ_w exp(-L(w) / T) over all bitstrings, exact to 1e-9 / T or better.
 
-        Raises ConfigurationError unless the temperature is a positive number.
+        Raises ConfigurationError unless the temperature is a positive number, and if it is so low
+        that the logarithm is beyond float64.
         """
         _check_temperature(temperature)
-        exponents = np.log(self.multiplicities.astype(np.float64)) - self.levels / temperature
+        with np.errstate(over="ignore"):  # of levels that count for nothing beside the lowest
+            exponents = np.log(self.multiplicities.astype(np.float64)) - self.levels / temperature
         top = exponents.max()
+        if not math.isfinite(top):
+            raise ConfigurationError(
+                f"log Z at the temperature {temperature:g} is beyond float64, with a minimum loss "
+                f"of {self.minimum_loss:g}. Take a higher temperature."
+            )
         return float(top + np.log(np.exp(exponents - top).sum()))
 
     def histogram(self, bins: int = 200) -> tuple[npt.NDArray[np.float64], list[int]]:
@@ -116,8 +124,8 @@ class Certificate:
 
         A bin holds its lower edge, and the last one its upper edge too.
         """
-        if bins < 1:
-            raise ConfigurationError(f"A histogram needs at least 1 bin; got bins={bins}.")
+        if not is_whole(bins, at_least=1):
+            raise ConfigurationError(f"A histogram needs at least 1 bin; got bins={bins!r}.")
         edges = np.histogram_bin_edges(self.levels, bins)
         bounds = np.searchsorted(self.levels, edges)
         bounds[-1] = len(self.levels)
@@ -230,8 +238,10 @@ def certify_objective(
 
 
 def _check_temperature(temperature: float) -> None:
-    if not (temperature > 0 and math.isfinite(temperature)):
-        raise ConfigurationError(f"A temperature is a positive number; got {temperature}.")
+    if not 0 < as_number(temperature) < HUGE:
+        raise ConfigurationError(
+            f"A temperature is a positive number, below {HUGE:g}; got {temperature!r:.40}."
+        )
 
 
 # Which method

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.arrays import as_float
+from qhyper.arrays import HUGE, as_float
 from qhyper.bits import Bits, all_bitstrings, pack
 from qhyper.errors import ConfigurationError, MissingError, StorageError, UnsuitableError
 from qhyper.targets.exact.certificate import MAX_BITS, Progress
@@ -44,10 +44,12 @@ class CostTable(Objective):
                 f"Got losses of shape {table.shape}; expected [2^n], one for each string of n "
                 f"bits, with n from 1 to {MAX_BITS}."
             )
-        if not np.isfinite(table).all():
-            first = int(np.flatnonzero(~np.isfinite(table))[0])
+        sound = np.abs(table) < HUGE  # false for NaN as well
+        if not sound.all():
+            first = int(np.flatnonzero(~sound)[0])
             raise ConfigurationError(
-                f"The loss of bitstring {first} is {table[first]}; a loss must be a finite number."
+                f"The loss of bitstring {first} is {table[first]}; a loss must be a finite number, "
+                f"and below {HUGE:g} in size."
             )
         table.setflags(write=False)
         self.losses = table

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from qhyper.arrays import as_float
+from qhyper.arrays import HUGE, as_float
 from qhyper.data.samples import Samples, check_classes
 from qhyper.errors import ConfigurationError
 from qhyper.targets.layered.space import ACTIVATIONS, WeightSpace
@@ -142,3 +142,19 @@ class PlainNetwork:
                 f"{self.n_classes} classes apart: labels are 0 to {self.n_classes - 1}. Choose "
                 "layers that end with the number of classes."
             )
+        self._check_sums(max(float(data.x.max()), -float(data.x.min())))
+
+    def _check_sums(self, size: float) -> None:
+        """Raise ConfigurationError if sums of features up to `size` may leave float64's range."""
+        features, space = size, self.space
+        weight = max(abs(value) for pair in space.values for value in pair)
+        for n_in, n_out in space.shapes:
+            total = size * weight * n_in + weight * space.biases
+            if not total < HUGE:
+                raise ConfigurationError(
+                    f"The features reach {features:.3g} in size and the weights {weight:.3g}, so "
+                    f"that sums in {self} may leave the range of numbers; expected sums below "
+                    f"{HUGE:g}. Scale the features, such as by dividing by their largest."
+                )
+            bounded = 1.0 if "relu" not in space.activation else max(total, 1.0)
+            size = max(bounded, size) if n_in == n_out and "layers" in space.optional else bounded

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.arrays import as_array, as_float
+from qhyper.arrays import HUGE, as_array, as_float
 from qhyper.bits import Bits, as_bits
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.targets.layout import Block, Layout
@@ -249,7 +249,7 @@ class WeightSpace:
             return field[name] == 1 if name in field else np.ones((*lead, count), bool)
 
         pairs = np.asarray(self.values)
-        if (pairs == np.rint(pairs)).all():
+        if (pairs == np.rint(pairs)).all() and (np.abs(pairs) < 2**31).all():
             pairs = pairs.astype(np.int64)
         pair = pairs[picked("values")]
         weights = np.where(field["weights"], pair[..., 1:], pair[..., :1])
@@ -318,7 +318,7 @@ def _pairs(values: Any) -> tuple[tuple[float, float], ...]:
         pairs = np.atleast_2d(as_float(values, "values"))
     except ConfigurationError:
         pairs = np.empty((0, 0))
-    if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs) or not np.isfinite(pairs).all():
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs) or not (np.abs(pairs) < HUGE).all():
         raise ConfigurationError(
             f"Got values={values!r}; expected the two numbers that bit 0 and bit 1 stand for, such "
             "as (-1, 1), or several such pairs to choose from."
@@ -332,7 +332,7 @@ def _pairs(values: Any) -> tuple[tuple[float, float], ...]:
 
 
 def _whole(number: float) -> float:
-    return int(number) if number == int(number) else number
+    return int(number) if abs(number) < 2**53 and number == int(number) else number
 
 
 def _bits_for(alternatives: Sequence[Any]) -> int:

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import is_whole
 from qhyper.errors import ConfigurationError, MissingError, StorageError
 from qhyper.storage import storage, write_whole
-from qhyper.targets.packed.shape import Packed, PackedShape, is_whole
+from qhyper.targets.packed.shape import Packed, PackedShape
 
 Network = TypeVar("Network")
 

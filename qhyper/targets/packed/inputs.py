@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.arrays import as_array
+from qhyper.arrays import as_array, is_whole
 from qhyper.bits import WORD, Bits, Words, n_words, pack
 from qhyper.errors import ConfigurationError
-from qhyper.targets.packed.shape import is_whole
 
 MAX_PLANES = 16
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.arrays import as_array, as_float
+from qhyper.arrays import as_array, as_float, is_whole
 from qhyper.bits import Words
 from qhyper.errors import ConfigurationError
 from qhyper.targets.packed.inputs import MAX_PLANES, PackedInputs, pack_bits, pack_pixels
@@ -25,7 +25,7 @@ from qhyper.targets.packed.population import (
     sums,
     votes,
 )
-from qhyper.targets.packed.shape import PackedShape, is_whole
+from qhyper.targets.packed.shape import PackedShape
 
 if TYPE_CHECKING:
     import torch

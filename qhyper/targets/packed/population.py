@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.arrays import as_array
+from qhyper.arrays import as_array, is_whole
 from qhyper.bits import Words
 from qhyper.errors import ConfigurationError
 from qhyper.targets.packed.inputs import PackedInputs
-from qhyper.targets.packed.shape import PackedShape, is_whole
+from qhyper.targets.packed.shape import PackedShape
 
 
 def activations(

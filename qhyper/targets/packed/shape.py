@@ -8,11 +8,12 @@ A network of layers such as (784, 128, 10) is `words`, uint64 [word]: layer by l
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import is_whole
 from qhyper.bits import Bits, Words, as_bits, n_words, pack, unpack
 from qhyper.errors import ConfigurationError
 
@@ -134,12 +135,6 @@ class PackedShape:
                 "Got ones past the end of a unit's weights; expected zeros. Make the words by "
                 "PackedShape.pack."
             )
-
-
-def is_whole(number: Any, *, at_least: int) -> bool:
-    """Whether it is a whole number, Python's or NumPy's, of at least so much; bools are none."""
-    whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
-    return whole and int(number) >= at_least
 
 
 class Packed(Protocol):
