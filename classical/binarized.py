@@ -20,6 +20,7 @@ from qhyper.data.images import Images
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.streams import Streams
 from qhyper.targets.sign import Sign
+from qhyper.threads import one_torch_thread
 
 Binarisation = Literal["none", "deterministic", "stochastic"]
 
@@ -193,6 +194,7 @@ class Epoch:
     """of the steps, without statistics and accuracy"""
 
 
+@one_torch_thread()
 def fit_binarized(
     network: BinarizedNetwork,
     training: Images,
@@ -215,7 +217,7 @@ def fit_binarized(
     Stochastic weights want a learning rate that takes most latent weights towards ±1, such as
     0.03: those near zero are a coin's toss in training, and a sign after it.
 
-    The same seed and the same number of torch's threads give the same numbers.
+    The same seed gives the same numbers. torch has one thread: more would wait for one another.
     Raises ConfigurationError if epochs < 1, unless 2 <= batch <= len(training) and learning_rate
     is finite and above 0, if images do not fit the layers, or once the loss is no longer finite.
     """
@@ -272,6 +274,7 @@ def fit_binarized(
     return found
 
 
+@one_torch_thread()
 @torch.no_grad()
 def accuracy(network: BinarizedNetwork, images: Images) -> float:
     """Share of the images that the network classifies correctly in eval mode.

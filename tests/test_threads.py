@@ -3,9 +3,20 @@
 import os
 import threading
 
+import numpy as np
 import pytest
+import torch
 
+from classical.binarized import BinarizedNetwork, fit_binarized
+from classical.binarized import accuracy as binarized_accuracy
+from classical.straight_through import StraightThroughNetwork
+from classical.supervised import accuracy, fit_classifier
 from qhyper import threads
+from qhyper.data.images import Images
+from qhyper.data.samples import Samples
+from qhyper.hypernetwork import build_generator
+from qhyper.training.settings import TrainingSettings
+from qhyper.training.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +96,54 @@ def test_an_error_in_a_slice_is_raised(monkeypatch):
 
     with pytest.raises(ZeroDivisionError, match="in slice 2"):
         threads.in_threads(kernel, 3)
+
+
+def step_of_a_trainer(see):
+    generator = build_generator("bernoulli", 3)
+    trainer = Trainer(generator, lambda bits: see(bits.mean(axis=-1)), TrainingSettings())
+    for _ in range(2):  # in a loop of one's own
+        trainer.advance()
+
+
+def epochs_of_a_binarised_network(see):
+    rng = np.random.default_rng(0)
+    images = Images(rng.integers(0, 256, (8, 4), dtype=np.uint8), np.arange(8) % 2)
+    network = BinarizedNetwork((4, 3, 2), binarisation="deterministic")
+    fit_binarized(network, images, images, epochs=2, batch=4, learning_rate=0.1, progress=see)
+    network.register_forward_hook(lambda *arguments: see(None))
+    binarized_accuracy(network, images)
+
+
+def epochs_of_a_classifier(see):
+    data = Samples(np.eye(4), np.arange(4) % 2)
+    network = StraightThroughNetwork((4, 3, 2))
+    network.register_forward_hook(lambda *arguments: see(None))
+    fit_classifier(network, data, epochs=2, batch=4, learning_rate=0.1)
+    accuracy(network, data)
+
+
+@pytest.mark.parametrize(
+    "loop", [step_of_a_trainer, epochs_of_a_binarised_network, epochs_of_a_classifier]
+)
+def test_loops_leave_torch_one_thread_and_give_back_the_users_own(loop):
+    """On a machine with others at work, several threads take ten times as long."""
+    seen, before = [], torch.get_num_threads()
+
+    def see(passed):
+        seen.append(torch.get_num_threads())
+        return passed
+
+    torch.set_num_threads(3)
+    try:
+        loop(see)
+        assert torch.get_num_threads() == 3
+        with pytest.raises(ZeroDivisionError):
+            loop(lambda passed: 1 / 0)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert len(seen) >= 2
+    assert set(seen) == {1}
 
 
 @pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="no fork on this system")

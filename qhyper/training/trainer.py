@@ -126,6 +126,7 @@ class Trainer:
         times = self._seconds[1:]
         return times[:: 1 + len(times) // CURVE_POINTS]
 
+    @one_torch_thread()  # in loops of one's own too
     def advance(self) -> None:
         """One step of every replica."""
         begun = time.perf_counter()
