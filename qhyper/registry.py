@@ -72,6 +72,12 @@ def load_object(path: str) -> Any:
     Modules that are installed stand before those of the working directory, and a warning says
     where one hides a file there. Raises ConfigurationError, saying what could not be imported.
     """
+    if "/" in path or "\\" in path:
+        raise ConfigurationError(
+            f"Got '{path}', a path; expected module:name, such as mymodule:my_loss of a file "
+            "mymodule.py in this folder, or in one that PYTHONPATH names. (Data come from a path "
+            "that ends in .npz or .csv.)"
+        )
     module, colon, attribute = path.partition(":")
     if not (module and colon and attribute):
         raise ConfigurationError(f"Got '{path}'; expected module:name, such as mymodule:my_loss.")

@@ -3,6 +3,7 @@
 import errno
 import os
 import tempfile
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -31,10 +32,23 @@ def write_whole(path: Path, data: bytes, *, advice: str = OF_RUNS) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
+            _replace(temporary, path)
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename; again for some seconds on Windows, where another program may have the file open."""
+    for seconds in (0.05, 0.2, 0.5, 2.0):
+        try:
+            temporary.replace(path)
+            return
+        except PermissionError as error:
+            if not hasattr(error, "winerror"):
+                raise
+            time.sleep(seconds)
+    temporary.replace(path)
 
 
 def check_folder(path: Path) -> None:

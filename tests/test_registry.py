@@ -156,3 +156,11 @@ def test_every_ansatz_that_has_a_name_can_be_built(name: str) -> None:
     circuit = build_ansatz(name, order=range(6), layout=WeightSpace((1, 2, 2)).layout).build(6)
     assert circuit.n_qubits == 6
     assert set(circuit.trained) == set(range(circuit.n_angles))
+
+
+@pytest.mark.parametrize(
+    "path", [r"C:\models\mine.py:loss", "models/mine.py:loss", r"D:\data\table.xlsx"]
+)
+def test_a_path_in_place_of_a_module_is_refused(path):
+    with pytest.raises(ConfigurationError, match=r", a path; expected module:name, such as mymod"):
+        load_object(path)

@@ -42,6 +42,11 @@ OF_DATA = {*DATA_ALONE, "layers", *TARGET_CHOICES}
 
 DEFAULT_PAID_SHOTS = 100_000
 
+TAKEN = {"samples", "circuits", "submissions", "con", "prn", "aux", "nul"} | {
+    f"{device}{number}" for device in ("com", "lpt") for number in range(10)
+}
+"""Folders of a run that are no entry's, and names that Windows gives to devices."""
+
 
 class Entry(Strict):
     """One generator or control, with its options and what differs from its training recipe."""
@@ -73,8 +78,9 @@ class Entry(Strict):
 
     @property
     def folder(self) -> str:
-        """What its folder in a run directory is called."""
-        return re.sub(r"[^\w-]", "_", self.title)
+        """What its folder in a run directory is called, on every system."""
+        name = re.sub(r"[^\w-]", "_", self.title)
+        return f"{name}_" if name.casefold() in TAKEN else name
 
 
 class Config(Limits):
@@ -170,10 +176,13 @@ class Config(Limits):
     def _distinct_titles(cls, entries: list[Entry] | None) -> list[Entry] | None:
         if entries is None:
             return None
-        titles = [entry.folder for entry in entries]
-        for title in titles:
-            if titles.count(title) > 1:
-                raise ValueError(f"'{title}' stands twice; give each its own `label`")
+        folders = [entry.folder.casefold() for entry in entries]  # some systems take A for a
+        for entry, folder in zip(entries, folders, strict=True):
+            if folders.count(folder) > 1:
+                raise ValueError(
+                    f"'{entry.folder}' stands twice, as the name of a folder; give each entry its "
+                    "own `label`"
+                )
         return entries
 
 

@@ -27,9 +27,10 @@ import platform
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
@@ -181,7 +182,8 @@ class Checkpoints:
         digest = hashlib.sha256(data).hexdigest()[:16]
         write_whole(self.folder / f"step-{step:09d}-{digest}.pt", data)
         for old in self._files()[KEPT_CHECKPOINTS:]:
-            old.unlink(missing_ok=True)
+            with suppress(OSError):  # Windows keeps a file that is open elsewhere
+                old.unlink(missing_ok=True)
 
     def load(self, warn: Callable[[str], None]) -> dict[str, Any] | None:
         """The newest state that is whole, None if there is no checkpoint.
@@ -213,17 +215,24 @@ class Checkpoints:
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
     """Within, the first SIGINT or SIGTERM only sets a flag, which the yielded function returns.
 
-    A second one acts as it would have before: whatever is slow to stop can be ended.
+    A second one acts as it would have before: whatever is slow to stop can be ended. So does the
+    break key of Windows. In another thread than the main one, which hears no signals, none is set.
     """
     received: list[int] = []
-    watched = (signal.SIGINT, signal.SIGTERM)
+    names = ("SIGINT", "SIGTERM", "SIGBREAK")
+    watched = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        watched = []
 
     def remember(number: int, frame: FrameType | None) -> None:
         received.append(number)
         for watched_number, handler in before.items():
             signal.signal(watched_number, handler)
 
-    before = {number: signal.signal(number, remember) for number in watched}
+    found = {number: signal.signal(number, remember) for number in watched}
+    before = {  # None is a handler that is not Python's, and cannot be had back
+        number: signal.SIG_DFL if handler is None else handler for number, handler in found.items()
+    }
     try:
         yield lambda: bool(received)
     finally:

@@ -212,3 +212,27 @@ def test_assignments() -> None:
         assign(values, "nothing")
     with pytest.raises(ConfigurationError, match="name is not a table of settings"):
         assign(values, "name.x=1")
+
+
+@pytest.mark.parametrize(
+    ("title", "folder"),
+    [
+        ("product", "product"),
+        ("a b/c:d", "a_b_c_d"),
+        (r"C:\x", "C__x"),
+        ("CON", "CON_"),
+        ("lpt1", "lpt1_"),
+        ("com10", "com10"),
+        ("submissions", "submissions_"),
+        ("Quantum depth 2.", "Quantum_depth_2_"),
+    ],
+)
+def test_folders_of_entries_are_ones_that_every_system_can_have(title: str, folder: str) -> None:
+    assert Entry(name="product", label=title).folder == folder
+
+
+@pytest.mark.parametrize("titles", [("A", "a"), ("a b", "A.b"), ("con", "con_")])
+def test_folders_that_some_system_takes_for_one_are_refused(titles: tuple[str, str]) -> None:
+    entries = [{"name": "product", "label": title} for title in titles]
+    with pytest.raises(ConfigurationError, match="stands twice, as the name of a folder; give"):
+        Config(entries=entries)

@@ -3,8 +3,10 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from qhyper.errors import ConfigurationError, Interrupted, StorageError
 from qhyper.report.summary import Summary
 from qhyper.run.comparison import execute, load_generator, stored
 from qhyper.run.config import COMPARED, Config, Entry
-from qhyper.run.directory import Checkpoints, Metrics, Run, provenance
+from qhyper.run.directory import Checkpoints, Metrics, Run, provenance, stop_on_signals
 from qhyper.run.problem import build_problem
 from qhyper.storage import write_whole
 from qhyper.targets.layered.space import WeightSpace
@@ -276,3 +278,73 @@ def test_a_run_without_its_configuration_file_names_it(tmp_path: Path) -> None:
     (run.path / "config.toml").write_text(text.replace("evaluations", "evaluatons"))
     with pytest.raises(ConfigurationError, match="Did you mean 'evaluations'"):
         Run.open(run.path)
+
+
+def refusing(times: int, number: int | None):
+    """A rename that is refused so many times, on Windows with its own error number."""
+    real, left = Path.replace, [times]
+
+    def replace(path, target):
+        if left[0]:
+            left[0] -= 1
+            error = PermissionError(13, "Permission denied")
+            if number is not None:
+                error.winerror = number
+            raise error
+        return real(path, target)
+
+    return replace
+
+
+def test_a_file_that_another_program_has_open_is_tried_again_on_windows(tmp_path, monkeypatch):
+    monkeypatch.setattr("qhyper.storage.time.sleep", lambda seconds: None)
+    path = tmp_path / "report.html"
+    write_whole(path, b"before")
+    monkeypatch.setattr(Path, "replace", refusing(3, 32))
+    write_whole(path, b"after")
+    assert path.read_bytes() == b"after"
+    for times, number in ((9, 32), (1, None)):  # for ever; or not on Windows
+        monkeypatch.setattr(Path, "replace", refusing(times, number))
+        with pytest.raises(StorageError, match=r"report\.html: Permission denied"):
+            write_whole(path, b"never")
+        assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+        assert path.read_bytes() == b"after"
+
+
+def test_old_checkpoints_that_cannot_be_removed_stay(tmp_path, monkeypatch):
+    def unlink(path, missing_ok=False):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    checkpoints = Checkpoints(tmp_path)
+    for step in range(4):
+        checkpoints.save(step, {"step": step})
+    assert len(list(tmp_path.iterdir())) == 4
+    found = checkpoints.load(print)
+    assert found is not None
+    assert found["step"] == 3
+
+
+def test_signals_are_those_that_a_system_has(monkeypatch):
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.delattr(signal, "SIGTERM")
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
+    with stop_on_signals() as stop:
+        assert not stop()
+        signal.raise_signal(signal.SIGUSR1)
+        assert stop()
+        assert signal.getsignal(signal.SIGINT) == before  # a second one is not caught
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_another_thread_hears_no_signals():
+    heard = []
+
+    def work():
+        with stop_on_signals() as stop:
+            heard.append(stop())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert heard == [False]
