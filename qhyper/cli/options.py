@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="TOML file of settings; paths in it are from here or beside it."),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option(

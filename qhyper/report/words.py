@@ -218,7 +218,8 @@ def best_note(summary: Summary) -> str:
     if "above_best_seen" in shown:
         return (
             "“Above best seen” is the loss of the best network of a run minus the lowest that any "
-            "run saw, which may lie above the true minimum: that is no regret, and meets no hit."
+            "run saw, which may lie above the true minimum. Without a proof there is no regret and "
+            "no hit."
         )
     if "regret" not in shown or summary.certificate is None:
         return ""

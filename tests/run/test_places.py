@@ -53,7 +53,7 @@ def test_a_project_that_moved_as_a_whole_is_resumed(project, tmp_path, monkeypat
 
 
 def test_a_run_that_moved_alone_finds_the_data_where_they_were(project, tmp_path):
-    path = shutil.move(the_run(project).path, tmp_path / "alone")
+    path = Path(shutil.move(the_run(project).path, tmp_path / "alone"))
     assert Run.open(path).found_config.data == str(project / "data" / "rows.npz")
 
 
