@@ -187,6 +187,8 @@ def test_log_p_is_the_modules_own(name):
         alone = generator.replica(replica)
         torch.testing.assert_close(alone.log_prob(bits[replica][None])[0], log_p[replica])
     assert generator.capabilities.independent == (name == "Logits")
+    ones = generator.probabilities() @ torch.from_numpy(all_bitstrings(N).astype(float))
+    torch.testing.assert_close(generator.marginals(), ones, rtol=0, atol=1e-5)
 
 
 def test_log_p_of_coins_is_the_closed_form():

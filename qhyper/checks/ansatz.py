@@ -45,9 +45,9 @@ def it_builds_circuits(subject: Ansatz) -> None:
 
 def it_builds_the_same_again(subject: Ansatz) -> None:
     """It builds the same circuit again, whatever the global random generators."""
+    keeps_to_its_streams(lambda: _probabilities(subject.circuit))
     expect_same("A probability of a circuit built twice", _probabilities(subject.circuit),
                 _probabilities(subject.circuit), "Let it depend on n_qubits alone.")  # fmt: skip
-    keeps_to_its_streams(lambda: _probabilities(subject.circuit))
 
 
 def it_reaches_every_qubit(subject: Ansatz) -> None:

@@ -57,7 +57,7 @@ class Report:
         wrong = sum(finding.problem is not None for finding in self.findings)
         tried = sum(finding.left_out is None for finding in self.findings)
         lines = [f"{self.name}, as {_a(self.kind)}", *map(str, self.findings)]
-        return "\n".join([*lines, f"{tried} checks, {wrong} wrong"])
+        return "\n".join([*lines, f"{tried} check{'s' * (tried != 1)}, {wrong} wrong"])
 
     def to_json(self) -> dict[str, Any]:
         """Name, kind, whether all is well, and every check with what it found."""
@@ -130,6 +130,7 @@ def kinds_of_object(name: str, found: Any) -> list[str]:
         for kind, its in registry.KINDS.items()
         if its.has and all(hasattr(found, attribute) for attribute in its.has)
     ]
+    having = having[:1]  # torch modules have `compile`, as simulators do
     having = having or [k for k, holds in _HOLDS.items() if all(hasattr(found, a) for a in holds)]
     if not having and callable(found) and not isinstance(found, type):
         having = _kind_of_function(name, found)
@@ -323,7 +324,6 @@ def _data_set(asked: _Asked) -> Tried:
             return load(asked.name, seed=seed, options=asked.options)
         return asked.made(seed=seed)
 
-    make(0)
     return data_set.DataSet(make), data_set.CHECKS
 
 

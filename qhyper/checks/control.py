@@ -54,8 +54,8 @@ class Control:
         expect(
             spent == evaluations == asked,
             f"With a budget of {evaluations} evaluations of each seed it reported {spent} and "
-            f"asked the objective for {asked:g}; expected exactly {evaluations}. Cut the last batch to "
-            "what is left, and yield every bitstring that is evaluated once.",
+            f"asked the objective for {asked:g}; expected exactly {evaluations}. Cut the last "
+            "batch to what is left, and yield every bitstring that is evaluated once.",
         )
         return batches
 

@@ -1,5 +1,6 @@
 """What a check finds: nothing, or what was got, what was expected and what to do."""
 
+import re
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -49,8 +50,20 @@ def title(check: Check) -> str:
 
 
 def examine(checks: Iterable[Check], subject: Any) -> list[Finding]:
-    """What every check finds of the subject; whatever it raises is a finding too."""
-    return [_examine(check, subject) for check in checks]
+    """What every check finds of the subject; whatever it raises is a finding too.
+
+    What one check found is not said again of the next, where but numbers differ.
+    """
+    found, said = [], set[str]()
+    for check in checks:
+        finding = _examine(check, subject)
+        words = re.sub(r"[\d.]+", "#", finding.problem or "")
+        if words in said:
+            finding = Finding(finding.check, left_out="it has the same problem as one above")
+        if words:
+            said.add(words)
+        found.append(finding)
+    return found
 
 
 def _examine(check: Check, subject: Any) -> Finding:

@@ -106,7 +106,7 @@ def parameters_have_a_replica_axis(subject: Generator) -> None:
 def starts_can_be_repeated(subject: Generator) -> None:
     """`initialise` draws the same start again, in the same parameters."""
     made, again = subject.make(SEEDS), subject.make(SEEDS)
-    before = {name: p for name, p in made.named_parameters()}
+    before = dict(made.named_parameters())
     for restart in (0, 2):
         made.initialise(restart)
         again.initialise(restart)
@@ -157,10 +157,13 @@ def draws_leave_global_generators_alone(subject: Generator) -> None:
 
 
 def replicas_are_independent(subject: Generator) -> None:
-    """A replica draws, and has the log p, that it has alone."""
+    """A replica draws, and has the log p and its gradient, that it has alone."""
     together = subject.moved()
     bits = draw(together, 50)
     do = "Let a replica use its own parameters and its own rng alone."
+    weights = np.random.default_rng(0).normal(size=bits.shape[:3])
+    if together.capabilities.log_prob:
+        together.accumulate_scores(bits, weights, inputs=inputs_of(together))
     for replica, seed in enumerate(SEEDS):
         for alone in (subject.moved((seed,)), together.replica(replica)):
             expect_same(f"A draw of seed {seed} alone", draw(alone, 50)[0], bits[replica], do)
@@ -169,6 +172,14 @@ def replicas_are_independent(subject: Generator) -> None:
                 every = log_p_of(together, bits).detach()[replica]
                 what = f"log p of seed {seed} alone"
                 expect_same(what, own, every, do, tolerance(together))
+                some = slice(replica, replica + 1)
+                alone.accumulate_scores(bits[some], weights[some], inputs=inputs_of(alone))
+                for name, parameter in alone.named_parameters():
+                    of_all = dict(together.named_parameters())[name].grad
+                    if parameter.grad is not None and of_all is not None:
+                        what = f"The gradient of '{name}' of seed {seed} alone"
+                        expect_same(what, parameter.grad[0].cpu(), of_all[replica].cpu(), do,
+                                    tolerance(together))  # fmt: skip
 
 
 # -- log p -----------------------------------------------------------------------------------------
@@ -210,8 +221,8 @@ def probabilities_sum_to_one(subject: Generator) -> None:
         worst = totals.flat[int(np.abs(totals - 1).argmax())]
         expect(
             np.abs(totals - 1).max() <= tolerance(made),
-            f"Σ exp(log p) over all 2^{made.n_bits} strings is {worst:.6g}; expected 1. Count every "
-            "bit once, and take natural logarithms of normalised probabilities.",
+            f"Σ exp(log p) over all 2^{made.n_bits} strings is {worst:.6g}; expected 1. Count "
+            "every bit once, and take natural logarithms of normalised probabilities.",
         )
 
 
@@ -392,12 +403,12 @@ def it_trains_and_goes_on(subject: Generator) -> None:
 CHECKS = (
     is_a_generator,
     parameters_have_a_replica_axis,
-    starts_can_be_repeated,
     draws_have_their_axes,
+    log_p_has_its_axes,
+    starts_can_be_repeated,
     draws_come_from_their_streams,
     draws_leave_global_generators_alone,
     replicas_are_independent,
-    log_p_has_its_axes,
     log_p_is_of_one_string,
     probabilities_sum_to_one,
     draws_follow_log_p,

@@ -33,7 +33,7 @@ def it_gives_finite_numbers(subject: Loss) -> None:
 
 
 def it_can_be_repeated(subject: Loss) -> None:
-    """It gives the same again, whatever the global random generators, and for draws by themselves."""
+    """It gives the same again, whatever the global random generators, and for one draw alone."""
     first = subject(LOGITS)
     do = "Let it be a function of logits and labels alone."
     keeps_to_its_streams(lambda: subject(LOGITS))
@@ -49,7 +49,7 @@ def it_does_not_depend_on_the_order_of_rows(subject: Loss) -> None:
 
 
 def rows_are_by_themselves(subject: Loss) -> None:
-    """The loss of a row depends on that row alone, which is what kernels and proofs are quick by."""
+    """The loss of a row depends on that row alone, by which kernels and proofs are quick."""
     if not is_by_row(subject.name, 2):
         raise LeftOut(f"it {NOT_BY_ROW}: it works, one draw at a time")
     every = label_losses(LOGITS, subject.name)

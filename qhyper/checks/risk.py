@@ -175,8 +175,8 @@ def exact_is_the_same_risk(subject: Risk) -> None:
 CHECKS = (
     it_is_a_risk,
     costs_have_their_axes,
-    distributions_do_not_mix,
     draws_are_left_as_they_are,
+    distributions_do_not_mix,
     the_reference_is_declared,
     costs_are_the_first_variation,
     exact_is_the_same_risk,

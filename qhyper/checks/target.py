@@ -1,7 +1,6 @@
 """What a target must do: an objective that is a function of bits alone, and what it declares."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -36,9 +35,9 @@ class Target:
         """A fresh objective, which has spent nothing."""
         return self.target.objective(self.data)  # type: ignore[arg-type]
 
-    @cached_property
+    @property
     def bits(self) -> Bits:
-        """Some bitstrings [draw, bit]."""
+        """Some bitstrings [draw, bit], always the same."""
         rng = np.random.default_rng(0)
         return rng.integers(0, 2, (12, self.target.n_bits), dtype=np.uint8)
 
@@ -78,7 +77,7 @@ def losses_have_their_axes(subject: Target) -> None:
 
 
 def losses_depend_on_bits_alone(subject: Target) -> None:
-    """A loss is a function of its bits: not of the others, their order, or what was asked before."""
+    """A loss is a function of its bits: not of others, their order, or what was asked before."""
     objective, bits = subject.objective, subject.bits
     first = objective(bits)
     do = "Let the loss be a function of the bits alone, without noise, memory or means over draws."
@@ -208,9 +207,9 @@ def some_rows(data: Any) -> Samples | None:
 CHECKS = (
     its_layout_has_its_bits,
     its_objective_says_what_it_is,
-    losses_have_their_axes,
-    losses_depend_on_bits_alone,
     draws_are_left_as_they_are,
+    losses_depend_on_bits_alone,
+    losses_have_their_axes,
     it_counts_what_it_spends,
     it_leaves_global_generators_alone,
     other_bits_are_refused,

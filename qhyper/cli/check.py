@@ -29,7 +29,7 @@ def check(
     ] = "toy",
     as_json: Json = False,
 ) -> None:
-    """Try the contracts on a generator, estimator, risk, target, control, service, …"""
+    """Try the contracts on a generator, estimator, risk, target, control, service of your own."""
     from qhyper.checks.check import check as checked
     from qhyper.run.config import assign
 

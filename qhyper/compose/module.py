@@ -166,6 +166,8 @@ class FromModule(HyperNetwork):
         return found.double()
 
     def _marginals(self, inputs: Any) -> torch.Tensor:
+        if self._draws:
+            return super()._marginals(inputs)
         return self._logits().sigmoid()[:, None]
 
 
