@@ -198,6 +198,22 @@ def test_the_best_replica_and_the_objective_of_any_callable():
     assert table.evaluations == 8
 
 
+def test_a_generator_holds_what_was_found_and_not_what_was_tried_last(monkeypatch):
+    """As after a line search that failed: the parameters tried last were no better."""
+    found = scipy.optimize.minimize
+
+    def and_one_more(function, start, **options):
+        result = found(function, start, **options)
+        function(result.x + 0.3)
+        return result
+
+    monkeypatch.setattr(scipy.optimize, "minimize", and_one_more)
+    generator, table = Bernoulli(3, seeds=(1, 2)), random_table(3)
+    minima = minimise(generator, table, FreeEnergy(0.5))
+    held = values_of(generator, table, FreeEnergy(0.5))
+    np.testing.assert_allclose(held, minima.value, rtol=0, atol=1e-12)
+
+
 def test_a_limit_of_iterations_is_not_convergence():
     generator = circuit(4, HardwareEfficient(2), (0,))
     short = minimise(generator, random_table(4), max_iterations=1)

@@ -331,6 +331,18 @@ def test_the_shot_budget_is_exact(tmp_path):
         assert ledger.claim(second)
 
 
+def test_what_the_user_sends_again_needs_no_budget_left(tmp_path):
+    with Ledger(tmp_path, "a run") as ledger:
+        ledger.allow(TRAINING, 16)
+        first, second = (record.key for record in ledger.plan(REQUEST, CHUNKS))
+        assert ledger.claim(first)
+        ledger.failed(first, "broken")
+        ledger.again(first)
+        assert ledger.claim(first)
+        with pytest.raises(ConfigurationError, match="is 16; 16 were sent, and the next job has"):
+            ledger.claim(second)
+
+
 def test_a_budget_is_only_raised_and_is_of_its_scope_alone(ledger):
     ledger.allow(TRAINING, 999)
     assert ledger.allowed(TRAINING) == 1000
