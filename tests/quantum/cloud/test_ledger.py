@@ -124,6 +124,15 @@ def test_a_request_is_answered_once_all_its_jobs_are_done(ledger, keys, done):
     assert ledger.answered(replace(later, shots=9)) == []
 
 
+def test_a_request_without_jobs_answers_none(ledger):
+    assert ledger.plan(replace(REQUEST, scope=submission(1)), []) == []
+    assert ledger.answered(REQUEST) == []
+    keys = [record.key for record in ledger.plan(REQUEST, CHUNKS)]
+    for key in keys:
+        ledger.store(key, Measured(BITS))
+    assert [record.key for record in ledger.answered(REQUEST)] == keys
+
+
 def test_keys_differ_by_run_scope_purpose_and_chunk(tmp_path, keys):
     (tmp_path / "other").mkdir()
     with Ledger(tmp_path / "other", "another run") as other:
