@@ -360,12 +360,12 @@ def test_a_difference_of_1e_8_is_one_and_none_of_them_is_left_out(sign):
 
 
 def test_seeds_without_a_difference_have_no_rank():
-    """Of the others, 5 here, p is the share of all signs that are as uneven."""
-    by = np.array([0.0, 0.1, -0.2, 0.3, 0.4, 0.0, 0.5])
-    (test,) = paired_tests({"q": 1 + by, "c": np.ones(7)}, ["q"], ["c"])
-    ranks = np.arange(1, 6)
-    signs = 2 * (np.arange(32)[:, None] >> np.arange(5) & 1) - 1
-    assert test.p == pytest.approx(np.mean(abs(signs @ ranks) >= 15 - 2 * 2))
+    """Of the others, 7 here, p is the share of all signs that are as uneven."""
+    by = np.array([0.0, 0.0, 0.0, 0.1, -0.2, -0.25, 0.3, 0.4, 0.5, 0.7])
+    (test,) = paired_tests({"q": 1 + by, "c": np.ones(10)}, ["q"], ["c"])
+    ranks = np.arange(1, 8)
+    signs = 2 * (np.arange(128)[:, None] >> np.arange(7) & 1) - 1
+    assert test.p == pytest.approx(np.mean(abs(signs @ ranks) >= 28 - 2 * (2 + 3)))
 
 
 def test_the_median_difference_is_no_mean_and_quantum_minus_classical():
