@@ -160,8 +160,8 @@ class FreeEnergy(Risk):
         for temperature in ends:
             if not 0 <= as_number(temperature) < HUGE:
                 raise ConfigurationError(
-                    f"The free energy needs a temperature of 0 or more, below {HUGE:g}; got "
-                    f"{temperature!r:.40}."
+                    "The free energy needs a temperature of 0 or more; got "
+                    f"{temperature!r:.40}. Choose one on the scale of the losses."
                 )
         if self.schedule not in ("geometric", "linear", None):
             raise ConfigurationError(

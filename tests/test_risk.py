@@ -500,7 +500,7 @@ def test_a_quantile_below_which_no_draw_lies_is_refused():
     [
         (lambda bits: bits.sum(-1)[..., :1], "expected one number a bitstring"),
         (lambda bits: np.full(bits.shape[:-1], np.nan), "not a finite number"),
-        (lambda bits: None, "The objective gave object of shape"),
+        (lambda bits: None, "Got losses of object and shape"),
     ],
 )
 @pytest.mark.parametrize("estimator", [ScoreFunction(8), Exact()], ids=["score", "exact"])

@@ -240,7 +240,8 @@ def certify_objective(
 def _check_temperature(temperature: float) -> None:
     if not 0 < as_number(temperature) < HUGE:
         raise ConfigurationError(
-            f"A temperature is a positive number, below {HUGE:g}; got {temperature!r:.40}."
+            f"A temperature is a positive number; got {temperature!r:.40}. Choose one on the scale "
+            "of the losses."
         )
 
 
