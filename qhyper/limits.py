@@ -92,11 +92,15 @@ def _left_of_limits() -> list[int]:
         import resource
     except ImportError:  # not on Windows
         return []
-    found = [resource.getrlimit(limit)[0] for limit in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
-    if found == [resource.RLIM_INFINITY] * 2:
+    of = [
+        getattr(resource, name, None) for name in ("RLIMIT_AS", "RLIMIT_DATA")
+    ]  # OpenBSD lacks one
+    unlimited = resource.RLIM_INFINITY
+    found = [unlimited if limit is None else resource.getrlimit(limit)[0] for limit in of]
+    if found == [unlimited] * 2:
         return []
     pairs = zip(found, _in_use(), strict=True)
-    return [max(0, limit - used) for limit, used in pairs if limit != resource.RLIM_INFINITY]
+    return [max(0, limit - used) for limit, used in pairs if limit != unlimited]
 
 
 def _in_use() -> tuple[int, int]:
