@@ -36,11 +36,18 @@ def environment_threads() -> dict[str, int]:
     """The number of threads by each variable of `THREADS` that is set to one, 1 or more.
 
     OpenMP's lists (4,2) begin with the number of the outermost level. Other values are none, as for
-    OpenMP itself.
+    OpenMP itself: see `ignored_threads`.
     """
     texts = {name: os.environ.get(name, "").partition(",")[0].strip() for name in THREADS}
     numbers = {name: int(text) for name, text in texts.items() if _whole(text)}
     return {name: number for name, number in numbers.items() if number >= 1}
+
+
+def ignored_threads() -> dict[str, str]:
+    """The variables of `THREADS` that are set to something that is no number of threads."""
+    texts = {name: os.environ.get(name, "").strip() for name in THREADS}
+    limiting = environment_threads()
+    return {name: text for name, text in texts.items() if text and name not in limiting}
 
 
 def memory() -> int | None:

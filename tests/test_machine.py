@@ -120,6 +120,8 @@ def test_the_cpu_time_of_a_group_limits_threads(files, quota, cores):
 def test_the_environment_limits_threads(files, monkeypatch, name, text, cores):
     monkeypatch.setenv(name, text)
     assert threads.n_threads() == cores
+    limits_nothing = text in ("0", "-1", "all", "1.5", "²")
+    assert limits.ignored_threads() == ({name: text} if limits_nothing else {})
 
 
 def test_the_smallest_of_all_limits_counts(files, monkeypatch):

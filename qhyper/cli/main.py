@@ -376,10 +376,13 @@ def _start(
 
 def _execute(run: Any, as_json: bool, processes: int | None, made: Any = None) -> None:
     """Carry out what is not finished yet, and print the outcome."""
+    from qhyper.limits import ignored_threads
     from qhyper.run.comparison import execute
     from qhyper.run.directory import stop_on_signals
     from qhyper.threads import n_threads
 
+    for name, text in ignored_threads().items():
+        warn(f"{name}={text} is no number of threads from 1 up, and is ignored.")
     together = n_threads() if processes is None else processes
     print(f"Run directory: {run.path}", file=sys.stderr)
     with stop_on_signals() as stop, progress() as show:
