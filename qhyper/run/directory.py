@@ -36,7 +36,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from qhyper.errors import StorageError
+from qhyper.errors import ConfigurationError, StorageError
 from qhyper.report.results import Result
 from qhyper.report.summary import Summary
 from qhyper.run.config import Config, read, to_toml
@@ -59,6 +59,14 @@ class Run:
     def create(cls, root: Path, name: str, config: Config) -> "Run":
         """Make a new run directory under `root`; nothing existing is ever overwritten."""
         text = to_toml(config)
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ConfigurationError(
+                f"Got {text.splitlines()[text.count(chr(10), 0, error.start)]!r}, with bytes that "
+                "are no text in this system's encoding. Set PYTHONUTF8=1 in the environment, or "
+                "rename the file."
+            ) from error
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         for attempt in range(1, 1000):
@@ -263,7 +271,7 @@ def provenance(seeds: list[int]) -> dict[str, Any]:
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "seed_entropy": seeds,
-        "argv": sys.argv,
+        "argv": [os.fsencode(argument).decode(errors="replace") for argument in sys.argv],
     }
 
 
@@ -273,8 +281,9 @@ def _git_revision() -> dict[str, Any] | None:
 
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
+            ["git", "-C", str(here), *arguments], capture_output=True, encoding="utf-8",
+            errors="replace", check=True,
+        ).stdout.strip()  # fmt: skip
 
     try:
         if Path(git("rev-parse", "--show-toplevel")) != here.parent:

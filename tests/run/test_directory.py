@@ -348,3 +348,17 @@ def test_another_thread_hears_no_signals():
     thread.start()
     thread.join()
     assert heard == [False]
+
+
+def test_arguments_that_are_no_text_here_do_not_end_a_run(monkeypatch):
+    """In a locale without UTF-8, the bytes of a path are not taken for letters."""
+    path = b"/tmp/t\xc3\xa4st"
+    monkeypatch.setattr(sys, "argv", ["qhyper", path.decode("ascii", "surrogateescape")])
+    found = provenance([0])["argv"]
+    assert json.dumps(found, ensure_ascii=False).encode() == b'["qhyper", "/tmp/t\xc3\xa4st"]'
+
+
+def test_a_path_that_is_no_text_is_refused_before_anything_runs(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"udce4.*, with bytes .* Set PYTHONUTF8=1"):
+        Run.create(tmp_path, "test", config(data="t\udce4st.csv"))
+    assert not list(tmp_path.iterdir())
