@@ -255,16 +255,19 @@ def certify(
 ) -> None:
     """Prove the optimum: exact minimum, best accuracy, spectrum and log Z of a landscape."""
     asked = locals()
+    from qhyper.run.cautions import before
     from qhyper.run.config import Config
     from qhyper.run.problem import build_problem
 
     settings = Config(**read_values(config, setting, asked))
     problem = build_problem(settings)
     objective_ = problem.objective
+    for caution in before(objective_):
+        warn(caution)
     with progress() as show:
         exact = objective_.certify(
             temperature=settings.temperature, method=method,
-            progress=lambda share: show("certificate", round(100 * share), 100),
+            progress=lambda share: show("certificate", int(100 * share), 100),
         )  # fmt: skip
     certificate = {"data": problem.name, **exact.to_dict()}
     if as_json:
@@ -356,6 +359,7 @@ def _start(
     if not dry_run:
         check_folder(out)
     print("Preparing: data, target and entries are read and checked.", file=sys.stderr)
+    from qhyper.run.cautions import before
     from qhyper.run.comparison import plan
     from qhyper.run.directory import Run
 
@@ -366,6 +370,8 @@ def _start(
     if not dry_run:
         _execute(Run.create(out, name, made.config), as_json, processes, made)
         return
+    for caution in before(made.problem.objective):
+        warn(caution)
     entries = made.outlook()
     if as_json:
         print(json.dumps(entries))

@@ -17,6 +17,7 @@ CERTIFICATE = {
     "temperature": "Temperature T",
     "log_Z": "log Z(T)",
     "method": "Method",
+    "evaluations": "Evaluations that the proof took",
 }
 
 

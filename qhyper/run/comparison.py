@@ -36,6 +36,8 @@ if TYPE_CHECKING:  # torch takes its time: what can be refused without it is
     from qhyper.hypernetwork import HyperNetwork
     from qhyper.run.trial import Trial
 
+CERTIFICATE = "certificate.json"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -173,6 +175,8 @@ def _carry_out(
     results = [found[trial.entry.folder] for trial in plan.trials]
     if certificate is not None and (refuted := _refuted(certificate, results)):
         certificate, spectrum, reason = None, None, refuted
+        if run is not None:
+            (run.path / CERTIFICATE).unlink(missing_ok=True)
     summary = summarise(
         results, certificate=certificate, no_certificate=reason, data=problem.name,
         network=problem.objective.subject, loss=problem.objective.loss,
@@ -270,10 +274,8 @@ def stored(run: Run) -> Comparison:
             f"{run.path} has lost the result.json of an entry. Put it back, or remove summary.json "
             f"there and `qhyper resume {run.path}` makes it again."
         )
-    certified = run.read_json("certificate.json")
-    if certified is None or summary.certificate is None:
-        return Comparison(summary, results, None)
-    spectrum = Spectrum(**certified["spectrum"])
+    certified = run.read_json(CERTIFICATE)
+    spectrum = None if certified is None else Spectrum(**certified["spectrum"])
     return Comparison(summary, results, spectrum)
 
 
@@ -455,11 +457,11 @@ def _certificate(
     That of an objective without one of its own has `evaluations`, what it took.
     """
     objective = problem.objective
-    if run is not None and (certified := run.read_json("certificate.json")) is not None:
+    if run is not None and (certified := run.read_json(CERTIFICATE)) is not None:
         return certified["certificate"], Spectrum(**certified["spectrum"]), None
 
     def certifying(share: float) -> None:
-        progress("certificate", round(100 * share), 100)
+        progress("certificate", int(100 * share), 100)
 
     own, before = objective.capabilities.certificate, objective.evaluations
     try:
@@ -480,5 +482,5 @@ def _certificate(
     spectrum = Spectrum([float(edge) for edge in edges], [int(count) for count in counts])
     if run is not None:
         both = {"certificate": certificate, "spectrum": vars(spectrum)}
-        run.write("certificate.json", json.dumps(both, indent=1))
+        run.write(CERTIFICATE, json.dumps(both, indent=1))
     return certificate, spectrum, None
