@@ -150,6 +150,16 @@ class Dataset:
             said.append(f"{self.left_out:,} rows with missing values left out")
         return f"{self.name}: {', '.join(said)}"
 
+    def about(self) -> dict[str, Any]:
+        """What is known besides the rows, as JSON has it: names, rows left out, scaling."""
+        known = {
+            "features": self.features,
+            "classes": self.classes,
+            "left_out": self.left_out or None,
+            "scaling": None if self.scaling is None else vars(self.scaling),
+        }
+        return {key: value for key, value in known.items() if value is not None}
+
     def scaled(self, by: str) -> "Dataset":
         """With training and test rows scaled as the training rows say; see ScaleName.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qhyper.data.samples import Dataset, Samples
+from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
 from qhyper.machine import memory
 from qhyper.quantum.backends import is_cloud
@@ -26,6 +26,7 @@ from qhyper.run.places import absolute
 from qhyper.run.problem import Problem, build_problem
 from qhyper.run.processes import Progress, side_by_side
 from qhyper.targets.exact.certificate import nearest_provable
+from qhyper.targets.exact.table import CostTable
 from qhyper.targets.exact.unasked import certify_unasked
 from qhyper.targets.layered.network import HIDDEN
 from qhyper.targets.target import SAME_LOSS, Objective
@@ -177,11 +178,15 @@ def _carry_out(
         certificate, spectrum, reason = None, None, refuted
         if run is not None:
             (run.path / CERTIFICATE).unlink(missing_ok=True)
+    late = cautions.after(problem, results, certificate)
+    if run is None:  # there is no command that prints the outcome, nor a page
+        for warning in late:
+            warn(warning)
     summary = summarise(
         results, certificate=certificate, no_certificate=reason, data=problem.name,
         network=problem.objective.subject, loss=problem.objective.loss,
         budget=config.budget.limits(),
-        warnings=warnings + cautions.after(problem, results, certificate),
+        warnings=warnings + late,
     )  # fmt: skip
     return Comparison(summary, results, spectrum)
 
@@ -252,8 +257,7 @@ def execute(
             made = plan(run.found_config, warn)
         if run.config.entries is None:  # made by hand, not by a plan
             run.configure(made.config)
-        if made.problem.dataset is not None:
-            check_same_data(run, made.problem.dataset)
+        check_same_data(run, made.problem)
         outcome = _carry_out(
             made, run, stop=stop, progress=progress, warn=warn, processes=processes
         )  # fmt: skip
@@ -375,27 +379,26 @@ def _connected(
     return trial.backend.connected(run.path, run.identity, TRAINING, allowed, stop=stop, warn=warn)
 
 
-def check_same_data(run: Run, dataset: Dataset) -> None:
-    """Raise StorageError if the data are not those that the run began with."""
+def check_same_data(run: Run, problem: Problem) -> None:
+    """Raise StorageError if data, or a table of costs, are not those that the run began with."""
     digest = hashlib.sha256()
-    for part in (dataset.train, dataset.test):
-        digest.update(str(part.x.shape).encode())
-        digest.update(part.x.data)
-        digest.update(part.y.data)
+    if isinstance(problem.objective, CostTable):
+        digest.update(problem.objective.losses.data)
+    elif problem.dataset is None:
+        return
+    else:
+        for part in (problem.dataset.train, problem.dataset.test):
+            digest.update(str(part.x.shape).encode())
+            digest.update(part.x.data)
+            digest.update(part.y.data)
     found = {"sha256": digest.hexdigest()}
-    kept = {
-        "features": dataset.features,
-        "classes": dataset.classes,
-        "left_out": dataset.left_out or None,
-        "scaling": None if dataset.scaling is None else vars(dataset.scaling),
-    }
-    said = {key: value for key, value in kept.items() if value is not None}
     begun = run.read_json("data.json")
     if begun is None:
+        said = {} if problem.dataset is None else problem.dataset.about()
         run.write("data.json", json.dumps(found | said))
     elif begun["sha256"] != found["sha256"]:
         raise StorageError(
-            f"The data '{dataset.name}' are not those that {run.path} began with: got SHA-256 "
+            f"The data '{problem.name}' are not those that {run.path} began with: got SHA-256 "
             f"{found['sha256']}, expected {begun['sha256']}. Put the data back, or begin a new run."
         )
 

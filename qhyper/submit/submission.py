@@ -65,8 +65,7 @@ class Submission:
         self.run, self.settings, self.identity = run, settings, identity or Identity(run, 0)
         problem = build_problem(run.found_config)
         self.objective = problem.objective
-        if problem.dataset is not None:
-            check_same_data(run, problem.dataset)
+        check_same_data(run, problem)
         generator = load_generator(run, settings.entry, problem=problem)
         if not isinstance(generator, QuantumHyperNetwork):
             raise ConfigurationError(

@@ -108,6 +108,10 @@ def test_a_test_file_and_a_table_move_too(cli, tmp_path, monkeypatch):
     (path,) = (moved / "tables").iterdir()
     assert Run.open(path).found_config.target_options == {"path": str(moved / "costs.npy")}
     assert "data" not in Run.open(path).found_config.model_fields_set
+    (path / "summary.json").unlink()
+    np.save(moved / "costs.npy", np.arange(8.0) + 1)
+    with pytest.raises(StorageError, match=r"'table costs.npy' are not those that .* began with"):
+        execute(Run.open(path))
 
 
 def test_the_configuration_of_a_run_that_moved_is_taken_again(project, tmp_path, cli, monkeypatch):
