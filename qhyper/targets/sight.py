@@ -51,16 +51,23 @@ def sight(x: npt.NDArray[np.float64], y: npt.NDArray[np.integer], seen: npt.NDAr
 
     `seen` [row, any] has equal rows where no unit of its first layer tells rows apart.
     """
-    group = np.unique(seen, axis=0, return_inverse=True)[1].ravel()
+    group = _groups(seen)
     of_group = np.zeros((group.max() + 1, int(y.max()) + 1), np.int64)
     np.add.at(of_group, (group, y), 1)
     return Sight(
-        rows=len(np.unique(x, axis=0)),
+        rows=int(_groups(x).max()) + 1,
         told_apart=len(of_group),
         constant=float(of_group.sum(axis=0).max() / len(y)),
         left=float(of_group.max(axis=1).sum() / len(y)),
         by_neighbours=_by_neighbours(x, y),
     )
+
+
+def _groups(rows: npt.NDArray) -> npt.NDArray[np.intp]:
+    """The number of each row [row, any] among the different ones, int [row]."""
+    numbers: dict[bytes, int] = {}
+    signless = rows + np.zeros((), rows.dtype)  # -0.0 is 0.0
+    return np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in signless])
 
 
 def _by_neighbours(x: npt.NDArray[np.float64], y: npt.NDArray[np.integer]) -> float:
