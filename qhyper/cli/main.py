@@ -333,6 +333,11 @@ def main() -> None:
     except QhyperError as error:
         print(f"qhyper: {redacted(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except MemoryError as error:
+        print(f"qhyper: Out of memory: {str(error) or 'no more can be had'}. Lower the number of "
+              "seeds, draws, bits or --processes, or raise the limit (ulimit -v).",
+              file=sys.stderr)  # fmt: skip
+        sys.exit(2)
 
 
 # -- shared by the commands ------------------------------------------------------------------------

@@ -134,6 +134,8 @@ def _portable(error: Exception) -> Exception:
             return error
     except Exception:  # an error of a user's own can fail in any way
         pass
+    if isinstance(error, MemoryError):
+        return MemoryError(str(error))
     return WorkerError(
         f"A process that carried out an entry failed with {type(error).__name__}: {error}. Its "
         f"traceback:\n{''.join(traceback.format_exception(error))}"

@@ -89,6 +89,15 @@ def test_any_error_comes_back_with_its_reason() -> None:
 
 
 @linux
+def test_memory_that_is_not_there_is_missing_here_too() -> None:
+    def work(item, stop, progress, warn):
+        return np.zeros(1 << 50)
+
+    with pytest.raises(MemoryError, match="Unable to allocate 8"):
+        run(["one", "other"], work, 2)
+
+
+@linux
 def test_a_worker_that_is_killed_is_told_of() -> None:
     def work(item, stop, progress, warn):
         os.kill(os.getpid(), signal.SIGKILL)
