@@ -6,6 +6,7 @@ Nothing is ever sent to a service unless it says that it is local: that its jobs
 import inspect
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,15 @@ import numpy as np
 from qhyper.bits import Bits
 from qhyper.checks.finding import Broken, LeftOut, expect, expect_array
 from qhyper.errors import JobError
-from qhyper.quantum.cloud.door import JobState, Limits
+from qhyper.quantum.cloud.door import CloudJob, JobState, Limits
 from qhyper.quantum.cloud.door import Service as AnyService
 from qhyper.quantum.cloud.readout import angles_of, preparation
 
 QUBITS, SHOTS = 3, 64
 PATTERNS: Bits = np.array([[1, 0, 0], [0, 1, 1]], np.uint8)
 """Which reversed, shifted or inverted are others."""
-PATIENCE = 60.0
+SHAPE = (len(PATTERNS), SHOTS, QUBITS)
+PATIENCE = 120.0
 """Seconds that a job of this machine is waited for."""
 
 
@@ -39,14 +41,12 @@ class Service:
             raise LeftOut(self.missing)
         return self.made
 
-    def measured(self, shape: tuple[int, int, int] = (2, SHOTS, QUBITS)) -> Any:
-        """What a job of two bitstrings measured; LeftOut for a service that is not local."""
+    @cached_property
+    def job(self) -> CloudJob:
+        """A job that is done, of two bitstrings; LeftOut for a service that is not local."""
         made = self.ready()
         if not made.local:
             raise LeftOut("it does not say that it is local, and nothing is sent that may cost")
-        return self._sent(made).measured(shape, seed=1)
-
-    def _sent(self, made: AnyService) -> Any:
         # Qiskit is slow to import
         from qhyper.quantum.cloud.qiskit_isa import transpiled
 
@@ -105,8 +105,8 @@ def closing_twice_is_fine(subject: Service) -> None:
 
 def bits_are_in_their_places(subject: Service) -> None:
     """Known bitstrings are measured as prepared: 2 rows, 64 shots, each bit in its majority."""
-    bits = subject.measured().bits
-    expect_array("What it measured", bits, (2, SHOTS, QUBITS), "[row, shot, clbit]", "u")
+    bits = subject.job.measured(SHAPE, seed=1).bits
+    expect_array("What it measured", bits, SHAPE, "[row, shot, clbit]", "u")
     read = (bits.mean(axis=1) > 0.5).astype(int)
     if (read == PATTERNS).all():
         return
@@ -125,21 +125,19 @@ def bits_are_in_their_places(subject: Service) -> None:
 
 def other_shapes_are_refused(subject: Service) -> None:
     """Shots of another shape than was measured are refused as a JobError."""
-    subject.measured()
+    job = subject.job
     for shape in ((3, SHOTS, QUBITS), (2, SHOTS + 1, QUBITS), (2, SHOTS, QUBITS + 1)):
         try:
-            subject.measured(shape)
+            job.measured(shape, seed=1)
         except JobError:
             continue
-        raise Broken(f"Asked for shots of shape {shape}, where {(2, SHOTS, QUBITS)} were measured, "
+        raise Broken(f"Asked for shots of shape {shape}, where {SHAPE} were measured, "
                      "it gave some: use as_measured of qhyper.quantum.cloud.door.")  # fmt: skip
 
 
 def jobs_are_known_by_their_number(subject: Service) -> None:
     """A job is found again by its number, and another number is a JobError."""
-    subject.measured()
-    made = subject.ready()
-    job = subject._sent(made)
+    job, made = subject.job, subject.ready()
     found = made.job(job.job_id).job_id
     expect(found == job.job_id, f"job({job.job_id!r}) gave the job {found!r}.")
     try:

@@ -1,4 +1,7 @@
-"""What every registered generator and control must do, ours and anybody's alike."""
+"""What every registered generator and control must do, ours and anybody's alike.
+
+What `qhyper check` tries as well is in qhyper/checks; here is what else must hold of ours.
+"""
 
 import re
 from collections import Counter
@@ -7,11 +10,11 @@ from importlib.metadata import entry_points
 import numpy as np
 import pytest
 import torch
-from scipy.stats import chisquare
 
 from classical.bernoulli import Bernoulli
 from classical.conditional import ConditionalBernoulli
 from qhyper.bits import all_bitstrings
+from qhyper.checks import generator as generator_checks
 from qhyper.compose.chunked import Chunked
 from qhyper.compose.joined import Joined
 from qhyper.compose.ordered import Ordered
@@ -116,6 +119,13 @@ def name(request):
     return request.param
 
 
+@pytest.mark.parametrize("kept", generator_checks.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("composed", COMPOSED)
+def test_what_is_made_of_generators_keeps_what_every_one_does(composed, kept):
+    """Those that have a name are tried in tests/checks, in the same way."""
+    kept(generator_checks.Generator(COMPOSED[composed]))
+
+
 def test_can_be_built_and_says_what_it_is(name):
     generator = build(name)
     assert isinstance(generator, HyperNetwork)
@@ -149,22 +159,6 @@ def test_draws_are_uint8_in_the_agreed_axes(name):
         assert generator.probabilities().shape == (len(seeds), 1, 2**N)
 
 
-def test_replicas_are_independent(name):
-    together = moved(build(name))
-    bits = draw(together, 100)
-    log_p = together.log_prob(bits).detach()
-    coefficients = np.random.default_rng(0).normal(size=(3, 1, 100))
-    together.accumulate_scores(bits, coefficients)
-    for replica, seed in enumerate(SEEDS):
-        alone = moved(build(name, seeds=(seed,)))
-        own = slice(replica, replica + 1)
-        np.testing.assert_array_equal(draw(alone, 100), bits[own])
-        torch.testing.assert_close(alone.log_prob(bits[own]), log_p[own], rtol=0, atol=1e-12)
-        alone.accumulate_scores(bits[own], coefficients[own])
-        for one, all_of in zip(alone.parameters(), together.parameters(), strict=True):
-            torch.testing.assert_close(one.grad, all_of.grad[own], rtol=0, atol=1e-10)
-
-
 def test_a_replica_is_a_copy_that_stands_alone(name):
     together = moved(build(name))
     bits, before = draw(together, 100), parameters_of(together)
@@ -193,40 +187,6 @@ def test_the_same_seed_gives_the_same_draws_and_another_one_others(name):
     np.testing.assert_array_equal(draw(first, 50)[:2], draw(other, 50)[:2])
     assert (draw(first, 50)[2] != draw(other, 50)[2]).any()
     assert (draw(first, 50, step=0) != draw(first, 50, step=1)).any(axis=(1, 2, 3)).all()
-
-
-def test_draws_leave_the_global_generators_alone(name):
-    generator = build(name)
-    draws = []
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        before = torch.get_rng_state()
-        draws.append(draw(generator, 20))
-        generator.initialise()
-        assert torch.equal(before, torch.get_rng_state())
-    np.testing.assert_array_equal(*draws)
-
-
-def test_probabilities_sum_to_one(name):
-    for generator in (build(name), moved(build(name))):
-        totals = generator.probabilities().sum(-1).detach()
-        torch.testing.assert_close(totals, torch.ones(3, 1).double(), rtol=0, atol=1e-10)
-
-
-def test_draws_follow_log_p(name):
-    # Seeds 11 to 13, 20,000 draws each over 256 values, p > 1e-6 for each replica.
-    shots = 20_000
-    generator = moved(build(name))
-    bits = draw(generator, shots)
-    p = generator.log_prob(all_bitstrings(N)[None, None]).exp().detach().numpy()[:, 0]
-    for replica in range(3):
-        counts = np.bincount(bits[replica, 0] @ (1 << np.arange(N)), minlength=2**N)
-        expected = shots * p[replica]
-        common = expected >= 5
-        counts = np.append(counts[common], counts[~common].sum())
-        expected = np.append(expected[common], expected[~common].sum())
-        some = expected > 0
-        assert chisquare(counts[some], expected[some]).pvalue > 1e-6
 
 
 def test_log_p_is_differentiable(name):
@@ -276,29 +236,6 @@ def test_initialise_starts_anew_and_can_be_repeated(name):
     other.initialise(restart=1)
     for parameter, expected in zip(other.parameters(), second, strict=True):
         assert torch.equal(parameter, expected)
-
-
-def test_initialise_keeps_the_parameters_of_an_optimiser(name):
-    generator = build(name)
-    before = [id(p) for p in generator.parameters()]
-    generator.initialise(restart=2)
-    assert [id(p) for p in generator.parameters()] == before
-    assert all(p.requires_grad for p in generator.parameters())
-
-
-def test_a_state_dict_gives_the_same_distribution(name):
-    generator = moved(build(name))
-    other = build(name, seeds=(1, 2, 3))
-    strings = all_bitstrings(N)[None, None]
-    assert not torch.equal(generator.log_prob(strings), other.log_prob(strings))
-    other.load_state_dict(generator.state_dict())
-    torch.testing.assert_close(
-        generator.log_prob(strings), other.log_prob(strings), rtol=0, atol=1e-12
-    )
-    streams = Streams(SEEDS)
-    np.testing.assert_array_equal(
-        generator.sample(30, rng=streams(4)).bits, other.sample(30, rng=streams(4)).bits
-    )
 
 
 def test_the_recipe_is_of_training_settings(name):
@@ -516,26 +453,6 @@ def test_a_control_of_mini_batches_spends_exactly_its_budget(control, evaluation
     for replica, seed in enumerate(SEEDS):
         alone, _ = run(control, evaluations, seeds=(seed,), objective=packed(), batch=8)
         np.testing.assert_array_equal(alone[0], bits[replica])
-
-
-def test_the_losses_of_a_control_are_those_of_its_bits(control):
-    objective = objective_for(control)
-    bits, losses = run(control, 1500, objective=objective)
-    np.testing.assert_array_equal(losses, objective(bits))
-
-
-def test_the_replicas_of_a_control_are_independent(control):
-    bits, losses = run(control, 1500)
-    for replica, seed in enumerate(SEEDS):
-        alone, its_losses = run(control, 1500, seeds=(seed,))
-        np.testing.assert_array_equal(alone[0], bits[replica])
-        np.testing.assert_array_equal(its_losses[0], losses[replica])
-
-
-def test_a_control_can_be_repeated(control):
-    first, again, other = (run(control, 300, seeds=s)[0] for s in (SEEDS, SEEDS, (1, 2, 3)))
-    np.testing.assert_array_equal(first, again)
-    assert (first != other).any(axis=(1, 2)).all()
 
 
 def test_a_control_finds_the_same_with_any_number_of_threads(control, monkeypatch):
