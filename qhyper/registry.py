@@ -98,13 +98,13 @@ def _hidden(module: str) -> str:
     """That a file in the working directory is hidden by another module of its name, or nothing."""
     name = module.partition(".")[0]
     own = _origin(PathFinder.find_spec(name, [str(Path.cwd())]))
-    taken = sys.modules.get(name)
-    taken_from = _origin(getattr(taken, "__spec__", None)) if taken else None
-    if own is None or taken is None or own == taken_from:
+    specs = (finder.find_spec(name, None) for finder in sys.meta_path)
+    first = next((spec for spec in specs if spec is not None), None)
+    if own is None or first is None or own == _origin(first):
         return ""
     return (
-        f"The name '{name}' is that of {taken_from or 'a module of Python'}, which stands before "
-        f"{own}: give your file another name. "
+        f"The name '{name}' is that of {_origin(first) or 'a module of Python'}, which stands "
+        f"before {own}: give your file another name. "
     )
 
 
