@@ -224,6 +224,16 @@ def test_levels_are_anchored_at_their_lowest_loss():
     assert _level_starts(losses).tolist() == [0, 2, 4, 5, 7]
 
 
+@pytest.mark.parametrize(("rows", "wrong"), [(12, 5), (17, 5), (17, 6), (22, 9), (24, 10), (40, 7)])
+def test_accuracies_are_whole_numbers_of_samples(rows, wrong):
+    """Of equal inputs, of which so many have the other label: rows · (1 - wrong / rows) rounds."""
+    data = Samples(np.ones((rows, 1)), (np.arange(rows) >= wrong).astype(int))
+    certificate = certify(BinaryNetwork((1, 1)), data, method="enumeration")
+    right = max(wrong, rows - wrong)
+    assert certificate.best_accuracy == certificate.accuracy_at_minimum == right / rows
+    assert certificate.best_accuracy_bitstrings == 1
+
+
 # -- ties of losses, in one chunk and in several --------------------------------------------------
 
 
