@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 from classical.majority import MajorityNetwork, PackedSamples
 from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError
+from qhyper.targets.loss import label_losses
 from qhyper.targets.packed.inputs import pack_bits
 from qhyper.targets.packed.network import PackedNetwork
 from qhyper.targets.packed.target import PackedTarget
@@ -52,6 +53,21 @@ def test_losses_are_those_of_the_sums_of_each_groups_signs(layers, label_bits):
     p = torch.softmax(logits, -1).numpy()
     brier = ((p - np.eye(target.classes)[data.y]) ** 2).sum(axis=2).mean(axis=1)
     np.testing.assert_allclose(target.objective(data, "squared_error")(draws), brier, atol=1e-12)
+
+
+def test_any_loss_gets_the_sums_of_signs_as_its_logits(monkeypatch):
+    """Not the votes, which are other numbers for a loss that adding a constant changes."""
+    target, data, draws = problem(scale=1.5)
+    seen = []
+
+    def watched(logits, loss):
+        seen.append(logits)
+        return label_losses(logits, loss)
+
+    monkeypatch.setattr("qhyper.targets.packed.target.label_losses", watched)
+    target.objective(data, "squared_error")(draws)
+    votes = np.stack([plain_votes(target, data.x, bits) for bits in draws])
+    np.testing.assert_array_equal(np.concatenate(seen, axis=1), (2 * votes - 2) / 1.5)
 
 
 def test_flips_are_exact_differences():
