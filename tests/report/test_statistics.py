@@ -54,6 +54,14 @@ def test_wilson_closes_exactly_at_the_ends():
     assert wilson(0, 10).high == pytest.approx(1.959963985**2 / (10 + 1.959963985**2))
 
 
+def test_wilson_of_a_single_seed():
+    z2 = 1.959963985**2
+    none, one = wilson(0, 1), wilson(1, 1)
+    assert (none.value, none.low, one.value, one.high) == (0.0, 0.0, 1.0, 1.0)
+    assert none.high == pytest.approx(z2 / (1 + z2))
+    assert one.low == pytest.approx(1 / (1 + z2))
+
+
 def test_wilson_is_wider_at_higher_confidence():
     assert wilson(5, 10, confidence=0.99).high > wilson(5, 10).high
 
@@ -387,6 +395,13 @@ def test_no_tests_without_two_seeds_or_two_kinds():
 def test_paired_tests_refuse_different_seeds():
     with pytest.raises(ConfigurationError, match="same seeds"):
         paired_tests({"q": [1.0, 2.0], "c": [2.0]}, ["q"], ["c"])
+
+
+def test_holm_passes_one_for_no_p():
+    assert holm([0.9, 0.8, 0.4]) == [1.0, 1.0, 1.0]
+    assert holm([0.2, 0.9]) == pytest.approx([0.4, 0.9])
+    assert holm([0.3]) == [0.3]
+    assert holm([]) == []
 
 
 def test_holm_of_a_known_example():
