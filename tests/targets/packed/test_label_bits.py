@@ -33,7 +33,10 @@ def plain_votes(target, x, bits):
     return (x > 0).reshape(len(x), -1, target.label_bits).sum(axis=2)
 
 
-CASES = [((9, 5, 6), 2), ((70, 66, 15), 5), ((7, 4), 2), ((5, 4, 3, 3), 1)]
+CASES = [
+    ((9, 5, 6), 2), ((70, 66, 15), 5), ((7, 4), 2), ((5, 4, 3, 3), 1), ((6, 1, 8), 4), ((2, 15), 5),
+]  # fmt: skip
+"""Groups smaller and larger than the layer that they see."""
 
 
 @pytest.mark.parametrize(("layers", "label_bits"), CASES)

@@ -136,8 +136,8 @@ def sequential(*parts):
     return torch.nn.Sequential(*parts)
 
 
-def variance(value):
-    norm = torch.nn.BatchNorm1d(5)
+def variance(value, **options):
+    norm = torch.nn.BatchNorm1d(5, **options)
     norm.running_var.fill_(value)
     return norm
 
@@ -176,6 +176,10 @@ def variance(value):
         (
             sequential(linear(3, 5), variance(-1.0), Sign(), linear(5, 2)),
             "variances from -1; expected 5 units and variances above 0",
+        ),
+        (
+            sequential(linear(3, 5), variance(0.0, eps=0.0), Sign(), linear(5, 2)),
+            "variances from 0; expected 5 units and variances above 0",
         ),
     ],
 )
