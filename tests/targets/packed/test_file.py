@@ -138,6 +138,19 @@ def test_a_file_of_other_contents_is_refused(changes, message, tmp_path):
         PackedNetwork.load(path)
 
 
+@pytest.mark.parametrize("name", ["weights", "limits"])
+def test_numbers_that_are_not_those_of_the_checksum_are_refused(name, tmp_path):
+    """An archive that is sound in itself, with one number changed."""
+    path = tmp_path / "net.npz"
+    some_network().save(path)
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    arrays[name][0] ^= 1
+    np.savez(path, **arrays)
+    with pytest.raises(StorageError, match="no packed network: its checksum is another"):
+        PackedNetwork.load(path)
+
+
 def test_a_pickle_in_the_archive_is_never_run(tmp_path):
     path = tmp_path / "net.npz"
     np.savez(path, about=np.array([{"format": FORMAT}], dtype=object))
