@@ -181,20 +181,22 @@ class HyperNetwork(torch.nn.Module, ABC):
         with np.errstate(over="ignore"):
             sound = all(map(_sound, _parameters(self)))
         if not sound:
-            name, at, value = self._unsound()
             raise ConfigurationError(
-                f"The parameter '{name}' of {self.describe()} is {value:g} at {at}, counted from "
-                "the replica; expected finite numbers below 1e100 in size. Where training led "
-                "there, lower the learning_rate; or load a state that is sound."
+                f"{self._unsound()}; expected finite numbers below {HUGE:g} in size. Where "
+                "training led there, lower the learning_rate; or load a state that is sound."
             )
 
-    def _unsound(self) -> tuple[str, list[int], float]:
-        """Name, index and value of the first number that `check_parameters` refuses."""
+    def _unsound(self) -> str:
+        """In words, the first number that `check_parameters` refuses."""
         for name, parameter in self.named_parameters():
-            wrong = (~(parameter.detach().abs() < HUGE)).nonzero()
+            values = parameter.detach()
+            wrong = (~(values.abs() < HUGE)).nonzero()
             if len(wrong):
-                at = tuple(wrong[0].tolist())
-                return name, list(at), float(parameter.detach()[at])
+                at = wrong[0].tolist()
+                of_replica = values.ndim > 0 and len(values) == self.replicas
+                seed = f", with seed {self.seeds[at[0]]}" if of_replica else ""
+                value = values[tuple(at)].item()
+                return f"The parameter '{name}' of {self.describe()} is {value:g} at {at}{seed}"
         raise AssertionError("all parameters are sound")
 
     # -- draws --------------------------------------------------------------------------------
