@@ -122,7 +122,10 @@ class PackedNetwork:
     def from_torch(
         cls, module: "torch.nn.Module", *, inputs: Literal["signs", "pixels"]
     ) -> "PackedNetwork":
-        """Pack a binary torch module: see `torch_module.from_module`."""
+        """Pack a binary torch module: predictions are its own in eval mode and float64.
+
+        See `torch_module.from_module`, also for what is refused and for types below float64.
+        """
         from qhyper.targets.packed.torch_module import from_module
 
         return from_module(module, cls, inputs=inputs)

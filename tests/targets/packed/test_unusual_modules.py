@@ -582,11 +582,31 @@ def test_biases_at_a_tie_are_left_to_rounding(bias):
     norm.running_mean.copy_(layer.bias.detach())  # most rows have a sum of 0 somewhere
     net = nn.Sequential(layer, norm, Sign(-1), linear(HIDDEN, CLASSES).double())
     x = 2.0 * np.random.default_rng(0).integers(0, 2, (ROWS, INPUTS)) - 1
+    message = "class depends on how sums are rounded"
     with BiasFirst(), torch.no_grad():
         there = net.eval()(torch.from_numpy(x)).numpy()
-        packed = PackedNetwork.from_torch(net, inputs="signs")
+        with pytest.warns(UserWarning, match=message):
+            packed = PackedNetwork.from_torch(net, inputs="signs")
     assert (there != packed.outputs((x + 1) / 2)).any()  # the order matters
     assert packed.shape.layers == (INPUTS, HIDDEN, CLASSES)
+
+
+def test_a_warning_says_on_how_many_rows_rounding_decides():
+    """Two classes of the same weights, told apart by nothing but how 0.1 and 0.7 are rounded."""
+    last = linear(HIDDEN, 2, bias=False).double()
+    last.weight.data[1] = last.weight.data[0]
+    last.bias = nn.Parameter(torch.tensor([0.1, 0.7], dtype=torch.float64))
+    norm = nn.BatchNorm1d(2, affine=False).double()
+    norm.running_mean.copy_(last.bias.detach())
+    net = nn.Sequential(*plain()[:3], last, norm)
+    message = r"On \d+ of 1000 random rows the module's class depends on how sums are rounded"
+    with pytest.warns(UserWarning, match=message) as caught:
+        packed = PackedNetwork.from_torch(net, inputs="signs")
+    assert [warning.filename for warning in caught] == [__file__]
+    x = np.random.default_rng(6).integers(0, 2, (ROWS, INPUTS))
+    with torch.no_grad():
+        expected = net.eval()(torch.from_numpy(2.0 * x - 1)).numpy()
+    np.testing.assert_allclose(packed.outputs(x), expected, rtol=0, atol=1e-12)
 
 
 # -- numbers below float64 -------------------------------------------------------------------------
