@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from qhyper.checks.finding import Broken
+from qhyper.training.randomness import global_states
 
 DO = (
     "Draw from the generators that are given, one a replica (rng[r].random(...)), or seed a "
@@ -27,9 +28,9 @@ def keeps_to_its_streams(call: Callable[[], Any]) -> None:
             torch.manual_seed(seed)
             np.random.seed(seed)  # noqa: NPY002
             random.seed(seed)
-            before = _states()
+            before = global_states()
             found.append([np.asarray(part) for part in _parts(call())])
-            for name, state in _states().items():
+            for name, state in global_states().items():
                 if state != before[name]:
                     raise Broken(f"It draws from {name}, which other code draws from too. {DO}")
         for one, other in zip(*found, strict=True):
@@ -48,15 +49,6 @@ def _equal(one: np.ndarray, other: np.ndarray) -> bool:
 def _parts(found: Any) -> list[Any]:
     parts = list(found) if isinstance(found, list | tuple) else [found]
     return [part.detach().cpu() if isinstance(part, torch.Tensor) else part for part in parts]
-
-
-def _states() -> dict[str, Any]:
-    name, key, *rest = np.random.get_state()  # noqa: NPY002
-    return {
-        "torch's global generator": torch.get_rng_state().numpy().tobytes(),
-        "NumPy's global generator (np.random)": (name, np.asarray(key).tobytes(), *rest),
-        "Python's module random": random.getstate(),
-    }
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from qhyper.targets.target import Losses, MiniBatches, Objective
 from qhyper.threads import one_torch_thread
 from qhyper.training.log_prob import check_log_prob
 from qhyper.training.optimisers import build_optimizer, build_schedule, check_optimizer
+from qhyper.training.randomness import check_streams
 from qhyper.training.search import SearchRecord
 from qhyper.training.settings import TrainingSettings
 
@@ -143,6 +144,7 @@ class Trainer:
             objective = objective.draw(self.streams(self.step, "batch"))
             inputs = objective.inputs
         if self.step == 0:
+            check_streams(self.generator, inputs)
             check_log_prob(self.generator, inputs)
         rng = self.streams(self.step, "draw")
         estimate = self.estimator(self.generator, objective, risk, rng=rng, inputs=inputs)

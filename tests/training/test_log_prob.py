@@ -90,6 +90,31 @@ def test_a_log_p_of_another_shape_is_refused_in_words(change, got):
         generator.probabilities()
 
 
+class Global(Bernoulli):
+    """Draws from a global generator."""
+
+    draw = staticmethod(torch.rand)
+
+    def _sample(self, shots, rng, inputs):
+        uniforms = np.asarray(self.draw(self.replicas, 1, shots, self.n_bits))
+        return (uniforms < 0.5).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("draw", "name"),
+    [
+        (torch.rand, "torch's global generator"),
+        (np.random.rand, r"NumPy's global generator \(np\.random\)"),
+    ],
+)
+def test_draws_from_a_global_generator_are_refused(draw, name):
+    generator = Global(5, seeds=(1, 2))
+    generator.draw = draw
+    message = rf"\(Global\) draws from {name}, so that the same seeds would give other runs\. Draw"
+    with pytest.raises(ConfigurationError, match=message):
+        begin(generator)
+
+
 def test_a_generator_that_sees_inputs_is_asked_at_them():
     generator = ConditionalBernoulli(4, n_inputs=2, hidden=3, seeds=(1, 2))
     inputs = np.random.default_rng(0).normal(size=(2, 3, 2))

@@ -1,0 +1,40 @@
+"""Whether a generator draws from the global generators of torch, NumPy or Python."""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+from qhyper.errors import ConfigurationError
+from qhyper.hypernetwork import HyperNetwork
+from qhyper.streams import Streams
+
+
+def check_streams(generator: HyperNetwork, inputs: Any = None) -> None:
+    """Raise ConfigurationError if a draw changes a global random generator.
+
+    Tried on generators with log p, whose draws cost nothing. `inputs` [replica, input, feature] are
+    those of a generator that sees them.
+    """
+    if not generator.capabilities.log_prob:
+        return
+    before = global_states()
+    generator.sample(1, rng=Streams(generator.seeds)(0), inputs=inputs)
+    for name, state in global_states().items():
+        if state != before[name]:
+            raise ConfigurationError(
+                f"{generator.describe()} ({type(generator).__name__}) draws from {name}, so that "
+                "the same seeds would give other runs. Draw from `rng`, which has one NumPy "
+                "generator a replica: rng[r].random(...). To try it: qhyper check."
+            )
+
+
+def global_states() -> dict[str, Any]:
+    """The states of the global generators, by their names in words."""
+    name, key, *rest = np.random.get_state()  # noqa: NPY002
+    return {
+        "torch's global generator": torch.get_rng_state().numpy().tobytes(),
+        "NumPy's global generator (np.random)": (name, np.asarray(key).tobytes(), *rest),
+        "Python's module random": random.getstate(),
+    }
