@@ -397,6 +397,18 @@ def test_too_few_shots_at_the_parameters_are_refused(estimator):
         estimator.check(generator, MMD())
 
 
+def test_a_value_needs_as_many_shots_as_its_risk():
+    class OfThree(Expectation):
+        min_shots = 3
+
+    generator = circuit("tied", (0,))
+    ParameterShift(2).check(generator, OfThree())  # a gradient alone needs none of them
+    ParameterShift(3, value=True).check(generator, OfThree())
+    for estimator in (ParameterShift(2, value=True), StochasticParameterShift(2, value=True)):
+        with pytest.raises(ConfigurationError, match="needs at least 3 shots for this risk; got 2"):
+            estimator.check(generator, OfThree())
+
+
 @pytest.mark.parametrize("estimator", [ParameterShift(4), StochasticParameterShift(4, angles=2)])
 def test_a_generator_without_angles_is_refused_before_anything_is_spent(estimator):
     objective = table_objective()
