@@ -323,6 +323,14 @@ def test_counts_are_exact_for_any_number_of_bits(n_bits):
         assert survey.most_accurate().bitstrings == 2 * half
 
 
+def test_counts_that_are_not_all_bitstrings_are_no_certificate():
+    survey = surveyed(np.zeros(8), np.zeros(8, int))
+    survey.add(8, np.zeros(1), np.zeros(1, int), np.zeros(1, np.int32))
+    message = r"Internal error: multiplicities sum to 9 instead of 2\^3"
+    with pytest.raises(RuntimeError, match=message):
+        survey.spectrum()
+
+
 @pytest.mark.parametrize(("layers", "n_bits"), [((2, 20, 1), 60), ((2, 21, 1), 63)])
 def test_networks_about_63_bits_have_all_their_strings(layers, n_bits):
     """On one row the logit is Σ ±1 over the hidden units, so that its values are binomial."""
