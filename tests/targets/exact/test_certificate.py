@@ -277,7 +277,7 @@ def test_of_the_most_accurate_functions_that_of_least_loss_is_taken_and_all_are_
         assert most.bitstrings == 5
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 256])
+@pytest.mark.parametrize("chunk", [7, 256])
 @pytest.mark.parametrize("sign_of_zero", [0, 1])
 @pytest.mark.parametrize("method", ["classes", "enumeration"])
 def test_chunks_change_nothing(method, sign_of_zero, chunk, monkeypatch):
@@ -331,11 +331,11 @@ def test_counts_that_are_not_all_bitstrings_are_no_certificate():
         survey.spectrum()
 
 
-@pytest.mark.parametrize(("layers", "n_bits"), [((2, 20, 1), 60), ((2, 21, 1), 63)])
+@pytest.mark.parametrize(("layers", "n_bits"), [((1, 31, 1), 62), ((1, 32, 1), 64)])
 def test_networks_about_63_bits_have_all_their_strings(layers, n_bits):
     """On one row the logit is Σ ±1 over the hidden units, so that its values are binomial."""
     network, hidden = BinaryNetwork(layers), layers[1]
-    certificate = certify(network, Samples(np.array([[1.0, 0.3]]), np.array([0])))
+    certificate = certify(network, Samples(np.array([[1.0]]), np.array([0])))
     assert certificate.configurations == 2**n_bits
     binomial = [math.comb(hidden, k) << n_bits - hidden for k in range(hidden + 1)]
     assert [int(count) for count in certificate.multiplicities] == binomial
