@@ -301,6 +301,17 @@ def test_a_resumed_training_ends_as_the_undisturbed_one(objective) -> None:
         assert_same(resumed.state_dict(), end)
 
 
+def test_a_training_resumed_before_its_first_step_pays_for_it() -> None:
+    def trainer() -> Trainer:
+        chosen = TrainingSettings(evaluations=640, circuits=10, estimator="exact")
+        return Trainer(build_generator("bernoulli", 4), Objective(ones, 4), chosen)
+
+    resumed = trainer()
+    resumed.load_state_dict(trainer().state_dict())
+    resumed.run()
+    assert resumed.spent.evaluations == 16
+
+
 @pytest.mark.parametrize("estimator", ["score-function", "exact"])
 def test_a_resumed_record_has_counted_what_the_undisturbed_one_has(estimator: str) -> None:
     def trainer() -> Trainer:

@@ -333,12 +333,14 @@ def test_counts_that_are_not_all_bitstrings_are_no_certificate():
 
 @pytest.mark.parametrize(("layers", "n_bits"), [((1, 31, 1), 62), ((1, 32, 1), 64)])
 def test_networks_about_63_bits_have_all_their_strings(layers, n_bits):
-    """On one row the logit is Σ ±1 over the hidden units, so that its values are binomial."""
+    """On one row the logit is Σ ±1 over the hidden units: binomial, and 0 is class 0."""
     network, hidden = BinaryNetwork(layers), layers[1]
-    certificate = certify(network, Samples(np.array([[1.0]]), np.array([0])))
-    assert certificate.configurations == 2**n_bits
+    certificate = certify(network, Samples(np.array([[1.0]]), np.array([0])), loss="accuracy")
     binomial = [math.comb(hidden, k) << n_bits - hidden for k in range(hidden + 1)]
-    assert [int(count) for count in certificate.multiplicities] == binomial
+    right = sum(binomial[: hidden // 2 + 1])  # so many units of +1, or fewer
+    assert [int(count) for count in certificate.multiplicities] == [right, 2**n_bits - right]
+    assert certificate.best_accuracy_bitstrings == certificate.optimal_bitstrings == right
+    assert certificate.configurations == 2**n_bits
 
 
 def test_log_Z_of_low_temperatures_neither_overflows_nor_vanishes():  # noqa: N802
