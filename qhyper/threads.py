@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
-from qhyper.limits import cores
+from qhyper.machine import cores
 
 _limit: list[int] = []
 

@@ -12,13 +12,13 @@ from types import SimpleNamespace
 import numba
 import pytest
 
-from qhyper import limits, machine, threads
+from qhyper import machine, threads
 from qhyper.quantum.ansatz import Brickwork
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.streams import Streams
 
 GIB = 2**30
-CACHED = (limits._told, limits._machine_memory, limits._folders)
+CACHED = (machine._told, machine._machine_memory, machine._folders)
 
 
 @pytest.fixture(autouse=True)
@@ -34,12 +34,12 @@ def read_anew():
 def files(monkeypatch) -> dict[str, str]:
     """The system's files, as the test writes them: none at first. 8 cores, 64 GiB of memory."""
     found: dict[str, str] = {}
-    monkeypatch.setattr(limits, "_read", lambda path: found.get(path.as_posix(), ""))
+    monkeypatch.setattr(machine, "_read", lambda path: found.get(path.as_posix(), ""))
     pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 64 * GIB // 4096}
     monkeypatch.setattr(os, "sysconf", pages.__getitem__, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    monkeypatch.setattr(limits, "_left_of_limits", list)
-    for name in limits.THREADS:
+    monkeypatch.setattr(machine, "_left_of_limits", list)
+    for name in machine.THREADS:
         monkeypatch.delenv(name, raising=False)
     return found
 
@@ -59,10 +59,10 @@ JOB = "/slurm/uid_7/job_3"
 def test_memory_is_limited_by_any_group_of_version_2(files, group):
     files["/proc/self/cgroup"], files["/proc/self/mountinfo"] = f"0::{JOB}\n", SECOND
     files["/sys/fs/cgroup/slurm/memory.max"] = "max\n"
-    assert limits.memory() == 64 * GIB
-    limits._machine_memory.cache_clear()
+    assert machine.memory() == 64 * GIB
+    machine._machine_memory.cache_clear()
     files[f"/sys/fs/cgroup{group}/memory.max"] = f"{3 * GIB}\n"
-    assert limits.memory() == machine.memory() == 3 * GIB
+    assert machine.memory() == 3 * GIB
 
 
 @pytest.mark.parametrize("group", [JOB, "/slurm", ""])
@@ -71,26 +71,26 @@ def test_memory_is_limited_by_any_group_of_version_1(files, group):
     files["/proc/self/mountinfo"] = FIRST
     files["/sys/fs/cgroup/memory/memory.limit_in_bytes"] = f"{2**63 - 4096}\n"  # no limit
     files[f"/sys/fs/cgroup/memory{group}/memory.limit_in_bytes"] = f"{5 * GIB}\n"
-    assert limits.memory() == 5 * GIB
+    assert machine.memory() == 5 * GIB
 
 
 def test_a_container_sees_its_own_group_as_the_root(files):
     """Its files are mounted at the root; the group's name is the host's, or a part of the mount."""
     files["/proc/self/cgroup"], files["/proc/self/mountinfo"] = "0::/docker/abc\n", SECOND
     files["/sys/fs/cgroup/memory.max"] = f"{GIB}\n"
-    assert limits.memory() == GIB
+    assert machine.memory() == GIB
     for cached in CACHED:
         cached.cache_clear()
     files["/proc/self/mountinfo"] = SECOND.replace(" / ", " /docker/abc ", 1)
     files["/proc/self/cgroup"] = "0::/docker/abc/inner\n"
     files["/sys/fs/cgroup/inner/memory.max"] = f"{GIB // 2}\n"
-    assert limits.memory() == GIB // 2
+    assert machine.memory() == GIB // 2
 
 
 def test_without_a_list_of_mounts_the_usual_places_are_read(files):
     files["/sys/fs/cgroup/memory.max"] = f"{2 * GIB}\n"
     files["/sys/fs/cgroup/memory/memory.limit_in_bytes"] = f"{GIB}\n"
-    assert limits.memory() == GIB
+    assert machine.memory() == GIB
 
 
 @pytest.mark.parametrize(
@@ -101,17 +101,17 @@ def test_without_a_list_of_mounts_the_usual_places_are_read(files):
 def test_the_cpu_time_of_a_group_limits_threads(files, quota, cores):
     files["/proc/self/cgroup"], files["/proc/self/mountinfo"] = f"0::{JOB}\n", SECOND
     files["/sys/fs/cgroup/slurm/cpu.max"] = quota
-    assert limits.cores() == threads.n_threads() == cores
+    assert machine.cores() == threads.n_threads() == cores
     for cached in CACHED:
         cached.cache_clear()
     files.clear()
     files["/proc/self/cgroup"], files["/proc/self/mountinfo"] = f"2:cpu,cpuacct:{JOB}\n", FIRST
     for part, number in zip(("quota", "period"), quota.replace("max", "-1").split(), strict=False):
         files[f"/sys/fs/cgroup/cpu,cpuacct/slurm/cpu.cfs_{part}_us"] = f"{number}\n"
-    assert limits.cores() == cores
+    assert machine.cores() == cores
 
 
-@pytest.mark.parametrize("name", limits.THREADS)
+@pytest.mark.parametrize("name", machine.THREADS)
 @pytest.mark.parametrize(
     ("text", "cores"),
     [("1", 1), ("3", 3), ("64", 8), ("2,4", 2), (" 2 ", 2), ("", 8), ("0", 8), ("-1", 8),
@@ -121,7 +121,7 @@ def test_the_environment_limits_threads(files, monkeypatch, name, text, cores):
     monkeypatch.setenv(name, text)
     assert threads.n_threads() == cores
     limits_nothing = text in ("0", "-1", "all", "1.5", "²")
-    assert limits.ignored_threads() == ({name: text} if limits_nothing else {})
+    assert machine.ignored_threads() == ({name: text} if limits_nothing else {})
 
 
 def test_the_smallest_of_all_limits_counts(files, monkeypatch):
@@ -129,7 +129,7 @@ def test_the_smallest_of_all_limits_counts(files, monkeypatch):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
     assert threads.n_threads() == 3
-    assert limits.environment_threads() == {"OMP_NUM_THREADS": 6, "SLURM_CPUS_PER_TASK": 3}
+    assert machine.environment_threads() == {"OMP_NUM_THREADS": 6, "SLURM_CPUS_PER_TASK": 3}
 
 
 def without(monkeypatch, *modules: str) -> None:
@@ -146,11 +146,11 @@ def without(monkeypatch, *modules: str) -> None:
 
 def test_circuits_run_where_the_system_says_nothing_of_itself(monkeypatch):
     """As on Windows: no sysconf, no affinity, no limits, no /proc."""
-    monkeypatch.setattr(limits, "_read", lambda path: "")
+    monkeypatch.setattr(machine, "_read", lambda path: "")
     monkeypatch.delattr(os, "sysconf", raising=False)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     without(monkeypatch, "resource", "fcntl")
-    assert limits.memory() is None
+    assert machine.memory() == sys.maxsize
     assert machine.memory() == sys.maxsize
     assert 1 <= threads.n_threads() <= (os.cpu_count() or 1)
     for backend in ("mps", "statevector"):
@@ -163,10 +163,10 @@ def test_a_system_that_does_not_know_its_pages_is_asked_no_further(monkeypatch, 
     def sysconf(name):
         raise refusal
 
-    monkeypatch.setattr(limits, "_read", lambda path: "")
-    monkeypatch.setattr(limits, "_left_of_limits", list)
+    monkeypatch.setattr(machine, "_read", lambda path: "")
+    monkeypatch.setattr(machine, "_left_of_limits", list)
     monkeypatch.setattr(os, "sysconf", sysconf, raising=False)
-    assert limits.memory() is None
+    assert machine.memory() == sys.maxsize
 
 
 def test_windows_says_how_much_memory_it_has(monkeypatch):
@@ -176,11 +176,11 @@ def test_windows_says_how_much_memory_it_has(monkeypatch):
         return 1
 
     monkeypatch.delattr(os, "sysconf", raising=False)
-    monkeypatch.setattr(limits, "_read", lambda path: "")
-    monkeypatch.setattr(limits, "_left_of_limits", list)
+    monkeypatch.setattr(machine, "_read", lambda path: "")
+    monkeypatch.setattr(machine, "_left_of_limits", list)
     kernel32 = SimpleNamespace(GlobalMemoryStatusEx=answer)
     monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel32), raising=False)
-    assert limits.memory() == 16 * GIB
+    assert machine.memory() == 16 * GIB
 
 
 def test_what_is_left_of_a_limit_on_the_process_counts(monkeypatch):
@@ -190,14 +190,14 @@ def test_what_is_left_of_a_limit_on_the_process_counts(monkeypatch):
     monkeypatch.setattr(resource, "RLIM_INFINITY", -1)
     page = os.sysconf("SC_PAGE_SIZE")
     used = f"{2 * GIB // page} 9 9 9 0 {GIB // page} 0\n"
-    monkeypatch.setattr(limits, "_read", lambda path: used if path.name == "statm" else "")
-    assert limits._left_of_limits() == [3 * GIB]
+    monkeypatch.setattr(machine, "_read", lambda path: used if path.name == "statm" else "")
+    assert machine._left_of_limits() == [3 * GIB]
     of[resource.RLIMIT_DATA] = (2 * GIB, -1)
-    assert limits._left_of_limits() == [3 * GIB, GIB]
+    assert machine._left_of_limits() == [3 * GIB, GIB]
     of[resource.RLIMIT_DATA] = (GIB // 2, -1)  # more is in use than may be
-    assert limits._left_of_limits() == [3 * GIB, 0]
-    monkeypatch.setattr(limits, "_read", lambda path: "")  # no /proc
-    assert limits._left_of_limits() == [5 * GIB, GIB // 2]
+    assert machine._left_of_limits() == [3 * GIB, 0]
+    monkeypatch.setattr(machine, "_read", lambda path: "")  # no /proc
+    assert machine._left_of_limits() == [5 * GIB, GIB // 2]
 
 
 LIMITED = """

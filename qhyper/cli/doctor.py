@@ -24,8 +24,7 @@ def doctor(as_json: Json = False) -> None:
     import torch
 
     from qhyper.data.sets import availability
-    from qhyper.limits import environment_threads
-    from qhyper.machine import GIB, memory
+    from qhyper.machine import GIB, environment_threads, memory
     from qhyper.quantum.ansatz import STARTS
     from qhyper.quantum.backends import forms, installed
     from qhyper.registry import names

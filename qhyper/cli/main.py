@@ -387,7 +387,7 @@ def _start(
 
 def _execute(run: Any, as_json: bool, processes: int | None, made: Any = None) -> None:
     """Carry out what is not finished yet, and print the outcome."""
-    from qhyper.limits import ignored_threads
+    from qhyper.machine import ignored_threads
     from qhyper.run.comparison import execute
     from qhyper.run.directory import stop_on_signals
     from qhyper.threads import n_threads

@@ -130,6 +130,7 @@ def said(folder: Path, seconds_ago: float, **words) -> None:
         (socket.gethostname(), os.getpid(), 1, True),
         (socket.gethostname(), os.getpid(), 1000, False),  # the number is another's now
     ],
+    ids=["another host", "silent", "no process", "alive", "another process"],
 )
 def test_without_locks_signs_of_life_count(tmp_path, monkeypatch, host, pid, seconds_ago, alive):
     without_locks(monkeypatch)
