@@ -109,3 +109,8 @@ def restored(
             "with that version, or carry out the run anew with this one."
         )
     return kind(**found)
+
+
+def as_utf8(text: str) -> bytes:
+    """A text as files have it; a path in it that Python could not decode keeps its bytes."""
+    return text.encode("utf-8", errors="surrogateescape")

@@ -41,7 +41,7 @@ from qhyper.report.results import Result
 from qhyper.report.summary import Summary
 from qhyper.run.config import Config, read, to_toml
 from qhyper.run.places import of_run
-from qhyper.storage import storage, write_whole
+from qhyper.storage import as_utf8, storage, write_whole
 
 SUMMARY = "summary.json"
 """Its presence means that the run has ended."""
@@ -122,7 +122,7 @@ class Run:
     def write(self, name: str, text: str) -> Path:
         """Write a file of the run in one piece: it is there whole or not at all."""
         path = self.path / name
-        write_whole(path, text.encode())
+        write_whole(path, as_utf8(text))
         return path
 
     def read_result(self, folder: str) -> Result | None:

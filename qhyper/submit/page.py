@@ -16,7 +16,7 @@ from qhyper.errors import StorageError
 from qhyper.report.page import rendered
 from qhyper.report.pairs import CERTIFICATE, certificate_pairs, flat_pairs
 from qhyper.report.words import format_loss
-from qhyper.storage import write_whole
+from qhyper.storage import as_utf8, write_whole
 from qhyper.submit.draws import Mitigated, ScoredDraws
 from qhyper.submit.figures import REPLICAS, submission_figures
 from qhyper.submit.stored import OUTCOME, Found, Identity, SubmissionSettings, Written
@@ -234,7 +234,7 @@ def write_page(submission: Identity) -> Path:
             f"{submission.folder} has no {OUTCOME}: its submission is not finished. Get its draws "
             "with `qhyper fetch` first."
         )
-    write_whole(submission.page, page(written).encode())
+    write_whole(submission.page, as_utf8(page(written)))
     return submission.page
 
 

@@ -362,3 +362,10 @@ def test_a_path_that_is_no_text_is_refused_before_anything_runs(tmp_path):
     with pytest.raises(ConfigurationError, match=r"udce4.*, with bytes .* Set PYTHONUTF8=1"):
         Run.create(tmp_path, "test", config(data="t\udce4st.csv"))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_path_that_python_cannot_decode_is_written_as_it_is(tmp_path):
+    """As where the locale is ASCII, and a folder is called é."""
+    run = Run.create(tmp_path / "o_\udcc3\udca9", "compare", Config())
+    path = run.write("report.html", f"<p>{run.path}</p>")
+    assert f"{tmp_path}/o_é/" in path.read_text(encoding="utf-8")
