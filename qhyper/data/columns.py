@@ -4,18 +4,18 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.data.tables import LABELS, Table, is_missing, is_number, number
+from qhyper.data.tables import LABELS, Table, is_missing, number
 from qhyper.errors import ConfigurationError, unknown
 
 _ROW_NUMBERS = 10
-"""Without a header, a first column that counts so many rows one by one is no feature."""
+"""A first column without a name, or called X as R does, is no feature if it counts so many rows."""
 _ID = re.compile(
-    r"(?i:(.*[\W_])?id|index|idx|rowid|row|rownames|row[ _]names|unnamed: 0)|.*[a-z]I[dD]"
+    r"(?i:(.*[\W_])?id|id[\W_].*|index|idx|row[ _]?(id|names?|number|no)?|unnamed: .*"
+    r"|(s[. ]*)?no\.?|#|\.\.\.[0-9]+)|.*[a-z]I[dD]"
 )
 """Names of columns that tell rows apart: id, customer_id, PassengerId, ..."""
 
@@ -62,18 +62,33 @@ def columns(
         raise ConfigurationError(
             f"Got no column beside the label, {table.name(at)}; expected at least one feature."
         )
+    _check_named(table, features)
     table = _without_missing(table, [*features, at], missing)
-    _check_features(table, features)
-    x = np.array([[_value(row[i]) for i in features] for row in table.rows])
+    y = [row[at] for row in table.rows]
+    if label is None and _tells_rows_apart(table, at, np.array([number(cell) for cell in y])):
+        raise ConfigurationError(
+            f"Got {table.name(at)} as the last column, which tells rows apart; expected the label. "
+            f"Say which column it is with --label, and leave this one out with --drop "
+            f"{_called(table, at)}."
+        )
+    x = np.empty((len(table.rows), len(features)))
+    for k, i in enumerate(features):
+        x[:, k] = _feature(table, i)
     names = None if table.header is None else tuple(table.header[i] for i in features)
-    name = table.header[at] if table.header else at + 1
-    return Columns(x, [row[at] for row in table.rows], names, table.lines, name)
+    name = (table.header[at] if table.header else "") or at + 1
+    return Columns(x, y, names, table.lines, name)
 
 
 def has_column(table: Table, name: str | int) -> bool:
-    """Whether a table has a column of this name in its header, or of this number from 1."""
-    named = table.header is not None and name != "" and str(name) in table.header
-    return named or (str(name).isdecimal() and 1 <= int(name) <= table.width)
+    """Whether a table has a column of this name in its header, or of this number from 1.
+
+    A number that is no text, as `called` gives it, is that of a column without a name.
+    """
+    if table.header is not None and name != "" and str(name) in table.header:
+        return True
+    if not str(name).isdecimal() or not 1 <= int(name) <= table.width:
+        return False
+    return isinstance(name, str) or not (table.header and table.header[int(name) - 1])
 
 
 def called(tables: Sequence[Table], name: str | int, option: str) -> str | int:
@@ -84,10 +99,10 @@ def called(tables: Sequence[Table], name: str | int, option: str) -> str | int:
     if not any(has_column(table, name) for table in tables):
         _find(tables[0], name, option)
     first = tables[0]
-    if first.header is None or not has_column(first, name):
+    if not has_column(first, name):
         return name
     column = _find(first, name, option)
-    return first.header[column] or column + 1
+    return (first.header[column] if first.header else "") or column + 1
 
 
 def _find(table: Table, name: str | int, option: str) -> int:
@@ -142,7 +157,7 @@ def _without_missing(table: Table, used: Sequence[int], missing: str | None) -> 
             f"Got {sum(map(len, gaps))} missing value(s) in {len(holes)} of {len(gaps)} rows, "
             f"the first, '{table.rows[first][gaps[first][0]]}', in line {table.lines[first]}, "
             f"column {gaps[first][0] + 1}; expected none. Fill them in, leave the rows out with "
-            "--missing drop, or leave the column out with --drop."
+            "--missing drop, or leave the column out with --drop; write what is a class otherwise."
         )
     if len(holes) == len(gaps):
         always = next((i for i in used if all(i in gap for gap in gaps)), None)
@@ -155,33 +170,42 @@ def _without_missing(table: Table, used: Sequence[int], missing: str | None) -> 
 
 
 def _is_no_label(cell: str) -> bool:
-    return is_missing(cell) and cell != "None"  # which may be a class
+    """Whether a label is missing: signs and words that may be a class are none."""
+    return is_missing(cell) and cell not in ("-", "None", "none", "NULL", "Null", "null")
 
 
-def _value(cell: str) -> float:
-    return float(cell.lower() == "true") if cell.lower() in ("true", "false") else number(cell)
-
-
-def _check_features(table: Table, features: Sequence[int]) -> None:
-    """Refuse features that have no name beside others, are text, or number the rows."""
+def _check_named(table: Table, features: Sequence[int]) -> None:
+    """Refuse features without a name beside others that have one."""
     for i in features:
         if table.header is not None and not table.header[i]:
+            advice = f"Leave the column out with --drop {i + 1}, or give it a name."
+            if sum(map(bool, table.header)) == 1:
+                advice = "Remove the first line if it is a title."
             raise ConfigurationError(
                 f"Got a header without a name for column {i + 1} ({table.rows[0][i]}, ...), which "
-                "may be row numbers, as pandas writes them; expected names. Leave the column out "
-                f"with --drop {i + 1}, or give it a name if it is a feature."
+                f"may be row numbers, as pandas writes them; expected names. {advice}"
             )
-        cells = [row[i] for row in table.rows]
-        if all(cell.lower() in ("true", "false") for cell in cells):
-            continue
-        wrong = [row for row, cell in enumerate(cells) if not is_number(cell)]
-        if wrong:
-            raise _not_a_number(table, i, wrong)
-        if _numbers_rows(table, i, cells):
-            raise ConfigurationError(
-                f"Got {table.name(i)} that numbers the rows ({', '.join(cells[:3])}, ...); "
-                f"expected features. Leave it out with --drop {_called(table, i)}."
-            )
+
+
+def _feature(table: Table, column: int) -> npt.NDArray[np.float64]:
+    """The numbers of a column, True and False being 1 and 0.
+
+    Raises ConfigurationError for text, and for a column that numbers the rows.
+    """
+    cells = [row[column] for row in table.rows]
+    values = np.array([number(cell) for cell in cells])
+    if np.isnan(values).all() and all(cell.lower() in ("true", "false") for cell in cells):
+        return np.array([float(cell.lower() == "true") for cell in cells])
+    wrong = np.flatnonzero(np.isnan(values))
+    if len(wrong):
+        raise _not_a_number(table, column, wrong.tolist())
+    if _tells_rows_apart(table, column, values):
+        raise ConfigurationError(
+            f"Got {table.name(column)} that numbers the rows ({', '.join(cells[:3])}, ...); "
+            f"expected features. Leave it out with --drop {_called(table, column)}, or give it "
+            "another name if it is a feature."
+        )
+    return values
 
 
 def _not_a_number(table: Table, column: int, wrong: Sequence[int]) -> ConfigurationError:
@@ -191,6 +215,11 @@ def _not_a_number(table: Table, column: int, wrong: Sequence[int]) -> Configurat
     if len(wrong) * 2 <= len(table.rows):
         return ConfigurationError(f"{expected}. Correct the cell, or remove the line.")
     name = _called(table, column)
+    if not any(character.isalpha() for character in cell):
+        return ConfigurationError(
+            f"{expected}, and without marks of thousands. Write the column so, or leave it out "
+            f"with --drop {name}."
+        )
     is_label = f"If it is the label, say so with --label {name}; if not, leave"
     advice = is_label if _looks_like_label(table, column) else "Leave"
     return ConfigurationError(
@@ -214,13 +243,12 @@ def _short(cell: str) -> str:
     return cell if len(cell) <= 40 else f"{cell[:37]}..."
 
 
-def _numbers_rows(table: Table, column: int, cells: Sequence[str]) -> bool:
-    """Whether a column of whole numbers tells rows apart: it is called id, or counts them."""
-    values = [number(cell) for cell in cells]
-    whole = all(value.is_integer() for value in values)
-    if not whole or len(set(values)) < len(values):
+def _tells_rows_apart(table: Table, column: int, values: npt.NDArray[np.float64]) -> bool:
+    """Whether whole numbers tell rows apart: the column is called id, or is first and counts."""
+    if not (values == np.floor(values)).all():
         return False
-    if table.header is None:
-        by_one = all(b - a == 1 for a, b in pairwise(values))
-        return column == 0 and len(values) >= _ROW_NUMBERS and by_one
-    return _ID.fullmatch(table.header[column]) is not None
+    name = "X" if table.header is None else table.header[column]
+    if _ID.fullmatch(name):
+        return len(np.unique(values)) > len(values) / 2
+    counts = len(values) >= _ROW_NUMBERS and bool((np.diff(values) == 1).all())
+    return column == 0 and name.upper() == "X" and counts

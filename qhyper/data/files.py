@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,18 +34,21 @@ def load_files(
     label: str | int | None = None,
     drop: str | int | Sequence[str | int] = (),
     missing: str | None = None,
+    predict: str | None = None,
 ) -> Dataset:
     """The data set in the file `path`, with test rows from `test`, from it, or set aside by class.
 
     `label`, `drop` and `missing` are those of `columns`; a column to leave out may be in one of
-    two files alone. Raises ConfigurationError for unsuitable contents or test rows in both files,
-    MissingError if a file is not there, StorageError if one cannot be read.
+    two files alone. `predict` is classes or numbers, which the labels tell unless told. Raises
+    ConfigurationError for unsuitable contents or test rows in both files, MissingError if a file is
+    not there, StorageError if one cannot be read.
     """
     if test is not None and not is_data_file(test):
         raise ConfigurationError(
             f"Got the test file {test}, expected a path to .npz, .csv or .tsv."
         )
-    dropped = [drop] if isinstance(drop, str | int) else list(drop)
+    dropped = _names(drop, "drop")
+    label = None if label is None else _names(label, "label")[0]
     files = [_read(Path(file)) for file in (path, test) if file is not None]
     tables = [file for file in files if isinstance(file, Table)]
     if not tables and (label is not None or dropped or missing is not None):
@@ -56,11 +60,16 @@ def load_files(
         if tables:  # by name: the test file may have another order
             label = None if label is None else called(tables, label, "--label")
             dropped = [called(tables, name, "--drop") for name in dropped]
+            _check_alike(tables)
     parts: list[_Part | None] = []
     for name, file, where in zip((path, test), files, ("", " of the test file"), strict=False):
         with _of_file(name):
             if isinstance(file, Table):
                 there = [column for column in dropped if has_column(file, column)]
+                if label is not None and not has_column(file, label):
+                    raise ConfigurationError(
+                        f"Got no column '{label}'{where}; expected the label of every row there."
+                    )
                 found = columns(file, label=label, drop=there, missing=missing)
                 label = found.label  # of the test file too
                 places = [f"line {line}{where}" for line in found.lines]
@@ -68,7 +77,37 @@ def load_files(
                 parts += [_Part(found.x, found.y, places, found.names, left_out)]
             else:
                 parts += [_of_arrays(file, ""), _of_arrays(file, "_test")]
-    return _dataset(path, test, [part for part in parts if part is not None], rng)
+    named = label if isinstance(label, str) else None
+    found = [part for part in parts if part is not None]
+    return _dataset(path, test, found, rng, predict, named)
+
+
+def _names(given: Any, option: str) -> list[str | int]:
+    """Names or numbers of columns, one or several."""
+    found = [given] if isinstance(given, str | int) else given
+    whole = isinstance(found, Sequence) and all(
+        isinstance(name, str | int) and not isinstance(name, bool) for name in found
+    )
+    if not whole:
+        raise ConfigurationError(
+            f"Got {option}={given!r}; expected the name of a column, or its number from 1."
+        )
+    return list(found)
+
+
+def _check_alike(tables: Sequence[Table]) -> None:
+    """Refuse a header in one of two tables alone, and unnamed columns in the test file alone."""
+    if len({table.header is None for table in tables}) > 1:
+        raise ConfigurationError(
+            "Got names of columns in one of two files alone; expected the same header in both, so "
+            "that columns can be told. Write it into the other one too."
+        )
+    first, last = tables[0].header or (), tables[-1].header or ()
+    if last.count("") > first.count(""):
+        raise ConfigurationError(
+            "Got a column without a name in the test file alone, perhaps row numbers; expected the "
+            "columns of the training file. Give it a name, and leave it out with --drop NAME."
+        )
 
 
 @dataclass(frozen=True)
@@ -84,9 +123,16 @@ class _Part:
 
 
 def _dataset(
-    path: str | Path, test: str | Path | None, parts: Sequence[_Part], rng: np.random.Generator
+    path: str | Path,
+    test: str | Path | None,
+    parts: Sequence[_Part],
+    rng: np.random.Generator,
+    predict: str | None,
+    label: str | None,
 ) -> Dataset:
-    """Labels as classes, and test rows set aside if there are none."""
+    """Labels as classes or targets, and test rows set aside if there are none."""
+    if predict not in (None, "classes", "numbers"):
+        raise ConfigurationError(f"Got predict={predict!r}; expected classes or numbers.")
     if len(parts) > 2 or (test is not None and len(parts) != 2):
         raise ConfigurationError(
             f"Got x_test and y_test in {path} or {test}, and there is a test file too. Leave one "
@@ -97,7 +143,7 @@ def _dataset(
     with _of_file(path):
         if held is not None:
             held = _in_order(held, given.features)
-        if are_targets(given.y):
+        if predict == "numbers" or (predict is None and are_targets(given.y)):
             classes, make = None, _targets
         else:
             classes = classes_of(given.y, given.places)
@@ -111,7 +157,7 @@ def _dataset(
             if held is None
             else (train, make(held))
         )
-        return Dataset(str(path), *split, given.features, classes, left_out)
+        return Dataset(str(path), *split, given.features, classes, label, left_out)
 
 
 def _targets(part: _Part) -> Samples:
@@ -131,8 +177,8 @@ def _in_order(part: _Part, wanted: tuple[str, ...] | None) -> _Part:
         return part
     if mine is None or wanted is None:
         raise ConfigurationError(
-            "Got names of columns in one of two files alone; expected the same header in both, so "
-            "that columns can be told. Write it into the other one too."
+            "Got names of columns in one of two files alone; expected two tables with headers, or "
+            "two archives, so that columns can be told. Write both in the same way."
         )
     odd = [name for name in (*wanted, *mine) if (name in mine) != (name in wanted)]
     if odd:
@@ -166,8 +212,18 @@ def _of_arrays(arrays: dict[str, npt.NDArray], end: str) -> _Part | None:
     if f"x{end}" not in arrays:
         return None
     x, y = arrays[f"x{end}"], arrays[f"y{end}"]
-    if y.ndim != 1 or y.dtype.kind not in "biufU":
+    if y.ndim == 2 and len(y) == len(x):
+        how = "y.ravel()" if y.shape[1] == 1 else "y.argmax(axis=1) of one column a class"
+        raise ConfigurationError(
+            f"Got y{end} of shape {y.shape}, expected one label for each row. Write {how}."
+        )
+    if y.ndim != 1 or not len(y) or y.dtype.kind not in "biufU":
         Samples(x, y)  # says what is wrong
+    if y.dtype.kind == "f" and np.isnan(y).any():
+        raise ConfigurationError(
+            f"Got {int(np.isnan(y).sum())} missing value(s) in y{end}, the first in row "
+            f"{int(np.argmax(np.isnan(y)))} (counted from 0); expected a label for each row."
+        )
     names = y if y.dtype.kind == "U" else y.tolist()
     places = [f"row {i} of y{end} (counted from 0)" for i in range(len(y))]
     return _Part(x, [str(name).strip() for name in names], places)
@@ -181,7 +237,8 @@ def _read_npz(path: Path) -> dict[str, npt.NDArray]:
             arrays = {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise StorageError(
-            f"Cannot read {path}: {error}. Write plain arrays of numbers with numpy.savez."
+            f"Cannot read {path}: {error}. Write plain arrays of numbers with numpy.savez; labels "
+            "of text by y.astype(str)."
         ) from error
     _check_keys(sorted(arrays))
     return arrays

@@ -13,15 +13,19 @@ _SHOWN = 8
 _MANY = 20
 """More different numbers, of which some come once, are no classes."""
 
+_LARGE = 2**31
+"""No class has such a number."""
+
 
 def are_targets(labels: Sequence[str]) -> bool:
-    """Whether labels are numbers to predict: not all whole, or many and some of them alone."""
+    """Whether labels are numbers to predict: not whole, huge, or many of which some come once."""
     if not all(map(is_number, labels)):
         return False
     counts = Counter(map(number, labels))
     if not all(value.is_integer() for value in counts):
         return True
-    return len(counts) > _MANY and min(counts.values()) == 1
+    large = max(map(abs, counts)) >= _LARGE
+    return large or (len(counts) > _MANY and min(counts.values()) == 1)
 
 
 def classes_of(labels: Sequence[str], places: Sequence[str]) -> tuple[str, ...]:

@@ -83,7 +83,8 @@ def check_classes(data: Samples) -> None:
         raise ConfigurationError(
             f"Got numbers such as {data.y[0]:g} as labels, which are no classes. Predict them with "
             "--loss squared_error and a layered target of one output (--layers "
-            f"{data.x.shape[1]},6,1), or write classes, whole numbers or text."
+            f"{data.x.shape[1]},6,1). If they are classes, --data-option predict=classes; if "
+            "another column is the label, --label NAME."
         )
 
 
@@ -92,7 +93,8 @@ class Dataset:
     """A named data set with its training and test rows.
 
     Of a file it also says what the file does: the names of the features if it has a header, those
-    of the classes, and how many rows were left out; of scaled features, by what.
+    of the classes and of the label's column, and how many rows were left out; of scaled features,
+    by what.
 
     Raises ConfigurationError if the two differ in their number of features, if the training rows
     are all of one class or lack a label below their largest, or if a test label is above all
@@ -104,6 +106,7 @@ class Dataset:
     test: Samples
     features: tuple[str, ...] | None = None
     classes: tuple[str, ...] | None = None
+    label: str | None = None
     left_out: int = 0
     scaling: Scaling | None = None
 
@@ -138,12 +141,14 @@ class Dataset:
 
     def __repr__(self) -> str:
         said = [f"{len(self.train):,} + {len(self.test):,} rows of {self.n_features} features"]
+        of_label = f" of '{self.label}'" if self.label else ""
         if isinstance(self.train, Targets):
-            said.append("a number to predict")
+            said.append("a number to predict" + of_label)
         else:
             classes = self.classes or tuple(map(str, range(self.n_classes)))
             more = ", ..." * (len(classes) > _SHOWN)
-            said.append(f"{len(classes)} classes ({', '.join(classes[:_SHOWN])}{more})")
+            names = ", ".join(classes[:_SHOWN])
+            said.append(f"{len(classes)} classes{of_label} ({names}{more})")
         if self.scaling is not None:
             said.append(f"scaled by {self.scaling.by}")
         if self.left_out:
@@ -155,6 +160,7 @@ class Dataset:
         known = {
             "features": self.features,
             "classes": self.classes,
+            "label": self.label,
             "left_out": self.left_out or None,
             "scaling": None if self.scaling is None else vars(self.scaling),
         }
@@ -243,7 +249,8 @@ def stratified_split(
             raise ConfigurationError(
                 f"Data set '{name}': got a single row of class {_class_name(label, classes)}, "
                 "expected at least two of each class, so that one can be set aside for testing. "
-                "Add rows, or give test rows of your own."
+                "Add rows, or give test rows of your own; of numbers to predict, say --data-option "
+                "predict=numbers."
             )
         for_test[rng.permutation(rows)[: max(1, round(len(rows) / 5))]] = True
     return samples.take(~for_test), samples.take(for_test)

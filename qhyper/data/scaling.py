@@ -32,21 +32,25 @@ class Scaling:
 
     def __call__(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Scaled features of x [row, feature]."""
-        return (x - np.array(self.shift)) / np.array(self.scale)
+        half = 0.5  # which is exact: a difference may be twice as large as its parts
+        return (half * x - half * np.array(self.shift)) / (half * np.array(self.scale))
 
 
 def fit(x: npt.NDArray[np.float64], by: str) -> Scaling:
     """The scaling of features x [row, feature] by another ScaleName than none.
 
-    Features that are constant are shifted alone. Raises ConfigurationError for an unknown way.
+    Features that are constant are shifted alone. Raises ConfigurationError for an unknown way, and
+    for features of less than float64's normal numbers.
     """
     if by not in get_args(ScaleName):
         raise ConfigurationError(f"Got scale='{by}'; expected {', '.join(get_args(ScaleName))}.")
     from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
-    # in units of a power of two near the largest, which is exact: no square over- or underflows
+    # in units of a power of two near the largest, which is exact: no square over- or underflows;
+    # and from the first row on, so that a large offset leaves the differences their digits
     unit = np.ldexp(1.0, np.frexp(np.abs(x).max(axis=0))[1] - 1)
-    z = x / unit
+    first = x[0] / unit
+    z = x / unit - first
     if by == "standard":
         fitted = StandardScaler().fit(z)
         shift, scale = fitted.mean_, fitted.scale_
@@ -59,4 +63,11 @@ def fit(x: npt.NDArray[np.float64], by: str) -> Scaling:
         shift = -fitted.min_ * scale
     constant = (x == x[0]).all(axis=0)
     scale = np.where(constant, 1, np.asarray(scale) * unit)
-    return Scaling(by, tuple((np.asarray(shift) * unit).tolist()), tuple(scale.tolist()))
+    small = scale < np.finfo(float).tiny
+    if small.any():
+        raise ConfigurationError(
+            f"Feature {int(np.argmax(small))} (counted from 0) differs by less than float64 can "
+            "scale. Write it in a smaller unit."
+        )
+    shift = (np.asarray(shift) + first) * unit
+    return Scaling(by, tuple(shift.tolist()), tuple(scale.tolist()))

@@ -14,8 +14,8 @@ from qhyper.registry import build, find, is_registered, names, packages
 Maker = TypeVar("Maker", bound=Callable[..., Dataset])
 """A function of options that returns a data set."""
 
-_OF_TABLES = ("label", "drop", "missing")
-"""Options of a file .csv or .tsv."""
+_OF_FILES = ("label", "drop", "missing", "predict")
+"""Options of a file; all but the last of a table alone."""
 
 
 def load(
@@ -39,7 +39,9 @@ def load(
     PATH.csv       (or .tsv) the features and, in the last column, the label, any whole numbers or
                    text; commas, semicolons or tabs; a header row may come first. Options: label
                    (the name or number, from 1, of its column), drop (those of columns to leave
-                   out), missing ("drop" leaves out rows in which a value is missing)
+                   out), missing ("drop" leaves out rows in which a value is missing); and of any
+                   file predict ("classes" or "numbers", for squared_error; unless told, labels
+                   that are not whole, or are many of which some come once, are numbers)
 
     A data set of yours is a function of options that returns a Dataset, named as module:function or
     registered under the entry-point group `qhyper.datasets`. If it takes a keyword `seed`, it is
@@ -57,16 +59,21 @@ def load(
         raise ConfigurationError(f"The seed of a data set is a whole number from 0; got {seed!r}.")
     if is_data_file(name):
         given = dict(options or {})
-        odd = [option for option in given if option not in _OF_TABLES]
+        odd = [option for option in given if option not in _OF_FILES]
         if odd:
             raise ConfigurationError(
                 f"Got the option(s) {', '.join(odd)} for the file {name}; expected "
-                f"{', '.join(_OF_TABLES)} alone: its features are taken as they are. Leave them "
+                f"{', '.join(_OF_FILES)} alone: its features are taken as they are. Leave them "
                 "out, or write the file as you want it."
             )
         rng = np.random.default_rng(np.random.SeedSequence(int(seed)))
         return load_files(name, test, rng, **given)
     name = str(name)
+    if not is_registered("data set", name) and Path(name).is_file():
+        raise ConfigurationError(
+            f"Got the file {name}, whose name does not end with .csv, .tsv or .npz. Unpack it if "
+            "it is compressed, save a sheet as CSV, or give a table in text the ending .csv."
+        )
     if ":" not in name and not is_registered("data set", name):
         raise unknown("data set", name, (*names("data set"), "PATH.npz", "PATH.csv", "PATH.tsv"))
     if test is not None:

@@ -17,15 +17,23 @@ from qhyper.errors import ConfigurationError, StorageError
 
 SUFFIXES = (".csv", ".tsv")
 
-LABELS = ("label", "labels", "class", "classes", "target", "targets", "y")
+LABELS = (
+    "label", "labels", "class", "classes", "target", "targets", "y",
+    "species", "diagnosis", "outcome", "survived",
+)  # fmt: skip
 """Names by which a header says which column is the label, in any case."""
 
 MISSING = frozenset(
-    ("", "NA", "na", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "NULL", "null", "None", "?", "-")
-)
+    (
+        "", "NA", "na", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "Nan", "NAN", "NULL", "Null",
+        "null", "None", "none", "?", "-", ".", "#DIV/0!",
+    )
+)  # fmt: skip
 """Cells that say that a value is missing, written so: `Na` may be sodium."""
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_SURE = 15
+"""Digits that float64 has always."""
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
@@ -60,7 +68,9 @@ def read_table(path: Path) -> Table:
     could be meant in two ways; StorageError if the file cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
+        _check_is_text(path, content)
+        text = content.decode("utf-8-sig")
     except OSError as error:
         raise StorageError(f"Cannot read {path}: {error}.") from error
     except UnicodeDecodeError as error:
@@ -92,9 +102,8 @@ def number(cell: str) -> float:
     if not _NUMBER.fullmatch(cell):
         return math.nan
     found = float(cell)
-    if math.isinf(found) or (_WHOLE.fullmatch(cell) and int(found) != int(cell)):
-        return math.nan
-    return found
+    rounded = len(cell) > _SURE and _WHOLE.fullmatch(cell) and int(found) != int(cell)
+    return math.nan if rounded or math.isinf(found) else found
 
 
 def is_number(cell: str) -> bool:
@@ -105,6 +114,17 @@ def is_number(cell: str) -> bool:
 def is_missing(cell: str) -> bool:
     """Whether a cell says that its value is missing."""
     return cell in MISSING
+
+
+def _check_is_text(path: Path, content: bytes) -> None:
+    """Raise StorageError for what is compressed, and for encodings of two bytes a letter."""
+    if content[:2] in (b"\x1f\x8b", b"PK"):
+        raise StorageError(f"Cannot read {path} as CSV in UTF-8: it is compressed. Unpack it.")
+    if b"\0" in content:
+        raise StorageError(
+            f"Cannot read {path} as CSV in UTF-8: it has bytes of value 0, as UTF-16 has. Save it "
+            "as UTF-8."
+        )
 
 
 # -- lines and separators --------------------------------------------------------------------------
@@ -133,7 +153,7 @@ def _lines(text: str, separator: str) -> Iterator[tuple[list[str], int]]:
     try:
         for cells in reader:
             stripped = [cell.strip() for cell in cells]
-            if stripped not in ([], [""]):
+            if any(stripped):
                 if reader.line_num > begun:
                     raise csv.Error("a cell goes on in the next line")
                 yield stripped, begun
@@ -185,11 +205,12 @@ def _use_decimal_points(rows: list[list[str]], lines: list[int]) -> None:
 def _without_empty_end(table: Table) -> Table:
     """Without a last column that has neither a name nor a value: every line ends with a comma."""
     header, rows = table.header, table.rows
-    if header is None or len(header) < 2 or header[-1]:
+    if header is None or len(header) < 2:
         return table
-    if any(len(row) != len(header) or row[-1] for row in rows):
+    named = len(header) if header[-1] else len(header) - 1
+    if any(len(row) != named + 1 or row[-1] for row in rows):
         return table
-    return Table(header[:-1], [row[:-1] for row in rows], table.lines)
+    return Table(header[:named], [row[:-1] for row in rows], table.lines)
 
 
 def _check_widths(table: Table) -> None:
@@ -198,7 +219,9 @@ def _check_widths(table: Table) -> None:
     usual = Counter(widths).most_common(1)[0][0]
     if table.header is not None and len(table.header) != usual:
         names, advice = len(table.header), "Give every column a name, and no more."
-        if names == usual - 1:
+        if names == 1:
+            advice = "Remove the first line if it is a title or a comment."
+        elif names == usual - 1:
             advice = (
                 "Is the first column row numbers (R's row names)? Give it a name too, and leave "
                 "it out with --drop NAME. Or is there a decimal comma?"
@@ -242,10 +265,15 @@ def _are_all_names(
     first: Sequence[str], below: Sequence[Sequence[str]], lines: Sequence[int]
 ) -> bool:
     """Whether a first row without a number is a header; ConfigurationError if it comes again."""
-    if not any(map(_is_name, first)) or any(map(is_missing, filter(None, first))):
-        return False  # cells that are missing, or wrong: they are reported as such
+    over_numbers = {i for row in below for i, cell in enumerate(row) if is_number(cell)}
+    for i, cell in enumerate(first):
+        sodium = cell.upper() == "NA" and i in over_numbers
+        if is_missing(cell) and cell and not sodium:
+            return False  # it is reported as such
+    if not any(map(_is_name, first)):
+        return False
     for row, line in zip(below, lines[1:], strict=True):
-        if row == first:
+        if row == first and any(i < len(first) and first[i] for i in over_numbers):
             raise ConfigurationError(
                 f"Got the header of line {lines[0]} again in line {line}; expected it once. "
                 "Remove it, or the row if it is one."
@@ -259,8 +287,17 @@ def _recurs(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     return any(i < len(row) and row[i] == first[i] for i in texts for row in below)
 
 
+def _come_again(columns: Sequence[int], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether every text in some column comes at least twice, as classes do."""
+    return any(
+        min(Counter(row[i] for row in rows if i < len(row)).values(), default=0) > 1
+        for i in columns
+    )
+
+
 def _is_name(cell: str) -> bool:
-    return any(character.isalpha() for character in cell) and not is_missing(cell)
+    no_name = is_missing(cell) or cell.lower() in ("true", "false")
+    return any(character.isalpha() for character in cell) and not no_name
 
 
 def _is_count(cells: Sequence[str]) -> bool:
@@ -283,8 +320,8 @@ def _are_names(
 ) -> bool:
     """Whether a first row of text and numbers is a header; ConfigurationError if nobody can tell.
 
-    It is one if its numbers count columns, or if it calls a column of numbers `label` or the like.
-    It is a row if its text stands in columns of text.
+    It is one if its numbers count columns, or if it calls a column `label` or the like. It is a row
+    if its text stands in columns of text.
     """
     texts = [i for i, cell in enumerate(first) if i not in numbers and cell]
     counted = len(numbers) > 1 and _is_count([first[i] for i in numbers])
@@ -293,15 +330,13 @@ def _are_names(
     ]
     if all(is_missing(first[i]) for i in texts) or _recurs(first, below):
         return False
-    named = any(first[i].lower() in LABELS for i in texts)
-    if counted and (named or not any(over_text)):
+    if any(first[i].lower() in LABELS for i in texts) or (counted and not any(over_text)):
         return True
-    if named and not all(over_text):
-        return True
-    if not below or all(over_text):
+    if below and all(over_text) and not _come_again(texts, below):
         return False
-    wrong = next(i for i, text in zip(texts, over_text, strict=True) if not text)
+    wrong = next((i for i, text in zip(texts, over_text, strict=True) if not text), texts[0])
     raise ConfigurationError(
         f"Got '{first[wrong]}' in line {line}, column {wrong + 1}, beside numbers: expected a "
-        "header of names alone, or a row of numbers and a label. Correct the cell, or the header."
+        "header of names alone, or a row of numbers and a label. Correct the cell, or the header; "
+        "if it is the only row of its class, put it further down."
     )

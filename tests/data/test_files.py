@@ -70,6 +70,9 @@ def test_a_csv_that_is_not_text_is_reported(tmp_path):
         ({"x": X, "y": Y, "y_test": Y}, "no array 'x_test' beside x, y, y_test"),
         ({}, "no array 'x' beside nothing"),
         ({"x": np.zeros((0, 2)), "y": []}, r"shape \(0, 2\)"),
+        ({"x": X, "y": [[0], [1], [0], [1]]}, r"y of shape \(4, 1\).*y.ravel\(\)"),
+        ({"x": X, "y": np.eye(4)}, r"y of shape \(4, 4\).*y.argmax\(axis=1\)"),
+        ({"x": X, "y": [0, 1, np.nan, 1]}, r"1 missing value\(s\) in y, the first in row 2"),
         ({"x": X, "y": Y, "x_test": [[1.0]], "y_test": [0]}, "2 features .* and 1 in the test"),
         (
             {"x": X, "y": Y, "x_test": X, "y_test": [0, 1, 2, 3]},
@@ -136,7 +139,7 @@ def test_a_test_file_that_does_not_fit_is_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["mine.npz", "mine.CSV", "mine.tsv"])
 def test_a_file_takes_no_options_of_images(name):
-    message = r"Got the option\(s\) size for the file mine\..*; expected label, drop, missing alone"
+    message = r"option\(s\) size for the file mine\..*; expected label, drop, missing, predict alone"
     with pytest.raises(ConfigurationError, match=message):
         load(name, options={"size": 4})
 

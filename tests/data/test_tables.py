@@ -1,5 +1,7 @@
 """Tables as people have them: each is read as its author means it, or refused in words."""
 
+import gzip
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,16 @@ MEANT = sorted(zip(map(tuple, X), NAMES, strict=True))
             "0,1,label\n" + table(header=None), {},
         ),
         "missing values left out": (table() + "?,1,cat\n1,,dog\n1,2,\n", {"missing": "drop"}),
+        "sodium": (
+            table(header="NA,b,label"), {},
+        ),
+        "a label over classes, beside numbers": (
+            table(header="400,410,label"), {},
+        ),
+        "lines of commas alone": (table() + ",,\n", {}),
+        "a comma at every end but the header's": (
+            table(header=None).replace("\n", ",\n").replace("0.5", "a,b,label\n0.5", 1), {},
+        ),
         "a class called None": (
             table(labels=["None", "dog", "None", "dog"]).replace("None", "cat"), {},
         ),
@@ -111,6 +123,7 @@ def test_a_file_says_what_its_columns_and_classes_are_called(read):
         (("True", "False", "True", "False"), ("False", "True")),
         (("None", "mild", "None", "mild"), ("None", "mild")),
         (("y", "n", "y", "n"), ("n", "y")),
+        (("+", "-", "+", "-"), ("+", "-")),
     ],
 )
 def test_labels_are_classes_in_their_order(labels, classes, read):
@@ -141,6 +154,10 @@ def test_numbers_to_predict_are_targets(read):
     assert isinstance(data.test, Targets)
     assert data.train.y.tolist() == [0.5, 2, -3.25, 1000]
     assert data.classes is None
+    assert read(table(labels=(1, 2, 1, 2)), predict="numbers").train.y.dtype.kind == "f"
+    assert read(table(labels=(7e9, 2, 7e9, 2)), predict="classes").classes == ("2", "7000000000")
+    with pytest.raises(ConfigurationError, match="predict='both'; expected classes or numbers"):
+        read(table(), predict="both")
     many = "".join(f"{i},{7 * i}\n" for i in range(40))  # whole, but nobody has forty classes
     parts = read(many.replace("0,0\n", "0.5,0\n"))
     assert sorted([*parts.train.y, *parts.test.y]) == [7 * i for i in range(40)]
@@ -165,6 +182,11 @@ def test_numbers_to_predict_are_targets(read):
         ("target,a,label\n0,1,0\n1,2,1\n", "columns 'label' and 'target'"),
         ("y,x1,x2\n0,1,0\n1,2,1\n", "column 'y' in a header that ends with 'x2'"),
         ("a,a,label\n1,2,0\n1,2,1\n", "2 columns called 'a'"),
+        ("My data\na,b,label\n1,2,0\n1,2,1\n", "header of 1 names.*Remove the first line"),
+        ("My data,,\na,b,label\n1,2,0\n1,2,1\n", "Remove the first line if it is a title"),
+        ("diagnosis,a,b\n0,1,0\n1,2,1\n", "'diagnosis' in a header that ends with 'b'"),
+        ("a,kind,id\n.5,1,7\n.25,0,9\n", "column 'id' as the last column, which tells rows apart"),
+        ("400,410,kind\n.5,1,cat\n.2,2,cat\n.5,1,dog\n.2,2,dog\n", "'kind' in line 1, column 3"),
         (",a,label\n0,1,0\n1,2,1\n", "without a name for column 1.*--drop 1"),
         ("a,,label\n0,1,0\n1,2,1\n", "without a name for column 2.*--drop 2"),
         ("0,1,2\n.5,1,0\n.5,2,1\n", "Got 0, 1, 2 in line 1.*as pandas writes it"),
@@ -191,7 +213,6 @@ def test_numbers_to_predict_are_targets(read):
         ('a,b,label\n"1,2,0\n' + "3,4,1\n" * 3000, "line 2 that is no CSV"),
         ('a,b,label\n1,2,0\n3,"4"5,1\n', "line 3 that is no CSV"),
         ('a,b,label\n1,2,"c\nat"\n3,4,dog\n', "line 2 that is no CSV: a cell goes on"),
-        ("a,b,label\n1,2,0\n3,\0,1\n", "line 3|'\0' in line 3"),
         # missing values
         ("a,b\n1,0\n2,?\n", "1 missing value.* in 1 of 2 rows, the first, '.', in line 3, col"),
         ("1,0\n,1\nNA,0\n", "2 missing value.* in 2 of 3 rows.*--missing drop"),
@@ -204,12 +225,16 @@ def test_numbers_to_predict_are_targets(read):
         # row numbers
         ("Id,a,label\n1,1,0\n2,2,1\n", "column 'Id' that numbers the rows.*--drop Id"),
         ("PassengerId,a,label\n892,1,0\n7,2,1\n", "column 'PassengerId' that numbers the rows"),
+        *((f"{name},a,label\n1,1,0\n2,2,1\n", f"column '{name}' that numbers the rows")
+          for name in ("RowNumber", "...1", "S.No", "Unnamed: 0.1", "id_patient")),
+        ("X,a,label\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(12)), "column 'X' that"),
         ("".join(f"{i},{i % 3},{i % 2}\n" for i in range(12)), "column 1 that numbers the rows"),
         # labels
         ("1,1\n2,1\n", "only the class 1"),
         ("1,cat\n2,cat\n", "only the class cat"),
         ("1,0\n2,1\n3,1\n", "single row of class 0"),
-        ("1,cat\n2,dog\n3,dog\n", "single row of class cat"),
+        ("2,dog\n1,cat\n3,dog\n", "single row of class cat"),
+        ("1,cat\n2,dog\n3,dog\n", "'cat' in line 1.*only row of its class, put it further down"),
         ("1,0\n2,l\n3,1\n4,1\n", "label 'l' in line 2 beside labels that are numbers"),
         ("1,Yes\n2,yes\n3,no\n4,no\n", "label 'yes' in line 2 beside 'Yes'"),
     ],
@@ -230,6 +255,9 @@ def test_what_could_be_meant_in_two_ways_is_refused_with_its_place(text, message
         ({"drop": ["a", "b", "label"]}, "every column to leave out"),
         ({"drop": "label", "label": "label"}, "column 'label' as the label and among those"),
         ({"missing": "fill"}, "missing='fill'; expected 'drop'"),
+        ({"drop": 1.5}, r"drop=1.5; expected the name of a column"),
+        ({"drop": [True]}, r"drop=\[True\]; expected the name of a column"),
+        ({"label": 0.5}, r"label=0.5; expected the name of a column"),
     ],
 )
 def test_options_of_columns_are_checked(options, message, read):
@@ -249,7 +277,9 @@ def test_a_column_without_a_value_is_named(read):
 @pytest.mark.parametrize(
     ("test", "message"),
     [
-        (table(header=None), "names of columns in one of two files alone|--label label"),
+        (table(header=None), "names of columns in one of two files alone"),
+        ("a,b\n1,2\n", "no column 'label' of the test file; expected the label of every row"),
+        (",a,b,label\n0,1,2,cat\n", "without a name in the test file alone.*Give it a name"),
         (table(header="a,c,label"), "column 'b' in the training file alone"),
         ("a,b,c,label\n1,2,3,cat\n", "column 'c' in the test file alone.*--drop c"),
         (table(labels=("cat", "dog", "cow", "dog")), "'cow' in line 4 of the test file.*cat, dog"),
@@ -270,3 +300,22 @@ def test_another_encoding_is_answered_with_advice(tmp_path):
     path.write_bytes(table(labels=("Käse", "Brot", "Käse", "Brot")).encode("latin-1"))
     with pytest.raises(StorageError, match=r"as CSV in UTF-8.*Save it as UTF-8"):
         load(path)
+
+
+def test_what_is_no_text_is_answered_with_advice(tmp_path):
+    for content, advice in (
+        (gzip.compress(table().encode()), "compressed. Unpack it"),
+        (table().encode("utf-16-le"), "as UTF-16 has. Save it as UTF-8"),
+    ):
+        (tmp_path / "mine.csv").write_bytes(content)
+        with pytest.raises(StorageError, match=advice):
+            load(tmp_path / "mine.csv")
+    (tmp_path / "iris.data").write_text(table())
+    with pytest.raises(ConfigurationError, match=r"iris\.data, whose name does not end with .csv"):
+        load(tmp_path / "iris.data")
+
+
+def test_the_label_is_said(read):
+    data = read(table(header="a,b,kind"))
+    assert "2 classes of 'kind' (cat, dog)" in repr(data)
+    assert data.about()["label"] == "kind"
