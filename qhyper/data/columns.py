@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.data.tables import LABELS, Table, is_missing, number
+from qhyper.data.tables import LABELS, Table, is_missing, numbers
 from qhyper.errors import ConfigurationError, unknown
 
 _ROW_NUMBERS = 10
@@ -65,7 +65,7 @@ def columns(
     _check_named(table, features)
     table = _without_missing(table, [*features, at], missing)
     y = [row[at] for row in table.rows]
-    if label is None and _tells_rows_apart(table, at, np.array([number(cell) for cell in y])):
+    if label is None and _tells_rows_apart(table, at, numbers(y)):
         raise ConfigurationError(
             f"Got {table.name(at)} as the last column, which tells rows apart; expected the label. "
             f"Say which column it is with --label, and leave this one out with --drop "
@@ -193,7 +193,7 @@ def _feature(table: Table, column: int) -> npt.NDArray[np.float64]:
     Raises ConfigurationError for text, and for a column that numbers the rows.
     """
     cells = [row[column] for row in table.rows]
-    values = np.array([number(cell) for cell in cells])
+    values = numbers(cells)
     if np.isnan(values).all() and all(cell.lower() in ("true", "false") for cell in cells):
         return np.array([float(cell.lower() == "true") for cell in cells])
     wrong = np.flatnonzero(np.isnan(values))

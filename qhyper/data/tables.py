@@ -11,7 +11,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import eq
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from qhyper.errors import ConfigurationError, StorageError
 
@@ -32,6 +36,7 @@ MISSING = frozenset(
 """Cells that say that a value is missing, written so: `Na` may be sodium."""
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NUMBERS = re.compile(rf"({_NUMBER.pattern}\n)*{_NUMBER.pattern}")
 _SURE = 15
 """Digits that float64 has always."""
 _WHOLE = re.compile(r"[+-]?[0-9]+")
@@ -104,6 +109,15 @@ def number(cell: str) -> float:
     found = float(cell)
     rounded = len(cell) > _SURE and _WHOLE.fullmatch(cell) and int(found) != int(cell)
     return math.nan if rounded or math.isinf(found) else found
+
+
+def numbers(cells: Sequence[str]) -> npt.NDArray[np.float64]:
+    """`number` of every cell, float64 [cell]."""
+    if _NUMBERS.fullmatch("\n".join(cells)) and max(map(len, cells)) <= _SURE:
+        found = np.array(list(map(float, cells)))
+        if np.isfinite(found).all():
+            return found
+    return np.array(list(map(number, cells)))
 
 
 def is_number(cell: str) -> bool:
@@ -265,15 +279,14 @@ def _are_all_names(
     first: Sequence[str], below: Sequence[Sequence[str]], lines: Sequence[int]
 ) -> bool:
     """Whether a first row without a number is a header; ConfigurationError if it comes again."""
-    over_numbers = {i for row in below for i, cell in enumerate(row) if is_number(cell)}
     for i, cell in enumerate(first):
-        sodium = cell.upper() == "NA" and i in over_numbers
+        sodium = cell.upper() == "NA" and _over_number(i, below)
         if is_missing(cell) and cell and not sodium:
             return False  # it is reported as such
     if not any(map(_is_name, first)):
         return False
     for row, line in zip(below, lines[1:], strict=True):
-        if row == first and any(i < len(first) and first[i] for i in over_numbers):
+        if row == first and any(_over_number(i, below) for i, cell in enumerate(first) if cell):
             raise ConfigurationError(
                 f"Got the header of line {lines[0]} again in line {line}; expected it once. "
                 "Remove it, or the row if it is one."
@@ -281,10 +294,14 @@ def _are_all_names(
     return not _recurs(first, below)
 
 
+def _over_number(column: int, rows: Sequence[Sequence[str]]) -> bool:
+    return any(column < len(row) and is_number(row[column]) for row in rows)
+
+
 def _recurs(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     """Whether a name in the first row stands in the same column below, as classes do."""
-    texts = [i for i, cell in enumerate(first) if _is_name(cell) and cell.lower() not in LABELS]
-    return any(i < len(row) and row[i] == first[i] for i in texts for row in below)
+    names = [cell if _is_name(cell) and cell.lower() not in LABELS else None for cell in first]
+    return any(any(map(eq, row, names)) for row in below)
 
 
 def _come_again(columns: Sequence[int], rows: Sequence[Sequence[str]]) -> bool:

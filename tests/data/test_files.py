@@ -139,7 +139,7 @@ def test_a_test_file_that_does_not_fit_is_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["mine.npz", "mine.CSV", "mine.tsv"])
 def test_a_file_takes_no_options_of_images(name):
-    message = r"option\(s\) size for the file mine\..*; expected label, drop, missing, predict alone"
+    message = r"option\(s\) size for the file mine\..*; expected label, drop, missing, predict"
     with pytest.raises(ConfigurationError, match=message):
         load(name, options={"size": 4})
 
