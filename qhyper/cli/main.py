@@ -262,7 +262,7 @@ def certify(
     settings = Config(**read_values(config, setting, asked))
     problem = build_problem(settings)
     objective_ = problem.objective
-    for caution in before(objective_):
+    for caution in before(problem):
         warn(caution)
     with progress() as show:
         exact = objective_.certify(
@@ -375,7 +375,7 @@ def _start(
     if not dry_run:
         _execute(Run.create(out, name, made.config), as_json, processes, made)
         return
-    for caution in before(made.problem.objective):
+    for caution in before(made.problem):
         warn(caution)
     entries = made.outlook()
     if as_json:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from qhyper.report.results import Result
 from qhyper.run.problem import Problem
-from qhyper.targets.target import SAME_LOSS, Objective
+from qhyper.targets.target import SAME_LOSS
 
 CLEARLY = 0.05
 """A network that classifies more rows by this share has learned, even if it is so sure of them that
@@ -22,8 +22,9 @@ AS_QUICKLY = 0.5
 needs no more than the first step of a training, in which nothing is learned yet."""
 
 
-def before(objective: Objective) -> list[str]:
+def before(problem: Problem) -> list[str]:
     """What is to be said before anything runs: that rows of other classes look the same."""
+    objective = problem.objective
     if not objective.capabilities.sight:
         return []
     seen = objective.sight()
@@ -31,11 +32,16 @@ def before(objective: Objective) -> list[str]:
         return []
     return [
         f"{objective.subject} sees only {seen.told_apart:,} different "
-        f"row{'s' * (seen.told_apart > 1)} in the {seen.rows:,} of the training data: it can "
+        f"row{'s' * (seen.told_apart > 1)} in {seen.rows:,} of the training data: it can "
         f"classify {seen.left:.3f} of them at the most, where one answer for all is right for "
         f"{seen.constant:.3f} and that of the nearest neighbour for {seen.by_neighbours:.3f}. "
-        "Features of one sign, or of very different sizes, do that. Scale them: --scale standard."
+        f"Features of one sign, or of very different sizes, do that. {_advice(problem)}"
     ]
+
+
+def _advice(problem: Problem) -> str:
+    scaled = problem.dataset is not None and problem.dataset.scaling is not None
+    return "Choose other features." if scaled else "Scale the features: --scale standard."
 
 
 def after(
@@ -66,6 +72,16 @@ def constant_loss(labels: npt.NDArray[np.integer], loss: str) -> float | None:
 
 def _no_better_than_a_constant(problem: Problem, results: Sequence[Result]) -> list[str]:
     objective = problem.objective
+    if objective.constant_loss is not None:
+        found = [loss for result in results for loss in result.best_loss if loss is not None]
+        if not found or min(found) < objective.constant_loss - SAME_LOSS:
+            return []
+        return [
+            "The best network found is no better than one number for all rows: its "
+            f"{objective.loss.replace('_', ' ')} is {min(found):.4g} against "
+            f"{objective.constant_loss:.4g}. Choose other layers or values, such as biases and "
+            "--values -0.5,0.5, or a larger budget; scale features and targets: --scale standard."
+        ]
     best = _best(results)
     if not objective.capabilities.sight or best is None:
         return []
@@ -87,8 +103,7 @@ def _no_better_than_a_constant(problem: Problem, results: Sequence[Result]) -> l
         return []
     return [
         "The best network found is no better than one answer for all rows: "
-        f"{', '.join(told)}. Scale the features (--scale standard), or choose more units or a "
-        "larger budget."
+        f"{', '.join(told)}. {_advice(problem)} Or choose more units or a larger budget."
     ]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qhyper.data.samples import Samples
+from qhyper.data.samples import Samples, Targets
 from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
 from qhyper.machine import memory
 from qhyper.quantum.backends import is_cloud
@@ -27,7 +27,7 @@ from qhyper.run.problem import Problem, build_problem
 from qhyper.run.processes import Progress, side_by_side
 from qhyper.targets.exact.certificate import nearest_provable
 from qhyper.targets.exact.table import CostTable
-from qhyper.targets.exact.unasked import certify_unasked
+from qhyper.targets.exact.unasked import UNASKED_BITS, certify_unasked
 from qhyper.targets.layered.network import HIDDEN
 from qhyper.targets.target import SAME_LOSS, Objective
 from qhyper.training.search import is_control
@@ -142,7 +142,7 @@ def _carry_out(
 ) -> Comparison:
     """Train and search all that is not finished yet, and sum it up."""
     config, problem = plan.config, plan.problem
-    warnings = cautions.before(problem.objective)
+    warnings = cautions.before(problem)
     for warning in warnings:
         warn(warning)
     certificate, spectrum, reason = _certificate(
@@ -442,7 +442,11 @@ def _what_else(problem: Problem) -> str:
     dataset = problem.dataset
     if dataset is None:
         return ""
-    layers = nearest_provable((dataset.n_features, HIDDEN, dataset.n_classes))
+    if isinstance(dataset.train, Targets):
+        units = UNASKED_BITS // (dataset.n_features + 1)
+        layers = (dataset.n_features, units, 1) if units else None
+    else:
+        layers = nearest_provable((dataset.n_features, HIDDEN, dataset.n_classes))
     if layers is None:
         return f", or other data: no network of {dataset.n_features} inputs can be"
     return f", or --target layered --layers {','.join(map(str, layers))}"

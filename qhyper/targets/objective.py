@@ -36,6 +36,7 @@ class Objective(TakesBits):
     capabilities = ObjectiveCapabilities(flips=True)
     usual_training: Mapping[str, Any] = {}
     usual_budget: Mapping[str, int] = {"evaluations": 300_000}
+    constant_loss: float | None = None
 
     def __init__(
         self,

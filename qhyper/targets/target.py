@@ -73,6 +73,8 @@ class Objective(Protocol):
     """training settings that suit it, unless a recipe or a user says otherwise"""
     usual_budget: Mapping[str, int]
     """what a seed may spend unless told"""
+    constant_loss: float | None
+    """the loss of the best number for all rows, where numbers are predicted"""
     evaluations: int
     """bitstrings scored so far"""
     rows: int

@@ -13,6 +13,7 @@ from qhyper.data.samples import Dataset
 from qhyper.data.sets import load
 from qhyper.run import cautions
 from qhyper.run.comparison import compare
+from qhyper.run.problem import Problem
 from qhyper.targets.layered.network import layered
 
 SEEDS = range(4)
@@ -62,7 +63,7 @@ def tables_of_ones_own() -> Iterator[Line]:
             path = Path(folder, f"{name}.csv")
             _write(path, x, y, classes)
             raw = load(path)
-            warned = bool(cautions.before(layered(raw).objective(raw.train)))
+            warned = bool(cautions.before(Problem(layered(raw).objective(raw.train))))
             found = {by: _best(raw.scaled(by)) for by in ("none", "standard", "median", "minmax")}
             (_, by_hand), (_, advised) = (
                 min(found.values()),

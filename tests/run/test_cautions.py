@@ -42,7 +42,7 @@ def test_a_network_that_sees_nothing_is_told_before_and_after():
     unseen, constant, easy = warnings
     assert said == warnings
     assert unseen.startswith(
-        "BinaryNetwork((10, 6, 3)) sees only 1 different row in the 150 of the training data: it "
+        "BinaryNetwork((10, 6, 3)) sees only 1 different row in 150 of the training data: it "
         "can classify 0.333 of them at the most, where one answer for all is right for 0.333 and "
     )
     assert unseen.endswith("Scale them: --scale standard.")

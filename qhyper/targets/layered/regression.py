@@ -44,6 +44,7 @@ class RegressionObjective(Objective):
         self.weights = np.bincount(rows.member) / len(data)
         self.targets = np.bincount(rows.member, data.y) / len(data) / self.weights
         self.spread = float(((data.y - self.targets[rows.member]) ** 2).mean())
+        self.constant_loss = float(data.y.var())
         super().__init__(
             None, network.n_bits, name=f"squared error of {network}", loss=loss,
             layout=network.layout, n_rows=len(data),

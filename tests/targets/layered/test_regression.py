@@ -49,6 +49,18 @@ def test_it_trains_like_any_objective():
         assert min(result.best_loss) == pytest.approx(least)
 
 
+def test_a_network_no_better_than_one_number_is_told():
+    rng = np.random.default_rng(0)
+    data = Targets(rng.normal(size=(60, 2)), 0.01 * rng.normal(size=60))
+    objective = BinaryNetwork((2, 2, 1)).objective(data, "squared_error")
+    assert objective.constant_loss == pytest.approx(data.y.var())
+    outcome = compare(objective, ["random", "bernoulli"], seeds=[0], evaluations=600)
+    assert any("no better than one number for all" in said for said in outcome.summary.warnings)
+    easy = BinaryNetwork((2, 2, 1)).objective(targets(), "squared_error")
+    outcome = compare(easy, ["random", "bernoulli"], seeds=[0], evaluations=600)
+    assert not any("one number for all" in said for said in outcome.summary.warnings)
+
+
 def test_numbers_are_no_classes():
     data, network = targets(), BinaryNetwork((2, 2, 1))
     classes = "which are no classes. Predict them with --loss squared_error.*--layers 2,6,1"
