@@ -49,7 +49,8 @@ def as_array(values: Any, what: str, expected: str = "real numbers") -> npt.NDAr
     if array.dtype.type.__module__ == "ml_dtypes":  # bfloat16 of JAX and TensorFlow, and smaller
         array = array.astype(np.float32)
     if array.dtype.kind not in "biuf":
-        advice = " Convert it first, such as by astype(float)." * (array.dtype.kind in "OUST")
+        by = "astype(float)" if hasattr(values, "astype") else "np.array(..., dtype=float)"
+        advice = f" Convert it first, such as by {by}." * (array.dtype.kind in "OUST")
         raise ConfigurationError(
             f"Got {what} of {array.dtype} and shape {array.shape}; expected {expected}.{advice}"
         )
@@ -59,8 +60,9 @@ def as_array(values: Any, what: str, expected: str = "real numbers") -> npt.NDAr
 def as_float(values: Any, what: str, expected: str = "real numbers") -> Float:
     """`values` as float64, exactly; a copy only if need be. Errors as `as_array`.
 
-    And ConfigurationError for numbers that float64 has to round: whole ones past 2^53, and those of
-    longer floats. NaN and infinity pass: what they mean, the caller knows.
+    And ConfigurationError for whole numbers past 2^53 that float64 has to round, and for longer
+    floats beyond its range; those within are rounded to it. NaN and infinity pass: what they mean,
+    the caller knows.
     """
     array = as_array(values, what, expected)
     if array.dtype == np.float64:
@@ -72,10 +74,10 @@ def as_float(values: Any, what: str, expected: str = "real numbers") -> Float:
         return array.astype(np.float64)
     with np.errstate(over="ignore"):
         numbers = array.astype(np.float64)
-    if array.dtype.itemsize > 8 and not np.array_equal(numbers, array, equal_nan=True):
+    if array.dtype.itemsize > 8 and (np.isinf(numbers) & ~np.isinf(array)).any():
         raise ConfigurationError(
-            f"Got {what} of {array.dtype}, some of which float64 has to round. Round them "
-            "yourself, by astype(np.float64)."
+            f"Got {what} of {array.dtype}, some of which are beyond float64; expected numbers up "
+            "to 1.8e308 in size. Scale them."
         )
     return numbers
 

@@ -160,7 +160,7 @@ class FreeEnergy(Risk):
         for temperature in ends:
             if not 0 <= as_number(temperature) < HUGE:
                 raise ConfigurationError(
-                    "The free energy needs a temperature of 0 or more; got "
+                    f"The free energy needs a temperature of 0 or more, below {HUGE:g}; got "
                     f"{temperature!r:.40}. Choose one on the scale of the losses."
                 )
         if self.schedule not in ("geometric", "linear", None):
@@ -246,7 +246,9 @@ class MMD(Risk):
 
     def __post_init__(self) -> None:
         if not 0 <= as_number(self.weight) < HUGE:
-            raise ConfigurationError(f"MMD needs a weight of 0 or more; got {self.weight!r:.40}.")
+            raise ConfigurationError(
+                f"MMD needs a weight of 0 or more, below {HUGE:g}; got {self.weight!r:.40}."
+            )
         if not 0 < as_number(self.kappa) < 1:
             raise ConfigurationError(
                 f"MMD needs 0 < kappa < 1, the kernel's factor for each bit that differs; got "

@@ -119,18 +119,18 @@ def test_log_z_is_that_of_the_sum(temperature):
     assert found.log_Z == pytest.approx(expected, rel=1e-12)
 
 
-BAD_TEMPERATURES = [0, -1.0, math.nan, math.inf, 1e101, 10**400, "warm", None, 1j, [0.1]]
+BAD_TEMPERATURES = [0, -1.0, math.nan, math.inf, 1e101, 1e308, 10**400, "warm", None, 1j, [0.1]]
 
 
 @pytest.mark.parametrize("temperature", BAD_TEMPERATURES, ids=lambda t: repr(t)[:9])
 def test_temperatures_that_are_none_are_refused(temperature):
     objective = Objective(lambda bits: bits.sum(axis=1), 3)
-    with pytest.raises(ConfigurationError, match="A temperature is a positive number; got"):
+    with pytest.raises(ConfigurationError, match=r"a positive number below 1e\+100; got"):
         certify_objective(objective, temperature=temperature)
-    with pytest.raises(ConfigurationError, match="A temperature is a positive number; got"):
+    with pytest.raises(ConfigurationError, match=r"a positive number below 1e\+100; got"):
         certify(BinaryNetwork((3, 2)), Samples(SIGNS, Y), temperature=temperature)
     if temperature != 0:
-        with pytest.raises(ConfigurationError, match="needs a temperature of 0 or more; got"):
+        with pytest.raises(ConfigurationError, match=r"of 0 or more, below 1e\+100; got"):
             FreeEnergy(temperature=temperature)
     with pytest.raises(ConfigurationError, match="Annealing cools from t_start to t_end"):
         SimulatedAnnealing(3, t_start=temperature, t_end=temperature)

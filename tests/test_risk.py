@@ -426,7 +426,7 @@ def test_alpha_outside_its_range_is_refused(alpha):
 
 @pytest.mark.parametrize("temperature", [-1e-9, -3, np.nan, np.inf, True])
 def test_a_temperature_that_is_none_is_refused(temperature):
-    message = f"The free energy needs a temperature of 0 or more; got {temperature}"
+    message = rf"The free energy needs a temperature of 0 or more, below 1e\+100; got {temperature}"
     with pytest.raises(ConfigurationError, match=message):
         FreeEnergy(temperature)
     with pytest.raises(ConfigurationError, match=message):
@@ -454,7 +454,7 @@ def test_there_is_no_kl_at_temperature_zero():
 
 @pytest.mark.parametrize("weight", [-0.1, np.nan, np.inf, True])
 def test_a_negative_weight_is_refused(weight):
-    with pytest.raises(ConfigurationError, match=f"MMD needs a weight of 0 or more; got {weight}"):
+    with pytest.raises(ConfigurationError, match=rf"MMD needs .* below 1e\+100; got {weight}"):
         MMD(weight)
 
 

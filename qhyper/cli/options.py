@@ -107,7 +107,7 @@ Loss = Annotated[
     typer.Option(
         "--loss",
         help="cross_entropy, squared_error, accuracy, or module:function, your own loss of logits "
-        "[row, class] and labels [row].",
+        r"\[row, class] and labels \[row].",  # escaped: typer reads brackets as rich's markup
     ),
 ]
 SignOfZero = Annotated[int | None, typer.Option("--sign-of-zero", help="1 (default) or 0.")]

@@ -13,10 +13,12 @@ from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.targets.exact.certificate import certify
 from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.layered.space import WeightSpace
-from qhyper.targets.loss import is_by_row, label_losses
+from qhyper.targets.loss import is_by_row, label_losses, mean_losses
 from qhyper.targets.packed.target import PackedTarget
 
 MODULE = '''
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -54,6 +56,33 @@ def ranked(logits, labels):
     return (margin - margin.mean()) * (1 - 2 * labels)
 
 
+def inverse(logits, labels):
+    """Of each row, weighted by how rare its class is among them."""
+    each = F.cross_entropy(torch.as_tensor(logits), torch.as_tensor(labels), reduction="none")
+    classes, of_row, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return each.numpy() / counts[of_row] * len(labels) / len(classes)
+
+
+def small(logits, labels):
+    return 1e-6 * inverse(logits, labels)
+
+
+def small_by_row(logits, labels):
+    return 1e-6 * hinge(logits, labels)
+
+
+def hardest(logits, labels, reduction="mean"):
+    """One number: the mean of the two worst rows."""
+    each = torch.sort(F.cross_entropy(logits, labels, reduction="none")).values[-2:]
+    return each.mean() if reduction == "mean" else each
+
+
+def flooded(logits, labels, reduction="mean"):
+    """One number: a mean that is kept above 1."""
+    found = (F.cross_entropy(logits, labels, reduction=reduction) - 1).abs() + 1
+    return found
+
+
 def weighted(logits, labels, weight=2.0):
     return weight * (logits.argmax(1) != labels)
 
@@ -82,11 +111,25 @@ def three(logits, labels, weights):
     return logits[:, 0]
 
 
+@dataclass
+class Hinge:
+    """What cannot be hashed."""
+
+    margin: float
+
+    def __call__(self, logits, labels):
+        return self.margin * hinge(logits, labels)
+
+
+unhashable = Hinge(2.0)
+standard = torch.nn.CrossEntropyLoss()
+uneven = torch.nn.CrossEntropyLoss(weight=torch.tensor([1.0, 3.0, 2.0]).double())
 soft = torch.nn.CrossEntropyLoss(label_smoothing=0.1, reduction="none")
 '''
 
-BY_ROW = ("hinge", "by_row", "weighted", "soft")
-OF_ALL = ("mean", "balanced", "ranked")
+BY_ROW = ("hinge", "by_row", "weighted", "soft", "unhashable", "standard", "small_by_row")
+OF_ALL = ("mean", "balanced", "ranked", "inverse", "small", "hardest", "flooded")
+IN_TORCH = ("by_row", "mean", "soft", "standard", "hardest", "flooded")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -110,7 +153,7 @@ def plain(name, logits, labels):
     """The mean loss of each draw, called by hand: logits [draw, row, output]."""
     if logits.shape[-1] == 1:
         logits = np.concatenate([0 * logits, logits], axis=-1)
-    own, in_torch = function(name), name in ("by_row", "mean", "soft")
+    own, in_torch = function(name), name in IN_TORCH
     found = []
     for one in logits:
         if in_torch:
@@ -173,12 +216,57 @@ def test_inputs_that_draw_weights_of_their_own_are_scored_one_by_one(name):
         np.testing.assert_allclose(found[0, k], expected, atol=1e-12)
 
 
-def test_which_losses_are_by_row():
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+def test_which_losses_are_by_row(n_classes):
     for name in BY_ROW + OF_ALL:
-        assert is_by_row(f"own_losses:{name}", 2) == (name in BY_ROW), name
-    assert is_by_row("cross_entropy", 3)
+        assert is_by_row(f"own_losses:{name}", n_classes) == (name in BY_ROW), name
+    assert is_by_row("cross_entropy", n_classes)
+    assert is_by_row("torch.nn.functional:cross_entropy", n_classes)
+    assert is_by_row("torch.nn.functional:multi_margin_loss", n_classes)
     with pytest.raises(UnsuitableError, match="'own_losses:mean' gives one number for all rows"):
-        label_losses(np.zeros((4, 2)), "own_losses:mean")
+        label_losses(np.zeros((4, n_classes)), "own_losses:mean")
+
+
+def test_torch_weights_of_classes_are_by_no_row():
+    """Its mean divides by the weights of the rows that there are."""
+    assert not is_by_row("own_losses:uneven", 3)
+    network, data = BinaryNetwork((2, 3)), samples(2, 3)
+    bits = all_bitstrings(6)
+    weights, labels = function("uneven").weight.numpy(), data.y
+    z = network.logits(bits, data.x)
+    each = np.log(np.exp(z).sum(-1)) - z[:, np.arange(len(labels)), labels]
+    expected = each @ weights[labels] / weights[labels].sum()
+    found = network.objective(data, "own_losses:uneven")(bits)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("choices", [{}, {"biases": True}])
+def test_all_samples_count_for_the_memory_of_a_loss_of_all(choices, monkeypatch):
+    """Four distinct rows, and 600 samples: few draws have their logits held together."""
+    monkeypatch.setattr("qhyper.targets.layered.kernel._LOGITS", 4000)
+    network, data, held = BinaryNetwork(WeightSpace((2, 2, 2), **choices)), samples(2, 2, 600), []
+
+    def counted(logits, labels, loss):
+        held.append(logits.size)
+        return mean_losses(logits, labels, loss)
+
+    monkeypatch.setattr("qhyper.targets.layered.kernel.mean_losses", counted)
+    bits = all_bitstrings(network.n_bits)[:10]
+    found = network.objective(data, "own_losses:mean")(bits)
+    np.testing.assert_allclose(found, plain("mean", network.logits(bits, data.x), data.y))
+    assert held == [3600, 3600, 3600, 1200]
+
+
+def test_all_samples_count_for_the_proof_of_a_loss_of_all():
+    """2^16 bitstrings on 4 distinct rows are few; on 2 million samples they are not."""
+    network, data = BinaryNetwork((2, 4, 2)), samples(2, 2, 2_000_000)
+    message = r"2\^16 bitstrings on 2,000,000 rows \(all count, since 'own_losses:mean' gives one"
+    with pytest.raises(UnsuitableError, match=message):
+        certify(network, data, loss="own_losses:mean")
+    ours = certify(network, data)
+    assert certify(network, data, loss="own_losses:standard").minimum_loss == pytest.approx(
+        ours.minimum_loss, abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", ["hinge", "mean", "balanced"])

@@ -40,7 +40,8 @@ MAX_BITS = 26
 the number of distinct losses: about 80 bytes for each at the peak, 16 for each in the certificate.
 """
 MAX_ROWS_EVALUATED = 2**36
-"""Bitstrings times distinct rows that enumeration takes on the dense kernel: about half an hour."""
+"""Bitstrings times distinct rows that enumeration takes on the dense kernel, or times all rows for
+a loss that is not by row: about half an hour."""
 MAX_HIDDEN = 32
 """Classes take up to this many hidden units."""
 
@@ -240,8 +241,8 @@ def certify_objective(
 def _check_temperature(temperature: float) -> None:
     if not 0 < as_number(temperature) < HUGE:
         raise ConfigurationError(
-            f"A temperature is a positive number; got {temperature!r:.40}. Choose one on the scale "
-            "of the losses."
+            f"A temperature is a positive number below {HUGE:g}; got {temperature!r:.40}. Choose "
+            "one on the scale of the losses."
         )
 
 
@@ -277,12 +278,14 @@ def _against_enumeration(n_bits: int) -> str | None:
 def _against_rows(network: "PlainNetwork", rows: Rows, loss: LossName) -> str | None:
     if network.space.plain and loss in LOSSES:
         return None
-    n_rows = rows.n_rows
+    by_row = is_by_row(loss, rows.counts.shape[1])
+    n_rows = rows.n_rows if by_row else int(rows.counts.sum())
     if n_rows << network.n_bits <= MAX_ROWS_EVALUATED:
         return None
+    why = "" if by_row else f" (all count, since '{loss}' {NOT_BY_ROW})"
     return (
-        f"it has 2^{network.n_bits} bitstrings on {n_rows:,} distinct rows, and the limit for "
-        "spaces with biases or choices, and for a loss of one's own, is "
+        f"it has 2^{network.n_bits} bitstrings on {n_rows:,} {'distinct ' * by_row}rows{why}, and "
+        "the limit for spaces with biases or choices, and for a loss of one's own, is "
         f"2^{MAX_ROWS_EVALUATED.bit_length() - 1} of both together"
     )
 

@@ -48,13 +48,14 @@ def losses_by_logits(
 ) -> npt.NDArray[np.float64]:
     """`Kernel.losses` of any loss, by the logits of some draws at a time."""
     out = np.empty(len(bits))
-    together = max(1, _LOGITS // (rows.n_rows * n_out))
     if not is_by_row(loss, rows.counts.shape[1]):
         row, labels = _samples(rows)
+        together = max(1, _LOGITS // (len(row) * n_out))  # every sample has logits of its own
         for first in range(0, len(bits), together):
             some = slice(first, first + together)
             out[some] = mean_losses(kernel.logits(bits[some])[:, row], labels, loss)
         return out
+    together = max(1, _LOGITS // (rows.n_rows * n_out))
     for first in range(0, len(bits), together):
         some = slice(first, first + together)
         of_label = label_losses(kernel.logits(bits[some]), loss)  # [draw, row, class]
