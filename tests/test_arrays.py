@@ -90,7 +90,10 @@ REFUSED = {
     "complex": (np.ones((2, 2), complex), "Got x of complex128 and shape .2, 2.; expected"),
     "complex tensors": (torch.ones(2, 2, dtype=torch.complex64), "Got x of complex64"),
     "objects": (np.ones((2, 2), object), r"of object .*Convert it first, such as by astype"),
-    "decimals": ([Decimal("0.5")], r"of object .*Convert it first, .* np.array\(..., dtype=float\)"),
+    "decimals": (
+        [Decimal("0.5")],
+        r"of object .*Convert it first, .* np.array\(..., dtype=float\)",
+    ),
     "fractions": ([[Fraction(1, 3), 1]], r"of object .*np.array\(..., dtype=float\)"),
     "whole numbers of 65 bits": ([2**64, 1], r"of object .*np.array\(..., dtype=float\)"),
     "a frame with gaps": (Frame(np.array([[1, None]], object)), "Got x of object"),

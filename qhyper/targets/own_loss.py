@@ -22,7 +22,7 @@ Float = npt.NDArray[np.float64]
 Loss = Callable[..., Any]
 WANTED = "expected the loss of each row, [row], or one number for all of them"
 _SAME = 1e-6
-"""Losses are the same up to this share of themselves and of a usual one, whatever their unit: single
+"""Losses are the same up to this share of themselves and of a usual one, in whatever unit: single
 precision is a function's own."""
 
 
@@ -152,7 +152,7 @@ def _called(function: Loss, logits: Float, labels: npt.NDArray[np.int64]) -> Any
     try:
         return function(logits.copy(), labels.astype(np.int64))
     except Exception as error:  # a user's function can fail in any way
-        first = error
+        first = f"{type(error).__name__}: {error}"  # in words: an error would keep the copies
     import torch
 
     try:
@@ -162,10 +162,10 @@ def _called(function: Loss, logits: Float, labels: npt.NDArray[np.int64]) -> Any
         name = _name(function)
         raise ConfigurationError(
             f"The loss '{name}' failed on float64 logits of shape {logits.shape} and int64 labels "
-            f"of shape {labels.shape}. With NumPy arrays: {type(first).__name__}: {first}. With "
+            f"of shape {labels.shape}. With NumPy arrays: {first}. With "
             f"torch tensors: {type(error).__name__}: {error}. It gets logits [row, class] and "
             f"labels [row]; {WANTED}."
-        ) from first
+        ) from error
 
 
 def _numbers(found: Any) -> npt.NDArray:

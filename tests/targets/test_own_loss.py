@@ -1,7 +1,9 @@
 """A user's own loss of logits and labels, on every target, against the plain pass."""
 
+import gc
 import json
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from qhyper.targets.exact.certificate import certify
 from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.layered.space import WeightSpace
 from qhyper.targets.loss import is_by_row, label_losses, mean_losses
+from qhyper.targets.own_loss import asked
 from qhyper.targets.packed.target import PackedTarget
 
 MODULE = '''
@@ -58,7 +61,7 @@ def ranked(logits, labels):
 
 def inverse(logits, labels):
     """Of each row, weighted by how rare its class is among them."""
-    each = F.cross_entropy(torch.as_tensor(logits), torch.as_tensor(labels), reduction="none")
+    each = F.cross_entropy(torch.tensor(logits), torch.tensor(labels), reduction="none")
     classes, of_row, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return each.numpy() / counts[of_row] * len(labels) / len(classes)
 
@@ -255,6 +258,22 @@ def test_all_samples_count_for_the_memory_of_a_loss_of_all(choices, monkeypatch)
     found = network.objective(data, "own_losses:mean")(bits)
     np.testing.assert_allclose(found, plain("mean", network.logits(bits, data.x), data.y))
     assert held == [3600, 3600, 3600, 1200]
+
+
+def test_the_copies_for_a_loss_in_torch_are_given_back():
+    """What fails on NumPy's arrays first keeps nothing: an error kept would keep its arrays."""
+    logits, labels = np.zeros((1000, 2)), np.zeros(1000, np.int64)
+    asked(function("by_row"), logits, labels)  # imports torch
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(20):
+            asked(function("by_row"), logits, labels)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert held < logits.nbytes
 
 
 def test_all_samples_count_for_the_proof_of_a_loss_of_all():
