@@ -441,9 +441,9 @@ def test_other_refusals():
         certify(network, samples((3, 2)))
     with pytest.raises(ConfigurationError, match="Unknown loss"):
         certify(network, data, loss="hinge")
-    with pytest.raises(ConfigurationError, match="positive number below 1e.100; got 0"):
+    with pytest.raises(ConfigurationError, match=r"positive number below 1e.100; got 0"):
         certify(network, data, temperature=0)
-    with pytest.raises(ConfigurationError, match="positive number below 1e.100; got nan"):
+    with pytest.raises(ConfigurationError, match=r"positive number below 1e.100; got nan"):
         certify(network, data).log_Z_at(float("nan"))
     with pytest.raises(ConfigurationError, match="at least 1 bin; got bins=0"):
         certify(network, data).histogram(0)
