@@ -1,8 +1,9 @@
 """check: the contracts of a kind, tried on one of its things, by name or as an object."""
 
 import inspect
+import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,10 +55,14 @@ class Report:
         return not any(finding.problem for finding in self.findings)
 
     def __str__(self) -> str:
+        return "\n".join([_heading(self.name, self.kind), *map(str, self.findings), self.summary])
+
+    @property
+    def summary(self) -> str:
+        """How many checks were tried, and how many found something wrong."""
         wrong = sum(finding.problem is not None for finding in self.findings)
         tried = sum(finding.left_out is None for finding in self.findings)
-        lines = [f"{self.name}, as {_a(self.kind)}", *map(str, self.findings)]
-        return "\n".join([*lines, f"{tried} check{'s' * (tried != 1)}, {wrong} wrong"])
+        return f"{tried} check{'s' * (tried != 1)}, {wrong} wrong"
 
     def to_json(self) -> dict[str, Any]:
         """Name, kind, whether all is well, and every check with what it found."""
@@ -72,6 +77,7 @@ def check(
     options: Options | None = None,
     bits: int | None = None,
     data: str = "toy",
+    say: Callable[[str], None] | None = None,
 ) -> list[Report]:
     """Try the contracts of its kind on a generator, estimator, risk, control or whatever has one.
 
@@ -80,13 +86,27 @@ def check(
     unless told; a name that several kinds have is tried as each of them. `options` are its own.
     `bits` are those of a generator or control, 8 with the layout of a network 2-2-2 unless told;
     `data` is the data set that a target is made for. Nothing is sent to a service that may charge.
+    `say` gets the lines of the reports, each as soon as it is known.
 
     Raises ConfigurationError for an unknown name or kind, and for what is of no kind.
     """
     name = what if isinstance(what, str) else getattr(what, "__name__", type(what).__name__)
     kinds = [_checked_kind(kind)] if kind else kinds_of(what)
+    say, reports = say or _silent, list[Report]()
     with one_torch_thread():
-        return [_report(k, name, what, dict(options or {}), bits, data) for k in kinds]
+        for each in kinds:
+            if reports:
+                say("")
+            reports.append(_report(each, name, what, dict(options or {}), bits, data, say))
+    return reports
+
+
+def _silent(line: str) -> None:
+    pass
+
+
+def _heading(name: str, kind: str) -> str:
+    return f"{name}, as {_a(kind)}"
 
 
 def _checked_kind(kind: str) -> str:
@@ -125,15 +145,15 @@ def kinds_of_object(name: str, found: Any) -> list[str]:
     """The kind of an object by what it has, of a function by what it takes."""
     if is_plain_module(found):
         return ["generator"]
-    having = [
-        kind
-        for kind, its in registry.KINDS.items()
-        if its.has and all(hasattr(found, attribute) for attribute in its.has)
-    ]
-    having = having[:1]  # torch modules have `compile`, as simulators do
+    having = [kind for kind, its in registry.KINDS.items() if its.has and _has(found, its)][:1]
     having = having or [k for k, holds in _HOLDS.items() if all(hasattr(found, a) for a in holds)]
     if not having and callable(found) and not isinstance(found, type):
-        having = _kind_of_function(name, found)
+        having = _kind_of_function(found)
+    if not having and inspect.isroutine(found):
+        raise ConfigurationError(
+            f"'{name}' is a function, which is not called to find out what it makes. Say so with "
+            f"--kind: {', '.join(registry.KINDS)}."
+        )
     if not having:
         wanted = "; ".join(
             f"{kind}: {', '.join(its.has)}" for kind, its in registry.KINDS.items() if its.has
@@ -149,7 +169,16 @@ def kinds_of_object(name: str, found: Any) -> list[str]:
 _HOLDS = {kind: its.holds for kind, its in registry.KINDS.items() if its.holds and not its.has}
 
 
-def _kind_of_function(name: str, function: Callable[..., Any]) -> list[str]:
+def _has(found: Any, its: registry.Kind) -> bool:
+    """Whether it has the methods of a kind; once it is made, what things of it hold besides.
+
+    By methods alone every torch module would be a simulator: it has `compile`.
+    """
+    wanted = its.has if isinstance(found, type) else (*its.has, *its.holds)
+    return all(hasattr(found, attribute) for attribute in wanted)
+
+
+def _kind_of_function(function: Callable[..., Any]) -> list[str]:
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
@@ -161,11 +190,6 @@ def _kind_of_function(name: str, function: Callable[..., Any]) -> list[str]:
         return ["target"]
     if (needed and needed[0] == "logits") or _sees_labels(function):
         return ["loss"]
-    if not needed:
-        try:
-            return kinds_of_object(name, function())
-        except QhyperError:
-            return []
     return []
 
 
@@ -180,22 +204,47 @@ def _sees_labels(function: Callable[..., Any]) -> bool:
 
 
 def _report(
-    kind: str, name: str, what: Any, options: Options, bits: int | None, data: str
+    kind: str,
+    name: str,
+    what: Any,
+    options: Options,
+    bits: int | None,
+    data: str,
+    say: Callable[[str], None],
 ) -> Report:
+    say(_heading(name, kind))
+    found = []
+    for finding in _findings(kind, name, what, options, bits, data):
+        found.append(finding)
+        say(str(finding))
+    report = Report(name, kind, found)
+    say(report.summary)
+    return report
+
+
+def _findings(
+    kind: str, name: str, what: Any, options: Options, bits: int | None, data: str
+) -> Iterator[Finding]:
     layout = generator.LAYOUT if bits is None else Layout((Block("bits", (bits,)),))
     with ExitStack() as stack:
         asked = _Asked(kind, name, what, options, layout, data, stack)
         try:
             subject, checks = _SUBJECTS[kind](asked)
         except MissingError as error:
-            found = [Finding("It can be made here", left_out=str(error))]
+            yield Finding("It can be made here", left_out=str(error))
         except QhyperError as error:
-            found = [Finding("It can be made", str(error))]
+            yield Finding("It can be made", _by_option(str(error)))
         except Exception as error:  # somebody's own code can fail in any way
-            found = [Finding("It can be made", in_words(error))]
+            yield Finding("It can be made", in_words(error))
         else:
-            found = [Finding("It can be made"), *examine(checks, subject)]
-    return Report(name, kind, found)
+            yield Finding("It can be made")
+            yield from examine(checks, subject)
+
+
+def _by_option(words: str) -> str:
+    """The words with options as this command takes them, not as a configuration has them."""
+    one = re.sub(r"\b([Ss]et it) as (?:\w+_)?options\.(\w+)", r"\1 by --option \2=…", words)
+    return re.sub(r"\bset them as (?:\w+_)?options\b", "set them by --option KEY=VALUE", one)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 import re
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import as_array
 from qhyper.errors import QhyperError
 
 Check = Callable[[Any], None]
@@ -49,12 +50,12 @@ def title(check: Check) -> str:
     return (check.__doc__ or check.__name__).strip().splitlines()[0].rstrip(".")
 
 
-def examine(checks: Iterable[Check], subject: Any) -> list[Finding]:
-    """What every check finds of the subject; whatever it raises is a finding too.
+def examine(checks: Iterable[Check], subject: Any) -> Iterator[Finding]:
+    """What each check finds of the subject, one by one; whatever it raises is a finding too.
 
     What one check found is not said again of the next, where but numbers differ.
     """
-    found, said = [], set[str]()
+    said = set[str]()
     for check in checks:
         finding = _examine(check, subject)
         words = re.sub(r"[\d.]+", "#", finding.problem or "")
@@ -62,8 +63,7 @@ def examine(checks: Iterable[Check], subject: Any) -> list[Finding]:
             finding = Finding(finding.check, left_out="it has the same problem as one above")
         if words:
             said.add(words)
-        found.append(finding)
-    return found
+        yield finding
 
 
 def _examine(check: Check, subject: Any) -> Finding:
@@ -94,7 +94,7 @@ def expect_array(
     what: str, found: Any, shape: tuple[int, ...], axes: str, kinds: str = "f"
 ) -> npt.NDArray:
     """The array, or Broken unless it has this shape and a dtype of these kinds."""
-    array = np.asarray(found)
+    array = as_array(found, what, axes)
     expect(
         array.shape == shape and array.dtype.kind in kinds,
         f"{what} is {array.dtype} of shape {list(array.shape)}; expected {axes} = {list(shape)} of "
@@ -103,11 +103,9 @@ def expect_array(
     return array
 
 
-def expect_same(
-    what: str, found: npt.ArrayLike, expected: npt.ArrayLike, do: str, within: float = 0.0
-) -> None:
+def expect_same(what: str, found: Any, expected: Any, do: str, within: float = 0.0) -> None:
     """Raise Broken unless the numbers are the same, or as near as `within`; infinities count."""
-    one, other = np.asarray(found, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    one, other = (as_array(a, what).astype(np.float64) for a in (found, expected))
     expect(one.shape == other.shape, f"{what} has shape {one.shape}, not {other.shape}. {do}")
     with np.errstate(invalid="ignore"):
         off = ~((one == other) | (np.abs(one - other) <= within * (1 + np.abs(other))))

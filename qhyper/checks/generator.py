@@ -6,9 +6,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy.stats import chisquare
 
+from qhyper.arrays import as_array
 from qhyper.bits import all_bitstrings
 from qhyper.checks.finding import Broken, LeftOut, expect, expect_array, expect_same, in_words
 from qhyper.checks.randomness import keeps_to_its_streams
@@ -42,13 +44,13 @@ class Generator:
         return self.make(SEEDS)
 
     def moved(self, seeds: Sequence[int] = SEEDS) -> HyperNetwork:
-        """One with parameters away from its start, each replica's by its own seed."""
+        """One whose trained parameters are moved from their start, each replica's by its seed."""
         generator = self.make(seeds)
         with torch.no_grad():
-            for parameter in generator.parameters():
+            for parameter in generator.trained_parameters:
                 for values, seed in zip(parameter, generator.seeds, strict=True):
                     rng = np.random.default_rng([seed, values.numel()])
-                    values += torch.from_numpy(rng.normal(0, 0.5, values.shape)).to(values)
+                    values += torch.as_tensor(rng.normal(0, 0.5, values.shape)).to(values)
         return generator
 
 
@@ -76,6 +78,13 @@ def tolerance(generator: HyperNetwork) -> float:
     """How near numbers have to be, by the precision of the parameters."""
     single = any(p.dtype != torch.float64 for p in generator.parameters())
     return 1e-4 if single else 1e-8
+
+
+_IN_DOUBLE = ", in float32 or float64: convert the parameters first, .double()"
+
+
+def _is_half(generator: HyperNetwork) -> bool:
+    return any(p.dtype.itemsize < 4 for p in generator.parameters())
 
 
 # -- what it is ------------------------------------------------------------------------------------
@@ -113,8 +122,7 @@ def starts_can_be_repeated(subject: Generator) -> None:
         for name, one in again.named_parameters():
             own = dict(made.named_parameters())[name]
             expect(own is before[name], f"'{name}' was replaced: draw it in place, .copy_(...).")
-            what = f"'{name}' of start {restart}, drawn twice"
-            expect_same(what, own.detach().cpu(), one.detach().cpu(), "Draw from `rng` alone.")
+            expect_same(f"'{name}' of start {restart}, drawn twice", own, one, "Draw from `rng`.")
 
 
 # -- draws -----------------------------------------------------------------------------------------
@@ -178,8 +186,9 @@ def replicas_are_independent(subject: Generator) -> None:
                     of_all = dict(together.named_parameters())[name].grad
                     if parameter.grad is not None and of_all is not None:
                         what = f"The gradient of '{name}' of seed {seed} alone"
-                        expect_same(what, parameter.grad[0].cpu(), of_all[replica].cpu(), do,
-                                    tolerance(together))  # fmt: skip
+                        expect_same(
+                            what, parameter.grad[0], of_all[replica], do, tolerance(together)
+                        )
 
 
 # -- log p -----------------------------------------------------------------------------------------
@@ -222,7 +231,8 @@ def probabilities_sum_to_one(subject: Generator) -> None:
         expect(
             np.abs(totals - 1).max() <= tolerance(made),
             f"Σ exp(log p) over all 2^{made.n_bits} strings is {worst:.6g}; expected 1. Count "
-            "every bit once, and take natural logarithms of normalised probabilities.",
+            "every bit once, and take natural logarithms of normalised probabilities"
+            f"{_IN_DOUBLE if _is_half(made) else ''}.",
         )
 
 
@@ -279,7 +289,7 @@ def gradients_reach_every_parameter(subject: Generator) -> None:
         if not parameter.requires_grad:
             continue
         gradient = parameter.grad
-        reached = gradient is not None and (gradient != 0).flatten(1).any(1).all()
+        reached = gradient is not None and (gradient != 0).reshape(len(gradient), -1).any(1).all()
         expect(reached, f"'{name}' has no gradient in 40 draws, or only some replicas have. {do}")
         expect(torch.isfinite(gradient).all(), f"'{name}' has a gradient that is not finite.")  # type: ignore[arg-type]
 
@@ -292,18 +302,20 @@ def gradients_are_derivatives(subject: Generator) -> None:
     made.zero_grad()
     made.accumulate_scores(bits, weights, inputs=inputs_of(made))
     step, near = (1e-2, 0.05) if tolerance(made) > 1e-6 else (1e-5, 1e-4)
+    step = 0.1 if _is_half(made) else step
     for name, parameter in made.named_parameters():
         if not parameter.requires_grad or parameter.grad is None:
             continue
-        along = torch.from_numpy(np.random.default_rng(2).normal(size=parameter.shape))
-        along = along.to(parameter)
-        start, values = parameter.detach().clone(), []
+        along = torch.as_tensor(np.random.default_rng(2).normal(size=parameter.shape))
+        start, ends, values = parameter.detach().clone(), [], []
         with torch.no_grad():
             for sign in (1, -1):
-                parameter.copy_(start + sign * step * along)
-                values.append((log_p_of(made, bits).cpu().numpy() * weights).sum())
+                parameter.copy_(start.double() + sign * step * along.to(start.device))
+                ends.append(parameter.double().clone())
+                values.append((as_array(log_p_of(made, bits), "log p") * weights).sum())
             parameter.copy_(start)
-        found = float((parameter.grad * along).sum())
+        moved = (ends[0] - ends[1]) / (2 * step)  # as far as its dtype can tell
+        found = float((parameter.grad.double() * moved).sum())
         expected = (values[0] - values[1]) / (2 * step)
         expect(
             abs(found - expected) <= near * (1 + abs(expected)),
@@ -311,6 +323,35 @@ def gradients_are_derivatives(subject: Generator) -> None:
             f"by {expected:.6g}. Let autograd see every use of '{name}', or mend "
             "`accumulate_scores`.",
         )
+
+
+def scores_add_up(subject: Generator) -> None:
+    """`accumulate_scores` adds to the gradient that is there what `scores` of each draw sum to."""
+    made = subject.moved()
+    bits = draw(made, 20)
+    weights = np.random.default_rng(0).normal(size=log_p_of(made, bits).shape)
+    made.zero_grad()
+    made.accumulate_scores(bits, weights, inputs=inputs_of(made))
+    once = _gradients(made)
+    made.accumulate_scores(bits, weights, inputs=inputs_of(made))
+    near = 0.05 if _is_half(made) else tolerance(made)
+    do = "Add to `.grad`, do not replace it: optimisers clear it."
+    expect_same("A gradient added twice", _gradients(made), 2 * once, do, near)
+    scores = made.scores(bits, inputs=inputs_of(made))
+    expect_array("`scores`", scores, (*bits.shape[:3], made.n_parameters),
+                 "[replica, input, shot, parameter]")  # fmt: skip
+    summed = np.einsum("rik,rikp->rp", weights, scores)
+    do = "Let `scores` give ∇ log p of each draw, or leave it to the base class."
+    expect_same("The weighted sum of `scores`", summed, once, do, near)
+
+
+def _gradients(generator: HyperNetwork) -> npt.NDArray[np.float64]:
+    """The gradients of the trained parameters, [replica, parameter]; 0 where there are none."""
+    parts = [
+        torch.zeros_like(p) if p.grad is None else p.grad for p in generator.trained_parameters
+    ]
+    flat = [part.reshape(generator.replicas, -1).double() for part in parts]
+    return torch.cat(flat, dim=1).cpu().numpy()
 
 
 def probabilities_agree(subject: Generator) -> None:
@@ -395,9 +436,9 @@ def it_trains_and_goes_on(subject: Generator) -> None:
     second.load_state_dict(first.state_dict())
     second.run()
     for name, parameter in whole.generator.named_parameters():
-        gone_on = dict(second.generator.named_parameters())[name].detach().cpu()
+        gone_on = dict(second.generator.named_parameters())[name]
         do = "Keep all that matters in parameters and buffers."
-        expect_same(f"'{name}' after a checkpoint", gone_on, parameter.detach().cpu(), do)
+        expect_same(f"'{name}' after a checkpoint", gone_on, parameter, do)
 
 
 CHECKS = (
@@ -414,6 +455,7 @@ CHECKS = (
     draws_follow_log_p,
     gradients_reach_every_parameter,
     gradients_are_derivatives,
+    scores_add_up,
     probabilities_agree,
     other_bits_are_refused,
     a_state_dict_is_all_there_is,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from qhyper.arrays import as_array
 from qhyper.checks.finding import Broken
 from qhyper.training.randomness import global_states
 
@@ -29,7 +30,7 @@ def keeps_to_its_streams(call: Callable[[], Any]) -> None:
             np.random.seed(seed)  # noqa: NPY002
             random.seed(seed)
             before = global_states()
-            found.append([np.asarray(part) for part in _parts(call())])
+            found.append([as_array(part, "its numbers") for part in _parts(call())])
             for name, state in global_states().items():
                 if state != before[name]:
                     raise Broken(f"It draws from {name}, which other code draws from too. {DO}")
@@ -47,8 +48,7 @@ def _equal(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _parts(found: Any) -> list[Any]:
-    parts = list(found) if isinstance(found, list | tuple) else [found]
-    return [part.detach().cpu() if isinstance(part, torch.Tensor) else part for part in parts]
+    return list(found) if isinstance(found, list | tuple) else [found]
 
 
 @contextmanager

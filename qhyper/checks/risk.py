@@ -1,6 +1,7 @@
 """What a risk must do: costs that are the first variation of its value."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +16,19 @@ Float = npt.NDArray[np.float64]
 N = 4
 DRAWS = 2000
 """Draws of a population whose shares are those of its strings."""
-MOVED = 40
+MOVED = 4
 """Draws of the population that are of another string in a finite difference."""
+_FEWEST = 41
+"""Draws of any string, more than are moved."""
 _RNG = np.random.default_rng(7)
 LOSSES = _RNG.normal(size=1 << N) + 2
-COUNTS = _RNG.multinomial(DRAWS - (MOVED + 1) * (1 << N), _RNG.dirichlet(np.full(1 << N, 3.0)))
-COUNTS = COUNTS + MOVED + 1
-"""Draws of each string, more than are moved."""
+COUNTS = _RNG.multinomial(DRAWS - _FEWEST * (1 << N), _RNG.dirichlet(np.full(1 << N, 3.0)))
+COUNTS = COUNTS + _FEWEST
+"""Draws of each string."""
+PAIRS = ((int(LOSSES.argmin()), int(LOSSES.argmax())), (0, 5), (3, 12), (15, 1), (7, 8), (10, 2))
+"""Strings (one, other) between which draws are moved, the best and the worst first."""
+NEAR = 0.01
+"""How near changes have to be, in units of the largest: whatever the units of the risk are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,22 +129,31 @@ def the_reference_is_declared(subject: Risk) -> None:
                 risk.costs(drawn, drawn), "Say needs_reference = True.", 1e-12)  # fmt: skip
 
 
-def costs_are_the_first_variation(subject: Risk) -> None:
-    """Costs are the first variation of the value: 40 of 2,000 draws moved from string to string."""
-    risk = subject.now
-    drawn = population(risk)
-    costs = np.asarray(risk.costs(drawn, drawn))
-    first = np.concatenate([[0], COUNTS.cumsum()[:-1]])  # a draw of each string
-    scale, share = LOSSES.std(), MOVED / DRAWS
-    for one, other in ((0, 5), (3, 12), (15, 1), (7, 8), (10, 2)):
+def changes(risk: AnyRisk) -> Float:
+    """How the value changes, per share, as draws of `other` become draws of `one`: [pair]."""
+    found = []
+    for one, other in PAIRS:
         step = np.zeros(1 << N, dtype=np.int64)
         step[one], step[other] = MOVED, -MOVED
         up, down = (risk.value(population(risk, COUNTS + sign * step))[0] for sign in (1, -1))
-        found, expected = costs[first[one]] - costs[first[other]], (up - down) / (2 * share)
+        found.append((up - down) / (2 * MOVED / DRAWS))
+    return np.array(found, dtype=np.float64)
+
+
+def costs_are_the_first_variation(subject: Risk) -> None:
+    """Costs are the first variation of the value: 4 of 2,000 draws moved from string to string."""
+    risk = subject.now
+    drawn = population(risk)
+    costs = np.asarray(risk.costs(drawn, drawn), dtype=np.float64)
+    first = np.concatenate([[0], COUNTS.cumsum()[:-1]])  # a draw of each string
+    differences = np.array([costs[first[one]] - costs[first[other]] for one, other in PAIRS])
+    expected = changes(risk)
+    near = NEAR * np.abs(expected).max() + _rounding(risk.value(drawn)[0])
+    for found, change in zip(differences, expected, strict=True):
         expect(
-            abs(found - expected) <= 0.05 * (scale + abs(expected)),
+            abs(found - change) <= near,
             f"Where draws of one string become draws of another, costs differ by {found:.4g}, and "
-            f"the value changes by {expected:.4g} a share. Costs are dR/dq(w) up to a constant: "
+            f"the value changes by {change:.4g} a share. Costs are dR/dq(w) up to a constant: "
             "of f(E[L]) they are f'(E[L]) · L, for instance, and not f(L).",
         )
 
@@ -152,24 +168,31 @@ def exact_is_the_same_risk(subject: Risk) -> None:
     expect_array("The exact value", value, (), "[...]")
     costs = np.broadcast_to(costs, p.shape)
     sampled = risk.value(population(risk))[0]
-    near = 0.02 * (LOSSES.std() + abs(sampled))
     expect(
-        abs(value - sampled) <= near,
+        abs(value - sampled) <= NEAR * np.abs(changes(risk)).max() + _rounding(sampled),
         f"exact() gives {float(value):.6g}, and value() of draws of these probabilities "
         f"{float(sampled):.6g}. Let both be of one risk.",
     )
-    rng = np.random.default_rng(3)
-    for _ in range(4):
-        step = rng.normal(size=p.shape)
-        step -= step.mean()
-        step *= 1e-6 / np.abs(step).max()
-        change = (risk.exact(p + step, LOSSES)[0] - risk.exact(p - step, LOSSES)[0]) / 2
-        found = float((step * costs).sum())
-        expect(
-            abs(found - change) <= 1e-3 * (abs(change) + np.abs(step).sum() * 1e-3),
-            f"Along a small change of the probabilities the exact costs give {found:.6g}, and the "
-            f"exact value changes by {float(change):.6g}. Let them be its derivatives.",
-        )
+    size = 1e-6
+    steps = np.random.default_rng(3).normal(size=(4, *p.shape))
+    steps -= steps.mean(axis=1, keepdims=True)
+    steps *= size / np.abs(steps).max(axis=1, keepdims=True)
+    change = np.array(
+        [(risk.exact(p + s, LOSSES)[0] - risk.exact(p - s, LOSSES)[0]) / 2 for s in steps]
+    )
+    found = (steps * costs).sum(axis=1)
+    off = np.abs(found - change)
+    worst = int(off.argmax())
+    expect(
+        off[worst] <= 1e-3 * np.abs(change).max() + size * _rounding(value),
+        f"Along a small change of the probabilities the exact costs give {found[worst]:.6g}, and "
+        f"the exact value changes by {change[worst]:.6g}. Let them be its derivatives.",
+    )
+
+
+def _rounding(value: Any) -> float:
+    """What rounding of a value can do to its change a share: 0 for a value of 0."""
+    return 1e-8 * float(np.abs(value))
 
 
 CHECKS = (

@@ -35,13 +35,16 @@ def test_what_is_registered_keeps_its_contract(kind, name):
     assert len(report.findings) > 2
 
 
-RIGHT = ("Good", "GoodSearch", "GoodRisk", "GoodSquared", "GoodEstimator", "GoodTarget", "Coins",
+KIND = {"my_data": "data set", "noisy_data": "data set"}
+"""Of functions that make something, which are not called to find out what it is."""
+RIGHT = ("Good", "Temperature", "GoodFrozen", "Half", "GoodHalf", "Masked", "SmallRisk", "GoodLog",
+         "entropy", "GoodSearch", "GoodRisk", "GoodSquared", "GoodEstimator", "GoodTarget", "Coins",
          "good_loss", "my_data", "Local", "GoodAnsatz", "GoodSimulator")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_what_is_right_passes(name):
-    (report,) = check(f"zoo:{name}")
+    (report,) = check(f"zoo:{name}", kind=KIND.get(name))
     assert report.ok, str(report)
 
 
@@ -71,6 +74,10 @@ WRONG = {
     "OwnLogProb": "Write `_log_prob`, not `log_prob`.",
     "BatchMean": "Let every string be by itself (no batch norm)",
     "WrongScores": "mend `accumulate_scores`",
+    "ThriceScores": "Let `scores` give ∇ log p of each draw",
+    "ReplacesScores": "A gradient added twice: got",
+    "Coarse": "in float32 or float64: convert the parameters first",
+    "SharedTemperature": "'temperature' has no gradient in 40 draws, or only some replicas have",
     "Raises": "it raised AttributeError: 'Raises' object has no attribute 'missing'",
     "TwiceCoins": "Σ exp(log p) over all 2^8 strings is",
     # controls
@@ -84,6 +91,10 @@ WRONG = {
     "SameSearch": "Other seeds find the same bits",
     "BoolBits": "`bits` is float64 of shape [3, 500, 8]; expected [replica, shot, bit]",
     # risks
+    "NoCosts": "Costs are dR/dq(w) up to a constant",
+    "WrongLog": "Costs are dR/dq(w) up to a constant",
+    "SmallExact": "Let both be of one risk",
+    "SmallExactCosts": "Let them be its derivatives",
     "Squared": "Costs are dR/dq(w) up to a constant",
     "Variance": "Take means and quantiles over the last axis alone",
     "HiddenRef": "Say needs_reference = True",
@@ -138,7 +149,7 @@ WRONG = {
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the code that is tried
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_wrong_is_said(name):
-    (report,) = check(f"zoo:{name}")
+    (report,) = check(f"zoo:{name}", kind=KIND.get(name))
     assert not report.ok
     assert WRONG[name] in str(report)
 
@@ -147,7 +158,8 @@ def test_all_that_is_in_the_zoo_is_tried():
     import zoo
 
     own = {n for n, found in vars(zoo).items() if getattr(found, "__module__", "") == "zoo"}
-    assert own - {"Flips", "Free", "Changes", "Mirrored", "NotIt", "Paid"} == {*RIGHT, *WRONG}
+    others = {"Flips", "Free", "Changes", "Mirrored", "NotIt", "Paid", "NeedsWidth", "anything"}
+    assert own - others == {*RIGHT, *WRONG} - {"entropy"}
 
 
 def test_nothing_is_sent_to_a_service_that_may_cost():
@@ -183,6 +195,8 @@ def test_a_name_of_several_kinds_is_tried_as_each():
         ("zoo:Good", "generatr", "Unknown kind 'generatr'. Did you mean 'generator'"),
         ("bernouli", None, "Unknown name 'bernouli'. Did you mean 'bernoulli'"),
         ("zoo:Missing", None, "Cannot load 'zoo:Missing'"),
+        ("zoo:anything", None, "is a function, which is not called .* Say so with --kind: gener"),
+        ("zoo:my_data", None, "is a function, which is not called .* Say so with --kind: gener"),
     ],
 )
 def test_what_cannot_be_tried_is_refused(what, kind, message):
@@ -200,9 +214,11 @@ def test_what_is_no_such_kind_says_what_it_lacks():
 def test_objects_are_tried_as_names_are():
     import zoo
 
-    for what in (zoo.GoodRisk, zoo.GoodRisk(level=1.0), zoo.GoodSearch, zoo.my_data):
+    for what in (zoo.GoodRisk, zoo.GoodRisk(level=1.0), zoo.GoodSearch):
         (report,) = qhyper.check(what)
         assert report.ok, str(report)
+    (report,) = qhyper.check(zoo.my_data, kind="data-set")
+    assert report.ok, str(report)
     (report,) = qhyper.check(zoo.Twice, bits=6)
     assert "over all 2^6 strings" in str(report)
     (report,) = qhyper.check(zoo.TwiceCoins)
@@ -223,6 +239,39 @@ def test_the_command_says_what_is_wrong_and_exits_with_2(cli):
     code, _, err = cli("check", "zoo:NotIt")
     assert code == 2
     assert "is of no kind that can be checked" in err
+
+
+def test_an_option_that_is_missing_is_asked_for_as_the_command_takes_it(cli):
+    _, out, _ = cli("check", "zoo:NeedsWidth")
+    assert "needs the option `width`; set it by --option width=…." in out
+    code, out, _ = cli("check", "zoo:NeedsWidth", "--option", "width=2")
+    assert code == 0, out
+    (report,) = check("zoo:NeedsWidth", options={"width": "wide"})
+    assert "could not be built with width='wide'" in str(report)
+    assert "set them by --option KEY=VALUE." in str(report)
+
+
+def test_every_finding_is_said_as_soon_as_it_is_known():
+    said = []
+    reports = check("product", bits=4, say=said.append)
+    assert said == "\n\n".join(map(str, reports)).split("\n")
+
+    def first(subject):
+        """It has one"""
+
+    def second(subject):
+        """It works"""
+        raise AssertionError("not yet asked for")
+
+    assert str(next(iter(examine((first, second), None)))) == "ok        It has one"
+
+
+def test_the_help_says_every_kind_and_where_a_module_is_looked_for(cli):
+    _, out, _ = cli("check", "--help")
+    words = " ".join(out.replace("│", " ").split())
+    assert "qhyper check mymodule:Mine --option dim=8" in words
+    assert "looked for in this folder" in words
+    assert all(kind in words for kind in registry.KINDS)
 
 
 def test_what_a_check_cannot_try_is_left_out_and_problems_are_said_once():

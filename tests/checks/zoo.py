@@ -208,6 +208,97 @@ class WrongScores(Bernoulli):
         super().accumulate_scores(bits, 0.5 * c, inputs=inputs)
 
 
+class ThriceScores(Bernoulli):
+    def scores(self, bits, *, inputs=None):
+        return 3 * super().scores(bits, inputs=inputs)
+
+
+class ReplacesScores(Bernoulli):
+    def accumulate_scores(self, bits, c, *, inputs=None):
+        self.zero_grad()
+        super().accumulate_scores(bits, c, inputs=inputs)
+
+
+class Temperature(Bernoulli):
+    """With a parameter of one number a replica."""
+
+    def __init__(self, n_bits, *, seeds=(0,)):
+        HyperNetwork.__init__(self, n_bits, seeds=seeds)
+        self.temperature = nn.Parameter(torch.ones(self.replicas, dtype=torch.float64))
+        self.logits = nn.Parameter(torch.zeros(self.replicas, n_bits, dtype=torch.float64))
+        self.initialise()
+
+    def _initialise(self, rng):
+        super()._initialise(rng)
+        self.temperature.fill_(1)
+
+    def _scaled(self):
+        return self.logits * self.temperature[:, None]
+
+    def _sample(self, s, rng, i):
+        u = np.stack([stream.random((s, self.n_bits)) for stream in rng])
+        return (u < expit(self._scaled().detach().numpy())[:, None]).view(np.uint8)[:, None]
+
+    def _log_prob(self, b, i):
+        z, w = self._scaled()[:, None, None], torch.as_tensor(b.astype(float))
+        return (w * z).sum(-1) + nn.functional.logsigmoid(-z).sum(-1)
+
+    def _marginals(self, i):
+        return self._scaled().sigmoid()[:, None]
+
+
+class SharedTemperature(Temperature):
+    def _scaled(self):
+        return self.logits * self.temperature[0]
+
+
+class GoodFrozen(Bernoulli):
+    """With a parameter that is not trained, and has to stay as it is."""
+
+    def __init__(self, n_bits, *, seeds=(0,)):
+        super().__init__(n_bits, seeds=seeds)
+        mass = torch.ones(self.replicas, 1, dtype=torch.float64)
+        self.mass = nn.Parameter(mass, requires_grad=False)
+
+    def _log_prob(self, b, i):
+        return super()._log_prob(b, i) * self.mass[:, None]
+
+
+class GoodHalf(Bernoulli):
+    """Parameters of bfloat16 that it computes with in float64."""
+
+    def __init__(self, n_bits, *, seeds=(0,)):
+        super().__init__(n_bits, seeds=seeds)
+        self.logits = nn.Parameter(self.logits.detach().bfloat16())
+
+    def _sample(self, s, rng, i):
+        u = np.stack([stream.random((s, self.n_bits)) for stream in rng])
+        p = expit(self.logits.detach().double().numpy())
+        return (u < p[:, None]).view(np.uint8)[:, None]
+
+    def _log_prob(self, b, i):
+        z, w = self.logits.double()[:, None, None], torch.as_tensor(b.astype(float))
+        return (w * z).sum(-1) + nn.functional.logsigmoid(-z).sum(-1)
+
+    def _marginals(self, i):
+        return self.logits.double().sigmoid()[:, None]
+
+
+class Coarse(GoodHalf):
+    """It computes log p in bfloat16."""
+
+    def _log_prob(self, b, i):
+        z = self.logits[:, None, None]
+        log_p = torch.as_tensor(b).bfloat16() * z + nn.functional.logsigmoid(-z)
+        return log_p.sum(-1).double()
+
+
+class NeedsWidth(Bernoulli):
+    def __init__(self, n_bits, *, width, seeds=(0,)):
+        torch.zeros(1).expand(int(width))
+        super().__init__(n_bits, seeds=seeds)
+
+
 class Raises(Bernoulli):
     def _sample(self, s, rng, i):
         return self.missing
@@ -292,6 +383,52 @@ class Squared(Risk):
     def value(self, d):
         m = d.losses.mean(-1)
         return m**2, d.losses.std(-1)
+
+
+class SmallRisk(Risk):
+    """In units that are small against the losses."""
+
+    def costs(self, drawn, reference):
+        return 1e-6 * drawn.losses
+
+
+class NoCosts(SmallRisk):
+    """No costs, of a risk whose changes are small."""
+
+    def costs(self, drawn, reference):
+        return 0 * drawn.losses
+
+    def value(self, drawn):
+        return 1e-2 * drawn.losses.mean(-1), 0 * drawn.losses.mean(-1)
+
+
+class GoodLog(Risk):
+    """log(E[L] + 20)."""
+
+    needs_reference = True
+
+    def costs(self, drawn, reference):
+        return drawn.losses / (reference.losses.mean(-1, keepdims=True) + 20)
+
+    def value(self, drawn):
+        return np.log(drawn.losses.mean(-1) + 20), 0 * drawn.losses.mean(-1)
+
+
+class WrongLog(GoodLog):
+    needs_reference = False
+
+    def costs(self, drawn, reference):
+        return np.log(drawn.losses + 20)
+
+
+class SmallExact(SmallRisk):
+    def exact(self, p, losses):
+        return 1.1e-6 * (p * losses).sum(-1), 1.1e-6 * losses
+
+
+class SmallExactCosts(SmallRisk):
+    def exact(self, p, losses):
+        return 1e-6 * (p * losses).sum(-1), 1.1e-6 * losses
 
 
 class GoodSquared(Risk):
@@ -534,12 +671,55 @@ class TwiceCoins(Coins):
         return 2 * super().log_prob(b)
 
 
+class Half(nn.Module):
+    """Logits, with one parameter of a single number."""
+
+    def __init__(self, n_bits):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.5))
+        self.logits = nn.Parameter(0.1 * torch.randn(n_bits))
+
+    def forward(self):
+        return self.scale + self.logits
+
+
+class Masked(nn.Module):
+    """Autoregressive, by a mask that is a parameter and not trained."""
+
+    def __init__(self, n_bits):
+        super().__init__()
+        mask = torch.ones(n_bits, n_bits, dtype=torch.float64).tril(-1)
+        self.mask = nn.Parameter(mask, requires_grad=False)
+        self.weight = nn.Parameter(0.1 * torch.randn(n_bits, n_bits, dtype=torch.float64))
+        self.bias = nn.Parameter(torch.zeros(n_bits, dtype=torch.float64))
+
+    def _logits(self, w):
+        return w @ (self.mask * self.weight).T + self.bias
+
+    def sample(self, n):
+        w = torch.zeros(n, len(self.bias), dtype=torch.float64)
+        for bit in range(len(self.bias)):
+            w[:, bit] = torch.bernoulli(self._logits(w)[:, bit].sigmoid())
+        return w
+
+    def log_prob(self, w):
+        z = self._logits(w)
+        return (w * z + nn.functional.logsigmoid(-z)).sum(-1)
+
+
 class NotIt:
     pass
 
 
 def good_loss(logits, labels):
     return (logits.argmax(1) != labels) * 1.0
+
+
+entropy = nn.CrossEntropyLoss()
+
+
+def anything(*given):
+    raise RuntimeError("it was called")
 
 
 def nan_loss(logits, labels):

@@ -25,7 +25,7 @@ def kind_of(part: torch.nn.Module) -> type:
 def check_plain(part: torch.nn.Module, where: str) -> None:
     """Raise ConfigurationError for forward hooks, and for methods that an instance has of its own.
 
-    `where` says which part it is, such as "layer 0".
+    But for `extra_repr`, which is for print alone. `where` says which part it is: "layer 0".
     """
     name = f"{kind_of(part).__name__} of {where}"
     hooks = [*part._forward_pre_hooks.values(), *part._forward_hooks.values()]
@@ -35,7 +35,8 @@ def check_plain(part: torch.nn.Module, where: str) -> None:
             "first; weights that a hook makes become plain by torch.nn.utils.prune.remove, "
             "remove_weight_norm or remove_spectral_norm."
         )
-    patched = [key for key in vars(part) if callable(getattr(type(part), key, None))]
+    methods = (key for key in vars(part) if callable(getattr(type(part), key, None)))
+    patched = [key for key in methods if key != "extra_repr"]
     if patched:
         raise ConfigurationError(
             f"Got the {name} with a method `{patched[0]}` of its own: what it does is not packed. "

@@ -387,6 +387,11 @@ def _check_norm(norm: torch.nn.Module, units: int, number: int) -> None:
                 f"The BatchNorm1d of layer {number} has {len(mean)} units and variances from "
                 f"{var.min():g}; expected {units} units and variances above 0."
             )
+        if not norm.eps >= 0:
+            raise ConfigurationError(
+                f"The BatchNorm1d of layer {number} has eps = {norm.eps:g}, which torch does not "
+                "compute with; expected 0 or more. Set its eps."
+            )
         numbers = [mean, var, norm.weight, norm.bias]
     else:
         assert isinstance(norm, Affine)
