@@ -16,7 +16,7 @@ Float = npt.NDArray[np.float64]
 N = 4
 DRAWS = 2000
 """Draws of a population whose shares are those of its strings."""
-MOVED = 4
+MOVED = 2
 """Draws of the population that are of another string in a finite difference."""
 _FEWEST = 41
 """Draws of any string, more than are moved."""
@@ -27,7 +27,7 @@ COUNTS = COUNTS + _FEWEST
 """Draws of each string."""
 PAIRS = ((int(LOSSES.argmin()), int(LOSSES.argmax())), (0, 5), (3, 12), (15, 1), (7, 8), (10, 2))
 """Strings (one, other) between which draws are moved, the best and the worst first."""
-NEAR = 0.01
+NEAR = 0.003
 """How near changes have to be, in units of the largest: whatever the units of the risk are."""
 
 
@@ -141,7 +141,7 @@ def changes(risk: AnyRisk) -> Float:
 
 
 def costs_are_the_first_variation(subject: Risk) -> None:
-    """Costs are the first variation of the value: 4 of 2,000 draws moved from string to string."""
+    """Costs are the first variation of the value: 2 of 2,000 draws moved from string to string."""
     risk = subject.now
     drawn = population(risk)
     costs = np.asarray(risk.costs(drawn, drawn), dtype=np.float64)

@@ -1,5 +1,6 @@
 """Files in the working directory that are called as modules of ours, Python's or a package's."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -62,6 +63,21 @@ def test_a_name_that_both_have_comes_with_a_warning(folder, monkeypatch):
         assert load_object("json:loads") is json.loads
     with pytest.raises(ConfigurationError, match="expected module:name"):
         load_object("json")
+
+
+@pytest.mark.parametrize("name", ["qhyper", "classical", "experiments"])
+def test_our_own_packages_hide_files_of_their_names_however_they_are_installed(
+    folder, monkeypatch, name
+):
+    package = importlib.import_module(name)
+    monkeypatch.chdir(folder)
+    # installed in place they are found by the last of the finders, after all of sys.path
+    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+    with pytest.raises(ConfigurationError) as caught:
+        load_object(f"{name}:Mine")
+    said = str(caught.value)
+    assert f"The name '{name}' is that of {Path(package.__file__).resolve()}" in said
+    assert f"stands before {folder / name}.py: give your file another name." in said
 
 
 def test_nothing_is_said_of_what_hides_nothing(tmp_path, monkeypatch):

@@ -174,6 +174,10 @@ def variance(value, **options):
             "BatchNorm1d of layer 0 has 4 units .* expected 5 units",
         ),
         (
+            sequential(linear(3, 5), torch.nn.BatchNorm1d(5, eps=-1e-5), Sign(), linear(5, 2)),
+            "BatchNorm1d of layer 0 has eps = -1e-05, .* expected 0 or more",
+        ),
+        (
             sequential(linear(3, 5), variance(-1.0), Sign(), linear(5, 2)),
             "variances from -1; expected 5 units and variances above 0",
         ),

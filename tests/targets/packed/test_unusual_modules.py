@@ -477,6 +477,9 @@ def voting(of_zero=1):
 
 PACKED = {
     "plain": plain,
+    "printed in words of its own": lambda: in_place(
+        0, lambda part: setattr(part, "extra_repr", lambda: "the first")
+    ),
     "eval mode": lambda: plain().eval(),
     "one layer": lambda: nn.Sequential(linear(INPUTS, CLASSES)).double(),
     "no gradients": lambda: plain().requires_grad_(False),
