@@ -80,11 +80,14 @@ def tolerance(generator: HyperNetwork) -> float:
     return 1e-4 if single else 1e-8
 
 
-_IN_DOUBLE = ", in float32 or float64: convert the parameters first, .double()"
-
-
 def _is_half(generator: HyperNetwork) -> bool:
     return any(p.dtype.itemsize < 4 for p in generator.parameters())
+
+
+def _in_double(generator: HyperNetwork) -> str:
+    """What else to do where the parameters are of 16 bits."""
+    words = " Compute in float32 or float64: 16 bits are too few; convert parameters by .double()."
+    return words if _is_half(generator) else ""
 
 
 # -- what it is ------------------------------------------------------------------------------------
@@ -231,8 +234,8 @@ def probabilities_sum_to_one(subject: Generator) -> None:
         expect(
             np.abs(totals - 1).max() <= tolerance(made),
             f"Σ exp(log p) over all 2^{made.n_bits} strings is {worst:.6g}; expected 1. Count "
-            "every bit once, and take natural logarithms of normalised probabilities"
-            f"{_IN_DOUBLE if _is_half(made) else ''}.",
+            "every bit once, and take natural logarithms of normalised probabilities."
+            + _in_double(made),
         )
 
 
@@ -321,7 +324,7 @@ def gradients_are_derivatives(subject: Generator) -> None:
             abs(found - expected) <= near * (1 + abs(expected)),
             f"Along a random direction of '{name}' the gradient is {found:.6g}, and log p changes "
             f"by {expected:.6g}. Let autograd see every use of '{name}', or mend "
-            "`accumulate_scores`.",
+            "`accumulate_scores`." + _in_double(made),
         )
 
 
@@ -338,7 +341,7 @@ def scores_add_up(subject: Generator) -> None:
     do = "Add to `.grad`, do not replace it: optimisers clear it."
     expect_same("A gradient added twice", _gradients(made), 2 * once, do, near)
     scores = made.scores(bits, inputs=inputs_of(made))
-    expect_array("`scores`", scores, (*bits.shape[:3], made.n_parameters),
+    expect_array("`scores`", scores, (*bits.shape[:3], once.shape[1]),
                  "[replica, input, shot, parameter]")  # fmt: skip
     summed = np.einsum("rik,rikp->rp", weights, scores)
     do = "Let `scores` give ∇ log p of each draw, or leave it to the base class."

@@ -10,6 +10,7 @@ import torch
 from scipy.special import expit
 from torch.func import functional_call
 
+from qhyper.arrays import as_array
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import Capabilities, HyperNetwork
@@ -135,9 +136,8 @@ class FromModule(HyperNetwork):
     def _drawn(self, replica: int, shots: int, stream: np.random.Generator) -> Bits:
         with seeded(stream):
             found = self._ask(replica, "sample", shots)
-        bits = (
-            found.detach().cpu().numpy() if isinstance(found, torch.Tensor) else np.asarray(found)
-        )
+        tensor = isinstance(found, torch.Tensor)
+        bits = as_array(found, "draws") if tensor else np.asarray(found)
         if bits.shape != (shots, self.n_bits) or not np.isin(bits, (0, 1)).all():
             raise ConfigurationError(
                 f"{type(self.module).__name__}.sample({shots}) gave {_words(found)}; expected "

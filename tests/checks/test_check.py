@@ -76,7 +76,7 @@ WRONG = {
     "WrongScores": "mend `accumulate_scores`",
     "ThriceScores": "Let `scores` give ∇ log p of each draw",
     "ReplacesScores": "A gradient added twice: got",
-    "Coarse": "in float32 or float64: convert the parameters first",
+    "Coarse": "Compute in float32 or float64: 16 bits are too few",
     "SharedTemperature": "'temperature' has no gradient in 40 draws, or only some replicas have",
     "Raises": "it raised AttributeError: 'Raises' object has no attribute 'missing'",
     "TwiceCoins": "Σ exp(log p) over all 2^8 strings is",
