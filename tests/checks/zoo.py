@@ -683,6 +683,21 @@ class Half(nn.Module):
         return self.scale + self.logits
 
 
+class HalfDraws(nn.Module):
+    """Parameters and draws of bfloat16, computed in float64."""
+
+    def __init__(self, n_bits):
+        super().__init__()
+        self.logits = nn.Parameter((0.1 * torch.randn(n_bits)).bfloat16())
+
+    def sample(self, n):
+        return torch.bernoulli(self.logits.double().sigmoid().expand(n, -1)).bfloat16()
+
+    def log_prob(self, w):
+        z = self.logits.double()
+        return (w.double() * z + nn.functional.logsigmoid(-z)).sum(-1)
+
+
 class Masked(nn.Module):
     """Autoregressive, by a mask that is a parameter and not trained."""
 
