@@ -37,7 +37,8 @@ def test_what_is_registered_keeps_its_contract(kind, name):
 
 KIND = {"my_data": "data set", "noisy_data": "data set"}
 """Of functions that make something, which are not called to find out what it is."""
-RIGHT = ("Good", "Temperature", "GoodFrozen", "Half", "HalfDraws", "GoodHalf", "Masked", "SmallRisk", "GoodLog",
+RIGHT = ("Good", "Temperature", "GoodFrozen", "Half", "HalfDraws", "GoodHalf", "Masked",
+         "SmallRisk", "GoodLog",
          "entropy", "GoodSearch", "GoodRisk", "GoodSquared", "GoodEstimator", "GoodTarget", "Coins",
          "good_loss", "my_data", "Local", "GoodAnsatz", "GoodSimulator")  # fmt: skip
 
