@@ -63,16 +63,19 @@ def tied_rows(module: torch.nn.Sequential, x: torch.Tensor) -> npt.NDArray[np.bo
 
     That is where the sum of numbers that are not short is as near to zero as rounding can take it.
     """
-    tied, rounds = torch.zeros(len(x), dtype=torch.bool, device="cpu"), False
+    tied = torch.zeros(len(x), dtype=torch.bool, device="cpu")
+    rounds = torch.zeros_like(tied)
     for part in module:
         if isinstance(part, torch.nn.Linear):
-            rounds = not all(_short(t) for t in (x, part.weight, part.bias) if t is not None)
-        if isinstance(part, Sign) and rounds:
-            tied |= (x.abs() <= _ROUNDING * x.abs().amax(0)).any(1)
+            weights = [t for t in (part.weight, part.bias) if t is not None]
+            rounds = ~_short(x).all(1) | ~torch.stack([_short(t).all() for t in weights]).all()
+        if isinstance(part, Sign):
+            tied |= rounds & (x.abs() <= _ROUNDING * x.abs().amax(0)).any(1)
         x = part(x)
     return tied.numpy()
 
 
-def _short(numbers: torch.Tensor) -> bool:
+def _short(numbers: torch.Tensor) -> torch.Tensor:
+    """Which numbers have so few binary digits that sums of them do not round."""
     many = numbers * _SHORT
-    return bool((many == many.round()).all())
+    return many == many.round()

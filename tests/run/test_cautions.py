@@ -45,11 +45,11 @@ def test_a_network_that_sees_nothing_is_told_before_and_after():
         "BinaryNetwork((10, 6, 3)) sees only 1 different row in 150 of the training data: it "
         "can classify 0.333 of them at the most, where one answer for all is right for 0.333 and "
     )
-    assert unseen.endswith("Scale them: --scale standard.")
+    assert unseen.endswith("Scale the features: --scale standard.")
     assert constant == (
         "The best network found is no better than one answer for all rows: its training accuracy "
         "is 0.333 against 0.333, its cross entropy is 1.0986 against 1.0986, its test accuracy is "
-        "0.333 against 0.333. Scale the features (--scale standard), or choose more units or a "
+        "0.333 against 0.333. Scale the features: --scale standard. Or choose more units or a "
         "larger budget."
     )
     assert easy.startswith("Every entry found the same best loss in every seed: by what they find")

@@ -130,7 +130,8 @@ def test_refuses_pixels_and_networks_of_other_kinds():
         assert not other.capabilities.wrong_weights
         with pytest.raises(UnsuitableError, match="lays errors to no bits: only packed networks"):
             other.wrong_weights(np.zeros(other.n_bits, np.uint8))
-        with pytest.raises(ConfigurationError, match="tells no labels of rows"):
-            _ = other.labels
+    assert layered.labels.tolist() == [0, 1, 1]
+    with pytest.raises(ConfigurationError, match="tells no labels of rows"):
+        _ = Objective(lambda bits: bits.sum(1), 4).labels
     with pytest.raises(UnsuitableError, match="lays errors to no bits: only packed networks"):
         layered.mini_batches(2).take(np.array([[0, 1]])).wrong_weights(np.zeros((1, 1, 1, 10)))
