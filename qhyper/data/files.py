@@ -88,7 +88,7 @@ def _names(given: Any, option: str) -> list[str | int]:
     whole = isinstance(found, Sequence) and all(
         isinstance(name, str | int) and not isinstance(name, bool) for name in found
     )
-    if not whole:
+    if not whole or (option == "label" and len(found) != 1):
         raise ConfigurationError(
             f"Got {option}={given!r}; expected the name of a column, or its number from 1."
         )

@@ -258,6 +258,7 @@ def test_what_could_be_meant_in_two_ways_is_refused_with_its_place(text, message
         ({"drop": 1.5}, r"drop=1.5; expected the name of a column"),
         ({"drop": [True]}, r"drop=\[True\]; expected the name of a column"),
         ({"label": 0.5}, r"label=0.5; expected the name of a column"),
+        ({"label": ["a", "b"]}, r"label=\['a', 'b'\]; expected the name of a column"),
     ],
 )
 def test_options_of_columns_are_checked(options, message, read):
