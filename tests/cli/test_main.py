@@ -265,7 +265,7 @@ def test_a_table_of_ones_own_from_end_to_end(cli, tmp_path: Path) -> None:
     options = ["--label", "label", "--drop", "who", "--missing", "drop", "--scale", "minmax"]
     code, out, err = cli("compare", "mine.csv", *options, *budget)
     assert code == 0, err
-    assert "48 + 12 rows of 2 features, 2 classes (cat, dog), scaled by minmax, 1 rows" in err
+    assert "2 classes of 'label' (cat, dog), scaled by minmax, 1 rows" in err
     assert [len(entry["test_accuracy"]) for entry in json.loads(out)["generators"]] == [3, 3]
     (run,) = (tmp_path / "runs").iterdir()
     assert cli("compare", "--config", str(run / "config.toml"), "--json")[1]
