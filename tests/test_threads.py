@@ -137,7 +137,7 @@ def test_loops_leave_torch_one_thread_and_give_back_the_users_own(loop):
     try:
         loop(see)
         assert torch.get_num_threads() == 3
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(ZeroDivisionError, match="division by zero"):
             loop(lambda passed: 1 / 0)
         assert torch.get_num_threads() == 3
     finally:

@@ -52,7 +52,7 @@ class Table:
     rows: list[list[str]]
     """all of the same width"""
     lines: list[int]
-    """the line in the file where each row ends, from 1"""
+    """the line in the file where each row begins, from 1"""
 
     @property
     def width(self) -> int:
@@ -150,7 +150,7 @@ def _separator(text: str) -> tuple[str, int]:
     The first line decides, outside quotes: a semicolon before a tab, and a tab before a comma, for
     commas are also in numbers.
     """
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")
     said = re.fullmatch(r"(?i)\"?sep=(.)\"?", first.rstrip("\r\n"))
     if said:
         return said[1], 1
@@ -258,13 +258,13 @@ def _check_widths(table: Table) -> None:
 def _header(rows: Sequence[Sequence[str]], lines: Sequence[int]) -> tuple[str, ...] | None:
     """The names in the first row, None if it is a row like the others."""
     first, below = rows[0], rows[1:]
-    numbers = [i for i, cell in enumerate(first) if is_number(cell)]
-    if len(numbers) == sum(map(bool, first)):
-        _check_not_counted([first[i] for i in numbers], lines[0])
+    numeric = [i for i, cell in enumerate(first) if is_number(cell)]
+    if len(numeric) == sum(map(bool, first)):
+        _check_not_counted([first[i] for i in numeric], lines[0])
         return None
-    if numbers and not _are_names(first, numbers, below, lines[0]):
+    if numeric and not _are_names(first, numeric, below, lines[0]):
         return None
-    if not numbers and not _are_all_names(first, below, lines):
+    if not numeric and not _are_all_names(first, below, lines):
         return None
     for name, count in Counter(cell for cell in first if cell).items():
         if count > 1:
@@ -333,15 +333,15 @@ def _check_not_counted(first: Sequence[str], line: int) -> None:
 
 
 def _are_names(
-    first: Sequence[str], numbers: Sequence[int], below: Sequence[Sequence[str]], line: int
+    first: Sequence[str], numeric: Sequence[int], below: Sequence[Sequence[str]], line: int
 ) -> bool:
     """Whether a first row of text and numbers is a header; ConfigurationError if nobody can tell.
 
     It is one if its numbers count columns, or if it calls a column `label` or the like. It is a row
     if its text stands in columns of text.
     """
-    texts = [i for i, cell in enumerate(first) if i not in numbers and cell]
-    counted = len(numbers) > 1 and _is_count([first[i] for i in numbers])
+    texts = [i for i, cell in enumerate(first) if i not in numeric and cell]
+    counted = len(numeric) > 1 and _is_count([first[i] for i in numeric])
     over_text = [
         any(i < len(row) and row[i] and not is_number(row[i]) for row in below) for i in texts
     ]

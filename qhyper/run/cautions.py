@@ -72,7 +72,7 @@ def constant_loss(labels: npt.NDArray[np.integer], loss: str) -> float | None:
 
 def _no_better_than_a_constant(problem: Problem, results: Sequence[Result]) -> list[str]:
     objective = problem.objective
-    if objective.constant_loss is not None:
+    if objective.capabilities.constant:
         found = [loss for result in results for loss in result.best_loss if loss is not None]
         if not found or min(found) < objective.constant_loss - SAME_LOSS:
             return []

@@ -26,7 +26,6 @@ from qhyper.run.places import absolute
 from qhyper.run.problem import Problem, build_problem
 from qhyper.run.processes import Progress, side_by_side
 from qhyper.targets.exact.certificate import nearest_provable
-from qhyper.targets.exact.table import CostTable
 from qhyper.targets.exact.unasked import UNASKED_BITS, certify_unasked
 from qhyper.targets.layered.network import HIDDEN
 from qhyper.targets.target import SAME_LOSS, Objective
@@ -382,7 +381,7 @@ def _connected(
 def check_same_data(run: Run, problem: Problem) -> None:
     """Raise StorageError if data, or a table of costs, are not those that the run began with."""
     digest = hashlib.sha256()
-    if isinstance(problem.objective, CostTable):
+    if problem.objective.capabilities.table:
         digest.update(problem.objective.losses.data)
     elif problem.dataset is None:
         return

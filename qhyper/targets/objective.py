@@ -36,7 +36,8 @@ class Objective(TakesBits):
     capabilities = ObjectiveCapabilities(flips=True)
     usual_training: Mapping[str, Any] = {}
     usual_budget: Mapping[str, int] = {"evaluations": 300_000}
-    constant_loss: float | None = None
+    constant_loss: float
+    losses: Float
 
     def __init__(
         self,

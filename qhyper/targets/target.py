@@ -52,6 +52,10 @@ class ObjectiveCapabilities:
     """`target.to_packed(bits)`: a draw as a PackedNetwork, with its file"""
     wrong_weights: bool = False
     """`wrong_weights`: the bits that a draw's errors are laid to, and `labels` of all rows"""
+    constant: bool = False
+    """`constant_loss`: the loss of the best number for all rows, where numbers are predicted"""
+    table: bool = False
+    """`losses`: those of all bitstrings, in memory"""
     sight: bool = False
     """`sight`: how much of its rows the network can tell apart, and `labels` of all rows"""
 
@@ -73,8 +77,10 @@ class Objective(Protocol):
     """training settings that suit it, unless a recipe or a user says otherwise"""
     usual_budget: Mapping[str, int]
     """what a seed may spend unless told"""
-    constant_loss: float | None
-    """the loss of the best number for all rows, where numbers are predicted"""
+    constant_loss: float
+    """this and the next only where `capabilities` say so"""
+    losses: Float
+    """[bitstring]"""
     evaluations: int
     """bitstrings scored so far"""
     rows: int

@@ -1,6 +1,7 @@
 """What is said of data that a network cannot see, of useless networks, and of problems too easy."""
 
 import json
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from qhyper.run.problem import Problem
 from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.loss import label_losses
 from qhyper.targets.objective import Objective
+from qhyper.targets.target import ObjectiveCapabilities
 
 SEARCHES = ["bernoulli", "random"]
 
@@ -53,6 +55,26 @@ def test_a_network_that_sees_nothing_is_told_before_and_after():
         "larger budget."
     )
     assert easy.startswith("Every entry found the same best loss in every seed: by what they find")
+
+
+def test_an_objective_of_somebodys_own_needs_none_of_it():
+    """It has what the protocol asks for, and capabilities that say no to the rest."""
+
+    class Own:
+        n_bits, name, loss, layout, n_rows = 24, "own", "own", None, 1
+        capabilities, subject = ObjectiveCapabilities(), "own"
+        usual_training: ClassVar = {}
+        usual_budget: ClassVar = {}
+        evaluations = rows = 0
+
+        def __call__(self, bits):
+            self.evaluations += int(np.prod(bits.shape[:-1]))
+            self.rows = self.evaluations
+            return np.asarray(bits).mean(axis=-1)
+
+    said: list[str] = []
+    found = compare(Own(), ["random"], seeds=[0], evaluations=300, warn=said.append)  # type: ignore[arg-type]
+    assert found.results[0].best_loss[0] is not None
 
 
 def test_scaled_features_raise_no_alarm():

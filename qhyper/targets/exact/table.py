@@ -28,7 +28,7 @@ class CostTable(Objective):
     losses, with n from 1 to 26.
     """
 
-    capabilities = ObjectiveCapabilities(flips=True, certificate=True)
+    capabilities = ObjectiveCapabilities(flips=True, certificate=True, table=True)
 
     def __init__(
         self,

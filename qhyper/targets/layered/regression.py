@@ -26,7 +26,7 @@ class RegressionObjective(Objective):
     than squared_error, for other than one output, and for data that do not fit the inputs.
     """
 
-    capabilities = ObjectiveCapabilities(flips=True, module=True)
+    capabilities = ObjectiveCapabilities(flips=True, module=True, constant=True)
 
     def __init__(self, network: "PlainNetwork", data: Targets, loss: str) -> None:
         if loss != "squared_error":
