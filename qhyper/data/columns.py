@@ -107,10 +107,9 @@ def called(tables: Sequence[Table], name: str | int, option: str) -> str | int:
 
 def _find(table: Table, name: str | int, option: str) -> int:
     """The column called `name`, or with this number from 1."""
-    if table.header is not None and str(name) in table.header and name != "":
-        return table.header.index(str(name))
-    if str(name).isdecimal() and 1 <= int(name) <= table.width:
-        return int(name) - 1
+    if has_column(table, name):
+        named = table.header is not None and str(name) in table.header
+        return table.header.index(str(name)) if table.header and named else int(name) - 1
     if table.header is None:
         raise ConfigurationError(
             f"Got {option} {name} for a file without a header; expected the number of a column, "
@@ -126,15 +125,15 @@ def _label_column(table: Table, kept: Sequence[int]) -> int:
     header, last = table.header, kept[-1]
     if header is None:
         return last
-    called = [i for i in kept if header[i].lower() in LABELS]
-    if last in called:  # y beside it is a coordinate
-        called = [last, *(i for i in called if i != last and header[i].lower() != "y")]
-    if called and called != [last]:
+    labels = [i for i in kept if header[i].lower() in LABELS]
+    if last in labels:  # y beside it is a coordinate
+        labels = [last, *(i for i in labels if i != last and header[i].lower() != "y")]
+    if labels and labels != [last]:
         raise ConfigurationError(
-            f"Got the column{'s' * (len(called) > 1)} "
-            f"{' and '.join(repr(header[i]) for i in called)} in a header that ends with "
+            f"Got the column{'s' * (len(labels) > 1)} "
+            f"{' and '.join(repr(header[i]) for i in labels)} in a header that ends with "
             f"'{header[last]}'; expected the label in the last column. Say which column it is: "
-            f"--label {header[called[0]]}."
+            f"--label {header[labels[0]]}."
         )
     return last
 

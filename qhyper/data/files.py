@@ -82,8 +82,8 @@ def load_files(
     return _dataset(path, test, found, rng, predict, named)
 
 
-def _names(given: Any, option: str) -> list[str | int]:
-    """Names or numbers of columns, one or several."""
+def _names(given: Any, option: str) -> list[str]:
+    """Names or numbers of columns, one or several, as text."""
     found = [given] if isinstance(given, str | int) else given
     whole = isinstance(found, Sequence) and all(
         isinstance(name, str | int) and not isinstance(name, bool) for name in found
@@ -92,7 +92,7 @@ def _names(given: Any, option: str) -> list[str | int]:
         raise ConfigurationError(
             f"Got {option}={given!r}; expected the name of a column, or its number from 1."
         )
-    return list(found)
+    return [str(name) for name in found]
 
 
 def _check_alike(tables: Sequence[Table]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.data.files import is_data_file
 from qhyper.report.results import Result
 from qhyper.run.problem import Problem
 from qhyper.targets.target import SAME_LOSS
@@ -13,6 +14,8 @@ from qhyper.targets.target import SAME_LOSS
 CLEARLY = 0.05
 """A network that classifies more rows by this share has learned, even if it is so sure of them that
 its loss is above that of one answer for all."""
+MOST_FEATURES = 0.5
+"""Of a file whose features are not centred: one or two of many do no harm."""
 ROUNDING = 1e-9
 """Of accuracies."""
 AS_WELL = 0.95
@@ -23,7 +26,27 @@ needs no more than the first step of a training, in which nothing is learned yet
 
 
 def before(problem: Problem) -> list[str]:
-    """What is to be said before anything runs: that rows of other classes look the same."""
+    """What is to be said before anything runs: what a network cannot see of the features."""
+    return _look_the_same(problem) or _not_centred(problem)
+
+
+def _not_centred(problem: Problem) -> list[str]:
+    """Says so of most features of a user's own file; what is within -1 and 1 is scaled already."""
+    dataset = problem.dataset
+    if dataset is None or dataset.scaling is not None or not is_data_file(dataset.name):
+        return []
+    x = dataset.train.x
+    far = np.abs(x.mean(axis=0)) > x.std(axis=0)
+    if np.abs(x).max() <= 1 or far.mean() < MOST_FEATURES:
+        return []
+    return [
+        f"{far.sum()} of {len(far)} features are further from 0 than they spread, and taken as "
+        f"they are: units see the signs of sums. {_advice(problem)}"
+    ]
+
+
+def _look_the_same(problem: Problem) -> list[str]:
+    """Says so where rows of other classes do."""
     objective = problem.objective
     if not objective.capabilities.sight:
         return []

@@ -270,6 +270,12 @@ def test_options_of_columns_are_checked(options, message, read):
         read(table(header=None), label="label")
 
 
+def test_a_column_is_given_by_its_number_too(read):
+    for label in (3, "3"):
+        assert everything(read(table(), label=label)) == MEANT
+    assert read(table(), drop=[1]).features == ("b",)
+
+
 def test_a_column_without_a_value_is_named(read):
     with pytest.raises(ConfigurationError, match=r"no row without.*column 'b' has none: --drop 2"):
         read("a,b,label\n1,,0\n2,,1\n", missing="drop")

@@ -9,9 +9,10 @@ from scipy.optimize import minimize
 
 from qhyper.data.samples import Samples
 from qhyper.data.sets import load
-from qhyper.run.cautions import after, constant_loss
+from qhyper.run.cautions import after, before, constant_loss
 from qhyper.run.comparison import compare
-from qhyper.run.problem import Problem
+from qhyper.run.config import Config
+from qhyper.run.problem import Problem, build_problem
 from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.loss import label_losses
 from qhyper.targets.objective import Objective
@@ -159,4 +160,23 @@ def test_one_entry_alone_and_entries_that_differ_are_not_said_to_be_equal():
     assert (
         compare(linear, SEARCHES, seeds=[0], evaluations=500, warn=lambda _: None).summary.warnings
         == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("offset", "scale", "told"), [(0.0, None, False), (5.0, None, True), (5.0, "standard", False)]
+)
+def test_features_of_a_file_that_are_not_centred_are_told(tmp_path, offset, scale, told):
+    """Labels are by chance, so that nothing is lost by rows that look the same."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(offset, 2.0, (90, 4)) * [1, -1, 3, -3]
+    np.savez(tmp_path / "mine.npz", x=x, y=np.arange(90) % 2)
+    said = before(build_problem(Config(data=str(tmp_path / "mine.npz"), scale=scale)))
+    assert said == (
+        [
+            "4 of 4 features are further from 0 than they spread, and taken as they are: units see "
+            "the signs of sums. Scale the features: --scale standard."
+        ]
+        if told
+        else []
     )
