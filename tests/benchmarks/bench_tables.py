@@ -13,7 +13,8 @@ from qhyper.data.samples import Dataset
 from qhyper.data.sets import load
 from qhyper.run import cautions
 from qhyper.run.comparison import compare
-from qhyper.run.problem import Problem
+from qhyper.run.config import Config
+from qhyper.run.problem import build_problem
 from qhyper.targets.layered.network import layered
 
 SEEDS = range(4)
@@ -63,7 +64,7 @@ def tables_of_ones_own() -> Iterator[Line]:
             path = Path(folder, f"{name}.csv")
             _write(path, x, y, classes)
             raw = load(path)
-            warned = bool(cautions.before(Problem(layered(raw).objective(raw.train))))
+            warned = bool(cautions.before(build_problem(Config(data=str(path)))))
             found = {by: _best(raw.scaled(by)) for by in ("none", "standard", "median", "minmax")}
             (_, by_hand), (_, advised) = (
                 min(found.values()),
