@@ -65,21 +65,12 @@ def load_files(
     for name, file, where in zip((path, test), files, ("", " of the test file"), strict=False):
         with _of_file(name):
             if isinstance(file, Table):
-                there = [column for column in dropped if has_column(file, column)]
-                if label is not None and not has_column(file, label):
-                    raise ConfigurationError(
-                        f"Got no column '{label}'{where}; expected the label of every row there."
-                    )
-                found = columns(file, label=label, drop=there, missing=missing)
-                label = found.label  # of the test file too
-                places = [f"line {line}{where}" for line in found.lines]
-                left_out = len(file.rows) - len(found.y)
-                parts += [_Part(found.x, found.y, places, found.names, left_out)]
+                part = _of_table(file, label, dropped, missing, where)
+                label = part.label  # of the test file too
+                parts.append(part)
             else:
                 parts += [_of_arrays(file, ""), _of_arrays(file, "_test")]
-    named = label if isinstance(label, str) else None
-    found = [part for part in parts if part is not None]
-    return _dataset(path, test, found, rng, predict, named)
+    return _dataset(path, test, [part for part in parts if part is not None], rng, predict)
 
 
 def _names(given: Any, option: str) -> list[str]:
@@ -119,6 +110,8 @@ class _Part:
     places: Sequence[str]
     """where each row stands, in words"""
     features: tuple[str, ...] | None = None
+    label: str | int | None = None
+    """name or number of the column of labels"""
     left_out: int = 0
 
 
@@ -128,7 +121,6 @@ def _dataset(
     parts: Sequence[_Part],
     rng: np.random.Generator,
     predict: str | None,
-    label: str | None,
 ) -> Dataset:
     """Labels as classes or targets, and test rows set aside if there are none."""
     if predict not in (None, "classes", "numbers"):
@@ -157,6 +149,7 @@ def _dataset(
             if held is None
             else (train, make(held))
         )
+        label = given.label if isinstance(given.label, str) else None
         return Dataset(str(path), *split, given.features, classes, label, left_out)
 
 
@@ -205,6 +198,25 @@ def _read(path: Path) -> Table | dict[str, npt.NDArray]:
         raise MissingError(f"There is no file {path.absolute()}. Check the path.")
     with _of_file(path):
         return read_table(path) if path.suffix.lower() in SUFFIXES else _read_npz(path)
+
+
+def _of_table(
+    table: Table,
+    label: str | int | None,
+    drop: Sequence[str | int],
+    missing: str | None,
+    where: str,
+) -> _Part:
+    """The rows of a table, without those of the columns to leave out that it has."""
+    if label is not None and not has_column(table, label):
+        raise ConfigurationError(
+            f"Got no column '{label}'{where}; expected the label of every row there."
+        )
+    there = [column for column in drop if has_column(table, column)]
+    found = columns(table, label=label, drop=there, missing=missing)
+    places = [f"line {line}{where}" for line in found.lines]
+    left_out = len(table.rows) - len(found.y)
+    return _Part(found.x, found.y, places, found.names, found.label, left_out)
 
 
 def _of_arrays(arrays: dict[str, npt.NDArray], end: str) -> _Part | None:
