@@ -11,7 +11,7 @@ import torch
 from scipy.stats import chisquare
 
 from qhyper.arrays import as_array
-from qhyper.bits import all_bitstrings
+from qhyper.bits import Bits, all_bitstrings
 from qhyper.checks.finding import Broken, LeftOut, expect, expect_array, expect_same, in_words
 from qhyper.checks.randomness import keeps_to_its_streams
 from qhyper.errors import ConfigurationError
@@ -297,13 +297,19 @@ def gradients_reach_every_parameter(subject: Generator) -> None:
         expect(torch.isfinite(gradient).all(), f"'{name}' has a gradient that is not finite.")  # type: ignore[arg-type]
 
 
-def gradients_are_derivatives(subject: Generator) -> None:
-    """The gradient of log p is its derivative, by small steps of each parameter."""
+def _accumulated(subject: Generator) -> tuple[HyperNetwork, Bits, npt.NDArray[np.float64]]:
+    """A generator with the gradient of Σ weights · log p of its draws, these, and the weights."""
     made = subject.moved()
     bits = draw(made, 20)
     weights = np.random.default_rng(0).normal(size=log_p_of(made, bits).shape)
     made.zero_grad()
     made.accumulate_scores(bits, weights, inputs=inputs_of(made))
+    return made, bits, weights
+
+
+def gradients_are_derivatives(subject: Generator) -> None:
+    """The gradient of log p is its derivative, by small steps of each parameter."""
+    made, bits, weights = _accumulated(subject)
     step, near = (1e-2, 0.05) if tolerance(made) > 1e-6 else (1e-5, 1e-4)
     step = 0.1 if _is_half(made) else step
     for name, parameter in made.named_parameters():
@@ -330,11 +336,7 @@ def gradients_are_derivatives(subject: Generator) -> None:
 
 def scores_add_up(subject: Generator) -> None:
     """`accumulate_scores` adds to the gradient that is there what `scores` of each draw sum to."""
-    made = subject.moved()
-    bits = draw(made, 20)
-    weights = np.random.default_rng(0).normal(size=log_p_of(made, bits).shape)
-    made.zero_grad()
-    made.accumulate_scores(bits, weights, inputs=inputs_of(made))
+    made, bits, weights = _accumulated(subject)
     once = _gradients(made)
     made.accumulate_scores(bits, weights, inputs=inputs_of(made))
     near = 0.05 if _is_half(made) else tolerance(made)
