@@ -44,9 +44,9 @@ def as_bits(bits: npt.ArrayLike, n_bits: int) -> Bits:
 def pack(bits: Bits) -> Words:
     """Pack bits [..., n_bits] into uint64 words [..., n_words]."""
     octets = np.packbits(bits, axis=-1, bitorder="little")
-    padding = n_words(bits.shape[-1]) * 8 - octets.shape[-1]
-    octets = np.pad(octets, [(0, 0)] * (octets.ndim - 1) + [(0, padding)])
-    return np.ascontiguousarray(octets).view("<u8").astype(np.uint64, copy=False)
+    padded = np.zeros((*octets.shape[:-1], n_words(bits.shape[-1]) * 8), np.uint8)
+    padded[..., : octets.shape[-1]] = octets
+    return padded.view("<u8").astype(np.uint64, copy=False)
 
 
 def unpack(words: Words, n_bits: int) -> Bits:

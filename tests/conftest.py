@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,9 @@ from qhyper.report.summary import Summary, summarise
 from qhyper.targets.layered.network import BinaryNetwork
 from qhyper.targets.layered.objective import NetworkObjective
 from qhyper.threads import one_torch_thread
+from tests.compiled import PARTS, outputs
+
+_COMPILED = pytest.StashKey[dict[str, list[str]]]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,6 +28,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("cuda"):
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device, and torch finds none"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Compile the kernels once before the workers of the whole suite, who would do it each."""
+    if node.config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    if _COMPILED not in node.config.stash:
+        node.config.stash[_COMPILED] = outputs(PARTS)
+    node.workerinput["compiled"] = node.config.stash[_COMPILED]
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from qhyper.training.search import Control as Search
 from qhyper.training.search import Evaluated
 
 N = LAYOUT.n_bits
-BUDGET = 500
+BUDGET = 130
 """Evaluations of each seed, no multiple of the usual sizes of a batch."""
 TABLE = np.random.default_rng(5).normal(size=1 << N)
 

@@ -425,7 +425,7 @@ def control(request):
     return request.param
 
 
-@pytest.mark.parametrize("evaluations", [1, 2, 999, 1001, 5000])
+@pytest.mark.parametrize("evaluations", [1, 2, 999, 1001, 2049])
 def test_a_control_spends_exactly_its_budget_or_refuses_it_unspent(control, evaluations):
     objective = objective_for(control)
     if reason := refusal(control, objective, evaluations):
