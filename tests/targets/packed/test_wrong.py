@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from qhyper.bits import unpack
 from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.targets.layered.network import BinaryNetwork
@@ -39,7 +40,7 @@ def literal(matrices, x, labels, label_bits):
 
 CASES = [
     ((5, 4), 1), ((5, 3, 4), 1), ((70, 6, 4), 1), ((9, 5, 4), 2), ((5, 64, 65, 4), 1),
-    ((4, 3, 3, 3, 6), 3),
+    ((4, 3, 3, 3, 6), 3), ((5, 3, 2, 4), 1),
 ]  # fmt: skip
 
 
@@ -76,6 +77,16 @@ def test_wrong_weights_are_those_of_the_printed_rule(layers, label_bits, rows):
                 np.testing.assert_array_equal(own, other)
             found.add(any(m.any() for m in expected))
     assert True in found
+
+
+@pytest.mark.parametrize("rows", range(1, 10))
+def test_a_bit_is_counted_in_at_least_so_many_rows(rows):
+    words = np.random.default_rng(rows).integers(2**63, size=(rows, 3), dtype=np.uint64)
+    bits = unpack(words, 192)
+    for threshold in range(1, rows + 3):
+        for parts in ([words], words[:, None]):
+            found = unpack(wrong._at_least(iter(parts), threshold), 192)
+            np.testing.assert_array_equal(found, bits.sum(axis=0) >= threshold)
 
 
 def objective(layers=(9, 5, 4), label_bits=2, loss="accuracy", rows=12, seed=0):
