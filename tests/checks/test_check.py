@@ -90,7 +90,7 @@ WRONG = {
     "OtherLosses": "Report each bitstring with the loss that the objective gave",
     "SharedSearch": "The bits of seed 12 alone",
     "SameSearch": "Other seeds find the same bits",
-    "BoolBits": "`bits` is float64 of shape [3, 500, 8]; expected [replica, shot, bit]",
+    "BoolBits": "`bits` is float64 of shape [3, 130, 8]; expected [replica, shot, bit]",
     # risks
     "NoCosts": "Costs are dR/dq(w) up to a constant",
     "WrongLog": "Costs are dR/dq(w) up to a constant",
