@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.data.tables import LABELS, Table, is_missing, numbers
+from qhyper.data.cells import is_missing, numbers
+from qhyper.data.headers import LABELS
+from qhyper.data.tables import Table
 from qhyper.errors import ConfigurationError, unknown
 
 _ROW_NUMBERS = 10

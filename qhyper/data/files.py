@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.data.cells import is_number, number
 from qhyper.data.columns import called, columns, has_column
 from qhyper.data.labels import are_targets, classes_of, numbered
 from qhyper.data.samples import Dataset, Samples, Targets, stratified_split
-from qhyper.data.tables import SUFFIXES, Table, is_number, number, read_table
+from qhyper.data.tables import SUFFIXES, Table, read_table
 from qhyper.errors import ConfigurationError, MissingError, StorageError, nearest
 
 _ARRAYS = ("x", "y", "x_test", "y_test")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.data.tables import is_number, number
+from qhyper.data.cells import is_number, number
 from qhyper.errors import ConfigurationError
 
 _SHOWN = 8

@@ -1,0 +1,53 @@
+"""Cells of a table: what one says as a number, and whether it says that a value is missing."""
+
+import math
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+MISSING = frozenset(
+    (
+        "", "NA", "na", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "Nan", "NAN", "NULL", "Null",
+        "null", "None", "none", "?", "-", ".", "#DIV/0!",
+    )
+)  # fmt: skip
+"""Cells that say that a value is missing, written so: `Na` may be sodium."""
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NUMBERS = re.compile(rf"({_NUMBER.pattern}\n)*{_NUMBER.pattern}")
+_SURE = 15
+"""Digits that float64 has always."""
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+
+
+def number(cell: str) -> float:
+    """A cell as a finite number as CSV has them, NaN if it is something else.
+
+    A whole number that float64 would round is something else, too.
+    """
+    if not _NUMBER.fullmatch(cell):
+        return math.nan
+    found = float(cell)
+    rounded = len(cell) > _SURE and _WHOLE.fullmatch(cell) and int(found) != int(cell)
+    return math.nan if rounded or math.isinf(found) else found
+
+
+def numbers(cells: Sequence[str]) -> npt.NDArray[np.float64]:
+    """`number` of every cell, float64 [cell]."""
+    if _NUMBERS.fullmatch("\n".join(cells)) and max(map(len, cells)) <= _SURE:
+        found = np.array(list(map(float, cells)))
+        if np.isfinite(found).all():
+            return found
+    return np.array(list(map(number, cells)))
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell holds a finite number."""
+    return not math.isnan(number(cell))
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell says that its value is missing."""
+    return cell in MISSING
