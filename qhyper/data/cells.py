@@ -51,3 +51,8 @@ def is_number(cell: str) -> bool:
 def is_missing(cell: str) -> bool:
     """Whether a cell says that its value is missing."""
     return cell in MISSING
+
+
+def is_truth(cell: str) -> bool:
+    """Whether a cell is True or False, in any case."""
+    return cell.lower() in ("true", "false")

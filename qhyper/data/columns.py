@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.data.cells import is_missing, numbers
+from qhyper.data.cells import is_missing, is_truth, numbers
 from qhyper.data.headers import LABELS
 from qhyper.data.tables import Table
 from qhyper.errors import ConfigurationError, unknown
@@ -195,7 +195,7 @@ def _feature(table: Table, column: int) -> npt.NDArray[np.float64]:
     """
     cells = [row[column] for row in table.rows]
     values = numbers(cells)
-    if np.isnan(values).all() and all(cell.lower() in ("true", "false") for cell in cells):
+    if np.isnan(values).all() and all(map(is_truth, cells)):
         return np.array([float(cell.lower() == "true") for cell in cells])
     wrong = np.flatnonzero(np.isnan(values))
     if len(wrong):
