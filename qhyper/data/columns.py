@@ -36,6 +36,8 @@ class Columns:
     """in the file, of each row"""
     label: str | int
     """name or number of the column of labels"""
+    used: dict[str | int, int]
+    """where the columns in use are, by their names, or numbers from 1"""
 
 
 def columns(
@@ -77,8 +79,9 @@ def columns(
     for k, i in enumerate(features):
         x[:, k] = _feature(table, i)
     names = None if table.header is None else tuple(table.header[i] for i in features)
+    used = {(table.header[i] if table.header else "") or i + 1: i for i in (*features, at)}
     name = (table.header[at] if table.header else "") or at + 1
-    return Columns(x, y, names, table.lines, name)
+    return Columns(x, y, names, table.lines, name, used)
 
 
 def has_column(table: Table, name: str | int) -> bool:
@@ -167,7 +170,7 @@ def _without_missing(table: Table, used: Sequence[int], missing: str | None) -> 
             f"Got no row without a missing value; expected some. Fill them in.{which}"
         )
     kept = [row for row, gap in enumerate(gaps) if not gap]
-    return Table(table.header, [table.rows[i] for i in kept], [table.lines[i] for i in kept])
+    return table.take(kept)
 
 
 def _is_no_label(cell: str) -> bool:

@@ -3,9 +3,9 @@
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from qhyper.data.cells import is_number, number
 from qhyper.data.columns import called, columns, has_column
 from qhyper.data.labels import are_targets, classes_of, numbered
+from qhyper.data.marks import check_marks
 from qhyper.data.samples import Dataset, Samples, Targets, stratified_split
 from qhyper.data.tables import SUFFIXES, Table, read_table
 from qhyper.errors import ConfigurationError, MissingError, StorageError, nearest
@@ -63,12 +64,15 @@ def load_files(
             dropped = [called(tables, name, "--drop") for name in dropped]
             _check_alike(tables)
     parts: list[_Part | None] = []
+    read: list[tuple[Table, Mapping[str | int, int]]] = []
     for name, file, where in zip((path, test), files, ("", " of the test file"), strict=False):
         with _of_file(name):
             if isinstance(file, Table):
                 part = _of_table(file, label, dropped, missing, where)
                 label = part.label  # of the test file too
                 parts.append(part)
+                read.append((file, part.used))
+                check_marks(*zip(*read, strict=True))
             else:
                 parts += [_of_arrays(file, ""), _of_arrays(file, "_test")]
     return _dataset(path, test, [part for part in parts if part is not None], rng, predict)
@@ -114,6 +118,8 @@ class _Part:
     label: str | int | None = None
     """name or number of the column of labels"""
     left_out: int = 0
+    used: Mapping[str | int, int] = field(default_factory=dict)
+    """where the columns in use are in the table, by their names, or numbers from 1"""
 
 
 def _dataset(
@@ -217,7 +223,7 @@ def _of_table(
     found = columns(table, label=label, drop=there, missing=missing)
     places = [f"line {line}{where}" for line in found.lines]
     left_out = len(table.rows) - len(found.y)
-    return _Part(found.x, found.y, places, found.names, found.label, left_out)
+    return _Part(found.x, found.y, places, found.names, found.label, left_out, found.used)
 
 
 def _of_arrays(arrays: dict[str, npt.NDArray], end: str) -> _Part | None:

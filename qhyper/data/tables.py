@@ -7,19 +7,16 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from qhyper.data.cells import is_number
 from qhyper.data.headers import header_of
+from qhyper.data.marks import with_point
 from qhyper.errors import ConfigurationError, StorageError
 
 SUFFIXES = (".csv", ".tsv")
-
-_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?")
-_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 
 
 @dataclass(frozen=True)
@@ -31,11 +28,26 @@ class Table:
     """all of the same width"""
     lines: list[int]
     """the line in the file where each row begins, from 1"""
+    written: list[list[str]]
+    """the cells as the file has them, with decimal commas"""
+    separator: str
+    """of columns"""
 
     @property
     def width(self) -> int:
         """Number of columns."""
         return len(self.rows[0])
+
+    def take(self, rows: Sequence[int] | None = None, columns: int | None = None) -> "Table":
+        """Only these rows, and the first `columns` columns."""
+        which = range(len(self.rows)) if rows is None else rows
+        return replace(
+            self,
+            header=self.header and self.header[:columns],
+            rows=[self.rows[i][:columns] for i in which],
+            written=[self.written[i][:columns] for i in which],
+            lines=[self.lines[i] for i in which],
+        )
 
     def name(self, column: int) -> str:
         """A column in words: by its name, or by its number from 1."""
@@ -65,14 +77,16 @@ def read_table(path: Path) -> Table:
     if not numbered:
         raise ConfigurationError("Got no rows, expected features and a label in each line.")
     rows, lines = [cells for cells, _ in numbered], [line for _, line in numbered]
+    written = rows
     if separator != ",":
-        _use_decimal_points(rows, lines)
+        rows = [[with_point(cell) for cell in cells] for cells in rows]
     header = header_of(rows, lines)
     if header is not None:
-        rows, lines = rows[1:], lines[1:]
+        header = tuple(written[0])
+        rows, written, lines = rows[1:], written[1:], lines[1:]
     if not rows:
         raise ConfigurationError("Got no rows below the header, expected features and a label.")
-    table = _without_empty_end(Table(header, rows, lines))
+    table = _without_empty_end(Table(header, rows, lines, written, separator))
     _check_widths(table)
     return table
 
@@ -126,43 +140,6 @@ def _lines(text: str, separator: str) -> Iterator[tuple[list[str], int]]:
         ) from error
 
 
-def _use_decimal_points(rows: list[list[str]], lines: list[int]) -> None:
-    """Replace decimal commas, in place; ConfigurationError where commas could be others.
-
-    Commas are decimal unless all numbers with one look like thousands (1,234).
-    """
-    cells = [
-        (i, j, cell)
-        for i, row in enumerate(rows)
-        for j, cell in enumerate(row)
-        if _COMMA.fullmatch(cell)
-    ]
-    if not cells:
-        return
-    with_point = next(
-        (
-            (cell, line)
-            for row, line in zip(rows, lines, strict=True)
-            for cell in row
-            if "." in cell and is_number(cell)
-        ),
-        None,
-    )
-    i, _, first = cells[0]
-    if with_point:
-        raise ConfigurationError(
-            f"Got '{first}' in line {lines[i]} and '{with_point[0]}' in line {with_point[1]}: "
-            "expected decimal commas or decimal points, not both. Write all numbers in one way."
-        )
-    if all(_THOUSANDS.fullmatch(cell) for _, _, cell in cells):
-        raise ConfigurationError(
-            f"Got '{first}' in line {lines[i]}, which may be a decimal number or thousands. Write "
-            "numbers with decimal points, and thousands without a comma."
-        )
-    for i, j, cell in cells:
-        rows[i][j] = cell.replace(",", ".")
-
-
 def _without_empty_end(table: Table) -> Table:
     """Without a last column that has neither a name nor a value: every line ends with a comma."""
     header, rows = table.header, table.rows
@@ -171,7 +148,7 @@ def _without_empty_end(table: Table) -> Table:
     named = len(header) if header[-1] else len(header) - 1
     if any(len(row) != named + 1 or row[-1] for row in rows):
         return table
-    return Table(header[:named], [row[:-1] for row in rows], table.lines)
+    return table.take(columns=named)
 
 
 def _check_widths(table: Table) -> None:
