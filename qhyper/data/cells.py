@@ -10,10 +10,13 @@ import numpy.typing as npt
 MISSING = frozenset(
     (
         "", "NA", "na", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "Nan", "NAN", "NULL", "Null",
-        "null", "None", "none", "?", "-", ".", "#DIV/0!",
+        "null", "None", "none", "?", "-", "--", ".", "N.A.", "n.a.", "NaT", "\\N",
     )
 )  # fmt: skip
 """Cells that say that a value is missing, written so: `Na` may be sodium."""
+
+_ERROR = re.compile(r"#[A-Z/0]+[!?]")
+"""What a spreadsheet writes for a value that it cannot compute, such as #VALUE!"""
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NUMBERS = re.compile(rf"({_NUMBER.pattern}\n)*{_NUMBER.pattern}")
@@ -50,7 +53,7 @@ def is_number(cell: str) -> bool:
 
 def is_missing(cell: str) -> bool:
     """Whether a cell says that its value is missing."""
-    return cell in MISSING
+    return cell in MISSING or (cell[:1] == "#" and _ERROR.fullmatch(cell) is not None)
 
 
 def is_truth(cell: str) -> bool:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.data.cells import is_missing, is_truth, numbers
+from qhyper.data.cells import is_missing, is_number, is_truth, numbers
 from qhyper.data.headers import LABELS
+from qhyper.data.labels import missing_labels
 from qhyper.data.tables import Table
 from qhyper.errors import ConfigurationError, unknown
 
@@ -38,6 +39,8 @@ class Columns:
     """name or number of the column of labels"""
     used: dict[str | int, int]
     """where the columns in use are, by their names, or numbers from 1"""
+    notes: tuple[str, ...]
+    """what its user should know of how it was read"""
 
 
 def columns(
@@ -67,7 +70,8 @@ def columns(
             f"Got no column beside the label, {table.name(at)}; expected at least one feature."
         )
     _check_named(table, features)
-    table = _without_missing(table, [*features, at], missing)
+    whole, table = table, _without_missing(table, [*features, at], missing)
+    notes = _of_words_left_out(whole, table, at)
     y = [row[at] for row in table.rows]
     if label is None and _tells_rows_apart(table, at, numbers(y)):
         raise ConfigurationError(
@@ -81,7 +85,7 @@ def columns(
     names = None if table.header is None else tuple(table.header[i] for i in features)
     used = {(table.header[i] if table.header else "") or i + 1: i for i in (*features, at)}
     name = (table.header[at] if table.header else "") or at + 1
-    return Columns(x, y, names, table.lines, name, used)
+    return Columns(x, y, names, table.lines, name, used, notes)
 
 
 def has_column(table: Table, name: str | int) -> bool:
@@ -148,9 +152,10 @@ def _without_missing(table: Table, used: Sequence[int], missing: str | None) -> 
     if missing not in (None, "drop"):
         raise ConfigurationError(f"Got missing='{missing}'; expected 'drop', or nothing.")
     *features, label = used
+    no_label = missing_labels([row[label] for row in table.rows])
     gaps = [
-        [i for i in features if is_missing(row[i])] + [label] * _is_no_label(row[label])
-        for row in table.rows
+        [i for i in features if is_missing(row[i])] + [label] * none
+        for row, none in zip(table.rows, no_label.tolist(), strict=True)
     ]
     holes = [row for row, gap in enumerate(gaps) if gap]
     if not holes:
@@ -173,9 +178,16 @@ def _without_missing(table: Table, used: Sequence[int], missing: str | None) -> 
     return table.take(kept)
 
 
-def _is_no_label(cell: str) -> bool:
-    """Whether a label is missing: signs and words that may be a class are none."""
-    return is_missing(cell) and cell not in ("-", "None", "none", "NULL", "Null", "null")
+def _of_words_left_out(whole: Table, table: Table, label: int) -> tuple[str, ...]:
+    """Notes of words such as NA that rows were left out for, and that may be a class."""
+    classes = {row[label] for row in table.rows}
+    words = Counter(row[label] for row in whole.rows if row[label] not in classes)
+    return tuple(
+        f"{count} rows with the label '{word}' are left out as missing. If that is a class, write "
+        "it in another way."
+        for word, count in words.items()
+        if is_missing(word) and count > 1 and word.isalpha() and not any(map(is_number, classes))
+    )
 
 
 def _check_named(table: Table, features: Sequence[int]) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from qhyper.data.cells import is_number, number
 from qhyper.data.columns import called, columns, has_column
-from qhyper.data.labels import are_targets, classes_of, numbered
+from qhyper.data.labels import are_targets, classes_of, missing_labels, numbered
 from qhyper.data.marks import check_marks
 from qhyper.data.samples import Dataset, Samples, Targets, stratified_split
 from qhyper.data.tables import SUFFIXES, Table, read_table
@@ -120,6 +120,8 @@ class _Part:
     left_out: int = 0
     used: Mapping[str | int, int] = field(default_factory=dict)
     """where the columns in use are in the table, by their names, or numbers from 1"""
+    notes: tuple[str, ...] = ()
+    """what its user should know of how it was read"""
 
 
 def _dataset(
@@ -157,7 +159,10 @@ def _dataset(
             else (train, make(held))
         )
         label = given.label if isinstance(given.label, str) else None
-        return Dataset(str(path), *split, given.features, classes, label, left_out)
+        notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
+        return Dataset(
+            str(path), *split, given.features, classes, label, left_out=left_out, notes=notes
+        )
 
 
 def _targets(part: _Part) -> Samples:
@@ -223,7 +228,9 @@ def _of_table(
     found = columns(table, label=label, drop=there, missing=missing)
     places = [f"line {line}{where}" for line in found.lines]
     left_out = len(table.rows) - len(found.y)
-    return _Part(found.x, found.y, places, found.names, found.label, left_out, found.used)
+    return _Part(
+        found.x, found.y, places, found.names, found.label, left_out, found.used, found.notes
+    )
 
 
 def _of_arrays(arrays: dict[str, npt.NDArray], end: str) -> _Part | None:
@@ -243,9 +250,16 @@ def _of_arrays(arrays: dict[str, npt.NDArray], end: str) -> _Part | None:
             f"Got {int(np.isnan(y).sum())} missing value(s) in y{end}, the first in row "
             f"{int(np.argmax(np.isnan(y)))} (counted from 0); expected a label for each row."
         )
-    names = y if y.dtype.kind == "U" else y.tolist()
+    names = [str(name).strip() for name in (y if y.dtype.kind == "U" else y.tolist())]
+    missing = np.flatnonzero(missing_labels(names))
+    if len(missing):
+        raise ConfigurationError(
+            f"Got {len(missing)} missing value(s) in y{end}, the first, '{names[missing[0]]}', in "
+            f"row {missing[0]} (counted from 0); expected a label for each row. Leave these rows "
+            "out; if it is a class, write it in another way."
+        )
     places = [f"row {i} of y{end} (counted from 0)" for i in range(len(y))]
-    return _Part(x, [str(name).strip() for name in names], places)
+    return _Part(x, names, places)
 
 
 def _read_npz(path: Path) -> dict[str, npt.NDArray]:
@@ -257,7 +271,7 @@ def _read_npz(path: Path) -> dict[str, npt.NDArray]:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise StorageError(
             f"Cannot read {path}: {error}. Write plain arrays of numbers with numpy.savez; labels "
-            "of text by y.astype(str)."
+            "of text by y.astype(str), without the rows in which it is None or NaN."
         ) from error
     _check_keys(sorted(arrays))
     return arrays

@@ -6,15 +6,26 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.data.cells import is_number, number
+from qhyper.data.cells import is_missing, is_number, number
 from qhyper.errors import ConfigurationError
 
 _SHOWN = 8
 _MANY = 20
 """More different numbers, of which some come once, are no classes."""
 
+_CLASSES = {"-", "None", "none"}
+"""Signs and words for a value that is missing, and for a class."""
+
 _LARGE = 2**31
 """No class has such a number."""
+
+
+def missing_labels(labels: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Which labels are missing, bool [row]: -, none and None beside one other label are classes."""
+    missing = {label for label in set(labels) if is_missing(label)}
+    if missing <= _CLASSES and len(missing) == 1 and len(set(labels) - missing) <= 1:
+        missing = set()
+    return np.array([label in missing for label in labels])
 
 
 def are_targets(labels: Sequence[str]) -> bool:

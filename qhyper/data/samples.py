@@ -93,8 +93,8 @@ class Dataset:
     """A named data set with its training and test rows.
 
     Of a file it also says what the file does: the names of the features if it has a header, those
-    of the classes and of the label's column, and how many rows were left out; of scaled features,
-    by what.
+    of the classes and of the label's column, how many rows were left out, and notes of what may be
+    meant in another way; of scaled features, by what.
 
     Raises ConfigurationError if the two differ in their number of features, if the training rows
     are all of one class or lack a label below their largest, or if a test label is above all
@@ -109,6 +109,7 @@ class Dataset:
     label: str | None = None
     left_out: int = 0
     scaling: Scaling | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         width, test_width = self.n_features, self.test.x.shape[1]
@@ -162,6 +163,7 @@ class Dataset:
             "classes": self.classes,
             "label": self.label,
             "left_out": self.left_out or None,
+            "notes": self.notes or None,
             "scaling": None if self.scaling is None else vars(self.scaling),
         }
         return {key: value for key, value in known.items() if value is not None}
