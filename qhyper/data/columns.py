@@ -1,6 +1,5 @@
 """Columns of a table as features and labels: which is which, and their numbers."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,17 +9,10 @@ import numpy.typing as npt
 
 from qhyper.data.cells import is_missing, is_number, is_truth, numbers
 from qhyper.data.headers import LABELS
+from qhyper.data.ids import has_name_of_ids, may_be_ids, mostly_differ, number_rows
 from qhyper.data.labels import missing_labels
 from qhyper.data.tables import Table
 from qhyper.errors import ConfigurationError, unknown
-
-_ROW_NUMBERS = 10
-"""A first column without a name, or called X as R does, is no feature if it counts so many rows."""
-_ID = re.compile(
-    r"(?i:(.*[\W_])?id|id[\W_].*|index|idx|row[ _]?(id|names?|number|no)?|unnamed: .*"
-    r"|(s[. ]*)?no\.?|#|\.\.\.[0-9]+)|.*[a-z]I[dD]"
-)
-"""Names of columns that tell rows apart: id, customer_id, PassengerId, ..."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +62,11 @@ def columns(
             f"Got no column beside the label, {table.name(at)}; expected at least one feature."
         )
     _check_named(table, features)
+    notes = _check_no_ids(table, features)
     whole, table = table, _without_missing(table, [*features, at], missing)
-    notes = _of_words_left_out(whole, table, at)
+    notes += _of_words_left_out(whole, table, at)
     y = [row[at] for row in table.rows]
-    if label is None and _tells_rows_apart(table, at, numbers(y)):
+    if label is None and has_name_of_ids(_name(table, at)) and mostly_differ(numbers(y)):
         raise ConfigurationError(
             f"Got {table.name(at)} as the last column, which tells rows apart; expected the label. "
             f"Say which column it is with --label, and leave this one out with --drop "
@@ -178,6 +171,39 @@ def _without_missing(table: Table, used: Sequence[int], missing: str | None) -> 
     return table.take(kept)
 
 
+def _name(table: Table, column: int) -> str:
+    return table.header[column] if table.header else ""
+
+
+def _check_no_ids(table: Table, features: Sequence[int]) -> tuple[str, ...]:
+    """Refuse row numbers, by name or as the first of several features; notes of what may be ids."""
+    first, *others = features
+    values = numbers([row[first] for row in table.rows])
+    counts = number_rows(_name(table, first), values)
+    if counts and others:
+        raise _numbers_the_rows(table, first, "put it behind another column")
+    for i in features:
+        if has_name_of_ids(_name(table, i)) and mostly_differ(
+            values if i == first else numbers([row[i] for row in table.rows])
+        ):
+            raise _numbers_the_rows(table, i, "give it another name")
+    if not counts and not may_be_ids(_name(table, first), values):
+        return ()
+    return (
+        f"The features begin with {table.name(first)}, which has another whole number in every "
+        "row, as row numbers and identifiers do. Leave it out with --drop "
+        f"{_called(table, first)} if it is no feature.",
+    )
+
+
+def _numbers_the_rows(table: Table, column: int, instead: str) -> ConfigurationError:
+    shown = ", ".join(row[column] for row in table.rows[:3])
+    return ConfigurationError(
+        f"Got {table.name(column)} that numbers the rows ({shown}, ...); expected features. Leave "
+        f"it out with --drop {_called(table, column)}, or {instead} if it is a feature."
+    )
+
+
 def _of_words_left_out(whole: Table, table: Table, label: int) -> tuple[str, ...]:
     """Notes of words such as NA that rows were left out for, and that may be a class."""
     classes = {row[label] for row in table.rows}
@@ -206,7 +232,7 @@ def _check_named(table: Table, features: Sequence[int]) -> None:
 def _feature(table: Table, column: int) -> npt.NDArray[np.float64]:
     """The numbers of a column, True and False being 1 and 0.
 
-    Raises ConfigurationError for text, and for a column that numbers the rows.
+    Raises ConfigurationError for text.
     """
     cells = [row[column] for row in table.rows]
     values = numbers(cells)
@@ -215,12 +241,6 @@ def _feature(table: Table, column: int) -> npt.NDArray[np.float64]:
     wrong = np.flatnonzero(np.isnan(values))
     if len(wrong):
         raise _not_a_number(table, column, wrong.tolist())
-    if _tells_rows_apart(table, column, values):
-        raise ConfigurationError(
-            f"Got {table.name(column)} that numbers the rows ({', '.join(cells[:3])}, ...); "
-            f"expected features. Leave it out with --drop {_called(table, column)}, or give it "
-            "another name if it is a feature."
-        )
     return values
 
 
@@ -257,14 +277,3 @@ def _called(table: Table, column: int) -> str:
 
 def _short(cell: str) -> str:
     return cell if len(cell) <= 40 else f"{cell[:37]}..."
-
-
-def _tells_rows_apart(table: Table, column: int, values: npt.NDArray[np.float64]) -> bool:
-    """Whether whole numbers tell rows apart: the column is called id, or is first and counts."""
-    if not (values == np.floor(values)).all():
-        return False
-    name = "X" if table.header is None else table.header[column]
-    if _ID.fullmatch(name):
-        return len(np.unique(values)) > len(values) / 2
-    counts = len(values) >= _ROW_NUMBERS and bool((np.diff(values) == 1).all())
-    return column == 0 and name.upper() == "X" and counts

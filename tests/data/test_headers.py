@@ -60,10 +60,13 @@ def test_names_over_numbers_are_a_header_whatever_the_classes_are_called(names, 
 @pytest.mark.parametrize(
     ("first", "below"),
     {
-        "columns left out": ("0,1,3", rows(lambda i: f"{i + 3},{7 - i}", "0123")),
-        "columns left out, from 1": ("1,2,4,5", rows(lambda i: f"{i + 3},{i},{7 - i}", "56")),
+        "columns left out": ("0,1,3", rows(lambda i: f"{i * 5 % 8 + 3},{7 - i}", "0123")),
+        "columns left out, from 1": (
+            "1,2,4,5",
+            rows(lambda i: f"{i * 5 % 8 + 3},{i},{7 - i}", "56"),
+        ),
         "years": ("2018,2019,2020", rows(decimals, ("1.5", "2.5", "0.5", "9.5"))),
-        "made by pandas": ("0,0.1,0.2,5", rows(lambda i: f"{i},{8 - i},{i % 3}", "56")),
+        "made by pandas": ("0,0.1,0.2,5", rows(lambda i: f"{i * 5 % 8},{8 - i},{i % 3}", "56")),
         "beside a label that is a class": ("0,1,2,y", rows(lambda i: f"{decimals(i)},1.5", "yn")),
     }.values(),
 )
