@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.data.cells import is_missing, is_number, is_truth, numbers
-from qhyper.data.headers import LABELS
 from qhyper.data.ids import has_name_of_ids, may_be_ids, mostly_differ, number_rows
+from qhyper.data.label_column import check_not_one_hot, label_column, quoted
 from qhyper.data.labels import missing_labels
 from qhyper.data.tables import Table
 from qhyper.errors import ConfigurationError, unknown
@@ -51,7 +51,7 @@ def columns(
     """
     dropped = {_find(table, name, "--drop") for name in drop}
     kept = [i for i in range(table.width) if i not in dropped]
-    at = _label_column(table, kept) if label is None else _find(table, label, "--label")
+    at = label_column(table, kept) if label is None else _find(table, label, "--label")
     if at in dropped:
         raise ConfigurationError(
             f"Got {table.name(at)} as the label and among those to leave out; expected one of both."
@@ -72,6 +72,7 @@ def columns(
             f"Say which column it is with --label, and leave this one out with --drop "
             f"{_called(table, at)}."
         )
+    check_not_one_hot(table, kept, at)
     x = np.empty((len(table.rows), len(features)))
     for k, i in enumerate(features):
         x[:, k] = _feature(table, i)
@@ -118,26 +119,6 @@ def _find(table: Table, name: str | int, option: str) -> int:
             f"1 to {table.width}. Give the number, or write a header."
         )
     raise unknown("column", str(name), [name for name in table.header if name])
-
-
-def _label_column(table: Table, kept: Sequence[int]) -> int:
-    """The last column that is kept, unless the header calls another one the label."""
-    if not kept:
-        raise ConfigurationError("Got every column to leave out; expected features and a label.")
-    header, last = table.header, kept[-1]
-    if header is None:
-        return last
-    labels = [i for i in kept if header[i].lower() in LABELS]
-    if last in labels:  # y beside it is a coordinate
-        labels = [last, *(i for i in labels if i != last and header[i].lower() != "y")]
-    if labels and labels != [last]:
-        raise ConfigurationError(
-            f"Got the column{'s' * (len(labels) > 1)} "
-            f"{' and '.join(repr(header[i]) for i in labels)} in a header that ends with "
-            f"'{header[last]}'; expected the label in the last column. Say which column it is: "
-            f"--label {header[labels[0]]}."
-        )
-    return last
 
 
 def _without_missing(table: Table, used: Sequence[int], missing: str | None) -> Table:
@@ -272,7 +253,7 @@ def _looks_like_label(table: Table, column: int) -> bool:
 def _called(table: Table, column: int) -> str:
     """What `--drop` and `--label` call a column."""
     name = table.header[column] if table.header else ""
-    return (f'"{name}"' if " " in name else name) or str(column + 1)
+    return quoted(name) or str(column + 1)
 
 
 def _short(cell: str) -> str:

@@ -96,8 +96,11 @@ def _is_count(cells: Sequence[str]) -> bool:
 def _made_by_pandas(cells: Sequence[str]) -> bool:
     """Whether cells are 0, 0.1, 5, 0.2: what pandas makes of a row 0, 0, 5, 0 as a header."""
     bases = [cell.partition(".")[0] for cell in cells]
-    made = [f"{base}.{bases[:i].count(base)}" for i, base in enumerate(bases)]
-    known = [cell == name or cell.isdecimal() for cell, name in zip(cells, made, strict=True)]
+    again = [bases[:i].count(base) for i, base in enumerate(bases)]
+    known = [
+        base.isdecimal() and cell == (f"{base}.{k}" if k else base)
+        for cell, base, k in zip(cells, bases, again, strict=True)
+    ]
     return all(known) and not all(map(str.isdecimal, cells))
 
 

@@ -110,3 +110,62 @@ def test_the_only_feature_may_count(read):
     data = read("time,label\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(12)))
     assert data.n_features == 1
     assert "column 'time', which has another whole number" in data.notes[0]
+
+
+# The label
+
+
+def values(header):
+    """Rows of whole numbers that may be classes, under a header."""
+    n = header.count(",") + 1
+    return f"{header}\n" + "".join(
+        ",".join(str(v) for v in RNG.integers(0, 3, n)) + "\n" for _ in range(30)
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "label"),
+    [
+        ("u,class_label,v", "class_label"),
+        ("u,Class Label,v", '"Class Label"'),
+        ("target_class,u,v", "target_class"),
+        ("Klasse,u,v", "Klasse"),
+        ("u,classLabel,v", "classLabel"),
+        ("u,v,y_true,fold", "y_true"),
+        ("kind,x,y", "kind"),
+        ("class,x,y", "class"),
+        ("u,label,prediction", "label"),
+    ],
+)
+def test_another_column_that_is_called_the_label_is_said(header, label, read):
+    last = header.split(",")[-1]
+    message = rf"in a header that ends with '{last}'.*--label {label}, or --label {last}\."
+    with pytest.raises(ConfigurationError, match=message):
+        read(values(header))
+    assert read(values(header), label=label.strip('"')).label == label.strip('"')
+    assert read(values(header), label=last).label == last
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["x,y,cluster", "x1,x2,y", "x,y", "u,v,kind", "u,pclass,v", "y_pos,x_pos,group", "u,v,y_true",
+     "class_share,u,label", "u,v,Class Label"],
+)  # fmt: skip
+def test_the_last_column_is_the_label_where_none_says_otherwise(header, read):
+    assert read(values(header)).label == header.split(",")[-1]
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_columns_of_one_class_each_are_no_features(n, read):
+    names = [f"is_{k}" for k in range(n)]
+    rows = [f"{i % 5 - 2.5}," + ",".join(str(int(i % n == k)) for k in range(n)) for i in range(24)]
+    text = "\n".join(["u," + ",".join(names), *rows]) + "\n"
+    with pytest.raises(ConfigurationError, match=r"'is_0', .* at the end.*\(one-hot\).*--drop"):
+        read(text)
+    with pytest.raises(ConfigurationError, match="one-hot"):
+        read(text, label="is_0")
+    assert read(text, label="is_0", drop=names[1:]).n_features == 1
+    other = text.replace("u,", "first,", 1).replace("\n", ",4\n").replace(",4\n", ",v\n", 1)
+    lines = other.splitlines()
+    lines[1:] = [line[:-1] + str(i * 7 % 3) for i, line in enumerate(lines[1:])]
+    assert read("\n".join(lines)).n_features == n + 1  # features of one category
