@@ -1,5 +1,6 @@
 """A user's own data, from files .npz, .csv and .tsv."""
 
+import filecmp
 import re
 import zipfile
 import zlib
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from qhyper.data.cells import is_number, number
 from qhyper.data.columns import called, columns, has_column
-from qhyper.data.labels import are_targets, classes_of, missing_labels, numbered
+from qhyper.data.labels import are_targets, check_one_spelling, classes_of, missing_labels, numbered
 from qhyper.data.marks import check_marks
 from qhyper.data.samples import Dataset, Samples, Targets, stratified_split
 from qhyper.data.tables import SUFFIXES, Table, read_table
@@ -49,6 +50,7 @@ def load_files(
         raise ConfigurationError(
             f"Got the test file {test}, expected a path to .npz, .csv or .tsv."
         )
+    _check_other(Path(path), test)
     dropped = _names(drop, "drop")
     label = None if label is None else _names(label, "label")[0]
     files = [_read(Path(file)) for file in (path, test) if file is not None]
@@ -89,6 +91,17 @@ def _names(given: Any, option: str) -> list[str]:
             f"Got {option}={given!r}; expected the name of a column, or its number from 1."
         )
     return [str(name) for name in found]
+
+
+def _check_other(path: Path, test: str | Path | None) -> None:
+    """Refuse the training file, or a copy of it, as the test file."""
+    if test is None or not (path.is_file() and Path(test).is_file()):
+        return
+    if filecmp.cmp(path, test, shallow=False):
+        raise ConfigurationError(
+            f"Got the test file {test}, which has what is in {path}; expected other rows than "
+            "those to train on. Give a file of other rows, or none: then some rows are set aside."
+        )
 
 
 def _check_alike(tables: Sequence[Table]) -> None:
@@ -148,6 +161,11 @@ def _dataset(
             classes, make = None, _targets
         else:
             classes = classes_of(given.y, given.places)
+            everything = [part for part in (given, held) if part is not None]
+            check_one_spelling(
+                [label for part in everything for label in part.y],
+                [place for part in everything for place in part.places],
+            )
 
             def make(part: _Part) -> Samples:
                 return Samples(part.x, numbered(part.y, classes, part.places))

@@ -1,5 +1,7 @@
 """Labels as files have them: text or whole numbers are classes, other numbers are targets."""
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
@@ -15,6 +17,9 @@ _MANY = 20
 
 _CLASSES = {"-", "None", "none"}
 """Signs and words for a value that is missing, and for a class."""
+
+_PLAIN = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.0*)?")
+"""A whole number as most people write it."""
 
 _LARGE = 2**31
 """No class has such a number."""
@@ -43,7 +48,7 @@ def classes_of(labels: Sequence[str], places: Sequence[str]) -> tuple[str, ...]:
     """The classes among labels: whole numbers by size, or text by the alphabet.
 
     `places` says where each label stands. Raises ConfigurationError for labels of which some are
-    numbers and some are text, and for text that differs in case alone.
+    numbers and some are text, and for text that looks the same or differs in case alone.
     """
     numeric = [is_number(label) for label in labels]
     if not any(numeric):
@@ -79,13 +84,38 @@ def _canonical(label: str) -> str:
     return str(int(value)) if value.is_integer() else label
 
 
+def check_one_spelling(labels: Sequence[str], places: Sequence[str]) -> None:
+    """Refuse whole numbers in two spellings, as 01 and 1 or 1E1 and 10; 1, +1 and 1.0 are one."""
+    seen: dict[str, str] = {}
+    for label in dict.fromkeys(labels):
+        first = seen.setdefault(_canonical(label), label)
+        if first != label and not (_PLAIN.fullmatch(first) and _PLAIN.fullmatch(label)):
+            raise _two_spellings(label, places[labels.index(label)], first)
+
+
 def _of_text(labels: Sequence[str], places: Sequence[str]) -> tuple[str, ...]:
     seen: dict[str, str] = {}
-    for label, place in zip(labels, places, strict=True):
-        first = seen.setdefault(label.casefold(), label)
+    for label in dict.fromkeys(labels):
+        first = seen.setdefault(_look(label), label)
         if first != label:
-            raise ConfigurationError(
-                f"Got the label '{label}' in {place} beside '{first}'; expected one spelling of a "
-                "class. Write both in the same way, or with other names if they are two classes."
-            )
+            raise _two_spellings(label, places[labels.index(label)], first)
     return tuple(sorted(seen.values()))
+
+
+def _look(label: str) -> str:
+    """What is alike of labels that look alike: no case, quotes, widths, spaces."""
+    plain = unicodedata.normalize("NFKC", label)
+    seen = "".join(sign for sign in plain if unicodedata.category(sign) != "Cf")
+    return " ".join(seen.split()).strip("'\"`").casefold()
+
+
+def _two_spellings(label: str, place: str, first: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"Got the label {_shown(label)} in {place} beside {_shown(first)}; expected one spelling "
+        "of a class. Write both in the same way, or with other names if they are two classes."
+    )
+
+
+def _shown(label: str) -> str:
+    """A label in quotes; signs that are not seen, or not told from others, by their numbers."""
+    return f"'{label}'" if label.isascii() else ascii(label)

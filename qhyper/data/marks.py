@@ -2,27 +2,18 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from qhyper.data.cells import is_number
+from qhyper.data.cells import is_number, with_point
+from qhyper.data.tables import Table
 from qhyper.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from qhyper.data.tables import Table
-
-_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _UNMARKED = re.compile(r"[+-]?[0-9]{4,}")
 """Who writes 1234 marks no thousands."""
 
 
-def with_point(cell: str) -> str:
-    """A number with a decimal comma as one with a point; anything else as it is."""
-    return cell.replace(",", ".") if "," in cell and _COMMA.fullmatch(cell) else cell
-
-
-def check_marks(tables: Sequence["Table"], used: Sequence[Mapping[str | int, int]]) -> None:
+def check_marks(tables: Sequence[Table], used: Sequence[Mapping[str | int, int]]) -> None:
     """Raise ConfigurationError where marks in the columns in use can be meant in two ways.
 
     `used` says for each table where its columns are, by what both call them. Where semicolons or
@@ -40,26 +31,26 @@ def check_marks(tables: Sequence["Table"], used: Sequence[Mapping[str | int, int
             _check_points(table, columns, tables, used)
 
 
-def _first(table: "Table", column: int, cell: str) -> str:
+def _first(table: Table, column: int, cell: str) -> str:
     """A cell of a column with the first line where it stands."""
     line = next(line for row, line in zip(table.written, table.lines, strict=True)
                 if row[column] == cell)  # fmt: skip
     return f"'{cell}' in line {line}"
 
 
-def _cells(table: "Table", column: int) -> list[str]:
+def _cells(table: Table, column: int) -> list[str]:
     return [row[column] for row in table.written]
 
 
 def _with_comma(cells: Sequence[str]) -> list[str]:
-    return [cell for cell in cells if "," in cell and _COMMA.fullmatch(cell)]
+    return [cell for cell in cells if with_point(cell) != cell]
 
 
 def _with_point(cells: Sequence[str]) -> list[str]:
     return [cell for cell in cells if "." in cell and is_number(cell)]
 
 
-def _check_one_mark(table: "Table", columns: Sequence[int]) -> None:
+def _check_one_mark(table: Table, columns: Sequence[int]) -> None:
     commas = ((i, cell) for i in columns for cell in _with_comma(_cells(table, i)))
     points = ((i, cell) for i in columns for cell in _with_point(_cells(table, i)))
     comma = next(commas, None)
@@ -77,7 +68,7 @@ def _all_like_thousands(cells: Sequence[str], beside: Sequence[str]) -> bool:
     return marked and not any(map(_UNMARKED.fullmatch, beside))
 
 
-def _check_commas(table: "Table", column: int) -> None:
+def _check_commas(table: Table, column: int) -> None:
     cells = _cells(table, column)
     commas = _with_comma(cells)
     if _all_like_thousands(commas, cells):
@@ -89,9 +80,9 @@ def _check_commas(table: "Table", column: int) -> None:
 
 
 def _check_points(
-    table: "Table",
+    table: Table,
     columns: Mapping[str | int, int],
-    tables: Sequence["Table"],
+    tables: Sequence[Table],
     used: Sequence[Mapping[str | int, int]],
 ) -> None:
     points = {name: _with_point(_cells(table, i)) for name, i in columns.items()}

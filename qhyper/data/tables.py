@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from qhyper.data.cells import with_point
 from qhyper.data.headers import header_of
-from qhyper.data.marks import with_point
 from qhyper.errors import ConfigurationError, StorageError
 
 SUFFIXES = (".csv", ".tsv")

@@ -57,3 +57,47 @@ def test_labels_of_arrays_that_were_missing_are_refused(word, tmp_path):
     message = rf"4 missing value\(s\) in y, the first, '{word}', in row 2 .*Leave these rows out"
     with pytest.raises(ConfigurationError, match=message):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("class A", "class\u00a0A"), ("class A", "class  A"), ("caf\u00e9", "cafe\u0301"),
+        ("A", "A\u200b"), ("A", "\ufeffA"), ("'a'", "a"), ("Yes", "YES"), ("A", "\uff21"),
+    ],
+)  # fmt: skip
+def test_classes_that_look_alike_are_refused(one, other, read):
+    message = r"Got the label '.*' in line [23] beside '.*'; expected one spelling of a class"
+    for labels in ([one, other, "B"], [other, one, "B"]):
+        with pytest.raises(ConfigurationError, match=message):
+            read(labels * 4)
+    with pytest.raises(ConfigurationError, match="in line 2 of the test file, expected one of the"):
+        read([one, "B"] * 4, [other, "B"])
+
+
+@pytest.mark.parametrize(("one", "other"), [("01", "1"), ("1E1", "10E0"), ("1e1", "10")])
+def test_whole_numbers_in_two_spellings_are_refused(one, other, read):
+    message = f"label '{other}' in line 3{{}} beside '{one}'; expected one spelling"
+    with pytest.raises(ConfigurationError, match=message.format("")):
+        read([one, other, "2"] * 4)
+    with pytest.raises(ConfigurationError, match=message.format(" of the test file")):
+        read([one, "2"] * 4, ["2", other])
+    assert read(["01", "02"] * 4, ["02", "01", "01"]).classes == ("1", "2")
+
+
+@pytest.mark.parametrize(
+    "cell", ["1e-400", "-0.001e-330", "9007199254740993.0", "9007199254740993"]
+)
+def test_numbers_that_would_become_others_are_refused(cell, tmp_path):
+    (tmp_path / "mine.csv").write_text(f"1,0\n{cell},1\n0e0,0\n9007199254740992.0,1\n1,1\n")
+    with pytest.raises(ConfigurationError, match=f"Got '{cell}' in line 2, column 1"):
+        load(tmp_path / "mine.csv")
+
+
+def test_the_training_file_is_no_test_file(read, tmp_path):
+    labels = ["a", "b"] * 4
+    message = r"Got the test file .*csv, which has what is in .*mine\.csv; expected other rows"
+    with pytest.raises(ConfigurationError, match=message):
+        read(labels, labels)
+    with pytest.raises(ConfigurationError, match=message):
+        load(tmp_path / "mine.csv", test=tmp_path / "." / "mine.csv")
