@@ -1,5 +1,6 @@
 """Columns of a table as features and labels: which is which, and their numbers."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,11 @@ from qhyper.data.label_column import check_not_one_hot, label_column, quoted
 from qhyper.data.labels import missing_labels
 from qhyper.data.tables import Table
 from qhyper.errors import ConfigurationError, unknown
+
+_DATE = re.compile(
+    r"([0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4})?[T ]*([0-9]{1,2}(:[0-9]{2}){1,2}([.+:0-9]*)Z?)?"
+)
+"""A date, a time, or both."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,12 @@ def _without_missing(table: Table, used: Sequence[int], missing: str | None) -> 
     holes = [row for row, gap in enumerate(gaps) if gap]
     if not holes:
         return table
+    always = next((i for i in used if all(i in gap for gap in gaps)), None)
+    if missing is None and always is not None and len(gaps) > 1:
+        raise ConfigurationError(
+            f"Got no value in {table.name(always)}; expected one in every row. Leave it out with "
+            f"--drop {_called(table, always)}, or remove what ends every line if that makes it."
+        )
     if missing is None:
         first = holes[0]
         raise ConfigurationError(
@@ -141,15 +153,25 @@ def _without_missing(table: Table, used: Sequence[int], missing: str | None) -> 
             f"the first, '{table.rows[first][gaps[first][0]]}', in line {table.lines[first]}, "
             f"column {gaps[first][0] + 1}; expected none. Fill them in, leave the rows out with "
             "--missing drop, or leave the column out with --drop; write what is a class otherwise."
+            + _of_units(table, holes)
         )
     if len(holes) == len(gaps):
-        always = next((i for i in used if all(i in gap for gap in gaps)), None)
         which = "" if always is None else f" {table.name(always)} has none: --drop {always + 1}."
         raise ConfigurationError(
             f"Got no row without a missing value; expected some. Fill them in.{which}"
         )
     kept = [row for row, gap in enumerate(gaps) if not gap]
     return table.take(kept)
+
+
+def _of_units(table: Table, holes: Sequence[int]) -> str:
+    """Advice where the first row below the header has text over numbers, as of units."""
+    if holes != [0] or table.header is None:
+        return ""
+    texts = [i for i, cell in enumerate(table.rows[0]) if cell and not is_number(cell)]
+    if not any(is_number(row[i]) for i in texts for row in table.rows[1:]):
+        return ""
+    return f" If line {table.lines[0]} has units, remove it."
 
 
 def _name(table: Table, column: int) -> str:
@@ -179,9 +201,12 @@ def _check_no_ids(table: Table, features: Sequence[int]) -> tuple[str, ...]:
 
 def _numbers_the_rows(table: Table, column: int, instead: str) -> ConfigurationError:
     shown = ", ".join(row[column] for row in table.rows[:3])
+    decimal = table.header is None and table.separator == ","
     return ConfigurationError(
         f"Got {table.name(column)} that numbers the rows ({shown}, ...); expected features. Leave "
         f"it out with --drop {_called(table, column)}, or {instead} if it is a feature."
+        + " If commas are decimal, write points."
+        * decimal
     )
 
 
@@ -202,6 +227,8 @@ def _check_named(table: Table, features: Sequence[int]) -> None:
     for i in features:
         if table.header is not None and not table.header[i]:
             advice = f"Leave the column out with --drop {i + 1}, or give it a name."
+            if str(i + 1) in table.header:  # which --drop would leave out
+                advice = "Give it a name in the first line, and leave it out with --drop NAME."
             if sum(map(bool, table.header)) == 1:
                 advice = "Remove the first line if it is a title."
             raise ConfigurationError(
@@ -232,10 +259,10 @@ def _not_a_number(table: Table, column: int, wrong: Sequence[int]) -> Configurat
     if len(wrong) * 2 <= len(table.rows):
         return ConfigurationError(f"{expected}. Correct the cell, or remove the line.")
     name = _called(table, column)
-    if not any(character.isalpha() for character in cell):
+    if not any(character.isalpha() for character in cell) or _DATE.fullmatch(cell):
         return ConfigurationError(
-            f"{expected}, and without marks of thousands. Write the column so, or leave it out "
-            f"with --drop {name}."
+            f"{expected}, and {_what_it_lacks(cell)}. Write the column so, or leave it out with "
+            f"--drop {name}."
         )
     is_label = f"If it is the label, say so with --label {name}; if not, leave"
     advice = is_label if _looks_like_label(table, column) else "Leave"
@@ -243,6 +270,15 @@ def _not_a_number(table: Table, column: int, wrong: Sequence[int]) -> Configurat
         f"{got}: {table.name(column)} is text, expected numbers. {advice} it out with --drop "
         f"{name}, or write its values as numbers."
     )
+
+
+def _what_it_lacks(cell: str) -> str:
+    """What a cell without letters should be to be a number."""
+    if _DATE.fullmatch(cell):
+        return "no date or time: a number of days, or of seconds"
+    if cell.endswith("%"):
+        return "without a percent sign"
+    return "without marks of thousands"
 
 
 def _looks_like_label(table: Table, column: int) -> bool:

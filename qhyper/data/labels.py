@@ -45,12 +45,18 @@ def are_targets(labels: Sequence[str]) -> bool:
 
 
 def classes_of(labels: Sequence[str], places: Sequence[str]) -> tuple[str, ...]:
-    """The classes among labels: whole numbers by size, or text by the alphabet.
+    """The classes among labels: numbers by size, or text by the alphabet.
 
     `places` says where each label stands. Raises ConfigurationError for labels of which some are
     numbers and some are text, and for text that looks the same or differs in case alone.
     """
     numeric = [is_number(label) for label in labels]
+    rounded = [i for i, known in enumerate(numeric) if not known and _PLAIN.fullmatch(labels[i])]
+    if rounded:
+        raise ConfigurationError(
+            f"Got the label '{labels[rounded[0]]}' in {places[rounded[0]]}, a number of more "
+            "digits than are told apart. Write such labels as text, with a letter in front."
+        )
     if not any(numeric):
         return _of_text(labels, places)
     if not all(numeric):
@@ -59,7 +65,7 @@ def classes_of(labels: Sequence[str], places: Sequence[str]) -> tuple[str, ...]:
             f"Got the label '{labels[odd]}' in {places[odd]} beside labels that are numbers; "
             "expected all to be whole numbers, or all to be text. Correct it, or write all as text."
         )
-    return tuple(str(int(value)) for value in sorted({number(label) for label in labels}))
+    return tuple(map(_written, sorted({number(label) for label in set(labels)})))
 
 
 def numbered(
@@ -79,9 +85,12 @@ def numbered(
 
 
 def _canonical(label: str) -> str:
-    """A whole number in one spelling; text as it is."""
-    value = number(label)
-    return str(int(value)) if value.is_integer() else label
+    """A number in one spelling; text as it is."""
+    return _written(number(label)) if is_number(label) else label
+
+
+def _written(value: float) -> str:
+    return str(int(value)) if value.is_integer() else repr(value)
 
 
 def check_one_spelling(labels: Sequence[str], places: Sequence[str]) -> None:

@@ -124,7 +124,8 @@ class Dataset:
             raise ConfigurationError(
                 f"Data set '{self.name}': got only the class "
                 f"{_class_name(self.train.y[0], self.classes)} in the training "
-                "rows, expected at least two classes. Add rows of another class."
+                "rows, expected at least two classes. Add rows of another class; if another "
+                "column of a table is the label, --label NAME, or its number, such as --label 1."
             )
         present = np.unique(self.train.y)
         if len(present) != self.n_classes:

@@ -95,6 +95,10 @@ def _check_is_text(path: Path, content: bytes) -> None:
     """Raise StorageError for what is compressed, and for encodings of two bytes a letter."""
     if content[:2] in (b"\x1f\x8b", b"PK"):
         raise StorageError(f"Cannot read {path} as CSV in UTF-8: it is compressed. Unpack it.")
+    begins = content[:100].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if begins.startswith((b"[{", b'{"', b"<!doctype", b"<html")):
+        kind = "JSON" if begins[:1] in b"[{" else "a web page"
+        raise StorageError(f"Cannot read {path} as CSV in UTF-8: it is {kind}. Save it as CSV.")
     if b"\0" in content:
         raise StorageError(
             f"Cannot read {path} as CSV in UTF-8: it has bytes of value 0, as UTF-16 has. Save it "
@@ -115,8 +119,12 @@ def _separator(text: str) -> tuple[str, int]:
     said = re.fullmatch(r"(?i)\"?sep=(.)\"?", first.rstrip("\r\n"))
     if said:
         return said[1], 1
-    bare = re.sub(r'"[^"]*"', "", first)
-    return next((mark for mark in ";\t" if mark in bare), ","), 0
+    return next((mark for mark in ";\t" if mark in _bare(first)), ","), 0
+
+
+def _bare(line: str) -> str:
+    """A line without what is in quotes."""
+    return re.sub(r'"[^"]*"', "", line)
 
 
 def _lines(text: str, separator: str) -> Iterator[tuple[list[str], int]]:
@@ -134,6 +142,11 @@ def _lines(text: str, separator: str) -> Iterator[tuple[list[str], int]]:
                 yield stripped, begun
             begun = reader.line_num + 1
     except csv.Error as error:
+        if begun == 1 and separator not in _bare(text.partition("\n")[0]):
+            raise ConfigurationError(
+                "Got no comma, semicolon or tab in line 1; expected one of them between columns. "
+                "If there are spaces, write the file again with commas (sep=',')."
+            ) from error
         raise ConfigurationError(
             f"Got a line {begun} that is no CSV: {error}. Is a quotation mark missing or one too "
             "many there? A quoted cell begins and ends with one, in the same line."
@@ -141,12 +154,10 @@ def _lines(text: str, separator: str) -> Iterator[tuple[list[str], int]]:
 
 
 def _without_empty_end(table: Table) -> Table:
-    """Without a last column that has neither a name nor a value: every line ends with a comma."""
-    header, rows = table.header, table.rows
-    if header is None or len(header) < 2:
-        return table
-    named = len(header) if header[-1] else len(header) - 1
-    if any(len(row) != named + 1 or row[-1] for row in rows):
+    """Without last columns that have neither a name nor a value, as Excel writes them."""
+    header = table.header or ()
+    named = max((i + 1 for i, name in enumerate(header) if name), default=0)
+    if named < 2 or any(any(row[named:]) for row in table.rows):
         return table
     return table.take(columns=named)
 

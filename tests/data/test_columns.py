@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qhyper.data.sets import load
-from qhyper.errors import ConfigurationError
+from qhyper.errors import ConfigurationError, StorageError
 
 RNG = np.random.default_rng(5)
 
@@ -169,3 +169,45 @@ def test_columns_of_one_class_each_are_no_features(n, read):
     lines = other.splitlines()
     lines[1:] = [line[:-1] + str(i * 7 % 3) for i, line in enumerate(lines[1:])]
     assert read("\n".join(lines)).n_features == n + 1  # features of one category
+
+
+# Advice that helps
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (",0,1,2,label\n0,5,6,7,a\n1,6,5,5,b\n", "Give it a name in the first line, and leave it"),
+        ("1,2,a,\n2,1,b,\n", "no value in column 4; expected one in every row.*--drop 4.*ends e"),
+        ("u,v,label\n1,,a\n2,,b\n", "no value in column 'v'.*--drop v"),
+        ("u,v,label\ncm,kg,\n1,2,a\n2,1,b\n", "If line 2 has units, remove it"),
+        ("".join(f"{i},5,{i % 3},5,a\n" for i in range(9)), "1 that numbers.*commas are dec"),
+        ('"u" "v" "label"\n"1" 0.5 1.5 "a"\n', "no comma, semicolon or tab in line 1.*spaces"),
+        ("d,u,label\n2020-01-01,1,a\n2020-01-02,2,b\n", "no date or time: a number of days"),
+        ("d,u,label\n01.02.2020 10:30,1,a\n01.02.2020 11:30,2,b\n", "no date or time"),
+        ("d,u,label\n2020-01-01T10:30:00Z,1,a\n2020-01-01T10:30:00Z,2,b\n", "no date or time"),
+        ("d,u,label\n12%,1,a\n15%,2,b\n", "without a percent sign"),
+        ("d,u,label\n1'200,1,a\n1'300,2,b\n", "without marks of thousands"),
+    ],
+)  # fmt: skip
+def test_the_advice_is_about_what_is_there(text, message, read):
+    with pytest.raises(ConfigurationError, match=message):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ('[{"u":1,"label":"a"},{"u":2,"label":"b"}]', "JSON"),
+        ('{"u": [1, 2]}', "JSON"),
+        ("<html><body>404, not found</body></html>", "a web page"),
+    ],
+)
+def test_what_is_no_table_is_called_by_its_name(content, kind, read):
+    with pytest.raises(StorageError, match=f"it is {kind}. Save it as CSV"):
+        read(content)
+
+
+def test_empty_columns_at_the_end_are_no_columns(read):
+    data = read("u,v,label,,,\n1,2,a,,,\n2,1,b,,,\n3,1,a,,,\n0,1,b,,,\n")
+    assert (data.features, data.classes) == (("u", "v"), ("a", "b"))

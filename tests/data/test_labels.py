@@ -101,3 +101,22 @@ def test_the_training_file_is_no_test_file(read, tmp_path):
         read(labels, labels)
     with pytest.raises(ConfigurationError, match=message):
         load(tmp_path / "mine.csv", test=tmp_path / "." / "mine.csv")
+
+
+def test_numbers_with_decimals_can_be_classes(read):
+    data = read(["1.0", "1.5", "2.0"] * 4, predict="classes")
+    assert data.classes == ("1", "1.5", "2")
+    assert np.bincount(data.train.y).tolist() == [3, 3, 3]
+    with pytest.raises(ConfigurationError, match=r"'1.10' in line 3 beside '1.1'; expected one sp"):
+        read(["1.1", "1.10", "1.2"] * 4, predict="classes")
+
+
+def test_labels_that_would_be_rounded_are_said_to_be_so(read):
+    message = "'9007199254740993' in line 2, a number of more digits than are told apart.* a letter"
+    with pytest.raises(ConfigurationError, match=message):
+        read(["9007199254740993", "9007199254740992"] * 4)
+
+
+def test_one_class_may_be_another_column(read):
+    with pytest.raises(ConfigurationError, match=r"only the class 0.*is the label, --label"):
+        read(["0"] * 8)
