@@ -1,13 +1,15 @@
 """What a risk must do: costs that are the first variation of its value."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import all_bitstrings
-from qhyper.checks.finding import LeftOut, expect, expect_array, expect_same
+from qhyper.checks.finding import Broken, LeftOut, expect, expect_array, expect_same
 from qhyper.risk import Risk as AnyRisk
 from qhyper.risk import Sample
 
@@ -31,16 +33,41 @@ NEAR = 0.003
 """How near changes have to be, in units of the largest: whatever the units of the risk are."""
 
 
+TURNED = 0.9
+"""A correlation of costs from which their sign is turned round."""
+MOMENTS = (0.0, 0.3, 0.7, 1.0)
+"""Shares of a training at which a risk with a schedule is tried, its end among them."""
+
+
 @dataclass(frozen=True, eq=False)
 class Risk:
-    """A risk to be tried, at the start of its schedule if it has one."""
+    """A risk to be tried, at several moments of its schedule if it has one."""
 
     risk: AnyRisk
 
     @property
-    def now(self) -> AnyRisk:
-        """The risk at a moment of the training."""
-        return self.risk.at(0.3)
+    def moments(self) -> dict[float, AnyRisk]:
+        """The risk at every share of a training that is tried; one if it is always the same."""
+        moments = {progress: self.risk.at(progress) for progress in MOMENTS}
+        if all(now is self.risk for now in moments.values()):
+            return {0.0: self.risk}
+        return moments
+
+
+def at_every_moment(check: Callable[[AnyRisk], None]) -> Callable[[Risk], None]:
+    """The check of a risk at every moment of its schedule, which is named where it breaks."""
+
+    @wraps(check)
+    def tried(subject: Risk) -> None:
+        moments = subject.moments
+        for progress, now in moments.items():
+            try:
+                check(now)
+            except Broken as problem:
+                when = f"At {progress} of the training: " if len(moments) > 1 else ""
+                raise Broken(f"{when}{problem}") from problem
+
+    return tried
 
 
 def population(risk: AnyRisk, counts: npt.NDArray[np.int64] = COUNTS) -> Sample:
@@ -62,32 +89,32 @@ def some_draws(risk: AnyRisk, shape: tuple[int, ...] = (2, 3), shots: int = 40) 
 
 def it_is_a_risk(subject: Risk) -> None:
     """It is a Risk at every moment of a training, and says what it needs."""
-    for progress in (0.0, 0.5, 1.0):
-        made = subject.risk.at(progress)
+    for progress, made in subject.moments.items():
         what = f"at({progress}) gave a {type(made).__name__}; expected a Risk: subclass Risk."
         expect(isinstance(made, AnyRisk), what)
-    least = subject.now.min_shots
-    whole = isinstance(least, int | np.integer) and least >= 1
-    expect(whole, f"min_shots is {least!r}; expected a whole number from 1.")
+        least = made.min_shots
+        whole = isinstance(least, int | np.integer) and least >= 1
+        expect(whole, f"min_shots is {least!r}; expected a whole number from 1.")
 
 
-def costs_have_their_axes(subject: Risk) -> None:
+@at_every_moment
+def costs_have_their_axes(risk: AnyRisk) -> None:
     """Costs are finite float64 [..., shot], values and their errors [...]."""
-    risk = subject.now
     drawn = some_draws(risk)
     costs = expect_array("`costs`", risk.costs(drawn, drawn), (2, 3, 40), "[..., shot]")
     expect(np.isfinite(costs).all(), "`costs` are not all finite.")
     value, error = risk.value(drawn)
-    expect_array("The value", value, (2, 3), "[...]")
+    value = expect_array("The value", value, (2, 3), "[...]")
+    expect(np.isfinite(value).all(), "The value is not finite.")
     expect_array("Its standard error", error, (2, 3), "[...]")
     own, baseline = risk.own_costs(drawn)
     expect_array("Own costs", own, (2, 3, 40), "[..., shot]")
     expect_array("Baselines", np.broadcast_to(baseline, (2, 3, 40)), (2, 3, 40), "[..., shot]")
 
 
-def distributions_do_not_mix(subject: Risk) -> None:
+@at_every_moment
+def distributions_do_not_mix(risk: AnyRisk) -> None:
     """Costs and value of one distribution do not depend on the others that are asked with it."""
-    risk = subject.now
     drawn = some_draws(risk)
     costs, value = risk.costs(drawn, drawn), risk.value(drawn)[0]
     do = "Take means and quantiles over the last axis alone, axis=-1."
@@ -98,9 +125,9 @@ def distributions_do_not_mix(subject: Risk) -> None:
         expect_same("A value alone", risk.value(alone)[0], value[index], do, 1e-9)
 
 
-def draws_are_left_as_they_are(subject: Risk) -> None:
+@at_every_moment
+def draws_are_left_as_they_are(risk: AnyRisk) -> None:
     """Costs and value leave the draws and losses that they get unchanged, and can be repeated."""
-    risk = subject.now
     drawn, kept = some_draws(risk), some_draws(risk)
     first = risk.costs(drawn, drawn)
     risk.value(drawn)
@@ -112,9 +139,9 @@ def draws_are_left_as_they_are(subject: Risk) -> None:
     expect_same("A cost asked for twice", again, first, "Let it depend on the draws alone.")
 
 
-def the_reference_is_declared(subject: Risk) -> None:
+@at_every_moment
+def the_reference_is_declared(risk: AnyRisk) -> None:
     """Costs depend on the reference only if `needs_reference` says so."""
-    risk = subject.now
     if risk.needs_reference:
         raise LeftOut("it needs the reference")
     drawn, other = some_draws(risk), population(risk)
@@ -140,12 +167,13 @@ def changes(risk: AnyRisk) -> Float:
     return np.array(found, dtype=np.float64)
 
 
-def costs_are_the_first_variation(subject: Risk) -> None:
+@at_every_moment
+def costs_are_the_first_variation(risk: AnyRisk) -> None:
     """Costs are the first variation of the value: 2 of 2,000 draws moved from string to string."""
-    risk = subject.now
     drawn = population(risk)
     costs = np.asarray(risk.costs(drawn, drawn), dtype=np.float64)
     first = np.concatenate([[0], COUNTS.cumsum()[:-1]])  # a draw of each string
+    expect(np.isfinite(costs).all(), "`costs` are not all finite.")
     differences = np.array([costs[first[one]] - costs[first[other]] for one, other in PAIRS])
     expected = changes(risk)
     near = NEAR * np.abs(expected).max() + _rounding(risk.value(drawn)[0])
@@ -158,9 +186,27 @@ def costs_are_the_first_variation(subject: Risk) -> None:
         )
 
 
-def exact_is_the_same_risk(subject: Risk) -> None:
+def its_schedule_does_not_turn_round(subject: Risk) -> None:
+    """What is better at one moment of its schedule is not worse at another."""
+    moments = subject.moments
+    if len(moments) == 1:
+        raise LeftOut("it has no schedule")
+    draws = {when: population(risk) for when, risk in moments.items()}
+    costs = [np.asarray(risk.costs(draws[when], draws[when])) for when, risk in moments.items()]
+    first = costs[0] - costs[0].mean()
+    for when, other in zip(moments, costs, strict=True):
+        along = first @ (other - other.mean())
+        size = np.linalg.norm(first) * np.linalg.norm(other - other.mean())
+        expect(
+            not along < -TURNED * size,
+            f"Costs at {when} of the training are those at 0.0 with the sign turned round (their "
+            f"correlation is {along / size:.3g}): what was minimised is maximised. Keep the sign.",
+        )
+
+
+@at_every_moment
+def exact_is_the_same_risk(risk: AnyRisk) -> None:
     """`exact` gives the value, and costs that are its first variation, of all probabilities."""
-    risk = subject.now
     if type(risk).exact is AnyRisk.exact:
         raise LeftOut("it has no `exact`, and works with estimators that draw")
     p = COUNTS / DRAWS
@@ -202,5 +248,6 @@ CHECKS = (
     distributions_do_not_mix,
     the_reference_is_declared,
     costs_are_the_first_variation,
+    its_schedule_does_not_turn_round,
     exact_is_the_same_risk,
 )

@@ -39,7 +39,8 @@ KIND = {"my_data": "data set", "noisy_data": "data set"}
 """Of functions that make something, which are not called to find out what it is."""
 RIGHT = ("Good", "Temperature", "GoodFrozen", "Half", "HalfDraws", "GoodHalf", "Masked",
          "SmallRisk", "GoodLog",
-         "entropy", "GoodSearch", "GoodRisk", "GoodSquared", "GoodEstimator", "GoodTarget", "Coins",
+         "entropy", "GoodSearch", "GoodRisk", "GoodSquared", "GoodSchedule", "GoodEstimator",
+         "GoodTarget", "Coins",
          "good_loss", "my_data", "Local", "GoodAnsatz", "GoodSimulator")  # fmt: skip
 
 
@@ -105,6 +106,9 @@ WRONG = {
     "WrongExact": "Let them be its derivatives",
     "WrongExactValue": "Let both be of one risk",
     "NoisyRisk": "Let it depend on the draws alone",
+    "LateInfinity": "At 1.0 of the training: `costs` are not all finite.",
+    "LateValue": "At 0.7 of the training: Where draws of one string become draws of another",
+    "LateSign": "Costs at 0.7 of the training are those at 0.0 with the sign turned round",
     # estimators
     "Halved": "the mean of 2000 estimates is",
     "WrongSign": "the mean of 2000 estimates is",

@@ -485,6 +485,43 @@ class NoisyRisk(Risk):
         return d.losses + np.random.normal(size=d.losses.shape)
 
 
+@dataclass(frozen=True)
+class GoodSchedule(Risk):
+    """A free energy that ends as the expectation."""
+
+    temperature: float = 1.0
+    needs_log_prob = True
+
+    def at(self, progress):
+        return type(self)(1 - progress)
+
+    def costs(self, d, r):
+        return d.losses + self.temperature * d.log_prob
+
+
+class LateInfinity(GoodSchedule):
+    """In units of the temperature, which ends at 0."""
+
+    def costs(self, d, r):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return d.losses / np.float64(self.temperature) + d.log_prob
+
+
+class LateValue(GoodSchedule):
+    """Its value is of another risk, but for the first half."""
+
+    def value(self, d):
+        costs = self.costs(d, d) if self.temperature > 0.5 else d.losses**2
+        return costs.mean(-1), costs.std(-1)
+
+
+class LateSign(GoodSchedule):
+    needs_log_prob = False
+
+    def costs(self, d, r):
+        return d.losses if self.temperature > 0.5 else -d.losses
+
+
 # estimators
 class GoodEstimator(ScoreFunction):
     pass
