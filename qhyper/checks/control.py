@@ -80,6 +80,11 @@ def together(batches: Sequence[Evaluated]) -> tuple[Bits, npt.NDArray[np.float64
     )
 
 
+def held_in(batches: Sequence[Evaluated]) -> npt.NDArray[np.float64]:
+    """`current` of all batches, [replica, k]."""
+    return np.concatenate([np.asarray(batch.current) for batch in batches], axis=1)
+
+
 def it_says_what_it_is(subject: Control) -> None:
     """It says in one line what it is, if it has a `describe`."""
     made = subject.make()
@@ -114,6 +119,24 @@ def batches_have_their_axes(subject: Control) -> None:
         expect(np.isfinite(current).all(), "`current` has losses that are not finite.")
 
 
+def what_it_holds_was_evaluated(subject: Control) -> None:
+    """`current` are losses of what it holds now: no lower or higher than any reported so far."""
+    lowest, highest = np.inf, -np.inf
+    for batch in subject.search(subject.objective()):
+        low, high = batch.losses.min(1, keepdims=True), batch.losses.max(1, keepdims=True)
+        lowest, highest = np.minimum(lowest, low), np.maximum(highest, high)
+        current, near = np.asarray(batch.current), 1e-9 * (1 + np.abs(lowest) + np.abs(highest))
+        out = (current < lowest - near) | (current > highest + near)
+        if out.any():
+            replica, k = np.argwhere(out)[0]
+            raise Broken(
+                f"`current` has {current[replica, k]:.6g}, where the losses of seed "
+                f"{SEEDS[replica]} reported so far are {lowest[replica, 0]:.6g} to "
+                f"{highest[replica, 0]:.6g}. Give the losses of what the search holds now, of which "
+                "the mean is published as the final loss."
+            )
+
+
 def losses_are_those_of_the_bits(subject: Control) -> None:
     """The losses that it reports are those of its bits, in their order."""
     objective = subject.objective()
@@ -141,13 +164,17 @@ def it_leaves_global_generators_alone(subject: Control) -> None:
 
 
 def replicas_search_by_themselves(subject: Control) -> None:
-    """A replica finds what it finds alone."""
-    bits, losses = together(subject.search(subject.objective()))
+    """A replica finds, and holds, what it finds alone."""
+    batches = subject.search(subject.objective())
+    bits, losses = together(batches)
     do = "Let a replica use its own rng and its own losses alone."
     for replica, seed in enumerate(SEEDS):
-        alone, own = together(subject.search(subject.objective(), (seed,)))
+        own_batches = subject.search(subject.objective(), (seed,))
+        alone, own = together(own_batches)
         expect_same(f"The bits of seed {seed} alone", alone[0], bits[replica], do)
         expect_same(f"The losses of seed {seed} alone", own[0], losses[replica], do)
+        held, every = held_in(own_batches)[0], held_in(batches)[replica]
+        expect_same(f"`current` of seed {seed} alone", held, every, do)
 
 
 CHECKS: tuple[Callable[[Any], None], ...] = (
@@ -155,6 +182,7 @@ CHECKS: tuple[Callable[[Any], None], ...] = (
     it_spends_its_budget_exactly,
     batches_have_their_axes,
     losses_are_those_of_the_bits,
+    what_it_holds_was_evaluated,
     it_can_be_repeated,
     it_leaves_global_generators_alone,
     replicas_search_by_themselves,

@@ -91,6 +91,9 @@ WRONG = {
     "OtherLosses": "Report each bitstring with the loss that the objective gave",
     "SharedSearch": "The bits of seed 12 alone",
     "SameSearch": "Other seeds find the same bits",
+    "LowCurrent": "where the losses of seed 11 reported so far are",
+    "EarlyCurrent": "Give the losses of what the search holds now",
+    "SharedCurrent": "`current` of seed 11 alone",
     "BoolBits": "`bits` is float64 of shape [3, 130, 8]; expected [replica, shot, bit]",
     # risks
     "NoCosts": "Costs are dR/dq(w) up to a constant",

@@ -365,6 +365,30 @@ class BoolBits(RandomSearch):
             yield Evaluated(b.bits.astype(float), b.losses, b.current)
 
 
+class LowCurrent(RandomSearch):
+    def search(self, objective, *, evaluations, rng):
+        for b in super().search(objective, evaluations=evaluations, rng=rng):
+            yield Evaluated(b.bits, b.losses, b.current - 100)
+
+
+class EarlyCurrent(RandomSearch):
+    """Holds the best of the whole search before it is found."""
+
+    def search(self, objective, *, evaluations, rng):
+        batches = list(super().search(objective, evaluations=evaluations, rng=rng))
+        best = np.concatenate([b.losses for b in batches], axis=1).min(axis=1, keepdims=True)
+        for b in batches:
+            for k in range(b.losses.shape[1]):
+                yield Evaluated(b.bits[:, k : k + 1], b.losses[:, k : k + 1], best)
+
+
+class SharedCurrent(RandomSearch):
+    def search(self, objective, *, evaluations, rng):
+        for b in super().search(objective, evaluations=evaluations, rng=rng):
+            mean = np.full((len(b.losses), 1), b.losses.mean())
+            yield Evaluated(b.bits, b.losses, mean)
+
+
 # risks
 @dataclass(frozen=True)
 class GoodRisk(Risk):
