@@ -373,7 +373,9 @@ def _data_set(asked: _Asked) -> Tried:
             return load(asked.name, seed=seed, options=asked.options)
         return asked.made(seed=seed)
 
-    return data_set.DataSet(make), data_set.CHECKS
+    maker = registry.find("data set", asked.name) if asked.by_name else asked.what
+    known = registry.options_of("data set", asked.name, maker) if callable(maker) else ()
+    return data_set.DataSet(make, "seed" in known), data_set.CHECKS
 
 
 def _service(asked: _Asked) -> Tried:

@@ -1,5 +1,7 @@
 """What a data set must do: the same rows for the same seed, and a test set of its own."""
 
+import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,16 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from qhyper.checks.finding import expect
+from qhyper.checks.finding import LeftOut, expect
 from qhyper.checks.randomness import keeps_to_its_streams
-from qhyper.data.samples import Dataset
+from qhyper.data.samples import Dataset, Samples
+
+SIGMAS = 5
+"""Standard errors by which more test rows may be known from training than chance would have it."""
 
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """A data set to be tried: how it is loaded for a seed."""
+    """A data set to be tried: how it is loaded for a seed, and whether it takes one."""
 
     load: Callable[[int], Dataset]
+    takes_seed: bool
 
     @cached_property
     def loaded(self) -> Dataset:
@@ -46,4 +52,42 @@ def it_can_be_loaded_again(subject: DataSet) -> None:
     keeps_to_its_streams(lambda: arrays(subject.load(0)))
 
 
-CHECKS = (it_has_rows_of_every_class, it_can_be_loaded_again)
+def rows_for_testing_are_its_own(subject: DataSet) -> None:
+    """Test rows are found among training rows no more often than these among each other."""
+    data = subject.loaded
+    train, test = _numbers(data.train), _numbers(data.test)
+    known, times = set(train), Counter(train)
+    found = sum(row in known for row in test)
+    again = sum(times[row] > 1 for row in train) / len(train)
+    spread = max(again * (1 - again), 1 / len(train))
+    expect(
+        found <= again * len(test) + SIGMAS * math.sqrt(spread * len(test)),
+        f"{found:,} of {len(test):,} test rows are training rows too, where "
+        f"{again:.2%} of the training rows are there twice. Take test rows that are not trained "
+        "on, or results on them say nothing.",
+    )
+
+
+def another_seed_gives_other_rows(subject: DataSet) -> None:
+    """Another seed gives other rows, or another split, if it has an argument `seed`."""
+    if not subject.takes_seed:
+        raise LeftOut("it has no argument `seed`: its rows are always the same")
+    pairs = zip(arrays(subject.loaded), arrays(subject.load(1)), strict=True)
+    expect(
+        any(not np.array_equal(one, other) for one, other in pairs),
+        "The seeds 0 and 1 give the same rows, in the same split. Draw or split by `seed`: "
+        "np.random.default_rng(seed); or leave the argument out.",
+    )
+
+
+def _numbers(samples: Samples) -> list[int]:
+    """A number for each row that is the same for the same features alone."""
+    return [hash((row + 0.0).tobytes()) for row in samples.x]  # + 0.0 makes -0 the same as 0
+
+
+CHECKS = (
+    it_has_rows_of_every_class,
+    it_can_be_loaded_again,
+    rows_for_testing_are_its_own,
+    another_seed_gives_other_rows,
+)

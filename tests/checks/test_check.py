@@ -35,13 +35,17 @@ def test_what_is_registered_keeps_its_contract(kind, name):
     assert len(report.findings) > 2
 
 
-KIND = {"my_data": "data set", "noisy_data": "data set"}
+KIND = dict.fromkeys(
+    ("my_data", "noisy_data", "same_test", "part_test", "coarse_data", "fixed_data", "deaf_data"),
+    "data set",
+)
 """Of functions that make something, which are not called to find out what it is."""
 RIGHT = ("Good", "Temperature", "GoodFrozen", "Half", "HalfDraws", "GoodHalf", "Masked",
          "SmallRisk", "GoodLog",
          "entropy", "GoodSearch", "GoodRisk", "GoodSquared", "GoodSchedule", "GoodEstimator",
          "GoodTarget", "Coins",
-         "good_loss", "my_data", "Local", "GoodAnsatz", "GoodSimulator")  # fmt: skip
+         "good_loss", "my_data", "coarse_data", "fixed_data",
+         "Local", "GoodAnsatz", "GoodSimulator")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RIGHT)
@@ -138,6 +142,9 @@ WRONG = {
     "noisy_loss": "draws from NumPy's global generator",
     "ordered_loss": "A loss of rows in another order",
     "noisy_data": "draws from NumPy's global generator",
+    "same_test": "30 of 30 test rows are training rows too, where 0.00% of the training rows",
+    "part_test": "6 of 30 test rows are training rows too",
+    "deaf_data": "The seeds 0 and 1 give the same rows, in the same split",
     # circuits
     "FewAngles": "The qubits [7] are always measured the same",
     "RandomAnsatz": "draws from NumPy's global generator",

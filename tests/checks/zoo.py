@@ -819,6 +819,35 @@ def my_data(*, seed=0):
     return Dataset("mine", f(30), f(20))
 
 
+def same_test(*, seed=0):
+    data = my_data(seed=seed)
+    return Dataset("same", data.train, data.train)
+
+
+def part_test(*, seed=0):
+    """A fifth of its test rows are training rows."""
+    train, test = (my_data(seed=1000 * seed + k).train for k in (1, 2))
+    x, y = test.x.copy(), test.y.copy()
+    x[:6], y[:6] = train.x[:6], train.y[:6]
+    return Dataset("part", train, Samples(x, y))
+
+
+def coarse_data(*, seed=0):
+    """Rows of few values, which are bound to come again."""
+    r = np.random.default_rng(seed)
+    x = r.integers(0, 3, (300, 2))
+    y = np.arange(300) % 2
+    return Dataset("coarse", Samples(x[:240], y[:240]), Samples(x[240:], y[240:]))
+
+
+def fixed_data():
+    return my_data(seed=3)
+
+
+def deaf_data(*, seed=0):
+    return my_data(seed=3)
+
+
 def noisy_data(*, seed=0):
     r = np.random
 
