@@ -132,8 +132,8 @@ def what_it_holds_was_evaluated(subject: Control) -> None:
             raise Broken(
                 f"`current` has {current[replica, k]:.6g}, where the losses of seed "
                 f"{SEEDS[replica]} reported so far are {lowest[replica, 0]:.6g} to "
-                f"{highest[replica, 0]:.6g}. Give the losses of what the search holds now, of which "
-                "the mean is published as the final loss."
+                f"{highest[replica, 0]:.6g}. Give the losses of what the search holds now: their "
+                "mean is published as the final loss."
             )
 
 

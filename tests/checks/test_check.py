@@ -36,15 +36,17 @@ def test_what_is_registered_keeps_its_contract(kind, name):
 
 
 KIND = dict.fromkeys(
-    ("my_data", "noisy_data", "same_test", "part_test", "coarse_data", "fixed_data", "deaf_data"),
+    ("my_data", "noisy_data", "same_test", "part_test", "coarse_data", "fixed_data", "deaf_data",
+     "numbers_data"),
     "data set",
-)
+)  # fmt: skip
 """Of functions that make something, which are not called to find out what it is."""
 RIGHT = ("Good", "Temperature", "GoodFrozen", "Half", "HalfDraws", "GoodHalf", "Masked",
          "SmallRisk", "GoodLog",
          "entropy", "GoodSearch", "GoodRisk", "GoodSquared", "GoodSchedule", "GoodEstimator",
          "GoodTarget", "Coins",
-         "good_loss", "my_data", "coarse_data", "fixed_data",
+         "good_loss", "my_data", "coarse_data", "fixed_data", "numbers_data",
+         "balanced_loss", "two_class_loss",
          "Local", "GoodAnsatz", "GoodSimulator")  # fmt: skip
 
 
@@ -141,6 +143,12 @@ WRONG = {
     "nan_loss": "The loss 'nan_loss' gave nan for the logits",
     "noisy_loss": "draws from NumPy's global generator",
     "ordered_loss": "A loss of rows in another order",
+    "summed_loss": "A loss of all rows twice: got",
+    "whole_batches_loss": "Use no order, and every row.",
+    "first_batch_loss": "Use no order, and every row.",
+    "blind_loss": "With 3 classes the logits of class 2 do not count. Use all of the logits",
+    "skipping_loss": "With 3 classes rows of class 2 do not count",
+    "merging_loss": "With 3 classes it takes the label 1 for another",
     "noisy_data": "draws from NumPy's global generator",
     "same_test": "30 of 30 test rows are training rows too, where 0.00% of the training rows",
     "part_test": "6 of 30 test rows are training rows too",
@@ -173,7 +181,17 @@ def test_all_that_is_in_the_zoo_is_tried():
     import zoo
 
     own = {n for n, found in vars(zoo).items() if getattr(found, "__module__", "") == "zoo"}
-    others = {"Flips", "Free", "Changes", "Mirrored", "NotIt", "Paid", "NeedsWidth", "anything"}
+    others = {
+        "_entropies",
+        "Flips",
+        "Free",
+        "Changes",
+        "Mirrored",
+        "NotIt",
+        "Paid",
+        "NeedsWidth",
+        "anything",
+    }
     assert own - others == {*RIGHT, *WRONG} - {"entropy"}
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from classical.bernoulli import Bernoulli
 from classical.random_search import RandomSearch
-from qhyper.data.samples import Dataset, Samples
+from qhyper.data.samples import Dataset, Samples, Targets
 from qhyper.gradients.score import ScoreFunction, measure
 from qhyper.hypernetwork import Capabilities, HyperNetwork
 from qhyper.quantum.circuit import Circuit, Gate
@@ -810,6 +810,53 @@ def ordered_loss(logits, labels):
     return np.arange(len(labels)) * 1.0 @ (logits.argmax(1) != labels)
 
 
+def _entropies(logits, labels):
+    z = logits - logits.max(axis=1, keepdims=True)
+    return (np.log(np.exp(z).sum(axis=1, keepdims=True)) - z)[np.arange(len(labels)), labels]
+
+
+def balanced_loss(logits, labels):
+    """The mean of the classes' error rates: of all rows, and a mean."""
+    wrong = logits.argmax(1) != labels
+    return np.mean([wrong[labels == label].mean() for label in np.unique(labels)])
+
+
+def two_class_loss(logits, labels):
+    """Of two classes alone, which it says."""
+    if logits.shape[1] != 2:
+        raise ValueError("I take two classes")
+    return np.log1p(np.exp((logits[:, 1] - logits[:, 0]) * (1 - 2 * labels)))
+
+
+def summed_loss(logits, labels):
+    return _entropies(logits, labels).sum()
+
+
+def whole_batches_loss(logits, labels):
+    rows = len(labels) // 32 * 32 or len(labels)
+    return _entropies(logits, labels)[:rows].mean()
+
+
+def first_batch_loss(logits, labels):
+    """Of every row by itself, but for those after the first 64."""
+    losses = _entropies(logits, labels)
+    losses[64:] = 0
+    return losses
+
+
+def blind_loss(logits, labels):
+    """Of two of the classes."""
+    return np.log1p(np.exp((logits[:, 1] - logits[:, 0]) * (1 - 2 * (labels % 2))))
+
+
+def skipping_loss(logits, labels):
+    return np.where(labels == 2, 0.0, _entropies(logits, labels))
+
+
+def merging_loss(logits, labels):
+    return _entropies(logits, np.minimum(labels, 1)) + 0.1 * (logits.argmax(1) == 2)
+
+
 def my_data(*, seed=0):
     r = np.random.default_rng(seed)
 
@@ -838,6 +885,11 @@ def coarse_data(*, seed=0):
     x = r.integers(0, 3, (300, 2))
     y = np.arange(300) % 2
     return Dataset("coarse", Samples(x[:240], y[:240]), Samples(x[240:], y[240:]))
+
+
+def numbers_data(*, seed=0):
+    r = np.random.default_rng(seed)
+    return Dataset("numbers", *(Targets(r.normal(size=(n, 2)), r.normal(size=n)) for n in (30, 20)))
 
 
 def fixed_data():
