@@ -1,24 +1,30 @@
 """What a target must do: an objective that is a function of bits alone, and what it declares."""
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from qhyper.bits import Bits, all_bitstrings
+from qhyper.bits import Bits, all_bitstrings, as_bits
 from qhyper.checks.finding import Broken, LeftOut, expect, expect_array, expect_same
 from qhyper.checks.randomness import keeps_to_its_streams
 from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.targets.layout import Layout
 from qhyper.targets.objective import flips_by_evaluation
-from qhyper.targets.target import Objective
+from qhyper.targets.target import SAME_LOSS, Objective
 from qhyper.targets.target import Target as AnyTarget
 
 ROWS = 40
 """Rows of the data that objectives are made of."""
 MAX_BITS = 12
 """Up to so many bits a certificate is compared with all losses."""
+MANY = 200
+"""Strings of which accuracies are held against losses."""
+UPSIDE_DOWN = 0.5
+"""A correlation of accuracies and losses from which an accuracy is no accuracy."""
 ATTRIBUTES = ("n_bits", "name", "loss", "capabilities", "n_rows", "evaluations", "rows",
               "usual_training", "usual_budget", "subject")  # fmt: skip
 
@@ -142,6 +148,28 @@ def accuracies_are_shares(subject: Target) -> None:
         expect_same("Accuracy on other rows", given, some, "Score the rows given.", 1e-9)
 
 
+def accuracies_are_no_error_rates(subject: Target) -> None:
+    """Accuracy is the share that is right: it falls as losses rise, and is no error rate."""
+    objective = _able(subject, "accuracy")
+    bits = np.random.default_rng(4).integers(0, 2, (MANY, objective.n_bits), dtype=np.uint8)
+    found, losses = objective.accuracy(bits), objective(bits)
+    do = "Give the share of rows that are classified as their label."
+    if subject.data is not None:
+        right = found * len(subject.data)
+        expect_same("Accuracy times rows", right, np.round(right), do, 1e-9)
+    above, higher = found - found.mean(), losses - losses.mean()
+    along, size = above @ higher, np.linalg.norm(above) * np.linalg.norm(higher)
+    expect(
+        not along > UPSIDE_DOWN * size,
+        f"Accuracy rises with the loss (over {MANY} strings their correlation is "
+        f"{along / size if size else 0:.2g}), as an error rate does. {do}",
+    )
+    if "loss" in inspect.signature(subject.target.objective).parameters:
+        by_loss = subject.target.objective(subject.data, "accuracy")  # type: ignore[arg-type]
+        if by_loss.loss == "accuracy":  # what has a loss of its own alone says so
+            expect_same("Accuracy", found, 1 - by_loss(bits), do, 1e-9)
+
+
 def flips_are_exact(subject: Target) -> None:
     """Flips, where they are declared, are the differences of losses, and count as they say."""
     objective = _able(subject, "flips")
@@ -179,13 +207,73 @@ def mini_batches_are_rows(subject: Target) -> None:
 
 
 def certificates_are_minima(subject: Target) -> None:
-    """A certificate, where it is declared and bits are few, is the least of all losses."""
+    """A certificate, where it is declared and bits are few, is that of all losses."""
+    objective = _certified(subject)
+    found, losses = objective.certify(temperature=0.05), _all_losses(subject)
+    expect(found.n_bits == objective.n_bits, f"The certificate has n_bits = {found.n_bits}.")
+    do = "Mend `certify`."
+    expect_same("The proven minimum", found.minimum_loss, losses.min(), do, 1e-9)
+    optimum = as_bits(found.optimum, objective.n_bits)
+    expect_same("The loss of `optimum`", subject.objective(optimum), losses.min(), do, 1e-9)
+    levels, times = np.asarray(found.levels), np.asarray(found.multiplicities)
+    apart = levels.shape == times.shape and (np.diff(levels) > 0.9 * SAME_LOSS).all()
+    expect(apart, "`levels` and `multiplicities` are not [level] of losses that rise. " + do)
+    best = int((losses <= losses.min() + SAME_LOSS).sum())
+    expect(
+        found.optimal_bitstrings == best and times.sum() == len(losses) and (times > 0).all(),
+        f"By `multiplicities` {found.optimal_bitstrings} of {times.sum():,} strings reach the "
+        f"minimum; of all {len(losses):,} it is {best}. {do}",
+    )
+    spectrum = np.repeat(levels, times.astype(np.int64))
+    expect_same("A loss by `levels`", spectrum, np.sort(losses), do, 3 * SAME_LOSS)
+
+
+def certified_accuracies_are_true(subject: Target) -> None:
+    """The accuracies of a certificate are those of all strings, the best and at the minimum."""
+    objective = _certified(subject)
+    found, losses = objective.certify(temperature=0.05), _all_losses(subject)
+    names = ("accuracy_at_minimum", "best_accuracy", "best_accuracy_bits")
+    given = [name for name in (*names, "best_accuracy_bitstrings") if _has(found, name)]
+    if not given:
+        raise LeftOut("it has none")
+    able = objective.capabilities.accuracy
+    expect(able, f"It gives `{given[0]}`, and its capabilities have no accuracy: declare it.")
+    accuracies = objective.accuracy(all_bitstrings(objective.n_bits))
+    most = accuracies >= accuracies.max() - 1e-12
+    of_lowest = accuracies[losses <= losses.min() + SAME_LOSS].max()
+    true = {
+        "accuracy_at_minimum": of_lowest,
+        "best_accuracy": accuracies.max(),
+        "best_accuracy_bitstrings": most.sum(),
+    }
+    do = "Mend `certify`."
+    for name in set(given) & set(true):
+        expect_same(f"`{name}`", getattr(found, name), true[name], do, 1e-9)
+    if _has(found, "accuracy_at_minimum"):
+        own = objective.accuracy(found.optimum)
+        expect_same("The accuracy of `optimum`", own, of_lowest, do, 1e-9)
+    if _has(found, "best_accuracy_bits"):
+        bits = as_bits(found.best_accuracy_bits, objective.n_bits)
+        own = (objective.accuracy(bits), subject.objective(bits))
+        expected = (accuracies.max(), losses[most].min())
+        expect_same("Accuracy and loss of `best_accuracy_bits`", own, expected, do, 1e-9)
+
+
+def _has(certificate: Any, name: str) -> bool:
+    return getattr(certificate, name, None) is not None
+
+
+def _certified(subject: Target) -> Objective:
+    """A fresh objective with a certificate; LeftOut for many bits."""
     objective = _able(subject, "certificate")
     if objective.n_bits > MAX_BITS:
         raise LeftOut(f"it has {objective.n_bits} bits, too many to try them all")
-    found = objective.certify(temperature=0.05)
-    losses = subject.objective(all_bitstrings(objective.n_bits))
-    expect_same("The proven minimum", found.minimum_loss, losses.min(), "Mend `certify`.", 1e-9)
+    return objective
+
+
+def _all_losses(subject: Target) -> npt.NDArray[np.float64]:
+    """The losses of all strings, [string]."""
+    return subject.objective(all_bitstrings(subject.target.n_bits))
 
 
 def _able(subject: Target, capability: str) -> Objective:
@@ -214,7 +302,9 @@ CHECKS = (
     it_leaves_global_generators_alone,
     other_bits_are_refused,
     accuracies_are_shares,
+    accuracies_are_no_error_rates,
     flips_are_exact,
     mini_batches_are_rows,
     certificates_are_minima,
+    certified_accuracies_are_true,
 )

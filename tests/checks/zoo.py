@@ -1,7 +1,7 @@
 """Somebody's own code of every kind: some of it right, the rest wrong in one way each."""
 # ruff: noqa: NPY002 (global generators are one of the ways)
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import nn
 
 from classical.bernoulli import Bernoulli
 from classical.random_search import RandomSearch
+from qhyper.bits import all_bitstrings
 from qhyper.data.samples import Dataset, Samples, Targets
 from qhyper.gradients.score import ScoreFunction, measure
 from qhyper.hypernetwork import Capabilities, HyperNetwork
@@ -19,6 +20,7 @@ from qhyper.quantum.simulators.state_vector import StateVectorBackend
 from qhyper.risk import Expectation, Risk
 from qhyper.targets.layout import Block, Layout
 from qhyper.targets.objective import Objective
+from qhyper.targets.target import ObjectiveCapabilities
 from qhyper.training.search import Evaluated
 
 
@@ -709,6 +711,90 @@ class BareObjective(GoodTarget):
 class NaNTarget(GoodTarget):
     def loss(self, b, x, y):
         return np.log(b.mean(1) - 0.5)
+
+
+class Certified(Objective):
+    """A linear classifier of four weights, with accuracies and a certificate by enumeration."""
+
+    capabilities = ObjectiveCapabilities(flips=True, accuracy=True, certificate=True)
+    upside_down = False
+
+    def __init__(self, data, layout):
+        super().__init__(None, 4, name="own", layout=layout, n_rows=len(data.y))
+        self.data = data
+
+    def right(self, bits, samples):
+        z = samples.x[:, :4] @ (2.0 * np.asarray(bits)[..., None] - 1)
+        return (z[..., 0] > 0) == samples.y
+
+    def _evaluate(self, bits):
+        return 1 - self.right(bits, self.data).mean(-1)
+
+    def accuracy(self, bits, samples=None):
+        right = self.right(bits, self.data if samples is None else samples).mean(-1)
+        return 1 - right if self.upside_down else right
+
+    def certify(self, *, temperature, method="auto", progress=None):
+        bits = all_bitstrings(4)
+        losses, accuracies = self(bits), self.accuracy(bits)
+        best, most = losses.argmin(), accuracies.argmax()
+        found = replace(
+            super().certify(temperature=temperature),
+            accuracy_at_minimum=accuracies[best],
+            best_accuracy=accuracies[most],
+            best_accuracy_bits=bits[most],
+            best_accuracy_bitstrings=int((accuracies == accuracies[most]).sum()),
+        )
+        return replace(found, **self.lie(found))
+
+    def lie(self, true):
+        return {}
+
+
+class GoodCertified(GoodTarget):
+    kind = Certified
+
+    def __init__(self, dataset):
+        super().__init__(dataset, units=1)
+
+    def objective(self, data, loss="accuracy"):
+        return type(self).kind(data, self.layout)
+
+
+class Errors(GoodCertified):
+    class kind(Certified):  # noqa: N801
+        upside_down = True
+
+
+class Optima(GoodCertified):
+    class kind(Certified):  # noqa: N801
+        def lie(self, true):
+            return {"multiplicities": true.multiplicities + 6 * (np.arange(len(true.levels)) == 0)}
+
+
+class Moved(GoodCertified):
+    """As many strings, but of other levels."""
+
+    class kind(Certified):  # noqa: N801
+        def lie(self, true):
+            return {"levels": true.levels + 1e-3 * (np.arange(len(true.levels)) == 1)}
+
+
+class NoOptimum(GoodCertified):
+    class kind(Certified):  # noqa: N801
+        def lie(self, true):
+            return {"optimum": all_bitstrings(4)[self(all_bitstrings(4)).argmax()]}
+
+
+class Better(GoodCertified):
+    class kind(Certified):  # noqa: N801
+        def lie(self, true):
+            return {"best_accuracy": 0.123}
+
+
+class Undeclared(GoodCertified):
+    class kind(Certified):  # noqa: N801
+        capabilities = ObjectiveCapabilities(flips=True, certificate=True)
 
 
 # modules, losses
