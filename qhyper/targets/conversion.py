@@ -62,6 +62,8 @@ def tied_rows(module: torch.nn.Sequential, x: torch.Tensor) -> npt.NDArray[np.bo
     """Rows [row] of x [row, input] in which a sign depends on how sums were rounded.
 
     That is where the sum of numbers that are not short is as near to zero as rounding can take it.
+    A unit whose sums are 0 in all rows, as behind a normalisation that multiplies them by 0, is
+    always the same, however they are rounded.
     """
     tied = torch.zeros(len(x), dtype=torch.bool, device="cpu")
     rounds = torch.zeros_like(tied)
@@ -70,7 +72,8 @@ def tied_rows(module: torch.nn.Sequential, x: torch.Tensor) -> npt.NDArray[np.bo
             weights = [t for t in (part.weight, part.bias) if t is not None]
             rounds = ~_short(x).all(1) | ~torch.stack([_short(t).all() for t in weights]).all()
         if isinstance(part, Sign):
-            tied |= rounds & (x.abs() <= _ROUNDING * x.abs().amax(0)).any(1)
+            largest = x.abs().amax(0)
+            tied |= rounds & ((largest > 0) & (x.abs() <= _ROUNDING * largest)).any(1)
         x = part(x)
     return tied.numpy()
 

@@ -53,3 +53,13 @@ def test_what_is_tied():
     x = torch.tensor([[1.0, 1.0, -1.0], [1.0, 1.0, 1.0], [1.0, 1.0, -0.999]], dtype=torch.float64)
     assert tied_rows(net([0.1, 0.2, 0.3]), x).tolist() == [True, False, False]
     assert tied_rows(net([1.0, 1.0, 2.0]), x).tolist() == [False, False, False]
+
+
+def test_sums_that_are_all_zero_are_no_ties():
+    """A unit that a normalisation multiplies by 0 is the same in every row."""
+    layer = torch.nn.Linear(3, 1, dtype=torch.float64)
+    norm = torch.nn.BatchNorm1d(1, dtype=torch.float64)
+    torch.nn.init.zeros_(norm.weight)
+    net = torch.nn.Sequential(layer, norm, Sign()).eval()
+    x = torch.tensor([[1.0, -1.0, 1.0], [1.0, 1.0, 1.0]], dtype=torch.float64)
+    assert tied_rows(net, x).tolist() == [False, False]

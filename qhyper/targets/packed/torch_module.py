@@ -113,7 +113,8 @@ def from_module(
     A module of float32, bfloat16 or float16 rounds more than in float64, and may decide otherwise
     itself where a sum comes near to a threshold or two outputs come near to each other. Its
     predictions in its own type are compared on the same rows: a warning says on how many they
-    differ, and comes for 16 bits in any case.
+    differ, and comes for 16 bits in any case. So are those of a module that is handed over in train
+    mode, or parts of which are, as it is: a warning says on how many these differ.
 
     Raises ConfigurationError if the module is of other parts, of subclasses of these, or they do
     not fit one another; if it has forward hooks or methods that an instance has of its own
@@ -133,6 +134,7 @@ def from_module(
         found = network.outputs(rows)
         check_same("The packed network", found, expected, lambda: tied_rows(copied, x))
         _warn_of_ties(found, expected)
+        _warn_of_mode(module, x, expected)
         _warn_of_rounding(module, x, found)
     return network
 
@@ -241,7 +243,7 @@ def _run(module: torch.nn.Module, x: torch.Tensor) -> npt.NDArray[np.float64]:
 
 def _warn_of_ties(found: npt.NDArray, expected: npt.NDArray[np.float64]) -> None:
     """Warn if outputs that are the same but for rounding have their largest in another class."""
-    differ = int((found.argmax(1) != expected.argmax(1)).sum())
+    differ = int((_classes(found) != _classes(expected)).sum())
     if differ:
         warnings.warn(
             f"On {differ} of {len(found)} random rows the module's class depends on how sums are "
@@ -249,6 +251,29 @@ def _warn_of_ties(found: npt.NDArray, expected: npt.NDArray[np.float64]) -> None
             "normalisation, or make them whole numbers.",
             stacklevel=5,
         )
+
+
+def _warn_of_mode(module: torch.nn.Sequential, x: torch.Tensor, expected: npt.NDArray) -> None:
+    """Warn if the module in the mode that it is in has other classes than in eval mode."""
+    if not any(part.training for part in module.modules()):
+        return
+    try:
+        found = copy.deepcopy(module).to("cpu", torch.float64)(x)
+        differ = int((_classes(found.numpy()) != _classes(expected)).sum())
+    except Exception:  # it runs in eval mode alone, so that there is nothing to differ from
+        return
+    if differ:
+        warnings.warn(
+            "The module is in train mode, or parts of it are, and is packed as it computes in eval "
+            f"mode: as it is, {differ} of {len(x)} random rows get another class. Compare with "
+            "module.eval(), and call that first if it is what you mean.",
+            stacklevel=5,
+        )
+
+
+def _classes(outputs: npt.NDArray) -> npt.NDArray[np.int64]:
+    """The class [row] of outputs [row, class]; of a single output, whether it is above 0."""
+    return outputs.argmax(axis=1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0).astype(np.int64)
 
 
 def _warn_of_rounding(module: torch.nn.Sequential, x: torch.Tensor, packed: npt.NDArray) -> None:
@@ -259,7 +284,7 @@ def _warn_of_rounding(module: torch.nn.Sequential, x: torch.Tensor, packed: npt.
         return
     try:
         found = copy.deepcopy(module).to("cpu").eval()(x.to(own))
-        differ = int((found.argmax(1).numpy() != packed.argmax(1)).sum())
+        differ = int((_classes(found.double().numpy()) != _classes(packed)).sum())
     except Exception:  # it runs in float64 alone, so that there is nothing to differ from
         return
     if differ or own.itemsize < 4:

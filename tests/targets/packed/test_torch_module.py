@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.utils import parametrize
 
 from qhyper.data.images import images_availability, load_images
 from qhyper.errors import ConfigurationError
@@ -38,7 +39,7 @@ def module(rng, layers, *, bias, norm, label_bits=None, of_zero=1):
             parts.append(Sign(of_zero))
     if label_bits:
         parts.append(Votes(label_bits))
-    return torch.nn.Sequential(*parts)
+    return torch.nn.Sequential(*parts).eval()
 
 
 def outputs(network, x, inputs):
@@ -118,12 +119,88 @@ def test_ties_behind_the_last_batch_normalisation(layers, inputs):
 def test_a_module_is_not_changed_by_packing():
     net = module(np.random.default_rng(0), (5, 4, 3), bias=True, norm=True).train()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    PackedNetwork.from_torch(net, inputs="signs")
+    with pytest.warns(UserWarning, match="The module is in train mode"):
+        PackedNetwork.from_torch(net, inputs="signs")
     assert net.training
     assert net[0].weight.dtype == torch.float64 or net[0].weight.dtype == torch.float32
     for name, tensor in net.state_dict().items():
         assert torch.equal(tensor, before[name])
         assert tensor.dtype == before[name].dtype
+
+
+class ByMode(torch.nn.Module):
+    """Weights of the opposite sign in train mode."""
+
+    def forward(self, weight):
+        return -weight if self.training else weight
+
+
+def in_train_mode(part):
+    net = module(np.random.default_rng(3), (8, 6, 3), bias=False, norm=True).double()
+    if part == "normalisation":
+        net[1].train()
+    elif part == "dropout":
+        net.insert(3, torch.nn.Dropout(0.5).train())
+    else:
+        parametrize.register_parametrization(net[0], "weight", ByMode(), unsafe=True)
+        net[0].train()
+    return net
+
+
+@pytest.mark.parametrize("part", ["normalisation", "dropout", "parametrisation"])
+def test_a_module_in_train_mode_is_packed_in_eval_mode_with_a_warning(part):
+    net = in_train_mode(part)
+    modes = [each.training for each in net.modules()]
+    state = torch.get_rng_state()
+    with pytest.warns(
+        UserWarning, match=r"\d+ of 1000 random rows get another class\. Comp"
+    ) as caught:
+        packed = PackedNetwork.from_torch(net, inputs="signs")
+    assert [warning.filename for warning in caught] == [__file__]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [each.training for each in net.modules()] == modes
+    x = np.random.default_rng(0).integers(0, 2, (300, 8))
+    seen = torch.from_numpy(2.0 * x - 1)
+    with torch.no_grad():
+        assert (net(seen).argmax(1).numpy() != packed.predict(x)).any()
+        assert np.array_equal(net.eval()(seen).argmax(1).numpy(), packed.predict(x))
+
+
+def test_a_single_output_is_a_class_by_its_sign():
+    net = module(np.random.default_rng(3), (8, 6, 1), bias=False, norm=True).train()
+    net[-1].weight.data.fill_(1)
+    with pytest.warns(UserWarning, match=r"is in train mode, .* random rows get another class"):
+        PackedNetwork.from_torch(net, inputs="signs")
+
+
+def test_train_mode_that_changes_nothing_is_no_matter():
+    net = module(np.random.default_rng(3), (8, 6, 3), bias=False, norm=False).train()
+    assert PackedNetwork.from_torch(net, inputs="signs").shape.layers == (8, 6, 3)
+
+
+class Drawn(torch.nn.Module):
+    """Random signs, others each time."""
+
+    def forward(self, weight):
+        return torch.where(torch.rand_like(weight) < 0.5, weight, -weight)
+
+
+def with_a_dead_unit():
+    net = module(np.random.default_rng(3), (8, 6, 3), bias=False, norm=True).double()
+    net[0].bias = torch.nn.Parameter(torch.linspace(-1, 1, 6).double() / 7)
+    net[1].weight.data[0] = net[1].bias.data[0] = 0
+    return net
+
+
+def test_a_dead_unit_leaves_rows_to_compare():
+    """Behind gamma = beta = 0 all sums are 0: that is no tie, and hides no random weights."""
+    net = with_a_dead_unit()
+    x = np.random.default_rng(0).integers(0, 2, (300, 8))
+    packed = PackedNetwork.from_torch(net, inputs="signs")
+    assert np.array_equal(packed.predict(x), outputs(net, x, "signs").argmax(axis=1))
+    parametrize.register_parametrization(net[0], "weight", Drawn(), unsafe=True)
+    with pytest.raises(ConfigurationError, match=r"gives other outputs .* on \d+ of 1000 random"):
+        PackedNetwork.from_torch(net, inputs="signs")
 
 
 def linear(*sizes, value=1.0):
@@ -193,7 +270,7 @@ def test_other_modules_are_refused(net, message):
 
 
 def test_what_does_nothing_in_eval_mode_is_left_out():
-    net = sequential(torch.nn.Identity(), linear(2, 3), torch.nn.Dropout(0.5))
+    net = sequential(torch.nn.Identity(), linear(2, 3), torch.nn.Dropout(0.5)).eval()
     assert PackedNetwork.from_torch(net, inputs="signs").shape.layers == (2, 3)
 
 

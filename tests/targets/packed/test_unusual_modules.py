@@ -43,7 +43,7 @@ def normalised(units, *, kind=nn.BatchNorm1d, seed=1, **options):
 
 
 def plain():
-    """Linear, BatchNorm1d, Sign, Linear, BatchNorm1d, in float64 and train mode."""
+    """Linear, BatchNorm1d, Sign, Linear, BatchNorm1d, in float64 and eval mode."""
     parts = (
         linear(INPUTS, HIDDEN, bias=False),
         normalised(HIDDEN),
@@ -51,7 +51,7 @@ def plain():
         linear(HIDDEN, CLASSES, seed=2),
         normalised(CLASSES, seed=3),
     )
-    return nn.Sequential(*parts).double()
+    return nn.Sequential(*parts).double().eval()
 
 
 def with_part(number, part):
@@ -601,7 +601,7 @@ def test_a_warning_says_on_how_many_rows_rounding_decides():
     last.bias = nn.Parameter(torch.tensor([0.1, 0.7], dtype=torch.float64))
     norm = nn.BatchNorm1d(2, affine=False).double()
     norm.running_mean.copy_(last.bias.detach())
-    net = nn.Sequential(*plain()[:3], last, norm)
+    net = nn.Sequential(*plain()[:3], last, norm).eval()
     message = r"On \d+ of 1000 random rows the module's class depends on how sums are rounded"
     with pytest.warns(UserWarning, match=message) as caught:
         packed = PackedNetwork.from_torch(net, inputs="signs")
