@@ -181,9 +181,14 @@ class HyperNetwork(torch.nn.Module, ABC):
         with np.errstate(over="ignore"):
             sound = all(map(_sound, _parameters(self)))
         if not sound:
+            short = {p.dtype for p in self.parameters() if p.dtype.itemsize < 4}
+            do = "lower the learning_rate"
+            if short:
+                named = " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in short))
+                do = f"make parameters float32, .float(), in place of {named}, too short to train"
             raise ConfigurationError(
                 f"{self._unsound()}; expected finite numbers below {HUGE:g} in size. Where "
-                "training led there, lower the learning_rate; or load a state that is sound."
+                f"training led there, {do}; or load a state that is sound."
             )
 
     def _unsound(self) -> str:

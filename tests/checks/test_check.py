@@ -88,6 +88,7 @@ WRONG = {
     "SharedTemperature": "'temperature' has no gradient in 40 draws, or only some replicas have",
     "Raises": "it raised AttributeError: 'Raises' object has no attribute 'missing'",
     "TwiceCoins": "Σ exp(log p) over all 2^8 strings is",
+    "ShortHalf": "make parameters float32, .float(), in place of float16, too short to train",
     # controls
     "Overspends": "it reported 64 and asked the objective for 64; expected exactly 1",
     "SecretlyAsks": "it reported 1 and asked the objective for 2; expected exactly 1",

@@ -830,6 +830,17 @@ class Half(nn.Module):
         return self.scale + self.logits
 
 
+class ShortHalf(nn.Module):
+    """Logits of float16, in which a step of training overflows."""
+
+    def __init__(self, n_bits):
+        super().__init__()
+        self.logits = nn.Parameter(torch.randn(n_bits).half())
+
+    def forward(self):
+        return self.logits
+
+
 class HalfDraws(nn.Module):
     """Parameters and draws of bfloat16, computed in float64."""
 
