@@ -14,6 +14,7 @@ from qhyper.arrays import as_array
 from qhyper.bits import Bits, all_bitstrings
 from qhyper.checks.finding import Broken, LeftOut, expect, expect_array, expect_same, in_words
 from qhyper.checks.randomness import keeps_to_its_streams
+from qhyper.compose.module import FromModule, seeded
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import HyperNetwork
 from qhyper.spending import Budget
@@ -126,6 +127,39 @@ def starts_can_be_repeated(subject: Generator) -> None:
             own = dict(made.named_parameters())[name]
             expect(own is before[name], f"'{name}' was replaced: draw it in place, .copy_(...).")
             expect_same(f"'{name}' of start {restart}, drawn twice", own, one, "Draw from `rng`.")
+
+
+def modules_are_random_in_parameters_alone(subject: Generator) -> None:
+    """Of a plain torch module the parameters alone are random: all else is shared by all seeds."""
+    wrapped = [part for part in subject.started.modules() if isinstance(part, FromModule)]
+    if not wrapped:
+        raise LeftOut("it is no plain torch module")
+    do = (
+        "All seeds and starts share those of one module: make it a parameter, nn.Parameter(..., "
+        "requires_grad=False), which each draws for itself, or draw it from a seed of its own."
+    )
+    for part in wrapped:
+        one, other = (part.module_of(np.random.default_rng(seed)) for seed in (1, 2))
+        buffers = dict(other.named_buffers())
+        for name, buffer in one.named_buffers():
+            what = f"The buffer '{name}', made for another seed"
+            expect_same(what, buffers[name], buffer, do)
+        other.load_state_dict(one.state_dict())
+        what = "What it gives with the same parameters and buffers, made for another seed"
+        for found, expected in zip(_answers(other), _answers(one), strict=True):
+            expect_same(what, found, expected, f"An attribute of it is random. {do}", 1e-9)
+
+
+def _answers(module: Any) -> list[Any]:
+    """Draws of a plain module and their log p, or else its logits."""
+    with torch.no_grad(), seeded(np.random.default_rng(0)):
+        if not hasattr(module, "sample"):
+            return [module()]
+        draws = module.sample(30)
+        if not hasattr(module, "log_prob"):
+            return [draws]
+        bits = torch.as_tensor(draws).to(next(module.parameters()))
+        return [draws, module.log_prob(bits)]
 
 
 # -- draws -----------------------------------------------------------------------------------------
@@ -452,6 +486,7 @@ CHECKS = (
     draws_have_their_axes,
     log_p_has_its_axes,
     starts_can_be_repeated,
+    modules_are_random_in_parameters_alone,
     draws_come_from_their_streams,
     draws_leave_global_generators_alone,
     replicas_are_independent,

@@ -51,7 +51,7 @@ class FromModule(HyperNetwork):
                 f"{type(make).__name__}(...), n_bits)."
             )
         self._make = make
-        module = self._made(np.random.default_rng(0))
+        module = self.module_of(np.random.default_rng(0))
         self._draws = callable(getattr(module, "sample", None))
         able = not self._draws or callable(getattr(module, "log_prob", None))
         self.capabilities = Capabilities(
@@ -75,8 +75,11 @@ class FromModule(HyperNetwork):
         what = "a torch module" if self._draws else "a torch module of logits"
         return f"{type(self.module).__name__}, {what}"
 
-    def _made(self, rng: np.random.Generator) -> torch.nn.Module:
-        """A module of one replica, its random numbers from `rng`."""
+    def module_of(self, rng: np.random.Generator) -> torch.nn.Module:
+        """A new module, of one replica, its random numbers from `rng`.
+
+        Raises ConfigurationError if what is made is no module, or has nothing to train.
+        """
         with seeded(rng):
             module = self._make()
         if not isinstance(module, torch.nn.Module):
@@ -92,7 +95,7 @@ class FromModule(HyperNetwork):
 
     def _initialise(self, rng: Rngs) -> None:
         for replica, stream in enumerate(rng):
-            own = dict(self._made(stream).named_parameters())
+            own = dict(self.module_of(stream).named_parameters())
             for name, parameter in self.module.named_parameters():
                 parameter[replica].copy_(own[name])
 

@@ -88,6 +88,8 @@ WRONG = {
     "SharedTemperature": "'temperature' has no gradient in 40 draws, or only some replicas have",
     "Raises": "it raised AttributeError: 'Raises' object has no attribute 'missing'",
     "TwiceCoins": "Σ exp(log p) over all 2^8 strings is",
+    "RandomBuffer": "The buffer 'mask', made for another seed: got",
+    "RandomAttribute": "An attribute of it is random. All seeds and starts share those of one",
     "ShortHalf": "make parameters float32, .float(), in place of float16, too short to train",
     # controls
     "Overspends": "it reported 64 and asked the objective for 64; expected exactly 1",

@@ -830,6 +830,29 @@ class Half(nn.Module):
         return self.scale + self.logits
 
 
+class RandomBuffer(nn.Module):
+    """A mask that is another for each seed in a loop of one's own, and is one for all here."""
+
+    def __init__(self, n_bits):
+        super().__init__()
+        self.logits = nn.Parameter(torch.randn(n_bits))
+        self.register_buffer("mask", torch.randn(n_bits))
+
+    def forward(self):
+        return self.logits + self.mask
+
+
+class RandomAttribute(Coins):
+    """Bits in a random order, by an array that torch knows nothing of."""
+
+    def __init__(self, n_bits):
+        super().__init__(n_bits)
+        self.order = np.random.permutation(n_bits)
+
+    def d(self):
+        return torch.distributions.Bernoulli(logits=self.z[self.order])
+
+
 class ShortHalf(nn.Module):
     """Logits of float16, in which a step of training overflows."""
 
