@@ -26,9 +26,7 @@ needs no more than the first step of a training, in which nothing is learned yet
 
 
 def before(problem: Problem) -> list[str]:
-    """What is to be said before anything runs: of how a file was read, and what a network cannot
-    see of the features.
-    """
+    """What is to be said before anything runs: of a file, and what a network cannot see of it."""
     notes = [] if problem.dataset is None else list(problem.dataset.notes)
     return notes + (_look_the_same(problem) or _not_centred(problem))
 
