@@ -34,11 +34,10 @@ def mostly_differ(values: npt.NDArray[np.float64]) -> bool:
 def number_rows(name: str, values: npt.NDArray[np.float64]) -> bool:
     """Whether the numbers of a first column are row numbers: all, some, or in another order.
 
-    Without a name, or with the X of R, they may have larger gaps. Values that are NaN are not
-    looked at.
+    Without a name, or with the X of R, they may have larger gaps. No row number is missing (NaN).
     """
-    found, n = _different(values), np.isfinite(values).sum()
-    if len(found) < _FEW or found.min() < 0:
+    found, n = _different(values), len(values)
+    if n < _FEW or len(found) < n or found.min() < 0:
         return False
     most, rising = found.max(), bool((np.diff(found) > 0).all())
     if rising and name in ("", "X", "x"):

@@ -23,7 +23,7 @@ def check_marks(tables: Sequence[Table], used: Sequence[Mapping[str | int, int]]
     """
     for table, columns in zip(tables, used, strict=True):
         if table.separator != ",":
-            _check_one_mark(table, columns.values())
+            _check_one_mark(table, list(columns.values()))
             for column in columns.values():
                 _check_commas(table, column)
     for table, columns in zip(tables, used, strict=True):

@@ -106,6 +106,11 @@ def test_other_first_columns_are_features_without_a_word(numbers, read):
         assert not data.notes
 
 
+def test_numbers_of_which_one_is_missing_are_no_row_numbers(read):
+    text = beside(range(14)).replace("\n0,", "\n?,", 1)
+    assert read(text, missing="drop").n_features == 3
+
+
 def test_the_only_feature_may_count(read):
     data = read("time,label\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(12)))
     assert data.n_features == 1
