@@ -3,12 +3,13 @@
 import json
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from qhyper.cli.options import Json
+from qhyper.cli.options import Json, MaxCost, MaxCostPerDay, MaxJobs, MaxJobsPerDay
 from qhyper.cli.terminal import console, print_pairs, warn
 from qhyper.errors import (
     ConfigurationError,
@@ -52,6 +53,10 @@ def submit(
     paid_shots: Annotated[
         int | None, typer.Option("--paid-shots", help="Shots that may be sent (100000).")
     ] = None,
+    max_cost: MaxCost = None,
+    max_jobs: MaxJobs = None,
+    max_cost_per_day: MaxCostPerDay = None,
+    max_jobs_per_day: MaxJobsPerDay = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="Allow as many shots as it takes: see --dry-run.")
     ] = False,
@@ -67,6 +72,7 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Send a trained circuit to a quantum computer, and return; `qhyper fetch` gets the draws."""
+    from qhyper.quantum.cloud.caps import Caps
     from qhyper.run.config import assign
     from qhyper.run.directory import Run
     from qhyper.submit import submission
@@ -85,11 +91,18 @@ def submit(
         options=options,
         calibration_shots=submission.CALIBRATION_SHOTS if mitigate else 0,
     )
+    caps = Caps(max_cost, max_jobs, max_cost_per_day, max_jobs_per_day)
     if dry_run:
+        planned = submission.Submission(opened, settings)
+        told = planned.outlook() | {"what is sent": planned.preview()}
         _print(f"submit {run}: nothing was sent",
-               submission.Submission(opened, settings).outlook(), as_json)  # fmt: skip
+               {key: value for key, value in told.items() if value}, as_json)  # fmt: skip
         return
-    sent = submission.submit(opened, settings, paid_shots=paid_shots, paid=yes, again=again)
+    sent = submission.submit(
+        opened, settings, paid_shots=paid_shots, caps=caps, paid=yes, again=again
+    )
+    if not as_json:  # said before anything is sent
+        print(f"Price: {sent.outlook()['price']}.", file=sys.stderr)
     found, told = _carry_on(sent, wait, 0.0, False)
     if as_json:
         print(json.dumps(told))
@@ -114,7 +127,7 @@ def fetch(
     """
     from qhyper.run.directory import Run
     from qhyper.submit.stored import FOLDER, Identity, submissions
-    from qhyper.submit.submission import begun, reopen
+    from qhyper.submit.submission import begun
 
     folders = runs or sorted(path.parent for path in out.glob(f"*/{FOLDER}"))
     opened = [Run.open(path) for path in folders]
@@ -146,7 +159,8 @@ def fetch(
                     "it was never sent. The `qhyper submit` that made it, said again, sends it."
                 )
             else:
-                told.append(_carry_on(reopen(each), wait, wait, True)[1])
+                _collect(each, wait)
+                told.append(_carry_on(_reopened(each), wait, wait, True)[1])
             if not as_json:
                 _show(each)
         except Interrupted:
@@ -170,19 +184,32 @@ def jobs(
     runs: RunFolders = None,
     resend: Annotated[
         str | None,
-        typer.Option("--resend", metavar="KEY", help="Send a failed or unknown job again."),
+        typer.Option(
+            "--resend", metavar="KEY|all", help="Send what did not succeed again, one job or all."
+        ),
     ] = None,
     adopt: Annotated[
         tuple[str, str] | None,
         typer.Option("--adopt", metavar="KEY JOB_ID", help="Say which job at the vendor it is."),
     ] = None,
+    adopt_from: Annotated[
+        Path | None,
+        typer.Option("--adopt-from", metavar="FILE", help="The same for many: pairs, one a line."),
+    ] = None,
+    cancel: Annotated[
+        str | None,
+        typer.Option("--cancel", metavar="KEY", help="Ask the vendor to cancel a submitted job."),
+    ] = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Ask the vendors where the submitted jobs are.")
+    ] = False,
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """Show the jobs that were sent to quantum computers, or settle one that failed or is unknown.
+    """Show the jobs that were sent to quantum computers, or settle those that did not succeed.
 
-    --resend pays for a job a second time if the vendor has the first one after all: its tag is
-    looked up before, where the vendor can.
+    --resend pays for a job a second time if the vendor has the first one after all: it is looked
+    up under all its tags before, where the vendor can.
     """
     from qhyper.quantum.cloud.ledger import exists
     from qhyper.run.directory import Run
@@ -190,17 +217,31 @@ def jobs(
 
     folders = runs or sorted(path for path in out.glob("*") if exists(path))
     opened = [Run.open(path) for path in folders]
-    if resend is not None and adopt is not None:
-        raise ConfigurationError("Got --resend and --adopt; expected one of them at a time.")
+    given = {"--resend": resend, "--adopt": adopt, "--adopt-from": adopt_from, "--cancel": cancel}
+    asked = [option for option, value in given.items() if value is not None]
+    if len(asked) > 1:
+        raise ConfigurationError(f"Got {' and '.join(asked)}; expected one of them at a time.")
+    done: Iterable[str] = ()
     if resend is not None:
-        print(listed.resend(opened, resend, warn), file=sys.stderr)
-    if adopt is not None:
-        print(listed.adopt(opened, *adopt), file=sys.stderr)
+        done = listed.resend(opened, resend, warn)
+    if adopt is not None or adopt_from is not None:
+        pairs = [adopt] if adopt is not None else listed.pairs(adopt_from or Path())
+        done = (listed.adopt(opened, *pair, warn) for pair in pairs)
+    if cancel is not None:
+        done = [listed.cancel(opened, cancel, warn)]
+    for line in done:
+        print(line, file=sys.stderr)
+    queues: dict[str, str] = {}
+    if refresh:
+        for run in opened:
+            queues |= listed.queues(run, warn)
     found = [(run, record) for run in opened for record in listed.records(run)]
     if as_json:
-        print(json.dumps([{"run": str(run.path), **r.values()} for run, r in found]))
+        print(json.dumps([
+            {"run": str(run.path), **r.values(), "queue": queues.get(r.key)} for run, r in found
+        ]))  # fmt: skip
         return
-    _print_jobs(found, ", ".join(map(str, runs or [out])))
+    _print_jobs(found, ", ".join(map(str, runs or [out])), queues)
 
 
 def _seeds(text: str, run: Any, entry: Any) -> tuple[int, ...]:
@@ -222,6 +263,28 @@ def _seeds(text: str, run: Any, entry: Any) -> tuple[int, ...]:
     return seeds
 
 
+def _collect(submission: Any, wait: float) -> None:
+    """Store what was measured, before anything that could be missing on this machine is needed."""
+    from qhyper.run.directory import stop_on_signals
+    from qhyper.submit.submission import collect
+
+    with stop_on_signals() as stop:
+        collect(submission, wait, stop=stop, warn=warn)
+
+
+def _reopened(submission: Any) -> Any:
+    """The submission, ready to be scored; an error says that the shots are safe all the same."""
+    from qhyper.submit.submission import reopen
+
+    try:
+        return reopen(submission)
+    except QhyperError as error:
+        raise type(error)(
+            f"{error} What was measured so far is stored in {submission.run.path / 'samples'}; "
+            "`qhyper fetch` scores it once this is mended."
+        ) from error
+
+
 def _carry_on(
     sent: Any, preflight_wait: float, wait: float, strict: bool
 ) -> tuple[bool, dict[str, Any]]:
@@ -229,7 +292,7 @@ def _carry_on(
 
     If `strict`, what is not done is an error.
     """
-    from qhyper.quantum.cloud.dispatch import check_ended
+    from qhyper.quantum.cloud.advice import check_ended
     from qhyper.run.directory import stop_on_signals
 
     with stop_on_signals() as stop:
@@ -267,11 +330,11 @@ def _print(title: str, pairs: dict[str, Any], as_json: bool) -> None:
         print_pairs(title, pairs)
 
 
-def _print_jobs(found: list[tuple[Any, Any]], where: str) -> None:
+def _print_jobs(found: list[tuple[Any, Any]], where: str, queues: Mapping[str, str]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from qhyper.quantum.cloud.ledger import PREFLIGHT
+    from qhyper.quantum.cloud.record import PREFLIGHT
 
     if not found:
         print(f"No jobs in {where}.")
@@ -298,7 +361,9 @@ def _print_jobs(found: list[tuple[Any, Any]], where: str) -> None:
             f"{record.rows} × {record.shots}", sent, record.job_id or "",
         )  # fmt: skip
         table.add_row(*map(escape, cells))
-        notes += [f"{record.key[:8]}: {text}" for text in (record.message, record.note) if text]
+        charged = f"charged: {record.charged}" * bool(record.charged)
+        texts = (queues.get(record.key, ""), record.message, record.note, charged)
+        notes += [f"{record.key[:8]}: {text}" for text in texts if text]
     console().print(table)
     for note in notes:
         print(note)

@@ -138,6 +138,21 @@ PaidShots = Annotated[
     int | None,
     typer.Option("--paid-shots", help="Shots that quantum computers may be sent (100000)."),
 ]
+MaxCost = Annotated[
+    float | None,
+    typer.Option("--max-cost", help="US dollars that the run's jobs may cost, by known prices."),
+]
+MaxJobs = Annotated[
+    int | None, typer.Option("--max-jobs", help="Jobs that the run may send, every attempt.")
+]
+MaxCostPerDay = Annotated[
+    float | None,
+    typer.Option("--max-cost-per-day", help="The same in 24 hours, for all runs in the folder."),
+]
+MaxJobsPerDay = Annotated[
+    int | None,
+    typer.Option("--max-jobs-per-day", help="The same in 24 hours, for all runs in the folder."),
+]
 Yes = Annotated[
     bool, typer.Option("--yes", help="Allow as many paid shots as the plan takes: see --dry-run.")
 ]

@@ -11,7 +11,8 @@ from qhyper.errors import ConfigurationError
 
 SETTINGS = (
     "data", "test", "scale", "held_out", "target", "biases", "loss", "sign_of_zero", "evaluations",
-    "shots", "circuits", "rows", "device", "objective", "bits", "paid_shots", "temperature",
+    "shots", "circuits", "rows", "device", "objective", "bits", "paid_shots", "max_cost",
+    "max_jobs", "max_cost_per_day", "max_jobs_per_day", "temperature",
 )  # fmt: skip
 """Options of commands that are settings as they are."""
 

@@ -50,8 +50,17 @@ def build_cloud_backend(name: str, options: Mapping[str, Any] | None = None) -> 
     for_service = {key: value for key, value in given.items() if key in taken}
     for_backend = {key: value for key, value in given.items() if key not in taken}
     service = build("service", name, options=for_service)
-    listed = "".join(f" {key}={value!r}" for key, value in sorted(for_service.items()))
-    return CloudBackend(service, **for_backend, name=name, identity=f"{name}{listed}")
+    measures = for_service if service.measures is None else service.measures
+    matters = {key: value for key, value in for_service.items() if key in measures}
+    return CloudBackend(
+        service, **for_backend, name=name,
+        identity=(service.place or name) + _listed(matters),
+        formerly=name + _listed(for_service),
+    )  # fmt: skip
+
+
+def _listed(options: Mapping[str, Any]) -> str:
+    return "".join(f" {key}={value!r}" for key, value in sorted(options.items()))
 
 
 def kind_of(name: str) -> Kind:

@@ -357,6 +357,7 @@ def _check_paid_shots(trials: "Sequence[Trial]", config: Config) -> None:
             f"{allowed:,}. Look at the plan with --dry-run, then allow it with --yes or "
             f"--paid-shots {needed}, or lower --circuits, --shots or --draws."
         )
+    config.caps.check_plan([trial.outlay() for trial in trials if trial.paid])
 
 
 def _connected(
@@ -375,7 +376,9 @@ def _connected(
             "directory: pass `run`, or use `qhyper train` or `qhyper compare`."
         )
     allowed = DEFAULT_PAID_SHOTS if config.paid_shots is None else config.paid_shots
-    return trial.backend.connected(run.path, run.identity, TRAINING, allowed, stop=stop, warn=warn)
+    return trial.backend.connected(
+        run.path, run.identity, TRAINING, allowed, caps=config.caps, stop=stop, warn=warn
+    )
 
 
 def check_same_data(run: Run, problem: Problem) -> None:

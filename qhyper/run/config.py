@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from qhyper.data.scaling import ScaleName
 from qhyper.errors import ConfigurationError, MissingError
+from qhyper.quantum.cloud.caps import Caps
 from qhyper.spending import Budget
 from qhyper.targets.loss import check_loss
 from qhyper.training.settings import (
@@ -135,10 +136,23 @@ class Config(Limits):
     paid_shots: int | None = Field(default=None, ge=0)
     """shots that quantum computers may be sent, by all entries and seeds together; 100,000 unless
     told"""
+    max_cost: float | None = Field(default=None, ge=0)
+    """US dollars that the run's jobs on quantum computers may cost; no cap unless told"""
+    max_jobs: int | None = Field(default=None, ge=0)
+    """jobs that the run may send to quantum computers"""
+    max_cost_per_day: float | None = Field(default=None, ge=0)
+    """US dollars in 24 hours, by all runs in the folder of this one"""
+    max_jobs_per_day: int | None = Field(default=None, ge=0)
+    """jobs in 24 hours, by all runs in the folder of this one"""
     temperature: float = Field(default=0.05, gt=0)
     """of the certificate's log Z"""
     entries: list[Entry] | None = Field(default=None, min_length=1)
     """generators and controls; unless told, those of `COMPARED` that the problem admits"""
+
+    @property
+    def caps(self) -> Caps:
+        """What its jobs on quantum computers may cost, and how many there may be."""
+        return Caps(self.max_cost, self.max_jobs, self.max_cost_per_day, self.max_jobs_per_day)
 
     @model_validator(mode="after")
     def _one_problem(self) -> "Config":

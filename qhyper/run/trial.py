@@ -133,7 +133,18 @@ class Trial:
     @property
     def paid_shots(self) -> int:
         """Shots that a quantum computer is sent, by all seeds together; 0 for simulators."""
-        return self.backend.shots(self._batches()) if self.paid else 0
+        return self.backend.shots(len(self.circuit.qubits), self._batches()) if self.paid else 0
+
+    def outlay(self) -> tuple[int, float | None]:
+        """(jobs, their cost in US dollars or None if it is not known) on a quantum computer."""
+        batches = self._batches()
+        price = self.backend.price(self.circuit, batches)
+        return self.backend.jobs(self.circuit, batches), None if price is None else price.amount
+
+    @property
+    def circuit(self) -> Any:
+        """The generator's circuit as a quantum computer is sent it."""
+        return cast(Any, self.generator).executable.isa
 
     def outlook(self) -> dict[str, Any]:
         """What it would spend, in words; on a quantum computer with jobs, limits and price."""
@@ -146,8 +157,7 @@ class Trial:
             "each step, by each seed": str(self.trainer.cost),
         }
         if self.paid:
-            circuit = cast(Any, self.generator).executable.isa
-            planned |= self.backend.plan(circuit, self._batches())
+            planned |= self.backend.plan(self.circuit, self._batches())
         return planned
 
     def _batches(self) -> dict[str, tuple[int, int, int]]:

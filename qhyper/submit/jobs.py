@@ -1,13 +1,21 @@
 """The jobs that runs have sent to quantum computers; lost ones are settled on the user's word."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
-from qhyper.errors import ConfigurationError
+from qhyper.errors import ConfigurationError, MissingError
 from qhyper.quantum.backends import build_cloud_backend, is_cloud
 from qhyper.quantum.cloud.backend import CloudBackend
-from qhyper.quantum.cloud.ledger import Ledger, Record, State, exists
+from qhyper.quantum.cloud.dispatch import Dispatcher
+from qhyper.quantum.cloud.ledger import Ledger, exists
+from qhyper.quantum.cloud.record import Record, State
 from qhyper.run.directory import Run
+from qhyper.storage import storage
 from qhyper.submit.stored import Identity
+
+Warn = Callable[[str], None]
+ALL = "all"
 
 
 def records(run: Run) -> list[Record]:
@@ -18,36 +26,101 @@ def records(run: Run) -> list[Record]:
         return ledger.jobs()
 
 
-def resend(runs: Sequence[Run], key: str, warn: Callable[[str], None]) -> str:
-    """Plan a failed or unknown job anew, unless the service has it after all; what was done.
+def resend(runs: Sequence[Run], key: str, warn: Warn) -> Iterator[str]:
+    """Plan a job that did not succeed anew, or `all` of them; what was done with each.
 
-    Raises ConfigurationError if there is no such job, or if it is in another state.
+    The service is asked first whether it has a job under any of its tags. Raises
+    ConfigurationError if there is no such job, or if it is in another state, and MissingError if
+    the service does not answer.
     """
-    run, record = _find(runs, key)
-    backend = _backend(run, record)
-    with backend.connected(run.path, run.identity, record.scope, 0, warn=warn) as dispatcher:
-        if record.state == State.UNKNOWN:
-            dispatcher.recover([record])
-            record = dispatcher.ledger.job(record.key)
-            if record.state == State.SUBMITTED:
-                return (
-                    f"{record.key} is not sent again: {backend} has it as {record.job_id}. Get it "
-                    f"with {_next(run, record)}."
+    for run, record in _chosen(runs, key):
+        with _connected(run, record, warn) as dispatcher:
+            found = dispatcher.look_up(record)
+            if found.state in (State.SUBMITTED, State.DONE):
+                yield (
+                    f"{record.key} is not sent again: {dispatcher.name} has it as {found.job_id}. "
+                    f"Get it with {_next(run, record)}."
                 )
-        dispatcher.ledger.again(record.key)
-    return f"{record.key} is planned again; it is sent by {_next(run, record)}."
+                continue
+            dispatcher.ledger.again(record.key)
+        yield f"{record.key} is planned again; it is sent by {_next(run, record)}."
 
 
-def adopt(runs: Sequence[Run], key: str, job_id: str) -> str:
+def adopt(runs: Sequence[Run], key: str, job_id: str, warn: Warn) -> str:
     """Take `job_id` at the service for a failed or unknown job; what was done.
 
-    Raises ConfigurationError if there is no such job, if it is in another state, or if another job
-    has that number.
+    Raises ConfigurationError if there is no such job, here or there, if it is in another state, if
+    another job has that number, or if the service calls it otherwise.
     """
     run, record = _find(runs, key)
-    with Ledger(run.path, run.identity) as ledger, ledger.working():
-        ledger.adopt(record.key, job_id)
+    with _connected(run, record, warn) as dispatcher:
+        called = dispatcher.questions.called(job_id)
+        if called and called not in record.tags:
+            raise ConfigurationError(
+                f"{dispatcher.name} calls the job {job_id} '{called}'; expected "
+                f"{' or '.join(record.tags)}, as {record.key} was called. Check the number: it is "
+                "another job's, or another run's."
+            )
+        dispatcher.ledger.adopt(record.key, job_id)
+        if not called:
+            warn(f"{dispatcher.name} does not say what {job_id} is called: it is taken unchecked.")
     return f"{record.key} is {job_id}. Get it with {_next(run, record)}."
+
+
+def pairs(path: Path) -> list[tuple[str, str]]:
+    """The pairs of a key and a job's number in a file, one a line; ConfigurationError otherwise."""
+    with storage(path):
+        lines = path.read_text(encoding="utf-8").splitlines()
+    found = [tuple(line.split()) for line in lines if line.strip()]
+    for number, pair in enumerate(found, 1):
+        if len(pair) != 2:
+            raise ConfigurationError(
+                f"{path}, entry {number}: got '{' '.join(pair)}'; expected KEY JOB_ID, one pair a "
+                "line."
+            )
+    return found  # type: ignore[return-value]
+
+
+def cancel(runs: Sequence[Run], key: str, warn: Warn) -> str:
+    """Ask the service to cancel a job; what was done.
+
+    Raises ConfigurationError if there is no such job, or if it is not submitted.
+    """
+    run, record = _find(runs, key)
+    with _connected(run, record, warn) as dispatcher:
+        dispatcher.cancel(record)
+        dispatcher.fetch([record], 0.0)
+        state = dispatcher.ledger.job(record.key).state
+    return f"{record.key} ({record.job_id}): asked {dispatcher.name} to cancel it; it is {state}."
+
+
+def queues(run: Run, warn: Warn) -> dict[str, str]:
+    """What services say about a run's submitted jobs, by key; those that ended are stored."""
+    told = {}
+    for record in records(run):
+        if record.state != State.SUBMITTED or record.job_id is None:
+            continue
+        try:
+            with _connected(run, record, warn) as dispatcher:
+                told[record.key] = dispatcher.questions.queue(record.job_id)
+                dispatcher.fetch([record], 0.0)
+        except (ConfigurationError, MissingError) as error:
+            told[record.key] = f"not known now: {error}"
+    return told
+
+
+def _chosen(runs: Sequence[Run], key: str) -> list[tuple[Run, Record]]:
+    """The job whose key begins so, or all that did not succeed."""
+    if key != ALL:
+        return [_find(runs, key)]
+    chosen = (State.FAILED, State.REFUSED, State.UNKNOWN)  # what can be read is not paid for again
+    found = [(run, record) for run in runs for record in records(run) if record.state in chosen]
+    if not found:
+        raise ConfigurationError(
+            "No job failed, was refused or is unknown: nothing is to be sent again. See `qhyper "
+            "jobs`."
+        )
+    return found
 
 
 def _find(runs: Sequence[Run], key: str) -> tuple[Run, Record]:
@@ -62,6 +135,14 @@ def _find(runs: Sequence[Run], key: str) -> tuple[Run, Record]:
     return found[0]
 
 
+@contextmanager
+def _connected(run: Run, record: Record, warn: Warn) -> Iterator[Dispatcher]:
+    """Within, the ledger of a job and its service."""
+    backend = _backend(run, record)
+    with backend.connected(run.path, run.identity, record.scope, 0, warn=warn) as dispatcher:
+        yield dispatcher
+
+
 def _backend(run: Run, record: Record) -> CloudBackend:
     """Where a job was sent, or was to be."""
     if record.scope.number is not None:
@@ -71,7 +152,7 @@ def _backend(run: Run, record: Record) -> CloudBackend:
         name, options = entry.options.get("backend"), entry.options.get("backend_options")
         if isinstance(name, str) and is_cloud(name):
             backend = build_cloud_backend(name, options)
-            if record.service in (backend.identity, backend.service_name):
+            if record.service in backend.former_names:
                 return backend
     raise ConfigurationError(
         f"{record.key} was sent to {record.service}, which is no backend of the configuration of "

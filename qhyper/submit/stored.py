@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from qhyper.errors import ConfigurationError, StorageError
+from qhyper.quantum.cloud.caps import NO_CAPS, Caps
 from qhyper.quantum.cloud.scope import Scope
 from qhyper.quantum.cloud.scope import submission as submission_scope
 from qhyper.run.directory import Run
@@ -76,6 +77,8 @@ class Written:
     outlook: Mapping[str, Any]
     """what it would take, in words, as it was told before"""
     found: Found | None = None
+    caps: Caps = NO_CAPS
+    """of the whole run, while this submission is sent"""
 
     def to_json(self) -> dict[str, Any]:
         """As one dict of plain values."""
@@ -86,6 +89,7 @@ class Written:
             "number": self.number,
             **vars(self.settings) | {"seeds": list(self.settings.seeds)},
             "paid_shots": self.paid_shots,
+            "caps": vars(self.caps),
             "content": self.content,
             "outlook": self.outlook,
             **found,
@@ -110,6 +114,7 @@ class Written:
             content=values["content"],
             outlook=values["outlook"],
             found=found,
+            caps=Caps(**values.get("caps", {})),  # earlier versions had none
         )
 
 

@@ -17,10 +17,12 @@ from qhyper.errors import ConfigurationError, MissingError, PendingError, Storag
 from qhyper.quantum.backends import build_cloud_backend, check_cloud
 from qhyper.quantum.cloud import mthree_mitigation as mitigation
 from qhyper.quantum.cloud.backend import CALIBRATION, Batches, CloudExecutable
-from qhyper.quantum.cloud.ledger import Ledger, Record, Request, State, exists
+from qhyper.quantum.cloud.caps import NO_CAPS, Caps
+from qhyper.quantum.cloud.ledger import Ledger, exists
 from qhyper.quantum.cloud.mthree_mitigation import QuasiProbabilities
 from qhyper.quantum.cloud.qiskit_isa import Isa, load, save, transpiled
 from qhyper.quantum.cloud.readout import angles_of, preparation
+from qhyper.quantum.cloud.record import Record, Request, State
 from qhyper.run.comparison import check_same_data, load_generator
 from qhyper.run.config import DEFAULT_PAID_SHOTS, Entry
 from qhyper.run.directory import Run
@@ -86,7 +88,7 @@ class Submission:
         # the qubits that were chosen stay, though the device's errors change by the day
         self.isa = load(identity.folder / CIRCUIT)
         same = self.isa.fingerprint == self.backend.fingerprint(generator.circuit)
-        if not same or self.content() != identity.read().content:
+        if not same or identity.read().content not in self.contents():
             raise StorageError(
                 f"{identity} was for another circuit, other angles, shots or options than the run "
                 "has now. Put the run's files back as they were when it was sent."
@@ -138,17 +140,27 @@ class Submission:
 
     def content(self) -> str:
         """What tells this submission from one that asks for something else."""
+        return self.contents()[0]
+
+    def contents(self) -> list[str]:
+        """Its content, and those that earlier versions wrote down for it."""
         *_, (draws, _) = self.requests()
-        return f"{draws.content()} calibration {self.settings.calibration_shots}"
+        calibration = f"calibration {self.settings.calibration_shots}"
+        return [f"{content} {calibration}" for content in draws.contents()]
+
+    def preview(self) -> str:
+        """The very JSON or program that the service would be sent for its draws, if it says."""
+        return self.backend.preview(self.isa, self._angles(), self.settings.shots)
 
     # -- sending and fetching -----------------------------------------------------------------
 
-    def record(self, paid_shots: int) -> None:
-        """Write down what is asked, and how many shots it may be sent, before anything is."""
+    def record(self, paid_shots: int, caps: Caps) -> None:
+        """Write down what is asked, and what it may cost at the most, before anything is sent."""
         save(self.isa, self.identity.folder / CIRCUIT)
         self.identity.write(
-            Written(self.identity.number, self.settings, paid_shots, self.content(), self.outlook())
-        )
+            Written(self.identity.number, self.settings, paid_shots, self.content(),
+                    self.outlook(), caps=caps)
+        )  # fmt: skip
 
     def carry_on(
         self,
@@ -171,8 +183,8 @@ class Submission:
         if service.local or not service.retrievable:
             preflight_wait = wait = self.backend.deadline
         with self.backend.connected(
-            self.run.path, self.run.identity, self.identity.scope, written.paid_shots, stop=stop,
-            warn=warn,
+            self.run.path, self.run.identity, self.identity.scope, written.paid_shots,
+            caps=written.caps, stop=stop, warn=warn,
         ) as dispatcher:  # fmt: skip
             try:
                 self.backend.preflight(self.isa, preflight_wait)
@@ -245,18 +257,20 @@ def _shown(record: Record) -> dict[str, Any]:
 
 
 def submit(
-    run: Run, settings: SubmissionSettings, *, paid_shots: int | None = None, paid: bool = False,
-    again: bool = False,
+    run: Run, settings: SubmissionSettings, *, paid_shots: int | None = None, caps: Caps = NO_CAPS,
+    paid: bool = False, again: bool = False,
 ) -> Submission:  # fmt: skip
     """The submission of a run that asks for this, written down and ready to `carry_on`.
 
     One that asked for the same and is not sent to its end is gone on with. `paid_shots` is its
-    shot budget, 100,000 unless told; with `paid` it is as large as needed. Raises
-    ConfigurationError if the budget is too small, or if an earlier submission has sent the same,
-    unless it is to be sent `again`.
+    shot budget, 100,000 unless told; with `paid` it is as large as needed. The `caps` hold for the
+    whole run, whatever it has sent before. Raises ConfigurationError if the budget or a cap is too
+    small, or if an earlier submission has sent the same, unless it is to be sent `again`.
     """
+    if paid_shots is not None and paid_shots < 0:
+        raise ConfigurationError(f"Got --paid-shots {paid_shots}; expected shots from 0.")
     new = Submission(run, settings)
-    needed = new.backend.shots(new.batches)
+    needed = new.backend.shots(len(new.isa.qubits), new.batches)
     allowed = DEFAULT_PAID_SHOTS if paid_shots is None else paid_shots
     if needed > allowed and not paid:
         raise ConfigurationError(
@@ -264,9 +278,9 @@ def submit(
             f"it with --dry-run, then allow it with --yes or --paid-shots {needed}, or lower "
             "--shots."
         )
-    content = new.content()
+    contents = new.contents()
     with Ledger(run.path, run.identity) as ledger, ledger.working():  # one at a time
-        same = [each for each in submissions(run) if each.read().content == content]
+        same = [each for each in submissions(run) if each.read().content in contents]
         open_ones = [each for each in same if not _all_sent(ledger, each)]
         if same and not open_ones and not again:
             raise ConfigurationError(
@@ -276,14 +290,38 @@ def submit(
         if open_ones:
             new = Submission(run, settings, open_ones[0])
         else:
+            new.backend.check_caps(caps, run.path, new.isa, new.batches)
             new.identity = next_identity(run)
-        new.record(max(needed, allowed) if paid else allowed)
+        new.record(max(needed, allowed) if paid else allowed, caps)
     return new
 
 
 def reopen(identity: Identity) -> Submission:
     """A submission that was written down; raises StorageError if it is not there."""
     return Submission(identity.run, identity.read().settings, identity)
+
+
+def collect(
+    identity: Identity,
+    wait: float,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    warn: Callable[[str], None] = print,
+) -> list[Record]:
+    """Store what the jobs of a submission have measured; its jobs.
+
+    It takes the ledger and the account alone: the device may be gone, and the run's data may have
+    moved. At the most `wait` seconds for all jobs.
+    """
+    written, run = identity.read(), identity.run
+    backend = build_cloud_backend(written.settings.backend, written.settings.options)
+    with backend.connected(
+        run.path, run.identity, identity.scope, written.paid_shots, caps=written.caps, stop=stop,
+        warn=warn,
+    ) as dispatcher:  # fmt: skip
+        records = dispatcher.ledger.jobs(identity.scope)
+        dispatcher.recover([r for r in records if r.state != State.PLANNED])
+        return dispatcher.fetch(records, wait)
 
 
 def begun(identity: Identity) -> bool:

@@ -14,19 +14,21 @@ from qhyper.machine import needs
 from qhyper.quantum.backends import build_cloud_backend
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.cloud.backend import CloudBackend
-from qhyper.quantum.cloud.dispatch import Patience
 from qhyper.quantum.cloud.door import (
     JobState,
     Limits,
     LocalJob,
     Measured,
+    NotFound,
+    Price,
     Service,
     Unreachable,
     as_measured,
 )
-from qhyper.quantum.cloud.ledger import State
 from qhyper.quantum.cloud.qiskit_isa import transpiled
+from qhyper.quantum.cloud.questions import Patience
 from qhyper.quantum.cloud.readout import preparation
+from qhyper.quantum.cloud.record import State
 from qhyper.quantum.simulators.state_vector import StateVectorBackend
 from qhyper.registry import find, names
 from qhyper.streams import Streams
@@ -192,7 +194,7 @@ def test_a_job_is_known_by_its_number_to_who_sent_it(service):
     isa = transpiled(preparation(3), service.device, level=1)
     job = finished(service.run([(isa.circuit, np.zeros((1, 3)))], 4, tag="qhyper-a-0"))
     assert service.job(job.job_id).job_id == job.job_id
-    with pytest.raises(JobError, match="knows no job 9") as unknown:
+    with pytest.raises(NotFound, match="knows no job 9") as unknown:
         service.job("9")
     if service.local:
         assert str(unknown.value) == (
@@ -217,7 +219,7 @@ def test_what_a_service_says_about_itself(service):
     assert parameters[:2] == ["jobs", "rows"]
     if service.local:
         assert not service.searchable
-        assert service.price(1, 1, 100) == "nothing: it is simulated on this machine"
+        assert service.price(1, 1, 100) == Price("nothing: it is simulated on this machine", 0.0)
         assert "simulated on this machine" in service.about(QUBITS)
 
 
@@ -288,7 +290,7 @@ def test_a_service_of_ones_own_says_only_what_it_needs():
     assert job.measured((1, 2, 3), seed=4).bits.shape == (1, 2, 3)
     assert job.measured((1, 2, 3), seed=4).note == "4"
     assert free.find("t") == []
-    assert free.price(1, 2, 3) == "nothing: it is simulated on this machine"
+    assert free.price(1, 2, 3) == Price("nothing: it is simulated on this machine", 0.0)
     assert free.about(36) == "simulated on this machine"
 
 

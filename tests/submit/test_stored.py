@@ -24,6 +24,7 @@ WRITTEN = Written(3, SETTINGS, 1000, "a hash", {"jobs": 2})
 FOUND = Found(None, "a stub", "", [{"key": "abc"}], DrawsComparison(None, [0.5, 1.5], []))
 ASKED_KEYS = [
     "number", "entry", "seeds", "shots", "backend", "options", "calibration_shots", "paid_shots",
+    "caps",
     "content", "outlook",
 ]  # fmt: skip
 FOUND_KEYS = ["certificate", "about", "not_mitigated", "jobs", "outcome"]

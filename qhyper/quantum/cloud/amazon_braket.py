@@ -23,6 +23,7 @@ from qhyper.quantum.cloud.door import (
     Limits,
     LocalJob,
     Measured,
+    Price,
     Pub,
     Rejected,
     Service,
@@ -221,7 +222,7 @@ class BraketService(Service):
         """Which devices of Amazon's are simulators; see `Service`."""
         return super().about(n_bits) if self.local or self._is_qpu() else "simulated by Amazon"
 
-    def price(self, jobs: int, rows: int, total_shots: int) -> str | None:
+    def price(self, jobs: int, rows: int, total_shots: int) -> Price | None:
         """By the device's own data at AWS and the fee for a task; see `Service`."""
         if self.local:
             return super().price(jobs, rows, total_shots)
@@ -229,12 +230,13 @@ class BraketService(Service):
         if cost is None:
             return None
         if str(cost.unit).lower() not in ("shot", "shots"):
-            return f"{cost.price:g} US dollars a {cost.unit} (the device's own data at AWS)"
+            return Price(f"{cost.price:g} US dollars a {cost.unit} (the device's own data at AWS)")
         total = jobs * TASK_FEE + total_shots * cost.price
-        return (
+        return Price(
             f"about {total:,.2f} US dollars: {jobs:,} tasks at {TASK_FEE:.2f} (Amazon Braket's "
             f"pricing page) and {total_shots:,} shots at {cost.price:g} (the device's own data at "
-            "AWS); other prices hold for reservations"
+            "AWS); other prices hold for reservations",
+            total,
         )
 
     # -- shared -------------------------------------------------------------------------------

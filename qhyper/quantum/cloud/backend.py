@@ -13,11 +13,15 @@ from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, StorageError
 from qhyper.quantum.backend import BackendCapabilities, checked_angles
 from qhyper.quantum.circuit import Circuit
-from qhyper.quantum.cloud.dispatch import Dispatcher, Patience, chunks
-from qhyper.quantum.cloud.door import Service
-from qhyper.quantum.cloud.ledger import PREFLIGHT, Ledger, Request
+from qhyper.quantum.cloud.caps import NO_CAPS, Caps
+from qhyper.quantum.cloud.chunks import n_chunks
+from qhyper.quantum.cloud.dispatch import Dispatcher
+from qhyper.quantum.cloud.door import Price, Service
+from qhyper.quantum.cloud.ledger import Ledger
 from qhyper.quantum.cloud.qiskit_isa import Isa, fingerprint, load, save, transpiled
-from qhyper.quantum.cloud.readout import PREFLIGHT_CIRCUITS, PREFLIGHT_SHOTS
+from qhyper.quantum.cloud.questions import Patience
+from qhyper.quantum.cloud.readout import PREFLIGHT_SHOTS, preflight_bits
+from qhyper.quantum.cloud.record import PREFLIGHT, Request
 from qhyper.quantum.cloud.scope import Scope
 from qhyper.streams import Rngs
 
@@ -27,7 +31,6 @@ Batches = Mapping[str, tuple[int, int, int]]
 """What is sampled: (times, circuits, shots of each) by what it is for."""
 CALIBRATION = "calibration"
 """What the circuits are for from which readout errors are learnt."""
-_PREFLIGHT = (1, PREFLIGHT_CIRCUITS, PREFLIGHT_SHOTS)
 _UNENTANGLED = (PREFLIGHT, CALIBRATION)
 """What prepares known bitstrings, and has no two-qubit gates."""
 
@@ -40,6 +43,8 @@ class CloudBackend:
     - deadline: seconds that a training, or whatever has to wait in this process, waits for a job
       before it ends with PendingError
     - grace: seconds for which a job is looked for whose reply was lost
+    - identity: what tells jobs from those that measure something else: the device, and the options
+      that matter to it; formerly: what earlier versions said instead
 
     It samples within `connected` alone, and after `begin` has said what for.
     """
@@ -58,6 +63,7 @@ class CloudBackend:
         patience: Patience | None = None,
         name: str | None = None,
         identity: str | None = None,
+        formerly: str | None = None,
     ) -> None:
         for option, seconds in (("deadline", deadline), ("grace", grace)):
             number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
@@ -79,6 +85,7 @@ class CloudBackend:
         self.patience = patience or Patience(grace=grace)
         self.name = name or str(service)
         self.identity = identity or self.name
+        self._formerly = formerly or self.identity
         self.dispatcher: Dispatcher | None = None
         self.scope: Scope | None = None
         self.purpose = ""
@@ -91,6 +98,12 @@ class CloudBackend:
     def service_name(self) -> str:
         """What the ledger calls it: its name, its service's options, and the level."""
         return f"{self.identity} level={self.level}"
+
+    @property
+    def former_names(self) -> tuple[str, ...]:
+        """What the ledger may call it, of jobs of any version."""
+        names = (self.identity, self._formerly)
+        return tuple(dict.fromkeys((*names, *(f"{name} level={self.level}" for name in names))))
 
     def compile(self, circuit: Circuit, *, rows: int = 1) -> "CloudExecutable":
         """The circuit, transpiled once for the device.
@@ -121,14 +134,16 @@ class CloudBackend:
         scope: Scope | str,
         paid_shots: int,
         *,
+        caps: Caps = NO_CAPS,
         stop: Callable[[], bool] = lambda: False,
         warn: Callable[[str], None] = print,
     ) -> Iterator[Dispatcher]:
         """Within, jobs are sent, counted with `scope`, by the ledger of the run in `folder`.
 
-        `run` identifies the run. The scope is sent at the most `paid_shots` shots; one of one's
-        own is any text. Raises ConfigurationError for a text that is no scope, StorageError if
-        another process is at work on the ledger, or if it is another run's.
+        `run` identifies the run. The scope is sent at the most `paid_shots` shots, and the run no
+        more than the `caps` allow. A scope of one's own is any text. Raises ConfigurationError for
+        a text that is no scope, StorageError if another process is at work on the ledger, or if it
+        is another run's.
         """
         if isinstance(scope, str):
             scope = Scope.read(scope)
@@ -136,8 +151,8 @@ class CloudBackend:
             with Ledger(folder, run) as ledger, ledger.working():
                 ledger.allow(scope, paid_shots)
                 self.dispatcher = Dispatcher(
-                    self.service, ledger, patience=self.patience, name=self.name, stop=stop,
-                    warn=warn,
+                    self.service, ledger, patience=self.patience, name=self.name, caps=caps,
+                    stop=stop, warn=warn,
                 )  # fmt: skip
                 self.scope, self.purpose = scope, ""
                 yield self.dispatcher
@@ -158,25 +173,21 @@ class CloudBackend:
         """The request for `shots` shots at each of the angles [row, angle]."""
         return Request(
             scope, purpose, self.service_name, isa.fingerprint,
-            isa.rows(angles), shots, len(isa.qubits),
+            isa.rows(angles), shots, len(isa.qubits), f"{self._formerly} level={self.level}",
         )  # fmt: skip
 
-    def shots(self, batches: Batches) -> int:
-        """Shots of all batches, and of the preflight."""
-        every = _with_preflight(batches).values()
+    def shots(self, n_bits: int, batches: Batches) -> int:
+        """Shots of all batches of circuits of so many bits, and of the preflight."""
+        every = _with_preflight(n_bits, batches).values()
         return sum(times * circuits * shots for times, circuits, shots in every)
 
     def plan(self, isa: Isa, batches: Batches) -> dict[str, Any]:
         """What batches of a circuit would take, in words; the preflight is counted."""
-        every, shots = _with_preflight(batches), self.shots(batches)
-        limits = self.service.limits
-        jobs = sum(
-            times * len(chunks(limits, n, each, 0 if name in _UNENTANGLED else isa.two_qubit_gates))
-            for name, (times, n, each) in every.items()
-        )
+        every, limits = _with_preflight(len(isa.qubits), batches), self.service.limits
+        jobs, price = self.jobs(isa, batches), self.price(isa, batches)
+        shots = self.shots(len(isa.qubits), batches)
         circuits = sum(times * n for times, n, _ in every.values())
         parts = [f"{times * n * each:,} {name}" for name, (times, n, each) in every.items()]
-        price = self.service.price(jobs, circuits, shots)
         planned = {
             "backend": str(self),
             "about": self.service.about(len(isa.qubits)),
@@ -189,9 +200,33 @@ class CloudBackend:
             "depth": isa.depth,
             "qubits of the device": list(isa.qubits),
             "limits": str(limits),
-            "price": price or "the vendor's price model is not known here",
+            "price": price.words if price else "the vendor's price model is not known here",
         }
         return {key: value for key, value in planned.items() if value != ""}
+
+    def jobs(self, isa: Isa, batches: Batches) -> int:
+        """How many jobs batches of a circuit are, the preflight's among them."""
+        limits, gates = self.service.limits, isa.two_qubit_gates
+        return sum(
+            times * n_chunks(limits, n, each, 0 if name in _UNENTANGLED else gates)
+            for name, (times, n, each) in _with_preflight(len(isa.qubits), batches).items()
+        )
+
+    def price(self, isa: Isa, batches: Batches) -> Price | None:
+        """What batches of a circuit would cost; None where the vendor's model is not known."""
+        every = _with_preflight(len(isa.qubits), batches).values()
+        circuits = sum(times * n for times, n, _ in every)
+        shots = self.shots(len(isa.qubits), batches)
+        return self.service.price(self.jobs(isa, batches), circuits, shots)
+
+    def check_caps(self, caps: Caps, folder: Path, isa: Isa, batches: Batches) -> None:
+        """Raise ConfigurationError unless batches of a circuit fit the caps of the run there."""
+        price = self.price(isa, batches)
+        caps.check(folder, None if price is None else price.amount, self.jobs(isa, batches))
+
+    def preview(self, isa: Isa, angles: Float, shots: int) -> str:
+        """What the service would be sent for shots at angles [row, angle], by its own account."""
+        return self.service.preview([(isa.circuit, isa.rows(angles))], shots, tag="qhyper-…")
 
     def preflight(self, isa: Isa, wait: float) -> None:
         """Check, once for each set of qubits, that known bitstrings come back as prepared."""
@@ -252,8 +287,8 @@ class CloudExecutable:
         self._kept = folder
 
 
-def _with_preflight(batches: Batches) -> Batches:
-    return {**batches, PREFLIGHT: _PREFLIGHT}
+def _with_preflight(n_bits: int, batches: Batches) -> Batches:
+    return {**batches, PREFLIGHT: (1, len(preflight_bits(n_bits)), PREFLIGHT_SHOTS)}
 
 
 class CloudAt:

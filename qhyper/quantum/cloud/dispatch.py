@@ -6,30 +6,39 @@ a service that is away, the next call with the same request goes on from there.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from qhyper.bits import Bits
-from qhyper.errors import Interrupted, JobError, MissingError, PendingError, QhyperError
+from qhyper.errors import ConfigurationError, Interrupted, JobError, MissingError, QhyperError
+from qhyper.quantum.cloud.advice import check_ended
+from qhyper.quantum.cloud.caps import NO_CAPS, Caps
+from qhyper.quantum.cloud.chunks import chunks
 from qhyper.quantum.cloud.door import (
     CloudJob,
+    Denied,
     JobState,
-    Limits,
-    Measured,
+    NotFound,
     Rejected,
     Service,
     Unreachable,
+    Unreadable,
+    asked,
 )
-from qhyper.quantum.cloud.ledger import PREFLIGHT, Ledger, Record, Request, State
+from qhyper.quantum.cloud.ledger import Ledger
 from qhyper.quantum.cloud.qiskit_isa import Isa, transpiled
+from qhyper.quantum.cloud.questions import Patience, Questions
 from qhyper.quantum.cloud.readout import (
+    PREFLIGHT_SECONDS,
     PREFLIGHT_SHOTS,
+    PreflightError,
     angles_of,
     check_preflight,
     preflight_bits,
     preparation,
 )
+from qhyper.quantum.cloud.record import PREFLIGHT, Record, Request, State
 from qhyper.quantum.cloud.redaction import redacted, words_of
 from qhyper.quantum.cloud.scope import Scope
 
@@ -41,26 +50,12 @@ _LOCAL_POLL = 0.05
 """Seconds between two questions about a job of this process."""
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait for what, in seconds."""
-
-    grace: float = 120.0
-    """a job whose reply was lost is looked for by its tag until so long after it was sent"""
-    first_poll: float = 1.0
-    """between two questions about a job, at first; doubled after each"""
-    last_poll: float = 60.0
-    """between two questions, at the most"""
-    attempts: int = 6
-    """of a call that the service refuses for now or does not answer; pauses double"""
-
-
 class Dispatcher:
     """Sends the requests of one run to one service, by way of the ledger.
 
     To be used within `ledger.working()`. `name` is what the service is called. `stop` is asked
     while waiting; once it returns true, Interrupted is raised. `warn` hears what a user should
-    know.
+    know. No job is sent that the `caps` do not cover.
     """
 
     def __init__(
@@ -70,12 +65,15 @@ class Dispatcher:
         *,
         patience: Patience,
         name: str | None = None,
+        caps: Caps = NO_CAPS,
         stop: Callable[[], bool] = lambda: False,
         warn: Callable[[str], None] = print,
     ) -> None:
         self.service, self.ledger, self.patience = service, ledger, patience
+        self.caps = caps
         self.name = name or str(service)
         self._stop, self._warn = stop, warn
+        self.questions = Questions(service, self.name, patience, self._sleep)
         self._live: dict[str, CloudJob] = {}
         self._passed: set[tuple[str, tuple[int, ...]]] = set()
         """Services and qubits whose preflight this session has looked at."""
@@ -92,18 +90,9 @@ class Dispatcher:
         parts = chunks(self.service.limits, len(request.rows), request.shots, isa.two_qubit_gates)
         records = self.ledger.plan(request, parts)
         self.recover(records)
-        waiting = [r for r in self._now(records) if r.state == State.PLANNED]
+        waiting = self._new([r for r in self._now(records) if r.state == State.PLANNED])
         if waiting:
-            try:
-                waiting = self._new(waiting)
-                reason = self.service.unavailable() if waiting else None
-            except QhyperError:
-                raise
-            except Exception as error:
-                raise MissingError(
-                    f"{self.name} does not answer: {words_of(error)} Nothing was sent. Check the "
-                    "network and the account, and try again."
-                ) from error
+            reason = self.questions.answered(self.service.unavailable)
             if reason:
                 raise MissingError(
                     f"{self.name} takes no jobs now: {redacted(reason)} Nothing was sent. Try "
@@ -119,13 +108,22 @@ class Dispatcher:
         """
         if self.service.local or not self.service.searchable:
             return list(planned)
-        new = []
+        new, found = [], 0
         for record in planned:
-            found = [] if record.attempts else self.service.find(record.tag)
-            if found:
-                self._found(record, found)
+            numbers = (
+                [] if record.attempts else self.questions.answered(self.service.find, record.tag)
+            )
+            if numbers:
+                self._found(record, numbers)
+                found += 1
             else:
                 new.append(record)
+        if found:
+            self._warn(
+                f"{self.name} has {found} of the jobs that were to be sent already: they are taken "
+                "and not paid for again. Is a copy of this run directory at work elsewhere, or was "
+                "it restored from a backup? Two at a time can pay twice: stop one of them."
+            )
         return new
 
     def _send(self, waiting: Sequence[Record], request: Request, isa: Isa) -> None:
@@ -138,15 +136,22 @@ class Dispatcher:
                 for number, record in enumerate(waiting):
                     if self._stop():
                         raise Interrupted("Stopped by a signal.")
-                    if in_a_row == _GIVE_UP_AFTER or not self.ledger.claim(record.key):
+                    cost = self.cost(record)
+                    if in_a_row == _GIVE_UP_AFTER or not self.ledger.claim(
+                        record.key, caps=self.caps, cost=cost
+                    ):
                         continue
                     record = self.ledger.job(record.key)
                     rows = request.rows[record.first_row : record.first_row + record.rows]
                     try:
                         job = self.service.run([(isa.circuit, rows)], record.shots, tag=record.tag)
+                    except Denied as error:
+                        self.ledger.unclaim(record.key, State.PLANNED, "", cost=cost)
+                        raise self.questions.denied(error) from error
                     except Rejected as refusal:
-                        state = State.PLANNED if refusal.again else State.FAILED
-                        self.ledger.unclaim(record.key, state, redacted(str(refusal)))
+                        state = State.PLANNED if refusal.again else State.REFUSED
+                        words = redacted(str(refusal))
+                        self.ledger.unclaim(record.key, state, words, cost=cost)
                         if refusal.again:  # the others would be refused too
                             refused = list(waiting[number:])
                             break
@@ -156,8 +161,7 @@ class Dispatcher:
                         looked = " Looking for it by its tag." * self.service.searchable
                         self._warn(f"{self.name} did not confirm a job: {words_of(error)}{looked}")
                     else:
-                        self.ledger.submitted(record.key, job.job_id)
-                        self._live[job.job_id] = job
+                        self._taken(record, job)
                         in_a_row, taken = 0, True
             waiting = refused
             attempts, pause = (1, self.patience.first_poll) if taken else (attempts + 1, pause)
@@ -165,6 +169,25 @@ class Dispatcher:
                 self._sleep(pause)
                 pause = min(2 * pause, self.patience.last_poll)
         self.recover(open_ones, since=ended)
+
+    def _taken(self, record: Record, job: CloudJob) -> None:
+        """Write down the number that the service has given to a job."""
+        self._live[job.job_id] = job
+        try:
+            session = getattr(job, "session", "")
+            self.ledger.submitted(record.key, job.job_id, session=session)
+        except QhyperError:  # the number is known here alone
+            self._warn(
+                f"{self.name} has taken the job {record.key} as {job.job_id}, which could not be "
+                f"written down. Keep this number, and say `qhyper jobs --adopt {record.key[:8]} "
+                f"{job.job_id}` once the ledger can be written."
+            )
+            raise
+
+    def cost(self, record: Record) -> float | None:
+        """What a job costs in US dollars by the price that is known before; None if none is."""
+        price = self.service.price(1, record.rows, record.rows * record.shots)
+        return None if price is None else price.amount
 
     def recover(self, records: Sequence[Record], *, since: float = 0.0) -> None:
         """Settle jobs that were on their way to the service when a process or a call ended.
@@ -183,9 +206,12 @@ class Dispatcher:
         lost = [r for r in records if r.state in (State.SUBMITTING, State.UNKNOWN)]
         if not self.service.searchable:
             for record in lost:
-                self.ledger.unknown(
-                    record.key, f"the reply of {self.name} was lost, and it cannot look up tags"
-                )
+                if record.job_id is None or not self._listed(record):
+                    self.ledger.unknown(
+                        record.key,
+                        record.message
+                        or (f"the reply of {self.name} was lost, and it cannot look up tags"),
+                    )
             return
         pause, silent = self.patience.first_poll, 0
         end = time.monotonic() + self.patience.grace  # at the latest, whatever the clock says
@@ -193,13 +219,13 @@ class Dispatcher:
             still, trouble = [], None
             for record in lost:
                 try:
-                    found = self.service.find(record.tag)
+                    found = self._listed(record)
                 except Unreachable as error:
                     trouble = error
                     still.append(record)
                     continue
                 if found:
-                    self._found(record, found)
+                    pass
                 elif (
                     time.time() < max(record.sent or 0, since) + self.patience.grace
                     and time.monotonic() < end
@@ -208,7 +234,8 @@ class Dispatcher:
                 else:
                     self.ledger.unknown(
                         record.key,
-                        f"{self.name} lists no job with the tag {record.tag}, "
+                        record.message * (record.job_id is not None)
+                        or f"{self.name} lists no job with the tag {record.tag}, "
                         f"{self.patience.grace:g} s after it was sent",
                     )
             silent = silent + 1 if trouble else 0
@@ -223,6 +250,47 @@ class Dispatcher:
                 self._sleep(pause)
                 pause = min(2 * pause, self.patience.last_poll)
 
+    def _listed(self, record: Record) -> bool:
+        """Whether the service has a job under one of its tags or its number; it is taken then.
+
+        One that failed is not taken. Raises Unreachable, or MissingError for a login that expired.
+        """
+        try:
+            numbers = [] if record.job_id is None else [record.job_id]
+            if self.service.searchable:
+                for tag in reversed(record.tags):
+                    numbers += [n for n in self.service.find(tag) if n not in numbers]
+            good = [number for number in numbers if self._may_succeed(number)]
+        except Denied as error:
+            raise self.questions.denied(error) from error
+        if good:
+            self._found(record, good)
+        return bool(good)
+
+    def cancel(self, record: Record) -> None:
+        """Ask the service to cancel a submitted job; ConfigurationError for any other."""
+        if record.state != State.SUBMITTED or record.job_id is None:
+            raise ConfigurationError(
+                f"The job {record.key} is {record.state}; only submitted jobs can be cancelled."
+            )
+        self.questions.cancel(record.job_id)
+
+    def _may_succeed(self, job_id: str) -> bool:
+        """Whether the service knows a job, and does not say that it failed."""
+        try:
+            return self.service.job(job_id).state() not in (JobState.FAILED, JobState.CANCELLED)
+        except NotFound:
+            return False
+
+    def look_up(self, record: Record) -> Record:
+        """A job that is to be sent again, after the service was asked whether it has it.
+
+        Raises MissingError if it does not answer: nothing is sent again without having asked.
+        """
+        if self.service.searchable or record.job_id is not None:
+            self.questions.answered(self._listed, record)
+        return self.ledger.job(record.key)
+
     def _found(self, record: Record, found: Sequence[str]) -> None:
         self.ledger.submitted(record.key, found[0])
         if len(found) > 1:
@@ -236,8 +304,9 @@ class Dispatcher:
     def fetch(self, records: Sequence[Record], wait: float) -> list[Record]:
         """Store what the submitted jobs measured; at the most `wait` seconds for all of them.
 
-        A failed or stuck job holds up no other. Raises MissingError if the service does not
-        answer for several questions in a row.
+        A failed or stuck job holds up no other; what could not be read before is read again.
+        Raises MissingError if the service does not answer for several questions in a row, or does
+        not let the account in.
         """
         end = time.monotonic() + wait
         told = time.monotonic() + _TELL_FIRST
@@ -245,7 +314,8 @@ class Dispatcher:
         longest = self.patience.last_poll
         if self.service.local:  # asking costs nothing, and its jobs are done soon
             pause = longest = min(pause, _LOCAL_POLL)
-        waiting = [r for r in self._now(records) if r.state == State.SUBMITTED]
+        asked_for = (State.SUBMITTED, State.UNREADABLE)
+        waiting = [r for r in self._now(records) if r.state in asked_for and r.job_id is not None]
         while waiting:
             still, trouble, answered = [], None, False
             for record in waiting:
@@ -257,6 +327,8 @@ class Dispatcher:
                 except Unreachable as error:
                     trouble = error
                     still.append(record)
+                except Denied as error:
+                    raise self.questions.denied(error) from error
                 except QhyperError:
                     raise
                 except Exception as error:  # of an SDK: as good as no answer
@@ -288,33 +360,49 @@ class Dispatcher:
         assert record.job_id is not None
         try:
             job = self._live.get(record.job_id) or self.service.job(record.job_id)
-        except JobError as error:  # some know a job by its number only after a while
-            if time.time() >= (record.sent or 0) + self.patience.grace:
-                self.ledger.failed(record.key, redacted(str(error)))
-                return True
-            return False
-        try:
             state = job.state()
             if state in (JobState.FAILED, JobState.CANCELLED):
                 words = redacted(job.message()) or "without a word"
                 self.ledger.failed(record.key, f"{state} by {self.name}: {words}")
             elif state == JobState.DONE:
-                measured = job.measured(record.shape, seed=int(record.key[:12], 16))
-                self.ledger.store(record.key, self._checked(measured, record))
+                self._store(record, job)
             else:
                 return False
+        except NotFound as error:  # some know a job by its number only after a while
+            if time.time() < (record.sent or 0) + self.patience.grace:
+                return False
+            self.ledger.unknown(
+                record.key, f"{redacted(str(error)).rstrip('.')}. It may have run there all the "
+                "same, under another account, region or instance, and have been paid for",
+            )  # fmt: skip
         except JobError as error:
-            self.ledger.failed(record.key, redacted(str(error)))
+            raw = getattr(error, "raw", b"")
+            self.ledger.unreadable(record.key, redacted(str(error)), raw)
         self._live.pop(record.job_id, None)
         return True
 
-    def _checked(self, measured: Measured, record: Record) -> Measured:
+    def _store(self, record: Record, job: CloudJob) -> None:
+        """Store what a job that is done measured, and what was charged for it."""
+        measured = job.measured(record.shape, seed=int(record.key[:12], 16))
         if measured.bits.shape != record.shape:
-            raise JobError(
+            raise Unreadable(
                 f"{self.name} returned shots of shape {measured.bits.shape}; expected [row, "
                 f"shot, bit] = {list(record.shape)}. Nothing was made of them."
             )
-        return measured
+        if len(measured.missing) == record.rows:
+            raise Unreadable(f"{self.name} ran none of the {record.rows} rows of the job.")
+        if measured.missing:
+            self.ledger.complete(record, measured.missing)
+            self._warn(
+                f"{self.name} did not run {len(measured.missing)} of the {record.rows} rows of "
+                f"{record.job_id}: the others are kept, and those alone are sent again."
+            )
+        self.ledger.store(record.key, measured)
+        try:
+            if words := asked(job, "charged"):
+                self.ledger.charged(record.key, redacted(words))
+        except Exception:  # the shots are here; what they cost, the vendor's bill says too
+            pass
 
     def bits(self, records: Sequence[Record]) -> Bits:
         """The shots [row, shot, bit] of a request's jobs, put together.
@@ -339,33 +427,44 @@ class Dispatcher:
         return bits
 
     def measure(self, request: Request, isa: Isa, wait: float) -> Bits:
-        """Send a request, wait for it, and return its shots [row, shot, bit]; see the parts."""
-        records = self.send(request, isa)
-        return self.bits(self.fetch(records, wait))
+        """Send a request, wait for it, and return its shots [row, shot, bit]; see the parts.
+
+        What a service does not take while others of the request are pending is sent after them.
+        """
+        end = time.monotonic() + wait
+        left = None
+        while True:
+            records = self.fetch(self.send(request, isa), max(0.0, end - time.monotonic()))
+            before, left = left, sum(record.state == State.PLANNED for record in records)
+            if not left or left == before or time.monotonic() >= end:
+                return self.bits(records)
 
     # -- preflight ----------------------------------------------------------------------------
 
     def preflight(self, scope: Scope, service: str, isa: Isa, wait: float) -> None:
-        """Prepare known bitstrings and read them, once a service and set of qubits.
+        """Prepare known bitstrings and read them, once a day for a service and set of qubits.
 
         Raises JobError if it comes back wrong, PendingError if it is not back after `wait`.
         """
         if (service, isa.qubits) in self._passed:
             return
         n = len(isa.qubits)
-        circuit = preparation(n)
-        probe = transpiled(circuit, self.service.device, level=1, layout=isa.qubits)
-        request = Request(
-            scope, PREFLIGHT, service, probe.fingerprint,
-            probe.rows(angles_of(preflight_bits(n))), PREFLIGHT_SHOTS, n,
-        )  # fmt: skip
+        probe = transpiled(preparation(n), self.service.device, level=1, layout=isa.qubits)
+        rows = probe.rows(angles_of(preflight_bits(n)))
+        request = Request(scope, PREFLIGHT, service, probe.fingerprint, rows, PREFLIGHT_SHOTS, n)
+        since = time.time() - PREFLIGHT_SECONDS
         # other qubits, which a device may suggest after its calibration, are another purpose
-        request = replace(request, purpose=f"{PREFLIGHT} {request.content()[:8]}")
-        records = self.ledger.answered(request) or self.fetch(self.send(request, probe), wait)
-        bits = self.bits(records)
+        purpose = f"{PREFLIGHT} {request.content()[:8]}"
+        for number in range(1, 10**6):
+            again = f" again {number - 1}" * (number > 1)
+            request = replace(request, purpose=purpose + again)
+            if not self.ledger.outdated(request, since):
+                break
+        records = self.ledger.answered(request, since=since)
+        records = records or self.fetch(self.send(request, probe), wait)
         try:
-            check_preflight(bits, isa.qubits, self.name)
-        except JobError as error:  # to be sent again once the device is mended
+            check_preflight(self.bits(records), isa.qubits, self.name)
+        except PreflightError as error:  # to be sent again once the device is mended
             for record in records:
                 self.ledger.failed(record.key, str(error))
             raise
@@ -403,48 +502,3 @@ class Dispatcher:
     @property
     def _safe(self) -> str:
         return "Only this process can fetch them." if self._lossy else "Nothing is lost."
-
-
-def chunks(limits: Limits, rows: int, shots: int, gates: int) -> list[tuple[int, int, int, int]]:
-    """(first row, rows, first shot, shots) of the fewest jobs that the limits allow.
-
-    `gates` are the two-qubit gates of the circuit.
-    """
-    most_shots = min(n for n in (shots, limits.shots, limits.executions) if n is not None)
-    most_rows = rows
-    if limits.rows is not None:
-        most_rows = min(most_rows, limits.rows)
-    if limits.executions is not None:
-        most_rows = min(most_rows, limits.executions // most_shots)
-    if limits.gates is not None and gates:
-        most_rows = min(most_rows, max(1, limits.gates // gates))
-    return [
-        (row, min(most_rows, rows - row), shot, min(most_shots, shots - shot))
-        for row in range(0, rows, most_rows)
-        for shot in range(0, shots, most_shots)
-    ]
-
-
-def check_ended(records: Sequence[Record], service: str) -> None:
-    """Raise JobError if a job failed or is unknown, PendingError if one is not done."""
-    bad = [r for r in records if r.state in (State.FAILED, State.UNKNOWN)]
-    if bad:
-        first = bad[0]
-        again = (
-            "Find it among the vendor's jobs and say `qhyper jobs --adopt KEY JOB_ID`; only if it "
-            "is not there, `qhyper jobs --resend KEY`, which pays for it once more."
-            if first.state == State.UNKNOWN
-            else "Send it again with `qhyper jobs --resend KEY`."
-        )
-        raise JobError(
-            f"{len(bad)} of {len(records)} jobs on {service} did not succeed. {first.key} is "
-            f"{first.state}: {first.message.rstrip('.')}. {again}"
-        )
-    pending = [r for r in records if r.state != State.DONE]
-    if pending:
-        sent = sum(r.state == State.SUBMITTED for r in pending)
-        raise PendingError(
-            f"{len(pending)} of {len(records)} jobs on {service} are not done ({sent} submitted, "
-            f"{len(pending) - sent} not taken yet). Nothing is lost."
-            + "".join(f" {r.message}" for r in pending[:1] if r.message)
-        )

@@ -5,17 +5,17 @@ number on any later day. Everything that costs money goes through it, and throug
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits
-from qhyper.errors import JobError
+from qhyper.errors import ConfigurationError, JobError
 
 Rows = npt.NDArray[np.float64]
 """Parameter rows [row, parameter], columns in the order of the circuit's `parameters`."""
@@ -49,6 +49,37 @@ class Unreachable(Exception):  # noqa: N818
     """The service did not answer a question about a job; it may a little later."""
 
 
+class NotFound(Exception):  # noqa: N818
+    """The service knows no such job, for this account and this region at least.
+
+    It may have run all the same, and have been paid for: nobody may take it for one that failed.
+    """
+
+
+class Denied(Exception):  # noqa: N818
+    """The service does not let this account in: a login that expired, a key that is wrong."""
+
+
+class Unreadable(JobError):  # noqa: N818
+    """A job is done, and paid for, but what the service returned cannot be read here.
+
+    `raw` is what it returned, as bytes; empty if there was nothing.
+    """
+
+    def __init__(self, message: str, *, raw: bytes = b"") -> None:
+        super().__init__(message)
+        self.raw = raw
+
+
+@dataclass(frozen=True)
+class Price:
+    """What jobs would cost: in words, with their source, and as an amount where it is known."""
+
+    words: str
+    amount: float | None = None
+    """US dollars"""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What fits in one job; None is no limit, or none that is known."""
@@ -79,15 +110,22 @@ class Measured:
     """uint8 [row, shot, clbit]"""
     note: str = ""
     """how the shots came about, where they are not as measured one by one"""
+    missing: tuple[int, ...] = ()
+    """rows that the service did not run, whose bits mean nothing"""
 
 
 class CloudJob(Protocol):
-    """A job that a service has taken."""
+    """A job that a service has taken.
+
+    It may say more: see `asked`; and which `session` or batch of the service it is in. Its
+    questions raise Unreachable if the service does not answer, NotFound if it knows no such
+    job, and Denied if it does not let the account in.
+    """
 
     job_id: str
 
     def state(self) -> JobState:
-        """What the service says about it; raises Unreachable if it does not answer."""
+        """What the service says about it."""
         ...
 
     def message(self) -> str:
@@ -97,10 +135,19 @@ class CloudJob(Protocol):
     def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
         """What a job that is done measured, of `shape` [row, shot, clbit].
 
-        `seed` is for the order of shots that the service gives as counts alone. Raises JobError
-        where there are no such shots, and Unreachable if the service does not answer.
+        `seed` is for the order of shots that the service gives as counts alone. Raises Unreadable
+        where there are no such shots.
         """
         ...
+
+
+def asked(job: CloudJob, question: str) -> str:
+    """The words that a job has for one of the questions it need not answer; none if it has none.
+
+    These are `queue`, the service's words on its state and its place in the queue, and `charged`,
+    what the service has charged for it. They raise as the others do.
+    """
+    return str(getattr(job, question, str)())
 
 
 class LocalJob:
@@ -130,8 +177,14 @@ class Service(ABC):
 
     A service of one's own sets `limits` and `device`, and says how a job is sent (`run`), found
     again (`job`) and what the service is called (`__str__`). All else has a default.
+
+    `limits` and `device` may be looked up when they are first asked for: fetching, looking up and
+    cancelling do without, so that results are in reach when the device is gone.
     """
 
+    measures: ClassVar[Collection[str] | None] = None
+    """Names of the options that change what is measured, all unless told: whatever the others are,
+    a job is the same job."""
     limits: Limits
     device: Any
     """The Qiskit BackendV2 that circuits are transpiled for."""
@@ -156,7 +209,23 @@ class Service(ABC):
 
     @abstractmethod
     def job(self, job_id: str) -> CloudJob:
-        """A job by its number; raises JobError if the service knows none, or Unreachable."""
+        """A job by its number; raises NotFound, Unreachable or Denied, as its questions do."""
+
+    @property
+    def place(self) -> str:
+        """The one name of the device, however it was spelt; nothing if that is as it was given."""
+        return ""
+
+    def preview(self, pubs: Sequence[Pub], shots: int, *, tag: str) -> str:
+        """The very JSON or program that `run` would send; nothing if that is not known."""
+        return ""
+
+    def cancel(self, job_id: str) -> None:
+        """Ask the service to cancel a job; raises ConfigurationError if it cannot.
+
+        Raises NotFound, Unreachable or Denied too.
+        """
+        raise ConfigurationError(f"{self} cannot cancel jobs. Cancel {job_id} at the vendor.")
 
     def find(self, tag: str) -> list[str]:
         """The numbers of the jobs with this tag, oldest first; raises Unreachable.
@@ -171,12 +240,12 @@ class Service(ABC):
         """Why it takes no jobs now (maintenance), in the vendor's words; None if it does."""
         return None
 
-    def price(self, jobs: int, rows: int, total_shots: int) -> str | None:
+    def price(self, jobs: int, rows: int, total_shots: int) -> Price | None:
         """What so many jobs with so many rows and shots, all of them together, would cost.
 
         Source and reservations included; None where the vendor's model is not known.
         """
-        return "nothing: it is simulated on this machine" if self.local else None
+        return Price("nothing: it is simulated on this machine", 0.0) if self.local else None
 
     def about(self, n_bits: int) -> str:
         """What a reader of draws of so many bits has to know of where they come from.
@@ -195,11 +264,11 @@ class Service(ABC):
 
 
 def kept(service: Service, jobs: Mapping[str, CloudJob], job_id: str) -> CloudJob:
-    """A job of those that live in this process alone; raises JobError for any other number."""
+    """A job of those that live in this process alone; raises NotFound for any other number."""
     job = jobs.get(job_id)
     if job is None:
         again = " Send it again; it costs nothing." * service.local
-        raise JobError(
+        raise NotFound(
             f"{service} knows no job {job_id}: its jobs can be fetched only by the process that "
             f"sent them.{again}"
         )
@@ -207,14 +276,14 @@ def kept(service: Service, jobs: Mapping[str, CloudJob], job_id: str) -> CloudJo
 
 
 def as_measured(bits: Any, shape: tuple[int, int, int], service: str, note: str = "") -> Measured:
-    """Bits that a service returned, checked; raises JobError if they are not zeros and ones."""
+    """Bits that a service returned, checked; Unreadable if they are not zeros and ones."""
     array = np.asarray(bits)
     if array.shape != shape:
-        raise JobError(
+        raise Unreadable(
             f"{service} returned shots of shape {array.shape}; expected [row, shot, bit] = "
             f"{list(shape)}. Nothing was made of them; the job's record is kept."
         )
     if array.dtype.kind not in "bui" or (array.size and (array.min() < 0 or array.max() > 1)):
-        raise JobError(f"{service} returned shots that are not zeros and ones; nothing was made "
+        raise Unreadable(f"{service} returned shots that are not zeros and ones; nothing was made "
                        "of them.")  # fmt: skip
     return Measured(np.ascontiguousarray(array, dtype=np.uint8), note)

@@ -21,6 +21,7 @@ from qhyper.quantum.cloud.door import (
     JobState,
     Limits,
     Measured,
+    Price,
     Pub,
     Rejected,
     Service,
@@ -378,7 +379,7 @@ class IBMService(Service):
             why = f": {n_bits} bits are more than {_FULL_NOISE_QUBITS}"
         return f"a snapshot of a device, simulated on this machine {errors}{why} (option noise)"
 
-    def price(self, jobs: int, rows: int, total_shots: int) -> str | None:
+    def price(self, jobs: int, rows: int, total_shots: int) -> Price | None:
         """The quantum time as far as it is known; IBM charges for that by the instance's plan."""
         if self.local:
             return super().price(jobs, rows, total_shots)
@@ -395,7 +396,7 @@ class IBMService(Service):
             text += (
                 f"; a session costs for as long as it is open, here up to {self.session_seconds} s"
             )
-        return text
+        return Price(text)
 
 
 class IBMJob:

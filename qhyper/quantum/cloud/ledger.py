@@ -1,13 +1,15 @@
 """The job ledger: what was sent to a quantum computer, written down before it is sent.
 
 One SQLite file in the run directory, `jobs.sqlite`, and the measured shots beside it, in
-`samples/`. A job goes planned → submitting → submitted → done, failed or unknown:
+`samples/`. A job goes planned → submitting → submitted → done, unless something befalls it:
 
 - planned:    not sent; only planned jobs are ever sent
 - submitting: written before the call to the service, so that a crash inside it leaves a trace
 - submitted:  the service has given it a number
 - done:       its shots are stored here
-- failed:     the service says that it failed or was cancelled, or what it returned is unusable
+- refused:    the service has not taken it, and charges nothing
+- failed:     the service says that it failed or was cancelled
+- unreadable: it is done, and paid for, but what was returned cannot be read here; it is kept
 - unknown:    nobody knows whether the service took it: only the user may have it sent again
 
 A job's key is a hash of everything that it is: run, purpose, chunk, circuit, parameter rows, shots
@@ -15,15 +17,11 @@ and backend. So the same request made again, after a crash or by mistake, finds 
 there. The job carries the key as a tag.
 """
 
-import hashlib
 import io
-import json
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,113 +29,34 @@ import numpy as np
 
 from qhyper.bits import Bits, pack, unpack
 from qhyper.errors import ConfigurationError, StorageError
-from qhyper.quantum.cloud.door import Measured, Rows
+from qhyper.quantum.cloud.caps import NO_CAPS, Caps
+from qhyper.quantum.cloud.door import Measured
+from qhyper.quantum.cloud.record import (
+    COLUMNS,
+    OPEN,
+    Record,
+    Request,
+    State,
+    digest,
+    rows_digest,
+)
 from qhyper.quantum.cloud.scope import Scope
 from qhyper.storage import check_locks, storage, write_whole
 
 FILE = "jobs.sqlite"
 _LOCK = "jobs.lock"
-_VERSION = 1
+_VERSION = 2
 _BUSY_SECONDS = 30.0
 
-PREFLIGHT = "preflight"
-"""The word with which the purpose of a preflight begins."""
-
-
-class State(StrEnum):
-    """Where a job is; see the module."""
-
-    PLANNED = "planned"
-    SUBMITTING = "submitting"
-    SUBMITTED = "submitted"
-    DONE = "done"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Record:
-    """A job in the ledger."""
-
-    key: str
-    scope: Scope
-    """what its shots are counted with"""
-    purpose: str
-    """what it is for within the scope: a training step, the draws, a preflight"""
-    chunk: int
-    """its number among the jobs of the purpose"""
-    service: str
-    first_row: int
-    rows: int
-    """parameter rows"""
-    first_shot: int
-    shots: int
-    """of each row"""
-    width: int
-    """measured bits"""
-    state: State = State.PLANNED
-    job_id: str | None = None
-    message: str = ""
-    """the service's words, or ours, about a failure"""
-    note: str = ""
-    """how the shots came about"""
-    attempts: int = 0
-    """how often it was sent, as far as is known"""
-    planned: float = 0.0
-    """when, in seconds since 1970"""
-    sent: float | None = None
-    ended: float | None = None
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Of its shots: [row, shot, bit]."""
-        return (self.rows, self.shots, self.width)
-
-    @property
-    def tag(self) -> str:
-        """What the job is called at the service."""
-        # one tag an attempt: a job sent again is never taken for the one that failed before it
-        return f"qhyper-{self.key}" + (f"-{self.attempts}" if self.attempts > 1 else "")
-
-    @property
-    def preflight(self) -> bool:
-        """Whether it is one of a preflight."""
-        return self.purpose.split(" ")[0] == PREFLIGHT
-
-    def values(self) -> dict[str, Any]:
-        """Its fields in their order as plain values, ready for SQLite and JSON."""
-        plain = {name: getattr(self, name) for name in _COLUMNS}
-        return plain | {"scope": str(self.scope), "state": str(self.state)}
-
-
-_COLUMNS = tuple(field.name for field in fields(Record))
+_ADDED = {2: ("cost REAL", "charged TEXT NOT NULL DEFAULT ''", "session TEXT NOT NULL DEFAULT ''")}
+"""Columns of jobs that a version has and the one before had not."""
 _SCHEMA = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE budgets (scope TEXT PRIMARY KEY, shots INTEGER NOT NULL)",
     "CREATE TABLE requests (scope TEXT NOT NULL, purpose TEXT NOT NULL, content TEXT NOT NULL, "
     "PRIMARY KEY (scope, purpose))",
-    f"CREATE TABLE jobs ({', '.join(_COLUMNS)}, PRIMARY KEY (key))",
+    f"CREATE TABLE jobs ({', '.join(COLUMNS)}, PRIMARY KEY (key))",
 )
-
-
-@dataclass(frozen=True)
-class Request:
-    """Shots that are wanted: rows of one circuit on one service, for one purpose.
-
-    `circuit` is the circuit's fingerprint. `scope` and `purpose` say what it is for, as in Record.
-    """
-
-    scope: Scope
-    purpose: str
-    service: str
-    circuit: str
-    rows: Rows
-    shots: int
-    width: int
-
-    def content(self) -> str:
-        """A hash of all that is asked of the service, however it is cut into jobs."""
-        return _digest(self.service, self.circuit, _rows_digest(self.rows), self.shots, self.width)
 
 
 class Ledger:
@@ -181,8 +100,11 @@ class Ledger:
                     "INSERT INTO meta VALUES (?, ?)",
                     (("version", str(_VERSION)), ("run", self.run)),
                 )
-            self._base.execute("COMMIT")
             meta = dict(self._base.execute("SELECT name, value FROM meta").fetchall())
+            if meta.get("version") == "1" and meta.get("run") == self.run:
+                self._renew()
+                meta["version"] = str(_VERSION)
+            self._base.execute("COMMIT")
             if not {"version", "run"} <= meta.keys():
                 raise sqlite3.DatabaseError("it does not say which run it is of")
         except sqlite3.Error as error:
@@ -198,6 +120,12 @@ class Ledger:
                 f"{self.run}. Put the run's own ledger back; sending jobs with this one could pay "
                 "twice."
             )
+
+    def _renew(self) -> None:
+        """Give a ledger of version 1 what it lacks; what it says of its jobs stays."""
+        for column in _ADDED[2]:
+            self._base.execute(f"ALTER TABLE jobs ADD COLUMN {column}")
+        self._base.execute("UPDATE meta SET value = ? WHERE name = 'version'", (str(_VERSION),))
 
     def _unusable(self, error: sqlite3.Error) -> StorageError:
         return StorageError(
@@ -229,8 +157,9 @@ class Ledger:
             except sqlite3.Error as error:
                 if "locked" not in str(error):
                     raise StorageError(
-                        f"{self.folder / _LOCK} cannot be locked: {error}. Make the folder "
-                        "writable, or remove this file if no other process is at work."
+                        f"{self.folder / _LOCK} cannot be locked: {error}. Make the folder and "
+                        "the file writable. Leave the file where it is: beside an empty ledger it "
+                        "says that jobs were sent."
                     ) from error
                 raise StorageError(
                     f"Another process is at work on {self.path}. Wait until it is done, or stop "
@@ -251,10 +180,8 @@ class Ledger:
         content, where = request.content(), (str(request.scope), request.purpose)
         with self._transaction():
             found = self.jobs(request.scope, request.purpose)
-            known = self._base.execute(
-                "SELECT content FROM requests WHERE scope = ? AND purpose = ?", where
-            ).fetchone()
-            if known is not None and known[0] == content and found:
+            known = self._ask("SELECT content FROM requests WHERE scope = ? AND purpose = ?", where)
+            if found and known and known[0][0] in request.contents():
                 return found
             if any(record.attempts or record.state != State.PLANNED for record in found):
                 raise StorageError(
@@ -269,28 +196,50 @@ class Ledger:
             )
             for number, (first_row, rows, first_shot, shots) in enumerate(chunks):
                 part = request.rows[first_row : first_row + rows]
-                key = _digest(self.run, *where, number, request.circuit, _rows_digest(part),
+                key = digest(self.run, *where, number, request.circuit, rows_digest(part),
                               first_shot, shots, request.service)[:32]  # fmt: skip
-                record = Record(
+                self._insert(Record(
                     key, request.scope, request.purpose, number, request.service, first_row, rows,
                     first_shot, shots, request.width, planned=time.time(),
-                )  # fmt: skip
-                marks = ", ".join("?" * len(_COLUMNS))
-                values = tuple(record.values().values())
-                self._base.execute(f"INSERT INTO jobs VALUES ({marks})", values)
+                ))  # fmt: skip
         return self.jobs(request.scope, request.purpose)
 
-    def answered(self, request: Request) -> list[Record]:
-        """The jobs of an earlier request for the same purpose and content, if all are done."""
-        scopes = self._base.execute(
-            "SELECT scope FROM requests WHERE purpose = ? AND content = ?",
-            (request.purpose, request.content()),
-        ).fetchall()
-        for (scope,) in scopes:
-            found = self.jobs(self._scope(scope), request.purpose)
-            if found and all(record.state == State.DONE for record in found):
-                return found
+    def answered(self, request: Request, *, since: float) -> list[Record]:
+        """The jobs of an earlier request for the same purpose and content, if all are done.
+
+        None of them may have ended before `since`, in seconds since 1970.
+        """
+        for content in request.contents():
+            scopes = self._ask(
+                "SELECT scope FROM requests WHERE purpose = ? AND content = ?",
+                (request.purpose, content),
+            )
+            for (scope,) in scopes:
+                found = self.jobs(self._scope(scope), request.purpose)
+                if found and all(r.state == State.DONE and (r.ended or 0) >= since for r in found):
+                    return found
         return []
+
+    def outdated(self, request: Request, since: float) -> bool:
+        """Whether the request's jobs are there, all done, and ended before `since`."""
+        found = self.jobs(request.scope, request.purpose)
+        done = bool(found) and all(record.state == State.DONE for record in found)
+        return done and min(record.ended or 0 for record in found) < since
+
+    def complete(self, record: Record, missing: Sequence[int]) -> None:
+        """Plan the rows that a job of several did not measure anew, as jobs of their own."""
+        starts = [row for row in missing if row - 1 not in missing]
+        with self._transaction():
+            of_purpose = self.jobs(record.scope, record.purpose)
+            chunk = max(each.chunk for each in of_purpose) + 1
+            for number, start in enumerate(starts):
+                rows = next(n for n in range(1, record.rows + 1) if start + n not in missing)
+                key = digest(record.key, "rows", start, rows)[:32]
+                self._insert(Record(
+                    key, record.scope, record.purpose, chunk + number, record.service,
+                    record.first_row + start, rows, record.first_shot, record.shots, record.width,
+                    planned=time.time(),
+                ))  # fmt: skip
 
     def allow(self, scope: Scope, shots: int) -> None:
         """Raise the shot budget of a scope to `shots`: its jobs never have more than that.
@@ -306,9 +255,8 @@ class Ledger:
 
     def allowed(self, scope: Scope) -> int:
         """The shot budget of a scope; 0 if it has none."""
-        query = "SELECT shots FROM budgets WHERE scope = ?"
-        found = self._base.execute(query, (str(scope),)).fetchone()
-        return 0 if found is None else found[0]
+        found = self._ask("SELECT shots FROM budgets WHERE scope = ?", (str(scope),))
+        return found[0][0] if found else 0
 
     def sent_shots(self, scope: Scope) -> int:
         """Shots of the jobs of a scope that were sent, or may have been.
@@ -316,26 +264,24 @@ class Ledger:
         What is sent again, on the user's word, is counted once.
         """
         query = "SELECT SUM(rows * shots) FROM jobs WHERE scope = ? AND attempts > 0"
-        return self._base.execute(query, (str(scope),)).fetchone()[0] or 0
+        return self._ask(query, (str(scope),))[0][0] or 0
 
     # -- jobs ---------------------------------------------------------------------------------
 
     def jobs(self, scope: Scope | None = None, purpose: str | None = None) -> list[Record]:
         """The jobs of a scope and purpose, or all, in the order in which they were planned."""
-        found = self._base.execute(
-            f"SELECT {', '.join(_COLUMNS)} FROM jobs WHERE (?1 IS NULL OR scope = ?1) "
+        found = self._ask(
+            f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE (?1 IS NULL OR scope = ?1) "
             "AND (?2 IS NULL OR purpose = ?2) ORDER BY rowid",
             (None if scope is None else str(scope), purpose),
-        ).fetchall()
+        )
         return [self._record(row) for row in found]
 
     def job(self, key: str) -> Record:
         """The job whose key begins with `key`; ConfigurationError unless there is exactly one."""
-        row = self._base.execute(
-            f"SELECT {', '.join(_COLUMNS)} FROM jobs WHERE key = ?", (key,)
-        ).fetchone()
-        if row is not None:
-            return self._record(row)
+        rows = self._ask(f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE key = ?", (key,))
+        if rows:
+            return self._record(rows[0])
         found = [record for record in self.jobs() if record.key.startswith(key)]
         if len(found) != 1 or not key:
             raise ConfigurationError(
@@ -345,12 +291,13 @@ class Ledger:
             )
         return found[0]
 
-    def claim(self, key: str) -> bool:
+    def claim(self, key: str, *, caps: Caps = NO_CAPS, cost: float | None = None) -> bool:
         """planned → submitting, durably, before the call; False if the job is not planned.
 
-        Raises ConfigurationError if the scope's shot budget does not cover it.
+        `cost` is what it costs in US dollars; None if that is not known. Raises ConfigurationError
+        if the scope's shot budget or the run's caps do not cover it.
         """
-        with self._transaction():
+        with caps.alone(self.folder), self._transaction():
             record = self.job(key)
             if record.state != State.PLANNED:
                 return False
@@ -363,23 +310,29 @@ class Ledger:
                     "Raise `paid_shots`: in a training's config.toml, or with --paid-shots of "
                     "`qhyper submit`."
                 )
+            caps.check(self.folder, cost)
+            paid = None if record.cost is None or cost is None else record.cost + cost
             self._update(key, state=State.SUBMITTING, attempts=record.attempts + 1,
-                         sent=time.time(), message="")  # fmt: skip
+                         sent=time.time(), cost=paid, message="")  # fmt: skip
         return True
 
-    def unclaim(self, key: str, state: State, message: str) -> None:
-        """submitting → planned or failed: the service has certainly not taken the job."""
+    def unclaim(self, key: str, state: State, message: str, *, cost: float | None = None) -> None:
+        """submitting → planned or refused: the service has certainly not taken the job."""
         with self._transaction():
-            attempts = self.job(key).attempts - 1
-            self._update(key, state=state, attempts=attempts, message=message)
+            record = self.job(key)
+            paid = None if record.cost is None or cost is None else record.cost - cost
+            attempts = record.attempts - 1
+            paid = paid if attempts else 0.0
+            self._update(key, state=state, attempts=attempts, cost=paid, message=message)
 
-    def submitted(self, key: str, job_id: str) -> None:
+    def submitted(self, key: str, job_id: str, *, session: str = "") -> None:
         """The service has the job under this number, whoever has sent it."""
         with self._transaction():
             record = self.job(key)
             sent = record.sent or time.time()
             self._update(key, state=State.SUBMITTED, job_id=job_id, message="", sent=sent,
-                         attempts=max(1, record.attempts))  # fmt: skip
+                         session=session or record.session, attempts=max(1, record.attempts),
+                         ended=None)  # fmt: skip
 
     def unknown(self, key: str, message: str) -> None:
         """Nobody knows whether the service took the job."""
@@ -387,23 +340,37 @@ class Ledger:
             self._update(key, state=State.UNKNOWN, message=message)
 
     def failed(self, key: str, message: str) -> None:
-        """The job failed at the service, or what it returned is unusable."""
+        """The service says that the job failed, or was cancelled."""
         with self._transaction():
             self._update(key, state=State.FAILED, message=message, ended=time.time())
 
+    def unreadable(self, key: str, message: str, raw: bytes) -> None:
+        """The job is done, but what it returned, `raw`, cannot be read here: it is kept."""
+        if raw:
+            with storage(self.raw_file(key)):
+                self.raw_file(key).parent.mkdir(exist_ok=True)
+            write_whole(self.raw_file(key), raw)
+        with self._transaction():
+            self._update(key, state=State.UNREADABLE, message=message, ended=time.time())
+
+    def charged(self, key: str, words: str) -> None:
+        """What the service says that it charged for a job."""
+        with self._transaction():
+            self._update(key, charged=words)
+
     def again(self, key: str) -> None:
-        """failed or unknown → planned, on the user's word, which the shot budget does not limit."""
+        """Open → planned, on the user's word, which the shot budget does not limit."""
         with self._transaction():
             record = self.job(key)
-            if record.state not in (State.FAILED, State.UNKNOWN):
+            if record.state not in OPEN:
                 raise ConfigurationError(
-                    f"The job {key} is {record.state}; only failed and unknown jobs can be sent "
-                    "again."
+                    f"The job {key} is {record.state}; only failed, refused, unreadable and "
+                    "unknown jobs can be sent again."
                 )
             self._update(record.key, state=State.PLANNED, job_id=None, ended=None)
 
     def adopt(self, key: str, job_id: str) -> None:
-        """failed or unknown → submitted, as the job that the user found under this number."""
+        """Failed or unknown → submitted, as the job that the user found under this number."""
         with self._transaction():
             record = self.job(key)
             if record.state not in (State.FAILED, State.UNKNOWN):
@@ -450,6 +417,10 @@ class Ledger:
     def _file(self, key: str) -> Path:
         return self.folder / "samples" / f"{key}.npz"
 
+    def raw_file(self, key: str) -> Path:
+        """Where what an unreadable job returned is kept."""
+        return self.folder / "samples" / f"{key}.raw"
+
     # -- SQLite -------------------------------------------------------------------------------
 
     @contextmanager
@@ -469,6 +440,18 @@ class Ledger:
                 "not in it. Free some space, or end the process that holds it."
             ) from error
 
+    def _ask(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        """The rows that a question gets; StorageError if the file cannot be read."""
+        try:
+            return self._base.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+
+    def _insert(self, record: Record) -> None:
+        marks, values = ", ".join("?" * len(COLUMNS)), tuple(record.values().values())
+        columns = ", ".join(COLUMNS)
+        self._base.execute(f"INSERT INTO jobs ({columns}) VALUES ({marks})", values)
+
     def _update(self, key: str, **values: Any) -> None:
         assigned = ", ".join(f"{name} = ?" for name in values)
         changed = self._base.execute(
@@ -477,7 +460,7 @@ class Ledger:
         assert changed.rowcount == 1, f"no job {key}"
 
     def _record(self, row: Sequence[Any]) -> Record:
-        values = dict(zip(_COLUMNS, row, strict=True))
+        values = dict(zip(COLUMNS, row, strict=True))
         try:
             state = State(values["state"])
         except ValueError as error:
@@ -501,12 +484,3 @@ class Ledger:
 def exists(folder: Path) -> bool:
     """Whether a run directory has a ledger."""
     return (folder / FILE).is_file()
-
-
-def _rows_digest(rows: Rows) -> str:
-    array = np.ascontiguousarray(rows, dtype="<f8")
-    return hashlib.sha256(str(array.shape).encode() + array.tobytes()).hexdigest()
-
-
-def _digest(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()

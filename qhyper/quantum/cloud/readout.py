@@ -11,6 +11,8 @@ from qhyper.bits import Bits
 from qhyper.errors import JobError
 from qhyper.quantum.circuit import Circuit, Gate
 
+PREFLIGHT_SECONDS = 86_400.0
+"""A preflight holds for a day: devices are calibrated, and qubits change their places."""
 PREFLIGHT_CIRCUITS = 2
 PREFLIGHT_SHOTS = 32
 """Of the pattern, and again of its complement: a bit that never changes is right in one alone."""
@@ -18,6 +20,10 @@ AGREEMENT = 0.8
 """Share of the shots in which every bit has to be as prepared. Of 64, a device that reads a bit
 rightly with 94 % falls short with a probability of 1e-4, and one that returns noise gets there
 with 2e-7."""
+
+
+class PreflightError(JobError):
+    """Known bitstrings did not come back as they were prepared."""
 
 
 def preparation(n_qubits: int) -> Circuit:
@@ -49,7 +55,7 @@ def preflight_bits(n_qubits: int) -> Bits:
 
 
 def check_preflight(bits: Bits, qubits: tuple[int, ...], service: str) -> None:
-    """Raise JobError unless every bit [row, shot, qubit] is as prepared in most of the shots.
+    """Raise PreflightError unless every bit [row, shot, qubit] is as prepared in most of the shots.
 
     The error says what is wrong where it is known: no memory (all zero), bits in reversed order,
     all inverted, or single bits. `qubits` are where on the device the bits are.
@@ -61,25 +67,25 @@ def check_preflight(bits: Bits, qubits: tuple[int, ...], service: str) -> None:
         return
     advice = "No job of this circuit was sent: what it measured could not be trusted."
     if not bits.any():
-        raise JobError(
+        raise PreflightError(
             f"Preflight of {service}: got zeros alone where {expected} and its complement were "
             "prepared. It returns counts where shots are read, or does not run the circuit. "
             + advice
         )
     if ((bits == prepared[..., ::-1]).mean(axis=(0, 1)) >= AGREEMENT).all():
-        raise JobError(
+        raise PreflightError(
             f"Preflight of {service}: the bits come back in reversed order: got "
             f"{expected[::-1]}, expected {expected}. " + advice
         )
     if (share <= 1 - AGREEMENT).all():
-        raise JobError(
+        raise PreflightError(
             f"Preflight of {service}: every bit comes back inverted: got {_text(1 - pattern(n))}, "
             f"expected {expected}. " + advice
         )
     bad = np.flatnonzero(share < AGREEMENT).tolist()
     wrong = [f"bit {bit} (the device's qubit {qubits[bit]}): {share[bit]:.0%}" for bit in bad]
     listed = ", ".join(wrong[:8]) + (f" and {len(wrong) - 8} more" if len(wrong) > 8 else "")
-    raise JobError(
+    raise PreflightError(
         f"Preflight of {service}: {len(wrong)} of {n} bits are not as prepared in "
         f"{AGREEMENT:.0%} of {bits.shape[0] * bits.shape[1]} shots: {listed}. {advice} Leave "
         f"them out with the option avoid={[qubits[bit] for bit in bad]} (a training: in a "

@@ -9,7 +9,7 @@ import pytest
 
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.cloud.backend import CloudBackend
-from qhyper.quantum.cloud.dispatch import Patience
+from qhyper.quantum.cloud.questions import Patience
 
 HASTE = Patience(grace=0.3, first_poll=0.01, last_poll=0.02, attempts=4)
 

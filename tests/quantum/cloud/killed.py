@@ -28,8 +28,9 @@ from qhyper.gradients.parameter_shift import ParameterShift
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.cloud import ledger as ledger_module
 from qhyper.quantum.cloud.backend import CloudBackend
-from qhyper.quantum.cloud.dispatch import Patience
-from qhyper.quantum.cloud.ledger import Ledger, State, exists
+from qhyper.quantum.cloud.ledger import Ledger, exists
+from qhyper.quantum.cloud.questions import Patience
+from qhyper.quantum.cloud.record import State
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.risk import Expectation
 from qhyper.streams import Streams
@@ -214,7 +215,7 @@ def _at(*arguments, **options):
 
 POINTS = {
     "while the ledger is made": lambda: setattr(ledger_module, "_SCHEMA", _half_a_schema()),
-    "while the jobs are planned": _at(ledger_module, "_rows_digest", 12, before=die),
+    "while the jobs are planned": _at(ledger_module, "rows_digest", 12, before=die),
     "before the claim": _at(Ledger, "claim", 8, before=die),
     "after the claim": _at(Ledger, "claim", 8, after=die),
     "after acceptance, before the reply": _at(stub.StubJob, "__init__", 8, before=die),

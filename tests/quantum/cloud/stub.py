@@ -16,8 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
-from qhyper.errors import JobError
-from qhyper.quantum.cloud.door import JobState, Limits, Rejected, Service, Unreachable, as_measured
+from qhyper.quantum.cloud.door import (
+    JobState,
+    Limits,
+    NotFound,
+    Price,
+    Rejected,
+    Service,
+    Unreachable,
+    Unreadable,
+    as_measured,
+)
 
 
 class StubService(Service):
@@ -109,7 +118,7 @@ class StubService(Service):
         with self._records() as records:
             query = "SELECT id FROM jobs WHERE id = ? AND accepted <= ?"
             if not records.execute(query, (job_id, time.time() - self.known_after)).fetchone():
-                raise JobError(f"stub knows no job {job_id}. Check the number.")
+                raise NotFound(f"stub knows no job {job_id}. Check the number.")
         return StubJob(self, job_id)
 
     def find(self, tag):
@@ -127,7 +136,8 @@ class StubService(Service):
         return self.maintenance
 
     def price(self, jobs, rows, shots):
-        return f"{jobs * 0.3 + shots * 0.001:.2f} stub dollars"
+        dollars = jobs * 0.3 + shots * 0.001
+        return Price(f"{dollars:.2f} stub dollars", dollars)
 
     @contextmanager
     def sending(self):
@@ -188,9 +198,9 @@ class StubJob:
             ).fetchone()
             records.execute("UPDATE jobs SET reads = ? WHERE id = ?", (reads + 1, self.job_id))
         if spoiled == "read once" and reads:
-            raise JobError("the results of this job could be read once, and were read")
+            raise Unreadable("the results of this job could be read once, and were read")
         if spoiled == "counts":
-            raise JobError("stub returned counts alone; shots are expected")
+            raise Unreadable("stub returned counts alone; shots are expected", raw=packed)
         bits = np.load(io.BytesIO(packed))
         bits = {
             "width": lambda b: b[..., :-1],

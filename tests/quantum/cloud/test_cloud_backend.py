@@ -9,8 +9,8 @@ from qhyper.quantum.backends import build_backend, build_cloud_backend
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.cloud import dispatch
 from qhyper.quantum.cloud.backend import CloudBackend
-from qhyper.quantum.cloud.dispatch import Patience
 from qhyper.quantum.cloud.qiskit_isa import transpiled
+from qhyper.quantum.cloud.questions import Patience
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.risk import Expectation
 from qhyper.streams import Streams

@@ -16,12 +16,12 @@ import requests
 from qhyper.errors import ConfigurationError, JobError, MissingError
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.cloud.backend import CloudBackend
-from qhyper.quantum.cloud.dispatch import Patience
 from qhyper.quantum.cloud.door import JobState, Rejected, Unreachable
 from qhyper.quantum.cloud.ionq import IonQService
-from qhyper.quantum.cloud.ledger import State
 from qhyper.quantum.cloud.qiskit_isa import transpiled
+from qhyper.quantum.cloud.questions import Patience
 from qhyper.quantum.cloud.readout import pattern, preparation
+from qhyper.quantum.cloud.record import State
 from qhyper.quantum.simulators.state_vector import StateVectorBackend
 from qhyper.streams import Streams
 

@@ -1,0 +1,37 @@
+"""How a request is cut into jobs that a service's limits allow."""
+
+import math
+
+from qhyper.quantum.cloud.door import Limits
+
+Chunk = tuple[int, int, int, int]
+"""(first row, rows, first shot, shots) of a job."""
+
+
+def chunks(limits: Limits, rows: int, shots: int, gates: int) -> list[Chunk]:
+    """The fewest jobs that the limits allow; `gates` are the circuit's two-qubit gates."""
+    most_rows, most_shots = _most(limits, rows, shots, gates)
+    return [
+        (row, min(most_rows, rows - row), shot, min(most_shots, shots - shot))
+        for row in range(0, rows, most_rows)
+        for shot in range(0, shots, most_shots)
+    ]
+
+
+def n_chunks(limits: Limits, rows: int, shots: int, gates: int) -> int:
+    """How many jobs `chunks` would make, without making them."""
+    most_rows, most_shots = _most(limits, rows, shots, gates)
+    return math.ceil(rows / most_rows) * -(-shots // most_shots)
+
+
+def _most(limits: Limits, rows: int, shots: int, gates: int) -> tuple[int, int]:
+    """Rows, and shots of each, that fit in one job."""
+    most_shots = min(n for n in (shots, limits.shots, limits.executions) if n is not None)
+    most_rows = rows
+    if limits.rows is not None:
+        most_rows = min(most_rows, limits.rows)
+    if limits.executions is not None:
+        most_rows = min(most_rows, limits.executions // most_shots)
+    if limits.gates is not None and gates:
+        most_rows = min(most_rows, max(1, limits.gates // gates))
+    return most_rows, most_shots
