@@ -2,6 +2,7 @@
 
 runs/<run>/submissions/<number>/
   circuit.qpy       the transpiled circuit
+  preparation.qpy   the one that readout errors are learnt from, if that was asked for
   submission.json   what was asked: written before anything is sent
   draws.npz         the draws in weight order, once all jobs are done
   outcome.json      the draws scored, with the simulator's: its presence means complete

@@ -41,7 +41,7 @@ from qhyper.submit.stored import (
 )
 from qhyper.training.search import is_control
 
-CIRCUIT = "circuit.qpy"
+CIRCUIT, PREPARATION = "circuit.qpy", "preparation.qpy"
 DRAWS = "draws"
 """What the jobs of the draws are for."""
 CALIBRATION_SHOTS = 64
@@ -117,7 +117,9 @@ class Submission:
     @cached_property
     def _preparation(self) -> Isa:
         """The circuit that prepares known bitstrings on the qubits of the draws."""
-        qubits = self.isa.qubits
+        path, qubits = self.identity.folder / PREPARATION, self.isa.qubits
+        if path.is_file():
+            return load(path)
         known, device = preparation(len(qubits)), self.backend.service.device
         return transpiled(known, device, level=1, layout=qubits)
 
@@ -157,6 +159,8 @@ class Submission:
     def record(self, paid_shots: int, caps: Caps) -> None:
         """Write down what is asked, and what it may cost at the most, before anything is sent."""
         save(self.isa, self.identity.folder / CIRCUIT)
+        if self.settings.calibration_shots:
+            save(self._preparation, self.identity.folder / PREPARATION)
         self.identity.write(
             Written(self.identity.number, self.settings, paid_shots, self.content(),
                     self.outlook(), caps=caps)
@@ -187,17 +191,21 @@ class Submission:
             caps=written.caps, stop=stop, warn=warn,
         ) as dispatcher:  # fmt: skip
             try:
-                self.backend.preflight(self.isa, preflight_wait)
+                if not _all_sent(dispatcher.ledger, self.identity):
+                    self.backend.preflight(self.isa, preflight_wait)
             except PendingError as error:
                 raise PendingError(
                     f"{self.identity.title}: its preflight on {self.backend} is not back after "
                     f"{preflight_wait:g} s, so its draws are not sent yet. `qhyper fetch "
                     f"{self.run.path}` sends them once it is."
                 ) from error
+            for request, isa in self.requests():  # all of them, before any is waited for
+                dispatcher.send(request, isa)
             sent = {
-                request.purpose: dispatcher.send(request, isa) for request, isa in self.requests()
+                request.purpose: dispatcher.obtain(request, isa, wait)
+                for request, isa in self.requests()
             }
-            every = dispatcher.fetch([r for records in sent.values() for r in records], wait)
+            every = [record for records in sent.values() for record in records]
             if any(record.state != State.DONE for record in every):
                 return every, None
             measured = {purpose: dispatcher.bits(records) for purpose, records in sent.items()}

@@ -18,6 +18,7 @@ from qhyper.quantum.cloud.chunks import n_chunks
 from qhyper.quantum.cloud.dispatch import Dispatcher
 from qhyper.quantum.cloud.door import Price, Service
 from qhyper.quantum.cloud.ledger import Ledger
+from qhyper.quantum.cloud.preflight import preflight
 from qhyper.quantum.cloud.qiskit_isa import Isa, fingerprint, load, save, transpiled
 from qhyper.quantum.cloud.questions import Patience
 from qhyper.quantum.cloud.readout import PREFLIGHT_SHOTS, preflight_bits
@@ -232,7 +233,7 @@ class CloudBackend:
         """Check, once for each set of qubits, that known bitstrings come back as prepared."""
         assert self.dispatcher is not None
         assert self.scope is not None
-        self.dispatcher.preflight(self.scope, self.identity, isa, wait)
+        preflight(self.dispatcher, self.scope, self.identity, isa, wait)
 
 
 class CloudExecutable:

@@ -6,7 +6,6 @@ a service that is away, the next call with the same request goes on from there.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -27,20 +26,10 @@ from qhyper.quantum.cloud.door import (
     asked,
 )
 from qhyper.quantum.cloud.ledger import Ledger
-from qhyper.quantum.cloud.qiskit_isa import Isa, transpiled
+from qhyper.quantum.cloud.qiskit_isa import Isa
 from qhyper.quantum.cloud.questions import Patience, Questions
-from qhyper.quantum.cloud.readout import (
-    PREFLIGHT_SECONDS,
-    PREFLIGHT_SHOTS,
-    PreflightError,
-    angles_of,
-    check_preflight,
-    preflight_bits,
-    preparation,
-)
-from qhyper.quantum.cloud.record import PREFLIGHT, Record, Request, State
+from qhyper.quantum.cloud.record import Record, Request, State
 from qhyper.quantum.cloud.redaction import redacted, words_of
-from qhyper.quantum.cloud.scope import Scope
 
 _TELL_FIRST, _TELL_EVERY = 20.0, 600.0
 """Seconds of waiting after which the user hears of it, at first and then."""
@@ -75,7 +64,7 @@ class Dispatcher:
         self._stop, self._warn = stop, warn
         self.questions = Questions(service, self.name, patience, self._sleep)
         self._live: dict[str, CloudJob] = {}
-        self._passed: set[tuple[str, tuple[int, ...]]] = set()
+        self.passed: set[tuple[str, tuple[int, ...]]] = set()
         """Services and qubits whose preflight this session has looked at."""
         self._warned = False
 
@@ -87,8 +76,9 @@ class Dispatcher:
         Jobs that a crash left open are looked up first. Raises MissingError if the service takes
         no jobs now, ConfigurationError if the scope's shot budget is too small for the request.
         """
-        parts = chunks(self.service.limits, len(request.rows), request.shots, isa.two_qubit_gates)
-        records = self.ledger.plan(request, parts)
+        records = self.ledger.plan(request, lambda: chunks(
+            self.service.limits, len(request.rows), request.shots, isa.two_qubit_gates
+        ))  # fmt: skip
         self.recover(records)
         waiting = self._new([r for r in self._now(records) if r.state == State.PLANNED])
         if waiting:
@@ -427,48 +417,23 @@ class Dispatcher:
         return bits
 
     def measure(self, request: Request, isa: Isa, wait: float) -> Bits:
-        """Send a request, wait for it, and return its shots [row, shot, bit]; see the parts.
+        """Send a request, wait for it, and return its shots [row, shot, bit]; see the parts."""
+        return self.bits(self.obtain(request, isa, wait))
 
-        What a service does not take while others of the request are pending is sent after them.
+    def obtain(self, request: Request, isa: Isa, wait: float) -> list[Record]:
+        """The jobs of a request, sent and waited for, done or not.
+
+        What a service does not take while others of the request are pending is sent after them, and
+        so are rows that it did not run.
         """
         end = time.monotonic() + wait
         left = None
         while True:
-            records = self.fetch(self.send(request, isa), max(0.0, end - time.monotonic()))
+            self.fetch(self.send(request, isa), max(0.0, end - time.monotonic()))
+            records = self.ledger.jobs(request.scope, request.purpose)
             before, left = left, sum(record.state == State.PLANNED for record in records)
             if not left or left == before or time.monotonic() >= end:
-                return self.bits(records)
-
-    # -- preflight ----------------------------------------------------------------------------
-
-    def preflight(self, scope: Scope, service: str, isa: Isa, wait: float) -> None:
-        """Prepare known bitstrings and read them, once a day for a service and set of qubits.
-
-        Raises JobError if it comes back wrong, PendingError if it is not back after `wait`.
-        """
-        if (service, isa.qubits) in self._passed:
-            return
-        n = len(isa.qubits)
-        probe = transpiled(preparation(n), self.service.device, level=1, layout=isa.qubits)
-        rows = probe.rows(angles_of(preflight_bits(n)))
-        request = Request(scope, PREFLIGHT, service, probe.fingerprint, rows, PREFLIGHT_SHOTS, n)
-        since = time.time() - PREFLIGHT_SECONDS
-        # other qubits, which a device may suggest after its calibration, are another purpose
-        purpose = f"{PREFLIGHT} {request.content()[:8]}"
-        for number in range(1, 10**6):
-            again = f" again {number - 1}" * (number > 1)
-            request = replace(request, purpose=purpose + again)
-            if not self.ledger.outdated(request, since):
-                break
-        records = self.ledger.answered(request, since=since)
-        records = records or self.fetch(self.send(request, probe), wait)
-        try:
-            check_preflight(self.bits(records), isa.qubits, self.name)
-        except PreflightError as error:  # to be sent again once the device is mended
-            for record in records:
-                self.ledger.failed(record.key, str(error))
-            raise
-        self._passed.add((service, isa.qubits))
+                return records
 
     # -- shared -------------------------------------------------------------------------------
 

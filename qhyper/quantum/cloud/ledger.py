@@ -20,7 +20,7 @@ there. The job carries the key as a tag.
 import io
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -30,6 +30,7 @@ import numpy as np
 from qhyper.bits import Bits, pack, unpack
 from qhyper.errors import ConfigurationError, StorageError
 from qhyper.quantum.cloud.caps import NO_CAPS, Caps
+from qhyper.quantum.cloud.chunks import Chunk
 from qhyper.quantum.cloud.door import Measured
 from qhyper.quantum.cloud.record import (
     COLUMNS,
@@ -171,11 +172,14 @@ class Ledger:
 
     # -- plans --------------------------------------------------------------------------------
 
-    def plan(self, request: Request, chunks: Sequence[tuple[int, int, int, int]]) -> list[Record]:
+    def plan(
+        self, request: Request, chunks: Sequence[Chunk] | Callable[[], Sequence[Chunk]]
+    ) -> list[Record]:
         """The jobs of a request: those that are there, or new ones, one a chunk.
 
-        A chunk is (first row, rows, first shot, shots). Raises StorageError if jobs of this
-        purpose were sent with other content: what they measured is no answer to this request.
+        `chunks` may be a function, which is asked for new ones alone. Raises StorageError if jobs
+        of this purpose were sent with other content: what they measured is no answer to this
+        request.
         """
         content, where = request.content(), (str(request.scope), request.purpose)
         with self._transaction():
@@ -194,7 +198,9 @@ class Ledger:
             self._base.execute(
                 "INSERT OR REPLACE INTO requests VALUES (?, ?, ?)", (*where, content)
             )
-            for number, (first_row, rows, first_shot, shots) in enumerate(chunks):
+            for number, (first_row, rows, first_shot, shots) in enumerate(
+                chunks() if callable(chunks) else chunks
+            ):
                 part = request.rows[first_row : first_row + rows]
                 key = digest(self.run, *where, number, request.circuit, rows_digest(part),
                               first_shot, shots, request.service)[:32]  # fmt: skip

@@ -11,8 +11,6 @@ from qhyper.bits import Bits
 from qhyper.errors import JobError
 from qhyper.quantum.circuit import Circuit, Gate
 
-PREFLIGHT_SECONDS = 86_400.0
-"""A preflight holds for a day: devices are calibrated, and qubits change their places."""
 PREFLIGHT_CIRCUITS = 2
 PREFLIGHT_SHOTS = 32
 """Of the pattern, and again of its complement: a bit that never changes is right in one alone."""

@@ -9,6 +9,7 @@ import pytest
 
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.cloud.backend import CloudBackend
+from qhyper.quantum.cloud.caps import NO_CAPS
 from qhyper.quantum.cloud.questions import Patience
 
 HASTE = Patience(grace=0.3, first_poll=0.01, last_poll=0.02, attempts=4)
@@ -41,13 +42,16 @@ class Bench:
         self.angles = np.linspace(0.1, 3.0, 18).reshape(6, 3)
 
     @contextmanager
-    def session(self, *, budget=10**6, patience=HASTE, run="a run", scope="training", **options):
+    def session(
+        self, *, budget=10**6, patience=HASTE, run="a run", scope="training", caps=NO_CAPS,
+        **options,
+    ):  # fmt: skip
         """(dispatcher, request, isa) of 6 rows of 8 shots; 3 jobs of 2 rows, unless told."""
         service = self.stub_service(**{"rows": 2, **options})
         backend = CloudBackend(service, patience=patience, deadline=10.0)
         isa = backend.compile(self.circuit).isa
         with backend.connected(
-            self.folder, run, scope, budget, warn=self.heard.append
+            self.folder, run, scope, budget, caps=caps, warn=self.heard.append
         ) as dispatcher:
             yield dispatcher, backend.request(backend.scope, "step 0", isa, self.angles, 8), isa
 

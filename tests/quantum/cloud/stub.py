@@ -12,13 +12,16 @@ import sqlite3
 import time
 import uuid
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from qhyper.quantum.cloud.door import (
+    Denied,
     JobState,
     Limits,
+    Measured,
     NotFound,
     Price,
     Rejected,
@@ -42,11 +45,16 @@ class StubService(Service):
       reply), "refused" (for good), "busy" (rate limit)
     - spoiled: what is wrong with all jobs, or by the number of a job in the order in which they
       were accepted, from 0: "failed", "cancelled", "stuck" (never done), "unreachable", "counts",
-      "width", "short", "zeros", "reversed", "inverted", "stuck bit", "read once"
+      "width", "short", "zeros", "reversed", "inverted", "stuck bit", "read once",
+      "part" (only the first row was run), "forgotten" (its number is not known any more)
     - away: whether it answers no question any more
     - away_after: number of calls of `run` after which it is away for good
     - known_after: seconds after which a job can be asked for by its number
     - says: what it says of failures
+    - silent: number of questions that it does not answer at first
+    - denied: whether the login has expired
+    - pending: how many jobs may be pending at once
+    - retired: whether the device is gone, and nothing but its jobs is left
     - maintenance: what it says about itself, if it takes no jobs
     """
 
@@ -54,13 +62,12 @@ class StubService(Service):
         self, folder, *, qubits=5, tags=True, listed_after=0.0, late=0.0, pace=0.0, faults=(),
         spoiled=None, away=False, maintenance=None, rows=None, shots=None, executions=None,
         gates=None, away_after=None, known_after=0.0, says="calibration lost",
-        retrievable=True,
+        retrievable=True, silent=0, denied=False, retired=False, pending=None,
     ):  # fmt: skip
-        from qiskit.providers.fake_provider import GenericBackendV2
-
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.device = GenericBackendV2(qubits, basis_gates=["rz", "sx", "x", "cz"], seed=1)
+        self.qubits, self.retired = qubits, retired
+        self.silent, self.denied, self.pending = silent, denied, pending
         self.limits = Limits(qubits, rows=rows, shots=shots, executions=executions, gates=gates)
         self.searchable, self.local = tags, False
         self.listed_after, self.late, self.pace = listed_after, late, pace
@@ -79,6 +86,13 @@ class StubService(Service):
     def __str__(self):
         return "stub"
 
+    @cached_property
+    def device(self):
+        from qiskit.providers.fake_provider import GenericBackendV2
+
+        assert not self.retired, "the device is gone"
+        return GenericBackendV2(self.qubits, basis_gates=["rz", "sx", "x", "cz"], seed=1)
+
     # -- as a vendor's console shows it -------------------------------------------------------
 
     def accepted(self):
@@ -86,12 +100,21 @@ class StubService(Service):
         with self._records() as records:
             return records.execute("SELECT id, tag FROM jobs ORDER BY accepted").fetchall()
 
+    def packed(self, number):
+        """What the job with this number, in the order of acceptance, is stored as."""
+        with self._records() as records:
+            query = "SELECT shots FROM jobs ORDER BY accepted"
+            return records.execute(query).fetchall()[number][0]
+
     # -- the interface of a service -----------------------------------------------------------
 
     def run(self, pubs, shots, *, tag):
         self.calls["run"] += 1
         if self.away_after is not None and self.calls["run"] > self.away_after:
             self.away = True
+        assert not self.retired, "the device is gone"
+        if self.denied:
+            raise Denied("token expired")
         fault = self.faults.pop(0) if self.faults else None
         if self.away or fault == "never":
             raise ConnectionError(f"the network is gone: {self.says}")
@@ -99,6 +122,10 @@ class StubService(Service):
             raise Rejected(f"this circuit is not allowed: {self.says}")
         if fault == "busy":
             raise Rejected("too many requests", again=True)
+        if self.pending is not None:
+            jobs = [StubJob(self, number) for number, _ in self.accepted()]
+            if sum(job.state() != JobState.DONE for job in jobs) >= self.pending:
+                raise Rejected(f"limit of {self.pending} pending jobs", again=True)
         time.sleep(self.pace)
         job_id = uuid.uuid4().hex
         bits = np.concatenate([_simulated(circuit, rows, shots, tag) for circuit, rows in pubs])
@@ -119,6 +146,8 @@ class StubService(Service):
             query = "SELECT id FROM jobs WHERE id = ? AND accepted <= ?"
             if not records.execute(query, (job_id, time.time() - self.known_after)).fetchone():
                 raise NotFound(f"stub knows no job {job_id}. Check the number.")
+        if self._spoiled(job_id) == "forgotten":
+            raise NotFound(f"stub knows no job {job_id}. Check the number.")
         return StubJob(self, job_id)
 
     def find(self, tag):
@@ -146,14 +175,25 @@ class StubService(Service):
     def close(self):
         self.closed += 1
 
+    def cancel(self, job_id):
+        self.spoiled = {**(self.spoiled or {}), self._number(job_id): "cancelled"}
+
     def _answer(self):
+        if self.denied:
+            raise Denied("token expired")
+        self.silent -= 1
+        if self.silent >= 0:
+            raise Unreachable("HTTP 502")
         if self.away:
             raise Unreachable(f"the network is gone: {self.says}")
 
     def _spoiled(self, job_id):
         if not isinstance(self.spoiled, dict):
             return self.spoiled
-        return self.spoiled.get([number for number, _ in self.accepted()].index(job_id))
+        return self.spoiled.get(self._number(job_id))
+
+    def _number(self, job_id):
+        return [number for number, _ in self.accepted()].index(job_id)
 
     @contextmanager
     def _records(self):
@@ -189,6 +229,16 @@ class StubJob:
     def message(self):
         return self.service.says
 
+    def called(self):
+        (tag,) = [tag for number, tag in self.service.accepted() if number == self.job_id]
+        return tag
+
+    def queue(self):
+        return "third in the queue"
+
+    def charged(self):
+        return "0.30 stub dollars"
+
     def measured(self, shape, *, seed):
         self.service._answer()
         spoiled = self.service._spoiled(self.job_id)
@@ -202,6 +252,9 @@ class StubJob:
         if spoiled == "counts":
             raise Unreadable("stub returned counts alone; shots are expected", raw=packed)
         bits = np.load(io.BytesIO(packed))
+        if spoiled == "part":
+            missing = tuple(range(1, shape[0]))
+            return Measured(np.where(np.arange(shape[0])[:, None, None] > 0, 0, bits), "", missing)
         bits = {
             "width": lambda b: b[..., :-1],
             "short": lambda b: b[:, :-1],

@@ -4,6 +4,8 @@ The shots that an undisturbed session measures are the oracle of all others: the
 depend on the job's key alone.
 """
 
+import shutil
+import sqlite3
 import time
 
 import numpy as np
@@ -11,9 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qhyper.errors import ConfigurationError, Interrupted, JobError, MissingError, PendingError
-from qhyper.quantum.cloud.chunks import chunks
+from qhyper.errors import (
+    ConfigurationError,
+    Interrupted,
+    JobError,
+    MissingError,
+    PendingError,
+    StorageError,
+)
+from qhyper.quantum.cloud.chunks import chunks, n_chunks
 from qhyper.quantum.cloud.door import Limits
+from qhyper.quantum.cloud.preflight import preflight
 from qhyper.quantum.cloud.questions import Patience
 from qhyper.quantum.cloud.record import State
 from qhyper.quantum.cloud.scope import TRAINING
@@ -445,3 +455,180 @@ def test_chunks_cover_every_shot_once_and_obey_every_limit(limits, rows, shots, 
 )
 def test_no_more_jobs_than_the_limits_ask_for(limits, jobs):
     assert len(chunks(limits, 216, 1024, 105)) == jobs
+
+
+# -- what a real account does ---------------------------------------------------------------------
+
+
+def test_a_service_that_answers_late_is_asked_again(bench, undisturbed):
+    np.testing.assert_array_equal(bench.measure(silent=3), undisturbed(bench))
+    assert paid_once(bench)
+
+
+def test_a_service_that_never_answers_before_sending_is_sent_nothing(bench):
+    with pytest.raises(MissingError, match=r"stub does not answer: .*HTTP 502.* Nothing more was"):
+        bench.measure(silent=1000)
+    assert bench.accepted() == []
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_expired_login_fails_no_job(bench, undisturbed, late):
+    message = "stub does not let this account in: token expired. Log in again, or renew the key; no"
+    if late:
+        with bench.session() as (dispatcher, request, isa):
+            dispatcher.send(request, isa)
+    with pytest.raises(MissingError, match=message):
+        bench.measure(denied=True)
+    assert bench.states() == (["submitted"] if late else ["planned"]) * 3
+    np.testing.assert_array_equal(bench.measure(), undisturbed(bench))
+    assert paid_once(bench)
+
+
+def test_a_job_that_is_not_found_is_unknown_and_comes_back(bench, undisturbed):
+    with bench.session() as (dispatcher, request, isa):
+        dispatcher.send(request, isa)
+    haste = Patience(grace=0.0, first_poll=0.01)
+    for _ in range(2):
+        with pytest.raises(
+            JobError, match=r"is unknown: .* may have run there all the same, under"
+        ):
+            bench.measure(spoiled="forgotten", patience=haste)
+        assert bench.states() == ["unknown"] * 3
+    np.testing.assert_array_equal(bench.measure(), undisturbed(bench))
+    assert paid_once(bench)
+
+
+@pytest.mark.parametrize("tags", [True, False])
+def test_what_is_sent_again_is_looked_up_first(bench, undisturbed, tags):
+    """Three finished, paid jobs whose lookup answers 404: nothing is paid for again."""
+    with bench.session(tags=tags) as (dispatcher, request, isa):
+        dispatcher.send(request, isa)
+    haste = Patience(grace=0.0, first_poll=0.01)
+    with pytest.raises(JobError, match="is unknown"):
+        bench.measure(spoiled="forgotten", patience=haste, tags=tags)
+    with bench.session(tags=tags) as (dispatcher, _, _):
+        found = [dispatcher.look_up(record).state for record in dispatcher.ledger.jobs()]
+    assert found == [State.SUBMITTED] * 3
+    np.testing.assert_array_equal(bench.measure(tags=tags), undisturbed(bench))
+    assert paid_once(bench)
+
+
+def test_a_job_that_failed_is_looked_up_under_all_its_tags(bench):
+    with pytest.raises(JobError, match="is failed"):
+        bench.measure(spoiled={1: "failed"})
+    with bench.session(spoiled={1: "failed"}) as (dispatcher, _, _):
+        record = dispatcher.ledger.jobs()[1]
+        assert dispatcher.look_up(record).state == State.FAILED  # the vendor says the same
+    with bench.session() as (dispatcher, _, _):
+        assert dispatcher.look_up(record).state == State.SUBMITTED  # the vendor says otherwise
+    with (
+        bench.session(silent=1000) as (dispatcher, _, _),
+        pytest.raises(MissingError, match="stub does not answer"),
+    ):
+        dispatcher.look_up(dispatcher.ledger.jobs()[1])
+
+
+def test_rows_that_were_not_run_are_sent_alone(bench, undisturbed):
+    bits = bench.measure(spoiled={1: "part"})
+    records = bench.jobs()
+    assert [(r.first_row, r.rows) for r in records] == [(0, 2), (2, 2), (4, 2), (3, 1)]
+    expected = undisturbed(bench)
+    good = [0, 1, 2, 4, 5]
+    np.testing.assert_array_equal(bits[good], expected[good])
+    assert len(bench.accepted()) == 4
+    assert "did not run 1 of the 2 rows" in " ".join(bench.heard)
+    np.testing.assert_array_equal(bench.measure(), bits)  # and nothing is sent once more
+    assert len(bench.accepted()) == 4
+    service = bench.stub_service()
+    alone = service.job(records[3].job_id).measured((1, 8, 3), seed=0).bits
+    np.testing.assert_array_equal(bits[3], alone[0])
+
+
+def test_what_cannot_be_read_is_kept(bench):
+    with pytest.raises(JobError, match="is unreadable: stub returned counts alone"):
+        bench.measure(spoiled={1: "counts"})
+    with bench.session(spoiled={1: "counts"}) as (dispatcher, _, _):
+        record = dispatcher.ledger.jobs()[1]
+        raw = dispatcher.ledger.raw_file(record.key).read_bytes()
+    number = bench.accepted().index(record.tag)
+    assert raw == bench.stub_service().packed(number)
+
+
+def test_what_was_charged_is_written_down(bench):
+    bench.measure()
+    assert [record.charged for record in bench.jobs()] == ["0.30 stub dollars"] * 3
+
+
+def test_a_number_that_cannot_be_written_down_is_said(bench, monkeypatch):
+    def full(*arguments, **options):
+        raise StorageError("the disk is full")
+
+    with bench.session() as (dispatcher, request, isa):
+        monkeypatch.setattr(dispatcher.ledger, "submitted", full)
+        with pytest.raises(StorageError, match="the disk is full"):
+            dispatcher.send(request, isa)
+        key = dispatcher.ledger.jobs()[0].key
+    (number,) = [number for number, _ in bench.stub_service().accepted()]
+    assert f"stub has taken the job {key} as {number}, which could not be" in bench.heard[-1]
+    assert f"`qhyper jobs --adopt {key[:8]} {number}`" in bench.heard[-1]
+
+
+def test_a_copy_of_the_run_is_noticed(bench, tmp_path, undisturbed):
+    with bench.session() as (dispatcher, request, _isa):
+        dispatcher.ledger.plan(request, chunks(dispatcher.service.limits, 6, 8, 2))
+    shutil.copytree(bench.folder, tmp_path / "copy")
+    bench.measure()
+    here, bench.folder = bench.folder, tmp_path / "copy"
+    np.testing.assert_array_equal(bench.measure(), undisturbed(bench))
+    assert paid_once(bench)
+    assert "Is a copy of this run directory at work elsewhere" in " ".join(bench.heard)
+    bench.folder = here
+
+
+def test_a_fourth_job_waits_where_three_may_be_pending(bench, undisturbed):
+    """An open plan: the fourth is refused for as long as three are not done."""
+    bits = bench.measure(rows=1, pending=3, late=0.05)
+    np.testing.assert_array_equal(bits, undisturbed(bench, rows=1))
+    assert paid_once(bench, jobs=6)
+
+
+def test_a_job_is_cancelled_and_its_queue_is_asked_for(bench):
+    with bench.session(late=100.0) as (dispatcher, request, isa):
+        first, *_ = dispatcher.send(request, isa)
+        assert dispatcher.questions.queue(first.job_id) == "queued, third in the queue"
+        assert dispatcher.questions.called(first.job_id) == first.tag
+        dispatcher.cancel(first)
+        (found,) = dispatcher.fetch([first], 0.0)
+        assert (found.state, found.message) == (State.FAILED, "cancelled by stub: calibration lost")
+        with pytest.raises(ConfigurationError, match="is failed; only submitted jobs can be canc"):
+            dispatcher.cancel(found)
+        with pytest.raises(
+            ConfigurationError, match=r"stub knows no job 9: stub knows no job 9. Ch"
+        ):
+            dispatcher.questions.called("9")
+
+
+def test_a_preflight_holds_for_a_day(bench):
+    def fly():
+        with bench.session() as (dispatcher, _, isa):
+            preflight(dispatcher, TRAINING, "stub", isa, 5.0)
+
+    for _ in range(2):
+        fly()
+    assert len(bench.accepted()) == 1
+    base = sqlite3.connect(bench.folder / "jobs.sqlite")
+    with base:
+        base.execute("UPDATE jobs SET ended = ended - 86401")
+    base.close()
+    for _ in range(2):
+        fly()
+    assert len(bench.accepted()) == 2
+
+
+@pytest.mark.parametrize("shots", [1, 10**13])
+def test_a_plan_of_any_size_is_counted(shots):
+    limits = Limits(36, rows=100, shots=10_000, executions=10**7, gates=10**5)
+    if shots == 1:
+        assert n_chunks(limits, 250, 30_001, 35) == len(chunks(limits, 250, 30_001, 35)) == 12
+    else:
+        assert n_chunks(limits, 1, shots, 35) == 10**9
