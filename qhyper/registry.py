@@ -333,7 +333,12 @@ def check_made(kind: str, name: str, made: Any) -> None:
 
 
 def _check(kind: str, what: str, thing: Any, wanted: tuple[str, ...]) -> None:
-    lacking = [attribute for attribute in wanted if not hasattr(thing, attribute)]
+    # what a class works out when it is first asked for is not asked for here
+    lacking = [
+        attribute
+        for attribute in wanted
+        if inspect.getattr_static(thing, attribute, None) is None and not hasattr(thing, attribute)
+    ]
     if not lacking:
         return
     others = [

@@ -110,16 +110,16 @@ class Ledger:
                 raise sqlite3.DatabaseError("it does not say which run it is of")
         except sqlite3.Error as error:
             raise self._unusable(error) from error
-        if meta["version"] != str(_VERSION):
-            raise StorageError(
-                f"{self.path} is a ledger of version {meta['version']}; this qhyper reads version "
-                f"{_VERSION}. Use the qhyper that wrote it."
-            )
         if meta["run"] != self.run:
             raise StorageError(
                 f"{self.path} is the ledger of another run: got the run {meta['run']}, expected "
                 f"{self.run}. Put the run's own ledger back; sending jobs with this one could pay "
                 "twice."
+            )
+        if meta["version"] != str(_VERSION):
+            raise StorageError(
+                f"{self.path} is a ledger of version {meta['version']}; this qhyper reads version "
+                f"{_VERSION}. Use the qhyper that wrote it."
             )
 
     def _renew(self) -> None:

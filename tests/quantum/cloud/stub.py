@@ -58,6 +58,8 @@ class StubService(Service):
     - maintenance: what it says about itself, if it takes no jobs
     """
 
+    measures = ()
+
     def __init__(
         self, folder, *, qubits=5, tags=True, listed_after=0.0, late=0.0, pace=0.0, faults=(),
         spoiled=None, away=False, maintenance=None, rows=None, shots=None, executions=None,
@@ -114,7 +116,7 @@ class StubService(Service):
             self.away = True
         assert not self.retired, "the device is gone"
         if self.denied:
-            raise Denied("token expired")
+            raise Denied("the login is too old")
         fault = self.faults.pop(0) if self.faults else None
         if self.away or fault == "never":
             raise ConnectionError(f"the network is gone: {self.says}")
@@ -180,7 +182,7 @@ class StubService(Service):
 
     def _answer(self):
         if self.denied:
-            raise Denied("token expired")
+            raise Denied("the login is too old")
         self.silent -= 1
         if self.silent >= 0:
             raise Unreachable("HTTP 502")
@@ -190,7 +192,8 @@ class StubService(Service):
     def _spoiled(self, job_id):
         if not isinstance(self.spoiled, dict):
             return self.spoiled
-        return self.spoiled.get(self._number(job_id))
+        number = self._number(job_id)  # in TOML, keys are text
+        return self.spoiled.get(number, self.spoiled.get(str(number)))
 
     def _number(self, job_id):
         return [number for number, _ in self.accepted()].index(job_id)

@@ -473,7 +473,7 @@ def test_a_service_that_never_answers_before_sending_is_sent_nothing(bench):
 
 @pytest.mark.parametrize("late", [False, True])
 def test_an_expired_login_fails_no_job(bench, undisturbed, late):
-    message = "stub does not let this account in: token expired. Log in again, or renew the key; no"
+    message = "stub does not let this account in: the login is too old. Log in again"
     if late:
         with bench.session() as (dispatcher, request, isa):
             dispatcher.send(request, isa)

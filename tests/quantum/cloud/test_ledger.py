@@ -562,3 +562,42 @@ def test_the_lock_goes_with_a_process_that_is_killed(ledger, keys, tmp_path):
         second.wait()
         with ledger.working():
             pass
+
+
+# -- ledgers of earlier versions -------------------------------------------------------------------
+
+
+def former(path):
+    """A ledger as version 1 wrote it: without the columns that version 2 has."""
+    base = sqlite3.connect(path)
+    with base:
+        for column in ("cost", "charged", "session"):
+            base.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
+        base.execute("UPDATE meta SET value = '1' WHERE name = 'version'")
+    base.close()
+
+
+def test_a_ledger_of_version_1_is_gone_on_with(tmp_path, ledger, keys):
+    ledger.claim(keys[0])
+    ledger.submitted(keys[0], "job 1")
+    before = ledger.jobs()
+    ledger.close()
+    former(tmp_path / "jobs.sqlite")
+    with Ledger(tmp_path, "a run") as renewed:
+        found = renewed.jobs()
+        assert [replace(r, cost=0.0) for r in found] == [replace(r, cost=0.0) for r in before]
+        assert [record.cost for record in found] == [None, None]  # nobody knew
+        assert renewed.plan(REQUEST, CHUNKS) == found
+        renewed.claim(keys[1], cost=0.5)
+        assert renewed.job(keys[1]).state == State.SUBMITTING
+    former(tmp_path / "jobs.sqlite")
+    with pytest.raises(StorageError, match="is the ledger of another run"):
+        Ledger(tmp_path, "another run")
+
+
+def test_jobs_of_the_service_by_its_former_name_answer_a_request(ledger, keys):
+    renamed = replace(REQUEST, service="vendor", formerly="stub")
+    assert [record.key for record in ledger.plan(renamed, CHUNKS)] == keys
+    ledger.claim(keys[0])
+    with pytest.raises(StorageError, match="with another circuit, other angles, shots or options"):
+        ledger.plan(replace(REQUEST, service="vendor"), CHUNKS)
