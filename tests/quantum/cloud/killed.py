@@ -1,6 +1,6 @@
 """A gradient of 20 jobs whose process is killed (SIGKILL), and restarted until it is done.
 
-    python killed.py random POINTS SEED    at so many random times, in each mode
+    python killed.py random POINTS SEED [MODE]    at so many random times, in each mode
     python killed.py at MODE               at every point of `POINTS` in the mode `tags`, in
                                            another one at those where tags matter
 
@@ -48,6 +48,7 @@ MODES = {  # (what the vendor does, grace in seconds)
     "late tags": ({"tags": True, "listed_after": 0.3}, 1.0),
     "no tags": ({"tags": False}, 0.3),
 }
+MEMORY = "/dev/shm"
 GRADIENT, TROUBLE = "gradient.npy", "trouble.txt"
 
 
@@ -69,11 +70,15 @@ def service_of(folder, **options):
     return stub.StubService(folder / "vendor", qubits=QUBITS, rows=ROWS, pace=0.003, **options)
 
 
-def gradient(folder, mode):
-    """The gradient [angle], through the ledger in `folder`."""
+def backend_of(folder, mode):
     options, grace = MODES[mode]
     patience = Patience(grace=grace, first_poll=0.01, last_poll=0.05)
-    backend = CloudBackend(service_of(folder, **options), patience=patience, deadline=30)
+    return CloudBackend(service_of(folder, **options), patience=patience, deadline=30)
+
+
+def gradient(folder, mode):
+    """The gradient [angle], through the ledger in `folder`."""
+    backend = backend_of(folder, mode)
     generator = QuantumHyperNetwork(QUBITS, ansatz=circuit(), start="uniform", backend=backend)
     with backend.connected(folder, RUN, SCOPE, BUDGET, warn=lambda text: None):
         backend.begin("step 0")
@@ -84,7 +89,7 @@ def gradient(folder, mode):
 # -- processes -------------------------------------------------------------------------------------
 
 
-def started(folder, mode, prepare=lambda: None):
+def started(folder, mode, prepare=lambda: None, work=gradient):
     """Compute the gradient in a forked process; its number. It exits as the command line would."""
     if pid := os.fork():
         return pid
@@ -92,9 +97,10 @@ def started(folder, mode, prepare=lambda: None):
     try:
         os.environ["QISKIT_IN_PARALLEL"] = "TRUE"  # no threads of Rust in a forked process
         prepare()
-        found = gradient(folder, mode)
-        with (folder / GRADIENT).open("wb") as file:
-            np.save(file, found)
+        found = work(folder, mode)
+        if found is not None:
+            with (folder / GRADIENT).open("wb") as file:
+                np.save(file, found)
         code = 0
     except QhyperError as error:
         (folder / TROUBLE).write_text(str(error))
@@ -109,17 +115,38 @@ def ended(pid):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def settled_by_the_user(folder):
-    """Unknown jobs: adopted if the vendor's console shows them, else sent again; how many."""
-    listed = {tag: number for number, tag in service_of(folder).accepted()}
-    with Ledger(folder, RUN) as ledger:
-        unknown = [record for record in ledger.jobs() if record.state == State.UNKNOWN]
-        for record in unknown:
+def settle(folder, mode):
+    """As the user does with unknown jobs: adopt what the vendor shows, send the rest again."""
+    backend = backend_of(folder, mode)
+    listed = {tag: number for number, tag in backend.service.accepted()}
+    with backend.connected(folder, RUN, SCOPE, BUDGET, warn=lambda text: None) as dispatcher:
+        for record in dispatcher.ledger.jobs():
+            if record.state != State.UNKNOWN:
+                continue
             if record.tag in listed:
-                ledger.adopt(record.key, listed[record.tag])
-            else:
-                ledger.again(record.key)
-    return len(unknown)
+                assert dispatcher.questions.called(listed[record.tag]) in record.tags
+                dispatcher.ledger.adopt(record.key, listed[record.tag])
+            elif dispatcher.look_up(record).state == State.UNKNOWN:
+                dispatcher.ledger.again(record.key)
+
+
+def settled_by_the_user(folder, mode, kills):
+    """Settle unknown jobs in a process that is killed after each of `kills` seconds; how often."""
+    with Ledger(folder, RUN) as ledger:
+        unknown = sum(record.state == State.UNKNOWN for record in ledger.jobs())
+    killed = 0
+    while True:
+        pid = started(folder, mode, work=settle)
+        if kills:
+            time.sleep(kills.pop(0))
+            os.kill(pid, signal.SIGKILL)
+        code = ended(pid)
+        if code == -signal.SIGKILL:
+            killed += 1
+        elif code:
+            raise SystemExit(f"settling: exit code {code}: {(folder / TROUBLE).read_text()}")
+        else:
+            return Counter({"settled by the user": unknown, "kills while settling": killed})
 
 
 def where(folder):
@@ -139,8 +166,12 @@ def where(folder):
     return "between calls"
 
 
-def until_done(folder, mode, kills, prepare=lambda: None):
-    """Go on until the gradient is there; the process is killed after each of `kills` seconds."""
+def until_done(folder, mode, kills, prepare=lambda: None, settling=()):
+    """Go on until the gradient is there; the process is killed after each of `kills` seconds.
+
+    The user who settles unknown jobs is killed after each of the seconds in `settling`.
+    """
+    settling = list(settling)
     seen = Counter()
     for _ in range(20):
         pid = started(folder, mode, prepare)
@@ -153,7 +184,7 @@ def until_done(folder, mode, kills, prepare=lambda: None):
             seen["kills"] += 1
             seen[where(folder)] += 1
         elif code == 4:
-            seen["settled by the user"] += settled_by_the_user(folder)
+            seen.update(settled_by_the_user(folder, mode, settling))
         elif code:
             raise SystemExit(f"{mode}: exit code {code}: {(folder / TROUBLE).read_text()}")
         else:
@@ -238,7 +269,8 @@ IN_BETWEEN = (
 
 
 def main(arguments):
-    with tempfile.TemporaryDirectory() as scratch:
+    # a killed process loses nothing that it has written: a disk's own pace is another matter
+    with tempfile.TemporaryDirectory(dir=MEMORY if Path(MEMORY).is_dir() else None) as scratch:
         folders = (Path(scratch, str(number)) for number in range(10**6))
         fresh = lambda: (folder := next(folders), folder.mkdir())[0]  # noqa: E731
         reference = gradient(fresh(), "tags")
@@ -247,7 +279,8 @@ def main(arguments):
             found = {arguments[1]: _at_points(arguments[1], fresh, reference)}
         else:
             points, seed = int(arguments[1]), int(arguments[2])
-            found = {mode: _at_random(mode, points, seed, fresh, reference) for mode in MODES}
+            modes = arguments[3:] or MODES
+            found = {mode: _at_random(mode, points, seed, fresh, reference) for mode in modes}
         print(json.dumps(found))
 
 
@@ -276,7 +309,8 @@ def _at_random(mode, points, seed, fresh, reference):
         while rng.random() < 0.25:
             kills.append(rng.uniform(0, span))
         folder = fresh()
-        seen = until_done(folder, mode, kills)
+        settling = [rng.uniform(0, span / 50)] * (rng.random() < 0.5)
+        seen = until_done(folder, mode, kills, settling=settling)
         total.update(seen)
         total.update(verdict(folder, reference))
         total.update({"runs": 1, "points": int(seen["kills"] > 0)})
