@@ -70,10 +70,10 @@ def test_a_submission_from_first_to_last(cli, stub, trained, tmp_path) -> None:
     code, out, err = cli("submit", str(trained), *stub, "--seeds", "all", "--dry-run", "--json")
     assert code == 0, err
     plan = json.loads(out)
-    assert (plan["circuits"], plan["shots"], plan["jobs"]) == (4, 2 * 1024 + 2 * 32, 2)
+    assert (plan["circuits"], plan["shots"], plan["jobs"]) == (8, 2 * 1024 + 6 * 32, 2)
     assert plan["two-qubit gates"] == 2  # of a brickwork of depth 1 on five qubits
-    assert plan["of these"] == "2,048 draws, 64 preflight"
-    assert plan["price"] == f"{2 * 0.3 + (2 * 1024 + 2 * 32) * 0.001:.2f} stub dollars"
+    assert plan["of these"] == "2,048 draws, 192 preflight"
+    assert plan["price"] == f"{2 * 0.3 + (2 * 1024 + 6 * 32) * 0.001:.2f} stub dollars"
     assert accepted(tmp_path) == []
     assert not (trained / "jobs.sqlite").exists()
 
@@ -144,8 +144,8 @@ def test_a_submission_that_was_cut_off_is_gone_on_with(cli, stub, trained, tmp_p
 def test_the_shot_budget(cli, stub, trained, tmp_path) -> None:
     code, _, err = cli("submit", str(trained), *stub, "--shots", "200000")
     assert code == 2
-    assert "would send 200,064 shots; the shot budget is 100,000" in err
-    assert "--yes or --paid-shots 200064" in err
+    assert "would send 200,192 shots; the shot budget is 100,000" in err
+    assert "--yes or --paid-shots 200192" in err
     assert accepted(tmp_path) == []
     code, _, err = cli("submit", str(trained), *stub, "--paid-shots", "1000")
     assert code == 2
@@ -209,7 +209,7 @@ def test_training_on_a_quantum_computer(cli, stub, tmp_path) -> None:
     assert len(accepted(tmp_path)) == 12
     code, _, err = cli("train", *PROBLEM, *training, "--paid-shots", "500")
     assert code == 2
-    assert "would send 608 shots to quantum computers; the shot budget is 500" in err
+    assert "would send 736 shots to quantum computers; the shot budget is 500" in err
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 

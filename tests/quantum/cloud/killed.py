@@ -40,8 +40,8 @@ stub = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(stub)
 
 QUBITS, LAYERS, SHOTS, ROWS = 4, 5, 16, 2
-JOBS = 2 * QUBITS * LAYERS // ROWS + 1  # of the gradient, and the preflight
-BUDGET = 2 * QUBITS * LAYERS * SHOTS + 2 * 32  # nothing over
+JOBS = 2 * QUBITS * LAYERS // ROWS + 2  # of the gradient, and two of the preflight
+BUDGET = 2 * QUBITS * LAYERS * SHOTS + 4 * 32  # nothing over
 RUN, SCOPE = "the run", "training"
 MODES = {  # (what the vendor does, grace in seconds)
     "tags": ({"tags": True}, 0.3),

@@ -24,7 +24,7 @@ from qhyper.quantum.cloud.backend import CloudBackend
 from qhyper.quantum.cloud.door import JobState, Rejected, Unreachable
 from qhyper.quantum.cloud.qiskit_isa import transpiled
 from qhyper.quantum.cloud.questions import Patience
-from qhyper.quantum.cloud.readout import pattern, preparation
+from qhyper.quantum.cloud.readout import preflight_bits, preparation
 from qhyper.quantum.cloud.record import State
 from qhyper.quantum.simulators.state_vector import StateVectorBackend
 from qhyper.streams import Streams
@@ -213,10 +213,10 @@ def aws(models, monkeypatch, tmp_path):
 
 
 def prepared(service, layout=None):
-    """The preflight's circuit on the device, and rows for its pattern and the complement."""
+    """The preflight's circuit on the device, and two of its rows."""
     n = len(LABELS)
     isa = transpiled(preparation(n), service.device, level=1, layout=layout)
-    bits = np.stack([pattern(n), 1 - pattern(n)])
+    bits = preflight_bits(n)[:2]
     return [(isa.circuit, isa.rows(np.pi * bits))], bits
 
 

@@ -24,7 +24,7 @@ from qhyper.quantum.cloud.backend import CloudBackend
 from qhyper.quantum.cloud.door import JobState, Rejected, Unreachable
 from qhyper.quantum.cloud.qiskit_isa import transpiled
 from qhyper.quantum.cloud.questions import Patience
-from qhyper.quantum.cloud.readout import pattern, preparation
+from qhyper.quantum.cloud.readout import preflight_bits, preparation
 from qhyper.quantum.cloud.record import State
 from qhyper.quantum.simulators.state_vector import StateVectorBackend
 from qhyper.streams import Streams
@@ -140,7 +140,7 @@ def azure(monkeypatch, tmp_path):
 
 def prepared(service, row=0, n=5):
     isa = transpiled(preparation(n), service.device, level=1)
-    bits = np.stack([pattern(n), 1 - pattern(n)])[row : row + 1]
+    bits = preflight_bits(n)[row : row + 1]
     return [(isa.circuit, isa.rows(np.pi * bits))], bits
 
 
@@ -164,8 +164,8 @@ def test_a_circuit_comes_back_as_it_was_sent(azure, tmp_path, layout):
     p = p @ (np.arange(1 << n)[:, None] >> np.arange(n) & 1)
     assert (np.abs(bits.mean(axis=2) - p) <= 5 * np.sqrt(p * (1 - p) / 2000)).all()
 
-    # a row a job: two for the preflight, three for the step
-    assert [record.rows for record in records] == [1] * 5
+    # a row a job: six for the preflight, three for the step
+    assert [record.rows for record in records] == [1] * 9
     assert [record.job_id for record in records] == list(azure.jobs)
     assert [(job["name"], job["tags"]) for job in azure.jobs.values()] == [
         (record.tag, [record.tag]) for record in records
@@ -214,11 +214,11 @@ def test_a_lost_reply_is_found_by_the_ledger_and_paid_once(azure, tmp_path):
     executable = backend.compile(preparation(3))
     heard = []
     with backend.connected(tmp_path, "run", "draws", 10**5, warn=heard.append) as dispatcher:
-        azure.fail["PUT", "jobs"] = ["lost"] * 8  # its client tries four times
+        azure.fail["PUT", "jobs"] = ["lost"] * 4  # so often its client tries
         backend.begin("draws")
         executable.at(np.zeros((1, 1, 3))).sample(10, Streams([0])(0))
         assert {record.state for record in dispatcher.ledger.jobs()} == {State.DONE}
-    assert len(azure.jobs) == 3
+    assert len(azure.jobs) == 5
     assert "did not confirm a job" in heard[0]
     assert KEY not in "".join(heard)
 

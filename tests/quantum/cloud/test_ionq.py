@@ -20,7 +20,7 @@ from qhyper.quantum.cloud.door import JobState, Rejected, Unreachable
 from qhyper.quantum.cloud.ionq import IonQService
 from qhyper.quantum.cloud.qiskit_isa import transpiled
 from qhyper.quantum.cloud.questions import Patience
-from qhyper.quantum.cloud.readout import pattern, preparation
+from qhyper.quantum.cloud.readout import preflight_bits, preparation
 from qhyper.quantum.cloud.record import State
 from qhyper.quantum.simulators.state_vector import StateVectorBackend
 from qhyper.streams import Streams
@@ -167,7 +167,7 @@ def ionq(monkeypatch, tmp_path):
 
 def prepared(service, n=QUBITS):
     isa = transpiled(preparation(n), service.device, level=1)
-    bits = np.stack([pattern(n), 1 - pattern(n)])
+    bits = preflight_bits(n)[:2]
     return [(isa.circuit, isa.rows(np.pi * bits))], bits
 
 

@@ -12,7 +12,7 @@ from qiskit.result.models import ExperimentResult, ExperimentResultData
 
 from qhyper.errors import ConfigurationError, JobError
 from qhyper.quantum.backends import build_cloud_backend
-from qhyper.quantum.cloud.door import JobState, Rejected, Unreachable
+from qhyper.quantum.cloud.door import JobState, NotFound, Rejected, Unreachable
 from qhyper.quantum.cloud.qiskit_backend import QiskitService
 from qhyper.quantum.cloud.qiskit_result import measured_of, state_of
 
@@ -249,7 +249,7 @@ def test_jobs_come_back_by_their_number():
     with pytest.raises(Unreachable, match="KeyError: 'job-9'"):
         QiskitService(backend).job("job-9")
     simulator = QiskitService(GenericBackendV2(2, seed=1))
-    with pytest.raises(JobError, match="knows no job 9: its jobs can be fetched only by the pro"):
+    with pytest.raises(NotFound, match="knows no job 9: its jobs can be fetched only by the pro"):
         simulator.job("9")
     assert simulator.find("t") == []
     assert QiskitService(backend).retrievable
@@ -265,11 +265,11 @@ def test_a_paid_job_that_the_backend_does_not_give_back_is_held():
     assert not service.retrievable
     number = service.run([pub()], SHOTS, tag="t").job_id
     assert service.job(number).measured(TRUTH.shape, seed=0).bits.shape == TRUTH.shape
-    with pytest.raises(JobError, match=r"only by the process that sent them\.$"):
+    with pytest.raises(NotFound, match=r"only by the process that sent them\.$"):
         QiskitService(backend, local=False).job(number)
     simulator = QiskitService(backend)
     number = simulator.run([pub()], SHOTS, tag="t").job_id  # nobody is waiting for this one
-    with pytest.raises(JobError, match=r"Send it again; it costs nothing\.$"):
+    with pytest.raises(NotFound, match=r"Send it again; it costs nothing\.$"):
         simulator.job(number)
 
 
