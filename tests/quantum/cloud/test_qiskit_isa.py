@@ -1,5 +1,7 @@
 """Circuits transpiled for a device: the same distribution, bits where they belong."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from qhyper.errors import ConfigurationError
 from qhyper.quantum.ansatz import Brickwork
 from qhyper.quantum.backends import build_backend
 from qhyper.quantum.circuit import Angle, Circuit, Gate
-from qhyper.quantum.cloud.qiskit_isa import LEVELS, transpiled
+from qhyper.quantum.cloud.qiskit_isa import LEVELS, fingerprint, load, moved, save, transpiled
 
 BASIS = ["rz", "sx", "x", "cz"]
 
@@ -145,3 +147,90 @@ def test_qubits_that_are_not_connected_are_refused():
     message = "Qiskit cannot place this circuit of 3 qubits on generic_backend_4q: .* Use another l"
     with pytest.raises(ConfigurationError, match=message):
         transpiled(Brickwork(2).build(3), device(4, apart), level=0)
+
+
+# -- qubits that are left out ----------------------------------------------------------------------
+
+
+def with_errors(place, **errors):
+    """The device with other errors: `measure_2=0.3`, `cz_0_1=None` (not reported)."""
+    from qiskit.transpiler import InstructionProperties
+
+    for name, error in errors.items():
+        gate, *qubits = name.split("_")
+        known = InstructionProperties(error=error)
+        place.target.update_instruction_properties(gate, tuple(map(int, qubits)), known)
+    return place
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_qubits_of_bad_readout_are_left_out(level):
+    """On a line of 7, three in a row are free of qubits 1 and 5 in one way alone."""
+    line = with_errors(device(7, LINE), measure_1=0.3, measure_5=0.16)
+    isa = transpiled(Brickwork(2).build(3), line, level=level)
+    assert set(isa.qubits) == {2, 3, 4}
+    product = transpiled(Brickwork(1).build(5), line, level=level)
+    assert set(product.qubits) != {0, 2, 3, 4, 6}  # without a place they are used
+
+
+def test_what_is_read_well_enough_is_used():
+    """And so circuits stay where they were put before."""
+    line = with_errors(device(7, LINE), **{f"measure_{q}": 0.1 for q in range(7)})
+    assert len(transpiled(Brickwork(2).build(7), line).qubits) == 7
+
+
+def test_a_layout_may_have_bad_qubits():
+    line = with_errors(device(7, LINE), measure_1=0.3)
+    isa = transpiled(Brickwork(2).build(3), line, layout=(0, 1, 2))
+    assert isa.qubits == (0, 1, 2)
+
+
+def test_qubits_to_be_avoided_come_on_top():
+    line = with_errors(device(7, LINE), measure_1=0.3)
+    isa = transpiled(Brickwork(2).build(3), line, avoid=(6,))
+    assert set(isa.qubits) == {3, 4, 5} or set(isa.qubits) == {2, 3, 4}
+    with pytest.raises(ConfigurationError, match=r"without the qubits \[2, 5\]"):
+        transpiled(Brickwork(2).build(4), line, avoid=(2, 5))
+
+
+@pytest.mark.parametrize("avoid", [(7,), (-1,), (True,), ("1",)])
+def test_only_qubits_of_the_device_can_be_avoided(avoid):
+    with pytest.raises(ConfigurationError, match=r"expected qubits of the device, from 0 to 6\."):
+        transpiled(Brickwork(2).build(3), device(7, LINE), avoid=avoid)
+
+
+def test_the_fingerprint_is_of_what_was_asked_for():
+    """Not of what is left out by itself; and as earlier versions wrote it down."""
+    circuit = Brickwork(2).build(3)
+    isa = transpiled(circuit, with_errors(device(7, LINE), measure_1=0.3))
+    assert isa.fingerprint == transpiled(circuit, device(7, LINE)).fingerprint
+    assert isa.fingerprint == fingerprint(circuit, 3, None, ())
+    assert isa.fingerprint.startswith("9d8903b8ccf9f9fe")
+    assert transpiled(circuit, device(7, LINE), avoid=(6,)).fingerprint != isa.fingerprint
+
+
+# -- calibration -----------------------------------------------------------------------------------
+
+
+def test_errors_that_have_grown_are_told(tmp_path):
+    line = with_errors(device(7, LINE), measure_2=0.01, measure_3=0.01, cz_3_4=0.004, cz_4_3=0.004)
+    isa = transpiled(Brickwork(2).build(3), line, layout=(2, 3, 4))
+    save(isa, tmp_path / "circuit.qpy")
+    isa = load(tmp_path / "circuit.qpy")
+    assert moved(isa, line) == ""
+    with_errors(line, measure_2=0.019, measure_3=0.22, measure_6=0.9, cz_3_4=0.05, cz_4_3=0.05)
+    assert re.fullmatch(
+        r"The errors of generic_backend_7q have grown since this circuit was transpiled for it: cz "
+        r"(3 4|4 3) 0\.4%, now 5\.0%, measure 3 1\.0%, now 22\.0%\. It is sent to the same qubits "
+        r"all the same; a new run would choose others\.",
+        moved(isa, line),
+    )
+    with_errors(line, measure_3=None)
+    assert "measure" not in moved(isa, line)
+
+
+def test_circuits_of_earlier_versions_have_no_errors_to_compare():
+    line = device(7, LINE)
+    isa = transpiled(Brickwork(2).build(3), line, layout=(2, 3, 4))
+    del isa.circuit.metadata["errors"]
+    assert moved(isa, with_errors(line, measure_2=0.9)) == ""

@@ -197,7 +197,7 @@ def test_two_bits_have_several_explanations():
 def test_a_bit_that_never_changes_is_named():
     bits = np.where(np.arange(5) == 2, 1, measured(5))
     message = (
-        r"Preflight of stub: 1 of 5 bits are not as prepared in 75% of 192 shots, and in most of "
+        r"Preflight of stub: 1 of 5 bits are not as prepared in 75% of 192 shots, and in 40% of "
         r"every row's: bit 2 \(the device's qubit 12\): 50%. No job .* Leave them out with the "
         r"option avoid=\[12\]"
     )
