@@ -11,10 +11,14 @@ simulation.
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.arrays import as_float
 from qhyper.errors import ConfigurationError
 from qhyper.quantum.circuit import Circuit
 from qhyper.quantum.pennylane_circuits import from_pennylane
-from qhyper.quantum.qiskit_circuits import from_qiskit
+from qhyper.quantum.qiskit_circuits import from_qiskit, qiskit_with_angles
 
 
 def as_circuit(thing: Any, n_qubits: int) -> Circuit:
@@ -42,6 +46,28 @@ def as_circuit(thing: Any, n_qubits: int) -> Circuit:
             "a bit."
         )
     return circuit
+
+
+def to_qasm3(circuit: Circuit, angles: npt.ArrayLike) -> str:
+    """The circuit at its angles [n_angles], in radians, as an OpenQASM 3 program.
+
+    All qubits are measured at the end, qubit q into bit q of the register `c`. Of a trained
+    generator: `to_qasm3(generator.circuit, generator.angles().detach()[replica, row])`. Angles are
+    written to 1e-12 or better. Raises ConfigurationError unless there is one finite angle for each
+    of the circuit's.
+    """
+    given = as_float(angles, "angles", "finite angles")
+    if given.shape != (circuit.n_angles,) or not np.isfinite(given).all():
+        raise ConfigurationError(
+            f"Got angles of shape {given.shape}; expected {circuit.n_angles} finite ones, "
+            "[n_angles]. Of a generator choose one replica and row: angles()[replica, row]."
+        )
+    from qiskit import ClassicalRegister, qasm3
+
+    parameters, built = qiskit_with_angles(circuit)
+    built.add_register(ClassicalRegister(circuit.n_qubits, "c"))
+    built.measure(range(circuit.n_qubits), range(circuit.n_qubits))
+    return qasm3.dumps(built.assign_parameters(dict(zip(parameters, given.tolist(), strict=True))))
 
 
 def _is_qiskit(thing: Any) -> bool:

@@ -19,8 +19,9 @@ from qiskit_aer import AerSimulator
 from qhyper.errors import ConfigurationError
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Product
 from qhyper.quantum.backend import matrix_product_bonds
+from qhyper.quantum.backends import build_backend
 from qhyper.quantum.circuit import Angle, Circuit, Gate
-from qhyper.quantum.convert import as_circuit
+from qhyper.quantum.convert import as_circuit, to_qasm3
 from qhyper.quantum.generator import QuantumHyperNetwork, quantum
 from qhyper.quantum.pennylane_circuits import from_pennylane, to_pennylane
 from qhyper.quantum.qiskit_circuits import from_qiskit, to_qiskit
@@ -964,3 +965,49 @@ def test_gradients_of_circuits_taken_over_are_finite_differences(build):
         generator.theta.grad[0], np.array(differences) / (2 * step), rtol=0, atol=1e-8
     )
     assert (generator.theta.grad[0].abs() > 1e-3).all()
+
+
+# -- OpenQASM 3 ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "circuit",
+    [
+        Product().build(2),
+        Brickwork(3).build(4),
+        HardwareEfficient(pairs="ring", gate="cz").build(3),
+    ],
+)
+def test_openqasm_3_is_read_back_as_the_same_circuit(circuit):
+    """By Qiskit's own reader and state vector; bits of the register `c` are our qubits."""
+    from qiskit import qasm3
+
+    angles = np.random.default_rng(5).uniform(-7, 7, circuit.n_angles)
+    angles[:2] = np.pi / 2, 1e-9
+    program = to_qasm3(circuit, angles)
+    assert program.startswith("OPENQASM 3.0;")
+    read = qasm3.loads(program)
+    measured = {
+        read.find_bit(step.qubits[0]).index: read.find_bit(step.clbits[0]).index
+        for step in read.data
+        if step.operation.name == "measure"
+    }
+    assert measured == {q: q for q in range(circuit.n_qubits)}
+    read.remove_final_measurements()
+    executable = build_backend("statevector").compile(circuit)
+    exact = executable.at(angles[None, None]).probabilities()[0, 0]
+    np.testing.assert_allclose(Statevector(read).probabilities(), exact, atol=1e-11)
+
+
+def test_openqasm_3_of_a_trained_generator():
+    generator = QuantumHyperNetwork(3, ansatz=Brickwork(2), seeds=(0, 1))
+    program = to_qasm3(generator.circuit, generator.angles().detach()[1, 0])
+    assert program.count("measure") == 3
+    assert program.count("ry(") == 6
+
+
+@pytest.mark.parametrize("angles", [np.zeros(3), np.zeros((1, 2)), [0.0, np.nan], 1.0])
+def test_openqasm_3_takes_one_finite_angle_for_each(angles):
+    message = r"expected 2 finite ones, \[n_angles\]. Of a generator choose one replica and row"
+    with pytest.raises(ConfigurationError, match=message):
+        to_qasm3(Product().build(2), angles)
