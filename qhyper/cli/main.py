@@ -59,7 +59,7 @@ from qhyper.cli.values import (
     read_values,
 )
 from qhyper.errors import ConfigurationError, Interrupted, JobError, PendingError, QhyperError
-from qhyper.quantum.cloud.redaction import redacted
+from qhyper.quantum.cloud.redaction import redacted, traceback_of
 
 if TYPE_CHECKING:
     from qhyper.run.comparison import Comparison
@@ -350,6 +350,9 @@ def main() -> None:
               "seeds, draws, bits or --processes, or raise the limit (ulimit -v).",
               file=sys.stderr)  # fmt: skip
         sys.exit(2)
+    except Exception as error:  # a fault of ours, or of a package; the trace may hold a secret
+        print(traceback_of(error), file=sys.stderr, end="")
+        sys.exit(1)
 
 
 # -- shared by the commands ------------------------------------------------------------------------

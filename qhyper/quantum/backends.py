@@ -1,6 +1,7 @@
 """Backends by name: simulators of ours and of others, and quantum computers."""
 
 import inspect
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["simulator", "service"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+_OF_IBM = ("ibm_", "fake_")
+"""How the names of IBM's devices begin, and of their snapshots."""
 
 
 def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backend:
@@ -35,11 +38,15 @@ def build_backend(name: str, options: Mapping[str, Any] | None = None) -> Backen
 def build_cloud_backend(name: str, options: Mapping[str, Any] | None = None) -> "CloudBackend":
     """The backend `VENDOR:NAME`, or `module:Class` of a service of one's own, with its options.
 
-    Options are those of CloudBackend and of the service. Raises ConfigurationError for an unknown
-    name or option, and MissingError where an extra, an account or the network is missing.
+    Options are those of CloudBackend and of the service; qubits of `layout` and `avoid` may be text
+    with commas. What a service of one's own returns is checked (`checked_service`). Raises
+    ConfigurationError for an unknown name or option, and for one that holds a secret;
+    MissingError where an extra, an account or the network is missing.
     """
     check_cloud(name)
     from qhyper.quantum.cloud.backend import CloudBackend
+    from qhyper.quantum.cloud.checked_service import checked
+    from qhyper.quantum.cloud.redaction import check_no_secrets
 
     given = dict(options or {})
     taken = options_of("service", name, find("service", name))
@@ -47,16 +54,33 @@ def build_cloud_backend(name: str, options: Mapping[str, Any] | None = None) -> 
     for option in given:
         if option not in (*taken, *own):
             raise unknown(f"option of the backend {name}:", option, (*taken, *own))
+    check_no_secrets(name, given)
+    given |= {key: _qubits(key, given[key]) for key in ("layout", "avoid") if key in given}
     for_service = {key: value for key, value in given.items() if key in taken}
     for_backend = {key: value for key, value in given.items() if key not in taken}
-    service = build("service", name, options=for_service)
-    measures = for_service if service.measures is None else service.measures
+    service = checked(build("service", name, options=for_service))
+    told = getattr(service, "measures", None)
+    measures = for_service if told is None else told
     matters = {key: value for key, value in for_service.items() if key in measures}
     return CloudBackend(
         service, **for_backend, name=name,
-        identity=(service.place or name) + _listed(matters),
+        identity=(getattr(service, "place", "") or name) + _listed(matters),
         formerly=name + _listed(for_service),
     )  # fmt: skip
+
+
+def _qubits(option: str, value: Any) -> Any:
+    """Numbers of qubits, as a command line may have them: `1,2,3`, or `5`."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return [value]
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", value):
+        raise ConfigurationError(
+            f"Got {option}={value!r}; expected qubits of the device, such as {option}=[1,2,3] or "
+            f"{option}=1,2,3."
+        )
+    return [int(number) for number in value.split(",")]
 
 
 def _listed(options: Mapping[str, Any]) -> str:
@@ -75,6 +99,11 @@ def kind_of(name: str) -> Kind:
     else:
         if head and rest:
             return _kind_of_own(name)
+        if name.startswith(_OF_IBM) and is_registered("service", "ibm"):
+            raise ConfigurationError(
+                f"Unknown backend '{name}'. Did you mean 'ibm:{name}'? Devices are named with "
+                f"their vendor before a colon: {', '.join(forms('service'))}."
+            )
     raise unknown("backend", name, [form for kind in KINDS for form in forms(kind)])
 
 

@@ -214,3 +214,30 @@ def own_backends(monkeypatch):
     kinds = {"Simulator": Simulator, "Service": Service, "Incapable": Incapable}
     module = SimpleNamespace(**kinds, Neither=type("Neither", (), {}))
     monkeypatch.setitem(sys.modules, "own_backends", module)
+
+
+@pytest.mark.parametrize("name", ["ibm_torino", "fake_torino"])
+def test_a_device_of_ibm_without_its_vendor(name):
+    message = (
+        rf"Unknown backend '{name}'\. Did you mean 'ibm:{name}'\? Devices are named with their"
+    )
+    with pytest.raises(ConfigurationError, match=message):
+        build_backend(name)
+
+
+@pytest.mark.parametrize(
+    ("given", "read"), [("4, 2,3", (4, 2, 3)), ("5", (5,)), (5, (5,)), ([1, 2], (1, 2))]
+)
+def test_qubits_as_a_command_line_has_them(given, read):
+    target = "qiskit.providers.basic_provider:BasicSimulator"
+    for option in ("layout", "avoid"):
+        backend = build_backend(f"qiskit:{target}", {option: given})
+        assert getattr(backend, option) == read
+
+
+@pytest.mark.parametrize("given", ["1;2", "1,x", "", "1,,2", "-1", "1.5"])
+def test_qubits_in_another_spelling_are_refused(given):
+    target = "qiskit.providers.basic_provider:BasicSimulator"
+    message = rf"Got layout='{given}'; expected qubits of the device, such as layout=\[1,2,3\] or"
+    with pytest.raises(ConfigurationError, match=message):
+        build_backend(f"qiskit:{target}", {"layout": given})

@@ -224,19 +224,57 @@ def test_a_training_waits_no_longer_than_its_deadline(cli, stub, tmp_path) -> No
     assert len(accepted(tmp_path)) == 1  # the preflight
 
 
+LEAKY = """
+from stub import StubService
+from planted import everything
+
+class Leaky(StubService):
+    def __init__(self, folder, spoiled=None):
+        super().__init__(folder, spoiled=spoiled, says=everything()[0])
+
+    def price(self, jobs, rows, shots):
+        if self.spoiled == "broken":
+            raise RuntimeError(self.says)
+        return super().price(jobs, rows, shots)
+"""
+
+
 def test_no_secret_is_in_the_run(cli, stub, trained, monkeypatch, tmp_path) -> None:
+    """Of a service that repeats secrets of all kinds in every message."""
+    (tmp_path / "leaky.py").write_text(LEAKY)
+    from planted import everything, plant
+
+    plant(tmp_path / "home", monkeypatch.setenv)
+    _, secrets = everything()
+    leaky = ["--backend", "leaky:Leaky", "--option", f"folder={tmp_path / 'vendor'}"]
+    printed = []
+    for trouble, expected in (("failed", 4), ("unreachable", 3), ("broken", 1)):
+        code, *words = cli(
+            "submit", str(trained), *leaky, "--option", f"spoiled={trouble}", "--wait", "1"
+        )
+        assert code == expected, words
+        printed += words
+    assert "RuntimeError: 401 for [secret]" in printed[-1]
+    for command in (["fetch", "--wait", "1"], ["jobs", "--json"], ["jobs"]):
+        _, *words = cli(*command)
+        printed += words
+    assert "[secret]" in "".join(printed)
+    assert not [secret for secret in secrets if secret in "".join(printed)]
+    stored = [path.read_bytes() for path in trained.rglob("*") if path.is_file()]
+    assert any(b"[secret]" in content for content in stored)
+    assert not [s for s in secrets if any(s.encode() in content for content in stored)]
+
+
+def test_an_option_is_no_secret(cli, stub, trained, tmp_path) -> None:
     secret = "planted-token-0123456789"
-    monkeypatch.setenv("QISKIT_IBM_TOKEN", secret)
-    code, out, err = cli("submit", str(trained), *stub, "--option", "spoiled=failed", "--wait", "5")
-    assert code == 4
-    code, more, errors = cli("jobs")
-    assert secret not in out + err + more + errors
-    files = [path for path in trained.rglob("*") if path.is_file()]
-    assert files
-    assert not [path for path in files if secret.encode() in path.read_bytes()]
     code, _, err = cli("submit", str(trained), *stub, "--option", f"token={secret}")
     assert code == 2
     assert "Unknown option of the backend stub:StubService: 'token'" in err
+    code, _, err = cli("submit", str(trained), *stub, "--option", f"says=token {secret}")
+    assert code == 2
+    assert "Got the option says of stub:StubService, which is or holds a secret" in err
+    assert secret not in err
+    assert not (trained / "submissions").exists()
 
 
 @pytest.mark.parametrize(
@@ -246,7 +284,8 @@ def test_no_secret_is_in_the_run(cli, stub, trained, monkeypatch, tmp_path) -> N
         (["--seeds", "1"], 2, "Got --seeds 1; expected best, all, or some of the seeds"),
         (["--seeds", "x"], 2, "Got --seeds x; expected best"),
         (["--option", "level=7"], 2, "Got the level 7; expected one of 0, 1, 2 and 3."),
-        (["--option", "layout=0"], 2, "layout must be a list of qubits of the device; got 0"),
+        (["--option", "layout=0"], 2, "expected 5 different qubits of the device"),
+        (["--option", "layout=0;1"], 2, "such as layout=[1,2,3] or layout=1,2,3."),
         (["--option", "deadline=abc"], 2, "deadline must be a number of seconds from 0; got 'abc'"),
         (["--option", "layout=[0, 1]"], 2, "expected 5 different qubits of the device"),
         (["--option", "qubits=4"], 2, "The circuit has 5 qubits; "),

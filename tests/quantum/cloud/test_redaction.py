@@ -5,10 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from qhyper.errors import JobError, MissingError
+from qhyper.errors import ConfigurationError, JobError, MissingError
 from qhyper.quantum.cloud.door import Rejected, Unreachable
-from qhyper.quantum.cloud.redaction import redacted
+from qhyper.quantum.cloud.redaction import check_no_secrets, redacted, traceback_of
 from qhyper.registry import names
+
+_spec = importlib.util.spec_from_file_location(
+    "qhyper_tests_planted", Path(__file__).with_name("planted.py")
+)
+planted = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(planted)
 
 SECRET = "planted-5ecret/With+odd=chars"
 NAMES = (
@@ -61,6 +67,73 @@ def test_what_looks_like_a_secret_is_taken_out(said):
     assert redacted(said) == SAID[said]
 
 
+@pytest.mark.parametrize("kind", planted.SAID)
+def test_secrets_of_every_kind_are_taken_out(kind):
+    said, secrets = planted.SAID[kind]
+    found = redacted(f"It says: {said}")
+    assert "[secret]" in found
+    assert found.startswith("It says: ")
+    assert not [secret for secret in secrets if secret in found]
+
+
+def test_keys_of_saved_accounts_are_taken_out(monkeypatch, tmp_path):
+    planted.plant(tmp_path, monkeypatch.setenv)
+    known = [*planted.OF_ACCOUNTS, *planted.ENVIRONMENT.values()]
+    assert redacted(" ".join(known)) == " ".join(["[secret]"] * len(known))
+    assert redacted("?key=planted15%25key&") == "?key=[secret]&"  # as an address has it
+    for name in planted.SAVED:  # damaged ones are no trouble
+        (tmp_path / name).write_bytes(b"\xff{[")
+    assert redacted("planted15%key") == "planted15%key"
+
+
+def test_a_traceback_is_redacted(monkeypatch):
+    monkeypatch.setenv("SOME_TOKEN", SECRET)
+    try:
+        try:
+            raise KeyError(SECRET)
+        except KeyError as error:
+            raise RuntimeError(f"password={planted.PASSWORD}") from error
+    except RuntimeError as error:
+        found = traceback_of(error)
+    assert found.startswith("Traceback (most recent call last):")
+    assert found.endswith("RuntimeError: password=[secret]\n")
+    assert "KeyError: '[secret]'" in found
+    assert SECRET not in found
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"token": "x"},
+        {"api_key": "x"},
+        {"apikey": "x"},
+        {"key": "x"},
+        {"password": 1234},
+        {"client_secret": "x"},
+        {"credentials": {"user": "jane", "secret": "x"}},
+        {"login": {"password": "x"}},
+        {"logins": [{"password": "x"}]},
+        {"address": "https://jane:x@example.org"},
+        {"header": planted.JWT},
+    ],
+)
+def test_options_that_hold_secrets_are_refused(options):
+    message = r"option .* of my:Service, which is or holds a secret; .* environment variable, and"
+    with pytest.raises(ConfigurationError, match=message) as refused:
+        check_no_secrets("my:Service", options)
+    assert planted.JWT not in str(refused.value)
+
+
+def test_other_options_are_not():
+    check_no_secrets(
+        "my:Service",
+        {"token_variable": "MY_TOKEN", "key_env": "MY_KEY", "token": None, "keyword": "x",
+         "instance": "crn:v1:bluemix:public:quantum-computing:us-east:a/0123456789abcdef::",
+         "twirling": {"gates": True}, "layout": [1, 2], "seed": 3,
+         "resource_id": "/subscriptions/01234567/resourceGroups/x/Workspaces/y"},
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -69,6 +142,9 @@ def test_what_looks_like_a_secret_is_taken_out(said):
         "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1",
         "no job with the tag qhyper-0123456789abcdef0123456789abcdef",
         "The token has expired.",
+        "No credentials available, and basic authentication is off.",
+        "Password authentication certainly failed",
+        "https://quantum.cloud.ibm.com/workloads?x=a@b",
         "",
     ],
 )
