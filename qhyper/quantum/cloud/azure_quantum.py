@@ -4,29 +4,36 @@ A job is one circuit, as QIR. Azure leaves it to the client to number a job, so 
 made of its tag here: a request that comes twice is the same job, and a lost one is found at once.
 """
 
+import json
 import uuid
 import warnings
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
-from qhyper.errors import JobError, MissingError, unknown
+from qhyper.errors import ConfigurationError, JobError, MissingError, unknown
 from qhyper.machine import needs
 from qhyper.quantum.cloud.door import (
     CloudJob,
+    Denied,
     JobState,
     Limits,
     LocalJob,
     Measured,
+    NotFound,
     Pub,
     Rejected,
     Service,
     Unreachable,
+    Unreadable,
     kept,
 )
 from qhyper.quantum.cloud.frequencies import counts_of
-from qhyper.quantum.cloud.options import check_text
+from qhyper.quantum.cloud.options import check_flag, check_text
 from qhyper.quantum.cloud.qiskit_result import measured_of
 from qhyper.quantum.cloud.redaction import redacted, words_of
 
@@ -45,6 +52,9 @@ _STATES = {
     "Failed": JobState.FAILED,
     "Cancelled": JobState.CANCELLED,
 }
+_NOT_LET_IN = (401, 403)
+_IONQ = "ionq.qpu"
+"""How the names of those targets begin for which IonQ debiases unless it is told not to."""
 _ENDED_BADLY = (JobState.FAILED, JobState.CANCELLED)
 
 
@@ -55,35 +65,67 @@ class AzureService(Service):
       ("ionq.qpu.forte-1", "quantinuum.qpu.h2-1", "rigetti.sim.qvm")
     - resource_id, location: of the workspace, if the environment variables AZURE_QUANTUM_… do not
       say which
+    - debias: whether IonQ mixes the results of many variants of each circuit, at a higher price;
+      off unless asked for, which is not what Azure does by itself
 
     The account is the one that Azure's own tools are signed in with (`az login`, or the
     environment). A job takes one row. Raises MissingError where a package, the workspace, an
-    account or the network is missing, ConfigurationError for an unknown target.
+    account or the network is missing; so do `device` and `limits`, and ConfigurationError for an
+    unknown target.
     """
 
     after_colon: ClassVar[str] = "name"
+    measures: ClassVar[tuple[str, ...]] = ("debias",)
 
     def __init__(
-        self, name: str, *, resource_id: str | None = None, location: str | None = None
+        self,
+        name: str,
+        *,
+        resource_id: str | None = None,
+        location: str | None = None,
+        debias: bool = False,
     ) -> None:
         check_text("resource_id", resource_id)
         check_text("location", location)
-        self.name = name
+        check_flag("debias", debias)
+        self.name, self.debias = name, debias
+        if debias and not self._by_ionq:
+            raise ConfigurationError(
+                f"Got debias=True for {self}; only IonQ's computers (ionq.qpu.…) do it. Leave it "
+                "out."
+            )
         self.local = name == LOCAL
         self.searchable = not self.local
         self._workspace: Any = None if self.local else _workspace(resource_id, location)
-        self.device = _simulator() if self.local else _target(self._workspace, name)
-        # the simulator on this machine keeps only amplitudes that are not zero: it has no width
-        self.limits = (
-            Limits(None)
-            if self.local
-            else Limits(self.device.num_qubits, rows=1, shots=self.device._config.get("max_shots"))
-        )
+        if self.local:
+            self.device = _simulator()
         self._jobs: WeakValueDictionary[str, CloudJob] = WeakValueDictionary()
         """of the simulator on this machine, as long as somebody is waiting for them"""
 
     def __str__(self) -> str:
         return f"azure:{self.name}"
+
+    @property
+    def place(self) -> str:
+        """Its name as Azure compares it, in any case; see `Service`."""
+        return str(self).lower()
+
+    @property
+    def _by_ionq(self) -> bool:
+        return self.name.lower().startswith(_IONQ)
+
+    @cached_property
+    def device(self) -> Any:
+        """The target as a Qiskit BackendV2; see `Service`."""
+        return _target(self._workspace, self.name)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """What fits in one job; see `Service`."""
+        if self.local:  # it keeps only amplitudes that are not zero: it has no width
+            return Limits(None)
+        shots = self.device._config.get("max_shots")
+        return Limits(self.device.num_qubits, rows=1, shots=shots)
 
     # -- sending ------------------------------------------------------------------------------
 
@@ -98,31 +140,31 @@ class AzureService(Service):
             return self._simulated(circuits, shots, tag)
         if len(circuits) != 1:
             raise Rejected(f"{self} takes one row a job; got {len(circuits)}")
-        from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+        from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 
         try:
-            earlier = self._tagged(tag)
-            for job in earlier:
-                if job.state() not in _ENDED_BADLY:
-                    return job
-            number = _number(tag, len(earlier))
-            prepared = self._prepared(circuits[0], shots, tag, number)
-        except ClientAuthenticationError as error:
-            raise Rejected(words_of(error)) from error
-        except (AzureError, Unreachable, OSError) as error:
-            raise Rejected(f"Nothing was sent yet: {words_of(error)}", again=True) from error
+            with _answers():
+                earlier = self._tagged(tag)
+                for job in earlier:
+                    if job.state() not in _ENDED_BADLY:
+                        return job
+                number = _number(tag, len(earlier))
+                prepared = self._prepared(circuits[0], shots, tag, number)
+        except (Unreachable, NotFound) as error:
+            raise Rejected(f"Nothing was sent yet: {error}", again=True) from error
         try:
             prepared.submit()
         except ClientAuthenticationError as error:
-            raise Rejected(words_of(error)) from error
+            raise Denied(words_of(error)) from error
         except HttpResponseError as error:
             status = error.status_code or 0
-            if status == 409:  # it is there: an earlier reply was lost
-                return AzureJob(self._workspace, number, str(self))
-            if 400 <= status < 500:
+            if status in _NOT_LET_IN:
+                raise Denied(words_of(error)) from error
+            if 400 <= status < 500 and status != 409:
                 raise Rejected(words_of(error), again=status == 429) from error
-            raise
-        return AzureJob(self._workspace, number, str(self))
+            if status != 409:  # then it is there: an earlier reply was lost
+                raise
+        return AzureJob(self, number)
 
     def _simulated(self, circuits: Sequence[Any], shots: int, tag: str) -> LocalJob:
         try:
@@ -134,31 +176,68 @@ class AzureService(Service):
         self._jobs[tag] = job
         return job
 
+    def preview(self, pubs: Sequence[Pub], shots: int, *, tag: str) -> str:
+        """The JSON of each row's job without the places of its data, and its QIR; see `Service`."""
+        if self.local:
+            return ""
+        from azure.quantum import JobDetails
+
+        shown = []
+        for circuit, rows in pubs:
+            for row in rows:
+                described, program = self._described(_bound(circuit, row), shots, tag)
+                about = JobDetails(container_uri="", **described).as_dict(exclude_readonly=True)
+                del about["containerUri"]
+                shown += [json.dumps(about, indent=2), program.decode()]
+        return "\n".join(shown)
+
+    def _described(self, circuit: Any, shots: int, tag: str) -> tuple[dict[str, Any], bytes]:
+        """What the job of a circuit says of itself, and its program."""
+        device, about = self.device, self.device._config.azure
+        options = device._get_input_params({}, shots=shots)
+        program = device._translate_input(circuit, options)
+        if self._by_ionq:
+            options["error-mitigation"] = {"debias": self.debias}
+        return {
+            "name": tag,
+            "tags": [tag],
+            "target": device.name,
+            "provider_id": about["provider_id"],
+            "input_data_format": about["input_data_format"],
+            "output_data_format": about["output_data_format"],
+            "input_params": options,
+            "metadata": device._prepare_job_metadata(circuit),
+        }, program
+
     def _prepared(self, circuit: Any, shots: int, tag: str, number: str) -> Any:
         """The job with its input uploaded, not submitted."""
         from azure.quantum import Job
 
-        device = self.device
-        options = device._get_input_params({}, shots=shots)
-        program = device._translate_input(circuit, options)
-        about = device._config.azure
+        described, program = self._described(circuit, shots, tag)
+        about = self.device._config.azure
         return Job.from_input_data(
             workspace=self._workspace,
-            name=tag,
             job_id=number,
-            tags=[tag],
-            target=device.name,
-            provider_id=about["provider_id"],
             input_data=program,
             # a name of its own: what an earlier attempt uploaded cannot be written over
             blob_name=f"{about['blob_name']}-{uuid.uuid4()}",
             content_type=about["content_type"],
-            input_data_format=about["input_data_format"],
-            output_data_format=about["output_data_format"],
-            input_params=options,
-            metadata=device._prepare_job_metadata(circuit),
             submit_job=False,
+            **described,
         )
+
+    def cancel(self, job_id: str) -> None:
+        """Ask Azure to cancel a job; ConfigurationError if it has ended. See `Service`."""
+        if self.local:
+            return super().cancel(job_id)
+        state = AzureJob(self, job_id).state()
+        if state not in (JobState.QUEUED, JobState.RUNNING):
+            raise ConfigurationError(
+                f"{self} says that {job_id} is {state}: there is nothing to cancel. Fetch it."
+            )
+        with _answers():
+            self._workspace.cancel_job(self._workspace.get_job(job_id))
+        return None
 
     # -- looking up ---------------------------------------------------------------------------
 
@@ -166,7 +245,7 @@ class AzureService(Service):
         """The job with this number; see `Service`."""
         if self.local:
             return kept(self, self._jobs, job_id)
-        job = AzureJob(self._workspace, job_id, str(self))
+        job = AzureJob(self, job_id)
         job.state()
         return job
 
@@ -180,10 +259,10 @@ class AzureService(Service):
         """A job that is sent again after it failed has the next number that the tag makes."""
         found: list[AzureJob] = []
         while True:
-            job = AzureJob(self._workspace, _number(tag, len(found)), str(self))
+            job = AzureJob(self, _number(tag, len(found)))
             try:
                 job.state()
-            except JobError:
+            except NotFound:
                 return found
             found.append(job)
 
@@ -191,84 +270,140 @@ class AzureService(Service):
         """Why the target takes no jobs; see `Service`."""
         if self.local:
             return None
-        try:
-            (status,) = [s for _, s in self._workspace._get_target_status(self.name)]
-        except ValueError:
+        status = self.status()
+        if status is None:
             return "the workspace does not list it any more."
-        except Exception as error:
-            return f"Azure does not answer: {words_of(error)}"
         if status.current_availability != "Unavailable":
             return None
         page = f" See {redacted(status.status_page)}." if status.status_page else ""
         return f"the workspace says that it is unavailable.{page}"
 
+    def status(self) -> Any:
+        """What the workspace says of the target; None if it does not list it."""
+        with _answers():
+            listed = self._workspace._get_target_status(self.name)
+        return listed[0][1] if listed else None
+
+    def details(self, job_id: str) -> Any:
+        """Azure's own job of this number; raises NotFound, Denied or Unreachable."""
+        with _answers():
+            return self._workspace.get_job(job_id)
+
 
 class AzureJob:
-    """A job in a workspace: a `CloudJob`.
+    """A job in a workspace: a `CloudJob`."""
 
-    All of its questions raise JobError if the workspace has nothing under its number.
-    """
-
-    def __init__(self, workspace: Any, job_id: str, service: str) -> None:
-        self.job_id, self._workspace, self._service = job_id, workspace, service
+    def __init__(self, service: AzureService, job_id: str) -> None:
+        self.job_id, self._service = job_id, service
 
     def state(self) -> JobState:
         """What Azure says about the job; see `CloudJob`."""
-        told = self._job().details.status
+        told = self._details().status
         status = str(getattr(told, "value", told))
         if status not in _STATES:
             raise Unreachable(f"{self._service} says that the job is '{redacted(status)}'.")
         return _STATES[status]
 
     def message(self) -> str:
-        """The provider's own words about a failed job; raises Unreachable."""
-        error = self._job().details.error_data
+        """The provider's own words about a failed job; raises as the other questions do."""
+        error = self._details().error_data
         return "" if error is None else redacted(f"{error.code}: {error.message}")
+
+    def called(self) -> str:
+        """The name that the job has in the workspace."""
+        return redacted(str(self._details().name or ""))
+
+    def queue(self) -> str:
+        """How long jobs wait for the target on average, in words; nothing once it runs."""
+        if self.state() != JobState.QUEUED:
+            return ""
+        wait = getattr(self._service.status(), "average_queue_time", None)
+        return "" if wait is None else f"{wait / 60:,.0f} minutes of waiting on average"
+
+    def charged(self) -> str:
+        """What Azure estimates that the job costs, in words; nothing if it does not."""
+        cost = self._details().cost_estimate
+        if cost is None or cost.estimated_total is None:
+            return ""
+        return f"{cost.estimated_total:,.2f} {redacted(str(cost.currency_code))} by Azure's estimate"
 
     def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
         """The shots of the job's one row; see `CloudJob`.
 
         `seed` is used where the target gives frequencies alone.
         """
-        job = self._job()
-        form = job.details.output_data_format
+        job = self._service.details(self.job_id)
+        raw = b""
         try:
-            if form == _SHOTS_FORMAT:
-                shots = self._ask(job.get_results_shots)
-                data = SimpleNamespace(memory=[_text(shot) for shot in shots])
-            elif form == _FREQUENCIES_FORMAT:
-                shares: dict[str, float] = {}
-                for outcome, share in self._ask(job.get_results).items():
-                    shares[_text(outcome)] = shares.get(_text(outcome), 0.0) + share
-                data = SimpleNamespace(counts=counts_of(shares, shape[1], self._service))
-            else:
-                raise JobError(
-                    f"{self._service} returned results of the format {redacted(str(form))}; "
-                    f"expected {_SHOTS_FORMAT} or {_FREQUENCIES_FORMAT}. Nothing was made of them."
-                )
-        except (ValueError, AttributeError, KeyError, TypeError) as error:
-            raise JobError(
+            self._check_target(job.details)
+            with _answers():
+                raw = job.download_data(job.details.output_data_uri)
+            # Azure's own code reads what was downloaded, which is kept if it cannot
+            job.download_data = lambda address: raw
+            return self._read(job, shape, seed)
+        except NotFound as error:
+            words, cause = f"{self._service} has no result of {self.job_id}: {error}", error
+        except JobError as error:
+            words, cause = str(error), error
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            words, cause = (
                 f"{self._service} returned a result that cannot be read: {words_of(error)} "
                 "Nothing was made of it; the job's record is kept."
-            ) from error
-        one = SimpleNamespace(results=[SimpleNamespace(data=data)])
-        return measured_of(one, shape, seed, self._service)
+            ), error
+        raise Unreadable(words, raw=raw) from cause
 
-    def _job(self) -> Any:
-        return self._ask(lambda: self._workspace.get_job(self.job_id))
-
-    def _ask(self, question: Callable[[], Any]) -> Any:
-        from azure.core.exceptions import AzureError, ResourceNotFoundError
-
-        try:
-            return question()
-        except ResourceNotFoundError as error:
+    def _read(self, job: Any, shape: tuple[int, int, int], seed: int) -> Measured:
+        form = job.details.output_data_format
+        if form == _SHOTS_FORMAT:
+            data = SimpleNamespace(memory=[_text(shot) for shot in job.get_results_shots()])
+        elif form == _FREQUENCIES_FORMAT:
+            counts: Counter[str] = Counter()
+            found = counts_of(job.get_results(), shape[1], str(self._service))
+            for outcome, number in found.items():
+                counts[_text(outcome)] += number
+            data = SimpleNamespace(counts=counts)
+        else:
             raise JobError(
-                f"{self._service} has nothing under {self.job_id}: {words_of(error)} Check the "
-                "number and the workspace."
-            ) from error
-        except (AzureError, OSError) as error:
-            raise Unreachable(words_of(error)) from error
+                f"{self._service} returned results of the format {redacted(str(form))}; "
+                f"expected {_SHOTS_FORMAT} or {_FREQUENCIES_FORMAT}. Nothing was made of them; "
+                "the job's record is kept."
+            )
+        one = SimpleNamespace(results=[SimpleNamespace(data=data)])
+        return measured_of(one, shape, seed, str(self._service))
+
+    def _check_target(self, details: Any) -> None:
+        """Raise JobError unless the job ran where it was sent."""
+        if str(details.target).lower() != self._service.name.lower():
+            raise JobError(
+                f"{self._service} says that the job ran on {redacted(repr(details.target))}; "
+                f"expected {self._service.name!r}. Nothing was made of it; the job's record is "
+                "kept. Is this one of the run's own jobs?"
+            )
+
+    def _details(self) -> Any:
+        return self._service.details(self.job_id).details
+
+
+@contextmanager
+def _answers() -> Iterator[None]:
+    """Errors of Azure's packages as answers: NotFound, Denied or Unreachable."""
+    from azure.core.exceptions import (
+        AzureError,
+        ClientAuthenticationError,
+        ResourceNotFoundError,
+    )
+
+    try:
+        yield
+    except ResourceNotFoundError as error:
+        raise NotFound(f"Azure knows no such thing: {words_of(error)} Check the number and the "
+                       "workspace.") from error  # fmt: skip
+    except ClientAuthenticationError as error:
+        raise Denied(words_of(error)) from error
+    except (AzureError, OSError) as error:
+        if getattr(error, "status_code", None) in _NOT_LET_IN:
+            raise Denied(words_of(error)) from error
+        raise Unreachable(words_of(error)) from error
 
 
 def _bound(circuit: Any, row: Any) -> Any:

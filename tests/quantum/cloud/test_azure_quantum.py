@@ -1,11 +1,6 @@
-"""Azure Quantum against a workspace of the tests' own, below Microsoft's packages.
+"""Azure Quantum against a server of the tests' own, below Microsoft's packages."""
 
-It answers HTTP requests, keeps jobs as Azure does, and measures their QIR on Microsoft's simulator.
-"""
-
-import io
 import json
-import urllib.parse
 
 import numpy as np
 import pytest
@@ -13,134 +8,49 @@ import pytest
 pytest.importorskip("azure.quantum")
 pytest.importorskip("qdk")
 
-import requests
-import urllib3
-from azure.core.exceptions import HttpResponseError, ResourceExistsError
+from azure.core.exceptions import HttpResponseError
 
-from qhyper.errors import ConfigurationError, JobError, MissingError
+from qhyper.errors import ConfigurationError, MissingError
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.cloud.azure_quantum import AzureService
 from qhyper.quantum.cloud.backend import CloudBackend
-from qhyper.quantum.cloud.door import JobState, Rejected, Unreachable
+from qhyper.quantum.cloud.door import (
+    Denied,
+    JobState,
+    Limits,
+    NotFound,
+    Rejected,
+    Unreachable,
+    Unreadable,
+)
 from qhyper.quantum.cloud.qiskit_isa import transpiled
 from qhyper.quantum.cloud.questions import Patience
-from qhyper.quantum.cloud.readout import preflight_bits, preparation
+from qhyper.quantum.cloud.readout import preparation
 from qhyper.quantum.cloud.record import State
 from qhyper.quantum.simulators.state_vector import StateVectorBackend
 from qhyper.streams import Streams
-
-KEY = "PLANTEDkeyPLANTEDkey"
-ACCOUNT = (
-    "SubscriptionId=00000000-0000-0000-0000-000000000000;ResourceGroupName=group;"
-    f"WorkspaceName=desk;ApiKey={KEY};QuantumEndpoint=https://westeurope.quantum.azure.com/;"
-)
-TARGET = "acme.qpu"
-
-
-class Azure:
-    """A workspace with two targets; what it took is in `jobs`, every request in `asked`."""
-
-    def __init__(self):
-        self.jobs, self.blobs, self.asked, self.fail = {}, {}, [], {}
-        self.status, self.error, self.availability = "Succeeded", None, "Available"
-        self.says = "no such luck"
-        self.form, self.spoil = "microsoft.quantum-results.v2", lambda shots: shots
-
-    def request(self, session, method, url, *, data=None, **_):
-        address = urllib.parse.urlsplit(url)
-        path = urllib.parse.unquote(address.path).rsplit("/workspaces/desk/", 1)[1].split("/")
-        self.asked.append((method, path[0]))
-        fault = (self.fail.get((method, path[0])) or [None]).pop(0)
-        if fault == "away":
-            raise requests.exceptions.ConnectionError("no route to host")
-        if isinstance(fault, int):
-            return reply(fault, {"error": {"code": "Unlucky", "message": self.says}})
-        answer = self.answer(method, path, data)
-        if fault == "lost":
-            raise requests.exceptions.ReadTimeout("read timed out")
-        if answer is None:
-            return reply(404, {"error": {"code": "NotFound", "message": "it is not there"}})
-        return reply(200, answer)
-
-    def answer(self, method, path, data):
-        if path[0] == "providerStatus":
-            names = [(TARGET, "acme", 6), ("acme.sim", "acme", 6), ("light", "pasqal", 6)]
-            return {"value": [self.provider(*name) for name in names]}
-        if path[0] == "storage":
-            blob = json.loads(data)
-            name = "/".join(filter(None, (blob["containerName"], blob.get("blobName"))))
-            return {"sasUri": f"https://store.blob.core.windows.net/{name}?sig=x"}
-        if method == "PUT":
-            self.jobs.setdefault(path[1], {**json.loads(data), "id": path[1]})
-        job = self.jobs.get(path[1])
-        told = {"status": self.status, "errorData": self.error, "outputDataFormat": self.form}
-        return job and {**job, **told, "outputDataUri": f"https://store/{path[1]}/out"}
-
-    def provider(self, name, provider, qubits):
-        target = {
-            "id": name,
-            "currentAvailability": self.availability,
-            "averageQueueTime": 5,
-            "statusPage": "https://acme.example/status",
-            "numQubits": qubits,
-            "targetProfile": "Base",
-        }
-        return {"id": provider, "currentAvailability": "Available", "targets": [target]}
-
-    def upload(self, container, name, content_type, encoding, data, return_sas_token):
-        place = f"{container.container_name}/{name}"
-        if place in self.blobs:
-            raise ResourceExistsError("the blob is there")
-        self.blobs[place] = data
-        return f"https://store/{place}"
-
-    def download(self, address):
-        """The job's QIR is measured when its results are asked for."""
-        from qdk.simulation import run_qir
-
-        number = address.split("?")[0].split("/job-")[-1].split("/")[-2].removeprefix("job-")
-        job = self.jobs[number]
-        program = self.blobs[job["inputDataUri"].removeprefix("https://store/")].decode()
-        measured = run_qir(program, shots=job["inputParams"]["shots"], seed=5, type="cpu")
-        shots = self.spoil([[int(str(bit) == "One") for bit in shot] for shot in measured])
-        values, times = np.unique([str(shot) for shot in shots], return_counts=True)
-        if self.form.endswith("v1"):
-            shares = [x for v, t in zip(values, times, strict=True) for x in (v, t / len(shots))]
-            return json.dumps({"Histogram": shares}).encode()
-        return json.dumps(
-            {"DataFormat": self.form, "Results": [{"Histogram": [], "Shots": shots}]}
-        ).encode()
-
-
-def reply(status, answer):
-    response = requests.Response()
-    response.status_code, response.reason = status, ""
-    body = json.dumps(answer).encode()
-    response.raw = urllib3.HTTPResponse(io.BytesIO(body), preload_content=False)
-    response.headers["Content-Type"] = "application/json"
-    return response
+from tests.quantum.cloud.servers.azure_server import ACCOUNT, FORMATS, HOSTS, KEY, TARGET, Azure
+from tests.quantum.cloud.servers.local_https import CUT_AFTER, CUT_BEFORE, certificate, serving
 
 
 @pytest.fixture
 def azure(monkeypatch, tmp_path):
-    there = Azure()
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AZURE_QUANTUM_CONNECTION_STRING", ACCOUNT)
-    monkeypatch.setattr(
-        requests.Session,
-        "request",
-        lambda session, method, url, **more: there.request(session, method, url, **more),
-    )
-    monkeypatch.setattr("azure.quantum.job.base_job.upload_blob", there.upload)
-    monkeypatch.setattr("azure.quantum.job.base_job.download_blob", there.download)
-    # its client waits before it asks again
+    # its clients wait before they ask again
     monkeypatch.setattr("azure.core.pipeline.transport.RequestsTransport.sleep", lambda *_: None)
-    return there
+    with serving(Azure(), certificate(tmp_path, *HOSTS), monkeypatch) as there:
+        yield there
+
+
+def asked(azure, method, part):
+    """How often it was asked for something."""
+    return sum(m == method and part in path for m, path in azure.asked)
 
 
 def prepared(service, row=0, n=5):
     isa = transpiled(preparation(n), service.device, level=1)
-    bits = preflight_bits(n)[row : row + 1]
+    bits = np.random.default_rng(4).integers(0, 2, (2, n))[row : row + 1]
     return [(isa.circuit, isa.rows(np.pi * bits))], bits
 
 
