@@ -8,7 +8,7 @@ import json
 import uuid
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from types import SimpleNamespace
@@ -325,7 +325,8 @@ class AzureJob:
         cost = self._details().cost_estimate
         if cost is None or cost.estimated_total is None:
             return ""
-        return f"{cost.estimated_total:,.2f} {redacted(str(cost.currency_code))} by Azure's estimate"
+        unit = redacted(str(cost.currency_code))
+        return f"{cost.estimated_total:,.2f} {unit} by Azure's estimate"
 
     def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
         """The shots of the job's one row; see `CloudJob`.
@@ -347,9 +348,12 @@ class AzureJob:
             words, cause = str(error), error
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             words, cause = (
-                f"{self._service} returned a result that cannot be read: {words_of(error)} "
-                "Nothing was made of it; the job's record is kept."
-            ), error
+                (
+                    f"{self._service} returned a result that cannot be read: {words_of(error)} "
+                    "Nothing was made of it; the job's record is kept."
+                ),
+                error,
+            )
         raise Unreadable(words, raw=raw) from cause
 
     def _read(self, job: Any, shape: tuple[int, int, int], seed: int) -> Measured:
@@ -414,7 +418,7 @@ def _bound(circuit: Any, row: Any) -> Any:
     """
     from qiskit import QuantumCircuit
 
-    plain = QuantumCircuit(*circuit.qregs, *circuit.cregs)
+    plain = QuantumCircuit(*circuit.qregs, *circuit.cregs, name="row")
     return plain.compose(circuit.assign_parameters(row))
 
 

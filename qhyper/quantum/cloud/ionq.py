@@ -382,7 +382,8 @@ class IonQJob:
         told = self._service.ask("jobs", self.job_id, "cost")
         for key, words in (("cost", "charged"), ("estimated_cost", "estimated, not yet charged")):
             if isinstance(told.get(key), dict) and told[key].get("value") is not None:
-                unit = redacted(str(told[key].get("unit") or "")).upper()
+                unit = redacted(str(told[key].get("unit") or ""))
+                unit = "USD" if unit == "usd" else unit
                 return f"{float(told[key]['value']):,.2f} {unit} {words} by IonQ"
         return ""
 

@@ -61,7 +61,7 @@ class Azure(Breaking):
             job = json.loads(body)
             self.posted.append(job)
             self.jobs.setdefault(number, {**job, "id": number, "status": self.status})
-        job = None if self.gone else self.jobs.get(number)
+        job = None if self.gone and method != "PUT" else self.jobs.get(number)
         if job is None:
             return None
         if action == "cancel":
