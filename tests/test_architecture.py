@@ -19,6 +19,7 @@ VENDORS = {
     "ibm": ("qiskit",),
     "ibm_errors": ("qiskit",),
     "amazon_braket": ("braket", "qiskit"),
+    "braket_programs": ("braket", "qiskit"),
     "ionq": ("qiskit",),
     "azure_quantum": ("azure", "qiskit"),
 }

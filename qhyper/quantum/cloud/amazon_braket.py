@@ -1,60 +1,58 @@
-"""Amazon Braket: IonQ, IQM, Rigetti and others through one door, and Braket's local simulators.
+"""Amazon Braket: IonQ, IQM, Rigetti and others through one door, and Braket's simulators.
 
-A job is one quantum task: a program set of all its rows, as `BraketSampler` makes them. It is not
-sent with `BraketSampler`, which opens a new connection for each job and has no way to say who asks:
-here a job carries a client token made of its tag, by which AWS itself knows a request that comes
-twice.
+A job is one quantum task: a program set of all its rows, as `BraketSampler` makes them, or one row
+where a device takes no program sets. It is not sent with `BraketSampler`, which opens a new
+connection for each job and has no way to say who asks: here a job carries a client token, its tag,
+by which AWS itself knows a request that comes twice.
 """
 
+import json
 import os
-import warnings
-from collections.abc import Callable, Sequence
-from types import SimpleNamespace
+import time
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
-import numpy as np
-
-from qhyper.errors import ConfigurationError, JobError, MissingError, nearest, unknown
+from qhyper.errors import ConfigurationError, MissingError, nearest, unknown
 from qhyper.machine import needs
+from qhyper.quantum.cloud.braket_programs import inputs_digest, measured, programs_of, single
+from qhyper.quantum.cloud.braket_task import (
+    FOLDER,
+    INPUTS_TAG,
+    TAG,
+    BraketJob,
+    answering,
+    arn_of,
+    job_id_of,
+    refusal,
+    region_of,
+)
 from qhyper.quantum.cloud.door import (
     CloudJob,
-    JobState,
+    Denied,
     Limits,
     LocalJob,
-    Measured,
+    NotFound,
     Price,
     Pub,
     Rejected,
     Service,
     Unreachable,
-    as_measured,
     kept,
 )
-from qhyper.quantum.cloud.frequencies import counts_of
 from qhyper.quantum.cloud.options import check_text
-from qhyper.quantum.cloud.qiskit_result import measured_of
 from qhyper.quantum.cloud.redaction import redacted, words_of
 
-TAG = "qhyper"
-"""The key of the AWS tag that says which job a task is."""
 LOCAL = {"local": "braket_sv", "braket_sv": "braket_sv", "braket_dm": "braket_dm"}
 TASK_FEE = 0.30
 """US dollars for a task on a quantum computer, beside the price of its shots."""
+SIMULATED_SECONDS = 3.0
+"""What AWS bills at the least for a task on one of its simulators."""
 
-_STATES = {
-    "CREATED": JobState.QUEUED,
-    "QUEUED": JobState.QUEUED,
-    "RUNNING": JobState.RUNNING,
-    "CANCELLING": JobState.RUNNING,
-    "COMPLETED": JobState.DONE,
-    "FAILED": JobState.FAILED,
-    "CANCELLED": JobState.CANCELLED,
-}
-_ENDED_BADLY = ("FAILED", "CANCELLED")
-_LATER = ("ThrottlingException", "TooManyRequestsException", "ServiceQuotaExceededException")
-"""A full queue is a quota too."""
-_GONE = ("ResourceNotFoundException", "ValidationException", "NoSuchKey", "NoSuchBucket")
+_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
+_LISTING_SECONDS = 10.0
+"""How long a list of the tasks answers for several tags."""
 
 
 class BraketService(Service):
@@ -65,127 +63,164 @@ class BraketService(Service):
     - region: the AWS region that is asked first, instead of the one that AWS is configured with
 
     The account is the one that AWS's own tools are configured with (`aws configure`, AWS_PROFILE).
-    Raises MissingError where a package, an account or the network is missing, ConfigurationError
-    for an unknown device or one that takes no program sets.
+    `device` and `limits` raise MissingError where an account or the network is missing, and
+    ConfigurationError for an unknown device; a quantum computer that takes no program sets has no
+    limits either. Raises MissingError without the package.
     """
 
     after_colon: ClassVar[str] = "name"
+    measures: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, name: str, *, region: str | None = None) -> None:
         check_text("region", region)
-        self.name = name
+        with needs("braket", "Amazon Braket"):
+            import qiskit_braket_provider  # noqa: F401
+        self.name, self.region = name, region
         self.local = name in LOCAL
         self.searchable = not self.local
-        self.device = _local(LOCAL[name]) if self.local else _on_aws(name, region)
-        self._braket = self.device._device
-        self._there: dict[str, list[dict[str, Any]]] | None = None
-        """the tasks that were there before the first job was sent, by their tag"""
+        self._sessions: dict[str, Any] = {}
+        """how AWS is reached, by the region"""
+        self._listed: dict[str, list[str]] = {}
+        """the numbers of the tasks at AWS by their tag, oldest first, when they were listed"""
+        self._listed_at = -_LISTING_SECONDS
+        self._told: set[str] = set()
+        """tags for which that list has answered"""
         self._jobs: WeakValueDictionary[str, CloudJob] = WeakValueDictionary()
         """of a local simulator, as long as somebody is waiting for them"""
-        self.limits = self._limits()
 
     def __str__(self) -> str:
         return f"braket:{self.name}"
+
+    @property
+    def place(self) -> str:
+        """One name for the device's name and its ARN; see `Service`."""
+        if self.local:
+            return "braket:local" if LOCAL[self.name] == "braket_sv" else str(self)
+        return f"braket:{_plain(self.name)}"
+
+    @cached_property
+    def device(self) -> Any:
+        """The device as a Qiskit BackendV2; see the class."""
+        from qiskit_braket_provider import BraketAwsBackend, BraketLocalBackend
+
+        if self.local:
+            return BraketLocalBackend(name=LOCAL[self.name])
+        return BraketAwsBackend(device=self._braket)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """What fits in a task, by the device's own data at AWS; see the class."""
+        from braket.device_schema import DeviceActionType
+
+        if self.local:
+            return Limits(self.device.num_qubits)
+        properties = self._braket.properties
+        shots = properties.service.shotsRange[1]
+        sets = properties.action.get(DeviceActionType.OPENQASM_PROGRAM_SET)
+        if sets is not None:
+            return Limits(
+                self.device.num_qubits,
+                rows=sets.maximumExecutables,
+                shots=shots,
+                executions=sets.maximumTotalShots,
+            )
+        if self._is_qpu:
+            raise MissingError(
+                f"{self} takes no program sets: each row of parameters would be a task of its own, "
+                f"with a fee of {TASK_FEE:.2f} US dollars. Use a device that takes them."
+            )
+        return Limits(self.device.num_qubits, rows=1, shots=shots)
 
     # -- sending ------------------------------------------------------------------------------
 
     def run(self, pubs: Sequence[Pub], shots: int, *, tag: str) -> "BraketJob | LocalJob":
         """Send one job as one task; see `Service`.
 
-        If a task with this tag is there that has not failed, it is taken instead of being paid for
-        a second time.
+        AWS answers a tag that it knows with the task that it stands for.
         """
-        programs = self._programs(pubs, shots)
         if self.local:
-            return self._simulated(programs, tag)
+            return self._simulated(pubs, shots, tag)
         try:
-            if self._there is None:
-                self._there = self._tasks()
-            earlier = self._there.get(tag, [])
-            bucket, folder = self._destination()
+            with answering(f"{self}, before anything was sent"):
+                request = self._request(pubs, shots, tag)
+                session = self._home[0]
+                session.default_bucket()  # makes Amazon's own, where it is not there yet
+        except Denied:
+            raise
+        except (NotFound, Unreachable) as error:
+            raise Rejected(str(error), again=True) from error
         except Exception as error:
-            raise Rejected(f"Nothing was sent yet: {words_of(error)}", again=True) from error
-        for task in earlier:
-            if task["status"] not in _ENDED_BADLY:
-                return self._job(task["quantumTaskArn"])
-        # AWS answers a token that it knows with the task that it stands for
-        return self._job(
-            self._create(
-                clientToken=f"{tag}-{len(earlier)}",
-                deviceArn=self._braket.arn,
-                shots=programs.total_shots,
-                outputS3Bucket=bucket,
-                outputS3KeyPrefix=folder,
-                action=programs.to_ir().json(),
-                tags={TAG: tag},
-            )
-        )
+            raise Rejected(f"Nothing was sent: {words_of(error)}") from error
+        arn = self._create(session, request)
+        bucket, folder = request["outputS3Bucket"], request["outputS3KeyPrefix"]
+        return self._job(job_id_of(arn, bucket, f"{folder}/"))
 
-    def _simulated(self, programs: Any, tag: str) -> LocalJob:
+    def preview(self, pubs: Sequence[Pub], shots: int, *, tag: str) -> str:
+        """The JSON that AWS would be sent, or the program of a local simulator; see `Service`."""
+        if self.local:
+            return self._programs(pubs, shots).to_ir().json(indent=2)
+        with answering(f"{self} was asked for the account's bucket"):
+            return json.dumps(self._request(pubs, shots, tag), indent=2)
+
+    def _request(self, pubs: Sequence[Pub], shots: int, tag: str) -> dict[str, Any]:
+        """What AWS is asked for, in full."""
+        programs = self._programs(pubs, shots)
+        in_sets = self.limits.rows != 1
+        action = programs.to_ir() if in_sets else single(programs)
+        digest = inputs_digest(action.programs if in_sets else [action])
+        bucket, folder = self._destination()
+        return {
+            "clientToken": tag,
+            "deviceArn": self._home[1],
+            "shots": programs.total_shots,
+            "outputS3Bucket": bucket,
+            "outputS3KeyPrefix": folder,
+            "action": action.json(),
+            "tags": {TAG: tag} | ({INPUTS_TAG: digest} if digest else {}),
+        }
+
+    def _programs(self, pubs: Sequence[Pub], shots: int) -> Any:
+        # a quantum computer is given the circuit on the qubits that it was placed on
+        return programs_of(pubs, shots, self.device, verbatim=self._is_qpu)
+
+    def _simulated(self, pubs: Sequence[Pub], shots: int, tag: str) -> LocalJob:
         try:
-            task = self._braket.run(programs, shots=None)
+            task = self._braket.run(self._programs(pubs, shots), shots=None)
         except Exception as error:
             raise Rejected(words_of(error)) from error
         name = str(self)
-        job = LocalJob(tag, lambda shape, seed: _measured(task.result(), shape, seed, name))
+        job = LocalJob(tag, lambda shape, seed: measured(task.result(), shape, seed, name))
         self._jobs[tag] = job
         return job
 
-    def _create(self, **request: Any) -> str:
-        from botocore.exceptions import ClientError, NoCredentialsError, ParamValidationError
+    def _create(self, session: Any, request: dict[str, Any]) -> str:
+        """The ARN of the task that AWS makes of a request; it is sent once, and never repeated."""
+        from botocore.exceptions import BotoCoreError, ClientError
 
+        self._listed_at = -_LISTING_SECONDS  # what is sent now is in no list of before
         try:
-            return self._braket.aws_session.create_quantum_task(**request)
-        except ClientError as error:
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            code = error.response.get("Error", {}).get("Code", "")
-            if code in _LATER or 400 <= status < 500:
-                raise Rejected(words_of(error), again=code in _LATER) from error
+            return session.create_quantum_task(**request)
+        except (BotoCoreError, ClientError) as error:
+            if refused := refusal(error):
+                raise refused from error
             raise
-        except (ParamValidationError, NoCredentialsError) as error:  # before anything is sent
-            raise Rejected(words_of(error)) from error
-
-    def _programs(self, pubs: Sequence[Pub], shots: int) -> Any:
-        """The program set, one executable a row, in the order of the rows."""
-        from braket.program_sets import CircuitBinding, ParameterSets, ProgramSet
-        from qiskit_braket_provider import to_braket
-        from qiskit_braket_provider.providers.adapter import rename_parameter
-
-        entries: list[Any] = []
-        for circuit, rows in pubs:
-            # the adapter writes into the gates it is given, and warns of a phase that nobody sees
-            copied = circuit.copy()
-            column = {parameter: k for k, parameter in enumerate(copied.parameters)}
-            copied.global_phase = 0
-            program = to_braket(
-                copied,
-                qubit_labels=self.device.qubit_labels,
-                target=self.device.target,
-                # a quantum computer is given the circuit on the qubits that it was placed on
-                verbatim=self._is_qpu(),
-            )
-            values = {
-                rename_parameter(parameter): rows[:, column[parameter]].tolist()
-                for parameter in copied.parameters
-            }
-            if values:
-                entries.append(CircuitBinding(program, input_sets=ParameterSets(values)))
-            else:
-                entries += [program] * len(rows)
-        return ProgramSet(entries, shots_per_executable=shots)
 
     def _destination(self) -> tuple[str, str]:
         """The bucket and folder of the results, as the SDK chooses them."""
         from braket.aws import AwsSession
 
         if chosen := os.environ.get("AMZN_BRAKET_TASK_RESULTS_S3_URI"):
-            return AwsSession.parse_s3_uri(chosen)
-        return self._braket.aws_session.default_bucket(), "tasks"
+            bucket, folder = AwsSession.parse_s3_uri(chosen)
+            return bucket, folder.rstrip("/")
+        if bucket := os.environ.get("AMZN_BRAKET_OUT_S3_BUCKET"):
+            return bucket, FOLDER
+        session = self._home[0]
+        return f"amazon-braket-{session.region}-{session.account_id}", FOLDER
 
     # -- looking up ---------------------------------------------------------------------------
 
     def job(self, job_id: str) -> CloudJob:
-        """The task with this ARN; see `Service`."""
+        """The task with this number, its ARN or what was made of it; see `Service`."""
         if self.local:
             return kept(self, self._jobs, job_id)
         job = self._job(job_id)
@@ -193,22 +228,48 @@ class BraketService(Service):
         return job
 
     def find(self, tag: str) -> list[str]:
-        """The ARNs of the tasks with this tag, oldest first; see `Service`."""
+        """The numbers of the tasks with this tag, oldest first; see `Service`.
+
+        A list of the tasks answers once for each tag, and is fetched anew then, after ten seconds,
+        and after every job that is sent. Where AWS no longer knows the device, those of all devices
+        are listed.
+        """
         if self.local:
             return super().find(tag)
-        try:
-            return [task["quantumTaskArn"] for task in self._tasks().get(tag, [])]
-        except Exception as error:
-            raise Unreachable(words_of(error)) from error
+        if tag in self._told or time.monotonic() >= self._listed_at + _LISTING_SECONDS:
+            self._listed, self._told = self._list(), set()
+            self._listed_at = time.monotonic()
+        self._told.add(tag)
+        return list(self._listed.get(tag, []))
+
+    def cancel(self, job_id: str) -> None:
+        """Ask AWS to cancel a task; see `Service`."""
+        if self.local:
+            super().cancel(job_id)
+        from botocore.exceptions import ClientError
+
+        arn = arn_of(job_id)
+        with answering(f"{self} was asked to cancel {arn}"):
+            try:
+                self._session(region_of(arn)).cancel_quantum_task(arn)
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") != "ConflictException":
+                    raise
+                raise ConfigurationError(
+                    f"{self} does not cancel {arn}: {words_of(error)} It has ended, or is being "
+                    "cancelled; see `qhyper jobs --refresh`."
+                ) from error
 
     def unavailable(self) -> str | None:
         """Why the device takes no tasks, and when it does; see `Service`."""
         if self.local:
             return None
         try:
-            status = self._braket.aws_session.get_device(self._braket.arn)["deviceStatus"]
-        except Exception as error:
-            return f"AWS does not answer: {words_of(error)}"
+            with answering(f"{self} was asked for"):
+                session, arn = self._home
+                status = session.get_device(arn)["deviceStatus"]
+        except NotFound as error:
+            return f"AWS no longer knows it: {error}"
         if status == "ONLINE":
             return None
         windows = ", ".join(
@@ -220,17 +281,27 @@ class BraketService(Service):
 
     def about(self, n_bits: int) -> str:
         """Which devices of Amazon's are simulators; see `Service`."""
-        return super().about(n_bits) if self.local or self._is_qpu() else "simulated by Amazon"
+        return super().about(n_bits) if self.local or self._is_qpu else "simulated by Amazon"
 
     def price(self, jobs: int, rows: int, total_shots: int) -> Price | None:
-        """By the device's own data at AWS and the fee for a task; see `Service`."""
+        """By the device's own data at AWS and the fee for a task; see `Service`.
+
+        What a simulator takes depends on how long it takes, which nobody knows before.
+        """
         if self.local:
             return super().price(jobs, rows, total_shots)
         cost = self._braket.properties.service.deviceCost
         if cost is None:
             return None
-        if str(cost.unit).lower() not in ("shot", "shots"):
+        if _unit(cost) != "shot" and _unit(cost) not in _SECONDS:
             return Price(f"{cost.price:g} US dollars a {cost.unit} (the device's own data at AWS)")
+        if _unit(cost) != "shot":
+            least = jobs * _seconds_in(cost, SIMULATED_SECONDS)
+            return Price(
+                f"{least:,.2f} US dollars or more: {jobs:,} tasks at {cost.price:g} a {cost.unit} "
+                f"(the device's own data at AWS), each billed for {SIMULATED_SECONDS:g} s at the "
+                "least (Amazon Braket's pricing page); how long they take is not known before"
+            )
         total = jobs * TASK_FEE + total_shots * cost.price
         return Price(
             f"about {total:,.2f} US dollars: {jobs:,} tasks at {TASK_FEE:.2f} (Amazon Braket's "
@@ -241,178 +312,150 @@ class BraketService(Service):
 
     # -- shared -------------------------------------------------------------------------------
 
-    def _job(self, arn: str) -> "BraketJob":
-        return BraketJob(self._braket.aws_session, arn, str(self))
+    def _job(self, job_id: str) -> BraketJob:
+        with answering(f"{self} was asked for {job_id}"):
+            session = self._session(region_of(arn_of(job_id)))
+        return BraketJob(session, job_id, str(self), self._charge)
 
-    def _tasks(self) -> dict[str, list[dict[str, Any]]]:
-        """All tasks of this device by their tag, oldest first.
+    def _charge(self, shots: int, milliseconds: float | None) -> str:
+        """What a task of so many successful shots or so long a simulation is charged, in words."""
+        cost = self._braket.properties.service.deviceCost
+        if cost is None:
+            return ""
+        if _unit(cost) == "shot":
+            total = TASK_FEE + shots * cost.price
+            return f"about {total:,.2f} US dollars by the list: a task and {shots:,} shots"
+        if milliseconds is None or _unit(cost) not in _SECONDS:
+            return ""
+        seconds = max(SIMULATED_SECONDS, milliseconds / 1000)
+        return (
+            f"about {_seconds_in(cost, seconds):,.4f} US dollars by the list: {seconds:g} s of "
+            "simulation"
+        )
 
-        AWS offers no filter by tag, and does not say in which order it lists them.
-        """
-        pages = self._braket.aws_session.braket_client.get_paginator("search_quantum_tasks")
-        of_device = {"name": "deviceArn", "operator": "EQUAL", "values": [self._braket.arn]}
-        found: dict[str, list[dict[str, Any]]] = {}
-        for page in pages.paginate(filters=[of_device], PaginationConfig={"PageSize": 100}):
-            for task in page["quantumTasks"]:
-                if tag := task.get("tags", {}).get(TAG):
-                    found.setdefault(tag, []).append(task)
-        for tasks in found.values():
-            tasks.sort(key=lambda task: task["createdAt"])
-        return found
-
+    @property
     def _is_qpu(self) -> bool:
         return not self.local and self._braket.type == "QPU"
 
-    def _limits(self) -> Limits:
-        from braket.device_schema import DeviceActionType
-
-        properties = self._braket.properties
+    @cached_property
+    def _braket(self) -> Any:
+        """The device as Amazon's package has it; see the class for what it raises."""
         if self.local:
-            return Limits(self.device.num_qubits)
-        sets = properties.action.get(DeviceActionType.OPENQASM_PROGRAM_SET)
-        if sets is None:
-            raise MissingError(
-                f"{self} takes no program sets: each row of parameters would be a task of its own, "
-                f"with a fee of {TASK_FEE:.2f} US dollars. Use a device that takes them."
+            return self.device._device
+        from braket.aws import AwsDevice
+
+        try:
+            with answering(f"{self} was looked for"):
+                session, arn = self._home
+                return AwsDevice(arn, session)
+        except (Denied, Unreachable) as error:
+            raise _silent(self.name, str(error)) from error
+        except (ValueError, NotFound) as error:
+            raise ConfigurationError(
+                f"Amazon Braket does not take the device '{self.name}': {words_of(error)} Check "
+                "the ARN, or give the device's name."
+            ) from error
+
+    @cached_property
+    def _home(self) -> tuple[Any, str]:
+        """(how AWS is reached in the device's region, its ARN).
+
+        Raises ConfigurationError if AWS knows no such device in any region, Denied and
+        Unreachable if a region does not say so.
+        """
+        if self.name.startswith("arn:"):
+            return self._session(region_of(self.name)), self.name
+        names, trouble = [], None
+        for session in self._everywhere():
+            try:
+                with answering(f"{self} was looked for in {session.region}"):
+                    there = session.search_devices(statuses=["ONLINE", "OFFLINE", "RETIRED"])
+            except (Denied, Unreachable, NotFound) as error:
+                trouble = trouble or error
+                continue
+            there.sort(key=lambda device: device["deviceStatus"] == "RETIRED")
+            for device in there:
+                if _plain(self.name) in (_plain(device["deviceName"]), _plain(device["deviceArn"])):
+                    return session, device["deviceArn"]
+            names += [each["deviceName"] for each in there if each["deviceStatus"] != "RETIRED"]
+        if trouble is not None:
+            raise trouble
+        raise unknown("Amazon Braket device", self.name, [*LOCAL, *dict.fromkeys(names)])
+
+    def _everywhere(self) -> Iterator[Any]:
+        """How AWS is reached in each region that has devices, the configured one first."""
+        from braket.aws import AwsDevice
+
+        mine = self._session("")
+        yield mine
+        yield from (self._session(name) for name in AwsDevice.REGIONS if name != mine.region)
+
+    def _session(self, region: str) -> Any:
+        """How AWS is reached in a region; in the configured one if it is empty.
+
+        Nothing is asked or sent twice by itself: who asks decides that.
+        """
+        if region not in self._sessions:
+            import boto3
+            from botocore.config import Config
+            from botocore.exceptions import NoCredentialsError
+            from braket.aws import AwsSession
+
+            account = boto3.Session(
+                region_name=region or self.region or os.environ.get("AWS_REGION")
             )
-        return Limits(
-            self.device.num_qubits,
-            rows=sets.maximumExecutables,
-            shots=properties.service.shotsRange[1],
-            executions=sets.maximumTotalShots,
-        )
+            if account.get_credentials() is None:  # the SDK takes it that there are some
+                raise NoCredentialsError
+            once = Config(retries={"total_max_attempts": 1})
+            self._sessions[region] = AwsSession(account, config=once)
+        return self._sessions[region]
 
+    def _list(self) -> dict[str, list[str]]:
+        """The numbers of the device's tasks by their tag, oldest first.
 
-class BraketJob:
-    """A quantum task at AWS: a `CloudJob`.
-
-    All of its questions raise JobError if AWS has nothing under its ARN, as in another region.
-    """
-
-    def __init__(self, session: Any, arn: str, service: str) -> None:
-        from braket.aws import AwsQuantumTask
-
-        self.job_id, self._service = arn, service
-        self._task = AwsQuantumTask(arn, aws_session=session, quiet=True)
-
-    def state(self) -> JobState:
-        """What AWS says about the task; see `CloudJob`."""
-        status = self._ask(self._task.metadata)["status"]
-        if status not in _STATES:
-            raise Unreachable(f"{self._service} says that the task is '{redacted(str(status))}'.")
-        return _STATES[status]
-
-    def message(self) -> str:
-        """AWS's own words about a failed task; raises Unreachable."""
-        return redacted(str(self._ask(lambda: self._task.metadata(True)).get("failureReason", "")))
-
-    def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
-        """The shots of the program set, in the order of the rows; see `CloudJob`.
-
-        `seed` is used where a device gives shares of its shots instead of the shots.
+        AWS offers no filter by tag, and does not say in which order it lists them.
         """
         try:
-            result = self._ask(self._task.result)
-        except (ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
-            raise JobError(
-                f"{self._service} returned a result that cannot be read: {words_of(error)} Nothing "
-                "was made of it; the job's record is kept."
-            ) from error
-        return _measured(result, shape, seed, self._service)
-
-    def _ask(self, question: Callable[[], Any]) -> Any:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            return question()
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in _GONE:
-                raise JobError(
-                    f"{self._service} has nothing under {self.job_id}: {words_of(error)} Check the "
-                    "number, the region and the bucket."
-                ) from error
-            raise Unreachable(words_of(error)) from error
-        except (BotoCoreError, OSError) as error:
-            raise Unreachable(words_of(error)) from error
-
-
-def _measured(result: Any, shape: tuple[int, int, int], seed: int, service: str) -> Measured:
-    from braket.tasks import ProgramSetQuantumTaskResult
-
-    if not isinstance(result, ProgramSetQuantumTaskResult):
-        raise JobError(
-            f"{service} returned {type(result).__name__}; expected the result of a program set. "
-            "Nothing was made of it: is this one of the run's own tasks?"
-        )
-    rows = [row for program in result.entries for row in program.entries]
-    for number, row in enumerate(rows):
-        if not hasattr(row, "measurements"):
-            reason = getattr(row, "failureMetadata", None) or row
-            raise JobError(
-                f"{service}: row {number + 1} of {len(rows)} failed: {redacted(str(reason))}."
-            )
-    if all(row.measurements_from_device for row in rows):
-        widths = {np.asarray(row.measurements).shape for row in rows}
-        if widths != {shape[1:]} or len(rows) != shape[0]:
-            raise JobError(
-                f"{service} returned {len(rows)} rows of shape {sorted(widths)}; expected "
-                f"{shape[0]} of {[shape[1:]]}. Nothing was made of them; the job's record is kept."
-            )
-        return as_measured(np.stack([row.measurements for row in rows]), shape, service)
-    # the SDK turns shares into shots in the order of the outcomes: ours are put in a random order
-    experiments = [
-        SimpleNamespace(
-            data=SimpleNamespace(
-                counts=counts_of(
-                    {outcome[::-1]: share for outcome, share in row.probabilities.items()},
-                    shape[1],
-                    f"{service}, row {number + 1} of {len(rows)}",
+            with answering(f"{self} was asked for its tasks"):
+                try:
+                    session, arn = self._home
+                    sessions = [session]
+                    chosen = [{"name": "deviceArn", "operator": "EQUAL", "values": [arn]}]
+                except ConfigurationError:  # the device has another name now
+                    sessions, chosen = list(self._everywhere()), []
+                tasks = [task for each in sessions for task in _tasks(each, chosen)]
+        except NotFound as error:
+            raise Unreachable(str(error)) from error
+        found: dict[str, list[str]] = {}
+        for task in sorted(tasks, key=lambda task: task["createdAt"]):
+            if tag := task.get("tags", {}).get(TAG):
+                number = job_id_of(
+                    task["quantumTaskArn"], task["outputS3Bucket"], task["outputS3Directory"]
                 )
-            )
-        )
-        for number, row in enumerate(rows)
-    ]
-    return measured_of(SimpleNamespace(results=experiments), shape, seed, service)
+                found.setdefault(tag, []).append(number)
+        return found
 
 
-def _local(name: str) -> Any:
-    with needs("braket", "Amazon Braket"):
-        from qiskit_braket_provider import BraketLocalBackend
-    return BraketLocalBackend(name=name)
+def _tasks(session: Any, chosen: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """All tasks in a region that the filters choose."""
+    pages = session.braket_client.get_paginator("search_quantum_tasks")
+    for page in pages.paginate(filters=chosen, PaginationConfig={"PageSize": 100}):
+        yield from page["quantumTasks"]
 
 
-def _on_aws(name: str, region: str | None) -> Any:
-    """The device as a Qiskit BackendV2."""
-    with needs("braket", "Amazon Braket"):
-        import boto3
-        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-        from braket.aws import AwsDevice, AwsSession
-        from qiskit_braket_provider import BraketAwsBackend
-    try:
-        account = boto3.Session(region_name=region or os.environ.get("AWS_REGION"))
-        session = AwsSession(account)
-        if account.get_credentials() is None:  # the SDK takes it that there are some
-            raise NoCredentialsError
-        if name.startswith("arn:"):
-            return BraketAwsBackend(device=AwsDevice(name, session))
-        # a region that refuses to answer is a warning to the SDK, and has no devices
-        with warnings.catch_warnings(record=True) as refused:
-            warnings.simplefilter("always")
-            devices = AwsDevice.get_devices(names=[name], aws_session=session)
-            known = devices or AwsDevice.get_devices(aws_session=session)
-    except (BotoCoreError, ClientError, OSError) as error:
-        raise _silent(name, words_of(error)) from error
-    except ValueError as error:
-        raise ConfigurationError(
-            f"Amazon Braket does not take the device '{name}': {words_of(error)} Check the ARN, or "
-            "give the device's name."
-        ) from error
-    if devices:
-        return BraketAwsBackend(device=devices[0])
-    if not known:
-        told = redacted(str(refused[0].message)) if refused else "no region lists any device"
-        raise _silent(name, f"{told.strip().rstrip('.')}.")
-    raise unknown("Amazon Braket device", name, [*LOCAL, *(device.name for device in known)])
+def _plain(name: str) -> str:
+    """A device's name as its ARN has it at its end, in small letters."""
+    return name.rpartition("/")[2].replace(" ", "-").lower()
+
+
+def _unit(cost: Any) -> str:
+    """What a device is paid by: shot, minute and so on."""
+    return str(cost.unit).lower().removesuffix("s")
+
+
+def _seconds_in(cost: Any, seconds: float) -> float:
+    """US dollars for so many seconds, where a device is paid by the time."""
+    return seconds * cost.price / _SECONDS[_unit(cost)]
 
 
 def _silent(name: str, words: str) -> MissingError:
