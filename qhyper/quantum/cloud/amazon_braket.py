@@ -50,6 +50,8 @@ TASK_FEE = 0.30
 SIMULATED_SECONDS = 3.0
 """What AWS bills at the least for a task on one of its simulators."""
 
+_RESULTS_URI = "AMZN_BRAKET_TASK_RESULTS_S3_URI"
+"""The variable of the environment by which Amazon's packages are told where results go."""
 _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
 _LISTING_SECONDS = 10.0
 """How long a list of the tasks answers for several tags."""
@@ -144,7 +146,8 @@ class BraketService(Service):
             with answering(f"{self}, before anything was sent"):
                 request = self._request(pubs, shots, tag)
                 session = self._home[0]
-                session.default_bucket()  # makes Amazon's own, where it is not there yet
+                if not os.environ.get(_RESULTS_URI):
+                    session.default_bucket()  # makes Amazon's own, where it is not there yet
         except Denied:
             raise
         except (NotFound, Unreachable) as error:
@@ -209,7 +212,7 @@ class BraketService(Service):
         """The bucket and folder of the results, as the SDK chooses them."""
         from braket.aws import AwsSession
 
-        if chosen := os.environ.get("AMZN_BRAKET_TASK_RESULTS_S3_URI"):
+        if chosen := os.environ.get(_RESULTS_URI):
             bucket, folder = AwsSession.parse_s3_uri(chosen)
             return bucket, folder.rstrip("/")
         if bucket := os.environ.get("AMZN_BRAKET_OUT_S3_BUCKET"):

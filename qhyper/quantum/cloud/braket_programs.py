@@ -192,7 +192,8 @@ def _check_qubits(program: Any, told: Sequence[int] | None, service: str) -> Non
         return
     raise Unreadable(
         f"{service} says that it measured the qubits {list(told)}; expected {expected}, in this "
-        "order. Nothing was made of the result; the job's record is kept."
+        "order. Nothing was made of the result; the job's record is kept. If the device sorts "
+        "them, use a layout of rising qubits for what is not sent yet."
     )
 
 

@@ -43,6 +43,8 @@ _DENIED = (
     "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidToken", "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 )  # fmt: skip
+_CLOSED = "(AccessDenied)"
+"""What a bucket that may not be listed says of what is not in it."""
 _LATER = ("ThrottlingException", "TooManyRequestsException", "ServiceQuotaExceededException")
 """A full queue is a quota too."""
 _OPEN = (408, 409)
@@ -141,7 +143,9 @@ class BraketJob:
         self._task: dict[str, Any] | None = None
         """what AWS said about the task at last; nothing where it has forgotten it"""
         self._raw: bytes | None = None
-        """its results, once they have been read"""
+        """its results, once they are here"""
+        self._result: Any = None
+        """and once they have been read"""
         self._milliseconds: float | None = None
         """how long a simulator took"""
 
@@ -154,10 +158,8 @@ class BraketJob:
             self._task = self._described()
         except NotFound as gone:
             self._task = None
-            try:
-                self._results()
-            except (NotFound, Denied) as error:
-                raise NotFound(f"{gone} Nor are there results: {error}") from error
+            if why := self._missing():
+                raise NotFound(f"{gone} Nor are there results: {why}") from gone
             return JobState.DONE
         status = self._task["status"]
         if status not in _STATES:
@@ -231,6 +233,8 @@ class BraketJob:
 
     def _results(self) -> bytes:
         """The results as they are in the bucket; NotFound if they are not."""
+        if not self._arn.startswith("arn:"):
+            raise NotFound(f"{self._arn} is no ARN of a quantum task.")
         if self._raw is None:
             bucket, folder = self._place(self._task or {})
             key = f"{folder}/{_RESULTS}"
@@ -240,10 +244,26 @@ class BraketJob:
         assert self._raw is not None
         return self._raw
 
+    def _missing(self) -> str:
+        """Why there are no results in the bucket; nothing if there are."""
+        try:
+            self._results()
+        except NotFound as error:
+            return str(error)
+        except Denied as error:
+            if _CLOSED not in str(error):
+                raise
+            return str(error)
+        return ""
+
     def _parsed(self, raw: bytes) -> Any:
+        """The results as Amazon's package reads them, from several files where they are many."""
+        if self._result is not None:
+            return self._result
         try:
             with answering(f"{self._service} was asked for the parts of {self._arn}"):
-                return parsed(raw)
+                self._result = parsed(raw)
+                return self._result
         except (Denied, Unreachable):
             raise
         except Exception as error:  # of a package that reads what others wrote
@@ -254,10 +274,10 @@ class BraketJob:
 
     def _in_part(self) -> bool:
         """Whether a failed task has results: rows that were run, or what cannot be read here."""
+        if self._missing():
+            return False
         try:
             return ran(self._parsed(self._results()))
-        except (NotFound, Denied):  # a bucket whose list is closed says so of what is not there
-            return False
         except Unreadable:
             return True
 

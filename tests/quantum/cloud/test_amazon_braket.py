@@ -432,6 +432,27 @@ def test_the_good_rows_of_a_program_set_are_fetched(aws, told, change):
     assert (measured.bits[0] == bits[0]).all()
 
 
+def test_results_in_a_file_for_each_row(aws):
+    aws.in_parts = True
+    service = BraketService(ARN)
+    pubs, bits = prepared(service)
+    job = service.run(pubs, 8, tag="qhyper-a")
+    parts = [key for _, key in aws.results if "executables" in key]
+    assert parts == [f"tasks/0/programs/0/executables/{row}.json" for row in range(2)]
+    measured = job.measured((2, 8, len(LABELS)), seed=1)
+    assert (measured.bits == bits[:, None]).all()
+    for operation, error in (((403, "AccessDenied"), Denied), ((503, "SlowDown"), Unreachable)):
+        aws.fail["GetObject"] = [None, None, operation]
+        with pytest.raises(error, match="asked for the parts of arn"):
+            service.job(job.job_id).measured((2, 8, len(LABELS)), seed=1)
+    aws.results[BUCKET, parts[1]] = json.dumps(failure(1)).encode()
+    assert service.job(job.job_id).measured((2, 8, len(LABELS)), seed=1).missing == (1,)
+    del aws.results[BUCKET, parts[1]]
+    with pytest.raises(Unreadable, match="NoSuchKey") as kept:
+        service.job(job.job_id).measured((2, 8, len(LABELS)), seed=1)
+    assert kept.value.raw == aws.results[RESULT]
+
+
 def test_a_failed_program_set_without_a_good_row_has_failed(aws):
     service = BraketService(ARN)
     pubs, _ = prepared(service)
@@ -446,6 +467,10 @@ def test_a_failed_program_set_without_a_good_row_has_failed(aws):
     assert unreadable.state() == JobState.DONE
     with pytest.raises(Unreadable, match="cannot be read"):
         unreadable.measured((2, 8, len(LABELS)), seed=1)
+    # a login may expire in between
+    aws.fail["GetObject"] = [(403, "ExpiredToken")]
+    with pytest.raises(Denied, match="ExpiredToken"):
+        service.job(job.job_id)
     # a bucket that may not be listed denies what is not there
     aws.fail["GetObject"] = [(403, "AccessDenied")] * 2
     assert service.job(job.job_id).state() == JobState.FAILED

@@ -20,6 +20,7 @@ from qhyper.errors import ConfigurationError, JobError, MissingError
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.cloud.amazon_braket import BraketService
 from qhyper.quantum.cloud.backend import CloudBackend
+from qhyper.quantum.cloud.ledger import Ledger
 from qhyper.quantum.cloud.questions import Patience
 
 _path = Path(__file__).with_name("servers") / "aws_server.py"
@@ -95,8 +96,8 @@ class Bench:
             dispatcher.send(request, isa)
 
     def jobs(self):
-        with self.session() as (dispatcher, _, _):
-            return dispatcher.ledger.jobs()
+        with Ledger(self.folder, "a run") as ledger:
+            return ledger.jobs()
 
     def states(self):
         return [str(record.state) for record in self.jobs()]
@@ -122,7 +123,8 @@ def bench(tmp_path):
 
 
 def test_a_run_end_to_end(aws, bench):
-    """Also the account's own bucket, which is asked for and made."""
+    """Also the account's own bucket, which is asked for and made, and results in parts."""
+    aws.in_parts = True
     assert bench.right(bench.measure())
     assert bench.states() == ["done", "done"]
     assert len(aws.tasks) == 2

@@ -106,6 +106,7 @@ class Account:
     - fail: what befalls the next calls of an operation: None, (status, error code), "lost" (it is
       done, and the connection ends without an answer), "cut" (it is not done either)
     - hidden: how many lists a new task is not in
+    - in_parts: whether results are kept in one file for each row
     - state, reason: what it says about every task
     """
 
@@ -116,6 +117,7 @@ class Account:
         self.sent = None
         self.says = "no such luck"
         self.fail, self.hidden, self.unlisted = {}, 0, {}
+        self.in_parts = False
         self.state, self.reason = "COMPLETED", None
 
     def count(self, operation):
@@ -217,8 +219,14 @@ class Account:
                           "queuePriority": "Normal"},
         }  # fmt: skip
         measured = _measured(request["action"], request["shots"])
-        self.results[request["outputS3Bucket"], f"{folder}/results.json"] = measured
+        self._store(request["outputS3Bucket"], folder, measured)
         return arn
+
+    def _store(self, bucket, folder, measured):
+        result = json.loads(measured)
+        parts = _parts(result, bucket, folder) if self.in_parts else {}
+        for name, part in {**parts, "results.json": result}.items():
+            self.results[bucket, f"{folder}/{name}"] = json.dumps(part).encode()
 
     # -- beside Braket ------------------------------------------------------------------------
 
@@ -262,6 +270,22 @@ def _refusal(operation, status, code, words):
     return status, "application/json", {"x-amzn-ErrorType": code}, json.dumps(
         {"message": words}
     ).encode()  # fmt: skip
+
+
+def _parts(result, bucket, folder):
+    """Take the parts out of a program set's result, which names them by their paths then."""
+    parts = {"metadata.json": result["taskMetadata"]}
+    for number, program in enumerate(result["programResults"]):
+        at, names = f"programs/{number}", []
+        for row, executable in enumerate(program["executableResults"]):
+            names.append(f"executables/{row}.json")
+            parts[f"{at}/{names[-1]}"] = executable
+        parts[f"{at}/program.json"] = program["source"]
+        program |= {"executableResults": names, "source": "program.json"}
+        parts[f"{at}/results.json"] = program
+        result["programResults"][number] = f"{at}/results.json"
+    result |= {"taskMetadata": "metadata.json", "s3Location": [bucket, folder]}
+    return parts
 
 
 @functools.lru_cache
