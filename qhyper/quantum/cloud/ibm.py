@@ -5,34 +5,37 @@ testing mode, with the same sampler and options.
 """
 
 import hashlib
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 from weakref import WeakValueDictionary
 
-import numpy as np
-
-from qhyper.bits import Bits
-from qhyper.errors import ConfigurationError, JobError, MissingError, unknown
-from qhyper.machine import needs
+from qhyper.errors import ConfigurationError, MissingError, unknown
 from qhyper.quantum.cloud.door import (
     CloudJob,
-    JobState,
+    Denied,
     Limits,
-    Measured,
+    NotFound,
     Price,
     Pub,
     Rejected,
     Service,
     Unreachable,
-    as_measured,
     kept,
 )
-from qhyper.quantum.cloud.ibm_errors import before_sending, of_network, refusal, status_code
-from qhyper.quantum.cloud.ibm_options import checked_decoupling, checked_twirling, largest_divisor
-from qhyper.quantum.cloud.options import check_text, check_whole
-from qhyper.quantum.cloud.qiskit_result import state_of
+from qhyper.quantum.cloud.ibm_account import IBMAccount, snapshot
+from qhyper.quantum.cloud.ibm_errors import (
+    denied,
+    no_answer,
+    no_room,
+    of_request,
+    refusal,
+    status_code,
+)
+from qhyper.quantum.cloud.ibm_job import IBMJob
+from qhyper.quantum.cloud.ibm_options import checked_decoupling, checked_twirling, shared_out
+from qhyper.quantum.cloud.options import check_flag, check_text, check_whole
 from qhyper.quantum.cloud.redaction import redacted, words_of
 
 MODES = ("job", "batch", "session")
@@ -55,19 +58,22 @@ class IBMService(Service):
     - dynamical_decoupling: "XX", "XpXm" or "XY4"; True is "XX"
     - twirling: True for Pauli twirling of gates and measurements, or a mapping of `gates`,
       `measure` (both true or false) and `num_randomizations` (32; lowered to a divisor of the
-      shots, so that no more shots are measured than asked for)
+      shots, so that no more shots are measured than asked for, and 8 at the least)
+    - fractional_gates: whether circuits may have the device's rotations by any angle (rx, rzz);
+      not together with twirling of gates
     - max_execution_time: seconds on the device after which IBM ends a job
     - gate_budget: two-qubit gates times rows of a job at the most; unlimited unless told
     - noise: of a snapshot: "full", "readout" (readout errors alone) or "none". Unless told it is
       full up to 10 measured qubits, and readout above, where full noise takes a minute a row
     - seed: of a snapshot's simulator; a job's own seed follows from it and from the job's tag
 
-    Jobs are never private: their results can be read as often as wanted. Raises MissingError
-    without the extra, an account or the network, and ConfigurationError for an unknown name or an
-    option that cannot be.
+    Jobs are never private: their results can be read as often as wanted. The device is looked up
+    when it is first asked for. Raises MissingError without the extra, an account or the network,
+    and ConfigurationError for an unknown name or an option that cannot be.
     """
 
     after_colon: ClassVar[str] = "name"
+    measures = ("dynamical_decoupling", "twirling", "fractional_gates", "noise", "seed")
 
     def __init__(
         self,
@@ -79,6 +85,7 @@ class IBMService(Service):
         session_seconds: int | None = None,
         dynamical_decoupling: bool | str | None = None,
         twirling: bool | Mapping[str, Any] | None = None,
+        fractional_gates: bool | None = None,
         max_execution_time: int | None = None,
         gate_budget: int | None = None,
         noise: Literal["full", "readout", "none"] | None = None,
@@ -94,6 +101,7 @@ class IBMService(Service):
             )
         check_text("account", account)
         check_text("instance", instance)
+        check_flag("fractional_gates", fractional_gates)
         check_whole("session_seconds", session_seconds)
         check_whole("max_execution_time", max_execution_time)
         check_whole("gate_budget", gate_budget)
@@ -102,9 +110,15 @@ class IBMService(Service):
         self.max_execution_time, self.noise, self.seed = max_execution_time, noise, seed
         self.dynamical_decoupling = checked_decoupling(dynamical_decoupling)
         self.twirling = checked_twirling(twirling)
+        self.fractional_gates, self.gate_budget = bool(fractional_gates), gate_budget
+        if self.fractional_gates and self.twirling is not None and self.twirling["gates"]:
+            raise ConfigurationError(
+                "Got fractional_gates with twirling of gates; Pauli twirling is of Clifford gates "
+                "alone. Leave one of them out, or say twirling={'gates': false}."
+            )
         self.local = name.startswith("fake_")
         self.searchable = not self.local
-        self._place: Any = None
+        self._group: Any = None
         """the open batch or session"""
         self._jobs: WeakValueDictionary[str, CloudJob] = WeakValueDictionary()
         """of a snapshot, as long as somebody is waiting for them"""
@@ -112,131 +126,110 @@ class IBMService(Service):
         if self.local:
             if noise is not None and noise not in NOISES:
                 raise unknown("noise", str(noise), NOISES)
-            self.device = self._snapshot(name)
+            if fractional_gates is not None:
+                raise ConfigurationError(
+                    f"The option fractional_gates is for devices; the snapshot {name} has the "
+                    "gates that it has."
+                )
+            self.device = snapshot(name)
         else:
             if noise is not None or seed is not None:
                 raise ConfigurationError(
                     f"The options noise and seed are for snapshots (fake_…); {name} is a device."
                 )
-            self._service = self._connected(account, instance)
-            self.device = self._backend(name)
-        self.limits = Limits(
-            qubits=self.device.num_qubits,
-            shots=_whole(getattr(_configuration(self.device), "max_shots", None)),
-            executions=EXECUTIONS,
-            gates=gate_budget,
-        )
+            self._account = IBMAccount(str(self), account, instance)
 
     def __str__(self) -> str:
         return f"ibm:{self.name}"
 
-    # -- connecting ---------------------------------------------------------------------------
+    @property
+    def place(self) -> str:
+        """The device, whichever account and instance pays; see `Service`."""
+        return str(self)
 
-    @staticmethod
-    def _connect(account: str | None, instance: str) -> Any:
-        """IBM's own service object; whatever it raises passes."""
-        from qiskit_ibm_runtime import QiskitRuntimeService
+    @cached_property
+    def device(self) -> Any:
+        """IBM's backend object; raises ConfigurationError for an unknown name, or MissingError."""
+        return self._account.device(self.name, fractional_gates=self.fractional_gates)
 
-        return QiskitRuntimeService(name=account, instance=instance)
-
-    def _connected(self, account: str | None, instance: str | None) -> Any:
-        if instance is None or instance == "auto":
-            raise ConfigurationError(
-                f"Got {'no instance' if instance is None else 'instance=auto'} for {self}; "
-                "expected the instance that pays (option `instance`, its CRN or name, from "
-                "https://quantum.cloud.ibm.com/instances). IBM would choose one by itself, with "
-                "free plans first."
-            )
-        _needed()
-        try:
-            from qiskit_ibm_runtime.accounts import AccountNotFoundError
-            from qiskit_ibm_runtime.exceptions import IBMInputValueError
-
-            service = self._connect(account, instance)
-        except AccountNotFoundError as error:
-            raise MissingError(
-                f"{self}: no IBM Quantum account: {words_of(error)} Save one once, in Python, with "
-                "QiskitRuntimeService.save_account(token=…, name=…) and give its name as the "
-                "option `account`; or set QISKIT_IBM_TOKEN. No option takes a token."
-            ) from error
-        except IBMInputValueError as error:
-            raise ConfigurationError(
-                f"{self}: IBM does not accept the instance '{instance}': {words_of(error)} Copy "
-                "its CRN from https://quantum.cloud.ibm.com/instances."
-            ) from error
-        except Exception as error:
-            raise MissingError(
-                f"{self}: no connection to IBM Quantum: {words_of(error)} IBM says the same for a "
-                "wrong token and for no network: check that "
-                "https://quantum.cloud.ibm.com opens from this machine, then the saved account."
-            ) from error
-        for client in getattr(service, "_api_clients", {}).values():
-            _post_once(client)
-        return service
-
-    def _backend(self, name: str) -> Any:
-        from qiskit.providers import QiskitBackendNotFoundError
-
-        try:
-            return self._service.backend(name)
-        except QiskitBackendNotFoundError as error:
-            try:
-                known = [backend.name for backend in self._service.backends()]
-            except Exception:
-                known = []
-            if known:
-                raise unknown("IBM backend", name, known) from error
-            raise MissingError(
-                f"{self}: the instance lists no backends. Check the network, the name, and which "
-                "instance was given."
-            ) from error
-        except Exception as error:
-            raise MissingError(
-                f"{self}: IBM does not describe the backend: {words_of(error)} Check the network "
-                "and the account."
-            ) from error
-
-    def _snapshot(self, name: str) -> Any:
-        _needed()
-        from qiskit_ibm_runtime.fake_provider import FakeProviderForBackendV2
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # one of them says that its errors are not typical
-            known = {
-                str(backend.name): backend for backend in FakeProviderForBackendV2().backends()
-            }
-        if name not in known:
-            raise unknown("device snapshot", name, known)
-        return known[name]
+    @cached_property
+    def limits(self) -> Limits:
+        """What fits in a job; raises as `device` does."""
+        return Limits(
+            qubits=self.device.num_qubits,
+            shots=_whole(getattr(_configuration(self.device), "max_shots", None)),
+            executions=EXECUTIONS,
+            gates=self.gate_budget,
+        )
 
     # -- sending ------------------------------------------------------------------------------
 
-    def run(self, pubs: Sequence[Pub], shots: int, *, tag: str) -> "IBMJob":
-        """Send one job; see `Service`."""
+    def run(self, pubs: Sequence[Pub], shots: int, *, tag: str) -> IBMJob:
+        """Send one job; see `Service`. Raises Denied if the account is not let in."""
         try:
-            mode = self._simulator(pubs) if self.local else self._opened()
+            place = self._simulator(pubs) if self.local else self._opened()
         except Exception as error:  # no job was sent, and an unused session costs nothing
-            status = status_code(error)
-            again = not self.local and (status is None or status == 429 or status >= 500)
-            raise Rejected(f"no {self.mode} was opened: {words_of(error)}", again=again) from error
+            raise self._not_sent(f"no {self.mode} was opened", error) from error
+        before = 0 if self.local else self._account.posts
         try:
-            from qiskit_ibm_runtime.executor_sampler import Sampler
-
-            sampler = Sampler(mode=mode, options=self._options(shots, tag))
-            sent: list[Any] = []
-            for circuit, rows in pubs:  # rows without parameters count as one to the sampler
-                sent += [(circuit, rows)] if rows.shape[1] else [(circuit,)] * len(rows)
-            job = IBMJob(self, sampler.run(sent, shots=shots))
+            job = IBMJob(str(self), self._sampled(place, pubs, shots, tag), local=self.local)
+        except ConfigurationError as error:
+            raise Rejected(str(error)) from error
         except Exception as error:
-            if self.local or before_sending(error):
-                raise Rejected(words_of(error)) from error
-            certain = refusal(error)
-            if certain is None:
+            if self.local or self._account.posts == before:
+                raise self._not_sent("no job was sent", error) from error
+            if refusal(error) is None:
                 raise
-            raise Rejected(words_of(error), again=certain == 429) from error
+            if denied(error):
+                raise Denied(words_of(error)) from error
+            raise Rejected(words_of(error), again=no_room(error)) from error
         if self.local:
             self._jobs[job.job_id] = job
         return job
+
+    def _not_sent(self, what: str, error: Exception) -> Exception:
+        """What an error is at the door that came before a job was on its way."""
+        from qiskit.providers import QiskitBackendNotFoundError
+
+        words = f"{what}: {words_of(error)}"
+        if isinstance(error, QiskitBackendNotFoundError):  # all that is left of a lost list
+            return Rejected(words, again=True)
+        if self.local or not of_request(error):
+            return Rejected(words)
+        if denied(error):
+            return Denied(words)
+        code = status_code(error)
+        return Rejected(words, again=code is None or code >= 500 or no_room(error))
+
+    def _sampled(self, place: Any, pubs: Sequence[Pub], shots: int, tag: str) -> Any:
+        """IBM's own job object, of pubs that the sampler has sent to a place."""
+        from qiskit_ibm_runtime.executor_sampler import Sampler
+
+        sampler = Sampler(mode=place, options=self._options(shots, tag))
+        sent: list[Any] = []
+        for circuit, rows in pubs:  # rows without parameters count as one to the sampler
+            sent += [(circuit, rows)] if rows.shape[1] else [(circuit,)] * len(rows)
+        return sampler.run(sent, shots=shots)
+
+    def preview(self, pubs: Sequence[Pub], shots: int, *, tag: str) -> str:
+        """The JSON that `run` would post; nothing for a snapshot, which is sent none.
+
+        In a batch or session, its number is "…" until IBM has given one. Raises
+        ConfigurationError for shots that the options cannot be used with.
+        """
+        if self.local:
+            return ""
+        from qhyper.quantum.cloud.ibm_transport import Written
+
+        place = self._account.on_paper(self.device)
+        if self.mode != "job":
+            place = self._kind(place, create_new=False)
+            place._session_id = "…"
+        try:
+            self._sampled(place, pubs, shots, tag)
+        except Written as written:
+            return written.text
+        return ""
 
     def _options(self, shots: int, tag: str) -> dict[str, Any]:
         """The sampler's options for a job."""
@@ -249,7 +242,7 @@ class IBMService(Service):
                 "sequence_type": self.dynamical_decoupling,
             }
         if self.twirling is not None:
-            randomizations = largest_divisor(shots, self.twirling["num_randomizations"])
+            randomizations = shared_out(shots, self.twirling["num_randomizations"])
             options["twirling"] = {
                 "enable_gates": self.twirling["gates"],
                 "enable_measure": self.twirling["measure"],
@@ -290,12 +283,16 @@ class IBMService(Service):
         """What a job is to be sent to: the device, or the open batch or session."""
         if self.mode == "job":
             return self.device
-        if self._place is None:
-            from qiskit_ibm_runtime import Batch, Session
+        if self._group is None:
+            self._group = self._kind(self.device, max_time=self.session_seconds)
+        return self._group
 
-            kind = Batch if self.mode == "batch" else Session
-            self._place = kind(self.device, max_time=self.session_seconds)
-        return self._place
+    @property
+    def _kind(self) -> Any:
+        """IBM's class of what jobs are sent to together."""
+        from qiskit_ibm_runtime import Batch, Session
+
+        return Batch if self.mode == "batch" else Session
 
     @contextmanager
     def sending(self) -> Iterator[None]:
@@ -311,16 +308,16 @@ class IBMService(Service):
 
         Raises MissingError if a session could not be closed.
         """
-        place, self._place = self._place, None
-        if place is None:
+        group, self._group = self._group, None
+        if group is None:
             return
         try:
-            place.close()
+            group.close()
         except Exception as error:
             if self.mode == "batch":
                 return  # it costs nothing while it is open, and ends by itself
             raise MissingError(
-                f"{self}: the session {place.session_id} could not be closed: {words_of(error)} It "
+                f"{self}: the session {group.session_id} could not be closed: {words_of(error)} It "
                 f"costs until it ends by itself, after {self.session_seconds} s at the most: "
                 "close it at https://quantum.cloud.ibm.com/workloads."
             ) from error
@@ -331,41 +328,56 @@ class IBMService(Service):
         """A job by its number; see `Service`."""
         if self.local:
             return kept(self, self._jobs, job_id)
-        from qiskit_ibm_runtime.exceptions import RuntimeJobNotFound
-
         try:
-            return IBMJob(self, self._service.job(job_id))
-        except RuntimeJobNotFound as error:
-            raise JobError(
-                f"{self} knows no job {job_id}: {words_of(error)} Check the number and the "
-                "instance."
-            ) from error
+            return IBMJob(str(self), self._account.service.job(job_id))
         except Exception as error:
-            if status_code(error) == 400:
-                raise JobError(f"{self} knows no job {job_id}: {words_of(error)}") from error
-            raise Unreachable(words_of(error)) from error
+            found = no_answer(error)
+            if isinstance(found, NotFound) or status_code(error) == 400:
+                raise NotFound(
+                    f"{self} knows no job {job_id}: {words_of(error)} Check the number, the "
+                    "account and the instance."
+                ) from error
+            raise found from error
 
     def find(self, tag: str) -> list[str]:
         """The numbers of the jobs with this tag, oldest first; see `Service`."""
         if self.local:
             return super().find(tag)
         try:
-            found = self._service.jobs(limit=20, job_tags=[tag], descending=False)
+            found = self._account.service.jobs(limit=20, job_tags=[tag], descending=False)
             return [job.job_id() for job in found]
         except Exception as error:
-            raise Unreachable(words_of(error)) from error
+            raise _of_question(error) from error
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job; see `Service`. Raises ConfigurationError for one that has ended."""
+        if self.local:
+            return super().cancel(job_id)
+        from qiskit_ibm_runtime.exceptions import RuntimeInvalidStateError
+
+        try:
+            self._account.service.job(job_id).cancel()
+        except RuntimeInvalidStateError as error:
+            raise ConfigurationError(
+                f"{self} cannot cancel {job_id}: {words_of(error)} It has ended; fetch it."
+            ) from error
+        except Exception as error:
+            raise no_answer(error) from error
 
     def unavailable(self) -> str | None:
-        """Why the device takes no jobs now; see `Service`."""
+        """Why the device takes no jobs now; see `Service`. Raises Unreachable or Denied."""
         if self.local:
             return None
+        device = self.device
         try:
-            status = self.device.status()
+            status, usage = device.status(), self._account.service.usage()
         except Exception as error:
-            return f"IBM does not answer: {words_of(error)}"
-        if status.operational:
-            return None
-        return f"{redacted(str(status.status_msg)) or 'it is not operational'}."
+            raise _of_question(error) from error
+        if not status.operational:
+            return f"{redacted(str(status.status_msg)) or 'it is not operational'}."
+        if usage.get("usage_limit_reached"):
+            return "the instance has used up its time, and IBM would run no job of it."
+        return None
 
     def about(self, n_bits: int) -> str:
         """Which errors a snapshot has for circuits of so many bits; see `Service`."""
@@ -399,83 +411,10 @@ class IBMService(Service):
         return Price(text)
 
 
-class IBMJob:
-    """A job that IBM, or the snapshot's simulator, has taken: a `CloudJob`."""
-
-    def __init__(self, service: IBMService, job: Any) -> None:
-        self._service, self._job = service, job
-        self.job_id: str = job.job_id()
-
-    def state(self) -> JobState:
-        """What IBM says about it; see `CloudJob`."""
-        try:
-            status = self._job.status()
-        except Exception as error:
-            raise Unreachable(words_of(error)) from error
-        return state_of(status)
-
-    def message(self) -> str:
-        """IBM's own words about a failed job."""
-        try:
-            if self._service.local:
-                self._job.result()
-            return redacted(str(self._job.error_message() or ""))
-        except Exception as error:
-            return words_of(error)
-
-    def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
-        """What it measured; see `CloudJob`. `seed` is not used: IBM gives every shot."""
-        from qiskit_ibm_runtime.exceptions import (
-            RuntimeInvalidStateError,
-            RuntimeJobFailureError,
-            RuntimeJobMaxTimeoutError,
-        )
-
-        try:
-            result = self._job.result()
-        except (RuntimeInvalidStateError, RuntimeJobFailureError, RuntimeJobMaxTimeoutError) as bad:
-            raise JobError(f"{self._service}: {words_of(bad)}") from bad
-        except Exception as error:
-            if not self._service.local and of_network(error):
-                raise Unreachable(words_of(error)) from error
-            raise JobError(
-                f"{self._service}: the result of {self.job_id} cannot be read: {words_of(error)} "
-                "It is still at the service: get it with another version of qiskit-ibm-runtime."
-            ) from error
-        if result is None:
-            raise JobError(
-                f"{self._service} has no result for {self.job_id}: it was deleted, or could be "
-                "read once and was read. Nothing was made of it."
-            )
-        return as_measured(_unpacked(result), shape, str(self._service))
-
-
-def _unpacked(result: Any) -> Bits:
-    """Shots [row, shot, clbit] of a PrimitiveResult; its registers side by side, in their order."""
-    pubs = []
-    for pub in result:
-        registers = []
-        for array in pub.data.values():
-            bits = np.unpackbits(array.array, axis=-1)[..., ::-1][..., : array.num_bits]
-            registers.append(bits.reshape(-1, *bits.shape[-2:]))
-        pubs.append(np.concatenate(registers, axis=-1))
-    return np.concatenate(pubs)
-
-
-def _needed() -> None:
-    with needs("ibm", "IBM Quantum"):
-        import qiskit_ibm_runtime.executor_sampler  # noqa: F401
-
-
-def _post_once(client: Any) -> None:
-    """Keep IBM's client from sending a request to run a job again by itself.
-
-    It repeats a POST after some answers 5xx, without telling; here a job's tag is looked up
-    instead before anything is sent a second time.
-    """
-    session = getattr(client, "_session", None)
-    for adapter in getattr(session, "adapters", {}).values():
-        adapter.max_retries = adapter.max_retries.new(status_forcelist=())
+def _of_question(error: Exception) -> Exception:
+    """What an error of a question that is about no single job is at the door."""
+    found = no_answer(error)
+    return Unreachable(str(found)) if isinstance(found, NotFound) else found
 
 
 def _configuration(device: Any) -> Any:

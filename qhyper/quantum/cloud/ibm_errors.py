@@ -2,8 +2,13 @@
 
 from collections.abc import Iterator
 
+from qhyper.quantum.cloud.door import Denied, NotFound, Unreachable
+from qhyper.quantum.cloud.redaction import words_of
+
 _UNDECIDED = (408, 409)
 """Answers 4xx of a server that may have taken the job all the same: too late, a conflict."""
+_FULL = ("3458", "pending jobs")
+"""IBM's error for an instance that has as many jobs waiting as its plan allows."""
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -16,13 +21,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ or current.__context__
 
 
-def _passed(error: BaseException) -> Iterator[tuple[str, str]]:
-    """(module, function) of every call that an error came out of."""
+def came_out_of(error: BaseException, function: str) -> bool:
+    """Whether an error came out of a call of the function of this name."""
     trace = error.__traceback__
     while trace is not None:
-        frame = trace.tb_frame
-        yield str(frame.f_globals.get("__name__")), frame.f_code.co_name
+        if trace.tb_frame.f_code.co_name == function:
+            return True
         trace = trace.tb_next
+    return False
 
 
 def _code(error: BaseException) -> int | None:
@@ -40,10 +46,11 @@ def status_code(error: BaseException) -> int | None:
     return next((code for link in _chain(error) if (code := _code(link)) is not None), None)
 
 
-def before_sending(error: BaseException) -> bool:
-    """Whether the error arose while the sampler prepared the job, before any request."""
-    prepare = "qiskit_ibm_runtime.executor_sampler.prepare"
-    return any(module == prepare for module, _ in _passed(error))
+def of_request(error: BaseException) -> bool:
+    """Whether it is of a request that failed, rather than of what the SDK made of an answer."""
+    from qiskit_ibm_runtime.api.exceptions import RequestsApiError
+
+    return any(isinstance(e, RequestsApiError | OSError) or _code(e) for e in _chain(error))
 
 
 def refusal(error: BaseException) -> int | None:
@@ -53,14 +60,30 @@ def refusal(error: BaseException) -> int | None:
     """
     for link in _chain(error):
         code = _code(link)
-        if code is not None and any(name == "program_run" for _, name in _passed(link)):
+        if code is not None and came_out_of(link, "program_run"):
             certain = 400 <= code < 500 and code not in _UNDECIDED
             return code if certain else None
     return None
 
 
-def of_network(error: BaseException) -> bool:
-    """Whether an error of IBM's client or of the network is in its chain."""
-    from qiskit_ibm_runtime.exceptions import IBMError
+def no_room(error: BaseException) -> bool:
+    """Whether IBM takes no more jobs for now: too many requests, or too many that wait."""
+    return status_code(error) == 429 or any(
+        _code(link) and any(word in str(link) for word in _FULL) for link in _chain(error)
+    )
 
-    return any(isinstance(link, IBMError | OSError) for link in _chain(error))
+
+def denied(error: BaseException) -> bool:
+    """Whether IBM does not let the account in."""
+    return status_code(error) in (401, 403) and not no_room(error)
+
+
+def no_answer(error: Exception) -> Exception:
+    """What an error of a question is at the door: Denied, NotFound or Unreachable."""
+    from qiskit_ibm_runtime.exceptions import RuntimeJobNotFound
+
+    if denied(error):
+        return Denied(words_of(error))
+    if isinstance(error, RuntimeJobNotFound) or status_code(error) == 404:
+        return NotFound(words_of(error))
+    return Unreachable(words_of(error))

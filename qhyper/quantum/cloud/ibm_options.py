@@ -7,7 +7,8 @@ from qhyper.errors import ConfigurationError, unknown
 from qhyper.quantum.cloud.options import check_flag, check_whole
 
 DECOUPLINGS = ("XX", "XpXm", "XY4")
-_RANDOMIZATIONS = 32
+_RANDOMIZATIONS, _FEWEST = 32, 8
+"""Randomizations of twirling, and how few still turn errors into noise without a direction."""
 
 
 def checked_decoupling(given: bool | str | None) -> str | None:
@@ -40,10 +41,22 @@ def checked_twirling(given: bool | Mapping[str, Any] | None) -> dict[str, Any] |
         check_flag(name, options[name])
     if options["num_randomizations"] is None:
         options["num_randomizations"] = _RANDOMIZATIONS
-    check_whole("num_randomizations", options["num_randomizations"])
+    check_whole("num_randomizations", options["num_randomizations"], least=_FEWEST)
     return options if options["gates"] or options["measure"] else None
 
 
-def largest_divisor(shots: int, most: int) -> int:
-    """The largest divisor of `shots` that is not above `most`."""
-    return next(number for number in range(min(most, shots), 0, -1) if shots % number == 0)
+def shared_out(shots: int, most: int) -> int:
+    """The most randomizations up to `most` that `shots` can be shared out over, none left over.
+
+    Raises ConfigurationError if they are too few for twirling to do what it is for.
+    """
+    number = next(n for n in range(min(most, shots), 0, -1) if shots % n == 0)
+    if number < _FEWEST:
+        multiple = -(-shots // most) * most
+        raise ConfigurationError(
+            f"Got {shots:,} shots of a row with twirling: they can be shared out evenly over "
+            f"{number} randomization{'s' * (number != 1)} of up to {most}, expected {_FEWEST} at "
+            f"the least. Take a multiple of {most}, such as {multiple:,} shots, or leave twirling "
+            "out."
+        )
+    return number

@@ -15,6 +15,7 @@ import socket
 import ssl
 import threading
 import time
+import traceback
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -53,6 +54,7 @@ class IBM:
 
     - instances: (CRN, name) of each
     - jobs: what was accepted, in its order: id, tags, body, session
+    - troubles: errors of the server itself, of which there should be none
     - asked: (method, path) of every request, whatever became of it
     - faults: see Fault
     - state, reason, spoil: of all jobs; `spoil` changes a result (a dict) before it is sent
@@ -67,7 +69,7 @@ class IBM:
         self.instances = [(CRN, "mine")]
         self.devices = dict(DEVICES)
         self.jobs, self.sessions, self.closed, self.cancelled = [], [], [], []
-        self.asked, self.faults = [], []
+        self.asked, self.faults, self.troubles = [], [], []
         self.state, self.reason, self.spoil = "Completed", None, lambda result: result
         self.status = {"state": True, "status": "active", "length_queue": 0}
         self.usage, self.metrics = {}, {}
@@ -239,6 +241,9 @@ def executed(body):
     converter = CONVERTERS[body["params"]["schema_version"]]
     posted = converter.model.model_validate(body["params"])
     program, _ = converter.decoder(posted)
+    for item in program.items:
+        if hasattr(item, "samplex"):  # of twirling
+            item.samplex.finalize()
     simulator = AerSimulator(max_parallel_threads=1)
     result = run_quantum_program(simulator, program, SimulatorOptions(seed_simulator=1))
     data = [
@@ -278,7 +283,11 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(*fault)
         json_sent = "json" in self.headers.get("Content-Type", "")
         body = json.loads(sent) if sent and json_sent else None
-        status, answer = ibm.answer(self.command, path, urllib.parse.parse_qs(url.query), body)
+        try:
+            status, answer = ibm.answer(self.command, path, urllib.parse.parse_qs(url.query), body)
+        except Exception:
+            ibm.troubles.append(traceback.format_exc())
+            raise
         if fault == "cut":
             return self._cut()
         if fault == "shut":
