@@ -15,14 +15,19 @@ from qhyper.quantum.cloud.questions import Patience
 HASTE = Patience(grace=0.3, first_poll=0.01, last_poll=0.02, attempts=4)
 
 
-@pytest.fixture(scope="session")
-def stub():
-    """The module of the stub service."""
-    path = Path(__file__).with_name("stub.py")
-    spec = importlib.util.spec_from_file_location("qhyper_tests_stub", path)
+def module_at(path):
+    """The module in a file beside this one."""
+    name = f"qhyper_tests_{Path(path).stem}"
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def stub():
+    """The module of the stub service."""
+    return module_at("stub.py")
 
 
 @pytest.fixture
@@ -80,3 +85,27 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path, stub_service):
     return Bench(tmp_path / "run", stub_service)
+
+
+@pytest.fixture(scope="session")
+def ibm_server(tmp_path_factory):
+    """The server of `ibm_cloud`."""
+    folder = tmp_path_factory.mktemp("ibm")
+    server = module_at(Path("servers") / "ibm_server.py").Server(folder)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def ibm_cloud(ibm_server, tmp_path, monkeypatch):
+    """IBM behind a TLS server on this machine, which IBM's own client finds, and trusts."""
+    import urllib3
+
+    for name in ("INSTANCE", "CHANNEL"):
+        monkeypatch.delenv(f"QISKIT_IBM_{name}", raising=False)
+    for name, value in (ibm_server.variables() | {"HOME": str(tmp_path)}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(urllib3.util.Retry, "sleep", lambda *_: None)
+    vendor = ibm_server.begin()
+    yield vendor
+    assert not vendor.troubles, vendor.troubles[0]

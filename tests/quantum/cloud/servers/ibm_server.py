@@ -32,7 +32,8 @@ class Fault:
     """What befalls requests of a method whose path matches: `times` of them, after the first ones.
 
     `how` is a status and its text, "cut" (after the body was read and acted on), "cut before"
-    (nothing was acted on) or "shut" (acted on, and an orderly end of the connection).
+    (nothing was acted on), "shut" (acted on, and an orderly end of the connection) or "502 after"
+    (acted on, and no gateway for the reply).
     """
 
     def __init__(self, method, path, how, *, times=10**9, after=0):
@@ -60,12 +61,10 @@ class IBM:
     - state, reason, spoil: of all jobs; `spoil` changes a result (a dict) before it is sent
     - listed_after: questions for the list of jobs that are answered before a job is in it
     - at_once: jobs that may wait at a time; any number if None
+    - short: shots that are missing in a result
     """
 
     def __init__(self):
-        self.clear()
-
-    def clear(self):
         self.instances = [(CRN, "mine")]
         self.devices = dict(DEVICES)
         self.jobs, self.sessions, self.closed, self.cancelled = [], [], [], []
@@ -73,7 +72,7 @@ class IBM:
         self.state, self.reason, self.spoil = "Completed", None, lambda result: result
         self.status = {"state": True, "status": "active", "length_queue": 0}
         self.usage, self.metrics = {}, {}
-        self.listed_after, self.at_once = 0, None
+        self.listed_after, self.at_once, self.short = 0, None, 0
         self.says = "no such luck"
         self._results = {}
 
@@ -157,6 +156,8 @@ class IBM:
             return refused(404, f"no job {job_id}")
         if job_id not in self._results:
             self._results[job_id] = executed(job["body"])
+        if self.short:
+            return 200, executed(job["body"], self.short)
         spoilt = self.spoil(json.loads(self._results[job_id]))
         return 200, spoilt if isinstance(spoilt, str) else json.dumps(spoilt)
 
@@ -226,8 +227,8 @@ def described(snapshot, what):
     return json.loads((folder / f"{prefix}_{snapshot}.json").read_text(encoding="utf-8"))
 
 
-def executed(body):
-    """The result of a posted job without noise, in IBM's schema."""
+def executed(body, short=0):
+    """The result of a posted job without noise, in IBM's schema; `short` shots are left out."""
     from ibm_quantum_schemas.common import CompressedTensorModel
     from ibm_quantum_schemas.executor import version_2_0 as schema
     from ibm_quantum_schemas.executor.version_2_0 import models
@@ -241,6 +242,7 @@ def executed(body):
     converter = CONVERTERS[body["params"]["schema_version"]]
     posted = converter.model.model_validate(body["params"])
     program, _ = converter.decoder(posted)
+    program.shots -= short
     for item in program.items:
         if hasattr(item, "samplex"):  # of twirling
             item.samplex.finalize()
@@ -269,6 +271,7 @@ def executed(body):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize, disable_nagle_algorithm = 1 << 16, True  # else each answer takes 40 ms
 
     def _handle(self):
         url = urllib.parse.urlsplit(self.path)
@@ -293,6 +296,8 @@ class Handler(BaseHTTPRequestHandler):
         if fault == "shut":
             self.close_connection = True
             return None
+        if fault == "502 after":
+            return self._send(502, "bad gateway")
         return self._send(status, answer)
 
     do_GET = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815
@@ -326,13 +331,22 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, folder):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.ibm = IBM()
+        self.begin()
         self.certificate, key = certified(folder)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate, key)
         self.context = context
         self.url = f"https://127.0.0.1:{self.server_port}{PREFIX}"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def begin(self):
+        """An IBM without records and faults, from now on."""
+        self.ibm = IBM()
+        return self.ibm
+
+    def stop(self):
+        self.shutdown()
+        self.server_close()
 
     def finish_request(self, request, client_address):
         with self.context.wrap_socket(request, server_side=True) as secure:
@@ -351,6 +365,7 @@ class Server(ThreadingHTTPServer):
             "GLOBAL_CATALOG_URL": self.url,
             "REQUESTS_CA_BUNDLE": str(self.certificate),
             "NO_PROXY": "127.0.0.1",
+            "USAGE_DATA_OPT_OUT": "True",  # without the stack of every call, which takes a while
         }
 
 
