@@ -18,6 +18,8 @@ SDKS = ("pennylane", "qiskit", "braket", "cirq", "perceval", "qsimcirq", "iqm", 
 VENDORS = {
     "ibm": ("qiskit",),
     "ibm_errors": ("qiskit",),
+    "ibm_account": ("qiskit",),
+    "ibm_job": ("qiskit",),
     "amazon_braket": ("braket", "qiskit"),
     "braket_programs": ("braket", "qiskit"),
     "ionq": ("qiskit",),

@@ -61,8 +61,8 @@ class Paper(HTTPAdapter):
     def send(self, request: PreparedRequest, *options: Any, **more: Any) -> Response:
         """As in HTTPAdapter, without a network."""
         if request.method == "POST":
-            body = request.body or ""
-            raise Written(body if isinstance(body, str) else body.decode())
+            body = request.body
+            raise Written(body.decode() if isinstance(body, bytes) else str(body or ""))
         answer = Response()
         answer.status_code, answer.raw, answer.request = 200, io.BytesIO(b"{}"), request
         return answer

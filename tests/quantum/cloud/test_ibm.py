@@ -1,7 +1,4 @@
-"""IBM's adapter: snapshots on this machine, and the SDK's own service on an imitated network."""
-
-import http.server
-import threading
+"""IBM's adapter: snapshots on this machine, and IBM's own client against a server of the tests."""
 
 import numpy as np
 import pytest
@@ -9,24 +6,16 @@ import pytest
 from qhyper.errors import ConfigurationError, JobError, MissingError
 from qhyper.quantum.backends import build_cloud_backend
 from qhyper.quantum.circuit import Circuit, Gate
-from qhyper.quantum.cloud.door import JobState, Rejected, Unreachable
+from qhyper.quantum.cloud.door import Denied, JobState, NotFound, Rejected, Unreachable, asked
 from qhyper.quantum.cloud.qiskit_isa import transpiled
 
-ibm = pytest.importorskip("qiskit_ibm_runtime")
+pytest.importorskip("qiskit_ibm_runtime")
 
-from qiskit_ibm_runtime.accounts import AccountNotFoundError, InvalidAccountError  # noqa: E402
-from qiskit_ibm_runtime.api.exceptions import RequestsApiError  # noqa: E402
-from qiskit_ibm_runtime.exceptions import (  # noqa: E402
-    IBMInputValueError,
-    IBMNotAuthorizedError,
-    IBMRuntimeError,
-)
-from qiskit_ibm_runtime.fake_provider import FakeManilaV2  # noqa: E402
-
-from qhyper.quantum.cloud import ibm as adapter  # noqa: E402
-from qhyper.quantum.cloud.ibm import IBMService  # noqa: E402
+from qhyper.quantum.cloud import ibm_job
+from qhyper.quantum.cloud.ibm import IBMService
 
 CRN = "crn:v1:bluemix:public:quantum-computing:us-east:a/1:2::"
+OTHER_CRN = "crn:v1:bluemix:public:quantum-computing:us-east:a/1:3::"
 QUBITS, SHOTS = 5, 64
 
 
@@ -54,113 +43,10 @@ def pub(service):
     return isa.circuit, isa.rows(ROWS)
 
 
-# -- an imitated network under the SDK's own service ----------------------------------------------
-
-
-class Client:
-    """What the SDK asks over the network, and IBM's records."""
-
-    _instance = CRN
-
-    def __init__(self):
-        self.jobs, self.sessions, self.closed = [], [], []
-        self.fault = self.question_fault = self.session_fault = self.close_fault = None
-        self.lost = False
-        self.state, self.reason = "Completed", None
-        self.status = {"operational": True, "status_msg": "active"}
-        self.answer, self.says = None, "no such luck"
-
-    def cloud_usage(self):
-        return {}
-
-    def backend_status(self, name):
-        self.asked()
-        return {"backend_name": name, "backend_version": "1", "pending_jobs": 0, **self.status}
-
-    def program_run(self, **sent):
-        if self.fault is not None:
-            raise self.fault
-        self.jobs.append({"id": f"d{len(self.jobs)}", "tags": sent["job_tags"], "sent": sent})
-        if self.lost:
-            raise RequestsApiError("read timed out")
-        return {"id": self.jobs[-1]["id"], "backend": sent["backend_name"]}
-
-    def create_session(self, backend, instance, max_time, mode):
-        if self.session_fault is not None:
-            raise self.session_fault
-        self.sessions.append((backend, max_time, mode))
-        return {"id": f"s{len(self.sessions)}"}
-
-    def close_session(self, session_id):
-        if self.close_fault is not None:
-            raise self.close_fault
-        self.closed.append(session_id)
-
-    def asked(self):
-        if self.question_fault is not None:
-            raise self.question_fault
-
-    def job_get(self, job_id, exclude_params=True):
-        self.asked()
-        for job in self.jobs:
-            if job["id"] == job_id:
-                return {**job, "state": {"status": self.state, "reason": self.reason}}
-        raise RequestsApiError("no such job", 404)
-
-    def jobs_get(self, *, limit, skip, job_tags, descending, **_):
-        self.asked()
-        found = [job for job in self.jobs if set(job_tags or ()) <= set(job["tags"])]
-        found = found[::-1] if descending else found
-        return {"jobs": found[skip : skip + limit], "count": len(found)}
-
-    def job_results(self, job_id):
-        self.asked()
-        return self.answer if isinstance(self.answer, str) else "stored"
-
-
-class Cloud(ibm.QiskitRuntimeService):
-    """The SDK's service, connected to a Client."""
-
-    def __init__(self, client):
-        self.client = self._active_api_client = client
-        self._api_clients = {CRN: client}
-        self._channel = "ibm_quantum_platform"
-        self._backend_instance_groups = []
-        fake, configuration = FakeManilaV2(), FakeManilaV2().configuration()
-        configuration.backend_name = "ibm_manila"
-        self.one = ibm.IBMBackend(configuration, self, client, instance=CRN)
-        self.one._properties, self.one._target = fake.properties(), fake.target
-
-    def backends(self, name=None, **_):
-        return [b for b in [self.one] if name in (None, b.name)]
-
-    def _decode_job(self, raw_data):
-        client = self.client
-
-        class Stored:
-            """What the job measured, as the SDK's decoder gives it."""
-
-            @staticmethod
-            def is_applicable(raw):
-                return True
-
-            @staticmethod
-            def decode(raw):
-                if isinstance(client.answer, Exception):
-                    raise client.answer
-                return client.answer
-
-        return ibm.RuntimeJobV2(
-            backend=self.one, api_client=client, service=self, job_id=raw_data["id"],
-            program_id="executor", tags=raw_data["tags"], result_decoder=Stored,
-        )  # fmt: skip
-
-
 @pytest.fixture
-def client(monkeypatch):
-    client = Client()
-    monkeypatch.setattr(IBMService, "_connect", staticmethod(lambda account, i: Cloud(client)))
-    return client
+def client(ibm_cloud):
+    """IBM, as its client finds it."""
+    return ibm_cloud
 
 
 @pytest.fixture
@@ -169,17 +55,11 @@ def service(client):
 
 
 def device(**options):
-    return IBMService("ibm_manila", instance=CRN, **options)
+    return IBMService("ibm_manila", **{"instance": CRN, **options})
 
 
 def send(service, tag="qhyper-1", shots=SHOTS):
     return service.run([pub(service)], shots, tag=tag)
-
-
-def measured_locally(shots=SHOTS):
-    """A result of the SDK's own type."""
-    local = IBMService("fake_manila", noise="none", seed=1)
-    return send(local, shots=shots)._job.result()
 
 
 # -- sending --------------------------------------------------------------------------------------
@@ -187,43 +67,74 @@ def measured_locally(shots=SHOTS):
 
 def test_a_job_carries_its_tag_and_is_not_private(client, service):
     assert (str(service), service.local, service.searchable) == ("ibm:ibm_manila", False, True)
+    assert service.place == "ibm:ibm_manila"
     job = send(service)
     assert job.job_id == "d0"
-    sent = client.jobs[0]["sent"]
-    assert sent["job_tags"] == ["qhyper-1"]
-    assert sent["private"] is False
-    assert sent["session_id"] is None
-    assert sent["max_execution_time"] is None
-    assert sent["backend_name"] == "ibm_manila"
+    sent = client.jobs[0]["body"]
+    assert sent["tags"] == ["qhyper-1"]
+    assert not {"private", "session_id", "cost"} & set(sent)
+    assert sent["backend"] == "ibm_manila"
     assert sent["params"]["quantum_program"]["shots"] == SHOTS
     assert job.state() == JobState.DONE
+    assert job.session == ""
 
 
-def test_options_are_passed_on(client, monkeypatch):
-    seen = []
-    from qiskit_ibm_runtime import executor_sampler
-
-    class Seen(executor_sampler.Sampler):
-        def run(self, *arguments, **keywords):
-            seen.append(self.options)
-            return super().run(*arguments, **keywords)
-
-    monkeypatch.setattr(executor_sampler, "Sampler", Seen)
+def test_options_are_passed_on(client):
     service = device(
         dynamical_decoupling="XY4", twirling={"measure": False, "num_randomizations": 10},
         max_execution_time=30,
     )  # fmt: skip
     send(service)
-    options = seen[0]
-    assert options.environment.job_tags == ["qhyper-1"]
-    assert options.environment.private is False
-    assert options.dynamical_decoupling.enable
-    assert options.dynamical_decoupling.sequence_type == "XY4"
-    assert (options.twirling.enable_gates, options.twirling.enable_measure) == (True, False)
+    sent = client.jobs[0]["body"]
+    program = sent["params"]["quantum_program"]
+    options = program["passthrough_data"]["post_processor"]["options"]
+    assert options["environment"]["job_tags"] == ["qhyper-1"]
+    assert options["environment"]["private"] is False
+    assert options["dynamical_decoupling"]["enable"]
+    assert options["dynamical_decoupling"]["sequence_type"] == "XY4"
+    twirling = options["twirling"]
+    assert (twirling["enable_gates"], twirling["enable_measure"]) == (True, False)
     # 8 is the largest divisor of 64 up to 10: no more shots are paid than were asked for
-    assert options.twirling.num_randomizations == 8
-    assert options.twirling.shots_per_randomization == 8
-    assert client.jobs[0]["sent"]["max_execution_time"] == 30
+    assert twirling["num_randomizations"] == 8
+    assert twirling["shots_per_randomization"] == program["shots"] == 8
+    assert program["items"][0]["shape"] == [8, 2]
+    assert sent["cost"] == 30
+
+
+@pytest.mark.parametrize(
+    ("shots", "said"),
+    [
+        (1021, "Got 1,021 shots of a row with twirling: they can be shared out evenly over 1 rando"
+               "mization of up to 32, expected 8 at the least. Take a multiple of 32, such as 1,02"
+               "4 shots, or leave twirling out."),
+        (7, "over 7 randomizations of up to 32, expected 8"),
+        (3 * 1021, "over 3 randomizations of up to 32"),
+    ],
+)  # fmt: skip
+def test_twirling_of_few_randomizations_is_refused(client, shots, said):
+    service = device(twirling=True)
+    with pytest.raises(Rejected, match=said) as refused:
+        send(service, shots=shots)
+    assert not refused.value.again
+    with pytest.raises(ConfigurationError, match=said):
+        service.preview([pub(service)], shots, tag="t")
+    assert client.jobs == []
+
+
+def test_fractional_gates_where_the_device_has_them(client):
+    service = IBMService("ibm_fractional", instance=CRN, fractional_gates=True)
+    assert {"rx", "rzz"} <= set(service.device.operation_names)
+    isa = transpiled(pattern_circuit(), service.device, level=3)
+    circuit, rows = isa.circuit, isa.rows(ROWS)
+    assert {"rx", "rzz"} <= set(circuit.count_ops())
+    angles = [step.operation.params[0] for step in circuit.get_instructions("rzz")]
+    assert all(0 <= float(angle) <= np.pi / 2 for angle in angles)  # IBM takes no others
+    job = service.run([(circuit, rows)], SHOTS, tag="t")
+    assert (job.measured((2, SHOTS, QUBITS), seed=0).bits == EXPECTED[:, None]).all()
+    without = IBMService("ibm_fractional", instance=CRN)
+    assert not {"rx", "rzz"} & set(without.device.operation_names)
+    with pytest.raises(ConfigurationError, match=r"ibm_manila has no fractional gates: .*out"):
+        _ = device(fractional_gates=True).device
 
 
 def test_batch_takes_the_jobs_sent_together_and_is_closed(client):
@@ -234,19 +145,20 @@ def test_batch_takes_the_jobs_sent_together_and_is_closed(client):
 
     def two_and_an_error():
         with service.sending():
-            send(service, "a")
+            assert send(service, "a").session == "s1"
             send(service, "b")
             assert client.closed == []
             raise RuntimeError("halfway")
 
     with pytest.raises(RuntimeError, match="halfway"):
         two_and_an_error()
-    assert client.sessions == [("ibm_manila", None, "batch")]
-    assert [job["sent"]["session_id"] for job in client.jobs] == ["s1", "s1"]
+    assert [(s["backend"], s["mode"]) for s in client.sessions] == [("ibm_manila", "batch")]
+    assert [job["body"]["session_id"] for job in client.jobs] == ["s1", "s1"]
     assert client.closed == ["s1"]
     with service.sending():
         send(service, "c")
-    assert client.jobs[2]["sent"]["session_id"] == "s2"
+    assert client.jobs[2]["body"]["session_id"] == "s2"
+    assert service.job("d2").session == "s2"
 
 
 def test_a_session_is_opened_by_the_first_job_and_closed_by_close(client):
@@ -257,151 +169,91 @@ def test_a_session_is_opened_by_the_first_job_and_closed_by_close(client):
     with service.sending():
         send(service, "a")
     assert client.closed == []
-    client.fault = RequestsApiError("gone")
-    with service.sending(), pytest.raises(IBMRuntimeError):
+    client.fault("POST", "/jobs", (500, "gone"))
+    with service.sending(), pytest.raises(Exception, match="gone"):
         send(service, "b")
     service.close()
     service.close()
-    assert client.sessions == [("ibm_manila", 120, "dedicated")]
+    assert client.sessions == [
+        {"mode": "dedicated", "backend": "ibm_manila", "instance": CRN, "max_ttl": 120}
+    ]
     assert client.closed == ["s1"]
 
 
 def test_a_session_that_cannot_be_closed_is_named(client):
     service = device(mode="session", session_seconds=120)
     send(service)
-    client.close_fault = RequestsApiError("no route")
+    client.fault("PATCH", "/sessions/s1", (500, "no route"))
     with pytest.raises(MissingError, match=r"the session s1 could not be closed: .*no route.* 120"):
         service.close()
 
 
 @pytest.mark.parametrize(
-    ("fault", "again"),
+    ("how", "kind", "again"),
     [
-        (RequestsApiError("no route"), True),
-        (RequestsApiError("slow down", 429), True),
-        (RequestsApiError("oops", 500), True),
-        (RequestsApiError("your plan has no sessions", 403), False),
+        ("cut before", Rejected, True),
+        ((429, "slow down"), Rejected, True),
+        ((500, "oops"), Rejected, True),
+        ((400, "no such device"), Rejected, False),
+        ((403, "your plan has no batches"), Denied, None),
     ],
 )
-def test_no_job_is_sent_where_no_batch_opens(client, fault, again):
+def test_no_job_is_sent_where_no_batch_opens(client, how, kind, again):
     service = device(mode="batch")
-    client.session_fault = fault
-    with pytest.raises(Rejected, match="no batch was opened: RequestsApiError") as refused:
+    client.fault("POST", "/sessions", how)
+    with pytest.raises(kind, match="no batch was opened: RequestsApiError") as refused:
         send(service)
-    assert refused.value.again is again
+    assert getattr(refused.value, "again", None) is again
     assert client.jobs == []
+    assert client.count("POST", "/sessions") == 1
 
 
 # -- never paying twice: which errors are answers -------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("fault", "again"),
+    ("status", "kind", "again"),
     [
-        (RequestsApiError("bad circuit", 400), False),
-        (IBMNotAuthorizedError("401 Client Error"), False),
-        (RequestsApiError("not yours", 403), False),
-        (RequestsApiError("no such program", 404), False),
-        (RequestsApiError("too large", 413), False),
-        (RequestsApiError("slow down", 429), True),
+        (400, Rejected, False), (404, Rejected, False), (413, Rejected, False),
+        (429, Rejected, True), (401, Denied, None), (403, Denied, None),
     ],
-)
-def test_a_refusal_of_the_server_is_certain(client, service, fault, again):
-    client.fault = fault
-    with pytest.raises(Rejected, match=str(fault).strip("'")) as refused:
+)  # fmt: skip
+def test_a_refusal_of_the_server_is_certain(client, service, status, kind, again):
+    client.fault("POST", "/jobs", (status, "the words of IBM"))
+    with pytest.raises(kind, match="the words of IBM") as refused:
         send(service)
-    assert refused.value.again is again
+    assert getattr(refused.value, "again", None) is again
+    assert client.count("POST", "/jobs") == 1
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        RequestsApiError("connection reset by peer"),
-        RequestsApiError("request timeout", 408),
-        RequestsApiError("conflict", 409),
-        RequestsApiError("server error", 500),
-        RequestsApiError("gateway timeout", 504),
-        ConnectionError("no route"),
-        KeyError("id"),
-    ],
-)
-def test_any_other_error_leaves_it_open(client, service, fault):
-    client.fault = fault
-    with pytest.raises(Exception, match=r"Failed to run program|no route|id") as open_one:
+@pytest.mark.parametrize("how", [(408, ""), (409, ""), (500, ""), (503, ""), (504, ""), "cut"])
+def test_any_other_error_leaves_it_open(client, service, how):
+    client.fault("POST", "/jobs", how)
+    with pytest.raises(Exception, match="Failed to run program") as open_one:
         send(service)
-    assert not isinstance(open_one.value, Rejected)
-
-
-def test_a_lost_reply_is_open_and_the_job_is_found_by_its_tag(client, service):
-    client.lost = True
-    with pytest.raises(IBMRuntimeError, match="read timed out"):
-        send(service)
-    assert service.find("qhyper-1") == ["d0"]
-    assert service.find("qhyper-2") == []
+    assert not isinstance(open_one.value, Rejected | Denied)
+    assert client.count("POST", "/jobs") == 1
+    assert service.find("qhyper-1") == ["d0"] * (how == "cut")
 
 
 def test_a_refusal_of_another_question_does_not_count(client, service):
     """After it has taken a job elsewhere, IBM's SDK asks for that backend; a 403 there is open."""
-    run = client.program_run
-
-    def moved(**sent):
-        return run(**sent) | {"backend": "ibm_elsewhere"}
-
-    backends = service._service.backends
-
-    def forbidden(name=None, **_):
-        if name == "ibm_elsewhere":
-            raise RequestsApiError("not yours", 403)
-        return backends(name)
-
-    client.program_run = moved
-    service._service.backends = forbidden
-    with pytest.raises(RequestsApiError, match="not yours"):
-        send(service)
-    assert len(client.jobs) == 1
+    taken = client.post_job
+    client.post_job = lambda *asked: (200, taken(*asked)[1] | {"backend": "ibm_fractional"})
+    send(service)  # it is described
+    client.fault("GET", "/backends/ibm_fractional/configuration", (403, "not yours"))
+    with pytest.raises(Exception, match="No backend matches") as open_one:
+        send(device())
+    assert not isinstance(open_one.value, Rejected | Denied)
+    assert len(client.jobs) == 2
 
 
 def test_an_invalid_request_never_leaves(client, service):
     circuit, rows = pub(service)
-    with pytest.raises(Rejected, match="ValueError"):
+    with pytest.raises(Rejected, match="ValueError") as refused:
         service.run([(circuit, rows[:, :-1])], SHOTS, tag="t")
+    assert not refused.value.again
     assert client.jobs == []
-
-
-def test_the_sdk_does_not_repeat_a_post_by_itself(monkeypatch):
-    """It would after a 500, up to five times; IBM's own client against a server on this machine."""
-    posts = []
-
-    class Failing(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            posts.append(self.path)
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(500)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    from qiskit_ibm_runtime.api.client import RuntimeClient
-    from qiskit_ibm_runtime.api.rest.runtime import Runtime
-    from qiskit_ibm_runtime.api.session import RetrySession
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Failing)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        client = object.__new__(RuntimeClient)
-        client._session = RetrySession(f"http://127.0.0.1:{server.server_port}")
-        client._session.trust_env = False
-        client._api = Runtime(client._session)
-        adapter._post_once(client)
-        with client._session, pytest.raises(RequestsApiError) as error:
-            client.program_run("executor", "ibm_manila", {}, None, None, None)
-    finally:
-        server.shutdown()
-        server.server_close()
-    assert error.value.status_code == 500
-    assert len(posts) == 1
 
 
 # -- jobs -----------------------------------------------------------------------------------------
@@ -411,7 +263,8 @@ def test_jobs_are_found_oldest_first_whether_done_or_not(client, service):
     for tag in ("t", "other", "t"):
         send(service, tag)
     assert service.find("t") == ["d0", "d2"]
-    client.question_fault = RequestsApiError("no route")
+    assert service.job("d1").called() == "other"
+    client.fault("GET", "/jobs.*", (502, "no route"))
     with pytest.raises(Unreachable, match="no route"):
         service.find("t")
     with pytest.raises(Unreachable, match="no route"):
@@ -420,13 +273,15 @@ def test_jobs_are_found_oldest_first_whether_done_or_not(client, service):
 
 def test_a_job_by_its_number(client, service):
     send(service)
-    client.answer = measured_locally()
     job = service.job("d0")
     found = job.measured((2, SHOTS, QUBITS), seed=0)
     assert (found.bits == EXPECTED[:, None]).all()
     assert found.note == ""
-    with pytest.raises(JobError, match=r"ibm:ibm_manila knows no job d9: .*Check the number"):
+    with pytest.raises(NotFound, match=r"ibm:ibm_manila knows no job d9: .*Check the number, the"):
         service.job("d9")
+    client.fault("GET", "/jobs/d8", (400, "no number"))
+    with pytest.raises(NotFound, match="no number"):
+        service.job("d8")
     for shape in ((1, SHOTS, QUBITS), (2, SHOTS + 1, QUBITS), (2, SHOTS, QUBITS - 1)):
         with pytest.raises(JobError, match="returned shots of shape"):
             service.job("d0").measured(shape, seed=0)
@@ -447,7 +302,7 @@ def test_states(client, service, said, state):
 
 def test_a_failed_job_says_why(client, service):
     send(service)
-    client.state, client.reason, client.answer = "Failed", "the fridge is warm", "log"
+    client.state, client.reason = "Failed", "the fridge is warm"
     job = service.job("d0")
     assert job.state() == JobState.FAILED
     assert "the fridge is warm" in job.message()
@@ -458,24 +313,45 @@ def test_a_failed_job_says_why(client, service):
         service.job("d0").measured((2, SHOTS, QUBITS), seed=0)
 
 
-def test_no_answer_and_no_result(client, service):
+def test_no_answer(client, service):
     send(service)
-    job = service.job("d0")
-    client.question_fault = RequestsApiError("no route")
-    with pytest.raises(Unreachable, match=r"RequestsApiError: .*no route"):
-        job.state()
+    client.fault("GET", "/jobs.*", (502, "no route"))
+    job = ibm_job.IBMJob("ibm:ibm_manila", send(service)._job)
+    for question in (job.state, job.queue, job.charged):
+        with pytest.raises(Unreachable, match=r"no route"):
+            question()
     with pytest.raises(Unreachable, match="no route"):
         job.measured((2, SHOTS, QUBITS), seed=0)
-    client.question_fault = None
-    client.answer = None
-    with pytest.raises(JobError, match="has no result for d0: it was deleted, or could be read"):
-        service.job("d0").measured((2, SHOTS, QUBITS), seed=0)
-    client.answer = KeyError("schema")
-    with pytest.raises(JobError, match="the result of d0 cannot be read: KeyError: 'schema'"):
-        service.job("d0").measured((2, SHOTS, QUBITS), seed=0)
+    assert "no route" in job.message()
 
 
-def test_registers_stand_side_by_side(service):
+def test_queue_and_charges(client, service):
+    job = send(service)
+    assert (asked(job, "queue"), asked(job, "charged")) == ("", "")
+    client.metrics = {"position_in_queue": 4, "usage": {"status": "pending"}}
+    assert (asked(job, "queue"), asked(job, "charged")) == ("place 4 in the queue", "")
+    client.metrics = {"usage": {"status": "completed", "qpu_charge_time_seconds": 3}}
+    assert (asked(job, "queue"), asked(job, "charged")) == ("", "3 s of quantum time")
+    client.metrics = {"usage": {"status": "pending", "quantum_seconds": 2.5}}
+    assert asked(job, "charged") == "2.5 s of quantum time so far"
+
+
+def test_a_waiting_job_is_cancelled_and_a_done_one_is_not(client, service):
+    send(service)
+    with pytest.raises(ConfigurationError, match=r"cannot cancel d0: .*It has ended; fetch it"):
+        service.cancel("d0")
+    client.state = "Queued"
+    service.cancel("d0")
+    assert client.cancelled == ["d0"]
+    assert service.job("d0").state() == JobState.CANCELLED
+    with pytest.raises(NotFound, match="Job not found: d9"):
+        service.cancel("d9")
+    client.fault("POST", "/jobs/d0/cancel", (502, "no route"))
+    with pytest.raises(Unreachable, match="no route"):
+        service.cancel("d0")
+
+
+def test_registers_stand_side_by_side():
     from qiskit.primitives import BitArray, DataBin, PrimitiveResult, SamplerPubResult
 
     bits = np.random.default_rng(3).integers(0, 2, (2, 7, 12)).astype(bool)
@@ -485,24 +361,33 @@ def test_registers_stand_side_by_side(service):
         shape=(2,),
     )
     np.testing.assert_array_equal(
-        adapter._unpacked(PrimitiveResult([SamplerPubResult(data)])), bits
+        ibm_job._unpacked(PrimitiveResult([SamplerPubResult(data)])), bits
     )
 
 
 # -- connecting -----------------------------------------------------------------------------------
 
 
-def refuse(monkeypatch, error):
-    def connect(account, instance):
-        raise error
-
-    monkeypatch.setattr(IBMService, "_connect", staticmethod(connect))
-
-
 @pytest.mark.parametrize("instance", [None, "auto"])
 def test_the_instance_that_pays_is_named_by_the_user(client, instance):
     with pytest.raises(ConfigurationError, match=r"instance.* free plans first"):
         IBMService("ibm_manila", instance=instance)
+
+
+def test_an_instance_by_its_name(client):
+    service = device(instance="mine")
+    send(service)
+    assert len(client.jobs) == 1
+
+
+def test_a_name_of_several_instances_is_refused(client):
+    """Each has its own bill; IBM's client would take the first that has the device."""
+    client.instances = [(CRN, "mine"), (OTHER_CRN, "mine")]
+    with pytest.raises(ConfigurationError, match="2 instances are called 'mine', and each") as bad:
+        device(instance="mine")
+    assert f"{CRN}, {OTHER_CRN}. Give the CRN of the one that pays" in str(bad.value)
+    send(device(instance=OTHER_CRN))
+    assert len(client.jobs) == 1
 
 
 def test_no_account():
@@ -515,57 +400,72 @@ def test_no_account():
         IBMService("ibm_manila", instance=CRN, account="nope")
 
 
-def test_a_wrong_token_and_no_network_are_both_said(monkeypatch):
+def test_a_wrong_token_and_no_network_are_both_said(client, monkeypatch):
     token = "t0psecret-t0psecret-t0psecret"
     monkeypatch.setenv("QISKIT_IBM_TOKEN", token)
-    refuse(monkeypatch, InvalidAccountError(f"Unable to retrieve instances ({token})"))
+    client.fault("POST", "/identity/token", (400, f"no such key: {token}"))
     with pytest.raises(MissingError, match="a wrong token and for no network") as error:
-        IBMService("ibm_manila", instance=CRN)
+        device()
     assert error.value.exit_code == 3
     assert token not in str(error.value)
     assert "Unable to retrieve instances" in str(error.value)
 
 
-def test_an_instance_that_is_not_the_accounts(monkeypatch):
-    refuse(monkeypatch, IBMInputValueError("The instance specified (x) is not a valid instance"))
-    with pytest.raises(ConfigurationError, match="IBM does not accept the instance 'x'"):
-        IBMService("ibm_manila", instance="x")
-    refuse(monkeypatch, AccountNotFoundError("Unable to find account."))
-    with pytest.raises(MissingError, match="Unable to find account"):
-        IBMService("ibm_manila", instance="x")
+@pytest.mark.parametrize("instance", ["theirs", OTHER_CRN])
+def test_an_instance_that_is_not_the_accounts(client, instance):
+    with pytest.raises(ConfigurationError, match=f"IBM does not accept the instance '{instance}'"):
+        device(instance=instance)
 
 
-def test_an_unknown_backend_has_near_names(client, monkeypatch):
+def test_an_unknown_backend_has_near_names(client):
+    """It is looked up when it is first asked for: jobs are in reach without."""
+    service = IBMService("ibm_manilla", instance=CRN)
     with pytest.raises(ConfigurationError, match="Did you mean 'ibm_manila'"):
-        IBMService("ibm_manilla", instance=CRN)
-
-    class Empty(Cloud):
-        def backends(self, name=None, **_):
-            return []
-
-    monkeypatch.setattr(IBMService, "_connect", staticmethod(lambda a, i: Empty(client)))
-    with pytest.raises(MissingError, match="the instance lists no backends"):
-        IBMService("ibm_manila", instance=CRN)
+        _ = service.device
+    client.devices.clear()
+    with pytest.raises(MissingError, match="the instance lists no such backend"):
+        _ = service.limits
 
 
 def test_maintenance_price_and_limits(client):
     service = device(gate_budget=9000)
     assert service.unavailable() is None
-    client.status = {"operational": False, "status_msg": "maintenance"}
+    client.status = {"state": False, "status": "maintenance"}
     assert service.unavailable() == "maintenance."
-    client.question_fault = RequestsApiError("no route")
-    assert "IBM does not answer: RequestsApiError" in service.unavailable()
+    client.status = {"state": True, "status": "active"}
+    client.usage = {"usage_limit_reached": True}
+    assert service.unavailable().startswith("the instance has used up its time")
+    for status, kind in ((502, Unreachable), (404, Unreachable), (401, Denied)):
+        client.faults.clear()
+        client.fault("GET", "/backends/ibm_manila/status", (status, "no route"))
+        with pytest.raises(kind, match="no route"):
+            service.unavailable()
     assert service.limits.executions == 10_000_000
     assert service.limits.gates == 9000
     assert service.limits.qubits == QUBITS
     configuration = service.device.configuration()
     configuration.default_rep_delay = 250e-6
-    assert "an estimate: 25 s of quantum time" in service.price(1, 100, 100_000)
+    price = service.price(1, 100, 100_000)
+    assert "an estimate: 25 s of quantum time" in price.words
+    assert price.amount is None
     longer = device(mode="session", session_seconds=60)
     longer.device.configuration().default_rep_delay = 250e-6
-    assert "a session costs for as long as it is open, here up to 60 s" in longer.price(1, 1, 10)
+    words = longer.price(1, 1, 10).words
+    assert "a session costs for as long as it is open, here up to 60 s" in words
     del configuration.default_rep_delay
     assert service.price(1, 1, 1) is None
+
+
+def test_what_does_not_change_what_is_measured_makes_no_new_job(client):
+    plain = build_cloud_backend("ibm:ibm_manila", {"instance": CRN})
+    other = build_cloud_backend(
+        "ibm:ibm_manila",
+        {"instance": "mine", "mode": "session", "session_seconds": 9, "gate_budget": 7,
+         "max_execution_time": 8},
+    )  # fmt: skip
+    twirled = build_cloud_backend("ibm:ibm_manila", {"instance": CRN, "twirling": True})
+    assert plain.identity == other.identity == "ibm:ibm_manila"
+    assert twirled.identity == "ibm:ibm_manila twirling=True"
 
 
 @pytest.mark.parametrize(
@@ -575,6 +475,12 @@ def test_maintenance_price_and_limits(client):
         ({"dynamical_decoupling": "XY"}, "Unknown sequence of dynamical decoupling 'XY'"),
         ({"twirling": {"gate": True}}, "Unknown option of twirling: 'gate'. Did you mean 'gates'"),
         ({"twirling": {"num_randomizations": 0}}, "Got num_randomizations=0"),
+        (
+            {"twirling": {"num_randomizations": 7}},
+            "num_randomizations=7; expected a whole number from 8",
+        ),
+        ({"fractional_gates": "yes"}, "Got fractional_gates='yes'; expected true or false"),
+        ({"fractional_gates": True, "twirling": True}, "Got fractional_gates with twirling of ga"),
         ({"max_execution_time": 0}, "Got max_execution_time=0; expected a whole number from 1"),
         ({"gate_budget": 1.5}, "Got gate_budget=1.5; expected a whole number from 1"),
         ({"gate_budget": "abc"}, "Got gate_budget='abc'; expected a whole number from 1, or noth"),
@@ -616,13 +522,15 @@ def test_an_unknown_snapshot_has_near_names():
         IBMService("fake_turino")
     with pytest.raises(ConfigurationError, match=r"Unknown noise 'ful'. Did you mean 'full'"):
         IBMService("fake_torino", noise="ful")
+    with pytest.raises(ConfigurationError, match="fractional_gates is for devices; the snapshot"):
+        IBMService("fake_torino", fractional_gates=True)
 
 
 @pytest.mark.parametrize(
     "options",
     [
         {}, {"dynamical_decoupling": True}, {"twirling": True}, {"mode": "batch"},
-        {"dynamical_decoupling": "XpXm", "twirling": {"gates": True, "num_randomizations": 5}},
+        {"dynamical_decoupling": "XpXm", "twirling": {"gates": True, "num_randomizations": 9}},
         {"mode": "session", "session_seconds": 60, "max_execution_time": 60},
     ],
     ids=str,
@@ -637,8 +545,12 @@ def test_a_snapshot_runs_with_every_option(options):
     assert job.state() == JobState.DONE
     assert service.job(job.job_id) is job
     assert service.find("qhyper-1") == []
-    with pytest.raises(JobError, match="only by the process that sent them"):
+    with pytest.raises(NotFound, match="only by the process that sent them"):
         service.job("elsewhere")
+    with pytest.raises(ConfigurationError, match="cannot cancel jobs"):
+        service.cancel(job.job_id)
+    assert service.preview([pub(service)], SHOTS, tag="t") == ""
+    assert (job.session, asked(job, "queue"), asked(job, "charged")) == ("", "", "")
 
 
 def test_the_noise_of_a_snapshot():
@@ -721,75 +633,64 @@ def test_a_device_has_nothing_to_explain(service):
 # -- what hangs on the SDK's own insides ----------------------------------------------------------
 
 
-def test_payment_hangs_on_the_sdks_retries():
-    import inspect
-
-    from qiskit_ibm_runtime import QiskitRuntimeService
-    from qiskit_ibm_runtime.api.session import RetrySession
+def test_payment_hangs_on_the_sdks_clients(client, service):
+    """Every client that can post has our transport, for every address."""
+    from qhyper.quantum.cloud.ibm_transport import Once, mount
 
     unsafe = (
-        "PAYMENT: qiskit-ibm-runtime has changed, and may send a job again by itself after an "
-        "answer 5xx; mend ibm._post_once: "
+        "PAYMENT: qiskit-ibm-runtime has changed, and may send a job again by itself; mend "
+        "ibm_account: "
     )
-    assert "_api_clients" in inspect.getsource(QiskitRuntimeService), unsafe + "_api_clients"
-    from qiskit_ibm_runtime.api.client import RuntimeClient
-
-    assert "self._session" in inspect.getsource(RuntimeClient), unsafe + "_session"
-    with RetrySession("http://127.0.0.1:1") as session:
-        client = type("C", (), {"_session": session})
-        before = [set(a.max_retries.status_forcelist) for a in session.adapters.values()]
-        assert all(before), unsafe + "where are the retries now?"
-        adapter._post_once(client)
-        after = [set(a.max_retries.status_forcelist) for a in session.adapters.values()]
-    assert not any(after), unsafe + "status_forcelist"
+    own = service._account.service
+    clients = [*own._api_clients.values(), own._active_api_client, service.device._api_client]
+    for one in clients:
+        assert one._session.adapters, unsafe + "_session"
+        for adapter in one._session.adapters.values():
+            assert isinstance(adapter, Once), unsafe + "adapters"
+    before = service._account.posts
+    send(service)
+    assert service._account.posts == before + 1, unsafe + "POSTs go another way"
+    with pytest.raises(MissingError, match=r"could send a job twice\. Nothing was sent\."):
+        mount(object(), Once())
 
 
 def test_payment_hangs_on_names_in_the_sdks_tracebacks():
-    """A refusal counts if it came out of `program_run`, or before anything was sent."""
+    """A refusal counts if it came out of `program_run`."""
     from qiskit_ibm_runtime.api.client import RuntimeClient
 
     assert RuntimeClient.program_run.__code__.co_name == "program_run", (
         "not payment: without `program_run` every refusal of IBM's is taken as open, and such jobs "
         "stay unknown; mend ibm_errors.refusal"
     )
-    from qiskit_ibm_runtime.executor_sampler import Sampler, prepare
-
-    assert prepare.__name__ == "qiskit_ibm_runtime.executor_sampler.prepare", (
-        "not payment: without `prepare` a circuit that the SDK refuses is taken as open; mend "
-        "ibm_errors.before_sending"
-    )
-    requests = {"program_run", "_request", "post"}
-    assert not requests & set(vars(prepare)), (
-        "PAYMENT: the module whose errors are taken as certain sends requests now; mend "
-        "ibm_errors.before_sending"
-    )
-    assert callable(Sampler.run)
 
 
 def troubles(client):
     """Calls that raise or return what IBM says."""
     service = device()
     job = send(service)
-    client.fault = RequestsApiError(client.says, 400)
+    client.fault("POST", "/jobs", (400, client.says))
     yield lambda: send(service)
-    client.session_fault = RequestsApiError(client.says, 403)
+    client.fault("POST", "/sessions", (429, client.says), times=1)
     yield lambda: send(device(mode="batch"))
-    client.close_fault, client.session_fault, client.fault = (
-        RequestsApiError(client.says),
-        None,
-        None,
-    )
+    client.faults.clear()
+    client.fault("PATCH", "/sessions/s1", (500, client.says))
     longer = device(mode="session", session_seconds=60)
     send(longer)
     yield longer.close
-    client.answer = KeyError(client.says)
+    client.spoil = lambda result: {"schema_version": client.says}
     yield lambda: service.job(job.job_id).measured((2, SHOTS, QUBITS), seed=0)
-    client.status = {"operational": False, "status_msg": client.says}
+    client.status = {"state": False, "status": client.says}
     yield service.unavailable
-    client.question_fault = RequestsApiError(client.says)
+    client.fault("GET", ".*", (502, client.says))
     yield service.unavailable
-    yield job.state
+    yield send_state(service, client)
     yield lambda: service.job("d0")
     yield lambda: service.find("t")
-    client.question_fault = RequestsApiError(client.says, 400)
-    yield lambda: service.job("d0")
+
+
+def send_state(service, client):
+    """The question for the state of a job that has not ended."""
+    faults, client.faults = client.faults, []
+    job = send(service)
+    client.faults = faults
+    return job.state
