@@ -30,6 +30,7 @@ from qhyper.quantum.cloud.ibm_errors import (
     no_answer,
     no_room,
     of_request,
+    of_running,
     refusal,
     status_code,
 )
@@ -176,7 +177,7 @@ class IBMService(Service):
         except ConfigurationError as error:
             raise Rejected(str(error)) from error
         except Exception as error:
-            if self.local or self._account.posts == before:
+            if self.local or (self._account.posts == before and not of_running(error)):
                 raise self._not_sent("no job was sent", error) from error
             if refusal(error) is None:
                 raise

@@ -39,7 +39,7 @@ class IBMAccount:
         self.service = self._connected(account, instance)
         self._check_unique(instance)
         self._once = Once()
-        for client in self.service._api_clients.values():
+        for client in (self.service._active_api_client, *self.service._api_clients.values()):
             mount(client, self._once)
 
     def _connected(self, account: str | None, instance: str) -> Any:

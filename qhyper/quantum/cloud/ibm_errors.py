@@ -53,6 +53,11 @@ def of_request(error: BaseException) -> bool:
     return any(isinstance(e, RequestsApiError | OSError) or _code(e) for e in _chain(error))
 
 
+def of_running(error: BaseException) -> bool:
+    """Whether it came out of the SDK's request to run a job, or of what became of it."""
+    return any(came_out_of(link, "program_run") for link in _chain(error))
+
+
 def refusal(error: BaseException) -> int | None:
     """The 4xx with which IBM answered the request to run a job; None if that is not certain.
 

@@ -183,6 +183,18 @@ def test_a_post_whose_reply_is_lost_is_found_by_its_tag(ibm_cloud, run, how, lis
     assert all("Looking for it by its tag." in word for word in run.heard)
 
 
+def test_ibms_client_by_itself_sends_such_a_post_again(ibm_cloud):
+    """Why it is not left to itself: the server breaks as a real one would."""
+    from qiskit_ibm_runtime import QiskitRuntimeService
+    from qiskit_ibm_runtime.api.exceptions import RequestsApiError
+
+    client = QiskitRuntimeService(instance=CRN)._active_api_client
+    ibm_cloud.fault("POST", "/jobs", "cut")
+    with pytest.raises(RequestsApiError), client._session:
+        client.program_run("executor", "ibm_manila", {}, None, None, None)
+    assert len(ibm_cloud.jobs) == 6
+
+
 def test_a_post_that_always_breaks_is_sent_once(ibm_cloud, run):
     """Nothing was taken, which nobody knows: unknown, and sent again on the user's word alone."""
     ibm_cloud.fault("POST", "/jobs", "cut before")
@@ -302,8 +314,12 @@ def test_a_read_that_breaks_is_repeated(ibm_cloud, run, read):
 
 @pytest.mark.parametrize("read", ["usage", "status", "find", "job", "results"])
 def test_a_read_that_stays_broken_for_longer_is_asked_again(ibm_cloud, run, read):
-    """More often than the client repeats it: the dispatcher pauses, and asks again."""
+    """More often than the client repeats it: the dispatcher pauses, and asks again.
+
+    At first; and after the first question, which for some is just before the POST.
+    """
     ibm_cloud.fault(*READS[read], (502, "bad gateway"), times=7)
+    ibm_cloud.fault(*READS[read], (502, "bad gateway"), times=7, after=1)
     assert run.measure()
     assert posts(ibm_cloud) == len(ibm_cloud.jobs) == JOBS
 
