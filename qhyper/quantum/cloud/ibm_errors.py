@@ -1,5 +1,6 @@
 """What an error of qiskit-ibm-runtime says of a request: which answer, to what, and how certain."""
 
+import re
 from collections.abc import Iterator
 
 from qhyper.quantum.cloud.door import Denied, NotFound, Unreachable
@@ -7,7 +8,7 @@ from qhyper.quantum.cloud.redaction import words_of
 
 _UNDECIDED = (408, 409)
 """Answers 4xx of a server that may have taken the job all the same: too late, a conflict."""
-_FULL = ("3458", "pending jobs")
+_FULL = re.compile(r"pending jobs|\bcode\W+3458\b")
 """IBM's error for an instance that has as many jobs waiting as its plan allows."""
 
 
@@ -74,7 +75,7 @@ def refusal(error: BaseException) -> int | None:
 def no_room(error: BaseException) -> bool:
     """Whether IBM takes no more jobs for now: too many requests, or too many that wait."""
     return status_code(error) == 429 or any(
-        _code(link) and any(word in str(link) for word in _FULL) for link in _chain(error)
+        _code(link) and _FULL.search(str(link)) for link in _chain(error)
     )
 
 

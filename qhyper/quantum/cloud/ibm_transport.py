@@ -16,11 +16,11 @@ from qhyper.errors import MissingError
 
 _BACKOFF, _ATTEMPTS = 0.5, 4
 _PASSING = (500, 502, 503, 504, 520, 521, 522, 524)
-"""Answers after which a read may do better."""
+"""Answers after which a request may do better."""
 
 
-class _ReadsAlone(Retry):
-    """Retries of whatever is not a POST."""
+class _Unpaid(Retry):
+    """Retries of whatever is not a POST: what reads, and what closes."""
 
     def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
         return method != "POST" and super().is_retry(method, status_code, has_retry_after)
@@ -32,11 +32,15 @@ class _ReadsAlone(Retry):
 
 
 class Once(HTTPAdapter):
-    """Sends each POST once, and counts them; repeats reads that fail, with pauses."""
+    """Sends each POST once, and counts them; repeats all else that fails, with pauses."""
 
     def __init__(self) -> None:
-        retries = _ReadsAlone(
-            _ATTEMPTS, backoff_factor=_BACKOFF, status_forcelist=_PASSING, raise_on_status=False
+        retries = _Unpaid(
+            _ATTEMPTS,
+            backoff_factor=_BACKOFF,
+            status_forcelist=_PASSING,
+            raise_on_status=False,
+            allowed_methods=Retry.DEFAULT_ALLOWED_METHODS | {"PATCH"},  # which closes a session
         )
         super().__init__(max_retries=retries)
         self.posts = 0

@@ -183,8 +183,12 @@ def test_a_session_is_opened_by_the_first_job_and_closed_by_close(client):
 def test_a_session_that_cannot_be_closed_is_named(client):
     service = device(mode="session", session_seconds=120)
     send(service)
-    client.fault("PATCH", "/sessions/s1", (500, "no route"))
-    with pytest.raises(MissingError, match=r"the session s1 could not be closed: .*no route.* 120"):
+    client.fault("PATCH", "/sessions/s1", (502, "no route"), times=3)
+    service.close()  # it costs for as long as it is open: asked again
+    assert client.closed == ["s1"]
+    send(service)
+    client.fault("PATCH", "/sessions/s2", (500, "no route"))
+    with pytest.raises(MissingError, match=r"the session s2 could not be closed: .*no route.* 120"):
         service.close()
 
 
@@ -224,6 +228,23 @@ def test_a_refusal_of_the_server_is_certain(client, service, status, kind, again
         send(service)
     assert getattr(refused.value, "again", None) is again
     assert client.count("POST", "/jobs") == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"errors":[{"code":3458,"message":"Full."}]}',
+        '{"error": {"code": 3458, "message": "Full."}}',
+        "You have reached the limit of 3 pending jobs.",
+    ],
+)
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_plan_whose_jobs_all_wait_has_room_later(client, service, said, status):
+    """Whichever status IBM answers with, and however its words are packed."""
+    client.fault("POST", "/jobs", (status, said))
+    with pytest.raises(Rejected) as refused:
+        send(service)
+    assert refused.value.again
 
 
 @pytest.mark.parametrize("how", [(408, ""), (409, ""), (500, ""), (503, ""), (504, ""), "cut"])
