@@ -130,6 +130,7 @@ def program_of(body):
 )  # fmt: skip
 def test_every_bit_is_right_end_to_end(ibm_cloud, run, options):
     """IBM's own sampler, encoder, client, decoder and post-processor: nothing is replaced."""
+    ibm_cloud.metrics = {"usage": {"status": "completed", "qpu_charge_time_seconds": 3}}
     assert run.measure(**options)
     assert posts(ibm_cloud) == len(ibm_cloud.jobs) == JOBS
     assert run.measure(**options)  # from the ledger
@@ -137,7 +138,30 @@ def test_every_bit_is_right_end_to_end(ibm_cloud, run, options):
     assert run.heard == []
     session = "" if options.get("mode") in (None, "job") else "s1"
     assert [record.session for record in run.jobs()] == [session] * JOBS
+    assert [record.charged for record in run.jobs()] == ["3 s of quantum time"] * JOBS
     assert ibm_cloud.closed == ["s1"] * bool(session)
+
+
+def test_the_preflight_and_draws_of_a_whole_device(ibm_cloud, run):
+    """As a training does it: known bitstrings first, then the draws."""
+    service, _ = run.service()
+    backend = CloudBackend(service, patience=HASTE, deadline=10.0, level=3)
+    with backend.connected(run.folder, "a run", "training", 10**6) as dispatcher:
+        backend.begin("step 0")
+        draws = backend.compile(CIRCUIT).at(np.pi * TURNED[None]).sample(SHOTS, None)
+        records = dispatcher.ledger.jobs()
+    np.testing.assert_array_equal(draws, np.repeat(EXPECTED[None, :, None], SHOTS, axis=2))
+    assert {record.purpose.split()[0] for record in records} == {"preflight", "step"}
+    assert posts(ibm_cloud) == len(records)
+
+
+def test_a_copy_of_the_run_directory_pays_for_nothing(ibm_cloud, run, tmp_path):
+    """Restored from a backup, say: the service knows more than the ledger."""
+    assert run.measure()
+    copy = Run(tmp_path / "copy", run.services)
+    assert copy.measure()
+    assert posts(ibm_cloud) == JOBS
+    assert f"has {JOBS} of the jobs that were to be sent already" in copy.heard[0]
 
 
 @pytest.mark.parametrize(
