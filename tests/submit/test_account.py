@@ -32,7 +32,7 @@ def rewrite(trained, **values):  # noqa: F811
 def test_the_price_and_what_is_sent_are_told_before(cli, stub, trained):  # noqa: F811
     code, err = sent(cli, stub, trained)
     assert code == 0
-    assert "Price: 1.69 stub dollars." in err
+    assert "Price: 1.82 stub dollars." in err
 
 
 @pytest.mark.parametrize(
