@@ -275,6 +275,13 @@ def test_an_option_is_no_secret(cli, stub, trained, tmp_path) -> None:
     assert "Got the option says of stub:StubService, which is or holds a secret" in err
     assert secret not in err
     assert not (trained / "submissions").exists()
+    option = f"backend_options.says=token {secret}"
+    code, _, err = cli("train", *PROBLEM, *CIRCUIT, "--backend", "stub:StubService", "--option",
+                       option, "--estimator", "spsa", "--out", "others")  # fmt: skip
+    assert code == 2
+    assert "which is or holds a secret" in err
+    assert secret not in err
+    assert not [path for path in tmp_path.glob("others/*") if path.is_dir()]
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,14 @@ _SECRET_NAMES = re.compile(
 _NAMES_A_SECRET = re.compile(r"(_|\b)(variable|env|environment)$", re.I)
 _SHORTEST = 8
 _NAME = (
-    r"[\w-]*(?:api[_-]?key|(?:access|account|private|shared)[_-]?key|token|password|passwd"
-    r"|passphrase|secret|credentials?)"
+    r"(?:api[_-]?key|(?:access|account|private|shared)[_-]?key|token|password|passwd|passphrase"
+    r"|secret|credentials?)"
 )
 _PATTERNS = (
     # private keys in PEM, their end cut off or not
     (r"(?s)-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", "[secret]"),
     # JSON web tokens: their parts are JSON in base64
-    (r"\beyJ[\w-]{8,}(?:\.[\w-]*){1,4}", "[secret]"),
+    (r"(?<![\w-])eyJ[\w-]{8,}(?:\.[\w-]*){1,4}", "[secret]"),
     # what stands before the host in an address
     (r"(?<=://)[^\s/\"'<>]+@", "[secret]@"),
     # signed addresses open a store to whoever has them
@@ -38,29 +38,34 @@ _PATTERNS = (
     (r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", "[secret]"),
     # 'api-key': ['…', '…']
     (
-        rf"(?i)\b({_NAME}\\*[\"']?\s*[:=]\s*[\[(]\s*)"
-        r"(?:b?(\\*[\"'])(?:(?!\2)(?:\\.|.))+\2\s*,?\s*)+([\])])",
+        rf"(?i)({_NAME}\\*[\"']?\s*[:=]\s*[\[(]\s*)"
+        r"(?:b?(\\*[\"'])(?:(?!\2)(?:\\.|[^\\\n]))++\2\s*+,?\s*+)++([\])])",
         r"\1[secret]\3",
     ),
     # "token": "…", password='…'
     (
-        rf"(?i)\b((?:{_NAME}|authorization)\\*[\"']?\s*[:=]\s*b?(\\*[\"']))"
-        r"(?:(?!\2)(?:\\.|.))+\2",
+        rf"(?i)((?:{_NAME}|authorization)\\*[\"']?\s*[:=]\s*b?(\\*[\"']))"
+        r"(?:(?!\2)(?:\\.|[^\\\n]))++\2",
         r"\1[secret]\2",
     ),
     # password: …, to the next space
-    (r"(?i)\b([\w-]*(?:password|passwd|passphrase)\s*[:=]\s*)[^\s\"']+", r"\1[secret]"),
+    (r"(?i)((?:password|passwd|passphrase)\s*[:=]\s*)[^\s\"']+", r"\1[secret]"),
     # Authorization: Bearer …
-    (r"(?i)\b((?:bearer|basic)\s+)(?=\S*(?:[\d=_]|(?-i:[A-Z])))[^\s,;\"'<>]{8,}", r"\1[secret]"),
+    (
+        r"(?i)\b((?:bearer|basic)\s+)(?=\S*(?:[\d=_]|(?-i:[A-Z])))[^\s,;\"'<>]{8,}",
+        r"\1[secret]",
+    ),
     # QISKIT_IBM_TOKEN=…, X-Api-Key: …
-    (rf"(?i)\b({_NAME}\s*[:=]\s*)[^\s&,;\"'<>\[\](){{}}]{{8,}}", r"\1[secret]"),
+    (rf"(?i)({_NAME}\s*[:=]\s*)[^\s&,;\"'<>\[\](){{}}]{{8,}}", r"\1[secret]"),
     # invalid token …; a word without a digit is none
     (
-        r"(?i)\b([\w-]*(?:api[_-]?key|token|password|secret|access_?key)\W{1,4})"
-        r"(?=\S*\d)[^\s&,;\"'<>\[\](){}]{8,}",
+        r"(?i)((?:api[_-]?key|token|password|secret|access_?key)\W{1,4})"
+        r"(?=[^\s&,;\"'<>\[\](){}]*\d)[^\s&,;\"'<>\[\](){}]{8,}",
         r"\1[secret]",
     ),
 )
+"""What looks like a secret, and what is written instead. They take linear time: parts that could
+match in several ways are possessive."""
 _COMPILED = tuple((re.compile(pattern), instead) for pattern, instead in _PATTERNS)
 
 

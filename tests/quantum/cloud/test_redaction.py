@@ -76,6 +76,16 @@ def test_secrets_of_every_kind_are_taken_out(kind):
     assert not [secret for secret in secrets if secret in found]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["password='" + "\\" * 301, "token=[" + "'a'  " * 300, "-token" * 3000, "eyJ-" * 3000],
+    ids=["quote", "list", "names", "tokens"],
+)
+def test_unfinished_text_is_read_in_no_time(text):
+    """With patterns that can match in several ways it would be read for years."""
+    assert redacted(text)
+
+
 def test_keys_of_saved_accounts_are_taken_out(monkeypatch, tmp_path):
     planted.plant(tmp_path, monkeypatch.setenv)
     known = [*planted.OF_ACCOUNTS, *planted.ENVIRONMENT.values()]
