@@ -116,8 +116,8 @@ def moved(isa: Isa, device: Any) -> str:
     more = f" and {len(told) - _LISTED} more" * (len(told) > _LISTED)
     return (
         f"The errors of {device.name} have grown since this circuit was transpiled for it: "
-        f"{', '.join(told[:_LISTED])}{more}. It is sent to the same qubits all the same; a new run "
-        "would choose others."
+        f"{', '.join(told[:_LISTED])}{more}. It is sent to the same qubits all the same; a new "
+        "run or submission would choose others."
     )
 
 

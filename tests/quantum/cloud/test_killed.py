@@ -31,7 +31,7 @@ def test_a_process_killed_at_every_step_pays_once_and_asks_only_where_nobody_can
     assert len(at) == POINTS[mode]
     for point, found in at.items():
         outcome = {name: found[name] for name in ("kills", "jobs", "paid twice", "lost")}
-        assert outcome == {"kills": 1, "jobs": 21, "paid twice": 0, "lost": 0}, point
+        assert outcome == {"kills": 1, "jobs": 22, "paid twice": 0, "lost": 0}, point
         assert found["same gradient"] == 1, point
     asked = {point for point, found in at.items() if found.get("settled by the user")}
     never_taken = {"after the claim"}
@@ -44,7 +44,7 @@ def test_processes_killed_at_random_times_pay_once_and_lose_nothing():
     found = killed("random", "6", "0")
     for mode in MODES:
         report = found[mode]
-        assert report["jobs"] == report["runs"] * 21, mode
+        assert report["jobs"] == report["runs"] * 22, mode
         assert report["same gradient"] == report["runs"], mode
         assert (report["paid twice"], report["lost"]) == (0, 0), mode
         assert report["points"] == 6, mode

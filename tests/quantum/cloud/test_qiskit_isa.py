@@ -253,7 +253,7 @@ def test_errors_that_have_grown_are_told(tmp_path):
     assert re.fullmatch(
         r"The errors of generic_backend_7q have grown since this circuit was transpiled for it: cz "
         r"(3 4|4 3) 0\.4%, now 5\.0%, measure 3 1\.0%, now 22\.0%\. It is sent to the same qubits "
-        r"all the same; a new run would choose others\.",
+        r"all the same; a new run or submission would choose others\.",
         moved(isa, line),
     )
     with_errors(line, measure_3=None)
