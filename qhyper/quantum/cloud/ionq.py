@@ -91,15 +91,14 @@ class IonQService(Service):
         self.name, self.noise_model, self.debias = name.removeprefix("ionq_"), noise_model, debias
         self._check_simulator(ideal=noise_model in (None, "ideal"))
         with needs("ionq", "IonQ"):
-            from qiskit_ionq.helpers import resolve_credentials
-            from qiskit_ionq.ionq_client import IonQClient
-        account = resolve_credentials()
+            from qiskit_ionq import helpers, ionq_client
+        account = helpers.resolve_credentials()
         if not account["token"]:
             raise MissingError(
                 "IonQ needs an API key, and there is none. Make one at cloud.ionq.com and put it "
                 "into the environment variable IONQ_API_KEY."
             )
-        self._client = IonQClient(**account)
+        self._client = ionq_client.IonQClient(**account)
         self._named: tuple[float, dict[str, list[str]]] = (0.0, {})
         """Numbers of jobs by their names, and until when they are taken as they are."""
         self._answered: set[str] = set()

@@ -49,14 +49,14 @@ class User:
 
     def measures(self):
         """Measure, and compare with what the one job that the server took has measured."""
-        bits = self.ledger(lambda dispatcher, request, isa: dispatcher.measure(request, isa, 5.0))
+        bits = self.ledger(lambda dispatcher, request, isa: dispatcher.measure(request, isa, 60.0))
         (job,) = self.azure.jobs.values()
         np.testing.assert_array_equal(bits[0], np.array(self.azure.shots(job))[:, ::-1])
         assert self.state() == State.DONE
 
     def fails(self, error, words):
         with pytest.raises(error, match=re.escape(words)) as trouble:
-            self.ledger(lambda dispatcher, request, isa: dispatcher.measure(request, isa, 5.0))
+            self.ledger(lambda dispatcher, request, isa: dispatcher.measure(request, isa, 60.0))
         return str(trouble.value)
 
     def record(self):
@@ -251,7 +251,7 @@ def test_a_result_that_cannot_be_read(user, broken, mended, words):
         assert b'"DataFormat": "' in path.read_bytes()
         assert KEY.encode() not in path.read_bytes()
     vars(user.azure).update(mended)
-    user.ledger(lambda dispatcher, request, isa: dispatcher.fetch(dispatcher.ledger.jobs(), 5.0))
+    user.ledger(lambda dispatcher, request, isa: dispatcher.fetch(dispatcher.ledger.jobs(), 60.0))
     user.measures()
 
 

@@ -50,7 +50,7 @@ class User:
 
     def measures(self):
         """Measure, and compare with what the one job that the server took has measured."""
-        bits = self.ledger(lambda dispatcher, request, isa: dispatcher.measure(request, isa, 5.0))
+        bits = self.ledger(lambda dispatcher, request, isa: dispatcher.measure(request, isa, 60.0))
         (job,) = self.ionq.jobs.values()
         for row, drawn in enumerate(job["shots"].values()):
             theirs = np.array(drawn)[:, None] >> np.array(self.isa.qubits) & 1
@@ -59,7 +59,7 @@ class User:
 
     def fails(self, error, words):
         with pytest.raises(error, match=re.escape(words)) as trouble:
-            self.ledger(lambda dispatcher, request, isa: dispatcher.measure(request, isa, 5.0))
+            self.ledger(lambda dispatcher, request, isa: dispatcher.measure(request, isa, 60.0))
         return str(trouble.value)
 
     def record(self):
@@ -236,7 +236,7 @@ def test_a_result_that_cannot_be_read(user, broken, mended, words):
     assert raw["jobs/job-0"]["id"] == "job-0"
     assert TOKEN not in path.read_text()
     vars(user.ionq).update(mended)
-    user.ledger(lambda dispatcher, request, isa: dispatcher.fetch(dispatcher.ledger.jobs(), 5.0))
+    user.ledger(lambda dispatcher, request, isa: dispatcher.fetch(dispatcher.ledger.jobs(), 60.0))
     user.measures()
 
 
@@ -249,7 +249,7 @@ def test_a_circuit_that_failed_is_sent_again_alone(user):
     """The one that was done is paid for, and kept."""
     user.ionq.broken = {"job-0", "job-0-1"}
     for _ in range(2):  # the second finds what the first has measured
-        bits = user.ledger(lambda dispatcher, request, isa: dispatcher.measure(request, isa, 5.0))
+        bits = user.ledger(lambda dispatcher, request, isa: dispatcher.measure(request, isa, 60.0))
     assert len(user.ionq.jobs) == 2
     assert [len(job["shots"]) for job in user.ionq.jobs.values()] == [2, 1]
     qubits = user.ledger(lambda dispatcher, request, isa: np.array(isa.qubits))
@@ -269,7 +269,7 @@ def test_ionqs_own_client_reads_what_the_server_says(user):
         job = device.retrieve_job("job-0")
         assert job.status().name == "DONE"
         theirs = [job.get_counts(row) for row in range(2)]
-    bits = user.ledger(lambda dispatcher, request, isa: dispatcher.measure(request, isa, 5.0))
+    bits = user.ledger(lambda dispatcher, request, isa: dispatcher.measure(request, isa, 60.0))
     for row in range(2):
         ours = Counter("".join(map(str, shot[::-1])) for shot in bits[row])
         assert {text: int(times) for text, times in theirs[row].items()} == ours
