@@ -211,7 +211,8 @@ class IonQService(Service):
             raise ConfigurationError(
                 f"{self} says that {job_id} is {state}: there is nothing to cancel. Fetch it."
             )
-        _json(_asked("PUT", self._client, self._client.make_path("jobs", job_id, "status/cancel")))
+        address = self._client.make_path("jobs", job_id, "status/cancel")
+        _json(_asked("PUT", address, self._client.api_headers))
 
     # -- looking up ---------------------------------------------------------------------------
 
@@ -308,13 +309,19 @@ class IonQService(Service):
     def ask(self, *path: str, params: Mapping[str, Any] | None = None) -> Any:
         """What IonQ answers; raises NotFound, Denied or Unreachable."""
         address = self._client.make_path(*path)
-        return _json(_asked("GET", self._client, address, params))
+        return _json(_asked("GET", address, self._client.api_headers, params))
 
-    def result(self, address: str) -> Any:
-        """The reply with a result, by its link, which begins with the version, or by its path."""
-        from urllib.parse import urljoin
+    def result(self, link: str) -> Any:
+        """The reply with a result, by its link, which begins with the version, or by its path.
 
-        return _asked("GET", self._client, urljoin(self._client.make_path(""), address))
+        The key goes to IonQ alone, wherever a link leads.
+        """
+        from urllib.parse import urljoin, urlsplit
+
+        base = self._client.make_path("")
+        address = urljoin(base, link)
+        own = urlsplit(address)[:2] == urlsplit(base)[:2]
+        return _asked("GET", address, self._client.api_headers if own else {})
 
     def _described(self) -> dict[str, Any]:
         """What IonQ says about the backend; raises MissingError, ConfigurationError."""
@@ -518,14 +525,14 @@ def _in_order(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return parts
 
 
-def _asked(method: str, client: Any, address: str, params: Mapping[str, Any] | None = None) -> Any:
+def _asked(
+    method: str, address: str, headers: Mapping[str, str], params: Mapping[str, Any] | None = None
+) -> Any:
     """IonQ's reply; raises NotFound, Denied or Unreachable."""
     import requests
 
     try:
-        reply = requests.request(
-            method, address, params=params, headers=client.api_headers, timeout=_SECONDS
-        )
+        reply = requests.request(method, address, params=params, headers=headers, timeout=_SECONDS)
     except requests.exceptions.RequestException as error:
         raise Unreachable(words_of(error)) from error
     place = redacted(address.split("?")[0])  # what follows may open the results to anybody

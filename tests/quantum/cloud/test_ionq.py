@@ -39,7 +39,9 @@ def ionq(monkeypatch, tmp_path):
     for name in ("QISKIT_IONQ_API_TOKEN", "IONQ_API_TOKEN", "IONQ_API_URL", "QISKIT_IONQ_API_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("IONQ_API_KEY", TOKEN)
-    with serving(IonQ(), certificate(tmp_path, "api.ionq.co"), monkeypatch) as there:
+    with serving(
+        IonQ(), certificate(tmp_path, "api.ionq.co", "store.example"), monkeypatch
+    ) as there:
         yield there
 
 
@@ -497,6 +499,21 @@ def test_an_address_that_opens_results_to_anybody_is_not_shown(ionq):
     service = IonQService("qpu.forte-1")
     with pytest.raises(NotFound, match=r"knows nothing at \S+/v0.4/jobs/job-9\. Check"):
         service.result("/v0.4/jobs/job-9?X-Amz-Signature=0123456789")
+
+
+def test_the_key_goes_to_ionq_alone(ionq):
+    """Wherever a link leads."""
+    service, seen = IonQService("qpu.forte-1"), []
+
+    def answer(method, path, query, headers, body):
+        seen.append((headers["Host"], headers["Authorization"]))
+        return 200, {}, b"{}"
+
+    ionq.answer = answer
+    for link in ("/v0.4/jobs/1", "jobs/1", "https://store.example/1?Signature=0"):
+        service.result(link)
+    key = f"apiKey {TOKEN}"
+    assert seen == [("api.ionq.co", key), ("api.ionq.co", key), ("store.example", None)]
 
 
 def test_a_key_that_would_be_cut_in_two_is_taken_out_before(ionq):
