@@ -112,13 +112,9 @@ class BraketService(Service):
     @cached_property
     def limits(self) -> Limits:
         """What fits in a task, by the device's own data at AWS; see the class."""
-        from braket.device_schema import DeviceActionType
-
         if self.local:
             return Limits(self.device.num_qubits)
-        properties = self._braket.properties
-        shots = properties.service.shotsRange[1]
-        sets = properties.action.get(DeviceActionType.OPENQASM_PROGRAM_SET)
+        shots, sets = self._braket.properties.service.shotsRange[1], self._sets
         if sets is not None:
             return Limits(
                 self.device.num_qubits,
@@ -143,10 +139,9 @@ class BraketService(Service):
         if self.local:
             return self._simulated(pubs, shots, tag)
         try:
-            with answering(f"{self}, before anything was sent"):
-                request = self._request(pubs, shots, tag)
-                session = self._home[0]
-                if not os.environ.get(_RESULTS_URI):
+            request, session = self._request(pubs, shots, tag), self._home[0]
+            if not os.environ.get(_RESULTS_URI):
+                with answering(f"{self}: nothing was sent, and no bucket was made"):
                     session.default_bucket()  # makes Amazon's own, where it is not there yet
         except Denied:
             raise
@@ -156,21 +151,27 @@ class BraketService(Service):
             raise Rejected(f"Nothing was sent: {words_of(error)}") from error
         arn = self._create(session, request)
         bucket, folder = request["outputS3Bucket"], request["outputS3KeyPrefix"]
-        return self._job(job_id_of(arn, bucket, f"{folder}/"))
+        number = job_id_of(arn, bucket, f"{folder}/")
+        return BraketJob(session, number, str(self), self._charge)
 
     def preview(self, pubs: Sequence[Pub], shots: int, *, tag: str) -> str:
-        """The JSON that AWS would be sent, or the program of a local simulator; see `Service`."""
+        """The JSON that AWS would be sent, or the program of a local simulator; see `Service`.
+
+        Amazon's package adds a reservation, where its environment has one. Raises MissingError
+        if AWS does not say whose account it is.
+        """
         if self.local:
             return self._programs(pubs, shots).to_ir().json(indent=2)
-        with answering(f"{self} was asked for the account's bucket"):
+        try:
             return json.dumps(self._request(pubs, shots, tag), indent=2)
+        except (Denied, NotFound, Unreachable) as error:
+            raise _silent(self.name, str(error)) from error
 
     def _request(self, pubs: Sequence[Pub], shots: int, tag: str) -> dict[str, Any]:
         """What AWS is asked for, in full."""
         programs = self._programs(pubs, shots)
-        in_sets = self.limits.rows != 1
-        action = programs.to_ir() if in_sets else single(programs)
-        digest = inputs_digest(action.programs if in_sets else [action])
+        action = single(programs) if self._sets is None else programs.to_ir()
+        digest = inputs_digest([action] if self._sets is None else action.programs)
         bucket, folder = self._destination()
         return {
             "clientToken": tag,
@@ -218,7 +219,8 @@ class BraketService(Service):
         if bucket := os.environ.get("AMZN_BRAKET_OUT_S3_BUCKET"):
             return bucket, FOLDER
         session = self._home[0]
-        return f"amazon-braket-{session.region}-{session.account_id}", FOLDER
+        with answering(f"{self}: nothing was sent, for it is not known whose account this is"):
+            return f"amazon-braket-{session.region}-{session.account_id}", FOLDER
 
     # -- looking up ---------------------------------------------------------------------------
 
@@ -340,6 +342,13 @@ class BraketService(Service):
     def _is_qpu(self) -> bool:
         return not self.local and self._braket.type == "QPU"
 
+    @property
+    def _sets(self) -> Any:
+        """What the device says of program sets; None if it takes none."""
+        from braket.device_schema import DeviceActionType
+
+        return self._braket.properties.action.get(DeviceActionType.OPENQASM_PROGRAM_SET)
+
     @cached_property
     def _braket(self) -> Any:
         """The device as Amazon's package has it; see the class for what it raises."""
@@ -350,7 +359,7 @@ class BraketService(Service):
         try:
             with answering(f"{self} was looked for"):
                 session, arn = self._home
-                return AwsDevice(arn, session)
+                device = AwsDevice(arn, session)
         except (Denied, Unreachable) as error:
             raise _silent(self.name, str(error)) from error
         except (ValueError, NotFound) as error:
@@ -358,6 +367,12 @@ class BraketService(Service):
                 f"Amazon Braket does not take the device '{self.name}': {words_of(error)} Check "
                 "the ARN, or give the device's name."
             ) from error
+        if device.properties is None:
+            raise MissingError(
+                f"The installed amazon-braket-schemas cannot read what {self} says about itself. "
+                "Install newer ones: pip install -U amazon-braket-sdk."
+            )
+        return device
 
     @cached_property
     def _home(self) -> tuple[Any, str]:

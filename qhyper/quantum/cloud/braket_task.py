@@ -59,6 +59,7 @@ def answering(what: str) -> Iterator[None]:
     `what` is what was asked for, as it stands in the message.
     """
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -70,9 +71,11 @@ def answering(what: str) -> Iterator[None]:
         if code in _GONE or status == 404:
             raise NotFound(words) from error
         raise Unreachable(words) from error
-    except (BotoCoreError, OSError) as error:
+    except (BotoCoreError, ResponseParserError, OSError) as error:
         kind = Denied if denied(error) else Unreachable
         raise kind(f"{what}: {words_of(error)}") from error
+    except KeyError as error:  # somebody else has answered, such as a network that wants a login
+        raise Unreachable(f"{what}: the answer has no {error}.") from error
 
 
 def denied(error: BaseException) -> bool:
@@ -212,9 +215,10 @@ class BraketJob:
 
     def _described(self) -> dict[str, Any]:
         with answering(f"{self._service} was asked for {self._arn}"):
-            return self._session.braket_client.get_quantum_task(
+            task = self._session.braket_client.get_quantum_task(
                 quantumTaskArn=self._arn, additionalAttributeNames=["QueueInfo"]
             )
+            return task | {"status": task["status"]}
 
     def _known(self) -> dict[str, Any]:
         """What AWS said about the task; it is asked if it was not yet."""
@@ -262,7 +266,7 @@ class BraketJob:
             return self._result
         try:
             with answering(f"{self._service} was asked for the parts of {self._arn}"):
-                self._result = parsed(raw)
+                self._result = _read(raw)
                 return self._result
         except (Denied, Unreachable):
             raise
@@ -280,6 +284,13 @@ class BraketJob:
             return ran(self._parsed(self._results()))
         except Unreadable:
             return True
+
+
+def _read(raw: bytes) -> Any:
+    try:
+        return parsed(raw)
+    except KeyError as error:  # of the result itself, which has been answered
+        raise ValueError(f"it has no {error}") from error
 
 
 def _usual(arn: str) -> tuple[str, str]:

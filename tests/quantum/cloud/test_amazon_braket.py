@@ -19,6 +19,7 @@ from qhyper.errors import ConfigurationError, JobError, MissingError
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.cloud.amazon_braket import BraketService
 from qhyper.quantum.cloud.backend import CloudBackend
+from qhyper.quantum.cloud.braket_task import refusal
 from qhyper.quantum.cloud.door import (
     Denied,
     JobState,
@@ -295,17 +296,31 @@ def test_a_service_without_an_answer_says_so(aws):
     service = BraketService(ARN)
     pubs, _ = prepared(service)
     job = service.run(pubs, 5, tag="qhyper-a")
+    questions = {
+        "GetQuantumTask": job.state,
+        "SearchQuantumTasks": lambda: service.find("qhyper-a"),
+        "GetDevice": service.unavailable,
+        "CancelQuantumTask": lambda: service.cancel(job.job_id),
+        "GetObject": lambda: service.job(job.job_id).measured((2, 5, len(LABELS)), seed=1),
+    }
     for fault, words in (((502, "BadGateway"), "BadGateway"), ("cut", "Read timeout")):
-        for operation, question in {
-            "GetQuantumTask": job.state,
-            "SearchQuantumTasks": lambda: service.find("qhyper-a"),
-            "GetDevice": service.unavailable,
-            "CancelQuantumTask": lambda: service.cancel(job.job_id),
-            "GetObject": lambda: job.measured((2, 5, len(LABELS)), seed=1),
-        }.items():
+        for operation, question in questions.items():
             aws.fail[operation] = [fault]
             with pytest.raises(Unreachable, match=words):
                 question()
+    for operation, question in questions.items():
+        aws.fail[operation] = ["garbled"]
+        if operation == "GetObject":
+            with pytest.raises(Unreadable, match="cannot be read") as kept:
+                question()
+            assert kept.value.raw.startswith(b"<html>")
+        else:
+            with pytest.raises(Unreachable, match="the answer has no '"):
+                question()
+    aws.fail["CreateQuantumTask"] = ["garbled"]
+    with pytest.raises(Exception, match="quantumTaskArn") as open_one:
+        service.run(pubs, 5, tag="qhyper-b")
+    assert not isinstance(open_one.value, Rejected | Denied)
     aws.fail["GetDevice"] = [(502, "BadGateway")]
     with pytest.raises(MissingError, match=r"said nothing about .*BadGateway"):
         _ = BraketService(ARN).limits
@@ -538,6 +553,7 @@ def test_results_are_read_where_aws_has_forgotten_the_task(aws, monkeypatch):
     monkeypatch.setenv("AMZN_BRAKET_TASK_RESULTS_S3_URI", "s3://mine/deep/down/")
     mine = BraketService(ARN).run(pubs, 5, tag="qhyper-b").job_id
     assert mine == "arn:aws:braket:eu-north-1:123456789012:quantum-task/1@mine/deep/down"
+    assert aws.count("CreateBucket") == 0
     assert service.find("qhyper-b") == [mine]
     monkeypatch.delenv("AMZN_BRAKET_TASK_RESULTS_S3_URI")
     aws.tasks.clear()
@@ -722,6 +738,51 @@ def test_devices_that_cannot_be_used(aws):
     with pytest.raises(MissingError, match="takes no program sets") as missing:
         _ = BraketService("Garnet").limits
     assert missing.value.exit_code == 3
+
+
+@pytest.mark.filterwarnings("ignore:.*(D|d)evice capabilities")
+def test_a_device_that_the_installed_package_cannot_read(aws):
+    aws.devices[ARN] = ("Garnet", "QPU", server.garnet() | {"paradigm": {}})
+    with pytest.raises(MissingError, match=r"cannot read what braket:Garnet says .*pip install -U"):
+        _ = BraketService("Garnet").limits
+
+
+def test_a_preview_without_an_answer_of_aws(aws, monkeypatch):
+    service = BraketService(ARN)
+    pubs, _ = prepared(service)
+    monkeypatch.delenv("AMZN_BRAKET_OUT_S3_BUCKET")
+    service = BraketService(ARN)
+    aws.fail["GetCallerIdentity"] = [(403, "ExpiredToken")]
+    with pytest.raises(MissingError, match=r"said nothing about .*aws sts get-caller-identity"):
+        service.preview(pubs, 5, tag="qhyper-a")
+
+
+def test_which_errors_are_certain():
+    from botocore import exceptions as of
+
+    unsent = "Nothing was sent: "
+    for error in (
+        of.EndpointConnectionError(endpoint_url="https://x"),
+        of.ConnectTimeoutError(endpoint_url="https://x"),
+        of.ProxyConnectionError(proxy_url="https://x"),
+    ):
+        known = refusal(error)
+        assert isinstance(known, Rejected)
+        assert known.again
+        assert str(known).startswith(unsent)
+    for error in (
+        of.SSLError(endpoint_url="https://x", error="eof"),
+        of.ConnectionClosedError(endpoint_url="https://x"),
+        of.ReadTimeoutError(endpoint_url="https://x"),
+    ):
+        assert refusal(error) is None
+    assert not refusal(of.ParamValidationError(report="no")).again
+    for error in (
+        of.NoCredentialsError(),
+        of.UnauthorizedSSOTokenError(),
+        of.ProfileNotFound(profile="x"),
+    ):
+        assert isinstance(refusal(error), Denied)
 
 
 def test_no_account_no_region_and_no_network(aws, monkeypatch):

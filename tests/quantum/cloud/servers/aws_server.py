@@ -104,7 +104,8 @@ class Account:
     - results: what is in the buckets, by (bucket, key)
     - asked: every request, as (operation, its last argument)
     - fail: what befalls the next calls of an operation: None, (status, error code), "lost" (it is
-      done, and the connection ends without an answer), "cut" (it is not done either)
+      done, and the connection ends without an answer), "cut" (it is not done either), "garbled"
+      (somebody else answers)
     - hidden: how many lists a new task is not in
     - in_parts: whether results are kept in one file for each row
     - state, reason: what it says about every task
@@ -132,6 +133,8 @@ class Account:
             return _refusal(operation, *fault, self.says)
         if fault == "cut":
             return None
+        if fault == "garbled":
+            return 200, "text/html", {}, b"<html>Please log in to the hotel's network"
         answer = getattr(self, operation)(argument, body)
         if fault == "lost":
             return None
@@ -264,9 +267,11 @@ def _operation(method, url, body):
 
 
 def _refusal(operation, status, code, words):
-    if operation in ("GetObject", "CreateBucket"):
-        body = f"<Error><Code>{code}</Code><Message>{words}</Message></Error>".encode()
-        return status, "application/xml", {}, body
+    error = f"<Error><Code>{code}</Code><Message>{words}</Message></Error>"
+    if operation == "GetCallerIdentity":
+        error = f"<ErrorResponse>{error}</ErrorResponse>"
+    if operation in ("GetObject", "CreateBucket", "GetCallerIdentity"):
+        return status, "application/xml", {}, error.encode()
     return status, "application/json", {"x-amzn-ErrorType": code}, json.dumps(
         {"message": words}
     ).encode()  # fmt: skip
