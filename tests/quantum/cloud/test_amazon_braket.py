@@ -31,7 +31,7 @@ from qhyper.quantum.cloud.door import (
 )
 from qhyper.quantum.cloud.qiskit_isa import transpiled
 from qhyper.quantum.cloud.questions import Patience
-from qhyper.quantum.cloud.readout import preflight_bits, preparation
+from qhyper.quantum.cloud.readout import preparation
 from qhyper.quantum.cloud.record import State
 from qhyper.quantum.simulators.state_vector import StateVectorBackend
 from qhyper.streams import Streams
@@ -44,6 +44,7 @@ _spec.loader.exec_module(server)
 ARN, LABELS, BUCKET = server.GARNET, server.LABELS, server.BUCKET
 RESULT = (BUCKET, "tasks/0/results.json")
 """Where the results of the first task are."""
+PATTERN = np.array([1, 0, 0, 1, 0, 1], np.uint8)
 SECRET = "PLANTEDsecretPLANTEDsecretPLANTED"
 
 
@@ -101,7 +102,7 @@ def aws(models, monkeypatch, tmp_path):
 def prepared(service, layout=None, n=6):
     """A circuit that prepares bits, on the device, and rows for a pattern and its complement."""
     isa = transpiled(preparation(n), service.device, level=1, layout=layout)
-    bits = preflight_bits(n)[:2]
+    bits = np.stack([PATTERN[:n], 1 - PATTERN[:n]])
     return [(isa.circuit, isa.rows(np.pi * bits))], bits
 
 
