@@ -392,7 +392,7 @@ def test_what_is_no_shots_is_refused(aws):
         executable["measurementProbabilities"] = {"000000": 0.3, "111111": 0.7}
 
     result_with(aws, probabilities)
-    with pytest.raises(JobError, match="got the frequency 0.3 of the outcome 000000"):
+    with pytest.raises(JobError, match=r"got the frequency 0\.3 of the outcome 000000"):
         service.job(job.job_id).measured((2, 8, n), seed=1)
 
     newer = b'{"braketSchemaHeader": {"name": "no", "version": "1"}}'
