@@ -163,7 +163,7 @@ class BraketService(Service):
         if self.local:
             return self._programs(pubs, shots).to_ir().json(indent=2)
         try:
-            return json.dumps(self._request(pubs, shots, tag), indent=2)
+            return json.dumps(self._request(pubs, shots, tag), indent=2, ensure_ascii=False)
         except (Denied, NotFound, Unreachable) as error:
             raise _silent(self.name, str(error)) from error
 
