@@ -61,7 +61,7 @@ class Dispatcher:
         self.service, self.ledger, self.patience = service, ledger, patience
         self.caps = caps
         self.name = name or str(service)
-        self._stop, self._warn = stop, warn
+        self._stop, self.warn = stop, warn
         self.questions = Questions(service, self.name, patience, self._sleep)
         self._live: dict[str, CloudJob] = {}
         self.passed: set[tuple[str, tuple[int, ...]]] = set()
@@ -109,7 +109,7 @@ class Dispatcher:
             else:
                 new.append(record)
         if found:
-            self._warn(
+            self.warn(
                 f"{self.name} has {found} of the jobs that were to be sent already: they are taken "
                 "and not paid for again. Is a copy of this run directory at work elsewhere, or was "
                 "it restored from a backup? Two at a time can pay twice: stop one of them."
@@ -149,7 +149,7 @@ class Dispatcher:
                         open_ones.append(record)
                         in_a_row, ended = in_a_row + 1, time.time()
                         looked = " Looking for it by its tag." * self.service.searchable
-                        self._warn(f"{self.name} did not confirm a job: {words_of(error)}{looked}")
+                        self.warn(f"{self.name} did not confirm a job: {words_of(error)}{looked}")
                     else:
                         self._taken(record, job)
                         in_a_row, taken = 0, True
@@ -167,7 +167,7 @@ class Dispatcher:
             session = getattr(job, "session", "")
             self.ledger.submitted(record.key, job.job_id, session=session)
         except QhyperError:  # the number is known here alone
-            self._warn(
+            self.warn(
                 f"{self.name} has taken the job {record.key} as {job.job_id}, which could not be "
                 f"written down. Keep this number, and say `qhyper jobs --adopt {record.key[:8]} "
                 f"{job.job_id}` once the ledger can be written."
@@ -284,7 +284,7 @@ class Dispatcher:
     def _found(self, record: Record, found: Sequence[str]) -> None:
         self.ledger.submitted(record.key, found[0])
         if len(found) > 1:
-            self._warn(
+            self.warn(
                 f"{self.name} lists {len(found)} jobs with the tag {record.tag}: "
                 f"{', '.join(found)}. The first one is taken; ask the vendor about the others."
             )
@@ -336,7 +336,7 @@ class Dispatcher:
             if not waiting or left <= 0:
                 break
             if time.monotonic() >= told:
-                self._warn(
+                self.warn(
                     f"{len(waiting)} of {len(records)} jobs on {self.name} are not done; "
                     f"waiting for up to {left / 60:,.0f} minutes more. " + self._safe
                 )
@@ -383,7 +383,7 @@ class Dispatcher:
             raise Unreadable(f"{self.name} ran none of the {record.rows} rows of the job.")
         if measured.missing:
             self.ledger.complete(record, measured.missing)
-            self._warn(
+            self.warn(
                 f"{self.name} did not run {len(measured.missing)} of the {record.rows} rows of "
                 f"{record.job_id}: the others are kept, and those alone are sent again."
             )
@@ -405,7 +405,7 @@ class Dispatcher:
             if record.state == State.DONE:
                 loaded[record.key] = self.ledger.load(record)
                 if loaded[record.key] is None:
-                    self._warn(f"The stored shots of {record.key} are gone or damaged.")
+                    self.warn(f"The stored shots of {record.key} are gone or damaged.")
                     self.ledger.lost(record)
         check_ended(self._now(records), self.name)
         rows = max(record.first_row + record.rows for record in records)
@@ -453,7 +453,7 @@ class Dispatcher:
         if not self._lossy:
             raise Interrupted("Stopped by a signal.")
         if not self._warned:
-            self._warn(
+            self.warn(
                 f"{self.name} gives its jobs to this process alone: waiting for {len(self._live)} "
                 "of them, which would be lost. A second signal ends it all the same."
             )

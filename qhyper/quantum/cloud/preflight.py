@@ -4,7 +4,7 @@ import time
 from dataclasses import replace
 
 from qhyper.quantum.cloud.dispatch import Dispatcher
-from qhyper.quantum.cloud.qiskit_isa import Isa, transpiled
+from qhyper.quantum.cloud.qiskit_isa import Isa, moved, transpiled
 from qhyper.quantum.cloud.readout import (
     PREFLIGHT_SHOTS,
     PreflightError,
@@ -27,6 +27,8 @@ def preflight(dispatcher: Dispatcher, scope: Scope, service: str, isa: Isa, wait
     """
     if (service, isa.qubits) in dispatcher.passed:
         return
+    if grown := moved(isa, dispatcher.service.device):
+        dispatcher.warn(f"{dispatcher.name}: {grown}")
     ledger, since = dispatcher.ledger, time.time() - SECONDS
     n = len(isa.qubits)
     probe = transpiled(preparation(n), dispatcher.service.device, level=1, layout=isa.qubits)

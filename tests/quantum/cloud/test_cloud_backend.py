@@ -7,7 +7,7 @@ from qhyper.errors import ConfigurationError, JobError, PendingError
 from qhyper.gradients.parameter_shift import ParameterShift
 from qhyper.quantum.backends import build_backend, build_cloud_backend
 from qhyper.quantum.circuit import Circuit, Gate
-from qhyper.quantum.cloud import dispatch
+from qhyper.quantum.cloud import preflight
 from qhyper.quantum.cloud.backend import CloudBackend
 from qhyper.quantum.cloud.qiskit_isa import transpiled
 from qhyper.quantum.cloud.questions import Patience
@@ -152,7 +152,7 @@ def test_a_training_prepares_its_preflight_once(connect, monkeypatch):
 
     with connect() as backend:
         executable = backend.compile(CIRCUIT)
-        monkeypatch.setattr(dispatch, "transpiled", counted)
+        monkeypatch.setattr(preflight, "transpiled", counted)
         for step in range(4):
             backend.begin(f"step {step}")
             executable.at(np.zeros((1, 1, 4))).sample(8, RNG)
@@ -223,6 +223,7 @@ def test_a_service_of_ones_own_is_built_by_its_name(stub, tmp_path, monkeypatch)
     import sys
 
     monkeypatch.setitem(sys.modules, "own_vendor", stub)
+    monkeypatch.setattr(stub.StubService, "measures", None)  # all of them matter, unless told
     options = {"folder": str(tmp_path), "qubits": 4, "level": 1, "deadline": 7.0}
     backend = build_cloud_backend("own_vendor:StubService", options)
     assert (backend.service.limits.qubits, backend.level, backend.deadline) == (4, 1, 7.0)

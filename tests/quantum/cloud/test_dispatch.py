@@ -632,3 +632,10 @@ def test_a_plan_of_any_size_is_counted(shots):
         assert n_chunks(limits, 250, 30_001, 35) == len(chunks(limits, 250, 30_001, 35)) == 12
     else:
         assert n_chunks(limits, 1, shots, 35) == 10**9
+
+
+def test_errors_that_have_grown_since_transpilation_are_said(bench, monkeypatch):
+    with bench.session() as (dispatcher, _, isa):
+        monkeypatch.setattr("qhyper.quantum.cloud.preflight.moved", lambda *about: "They grew.")
+        preflight(dispatcher, TRAINING, "stub", isa, 5.0)
+    assert bench.heard[-1] == "stub: They grew."
