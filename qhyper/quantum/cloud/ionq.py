@@ -296,6 +296,13 @@ class IonQService(Service):
         own = urlsplit(address)[:2] == urlsplit(base)[:2]
         return asked_of("GET", address, self._client.api_headers if own else {})
 
+    def headers(self, about: dict[str, Any]) -> list[Any]:
+        """What qiskit-ionq wrote down of each circuit of a job: which qubits were measured."""
+        from qiskit_ionq.helpers import decompress_metadata_string
+
+        headers = decompress_metadata_string((about.get("metadata") or {}).get("qiskit_header"))
+        return headers if isinstance(headers, list) else [headers]
+
     def _described(self) -> dict[str, Any]:
         """What IonQ says about the backend; raises MissingError, ConfigurationError."""
         try:

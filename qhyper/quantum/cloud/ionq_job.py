@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,9 +12,6 @@ from qhyper.quantum.cloud.door import JobState, Measured, NotFound, Unreachable,
 from qhyper.quantum.cloud.frequencies import counts_of
 from qhyper.quantum.cloud.qiskit_result import measured_of
 from qhyper.quantum.cloud.redaction import redacted, words_of
-
-if TYPE_CHECKING:
-    from qhyper.quantum.cloud.ionq import IonQService
 
 SIMULATOR = "simulator"
 _STATES = {
@@ -35,10 +32,29 @@ _RESULTS = (
 """What a job may have, the best first: by address, and by IonQ's names of formats."""
 
 
+class Account(Protocol):
+    """What a job has to know of the service that it was sent by."""
+
+    name: str
+    noise_model: str | None
+
+    def ask(self, *path: str) -> Any:
+        """What IonQ answers; raises NotFound, Denied or Unreachable."""
+        ...
+
+    def result(self, link: str) -> Any:
+        """The reply with a result; raises as `ask` does."""
+        ...
+
+    def headers(self, about: dict[str, Any]) -> list[Any]:
+        """What qiskit-ionq wrote down of each circuit of a job."""
+        ...
+
+
 class IonQJob:
     """A job at IonQ: a `CloudJob`."""
 
-    def __init__(self, service: "IonQService", job_id: str) -> None:
+    def __init__(self, service: Account, job_id: str) -> None:
         self.job_id, self._service = job_id, service
 
     def state(self) -> JobState:
@@ -109,12 +125,9 @@ class IonQJob:
         raise Unreadable(words, raw=redacted(json.dumps(told)).encode()) from cause
 
     def _read(self, told: dict[str, Any], shape: tuple[int, int, int], seed: int) -> Measured:
-        from qiskit_ionq.helpers import decompress_metadata_string
-
         (about,) = told.values()
         self._check_device(about)
-        headers = decompress_metadata_string((about.get("metadata") or {}).get("qiskit_header"))
-        headers = headers if isinstance(headers, list) else [headers]
+        headers = self._service.headers(about)
         for child in _children(about):
             told[f"jobs/{child}"] = self._service.ask("jobs", child)
         parts = _in_order(list(told.values())[1:] or [about])
