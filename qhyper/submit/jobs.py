@@ -95,13 +95,20 @@ def cancel(runs: Sequence[Run], key: str, warn: Warn) -> str:
 
 
 def queues(run: Run, warn: Warn) -> dict[str, str]:
-    """What services say about a run's submitted jobs, by key; those that ended are stored."""
+    """What services say about a run's submitted jobs, by key; those that ended are stored.
+
+    What a job was charged is asked for again where the service had not billed it yet.
+    """
     told = {}
     for record in records(run):
-        if record.state != State.SUBMITTED or record.job_id is None:
+        unbilled = record.state == State.DONE and not record.charged
+        if record.job_id is None or not (unbilled or record.state == State.SUBMITTED):
             continue
         try:
             with _connected(run, record, warn) as dispatcher:
+                if unbilled:
+                    dispatcher.bill(record)
+                    continue
                 told[record.key] = dispatcher.questions.queue(record.job_id)
                 dispatcher.fetch([record], 0.0)
         except (ConfigurationError, MissingError) as error:

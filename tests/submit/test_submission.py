@@ -229,6 +229,8 @@ from stub import StubService
 from planted import everything
 
 class Leaky(StubService):
+    measures = None
+
     def __init__(self, folder, spoiled=None):
         super().__init__(folder, spoiled=spoiled, says=everything()[0])
 

@@ -210,7 +210,9 @@ class Dispatcher:
             for record in lost:
                 try:
                     found = self._listed(record)
-                except Unreachable as error:
+                except QhyperError:
+                    raise
+                except Exception as error:  # of an SDK: as good as no answer
                     trouble = error
                     still.append(record)
                     continue
@@ -388,11 +390,18 @@ class Dispatcher:
                 f"{record.job_id}: the others are kept, and those alone are sent again."
             )
         self.ledger.store(record.key, measured)
+        self.bill(record, job)
+
+    def bill(self, record: Record, job: CloudJob | None = None) -> None:
+        """Write down what the service says that it charged for a job, if it says so now."""
+        assert record.job_id is not None
         try:
+            job = self.service.job(record.job_id) if job is None else job
             if words := asked(job, "charged"):
                 self.ledger.charged(record.key, redacted(words))
-        except Exception:  # the shots are here; what they cost, the vendor's bill says too
-            pass
+        except Exception as error:  # the vendor's bill says it too
+            if isinstance(error, QhyperError):
+                raise
 
     def bits(self, records: Sequence[Record]) -> Bits:
         """The shots [row, shot, bit] of a request's jobs, put together.

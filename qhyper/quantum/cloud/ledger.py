@@ -233,14 +233,17 @@ class Ledger:
         return done and min(record.ended or 0 for record in found) < since
 
     def complete(self, record: Record, missing: Sequence[int]) -> None:
-        """Plan the rows that a job of several did not measure anew, as jobs of their own."""
+        """Plan the rows that a job of several did not measure anew, as jobs of their own, once."""
         starts = [row for row in missing if row - 1 not in missing]
         with self._transaction():
             of_purpose = self.jobs(record.scope, record.purpose)
+            known = {each.key for each in of_purpose}
             chunk = max(each.chunk for each in of_purpose) + 1
             for number, start in enumerate(starts):
                 rows = next(n for n in range(1, record.rows + 1) if start + n not in missing)
                 key = digest(record.key, "rows", start, rows)[:32]
+                if key in known:  # it was fetched before, and its shots are gone
+                    continue
                 self._insert(Record(
                     key, record.scope, record.purpose, chunk + number, record.service,
                     record.first_row + start, rows, record.first_shot, record.shots, record.width,

@@ -539,6 +539,12 @@ def test_rows_that_were_not_run_are_sent_alone(bench, undisturbed):
     assert "did not run 1 of the 2 rows" in " ".join(bench.heard)
     np.testing.assert_array_equal(bench.measure(), bits)  # and nothing is sent once more
     assert len(bench.accepted()) == 4
+    for path in (bench.folder / "samples").iterdir():
+        path.unlink()
+    with pytest.raises(PendingError, match="4 of 4 jobs on stub are not done"):
+        bench.measure(spoiled={1: "part"})
+    np.testing.assert_array_equal(bench.measure(spoiled={1: "part"}), bits)
+    assert len(bench.accepted()) == 4  # what was fetched again is planned once
     service = bench.stub_service()
     alone = service.job(records[3].job_id).measured((1, 8, 3), seed=0).bits
     np.testing.assert_array_equal(bits[3], alone[0])
@@ -610,7 +616,7 @@ def test_a_job_is_cancelled_and_its_queue_is_asked_for(bench):
 
 def test_a_preflight_holds_for_a_day(bench):
     def fly():
-        with bench.session() as (dispatcher, _, isa):
+        with bench.session(rows=None) as (dispatcher, _, isa):
             preflight(dispatcher, TRAINING, "stub", isa, 5.0)
 
     for _ in range(2):
