@@ -101,8 +101,6 @@ def submit(
     sent = submission.submit(
         opened, settings, paid_shots=paid_shots, caps=caps, paid=yes, again=again
     )
-    if not as_json:  # said before anything is sent
-        print(f"Price: {sent.outlook()['price']}.", file=sys.stderr)
     found, told = _carry_on(sent, wait, 0.0, False)
     if as_json:
         print(json.dumps(told))
@@ -211,7 +209,7 @@ def jobs(
     --resend pays for a job a second time if the vendor has the first one after all: it is looked
     up under all its tags before, where the vendor can.
     """
-    from qhyper.quantum.cloud.ledger import exists
+    from qhyper.quantum.cloud.ledger_file import exists
     from qhyper.run.directory import Run
     from qhyper.submit import jobs as listed
 

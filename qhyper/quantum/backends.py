@@ -61,7 +61,11 @@ def build_cloud_backend(name: str, options: Mapping[str, Any] | None = None) -> 
     service = checked(build("service", name, options=for_service))
     told = getattr(service, "measures", None)
     measures = for_service if told is None else told
-    matters = {key: value for key, value in for_service.items() if key in measures}
+    matters = {
+        key: value
+        for key, value in _chosen(find("service", name), for_service).items()
+        if key in measures
+    }
     return CloudBackend(
         service, **for_backend, name=name,
         identity=(getattr(service, "place", "") or name) + _listed(matters),
@@ -81,6 +85,18 @@ def _qubits(option: str, value: Any) -> Any:
             f"{option}=1,2,3."
         )
     return [int(number) for number in value.split(",")]
+
+
+def _chosen(factory: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that say something else than the class would say without them."""
+    parameters = inspect.signature(factory).parameters
+    default = {name: found.default for name, found in parameters.items()}
+    off = (None, False)
+    return {
+        name: value
+        for name, value in options.items()
+        if value != default.get(name) and not (value in off and default.get(name) in off)
+    }
 
 
 def _listed(options: Mapping[str, Any]) -> str:

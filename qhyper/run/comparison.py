@@ -376,6 +376,8 @@ def _connected(
             "directory: pass `run`, or use `qhyper train` or `qhyper compare`."
         )
     allowed = DEFAULT_PAID_SHOTS if config.paid_shots is None else config.paid_shots
+    if not trial.backend.service.local:
+        warn(f"{trial.entry.title} on {trial.backend}, price of the whole run: {trial.price()}.")
     return trial.backend.connected(
         run.path, run.identity, TRAINING, allowed, caps=config.caps, stop=stop, warn=warn
     )

@@ -22,7 +22,7 @@ from qhyper.run.processes import Progress
 from qhyper.spending import Budget
 from qhyper.storage import storage, write_whole
 from qhyper.streams import Streams
-from qhyper.targets.target import Objective
+from qhyper.targets.target import MiniBatches, Objective
 from qhyper.training.search import Evaluated, SearchRecord, build_control, is_control
 from qhyper.training.trainer import CURVE_POINTS, Trainer, settings_for
 
@@ -158,7 +158,25 @@ class Trial:
         }
         if self.paid:
             planned |= self.backend.plan(self.circuit, self._batches())
+            if sent := self.backend.first_of(self._gradient):
+                planned["what is sent for one gradient"] = sent
         return planned
+
+    def _gradient(self) -> None:
+        """The first gradient of the training; no parameter moves."""
+        trainer, objective, inputs = self.trainer, self.trainer.objective, None
+        if isinstance(objective, MiniBatches):
+            objective = objective.draw(trainer.streams(0, "batch"))
+            inputs = objective.inputs
+        trainer.estimator(
+            trainer.generator, objective, trainer.risk.at(0.0), rng=trainer.streams(0, "draw"),
+            inputs=inputs,
+        )  # fmt: skip
+
+    def price(self) -> str:
+        """What it would cost on a quantum computer, in words."""
+        price = self.backend.price(self.circuit, self._batches())
+        return price.words if price else "the vendor's price model is not known here"
 
     def _batches(self) -> dict[str, tuple[int, int, int]]:
         """(times, circuits, shots of each) of what it samples, by all seeds together."""

@@ -8,7 +8,8 @@ from qhyper.errors import ConfigurationError, MissingError
 from qhyper.quantum.backends import build_cloud_backend, is_cloud
 from qhyper.quantum.cloud.backend import CloudBackend
 from qhyper.quantum.cloud.dispatch import Dispatcher
-from qhyper.quantum.cloud.ledger import Ledger, exists
+from qhyper.quantum.cloud.ledger import Ledger
+from qhyper.quantum.cloud.ledger_file import exists
 from qhyper.quantum.cloud.record import Record, State
 from qhyper.run.directory import Run
 from qhyper.storage import storage
@@ -33,9 +34,11 @@ def resend(runs: Sequence[Run], key: str, warn: Warn) -> Iterator[str]:
     ConfigurationError if there is no such job, or if it is in another state, and MissingError if
     the service does not answer.
     """
-    for run, record in _chosen(runs, key):
+    for run, record in _chosen(runs, key, warn):
         with _connected(run, record, warn) as dispatcher:
-            found = dispatcher.look_up(record)
+            found = record if _settled(record) else dispatcher.look_up(record)
+            if record.state == State.UNREADABLE:
+                warn(f"{record.key} is done and paid for: sent again, it is paid for once more.")
             if found.state in (State.SUBMITTED, State.DONE):
                 yield (
                     f"{record.key} is not sent again: {dispatcher.name} has it as {found.job_id}. "
@@ -116,12 +119,26 @@ def queues(run: Run, warn: Warn) -> dict[str, str]:
     return told
 
 
-def _chosen(runs: Sequence[Run], key: str) -> list[tuple[Run, Record]]:
-    """The job whose key begins so, or all that did not succeed."""
+def _settled(record: Record) -> bool:
+    """Whether the service has nothing to say about a job that would change whether it is sent."""
+    wrong = record.preflight and record.state == State.FAILED  # done there, and not as prepared
+    return wrong or record.state in (State.UNREADABLE, State.REFUSED)
+
+
+def _chosen(runs: Sequence[Run], key: str, warn: Warn) -> list[tuple[Run, Record]]:
+    """The job whose key begins so, or all that may be sent again without a word about each."""
     if key != ALL:
         return [_find(runs, key)]
     chosen = (State.FAILED, State.REFUSED, State.UNKNOWN)  # what can be read is not paid for again
-    found = [(run, record) for run in runs for record in records(run) if record.state in chosen]
+    listed = [(run, record) for run in runs for record in records(run) if record.state in chosen]
+    taken = [r for _, r in listed if r.state == State.UNKNOWN and r.job_id is not None]
+    if taken:
+        warn(
+            f"{', '.join(record.key[:8] for record in taken)}: the vendor gave a number to each, "
+            "and does not know it for this account, instance or region. Look there before they are "
+            "paid for again: name each with --resend KEY."
+        )
+    found = [(run, record) for run, record in listed if record not in taken]
     if not found:
         raise ConfigurationError(
             "No job failed, was refused or is unknown: nothing is to be sent again. See `qhyper "

@@ -18,7 +18,8 @@ from qhyper.quantum.backends import build_cloud_backend, check_cloud
 from qhyper.quantum.cloud import mthree_mitigation as mitigation
 from qhyper.quantum.cloud.backend import CALIBRATION, Batches, CloudExecutable
 from qhyper.quantum.cloud.caps import NO_CAPS, Caps
-from qhyper.quantum.cloud.ledger import Ledger, exists
+from qhyper.quantum.cloud.ledger import Ledger
+from qhyper.quantum.cloud.ledger_file import exists
 from qhyper.quantum.cloud.mthree_mitigation import QuasiProbabilities
 from qhyper.quantum.cloud.qiskit_isa import Isa, load, save, transpiled
 from qhyper.quantum.cloud.readout import angles_of, preparation
@@ -192,6 +193,8 @@ class Submission:
         ) as dispatcher:  # fmt: skip
             try:
                 if not _all_sent(dispatcher.ledger, self.identity):
+                    if not service.local:
+                        warn(f"Price of {self.identity.title}: {written.outlook['price']}.")
                     self.backend.preflight(self.isa, preflight_wait)
             except PendingError as error:
                 raise PendingError(
@@ -290,6 +293,11 @@ def submit(
     with Ledger(run.path, run.identity) as ledger, ledger.working():  # one at a time
         same = [each for each in submissions(run) if each.read().content in contents]
         open_ones = [each for each in same if not _all_sent(ledger, each)]
+        late = [each for each in same if _differs(each, settings)]
+        if late and not open_ones and not again:  # all is sent: it is fetched with other options
+            new = Submission(run, settings, late[0])
+            new.record(max(needed, allowed) if paid else allowed, caps)
+            return new
         if same and not open_ones and not again:
             raise ConfigurationError(
                 f"{same[-1]} has sent the same already. Fetch it with `qhyper fetch {run.path}`; "
@@ -367,6 +375,12 @@ def best_seed(run: Run, entry: Entry) -> int:
             f"{run.path}`."
         )
     return int(result.seeds[int(np.argmin(result.final_loss))])
+
+
+def _differs(identity: Identity, settings: SubmissionSettings) -> bool:
+    """Whether a submission that is not fetched was asked for with other options of its backend."""
+    written = identity.read()
+    return written.found is None and written.settings != settings
 
 
 def _all_sent(ledger: Ledger, identity: Identity) -> bool:

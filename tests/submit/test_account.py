@@ -32,7 +32,7 @@ def rewrite(trained, **values):  # noqa: F811
 def test_the_price_and_what_is_sent_are_told_before(cli, stub, trained):  # noqa: F811
     code, err = sent(cli, stub, trained)
     assert code == 0
-    assert "Price: 1.82 stub dollars." in err
+    assert "Price of Submission 1: 1.82 stub dollars." in err
 
 
 @pytest.mark.parametrize(
@@ -149,3 +149,64 @@ def test_all_that_failed_is_sent_again(cli, stub, trained, tmp_path):  # noqa: F
     code, _, err = cli("jobs", "--resend", "all", "--cancel", "x")
     assert code == 2
     assert "Got --resend and --cancel; expected one of them at a time" in err
+
+
+def test_a_preflight_that_came_back_wrong_is_sent_again(cli, stub, trained, tmp_path):  # noqa: F811
+    code, err = sent(cli, stub, trained, "spoiled=reversed")
+    assert code == 4
+    assert "reversed" in err
+    (job,) = listed(cli)
+    rewrite(trained, spoiled={"0": "reversed"})
+    code, _, err = cli("jobs", "--resend", job["key"])
+    assert code == 0, err
+    assert "is planned again" in err
+    code, _, err = cli("fetch", str(trained), "--wait", "20")
+    assert code == 0, err
+    assert len(accepted(tmp_path)) == 3
+
+
+def test_what_cannot_be_read_is_sent_again_by_its_key_alone(cli, stub, trained, tmp_path):  # noqa: F811
+    sent(cli, stub, trained, "spoiled={1 = 'counts'}")
+    code, _, err = cli("fetch", str(trained), "--wait", "20")
+    assert code == 4
+    assert "It is done and paid for: do not send it again" in " ".join(err.split())
+    (job,) = [job for job in listed(cli) if job["state"] == "unreadable"]
+    assert cli("jobs", "--resend", "all")[0] == 2
+    code, _, err = cli("jobs", "--resend", job["key"])
+    assert code == 0, err
+    assert "is done and paid for: sent again, it is paid for once more" in " ".join(err.split())
+
+
+def test_jobs_of_another_account_are_not_sent_again_all_at_once(
+    cli, stub, trained, tmp_path,  # noqa: F811
+):  # fmt: skip
+    sent(cli, stub, trained, "late=0.1", "grace=0")
+    rewrite(trained, spoiled={"1": "forgotten"})
+    code, _, err = cli("fetch", str(trained), "--wait", "20")
+    assert code == 4
+    assert "is unknown" in err
+    (job,) = [job for job in listed(cli) if job["state"] == "unknown"]
+    code, _, err = cli("jobs", "--resend", "all")
+    assert code == 2
+    told = " ".join(err.split())
+    assert f"{job['key'][:8]}: the vendor gave a number to each, and does not know it for" in told
+    assert len(accepted(tmp_path)) == 2
+
+
+def test_one_gradient_is_shown_before_it_is_sent(cli, stub, tmp_path):  # noqa: F811
+    (tmp_path / "shown.py").write_text(
+        "from stub import StubService\n"
+        "class Shown(StubService):\n"
+        "    def preview(self, pubs, shots, *, tag):\n"
+        "        return f'{sum(len(rows) for _, rows in pubs)} rows of {shots} as {tag}'\n"
+    )
+    code, out, err = cli(
+        "train", "--objective", "own:loss", "--bits", "5", "--generator", "quantum", "--option",
+        "depth=1", "--backend", "shown:Shown", "--option",
+        f"backend_options.folder={tmp_path / 'vendor'}", "--estimator", "spsa", "--draws", "16",
+        "--circuits", "30", "--dry-run", "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    (plan,) = json.loads(out)
+    assert plan["what is sent for one gradient"] == "3 rows of 16 as qhyper-KEY"
+    assert accepted(tmp_path) == []

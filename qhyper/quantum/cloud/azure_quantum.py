@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 from qhyper.errors import ConfigurationError, JobError, MissingError, unknown
 from qhyper.machine import needs
 from qhyper.quantum.cloud.door import (
+    UNDECIDED,
     CloudJob,
     Denied,
     JobState,
@@ -160,7 +161,7 @@ class AzureService(Service):
             status = error.status_code or 0
             if status in _NOT_LET_IN:
                 raise Denied(words_of(error)) from error
-            if 400 <= status < 500 and status != 409:
+            if 400 <= status < 500 and status not in UNDECIDED:
                 raise Rejected(words_of(error), again=status == 429) from error
             if status != 409:  # then it is there: an earlier reply was lost
                 raise

@@ -14,7 +14,7 @@ from qhyper.errors import ConfigurationError, StorageError
 from qhyper.quantum.backend import BackendCapabilities, checked_angles
 from qhyper.quantum.circuit import Circuit
 from qhyper.quantum.cloud.caps import NO_CAPS, Caps
-from qhyper.quantum.cloud.chunks import n_chunks
+from qhyper.quantum.cloud.chunks import chunks, n_chunks
 from qhyper.quantum.cloud.dispatch import Dispatcher
 from qhyper.quantum.cloud.door import Price, Service
 from qhyper.quantum.cloud.ledger import Ledger
@@ -34,6 +34,10 @@ CALIBRATION = "calibration"
 """What the circuits are for from which readout errors are learnt."""
 _UNENTANGLED = (PREFLIGHT, CALIBRATION)
 """What prepares known bitstrings, and has no two-qubit gates."""
+
+
+class _Previewed(Exception):  # noqa: N818 (an end, not a fault)
+    """What would be sent is known."""
 
 
 class CloudBackend:
@@ -91,6 +95,7 @@ class CloudBackend:
         self.scope: Scope | None = None
         self.purpose = ""
         self._calls = 0
+        self._previews: list[str] | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -226,8 +231,35 @@ class CloudBackend:
         caps.check(folder, None if price is None else price.amount, self.jobs(isa, batches))
 
     def preview(self, isa: Isa, angles: Float, shots: int) -> str:
-        """What the service would be sent for shots at angles [row, angle], by its own account."""
-        return self.service.preview([(isa.circuit, isa.rows(angles))], shots, tag="qhyper-…")
+        """What the service would be sent for shots at angles [row, angle], by its own account.
+
+        The first job of several, in the service's words, after how many there are.
+        """
+        parts = chunks(self.service.limits, len(angles), shots, isa.two_qubit_gates)
+        first_row, rows, _, each = parts[0]
+        some = isa.rows(angles[first_row : first_row + rows])
+        text = self.service.preview([(isa.circuit, some)], each, tag="qhyper-KEY")
+        return f"job 1 of {len(parts):,}:\n{text}" if text and len(parts) > 1 else text
+
+    def first_of(self, work: Callable[[], object]) -> str:
+        """What the service would be sent for what `work` measures first; it ends there.
+
+        Nothing is sent. Empty where nothing is measured, or the service does not say.
+        """
+        self._previews = []
+        try:
+            work()
+        except _Previewed:
+            return self._previews[0]
+        finally:
+            self._previews = None
+        return ""
+
+    def previewed(self, isa: Isa, angles: Float, shots: int) -> None:
+        """Within `first_of`, note what would be sent for shots at angles [row, angle], and end."""
+        if self._previews is not None:
+            self._previews.append(self.preview(isa, angles, shots))
+            raise _Previewed
 
     def preflight(self, isa: Isa, wait: float) -> None:
         """Check, once for each set of qubits, that known bitstrings come back as prepared."""
@@ -254,6 +286,8 @@ class CloudExecutable:
         PendingError if one is not done by the deadline.
         """
         backend = self.backend
+        flat = np.ascontiguousarray(angles.reshape(-1, angles.shape[-1]))
+        backend.previewed(self.isa, flat, shots)
         if backend.dispatcher is None or backend.scope is None or not backend.purpose:
             raise ConfigurationError(
                 f"{backend} costs money, and there is no ledger open for what was to be measured. "
@@ -262,7 +296,6 @@ class CloudExecutable:
                 "`backend.begin(purpose)`."
             )
         self._keep()
-        flat = np.ascontiguousarray(angles.reshape(-1, angles.shape[-1]))
         backend.preflight(self.isa, backend.deadline)
         purpose = backend.next_purpose()
         request = backend.request(backend.scope, purpose, self.isa, flat, shots)
@@ -275,8 +308,12 @@ class CloudExecutable:
         folder = self.backend.dispatcher.ledger.folder
         if self._kept == folder:
             return
-        name = hashlib.sha256(f"{self.backend.identity} {self.isa.fingerprint}".encode())
-        path = folder / "circuits" / f"{name.hexdigest()[:16]}.qpy"
+        names = [
+            hashlib.sha256(f"{name} {self.isa.fingerprint}".encode()).hexdigest()[:16]
+            for name in self.backend.former_names
+        ]
+        paths = [folder / "circuits" / f"{name}.qpy" for name in names]
+        path = next((path for path in paths if path.is_file()), paths[0])
         if not path.is_file():
             save(self.isa, path)
         elif (kept := load(path)).fingerprint == self.isa.fingerprint:

@@ -11,6 +11,7 @@ from typing import Any
 from qhyper.errors import JobError
 from qhyper.quantum.cloud.braket_programs import measured, parsed, ran
 from qhyper.quantum.cloud.door import (
+    UNDECIDED,
     Denied,
     JobState,
     Measured,
@@ -47,8 +48,6 @@ _CLOSED = "(AccessDenied)"
 """What a bucket that may not be listed says of what is not in it."""
 _LATER = ("ThrottlingException", "TooManyRequestsException", "ServiceQuotaExceededException")
 """A full queue is a quota too."""
-_OPEN = (408, 409)
-"""Refusals that leave open whether the same request was taken: too late, or one is under way."""
 _RESULTS = "results.json"
 
 
@@ -102,7 +101,7 @@ def refusal(error: BaseException) -> Denied | Rejected | None:
     if isinstance(error, of.ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         later = status == 429 or error.response.get("Error", {}).get("Code") in _LATER
-        certain = later or (400 <= status < 500 and status not in _OPEN)
+        certain = later or (400 <= status < 500 and status not in UNDECIDED)
         return Rejected(words, again=later) if certain else None
     if isinstance(error, of.ParamValidationError):
         return Rejected(words)

@@ -13,10 +13,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from qhyper.errors import ConfigurationError, StorageError
+from qhyper.quantum.cloud.ledger_file import FILE
 
-_LEDGER, _LOCK = "jobs.sqlite", ".caps.lock"
+_LOCK = ".caps.lock"
 _DAY = 86_400.0
 _BUSY_SECONDS = 30.0
+_ROUNDING = 1e-9
+"""Of sums of prices, in US dollars."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,13 @@ class Caps:
         """
         if self == NO_CAPS:
             return
+        folder = folder.resolve()
         if self.of_money and cost is None:
             raise _unpriced()
-        run = _spent([folder / _LEDGER], 0.0)
+        run = _spent([folder / FILE], 0.0)
         self._fits("the run", "", self.cost, self.jobs, run, cost or 0.0, jobs)
         if self.of_days:
-            day = _spent(sorted(folder.parent.glob(f"*/{_LEDGER}")), time.time() - _DAY)
+            day = _spent(sorted(folder.parent.glob(f"*/{FILE}")), time.time() - _DAY)
             words = f"a day, of all runs in {folder.parent}"
             self._fits(words, "-per-day", self.cost_per_day, self.jobs_per_day, day, cost or 0.0,
                        jobs)  # fmt: skip
@@ -99,7 +103,7 @@ class Caps:
                 "not known: whether more fit cannot be said. Nothing more was sent. Look at "
                 f"`qhyper jobs`, and go on without --max-cost{option}."
             )
-        if paid + more > cost:
+        if paid + more > cost + _ROUNDING:
             raise ConfigurationError(
                 f"The cap of {what} is {cost:,.2f} US dollars; jobs of {paid:,.2f} were sent, and "
                 f"{more:,.2f} more would be. Nothing more was sent. Raise --max-cost{option}, or "
@@ -112,7 +116,7 @@ class Caps:
         if not self.of_days:
             yield
             return
-        path = folder.parent / _LOCK
+        path = folder.resolve().parent / _LOCK
         try:
             with closing(
                 sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
@@ -152,7 +156,7 @@ def _spent(ledgers: Iterable[Path], since: float) -> tuple[int, float | None]:
 def _attempts(path: Path, since: float) -> list[tuple[int, float | None]]:
     """(attempts, cost) of each job of a ledger that was sent since then."""
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as base:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as base:
             columns = {row[1] for row in base.execute("PRAGMA table_info(jobs)")}
             cost = "cost" if "cost" in columns else "NULL"  # of an earlier version
             query = f"SELECT attempts, {cost} FROM jobs WHERE attempts > 0 AND sent >= ?"

@@ -64,8 +64,8 @@ class Dispatcher:
         self._stop, self.warn = stop, warn
         self.questions = Questions(service, self.name, patience, self._sleep)
         self._live: dict[str, CloudJob] = {}
-        self.passed: set[tuple[str, tuple[int, ...]]] = set()
-        """Services and qubits whose preflight this session has looked at."""
+        self.passed: dict[tuple[str, tuple[int, ...]], float] = {}
+        """When the preflight of a service and qubits ended that this session has looked at."""
         self._warned = False
 
     # -- sending ------------------------------------------------------------------------------
@@ -100,11 +100,10 @@ class Dispatcher:
             return list(planned)
         new, found = [], 0
         for record in planned:
-            numbers = (
-                [] if record.attempts else self.questions.answered(self.service.find, record.tag)
-            )
+            numbers = self.questions.answered(self.service.find, record.next_tag)
             if numbers:
-                self._found(record, numbers)
+                self.ledger.found(record.key, numbers[0], cost=self.cost(record))
+                self._say_others(record.next_tag, numbers)
                 found += 1
             else:
                 new.append(record)
@@ -196,7 +195,8 @@ class Dispatcher:
         lost = [r for r in records if r.state in (State.SUBMITTING, State.UNKNOWN)]
         if not self.service.searchable:
             for record in lost:
-                if record.job_id is None or not self._listed(record):
+                asked = record.job_id is not None
+                if not (asked and self.questions.answered(self._listed, record)):
                     self.ledger.unknown(
                         record.key,
                         record.message
@@ -227,7 +227,7 @@ class Dispatcher:
                     self.ledger.unknown(
                         record.key,
                         record.message * (record.job_id is not None)
-                        or f"{self.name} lists no job with the tag {record.tag}, "
+                        or f"{self.name} lists no job with the tag {record.tag} for this account, "
                         f"{self.patience.grace:g} s after it was sent",
                     )
             silent = silent + 1 if trouble else 0
@@ -250,7 +250,7 @@ class Dispatcher:
         try:
             numbers = [] if record.job_id is None else [record.job_id]
             if self.service.searchable:
-                for tag in reversed(record.tags):
+                for tag in (record.next_tag, *reversed(record.tags)):  # a copy may have sent it
                     numbers += [n for n in self.service.find(tag) if n not in numbers]
             good = [number for number in numbers if self._may_succeed(number)]
         except Denied as error:
@@ -285,9 +285,12 @@ class Dispatcher:
 
     def _found(self, record: Record, found: Sequence[str]) -> None:
         self.ledger.submitted(record.key, found[0])
+        self._say_others(record.tag, found)
+
+    def _say_others(self, tag: str, found: Sequence[str]) -> None:
         if len(found) > 1:
             self.warn(
-                f"{self.name} lists {len(found)} jobs with the tag {record.tag}: "
+                f"{self.name} lists {len(found)} jobs with the tag {tag}: "
                 f"{', '.join(found)}. The first one is taken; ask the vendor about the others."
             )
 
@@ -361,6 +364,11 @@ class Dispatcher:
             else:
                 return False
         except NotFound as error:  # some know a job by its number only after a while
+            if self.service.local:  # it ended with its process, and costs nothing
+                self.ledger.unclaim(record.key, State.PLANNED, "", cost=0.0)
+                return True
+            if record.state == State.UNREADABLE:  # what came of it is here, though forgotten there
+                return True
             if time.time() < (record.sent or 0) + self.patience.grace:
                 return False
             self.ledger.unknown(

@@ -45,6 +45,10 @@ class Rejected(Exception):  # noqa: N818 (an answer, not a fault)
         self.again = again
 
 
+UNDECIDED = (408, 409)
+"""Answers 4xx of a server that may have taken the job all the same: too late, a conflict."""
+
+
 class Unreachable(Exception):  # noqa: N818
     """The service did not answer a question about a job; it may a little later."""
 

@@ -3,11 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from qhyper.quantum.cloud.door import Denied, NotFound, Unreachable
+from qhyper.quantum.cloud.door import UNDECIDED, Denied, NotFound, Unreachable
 from qhyper.quantum.cloud.redaction import words_of
 
-_UNDECIDED = (408, 409)
-"""Answers 4xx of a server that may have taken the job all the same: too late, a conflict."""
 _FULL = re.compile(r"pending jobs|\bcode\W+3458\b")
 """IBM's error for an instance that has as many jobs waiting as its plan allows."""
 
@@ -67,7 +65,7 @@ def refusal(error: BaseException) -> int | None:
     for link in _chain(error):
         code = _code(link)
         if code is not None and came_out_of(link, "program_run"):
-            certain = 400 <= code < 500 and code not in _UNDECIDED
+            certain = 400 <= code < 500 and code not in UNDECIDED
             return code if certain else None
     return None
 

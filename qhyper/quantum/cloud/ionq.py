@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from qhyper.errors import ConfigurationError, MissingError, unknown
 from qhyper.machine import needs
 from qhyper.quantum.cloud.door import (
+    UNDECIDED,
     Denied,
     JobState,
     Limits,
@@ -173,7 +174,7 @@ class IonQService(Service):
         words = f"HTTP {reply.status_code}: {said_in(reply)}"
         if reply.status_code in (401, 403):
             raise Denied(words)
-        if 400 <= reply.status_code < 500:
+        if 400 <= reply.status_code < 500 and reply.status_code not in UNDECIDED:
             raise Rejected(words, again=reply.status_code == 429)
         raise ConnectionError(words)
 

@@ -18,12 +18,9 @@ there. The job carries the key as a tag.
 """
 
 import io
-import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
 
@@ -32,9 +29,12 @@ from qhyper.errors import ConfigurationError, StorageError
 from qhyper.quantum.cloud.caps import NO_CAPS, Caps
 from qhyper.quantum.cloud.chunks import Chunk
 from qhyper.quantum.cloud.door import Measured
+from qhyper.quantum.cloud.ledger_file import LedgerFile
 from qhyper.quantum.cloud.record import (
+    AGAIN,
     COLUMNS,
     OPEN,
+    PREFLIGHT,
     Record,
     Request,
     State,
@@ -42,133 +42,16 @@ from qhyper.quantum.cloud.record import (
     rows_digest,
 )
 from qhyper.quantum.cloud.scope import Scope
-from qhyper.storage import check_locks, storage, write_whole
+from qhyper.storage import storage, write_whole
 
-FILE = "jobs.sqlite"
-_LOCK = "jobs.lock"
-_VERSION = 2
-_BUSY_SECONDS = 30.0
-
-_ADDED = {2: ("cost REAL", "charged TEXT NOT NULL DEFAULT ''", "session TEXT NOT NULL DEFAULT ''")}
-"""Columns of jobs that a version has and the one before had not."""
-_SCHEMA = (
-    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    "CREATE TABLE budgets (scope TEXT PRIMARY KEY, shots INTEGER NOT NULL)",
-    "CREATE TABLE requests (scope TEXT NOT NULL, purpose TEXT NOT NULL, content TEXT NOT NULL, "
-    "PRIMARY KEY (scope, purpose))",
-    f"CREATE TABLE jobs ({', '.join(COLUMNS)}, PRIMARY KEY (key))",
-)
+_FORMERLY = "Sent before as"
 
 
-class Ledger:
+class Ledger(LedgerFile):
     """The ledger of one run, made if it is not there.
 
     Raises StorageError if the file is damaged, of another version, or of another run.
     """
-
-    def __init__(self, folder: Path, run: str) -> None:
-        self.folder, self.path, self.run = folder, folder / FILE, run
-        with storage(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        check_locks(folder)
-        try:
-            # transactions are begun by hand, where they are needed
-            self._base = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
-        except sqlite3.Error as error:
-            raise self._unusable(error) from error
-        try:
-            self._open()
-        except BaseException:
-            self._base.close()
-            raise
-
-    def _open(self) -> None:
-        """Make the tables if there are none, and check that this is the run's own ledger."""
-        try:
-            self._base.execute("PRAGMA synchronous=FULL")  # what is written survives a power cut
-            if (found := self._base.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
-                raise sqlite3.DatabaseError(" ".join(found.split()))
-            # in one transaction: a process killed here leaves no table, or all
-            self._base.execute("BEGIN IMMEDIATE")
-            if not self._base.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
-                if (self.folder / _LOCK).exists():
-                    raise sqlite3.DatabaseError(
-                        f"it is empty, though {_LOCK} beside it says that it was in use"
-                    )
-                for table in _SCHEMA:
-                    self._base.execute(table)
-                self._base.executemany(
-                    "INSERT INTO meta VALUES (?, ?)",
-                    (("version", str(_VERSION)), ("run", self.run)),
-                )
-            meta = dict(self._base.execute("SELECT name, value FROM meta").fetchall())
-            if meta.get("version") == "1" and meta.get("run") == self.run:
-                self._renew()
-                meta["version"] = str(_VERSION)
-            self._base.execute("COMMIT")
-            if not {"version", "run"} <= meta.keys():
-                raise sqlite3.DatabaseError("it does not say which run it is of")
-        except sqlite3.Error as error:
-            raise self._unusable(error) from error
-        if meta["run"] != self.run:
-            raise StorageError(
-                f"{self.path} is the ledger of another run: got the run {meta['run']}, expected "
-                f"{self.run}. Put the run's own ledger back; sending jobs with this one could pay "
-                "twice."
-            )
-        if meta["version"] != str(_VERSION):
-            raise StorageError(
-                f"{self.path} is a ledger of version {meta['version']}; this qhyper reads version "
-                f"{_VERSION}. Use the qhyper that wrote it."
-            )
-
-    def _renew(self) -> None:
-        """Give a ledger of version 1 what it lacks; what it says of its jobs stays."""
-        for column in _ADDED[2]:
-            self._base.execute(f"ALTER TABLE jobs ADD COLUMN {column}")
-        self._base.execute("UPDATE meta SET value = ? WHERE name = 'version'", (str(_VERSION),))
-
-    def _unusable(self, error: sqlite3.Error) -> StorageError:
-        return StorageError(
-            f"{self.path} cannot be used as a job ledger: {error}. It says which jobs were "
-            "paid for: do not remove it before you have compared it with the jobs that the "
-            "service lists."
-        )
-
-    def close(self) -> None:
-        """Close the file."""
-        self._base.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """Within, no other process sends or fetches jobs of this run.
-
-        Raises StorageError at once if another one does. The lock goes with the process.
-        """
-        lock = sqlite3.connect(self.folder / _LOCK, timeout=0, isolation_level=None)
-        try:
-            try:
-                lock.execute("BEGIN EXCLUSIVE")
-            except sqlite3.Error as error:
-                if "locked" not in str(error):
-                    raise StorageError(
-                        f"{self.folder / _LOCK} cannot be locked: {error}. Make the folder and "
-                        "the file writable. Leave the file where it is: beside an empty ledger it "
-                        "says that jobs were sent."
-                    ) from error
-                raise StorageError(
-                    f"Another process is at work on {self.path}. Wait until it is done, or stop "
-                    "it: two at a time could send a job twice."
-                ) from error
-            yield
-        finally:
-            lock.close()
 
     # -- plans --------------------------------------------------------------------------------
 
@@ -186,6 +69,10 @@ class Ledger:
             found = self.jobs(request.scope, request.purpose)
             known = self._ask("SELECT content FROM requests WHERE scope = ? AND purpose = ?", where)
             if found and known and known[0][0] in request.contents():
+                self._base.execute(
+                    "UPDATE requests SET content = ? WHERE scope = ? AND purpose = ?",
+                    (content, *where),
+                )
                 return found
             if any(record.attempts or record.state != State.PLANNED for record in found):
                 raise StorageError(
@@ -213,15 +100,17 @@ class Ledger:
     def answered(self, request: Request, *, since: float) -> list[Record]:
         """The jobs of an earlier request for the same purpose and content, if all are done.
 
-        None of them may have ended before `since`, in seconds since 1970.
+        One that was made again counts. None of them may have ended before `since`, in seconds since
+        1970.
         """
         for content in request.contents():
-            scopes = self._ask(
-                "SELECT scope FROM requests WHERE purpose = ? AND content = ?",
-                (request.purpose, content),
+            requests = self._ask(
+                "SELECT scope, purpose FROM requests WHERE content = ?2 "
+                "AND (purpose = ?1 OR purpose LIKE ?1 || ?3 || '%')",
+                (request.purpose, content, AGAIN),
             )
-            for (scope,) in scopes:
-                found = self.jobs(self._scope(scope), request.purpose)
+            for scope, purpose in requests:
+                found = self.jobs(self._scope(scope), purpose)
                 if found and all(r.state == State.DONE and (r.ended or 0) >= since for r in found):
                     return found
         return []
@@ -233,7 +122,10 @@ class Ledger:
         return done and min(record.ended or 0 for record in found) < since
 
     def complete(self, record: Record, missing: Sequence[int]) -> None:
-        """Plan the rows that a job of several did not measure anew, as jobs of their own, once."""
+        """Plan the rows that a job of several did not measure anew, as jobs of their own, once.
+
+        The shot budget does not count them twice.
+        """
         starts = [row for row in missing if row - 1 not in missing]
         with self._transaction():
             of_purpose = self.jobs(record.scope, record.purpose)
@@ -244,6 +136,10 @@ class Ledger:
                 key = digest(record.key, "rows", start, rows)[:32]
                 if key in known:  # it was fetched before, and its shots are gone
                     continue
+                self._base.execute(
+                    "UPDATE budgets SET shots = shots + ? WHERE scope = ?",
+                    (rows * record.shots, str(record.scope)),
+                )
                 self._insert(Record(
                     key, record.scope, record.purpose, chunk + number, record.service,
                     record.first_row + start, rows, record.first_shot, record.shots, record.width,
@@ -270,10 +166,13 @@ class Ledger:
     def sent_shots(self, scope: Scope) -> int:
         """Shots of the jobs of a scope that were sent, or may have been.
 
-        What is sent again, on the user's word, is counted once.
+        What is sent again, on the user's word, is counted once, and so is a preflight.
         """
-        query = "SELECT SUM(rows * shots) FROM jobs WHERE scope = ? AND attempts > 0"
-        return self._ask(query, (str(scope),))[0][0] or 0
+        query = (
+            "SELECT SUM(rows * shots) FROM jobs WHERE scope = ? AND attempts > 0 "
+            "AND purpose NOT LIKE ? || ' %' || ? || '%'"
+        )
+        return self._ask(query, (str(scope), PREFLIGHT, AGAIN))[0][0] or 0
 
     # -- jobs ---------------------------------------------------------------------------------
 
@@ -311,7 +210,8 @@ class Ledger:
             if record.state != State.PLANNED:
                 return False
             sent = self.sent_shots(record.scope)
-            more = 0 if record.attempts else record.rows * record.shots
+            uncounted = record.attempts or (record.preflight and AGAIN in record.purpose)
+            more = 0 if uncounted else record.rows * record.shots
             if sent + more > self.allowed(record.scope) and more:
                 raise ConfigurationError(
                     f"The shot budget of {record.scope} is {self.allowed(record.scope):,}; "
@@ -320,7 +220,8 @@ class Ledger:
                     "`qhyper submit`."
                 )
             caps.check(self.folder, cost)
-            paid = None if record.cost is None or cost is None else record.cost + cost
+            before = record.cost if record.attempts else 0.0  # none, in a ledger of before
+            paid = None if before is None or cost is None else before + cost
             self._update(key, state=State.SUBMITTING, attempts=record.attempts + 1,
                          sent=time.time(), cost=paid, message="")  # fmt: skip
         return True
@@ -335,13 +236,22 @@ class Ledger:
             self._update(key, state=state, attempts=attempts, cost=paid, message=message)
 
     def submitted(self, key: str, job_id: str, *, session: str = "") -> None:
-        """The service has the job under this number, whoever has sent it."""
+        """The service has the job under this number."""
         with self._transaction():
             record = self.job(key)
             sent = record.sent or time.time()
             self._update(key, state=State.SUBMITTED, job_id=job_id, message="", sent=sent,
                          session=session or record.session, attempts=max(1, record.attempts),
                          ended=None)  # fmt: skip
+
+    def found(self, key: str, job_id: str, *, cost: float | None) -> None:
+        """The service has a planned job, which somebody else has sent, and which costs this."""
+        with self._transaction():
+            record = self.job(key)
+            before = record.cost if record.attempts else 0.0
+            paid = None if before is None or cost is None else before + cost
+            self._update(key, state=State.SUBMITTED, job_id=job_id, message="", sent=time.time(),
+                         cost=paid, attempts=record.attempts + 1, ended=None)  # fmt: skip
 
     def unknown(self, key: str, message: str) -> None:
         """Nobody knows whether the service took the job."""
@@ -376,13 +286,19 @@ class Ledger:
                     f"The job {key} is {record.state}; only failed, refused, unreadable and "
                     "unknown jobs can be sent again."
                 )
-            self._update(record.key, state=State.PLANNED, job_id=None, ended=None)
+            note = record.note
+            if record.job_id is not None:  # where a service has no tags, the only witness
+                note = f"{note} {_FORMERLY} {record.job_id}.".strip()
+            self._update(record.key, state=State.PLANNED, job_id=None, ended=None, note=note)
 
     def adopt(self, key: str, job_id: str) -> None:
-        """Failed or unknown → submitted, as the job that the user found under this number."""
+        """Failed or unknown → submitted, as the job that the user found under this number.
+
+        One that could not be written down when it was taken is still *submitting*.
+        """
         with self._transaction():
             record = self.job(key)
-            if record.state not in (State.FAILED, State.UNKNOWN):
+            if record.state not in (State.FAILED, State.UNKNOWN, State.SUBMITTING):
                 raise ConfigurationError(
                     f"The job {key} is {record.state}; only failed and unknown jobs can adopt one."
                 )
@@ -406,7 +322,9 @@ class Ledger:
             self._file(key).parent.mkdir(exist_ok=True)
         write_whole(self._file(key), buffer.getvalue())
         with self._transaction():
-            self._update(key, state=State.DONE, note=measured.note, ended=time.time(), message="")
+            _, formerly, numbers = self.job(key).note.partition(_FORMERLY)
+            note = f"{measured.note} {formerly}{numbers}".strip()
+            self._update(key, state=State.DONE, note=note, ended=time.time(), message="")
 
     def load(self, record: Record) -> Bits | None:
         """The stored shots of a job [row, shot, bit]; None if they are not there or damaged."""
@@ -429,67 +347,3 @@ class Ledger:
     def raw_file(self, key: str) -> Path:
         """Where what an unreadable job returned is kept."""
         return self.folder / "samples" / f"{key}.raw"
-
-    # -- SQLite -------------------------------------------------------------------------------
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        try:
-            self._base.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._base.execute("COMMIT")
-            except BaseException:
-                if self._base.in_transaction:  # a full disk has ended it already
-                    self._base.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise StorageError(
-                f"The job ledger {self.path} cannot be written: {error}. Nothing was sent that is "
-                "not in it. Free some space, or end the process that holds it."
-            ) from error
-
-    def _ask(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
-        """The rows that a question gets; StorageError if the file cannot be read."""
-        try:
-            return self._base.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            raise self._unusable(error) from error
-
-    def _insert(self, record: Record) -> None:
-        marks, values = ", ".join("?" * len(COLUMNS)), tuple(record.values().values())
-        columns = ", ".join(COLUMNS)
-        self._base.execute(f"INSERT INTO jobs ({columns}) VALUES ({marks})", values)
-
-    def _update(self, key: str, **values: Any) -> None:
-        assigned = ", ".join(f"{name} = ?" for name in values)
-        changed = self._base.execute(
-            f"UPDATE jobs SET {assigned} WHERE key = ?", (*values.values(), key)
-        )
-        assert changed.rowcount == 1, f"no job {key}"
-
-    def _record(self, row: Sequence[Any]) -> Record:
-        values = dict(zip(COLUMNS, row, strict=True))
-        try:
-            state = State(values["state"])
-        except ValueError as error:
-            raise self._unreadable(f"the state {values['state']!r}") from error
-        return Record(**{**values, "scope": self._scope(values["scope"]), "state": state})
-
-    def _scope(self, words: Any) -> Scope:
-        try:
-            return Scope.read(words)
-        except (ConfigurationError, TypeError) as error:
-            raise self._unreadable(f"the scope {words!r}") from error
-
-    def _unreadable(self, what: str) -> StorageError:
-        return StorageError(
-            f"{self.path} has a job with {what}, which this qhyper does not know. Use the qhyper "
-            "that wrote it, or put a copy back from before it was changed; do not remove it: it "
-            "says which jobs were paid for."
-        )
-
-
-def exists(folder: Path) -> bool:
-    """Whether a run directory has a ledger."""
-    return (folder / FILE).is_file()

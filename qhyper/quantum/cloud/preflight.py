@@ -13,7 +13,7 @@ from qhyper.quantum.cloud.readout import (
     preflight_bits,
     preparation,
 )
-from qhyper.quantum.cloud.record import PREFLIGHT, Request
+from qhyper.quantum.cloud.record import AGAIN, PREFLIGHT, Request
 from qhyper.quantum.cloud.scope import Scope
 
 SECONDS = 86_400.0
@@ -25,7 +25,7 @@ def preflight(dispatcher: Dispatcher, scope: Scope, service: str, isa: Isa, wait
 
     Raises JobError if it comes back wrong, PendingError if it is not back after `wait`.
     """
-    if (service, isa.qubits) in dispatcher.passed:
+    if time.time() - dispatcher.passed.get((service, isa.qubits), -SECONDS) < SECONDS:
         return
     if grown := moved(isa, dispatcher.service.device):
         dispatcher.warn(f"{dispatcher.name}: {grown}")
@@ -38,12 +38,13 @@ def preflight(dispatcher: Dispatcher, scope: Scope, service: str, isa: Isa, wait
     purpose = f"{PREFLIGHT} {request.content()[:8]}"
     request, number = replace(request, purpose=purpose), 1
     while ledger.outdated(request, since):
-        request, number = replace(request, purpose=f"{purpose} again {number}"), number + 1
-    records = ledger.answered(request, since=since) or dispatcher.obtain(request, probe, wait)
+        request, number = replace(request, purpose=f"{purpose}{AGAIN}{number}"), number + 1
+    answered = ledger.answered(replace(request, purpose=purpose), since=since)
+    records = answered or dispatcher.obtain(request, probe, wait)
     try:
         check_preflight(dispatcher.bits(records), isa.qubits, dispatcher.name)
     except PreflightError as error:  # to be sent again once the device is mended
         for record in records:
             ledger.failed(record.key, str(error))
         raise
-    dispatcher.passed.add((service, isa.qubits))
+    dispatcher.passed[service, isa.qubits] = min(r.ended or 0.0 for r in records)

@@ -13,6 +13,8 @@ from qhyper.quantum.cloud.scope import Scope
 
 PREFLIGHT = "preflight"
 """The word with which the purpose of a preflight begins."""
+AGAIN = " again "
+"""In the purpose of a preflight that is repeated, before its number."""
 
 
 class State(StrEnum):
@@ -89,6 +91,11 @@ class Record:
         """
         more = (f"qhyper-{self.key}-{attempt}" for attempt in range(2, self.attempts + 1))
         return (f"qhyper-{self.key}", *more)
+
+    @property
+    def next_tag(self) -> str:
+        """What its next attempt will be called."""
+        return f"qhyper-{self.key}" + (f"-{self.attempts + 1}" if self.attempts else "")
 
     @property
     def preflight(self) -> bool:

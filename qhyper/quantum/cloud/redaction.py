@@ -20,6 +20,8 @@ _SECRET_NAMES = re.compile(
     r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|CONNECTION_?STRING|API_?KEY|ACCESS_?KEY|(^|_)KEY$",
     re.I,
 )
+_ALSO = re.compile(r"^(pwd|auth|passcode|pat|keys)$|authori[sz]ation", re.I)
+"""Names of options alone: in an environment they mean other things."""
 _NAMES_A_SECRET = re.compile(r"(_|\b)(variable|env|environment)$", re.I)
 _SHORTEST = 8
 _NAME = (
@@ -99,7 +101,9 @@ def check_no_secrets(service: str, options: Mapping[str, Any]) -> None:
     such as `token_variable`, is none.
     """
     for name, value in _items(options):
-        named = _SECRET_NAMES.search(name) and not _NAMES_A_SECRET.search(name)
+        named = (_SECRET_NAMES.search(name) or _ALSO.search(name)) and not _NAMES_A_SECRET.search(
+            name
+        )
         looks = isinstance(value, str) and redacted(value) != value
         if looks or (named and value is not None and not isinstance(value, bool)):
             raise ConfigurationError(
@@ -140,6 +144,15 @@ def _items(values: Any) -> Iterator[tuple[str, Any]]:
     if not isinstance(values, Mapping):
         return
     for name, value in values.items():
-        for each in value if isinstance(value, list | tuple) else [value]:
+        for each in _flat(value):
             yield str(name), each
             yield from _items(each)
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    """What lists of any depth hold."""
+    if not isinstance(value, list | tuple):
+        yield value
+        return
+    for each in value:
+        yield from _flat(each)

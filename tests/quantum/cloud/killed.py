@@ -27,8 +27,10 @@ from qhyper.errors import QhyperError
 from qhyper.gradients.parameter_shift import ParameterShift
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.cloud import ledger as ledger_module
+from qhyper.quantum.cloud import ledger_file
 from qhyper.quantum.cloud.backend import CloudBackend
-from qhyper.quantum.cloud.ledger import Ledger, exists
+from qhyper.quantum.cloud.ledger import Ledger
+from qhyper.quantum.cloud.ledger_file import exists
 from qhyper.quantum.cloud.questions import Patience
 from qhyper.quantum.cloud.record import State
 from qhyper.quantum.generator import QuantumHyperNetwork
@@ -230,7 +232,7 @@ def _wrap(owner, name, number, *, before=None, after=None):
     setattr(owner, name, wrapped)
 
 
-def _half_a_schema(schema=ledger_module._SCHEMA):
+def _half_a_schema(schema=ledger_file._SCHEMA):
     yield from schema[:2]
     die()
 
@@ -245,7 +247,7 @@ def _at(*arguments, **options):
 
 
 POINTS = {
-    "while the ledger is made": lambda: setattr(ledger_module, "_SCHEMA", _half_a_schema()),
+    "while the ledger is made": lambda: setattr(ledger_file, "_SCHEMA", _half_a_schema()),
     "while the jobs are planned": _at(ledger_module, "rows_digest", 12, before=die),
     "before the claim": _at(Ledger, "claim", 8, before=die),
     "after the claim": _at(Ledger, "claim", 8, after=die),

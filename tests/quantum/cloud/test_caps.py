@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -109,3 +110,17 @@ def test_a_plan_is_held_against_the_caps_before_anything_is_sent():
         Caps(cost=1.99).check_plan([(2, 1.0), (3, 1.0)])
     with pytest.raises(ConfigurationError, match="The price is not known here"):
         Caps(cost_per_day=1.99).check_plan([(2, None)])
+
+
+def test_a_day_is_kept_from_within_the_run_directory(bench, monkeypatch, tmp_path):
+    bench.measure()
+    monkeypatch.chdir(bench.folder)
+    for folder in (Path(), bench.folder):
+        with pytest.raises(ConfigurationError, match="is 3 jobs; 3 were sent, and 1 more would be"):
+            Caps(jobs_per_day=3).check(folder, 1.0)
+
+
+@pytest.mark.parametrize("name", ["50 % off", "what?", "#1"])
+def test_a_folder_may_be_called_anything(tmp_path, name):
+    with Ledger(tmp_path / name, "a run"):
+        Caps(jobs=1, jobs_per_day=1).check(tmp_path / name, 1.0)

@@ -645,3 +645,98 @@ def test_errors_that_have_grown_since_transpilation_are_said(bench, monkeypatch)
         monkeypatch.setattr("qhyper.quantum.cloud.preflight.moved", lambda *about: "They grew.")
         preflight(dispatcher, TRAINING, "stub", isa, 5.0)
     assert bench.heard[-1] == "stub: They grew."
+
+
+# -- copies, accounts and dead ends ----------------------------------------------------------------
+
+
+def failed_in_two_copies(bench, tmp_path):
+    """A run whose second job failed, planned again in two copies of its directory."""
+    with pytest.raises(JobError, match="is failed"):
+        bench.measure(spoiled={1: "failed"})
+    with bench.session(spoiled={1: "failed"}) as (dispatcher, _, _):
+        dispatcher.ledger.again(dispatcher.ledger.jobs()[1].key)
+    shutil.copytree(bench.folder, tmp_path / "copy")
+
+
+def test_two_copies_that_resend_pay_once(bench, tmp_path):
+    failed_in_two_copies(bench, tmp_path)
+    bits = bench.measure()
+    bench.folder = tmp_path / "copy"
+    np.testing.assert_array_equal(bench.measure(), bits)
+    assert len(bench.accepted()) == len(set(bench.accepted())) == 4
+
+
+def test_what_a_copy_has_sent_counts_for_the_caps(bench, tmp_path):
+    """0.3 dollars a job and 0.001 a shot: 0.316 for each of three jobs."""
+    with bench.session() as (dispatcher, request, _isa):
+        dispatcher.ledger.plan(request, chunks(dispatcher.service.limits, 6, 8, 2))
+    shutil.copytree(bench.folder, tmp_path / "copy")
+    bench.measure()
+    bench.folder = tmp_path / "copy"
+    bench.measure()
+    assert [record.cost for record in bench.jobs()] == pytest.approx([0.316] * 3)
+
+
+def test_a_preflight_is_repeated_in_a_process_that_runs_for_days(bench, monkeypatch):
+    with bench.session(rows=None) as (dispatcher, _, isa):
+        for days, jobs in ((0, 1), (0.9, 1), (1.1, 2), (1.2, 2)):
+            begun = time.time()
+            monkeypatch.setattr("qhyper.quantum.cloud.preflight.time.time",
+                                lambda begun=begun, days=days: begun + 86_400 * days)  # fmt: skip
+            preflight(dispatcher, TRAINING, "stub", isa, 5.0)
+            assert len(bench.accepted()) == jobs
+
+
+def test_an_exact_budget_is_enough_for_what_is_measured_again(bench):
+    """6 rows of 8 shots, and a preflight of 4 rows of 32."""
+    with bench.session(rows=None, budget=48 + 128) as (dispatcher, _, isa):
+        preflight(dispatcher, TRAINING, "stub", isa, 5.0)
+    base = sqlite3.connect(bench.folder / "jobs.sqlite")
+    with base:
+        base.execute("UPDATE jobs SET ended = ended - 86401")
+    base.close()
+    with bench.session(rows=None, budget=48 + 128) as (dispatcher, _, isa):
+        preflight(dispatcher, TRAINING, "stub", isa, 5.0)
+    bench.measure(spoiled={3: "part"}, budget=48 + 128)
+    assert len(bench.accepted()) == 2 + 3 + 1
+
+
+def test_a_job_sent_again_keeps_its_former_number(bench):
+    with pytest.raises(JobError, match="is failed"):
+        bench.measure(spoiled={1: "failed"})
+    with bench.session(spoiled={1: "failed"}) as (dispatcher, _, _):
+        record = dispatcher.ledger.jobs()[1]
+        dispatcher.ledger.again(record.key)
+    bench.measure()
+    assert bench.jobs()[1].note == f"Sent before as {record.job_id}."
+
+
+def test_what_is_kept_stays_unreadable_when_the_service_forgets_it(bench):
+    for spoiled in ("counts", "forgotten"):
+        with pytest.raises(JobError, match="is unreadable: stub returned counts alone"):
+            bench.measure(spoiled={1: spoiled}, patience=Patience(grace=0.0, first_poll=0.01))
+
+
+def test_a_service_without_tags_that_is_silent_ends_in_words(bench):
+    with bench.session(tags=False) as (dispatcher, request, isa):
+        dispatcher.send(request, isa)
+    haste = Patience(grace=0.0, first_poll=0.01, attempts=3)
+    with pytest.raises(JobError, match="is unknown"):
+        bench.measure(tags=False, spoiled="forgotten", patience=haste)
+    with pytest.raises(MissingError, match="stub does not answer"):
+        bench.measure(tags=False, silent=1000, patience=haste)
+
+
+def test_a_number_that_was_said_is_adopted(bench, monkeypatch):
+    with bench.session() as (dispatcher, request, isa):
+        monkeypatch.setattr(dispatcher.ledger, "submitted", lambda *a, **b: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            dispatcher.send(request, isa)
+        monkeypatch.undo()
+        first, *_ = dispatcher.ledger.jobs()
+        ((number, _),) = dispatcher.service.accepted()
+        assert first.state == State.SUBMITTING
+        dispatcher.ledger.adopt(first.key, number)
+    bench.measure()
+    assert paid_once(bench)
