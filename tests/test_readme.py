@@ -33,6 +33,6 @@ def test_every_option_of_a_quantum_computer_is_explained(vendor: str) -> None:
 
 
 def test_every_option_of_all_of_them_is_explained() -> None:
-    inner = {"self", "service", "patience", "name", "identity"}
+    inner = {"self", "service", "patience", "name", "identity", "formerly"}
     options = set(inspect.signature(CloudBackend).parameters) - inner
     assert [name for name in options if f"`{name}`" not in README.read_text(encoding="utf-8")] == []

@@ -14,7 +14,7 @@ import numpy as np
 from qhyper.bits import Bits
 from qhyper.checks.finding import Broken, LeftOut, expect, expect_array
 from qhyper.errors import JobError
-from qhyper.quantum.cloud.door import CloudJob, JobState, Limits
+from qhyper.quantum.cloud.door import CloudJob, JobState, Limits, NotFound
 from qhyper.quantum.cloud.door import Service as AnyService
 from qhyper.quantum.cloud.readout import angles_of, preparation
 
@@ -136,15 +136,18 @@ def other_shapes_are_refused(subject: Service) -> None:
 
 
 def jobs_are_known_by_their_number(subject: Service) -> None:
-    """A job is found again by its number, and another number is a JobError."""
+    """A job is found again by its number, and another number is NotFound."""
     job, made = subject.job, subject.ready()
     found = made.job(job.job_id).job_id
     expect(found == job.job_id, f"job({job.job_id!r}) gave the job {found!r}.")
+    expected = "expected NotFound of qhyper.quantum.cloud.door: nobody knows that it failed."
     try:
         made.job("no-such-job")
-    except JobError:
+    except NotFound:
         return
-    raise Broken("job('no-such-job') gave a job; expected a JobError that says so.")
+    except JobError as error:
+        raise Broken(f"job('no-such-job') raised {type(error).__name__}; {expected}") from error
+    raise Broken(f"job('no-such-job') gave a job; {expected}")
 
 
 CHECKS = (

@@ -15,6 +15,7 @@ from classical.bernoulli import Bernoulli
 from classical.conditional import ConditionalBernoulli
 from qhyper.bits import all_bitstrings
 from qhyper.checks import generator as generator_checks
+from qhyper.checks.finding import LeftOut
 from qhyper.compose.chunked import Chunked
 from qhyper.compose.joined import Joined
 from qhyper.compose.ordered import Ordered
@@ -123,7 +124,10 @@ def name(request):
 @pytest.mark.parametrize("composed", COMPOSED)
 def test_what_is_made_of_generators_keeps_what_every_one_does(composed, kept):
     """Those that have a name are tried in tests/checks, in the same way."""
-    kept(generator_checks.Generator(COMPOSED[composed]))
+    try:
+        kept(generator_checks.Generator(COMPOSED[composed]))
+    except LeftOut as why:
+        pytest.skip(str(why))
 
 
 def test_can_be_built_and_says_what_it_is(name):

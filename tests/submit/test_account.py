@@ -89,7 +89,12 @@ def test_options_that_change_no_shot_are_no_other_submission(cli, stub, trained,
     """`late` is such an option of the stub."""
     code, err = sent(cli, stub, trained, "late=0.5")
     assert code == 0, err
-    code, err = sent(cli, stub, trained)
+    code, err = sent(cli, stub, trained)  # it is gone on with by the new options
+    assert code == 0, err
+    assert len(accepted(tmp_path)) == 2
+    code, _, err = cli("fetch", str(trained), "--wait", "20")
+    assert code == 0, err
+    code, err = sent(cli, stub, trained, "late=0.5")
     assert code == 2
     assert "has sent the same already" in err
     assert len(accepted(tmp_path)) == 2

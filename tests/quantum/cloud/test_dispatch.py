@@ -107,7 +107,7 @@ def test_a_job_listed_after_the_grace_time_is_unknown_and_found_later_all_the_sa
 ):
     message = (
         r"1 of 3 jobs on stub did not succeed. \w{32} is unknown: stub lists no job with the tag "
-        r"qhyper-\w{32}, 0.3 s after it was sent. Find it among the vendor's jobs and say `qhyper "
+        r"qhyper-\w{32} for this account, 0.3 s after it was sent. Find it among the vendor's jobs and say `qhyper "
         r"jobs --adopt KEY JOB_ID`; only if it is not there, `qhyper jobs --resend KEY`, "
         r"which pays for it once more."
     )
@@ -679,11 +679,11 @@ def test_what_a_copy_has_sent_counts_for_the_caps(bench, tmp_path):
 
 
 def test_a_preflight_is_repeated_in_a_process_that_runs_for_days(bench, monkeypatch):
+    begun = time.time()
     with bench.session(rows=None) as (dispatcher, _, isa):
         for days, jobs in ((0, 1), (0.9, 1), (1.1, 2), (1.2, 2)):
-            begun = time.time()
             monkeypatch.setattr("qhyper.quantum.cloud.preflight.time.time",
-                                lambda begun=begun, days=days: begun + 86_400 * days)  # fmt: skip
+                                lambda days=days: begun + 86_400 * days)  # fmt: skip
             preflight(dispatcher, TRAINING, "stub", isa, 5.0)
             assert len(bench.accepted()) == jobs
 

@@ -240,8 +240,9 @@ def test_only_failed_and_unknown_jobs_are_sent_again_or_adopt_one(ledger, keys):
         )
         with pytest.raises(ConfigurationError, match=message):
             ledger.again(key)
-        with pytest.raises(ConfigurationError, match=message):
-            ledger.adopt(key, "job 2")
+        if state != "submitting":  # its number may not have been written down
+            with pytest.raises(ConfigurationError, match=message):
+                ledger.adopt(key, "job 2")
 
 
 def test_a_number_is_that_of_one_job_alone(ledger, keys):
@@ -600,4 +601,4 @@ def test_jobs_of_the_service_by_its_former_name_answer_a_request(ledger, keys):
     assert [record.key for record in ledger.plan(renamed, CHUNKS)] == keys
     ledger.claim(keys[0])
     with pytest.raises(StorageError, match="with another circuit, other angles, shots or options"):
-        ledger.plan(replace(REQUEST, service="vendor"), CHUNKS)
+        ledger.plan(replace(REQUEST, service="elsewhere"), CHUNKS)
