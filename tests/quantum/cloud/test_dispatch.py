@@ -107,9 +107,9 @@ def test_a_job_listed_after_the_grace_time_is_unknown_and_found_later_all_the_sa
 ):
     message = (
         r"1 of 3 jobs on stub did not succeed. \w{32} is unknown: stub lists no job with the tag "
-        r"qhyper-\w{32} for this account, 0.3 s after it was sent. Find it among the vendor's jobs and say `qhyper "
-        r"jobs --adopt KEY JOB_ID`; only if it is not there, `qhyper jobs --resend KEY`, "
-        r"which pays for it once more."
+        r"qhyper-\w{32} for this account, 0.3 s after it was sent. Find it among "
+        r"the vendor's jobs and say `qhyper jobs --adopt KEY JOB_ID`; only if it is not "
+        r"there, `qhyper jobs --resend KEY`, which pays for it once more."
     )
     with pytest.raises(JobError, match=message):
         bench.measure(faults=["lost"], listed_after=1000.0)
