@@ -158,7 +158,8 @@ def test_tls_cut_before(aws, bench):
         f"2 of 2 jobs on braket:{aws_server.GARNET} did not succeed. {first.key} is unknown: "
         f"braket:{aws_server.GARNET} lists no job with the tag {first.tag} for this account, "
         "0.5 s after it was sent. Find it among the vendor's jobs and say `qhyper jobs --adopt "
-        "KEY JOB_ID`; only if it is not there, `qhyper jobs --resend KEY`, which pays for it once more."
+        "KEY JOB_ID`; only if it is not there, `qhyper jobs --resend KEY`, which pays for it "
+        "once more."
     )
     assert not aws.tasks
     bench.resend()
