@@ -14,7 +14,7 @@ from qhyper.errors import ConfigurationError, StorageError
 from qhyper.quantum.backend import BackendCapabilities, checked_angles
 from qhyper.quantum.circuit import Circuit
 from qhyper.quantum.cloud.caps import NO_CAPS, Caps
-from qhyper.quantum.cloud.chunks import chunks, n_chunks
+from qhyper.quantum.cloud.chunks import cut, n_chunks
 from qhyper.quantum.cloud.dispatch import Dispatcher
 from qhyper.quantum.cloud.door import Price, Service
 from qhyper.quantum.cloud.ledger import Ledger
@@ -235,11 +235,11 @@ class CloudBackend:
 
         The first job of several, in the service's words, after how many there are.
         """
-        parts = chunks(self.service.limits, len(angles), shots, isa.two_qubit_gates)
-        first_row, rows, _, each = parts[0]
-        some = isa.rows(angles[first_row : first_row + rows])
-        text = self.service.preview([(isa.circuit, some)], each, tag="qhyper-KEY")
-        return f"job 1 of {len(parts):,}:\n{text}" if text and len(parts) > 1 else text
+        asked = (self.service.limits, len(angles), shots, isa.two_qubit_gates)
+        jobs, (_, rows, _, each) = n_chunks(*asked), next(cut(*asked))
+        pub = (isa.circuit, isa.rows(angles[:rows]))
+        text = self.service.preview([pub], each, tag="qhyper-KEY")
+        return f"job 1 of {jobs:,}:\n{text}" if text and jobs > 1 else text
 
     def first_of(self, work: Callable[[], object]) -> str:
         """What the service would be sent for what `work` measures first; it ends there.

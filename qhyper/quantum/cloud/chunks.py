@@ -1,6 +1,7 @@
 """How a request is cut into jobs that a service's limits allow."""
 
 import math
+from collections.abc import Iterator
 
 from qhyper.quantum.cloud.door import Limits
 
@@ -10,12 +11,15 @@ Chunk = tuple[int, int, int, int]
 
 def chunks(limits: Limits, rows: int, shots: int, gates: int) -> list[Chunk]:
     """The fewest jobs that the limits allow; `gates` are the circuit's two-qubit gates."""
+    return list(cut(limits, rows, shots, gates))
+
+
+def cut(limits: Limits, rows: int, shots: int, gates: int) -> Iterator[Chunk]:
+    """The same one by one, of which there may be very many."""
     most_rows, most_shots = _most(limits, rows, shots, gates)
-    return [
-        (row, min(most_rows, rows - row), shot, min(most_shots, shots - shot))
-        for row in range(0, rows, most_rows)
-        for shot in range(0, shots, most_shots)
-    ]
+    for row in range(0, rows, most_rows):
+        for shot in range(0, shots, most_shots):
+            yield row, min(most_rows, rows - row), shot, min(most_shots, shots - shot)
 
 
 def n_chunks(limits: Limits, rows: int, shots: int, gates: int) -> int:
