@@ -65,7 +65,21 @@ def _look_the_same(problem: Problem) -> list[str]:
 
 def _advice(problem: Problem) -> str:
     scaled = problem.dataset is not None and problem.dataset.scaling is not None
-    return "Choose other features." if scaled else "Scale the features: --scale standard."
+    if scaled:
+        return "Choose other features."
+    scale = "standard" if problem.dataset is None else advised_scale(problem.dataset.train.x)
+    return f"Scale the features: --scale {scale}."
+
+
+def advised_scale(x: npt.NDArray[np.float64]) -> str:
+    """The scaling to try first for features [row, feature]: minmax for grey levels and the like.
+
+    Where at least half of the features have one range, they share a unit. To divide each by its own
+    deviation would blow up those that hardly vary, such as the corners of images.
+    """
+    low, high = x.min(axis=0), x.max(axis=0)
+    shared = (low == x.min()) & (high == x.max())
+    return "minmax" if x.shape[1] > 2 and shared.mean() >= 0.5 else "standard"
 
 
 def after(

@@ -65,13 +65,14 @@ def tables_of_ones_own() -> Iterator[Line]:
             _write(path, x, y, classes)
             raw = load(path)
             warned = bool(cautions.before(build_problem(Config(data=str(path)))))
+            scale = cautions.advised_scale(raw.train.x)
             found = {by: _best(raw.scaled(by)) for by in ("none", "standard", "median", "minmax")}
             (_, by_hand), (_, advised) = (
                 min(found.values()),
-                found["standard" if warned else "none"],
+                found[scale if warned else "none"],
             )
             detail = ", ".join(f"{by} {accuracy:.3f}" for by, (_, accuracy) in found.items())
             yield Line(
                 f"{name}-below-best-by-hand", by_hand - advised, at_most=0.02,
-                detail=f"{'warned' if warned else 'not warned'}; {detail}",
+                detail=f"{f'--scale {scale}' if warned else 'not warned'}; {detail}",
             )  # fmt: skip

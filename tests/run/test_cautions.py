@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 
 from qhyper.data.samples import Samples
 from qhyper.data.sets import load
-from qhyper.run.cautions import after, before, constant_loss
+from qhyper.run.cautions import advised_scale, after, before, constant_loss
 from qhyper.run.comparison import compare
 from qhyper.run.config import Config
 from qhyper.run.problem import Problem, build_problem
@@ -180,3 +180,15 @@ def test_features_of_a_file_that_are_not_centred_are_told(tmp_path, offset, scal
         if told
         else []
     )
+
+
+@pytest.mark.parametrize(
+    ("x", "scale"),
+    [
+        (np.array([[0, 16, 3], [16, 0, 9], [8, 2, 4]]), "minmax"),  # grey levels of three pixels
+        (np.array([[0, 16, 3, 1], [16, 1, 9, 2], [8, 2, 4, 3]]), "standard"),
+        (np.array([[0, 1], [1, 0]]), "standard"),
+    ],
+)
+def test_features_of_one_range_are_scaled_by_it(x, scale):
+    assert advised_scale(x.astype(float)) == scale
