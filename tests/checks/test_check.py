@@ -172,7 +172,7 @@ WRONG = {
     "RowsBackwards": "011 and 100 measured: the rows are in reversed order",
     "Narrow": "local returned shots of shape (2, 64, 2)",
     "AnyShape": "Asked for shots of shape (3, 64, 3), where (2, 64, 3) were measured",
-    "Forgets": "job('no-such-job') gave a job; expected a JobError",
+    "Forgets": "job('no-such-job') gave a job; expected NotFound",
     "Lacking": "abstract methods __str__, job",
     "NoTag": "`run` takes (pubs, shots); expected (pubs, shots, tag)",
 }
