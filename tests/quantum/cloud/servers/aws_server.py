@@ -5,18 +5,16 @@ needs.
 behind TLS, for Amazon's own clients to speak to.
 """
 
-import datetime
 import functools
-import ipaddress
 import json
 import socket
 import ssl
 import threading
-import time
 import urllib.parse
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+
+from tests.quantum.cloud.servers.local_https import certificate as certificate_of
 
 GARNET = "arn:aws:braket:eu-north-1::device/qpu/iqm/Garnet"
 SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
@@ -346,7 +344,7 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def serving(account, folder):
     """(address, file of the certificate) of an account behind TLS, on this machine."""
-    certificate, key = certified(folder)
+    certificate, key = certificate_of(folder, "127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server = _Server(("127.0.0.1", 0), _Handler)
@@ -360,37 +358,3 @@ def serving(account, folder):
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def certified(folder):
-    """(certificate, key): files of a certificate for this machine, signed by itself."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.fromtimestamp(time.time(), datetime.UTC)
-    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(here, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    files = Path(folder) / "certificate.pem", Path(folder) / "key.pem"
-    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files[1].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return files

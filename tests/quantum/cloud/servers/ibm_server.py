@@ -6,8 +6,6 @@ and would be paid for, whatever became of the reply.
 """
 
 import base64
-import datetime
-import ipaddress
 import json
 import os
 import re
@@ -21,6 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+
+from tests.quantum.cloud.servers.local_https import certificate as certificate_of
 
 CRN = "crn:v1:bluemix:public:quantum-computing:us-east:a/1:2::"
 PREFIX = "/experimental"  # an address with this word is taken as it is
@@ -332,7 +332,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, folder):
         super().__init__(("127.0.0.1", 0), Handler)
         self.begin()
-        self.certificate, key = certified(folder)
+        self.certificate, key = certificate_of(folder, "127.0.0.1")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate, key)
         self.context = context
@@ -367,39 +367,3 @@ class Server(ThreadingHTTPServer):
             "NO_PROXY": "127.0.0.1",
             "USAGE_DATA_OPT_OUT": "True",  # without the stack of every call, which takes a while
         }
-
-
-def certified(folder):
-    """(certificate, key): files of a certificate for this machine, signed by itself."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - day)
-        .not_valid_after(now + day)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    files = Path(folder) / "certificate.pem", Path(folder) / "key.pem"
-    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files[1].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return files

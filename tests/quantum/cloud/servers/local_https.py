@@ -4,11 +4,13 @@ Connections to any host are led to it, so that clients keep the vendor's address
 """
 
 import datetime
+import ipaddress
 import socket
 import ssl
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 CUT_BEFORE = "cut before the request was carried out"
@@ -86,6 +88,16 @@ for _method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
     setattr(_Handler, f"do_{_method}", _Handler._serve)
 
 
+def _named(host):
+    """A host's name, or its number, as a certificate has it."""
+    from cryptography import x509
+
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
 def certificate(folder, *hosts):
     """(certificate, key) files of these hosts, signed by themselves."""
     from cryptography import x509
@@ -104,11 +116,11 @@ def certificate(folder, *hosts):
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=2))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(h) for h in hosts]), False)
+        .add_extension(x509.SubjectAlternativeName([_named(host) for host in hosts]), False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
         .sign(key, hashes.SHA256())
     )
-    files = folder / "certificate.pem", folder / "key.pem"
+    files = Path(folder) / "certificate.pem", Path(folder) / "key.pem"
     files[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
     files[1].write_bytes(
         key.private_bytes(
