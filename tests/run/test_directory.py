@@ -50,7 +50,7 @@ def test_killed_at_twenty_moments_a_run_ends_as_the_undisturbed_one(tmp_path: Pa
     left = json.loads(done.stdout)
     assert len(left) == 20
     assert sorted(left) == left  # what a checkpoint holds is never lost
-    assert len(set(left)) > 5  # most kills struck a training on its way
+    assert len(set(left)) > 10  # most kills struck a training on its way
     undisturbed, killed = (
         Run.open(next((tmp_path / name).iterdir())) for name in ("whole", "killed")
     )
