@@ -20,6 +20,7 @@ from qhyper.quantum.cloud.door import (
     LocalJob,
     Measured,
     NotFound,
+    PlannedJobs,
     Price,
     Service,
     Unreachable,
@@ -219,7 +220,9 @@ def test_what_a_service_says_about_itself(service):
     assert parameters[:2] == ["jobs", "rows"]
     if service.local:
         assert not service.searchable
-        assert service.price(1, 1, 100) == Price("nothing: it is simulated on this machine", 0.0)
+        assert service.price([PlannedJobs(1, 1, 100, (3, 6))]) == Price(
+            "nothing: it is simulated on this machine", 0.0
+        )
         assert "simulated on this machine" in service.about(QUBITS)
 
 
@@ -278,7 +281,7 @@ def test_a_service_of_ones_own_says_only_what_it_needs():
     paid, free = Least(), Least(local=True)
     assert (paid.searchable, paid.local, paid.retrievable) == (False, False, True)
     assert paid.unavailable() is None
-    assert paid.price(1, 2, 3) is None
+    assert paid.price([PlannedJobs(1, 2, 1, (3, 6))]) is None
     assert paid.about(36) == ""
     # it never says that there are no such jobs: somebody would send them again
     with pytest.raises(Unreachable, match=r"least cannot look up jobs by their tag t\."):
@@ -290,7 +293,9 @@ def test_a_service_of_ones_own_says_only_what_it_needs():
     assert job.measured((1, 2, 3), seed=4).bits.shape == (1, 2, 3)
     assert job.measured((1, 2, 3), seed=4).note == "4"
     assert free.find("t") == []
-    assert free.price(1, 2, 3) == Price("nothing: it is simulated on this machine", 0.0)
+    assert free.price([PlannedJobs(1, 2, 1, (3, 6))]) == Price(
+        "nothing: it is simulated on this machine", 0.0
+    )
     assert free.about(36) == "simulated on this machine"
 
 

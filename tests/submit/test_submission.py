@@ -234,10 +234,10 @@ class Leaky(StubService):
     def __init__(self, folder, spoiled=None):
         super().__init__(folder, spoiled=spoiled, says=everything()[0])
 
-    def price(self, jobs, rows, shots):
+    def price(self, planned):
         if self.spoiled == "broken":
             raise RuntimeError(self.says)
-        return super().price(jobs, rows, shots)
+        return super().price(planned)
 """
 
 

@@ -34,6 +34,7 @@ from qhyper.quantum.cloud.door import (
     Limits,
     LocalJob,
     NotFound,
+    PlannedJobs,
     Price,
     Pub,
     Rejected,
@@ -288,16 +289,18 @@ class BraketService(Service):
         """Which devices of Amazon's are simulators; see `Service`."""
         return super().about(n_bits) if self.local or self._is_qpu else "simulated by Amazon"
 
-    def price(self, jobs: int, rows: int, total_shots: int) -> Price | None:
+    def price(self, planned: Sequence[PlannedJobs]) -> Price | None:
         """By the device's own data at AWS and the fee for a task; see `Service`.
 
         What a simulator takes depends on how long it takes, which nobody knows before.
         """
         if self.local:
-            return super().price(jobs, rows, total_shots)
+            return super().price(planned)
         cost = self._braket.properties.service.deviceCost
         if cost is None:
             return None
+        jobs = sum(each.jobs for each in planned)
+        total_shots = sum(each.rows * each.shots for each in planned)
         if _unit(cost) != "shot" and _unit(cost) not in _SECONDS:
             return Price(f"{cost.price:g} US dollars a {cost.unit} (the device's own data at AWS)")
         if _unit(cost) != "shot":

@@ -16,7 +16,7 @@ from qhyper.quantum.circuit import Circuit
 from qhyper.quantum.cloud.caps import NO_CAPS, Caps
 from qhyper.quantum.cloud.chunks import cut, n_chunks
 from qhyper.quantum.cloud.dispatch import Dispatcher
-from qhyper.quantum.cloud.door import Price, Service
+from qhyper.quantum.cloud.door import PlannedJobs, Price, Service
 from qhyper.quantum.cloud.ledger import Ledger
 from qhyper.quantum.cloud.preflight import preflight
 from qhyper.quantum.cloud.qiskit_isa import Isa, fingerprint, load, save, transpiled
@@ -212,18 +212,21 @@ class CloudBackend:
 
     def jobs(self, isa: Isa, batches: Batches) -> int:
         """How many jobs batches of a circuit are, the preflight's among them."""
-        limits, gates = self.service.limits, isa.two_qubit_gates
-        return sum(
-            times * n_chunks(limits, n, each, 0 if name in _UNENTANGLED else gates)
-            for name, (times, n, each) in _with_preflight(len(isa.qubits), batches).items()
-        )
+        return sum(each.jobs for each in self._planned(isa, batches))
 
     def price(self, isa: Isa, batches: Batches) -> Price | None:
         """What batches of a circuit would cost; None where the vendor's model is not known."""
-        every = _with_preflight(len(isa.qubits), batches).values()
-        circuits = sum(times * n for times, n, _ in every)
-        shots = self.shots(len(isa.qubits), batches)
-        return self.service.price(self.jobs(isa, batches), circuits, shots)
+        return self.service.price(self._planned(isa, batches))
+
+    def _planned(self, isa: Isa, batches: Batches) -> list[PlannedJobs]:
+        limits, n_bits = self.service.limits, len(isa.qubits)
+        planned = []
+        for name, (times, rows, shots) in _with_preflight(n_bits, batches).items():
+            # a bitstring is prepared by one rotation a qubit: five gates of a device at the most
+            gates = (5 * n_bits, 0) if name in _UNENTANGLED else isa.gates
+            jobs = times * n_chunks(limits, rows, shots, gates[1])
+            planned.append(PlannedJobs(jobs, times * rows, shots, gates))
+        return planned
 
     def check_caps(self, caps: Caps, folder: Path, isa: Isa, batches: Batches) -> None:
         """Raise ConfigurationError unless batches of a circuit fit the caps of the run there."""

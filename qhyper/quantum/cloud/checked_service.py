@@ -16,6 +16,7 @@ from qhyper.quantum.cloud.door import (
     JobState,
     Limits,
     Measured,
+    PlannedJobs,
     Price,
     Pub,
     Service,
@@ -87,9 +88,9 @@ class _Checked:
             )
         return list(found)
 
-    def price(self, jobs: int, rows: int, total_shots: int) -> Price | None:
+    def price(self, planned: Sequence[PlannedJobs]) -> Price | None:
         """What it would cost; ConfigurationError unless it is a Price of 0 or more, or None."""
-        price = self._service.price(jobs, rows, total_shots)
+        price = self._service.price(planned)
         amount = getattr(price, "amount", None)
         real = isinstance(amount, int | float | np.number) and not isinstance(amount, bool)
         if (price is not None and not isinstance(price, Price)) or (

@@ -19,6 +19,7 @@ from qhyper.quantum.cloud.door import (
     Denied,
     JobState,
     NotFound,
+    PlannedJobs,
     Rejected,
     Service,
     Unreachable,
@@ -80,7 +81,7 @@ class Dispatcher:
             self.service.limits, len(request.rows), request.shots, isa.two_qubit_gates
         ))  # fmt: skip
         self.recover(records)
-        waiting = self._new([r for r in self._now(records) if r.state == State.PLANNED])
+        waiting = self._new([r for r in self._now(records) if r.state == State.PLANNED], isa)
         if waiting:
             reason = self.questions.answered(self.service.unavailable)
             if reason:
@@ -91,7 +92,7 @@ class Dispatcher:
             self._send(waiting, request, isa)
         return self._now(records)
 
-    def _new(self, planned: Sequence[Record]) -> list[Record]:
+    def _new(self, planned: Sequence[Record], isa: Isa) -> list[Record]:
         """Those planned jobs that the service does not have.
 
         A run directory that was copied, or restored from a backup, knows less than the service.
@@ -102,7 +103,7 @@ class Dispatcher:
         for record in planned:
             numbers = self.questions.answered(self.service.find, record.next_tag)
             if numbers:
-                self.ledger.found(record.key, numbers[0], cost=self.cost(record))
+                self.ledger.found(record.key, numbers[0], cost=self.cost(record, isa.gates))
                 self._say_others(record.next_tag, numbers)
                 found += 1
             else:
@@ -125,7 +126,7 @@ class Dispatcher:
                 for number, record in enumerate(waiting):
                     if self._stop():
                         raise Interrupted("Stopped by a signal.")
-                    cost = self.cost(record)
+                    cost = self.cost(record, isa.gates)
                     if in_a_row == _GIVE_UP_AFTER or not self.ledger.claim(
                         record.key, caps=self.caps, cost=cost
                     ):
@@ -173,9 +174,12 @@ class Dispatcher:
             )
             raise
 
-    def cost(self, record: Record) -> float | None:
-        """What a job costs in US dollars by the price that is known before; None if none is."""
-        price = self.service.price(1, record.rows, record.rows * record.shots)
+    def cost(self, record: Record, gates: tuple[int, int]) -> float | None:
+        """What a job costs in US dollars by the price that is known before; None if none is.
+
+        `gates` are the one-qubit and two-qubit gates of one of its rows.
+        """
+        price = self.service.price([PlannedJobs(1, record.rows, record.shots, gates)])
         return None if price is None else price.amount
 
     def recover(self, records: Sequence[Record], *, since: float = 0.0) -> None:

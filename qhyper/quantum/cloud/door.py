@@ -85,6 +85,19 @@ class Price:
 
 
 @dataclass(frozen=True)
+class PlannedJobs:
+    """Jobs that are alike, whose price is asked for."""
+
+    jobs: int
+    rows: int
+    """of all jobs together"""
+    shots: int
+    """of each row"""
+    gates: tuple[int, int]
+    """one-qubit and two-qubit gates of a row, as the device runs it"""
+
+
+@dataclass(frozen=True)
 class Limits:
     """What fits in one job; None is no limit, or none that is known."""
 
@@ -244,10 +257,10 @@ class Service(ABC):
         """Why it takes no jobs now (maintenance), in the vendor's words; None if it does."""
         return None
 
-    def price(self, jobs: int, rows: int, total_shots: int) -> Price | None:
-        """What so many jobs with so many rows and shots, all of them together, would cost.
+    def price(self, planned: Sequence[PlannedJobs]) -> Price | None:
+        """What jobs would cost, all of them together, in words with source and reservations.
 
-        Source and reservations included; None where the vendor's model is not known.
+        None where the vendor's model is not known.
         """
         return Price("nothing: it is simulated on this machine", 0.0) if self.local else None
 

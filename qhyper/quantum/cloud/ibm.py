@@ -17,6 +17,7 @@ from qhyper.quantum.cloud.door import (
     Denied,
     Limits,
     NotFound,
+    PlannedJobs,
     Price,
     Pub,
     Rejected,
@@ -392,13 +393,14 @@ class IBMService(Service):
             why = f": {n_bits} bits are more than {_FULL_NOISE_QUBITS}"
         return f"a snapshot of a device, simulated on this machine {errors}{why} (option noise)"
 
-    def price(self, jobs: int, rows: int, total_shots: int) -> Price | None:
+    def price(self, planned: Sequence[PlannedJobs]) -> Price | None:
         """The quantum time as far as it is known; IBM charges for that by the instance's plan."""
         if self.local:
-            return super().price(jobs, rows, total_shots)
+            return super().price(planned)
         delay = getattr(_configuration(self.device), "default_rep_delay", None)
         if not delay:
             return None
+        total_shots = sum(each.rows * each.shots for each in planned)
         text = (
             f"an estimate: {total_shots * delay:,.0f} s of quantum time from the device's own "
             f"pause of {1e6 * delay:g} µs after each of {total_shots:,} shots; the circuits "

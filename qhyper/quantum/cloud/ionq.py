@@ -18,6 +18,7 @@ from qhyper.quantum.cloud.door import (
     JobState,
     Limits,
     NotFound,
+    PlannedJobs,
     Price,
     Pub,
     Rejected,
@@ -75,6 +76,8 @@ class IonQService(Service):
         self._client = ionq_client.IonQClient(**account)
         self._named: tuple[float, dict[str, list[str]]] = (0.0, {})
         """Numbers of jobs by their names, and until when they are taken as they are."""
+        self._estimates: dict[tuple[int, int, tuple[int, int]], tuple[float, str]] = {}
+        """Costs of a job, and their units, by its rows, shots and gates: asked for once."""
         self._answered: set[str] = set()
         """Names that were asked for since."""
 
@@ -235,27 +238,22 @@ class IonQService(Service):
             return "IonQ does not know it any more."
         return f"its status is {redacted(status)}." if status in _TAKES_NO_JOBS else None
 
-    def price(
-        self, jobs: int, rows: int, total_shots: int, *, gates: tuple[int, int] | None = None
-    ) -> Price | None:
-        """IonQ's own estimate for this account; see `Service`.
-
-        - gates: one-qubit and two-qubit gates of a row; without them only the minimum of a job is
-          known, and no amount
-
-        None if IonQ does not say.
-        """
-        each = -(-rows // max(jobs, 1))
-        shots = -(-total_shots // max(rows, 1))
-        try:
-            cost, unit = self._estimate(each, shots, gates or (0, 0))
-        except (Unreachable, NotFound, Denied):
-            return None
-        total, estimate = jobs * cost, f"by IonQ's own estimate: {jobs:,} jobs of {cost:,.2f}"
-        if gates is None and cost:
-            return Price(f"at least {total:,.2f} {unit}, and more by the gates, {estimate} at the "
-                         "least")  # fmt: skip
-        return Price(f"{total:,.2f} {unit}, {estimate}", total if unit == "USD" else None)
+    def price(self, planned: Sequence[PlannedJobs]) -> Price | None:
+        """IonQ's own estimate for this account; see `Service`. None if IonQ does not say."""
+        total, told, unit = 0.0, [], "USD"
+        for each in planned:
+            rows = -(-each.rows // each.jobs)
+            asked = (rows, -(-each.rows * each.shots // (each.jobs * rows)), each.gates)
+            try:
+                if asked not in self._estimates:
+                    self._estimates[asked] = self._estimate(*asked)
+            except (Unreachable, NotFound, Denied):
+                return None
+            cost, unit = self._estimates[asked]
+            total += each.jobs * cost
+            told.append(f"{each.jobs:,} job{'s' * (each.jobs != 1)} of {cost:,.2f}")
+        words = f"{total:,.2f} {unit}, by IonQ's own estimate: {' and '.join(told)}"
+        return Price(words, total if unit == "USD" else None)
 
     def _estimate(self, rows: int, shots: int, gates: tuple[int, int]) -> tuple[float, str]:
         """(cost, unit) of one job; IonQ has changed the names once."""

@@ -23,6 +23,7 @@ from qhyper.quantum.qiskit_circuits import qiskit_with_angles
 from qhyper.storage import storage, write_whole
 
 LEVELS = (0, 1, 2, 3)
+_NO_GATES = ("barrier", "measure")
 _TIMES_WORSE, _WORSE_BY = 2.0, 0.005
 """From when on an error counts as one that has moved: both."""
 _LISTED = 8
@@ -38,11 +39,17 @@ class Isa:
     """the number of our angle for each of the circuit's parameters"""
     qubits: tuple[int, ...]
     """where on the device each of our qubits is when it is measured"""
+    one_qubit_gates: int
     two_qubit_gates: int
     two_qubit_depth: int
     depth: int
     fingerprint: str
     """a hash of the circuit that was asked for, and of how it was to be transpiled"""
+
+    @property
+    def gates(self) -> tuple[int, int]:
+        """Gates of one qubit and of two."""
+        return self.one_qubit_gates, self.two_qubit_gates
 
     def rows(self, angles: Rows) -> Rows:
         """Rows of our angles [row, angle] as rows of the circuit's parameters."""
@@ -152,11 +159,15 @@ def _isa(placed: Any) -> Isa:
     def entangling(step: Any) -> bool:
         return step.operation.num_qubits == 2
 
+    def alone(step: Any) -> bool:
+        return step.operation.num_qubits == 1 and step.operation.name not in _NO_GATES
+
     return Isa(
         circuit=placed,
         # the elements of a ParameterVector know their number
         columns=np.array([parameter.index for parameter in placed.parameters], dtype=np.int64),
         qubits=_measured(placed),
+        one_qubit_gates=sum(alone(step) for step in placed.data),
         two_qubit_gates=sum(entangling(step) for step in placed.data),
         two_qubit_depth=placed.depth(entangling),
         depth=placed.depth(),

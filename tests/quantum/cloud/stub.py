@@ -166,8 +166,8 @@ class StubService(Service):
     def unavailable(self):
         return self.maintenance
 
-    def price(self, jobs, rows, shots):
-        dollars = jobs * 0.3 + shots * 0.001
+    def price(self, planned):
+        dollars = sum(each.jobs * 0.3 + each.rows * each.shots * 0.001 for each in planned)
         return Price(f"{dollars:.2f} stub dollars", dollars)
 
     @contextmanager

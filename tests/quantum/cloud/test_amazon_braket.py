@@ -24,6 +24,7 @@ from qhyper.quantum.cloud.door import (
     Denied,
     JobState,
     NotFound,
+    PlannedJobs,
     Price,
     Rejected,
     Unreachable,
@@ -657,7 +658,7 @@ def test_simulators_of_amazon_get_a_task_for_each_row(aws, tmp_path):
     assert aws.sent["shots"] == 2000
     # 4.5 s at 0.075 a minute
     assert record.charged == "about 0.0056 US dollars by the list: 4.5 s of simulation"
-    assert service.price(8, 8, 800) == Price(
+    assert service.price([PlannedJobs(8, 8, 100, (3, 6))]) == Price(
         "0.03 US dollars or more: 8 tasks at 0.075 a minute (the device's own data at AWS), each "
         "billed for 3 s at the least (Amazon Braket's pricing page); how long they take is not "
         "known before"
@@ -693,7 +694,7 @@ def test_what_the_device_says_about_itself(aws):
     limits = service.limits
     assert (limits.qubits, limits.rows, limits.shots, limits.executions) == (6, 100, 20000, 200000)
     # 2 tasks at 0.30 and 20,000 shots at 0.00145
-    price = service.price(2, 10, 20_000)
+    price = service.price([PlannedJobs(2, 10, 2_000, (3, 6))])
     assert price.words == (
         "about 29.60 US dollars: 2 tasks at 0.30 (Amazon Braket's pricing page) and 20,000 shots "
         "at 0.00145 (the device's own data at AWS); other prices hold for reservations"
@@ -722,7 +723,7 @@ def test_other_prices(aws, cost, unit, words):
     if cost:
         capabilities["service"]["deviceCost"]["unit"] = unit
     aws.devices[ARN] = ("Garnet", "QPU", capabilities)
-    price = BraketService(ARN).price(1, 1, 1)
+    price = BraketService(ARN).price([PlannedJobs(1, 1, 1, (3, 6))])
     assert price is None if words is None else price.words.startswith(words)
     assert price is None or price.amount is None
 

@@ -19,6 +19,7 @@ from qhyper.quantum.cloud.door import (
     JobState,
     Limits,
     NotFound,
+    PlannedJobs,
     Rejected,
     Unreachable,
     Unreadable,
@@ -386,7 +387,7 @@ def test_what_the_target_says_about_itself(azure):
     assert not service.local
     assert service.measures == ("debias",)
     assert service.limits == Limits(6, rows=1)
-    assert service.price(1, 1, 1) is None
+    assert service.price([PlannedJobs(1, 1, 1, (3, 6))]) is None
     assert service.unavailable() is None
     azure.availability = "Unavailable"
     assert service.unavailable() == (

@@ -47,7 +47,7 @@ class Own(Service):
     def find(self, tag):
         return self.values["found"]
 
-    def price(self, jobs, rows, total_shots):
+    def price(self, planned):
         return self.values["price"]
 
 
@@ -66,7 +66,7 @@ def test_what_is_right_passes():
     assert service.retrievable
     assert service.limits is own.limits
     assert service.find("t") == ["a1"]
-    assert service.price(1, 1, 1) == Price("x", 0.5)
+    assert service.price([]) == Price("x", 0.5)
     assert str(copy.deepcopy(service)) == "own"
     for job in (service.run([], 3, tag="t"), service.job("a1")):
         assert job.job_id == "a1"
@@ -143,4 +143,4 @@ def test_limits_are_whole_numbers(name, value):
 def test_prices_are_dollars(price):
     message = "own gave the price .*; expected a Price with an amount in dollars from 0, or None"
     with pytest.raises(ConfigurationError, match=message):
-        checked(Own(price=price)).price(1, 1, 1)
+        checked(Own(price=price)).price([])

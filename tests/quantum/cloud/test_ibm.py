@@ -6,7 +6,15 @@ import pytest
 from qhyper.errors import ConfigurationError, JobError, MissingError
 from qhyper.quantum.backends import build_cloud_backend
 from qhyper.quantum.circuit import Circuit, Gate
-from qhyper.quantum.cloud.door import Denied, JobState, NotFound, Rejected, Unreachable, asked
+from qhyper.quantum.cloud.door import (
+    Denied,
+    JobState,
+    NotFound,
+    PlannedJobs,
+    Rejected,
+    Unreachable,
+    asked,
+)
 from qhyper.quantum.cloud.qiskit_isa import transpiled
 
 pytest.importorskip("qiskit_ibm_runtime")
@@ -466,15 +474,15 @@ def test_maintenance_price_and_limits(client):
     assert service.limits.qubits == QUBITS
     configuration = service.device.configuration()
     configuration.default_rep_delay = 250e-6
-    price = service.price(1, 100, 100_000)
+    price = service.price([PlannedJobs(1, 100, 1_000, (3, 6))])
     assert "an estimate: 25 s of quantum time" in price.words
     assert price.amount is None
     longer = device(mode="session", session_seconds=60)
     longer.device.configuration().default_rep_delay = 250e-6
-    words = longer.price(1, 1, 10).words
+    words = longer.price([PlannedJobs(1, 1, 10, (3, 6))]).words
     assert "a session costs for as long as it is open, here up to 60 s" in words
     del configuration.default_rep_delay
-    assert service.price(1, 1, 1) is None
+    assert service.price([PlannedJobs(1, 1, 1, (3, 6))]) is None
 
 
 def test_what_does_not_change_what_is_measured_makes_no_new_job(client):

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ pytest.importorskip("cryptography")
 from qhyper.errors import ConfigurationError, MissingError
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.cloud.backend import CloudBackend
+from qhyper.quantum.cloud.caps import Caps
 from qhyper.quantum.cloud.door import (
     Denied,
     JobState,
     Limits,
     NotFound,
+    PlannedJobs,
     Price,
     Rejected,
     Unreachable,
@@ -261,25 +264,44 @@ def test_what_was_charged(ionq):
 def test_the_price_is_ionqs_own_estimate(ionq):
     """2 jobs of 10 rows of 500 shots: 500 * 10 * (3 * 0.000164 + 6 * 0.001121) = 36.09 each."""
     service = IonQService("qpu.forte-1")
-    assert service.price(2, 20, 10_000) == Price(
-        "at least 51.58 USD, and more by the gates, by IonQ's own estimate: 2 jobs of 25.79 at the "
-        "least"
-    )
     for ionq.modern in (True, False):
-        price = service.price(2, 20, 10_000, gates=(3, 6))
+        service = IonQService("qpu.forte-1")
+        price = service.price([PlannedJobs(2, 20, 500, (3, 6))])
         assert price.words == "72.18 USD, by IonQ's own estimate: 2 jobs of 36.09"
         assert price.amount == pytest.approx(72.18)
     debiased = IonQService("qpu.forte-1", debias=True)
-    assert debiased.price(1, 1, 400, gates=(0, 0)).amount == pytest.approx(25.79)
-    assert debiased.price(1, 1, 500, gates=(0, 0)).amount == pytest.approx(6.5 * 25.79)
+    assert debiased.price([PlannedJobs(1, 1, 400, (0, 0))]).amount == pytest.approx(25.79)
+    assert debiased.price([PlannedJobs(1, 1, 500, (0, 0))]).amount == pytest.approx(6.5 * 25.79)
     noisy = IonQService("simulator", noise_model="forte-1")
-    assert noisy.price(3, 3, 30) == Price("0.00 USD, by IonQ's own estimate: 3 jobs of 0.00", 0.0)
+    nothing = Price("0.00 USD, by IonQ's own estimate: 3 jobs of 0.00", 0.0)
+    assert noisy.price([PlannedJobs(3, 3, 10, (3, 6))]) == nothing
     for fault in (503, 404, 401, CUT_BEFORE):
         ionq.fails("GET", "estimate", fault)
-        assert service.price(1, 1, 10) is None
+        assert service.price([PlannedJobs(1, 1, 10, (3, 6))]) is None
     ionq.estimate = lambda query: {"estimated_total_cost": "much"}
-    assert service.price(1, 1, 10) is None
+    assert service.price([PlannedJobs(1, 1, 10, (3, 6))]) is None
     assert len(ionq.bodies) == 0
+
+
+def test_a_circuit_is_priced_by_its_gates_and_its_estimate_is_asked_for_once(ionq):
+    """So that a cap on costs can be kept: two jobs, of 3 rows and of the preflight's 2."""
+    backend = CloudBackend(IonQService("qpu.forte-1"))
+    isa = backend.compile(Circuit(2, (Gate("ry", (0,), 0), Gate("cx", (0, 1)))), rows=3).isa
+    one, two = isa.gates
+    assert (one > 0, two) == (True, 1)
+    batches = {"steps": (1, 3, 4_000)}
+    asked: list[dict] = []
+    ionq.estimate = lambda query: asked.append(query) or {"estimated_total_cost": 40.0,
+                                                          "estimated_unit": "usd"}  # fmt: skip
+    for _ in range(2):
+        price = backend.price(isa, batches)
+        assert price.amount == 80.0
+    steps, known = asked
+    assert (steps["1q_gates"], steps["2q_gates"]) == (str(3 * one), str(3 * two))
+    assert (steps["shots"], known["shots"], known["2q_gates"]) == ("4000", "32", "0")
+    backend.check_caps(Caps(cost=80.0), Path("nowhere"), isa, batches)
+    with pytest.raises(ConfigurationError, match=r"jobs of 0.00 were sent, and 80.00 more would"):
+        backend.check_caps(Caps(cost=79.0), Path("nowhere"), isa, batches)
 
 
 @pytest.mark.parametrize("rows", [1, 2])

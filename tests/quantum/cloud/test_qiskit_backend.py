@@ -12,7 +12,7 @@ from qiskit.result.models import ExperimentResult, ExperimentResultData
 
 from qhyper.errors import ConfigurationError, JobError
 from qhyper.quantum.backends import build_cloud_backend
-from qhyper.quantum.cloud.door import JobState, NotFound, Rejected, Unreachable
+from qhyper.quantum.cloud.door import JobState, NotFound, PlannedJobs, Rejected, Unreachable
 from qhyper.quantum.cloud.qiskit_backend import QiskitService
 from qhyper.quantum.cloud.qiskit_result import measured_of, state_of
 
@@ -304,7 +304,7 @@ def test_a_backend_in_maintenance_says_so():
     assert service.unavailable() is None
     backend.status = lambda: type("S", (), {"operational": False, "status_msg": "maintenance"})
     assert service.unavailable() == "maintenance."
-    assert service.price(1, 1, 1) is None
+    assert service.price([PlannedJobs(1, 1, 1, (3, 6))]) is None
     assert service.limits.rows == 100
 
 
