@@ -51,6 +51,9 @@ class Capabilities:
     """bits are independent, given the input: `marginals` say all"""
     quantum: bool = False
     """The draws are measurements of a quantum circuit (simulated or real)."""
+    mitigates: bool = False
+    """It has `mitigated(bits, losses)`, where readout errors are undone in means of losses: see
+    `qhyper.quantum.backend.Executable`."""
 
 
 @dataclass(frozen=True)

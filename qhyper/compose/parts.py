@@ -66,6 +66,11 @@ def check_parts(parts: Sequence[HyperNetwork]) -> None:
                 f"Got a {type(part).__name__} as a part; expected a HyperNetwork. By name: "
                 "build_generator."
             )
+        if part.capabilities.mitigates:
+            raise ConfigurationError(
+                f"Got {part.describe()} as a part, on a backend with the option mitigate=true; "
+                "readout errors are undone for circuits by themselves alone. Leave the option out."
+            )
     if not parts:
         raise ConfigurationError("Got no part to join; expected one generator or more.")
     if len({id(part) for part in parts}) < len(parts):

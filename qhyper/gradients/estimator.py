@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -134,6 +134,27 @@ def check_log_prob(name: str, generator: HyperNetwork) -> None:
             "it has, declare `capabilities = Capabilities(log_prob=True)`; else use an estimator "
             "that needs samples alone: parameter-shift, stochastic-parameter-shift or spsa."
         )
+
+
+def check_mitigation(name: str, generator: HyperNetwork, risk: Risk) -> None:
+    """Raise ConfigurationError if readout errors are to be undone in a risk that is no mean."""
+    if generator.capabilities.mitigates and not isinstance(risk, Expectation):
+        raise ConfigurationError(
+            f"{name} got the risk {risk!r} on a backend with the option mitigate=true: readout "
+            "errors are undone in mean losses alone. Use the risk Expectation, or leave the option "
+            "out."
+        )
+
+
+def mitigated(generator: HyperNetwork, drawn: Sample) -> Sample:
+    """The draws [..., shot] with losses whose mean over the shots has no readout errors.
+
+    Unchanged unless the generator's backend mitigates them.
+    """
+    if not generator.capabilities.mitigates:
+        return drawn
+    losses = cast(Any, generator).mitigated(drawn.bits, drawn.losses)
+    return Sample(drawn.bits, losses, drawn.log_prob)
 
 
 def check_angles(name: str, generator: HyperNetwork) -> None:

@@ -21,10 +21,12 @@ from qhyper.gradients.estimator import (
     GradientEstimate,
     GradientEstimator,
     check_angles,
+    check_mitigation,
     check_risk,
     check_shots,
     check_whole,
     evaluate,
+    mitigated,
     over_inputs,
 )
 from qhyper.hypernetwork import Draw, HasAngles, HyperNetwork
@@ -139,6 +141,7 @@ class StochasticParameterShift(GradientEstimator):
 def _check(name: str, generator: HyperNetwork, risk: Risk, shots: int, value: bool) -> None:
     check_angles(name, generator)
     check_risk(name, _BIAS, risk, generator)
+    check_mitigation(name, generator, risk)
     if value or risk.needs_reference:
         check_shots(name, shots, risk.min_shots, " for this risk")
 
@@ -168,7 +171,7 @@ def _shift(
     bits = circuit.sample_angles(rows.reshape(replicas, -1, n_angles), shots, rng=rng)
     bits = bits.reshape(replicas, n_inputs, -1, bits.shape[-1])
     drawn = evaluate(generator, bits, objective, risk, inputs=inputs)
-    by_row = _by_row(drawn, rows.shape[2])
+    by_row = mitigated(generator, _by_row(drawn, rows.shape[2]))
     shifted = _slice(by_row, slice(0, 2 * chosen.shape[1]))
     central = _slice(by_row, slice(-1, None)) if reference else shifted
     means = risk.costs(shifted, central).mean(-1)

@@ -13,10 +13,12 @@ from qhyper.errors import ConfigurationError
 from qhyper.gradients.estimator import (
     GradientEstimate,
     GradientEstimator,
+    check_mitigation,
     check_risk,
     check_shots,
     check_whole,
     evaluate,
+    mitigated,
     over_inputs,
 )
 from qhyper.hypernetwork import Draw, HasAngles, HyperNetwork
@@ -57,6 +59,7 @@ class SPSA(GradientEstimator):
     def check(self, generator: HyperNetwork, risk: Risk) -> None:
         """Raise ConfigurationError for a risk that is not supported."""
         check_risk("SPSA", self.bias, risk, generator)
+        check_mitigation("SPSA", generator, risk)
         check_shots("SPSA", self.shots, risk.min_shots, " for this risk")
 
     def cost(
@@ -94,7 +97,7 @@ class SPSA(GradientEstimator):
         for offset, bits in zip(offsets, samples, strict=True):
             with _moved(generator, offset):
                 drawn = evaluate(generator, bits, objective, risk, inputs=inputs)
-            value, error = over_inputs(*risk.value(drawn))
+            value, error = over_inputs(*risk.value(mitigated(generator, drawn)))
             values.append(value)
             errors.append(error)
             losses.append(drawn.losses)

@@ -42,6 +42,8 @@ class BackendCapabilities:
     """`expectation` gives exact ⟨C⟩ of a diagonal cost with all its derivatives."""
     paid: bool = False
     """Jobs go to a service that may charge for them, by way of a ledger (`CloudBackend`)."""
+    mitigates: bool = False
+    """An Executable has `mitigated`: readout errors are known, and undone in means of losses."""
 
 
 class Prepared(Protocol):
@@ -88,7 +90,12 @@ class WithExpectation(WithLogProb, Protocol):
 
 
 class Executable(Protocol):
-    """A circuit on a backend."""
+    """A circuit on a backend.
+
+    With the capability `mitigates` it has `mitigated(bits, losses)` besides: bits [..., shot,
+    qubit] and losses [..., shot] give losses [..., shot], whose mean over the shots is the mean
+    loss without the device's readout errors. Single ones mean nothing.
+    """
 
     def at(self, angles: Float) -> Prepared:
         """The circuit at angles [replica, row, angle]; later changes of the array do not matter."""

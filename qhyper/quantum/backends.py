@@ -50,7 +50,7 @@ def build_cloud_backend(name: str, options: Mapping[str, Any] | None = None) -> 
 
     given = dict(options or {})
     taken = options_of("service", name, find("service", name))
-    own = ("level", "layout", "avoid", "deadline", "grace")
+    own = ("level", "layout", "avoid", "deadline", "grace", "mitigate")
     for option in given:
         if option not in (*taken, *own):
             raise unknown(f"option of the backend {name}:", option, (*taken, *own))

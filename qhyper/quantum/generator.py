@@ -100,6 +100,7 @@ class QuantumHyperNetwork(HyperNetwork):
             marginals=turned,
             independent=turned,
             quantum=True,
+            mitigates=able.mitigates,
         )
         self._affine = None if circuit.plain else circuit.affine()
         self.theta = torch.nn.Parameter(
@@ -209,6 +210,13 @@ class QuantumHyperNetwork(HyperNetwork):
         self._check_angles(angles)
         check_rng(rng, self.replicas)
         return self._by_bit(self._executable.at(angles).sample(shots, rng))
+
+    def mitigated(self, bits: Bits, losses: Floats) -> Floats:
+        """Losses [..., shot] of draws [..., shot, bit], whose means have no readout errors.
+
+        With the capability `mitigates` alone; see `qhyper.quantum.backend.Executable`.
+        """
+        return self._executable.mitigated(self._measured(bits), losses)
 
     def _check_angles(self, angles: npt.NDArray[np.float64]) -> None:
         rows = angles.shape[1] if angles.ndim == 3 else 0

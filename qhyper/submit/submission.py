@@ -16,14 +16,14 @@ from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, MissingError, PendingError, StorageError
 from qhyper.quantum.backends import build_cloud_backend, check_cloud
 from qhyper.quantum.cloud import mthree_mitigation as mitigation
-from qhyper.quantum.cloud.backend import CALIBRATION, Batches, CloudExecutable
+from qhyper.quantum.cloud.backend import Batches, CloudExecutable
 from qhyper.quantum.cloud.caps import NO_CAPS, Caps
 from qhyper.quantum.cloud.ledger import Ledger
 from qhyper.quantum.cloud.ledger_file import exists
 from qhyper.quantum.cloud.mthree_mitigation import QuasiProbabilities
 from qhyper.quantum.cloud.qiskit_isa import Isa, load, save, transpiled
 from qhyper.quantum.cloud.readout import angles_of, preparation
-from qhyper.quantum.cloud.record import Record, Request, State
+from qhyper.quantum.cloud.record import CALIBRATION, Record, Request, State
 from qhyper.run.comparison import check_same_data, load_generator
 from qhyper.run.config import DEFAULT_PAID_SHOTS, Entry
 from qhyper.run.directory import Run
@@ -83,6 +83,11 @@ class Submission:
             mitigation.check_installed()
         self.generator = generator
         self.backend = build_cloud_backend(settings.backend, settings.options)
+        if self.backend.mitigate:
+            raise ConfigurationError(
+                "Got the option mitigate=true, which is for trainings. Say --mitigate, which "
+                "measures the readout errors of a submission."
+            )
         if identity is None:
             self.isa = cast(CloudExecutable, self.backend.compile(generator.circuit)).isa
             return

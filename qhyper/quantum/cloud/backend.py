@@ -18,11 +18,17 @@ from qhyper.quantum.cloud.chunks import cut, n_chunks
 from qhyper.quantum.cloud.dispatch import Dispatcher
 from qhyper.quantum.cloud.door import PlannedJobs, Price, Service
 from qhyper.quantum.cloud.ledger import Ledger
-from qhyper.quantum.cloud.preflight import preflight
+from qhyper.quantum.cloud.mthree_mitigation import (
+    calibration_bits,
+    check_installed,
+    mitigated_losses,
+)
+from qhyper.quantum.cloud.options import check_flag
+from qhyper.quantum.cloud.preflight import calibration, calibration_shots, preflight
 from qhyper.quantum.cloud.qiskit_isa import Isa, fingerprint, load, save, transpiled
 from qhyper.quantum.cloud.questions import Patience
 from qhyper.quantum.cloud.readout import PREFLIGHT_SHOTS, preflight_bits
-from qhyper.quantum.cloud.record import PREFLIGHT, Request
+from qhyper.quantum.cloud.record import CALIBRATION, PREFLIGHT, Request
 from qhyper.quantum.cloud.scope import Scope
 from qhyper.streams import Rngs
 
@@ -30,8 +36,6 @@ Float = npt.NDArray[np.float64]
 
 Batches = Mapping[str, tuple[int, int, int]]
 """What is sampled: (times, circuits, shots of each) by what it is for."""
-CALIBRATION = "calibration"
-"""What the circuits are for from which readout errors are learnt."""
 _UNENTANGLED = (PREFLIGHT, CALIBRATION)
 """What prepares known bitstrings, and has no two-qubit gates."""
 
@@ -48,13 +52,13 @@ class CloudBackend:
     - deadline: seconds that a training, or whatever has to wait in this process, waits for a job
       before it ends with PendingError
     - grace: seconds for which a job is looked for whose reply was lost
+    - mitigate: whether readout errors are measured once a day, and undone by mthree in the means of
+      losses from which gradients are made; draws are never changed
     - identity: what tells jobs from those that measure something else: the device, and the options
       that matter to it; formerly: what earlier versions said instead
 
     It samples within `connected` alone, and after `begin` has said what for.
     """
-
-    capabilities = BackendCapabilities(paid=True)
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class CloudBackend:
         avoid: Sequence[int] = (),
         deadline: float = 86_400.0,
         grace: float = Patience.grace,
+        mitigate: bool = False,
         patience: Patience | None = None,
         name: str | None = None,
         identity: str | None = None,
@@ -84,7 +89,12 @@ class CloudBackend:
                 raise ConfigurationError(
                     f"{option} must be a list of qubits of the device; got {qubits!r}."
                 )
+        check_flag("mitigate", mitigate)
+        if mitigate:
+            check_installed()
         self.service, self.level, self.deadline = service, level, deadline
+        self.mitigate = bool(mitigate)
+        self.capabilities = BackendCapabilities(paid=True, mitigates=self.mitigate)
         self.layout = None if layout is None else tuple(layout)
         self.avoid = tuple(avoid)
         self.patience = patience or Patience(grace=grace)
@@ -183,13 +193,13 @@ class CloudBackend:
         )  # fmt: skip
 
     def shots(self, n_bits: int, batches: Batches) -> int:
-        """Shots of all batches of circuits of so many bits, and of the preflight."""
-        every = _with_preflight(n_bits, batches).values()
+        """Shots of all batches of circuits of so many bits, and of known bitstrings."""
+        every = self._with_known(n_bits, batches).values()
         return sum(times * circuits * shots for times, circuits, shots in every)
 
     def plan(self, isa: Isa, batches: Batches) -> dict[str, Any]:
-        """What batches of a circuit would take, in words; the preflight is counted."""
-        every, limits = _with_preflight(len(isa.qubits), batches), self.service.limits
+        """What batches of a circuit would take, in words; known bitstrings are counted."""
+        every, limits = self._with_known(len(isa.qubits), batches), self.service.limits
         jobs, price = self.jobs(isa, batches), self.price(isa, batches)
         shots = self.shots(len(isa.qubits), batches)
         circuits = sum(times * n for times, n, _ in every.values())
@@ -211,7 +221,7 @@ class CloudBackend:
         return {key: value for key, value in planned.items() if value != ""}
 
     def jobs(self, isa: Isa, batches: Batches) -> int:
-        """How many jobs batches of a circuit are, the preflight's among them."""
+        """How many jobs batches of a circuit are, those of known bitstrings among them."""
         return sum(each.jobs for each in self._planned(isa, batches))
 
     def price(self, isa: Isa, batches: Batches) -> Price | None:
@@ -221,12 +231,19 @@ class CloudBackend:
     def _planned(self, isa: Isa, batches: Batches) -> list[PlannedJobs]:
         limits, n_bits = self.service.limits, len(isa.qubits)
         planned = []
-        for name, (times, rows, shots) in _with_preflight(n_bits, batches).items():
+        for name, (times, rows, shots) in self._with_known(n_bits, batches).items():
             # a bitstring is prepared by one rotation a qubit: five gates of a device at the most
             gates = (5 * n_bits, 0) if name in _UNENTANGLED else isa.gates
             jobs = times * n_chunks(limits, rows, shots, gates[1])
             planned.append(PlannedJobs(jobs, times * rows, shots, gates))
         return planned
+
+    def _with_known(self, n_bits: int, batches: Batches) -> Batches:
+        """The batches, and the known bitstrings that are sent with them."""
+        known = {PREFLIGHT: (1, len(preflight_bits(n_bits)), PREFLIGHT_SHOTS)}
+        if self.mitigate:
+            known[CALIBRATION] = (1, len(calibration_bits(n_bits)), calibration_shots(n_bits))
+        return {**batches, **known}
 
     def check_caps(self, caps: Caps, folder: Path, isa: Isa, batches: Batches) -> None:
         """Raise ConfigurationError unless batches of a circuit fit the caps of the run there."""
@@ -270,6 +287,12 @@ class CloudBackend:
         assert self.scope is not None
         preflight(self.dispatcher, self.scope, self.identity, isa, wait)
 
+    def calibration(self, isa: Isa, wait: float) -> Float:
+        """Each qubit's assignment matrix [qubit, measured, prepared], measured once a day."""
+        assert self.dispatcher is not None
+        assert self.scope is not None
+        return calibration(self.dispatcher, self.scope, self.identity, isa, wait)
+
 
 class CloudExecutable:
     """A circuit on a quantum computer: an `Executable`. Nothing is sent before it is sampled."""
@@ -277,6 +300,7 @@ class CloudExecutable:
     def __init__(self, backend: CloudBackend, isa: Isa, n_angles: int) -> None:
         self.backend, self.isa, self.n_angles = backend, isa, n_angles
         self._kept: Path | None = None
+        self._matrices: Float | None = None
 
     def at(self, angles: Float) -> "CloudAt":
         """As in Executable. Raises ConfigurationError if the angles do not fit."""
@@ -300,10 +324,21 @@ class CloudExecutable:
             )
         self._keep()
         backend.preflight(self.isa, backend.deadline)
+        if backend.mitigate:
+            self._matrices = backend.calibration(self.isa, backend.deadline)
         purpose = backend.next_purpose()
         request = backend.request(backend.scope, purpose, self.isa, flat, shots)
         bits = backend.dispatcher.measure(request, self.isa, backend.deadline)
         return bits.reshape(*angles.shape[:2], shots, -1)
+
+    def mitigated(self, bits: Bits, losses: Float) -> Float:
+        """As in Executable; of what it measured last, by that day's calibration."""
+        if self._matrices is None:
+            raise ConfigurationError(
+                f"{self.backend} has no calibration: measure before losses are mitigated, on a "
+                "backend with the option mitigate=true."
+            )
+        return mitigated_losses(bits, losses, self._matrices)
 
     def _keep(self) -> None:
         """Use the circuit that this run has sent before: a device's errors change by the day."""
@@ -326,10 +361,6 @@ class CloudExecutable:
                 f"{path} is not the circuit that was asked for. Put the run's own file back."
             )
         self._kept = folder
-
-
-def _with_preflight(n_bits: int, batches: Batches) -> Batches:
-    return {**batches, PREFLIGHT: (1, len(preflight_bits(n_bits)), PREFLIGHT_SHOTS)}
 
 
 class CloudAt:

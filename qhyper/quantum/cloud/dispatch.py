@@ -27,6 +27,7 @@ from qhyper.quantum.cloud.door import (
     asked,
 )
 from qhyper.quantum.cloud.ledger import Ledger
+from qhyper.quantum.cloud.mthree_mitigation import Float
 from qhyper.quantum.cloud.qiskit_isa import Isa
 from qhyper.quantum.cloud.questions import Patience, Questions
 from qhyper.quantum.cloud.record import Record, Request, State
@@ -67,6 +68,8 @@ class Dispatcher:
         self._live: dict[str, CloudJob] = {}
         self.passed: dict[tuple[str, tuple[int, ...]], float] = {}
         """When the preflight of a service and qubits ended that this session has looked at."""
+        self.calibrated: dict[tuple[str, tuple[int, ...]], tuple[float, Float]] = {}
+        """When a calibration ended, and its assignment matrices, likewise."""
         self._warned = False
 
     # -- sending ------------------------------------------------------------------------------

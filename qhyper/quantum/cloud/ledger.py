@@ -32,6 +32,7 @@ from qhyper.quantum.cloud.door import Measured
 from qhyper.quantum.cloud.ledger_file import LedgerFile
 from qhyper.quantum.cloud.record import (
     AGAIN,
+    CALIBRATION,
     COLUMNS,
     OPEN,
     PREFLIGHT,
@@ -166,13 +167,14 @@ class Ledger(LedgerFile):
     def sent_shots(self, scope: Scope) -> int:
         """Shots of the jobs of a scope that were sent, or may have been.
 
-        What is sent again, on the user's word, is counted once, and so is a preflight.
+        What is sent again, on the user's word, is counted once, and so are known bitstrings.
         """
         query = (
-            "SELECT SUM(rows * shots) FROM jobs WHERE scope = ? AND attempts > 0 "
-            "AND purpose NOT LIKE ? || ' %' || ? || '%'"
+            "SELECT SUM(rows * shots) FROM jobs WHERE scope = ?1 AND attempts > 0 "
+            "AND purpose NOT LIKE ?2 || ' %' || ?4 || '%' "
+            "AND purpose NOT LIKE ?3 || ' %' || ?4 || '%'"
         )
-        return self._ask(query, (str(scope), PREFLIGHT, AGAIN))[0][0] or 0
+        return self._ask(query, (str(scope), PREFLIGHT, CALIBRATION, AGAIN))[0][0] or 0
 
     # -- jobs ---------------------------------------------------------------------------------
 

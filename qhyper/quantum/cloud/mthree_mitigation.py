@@ -6,7 +6,8 @@ gives each qubit's assignment matrix (`confusion`). With them, mthree's method t
 strings into weights of these strings (`quasi_probabilities`).
 
 The weights sum to 1 and some are negative, so no draws come from them and nothing here makes any:
-their one use is `QuasiProbabilities.mean`, the mean of a loss.
+their one use is the mean of a loss, of draws (`QuasiProbabilities.mean`) or in an estimator of
+gradients (`mitigated_losses`).
 
 The method (M3: Nation, Kang, Sundaresan and Gambetta, PRX Quantum 2, 040326, 2021) corrects among
 the strings that were measured. Where nearly every shot measures another string, as with many
@@ -52,6 +53,15 @@ class QuasiProbabilities:
     _factors: tuple[Any, Any]
     """LU factors of the assignment matrix [measured, true] over the strings"""
 
+    def unfolded(self, losses: npt.ArrayLike) -> Float:
+        """Aᵀ⁻¹ · loss of each string [k], with the assignment matrix A over the strings.
+
+        The mean over the *shots* of these is the mitigated mean of the losses.
+        """
+        from scipy.linalg import lu_solve
+
+        return lu_solve(self._factors, np.asarray(losses, dtype=np.float64), trans=1)
+
     def mean(self, losses: npt.ArrayLike) -> tuple[float, float | None]:
         """The mitigated mean of a loss, given for each string [k], and its standard error.
 
@@ -60,8 +70,6 @@ class QuasiProbabilities:
         is that of this mean. Not in it: the matrices' own shot noise, and what is not `covered`.
         None for a single shot. Raises ConfigurationError for losses of another shape.
         """
-        from scipy.linalg import lu_solve
-
         values = np.asarray(losses, dtype=np.float64)
         if values.shape != self.weights.shape:
             raise ConfigurationError(
@@ -71,7 +79,7 @@ class QuasiProbabilities:
         mean, shots = float(self.weights @ values), int(self.counts.sum())
         if shots == 1:
             return mean, None
-        unfolded = lu_solve(self._factors, values, trans=1)
+        unfolded = self.unfolded(values)
         spread = self.counts @ (unfolded - self.counts @ unfolded / shots) ** 2
         return mean, float(np.sqrt(spread / (shots - 1) / shots))
 
@@ -166,6 +174,27 @@ def quasi_probabilities(bits: Bits, matrices: Float) -> QuasiProbabilities:
     factors = lu_factor(matrix, overwrite_a=True)
     weights = lu_solve(factors, counts / counts.sum())
     return QuasiProbabilities(strings, counts, weights / weights.sum(), covered, factors)
+
+
+def mitigated_losses(bits: Bits, losses: Float, matrices: Float) -> Float:
+    """Losses [..., shot] whose means over the shots have no readout errors, row by row.
+
+    - bits: [..., shot, qubit]
+    - losses: [..., shot]: what each shot's string costs
+    - matrices: as in `quasi_probabilities`, whose errors it raises
+
+    See `QuasiProbabilities.unfolded`: a mean and its standard error are those of `mean`.
+    """
+    flat = bits.reshape(-1, *bits.shape[-2:])
+    found = np.empty((len(flat), flat.shape[1]))
+    for row, (shots, own) in enumerate(zip(flat, losses.reshape(len(flat), -1), strict=True)):
+        quasi = quasi_probabilities(shots, matrices)
+        place = {string.tobytes(): k for k, string in enumerate(quasi.strings)}
+        index = np.array([place[string.tobytes()] for string in np.ascontiguousarray(shots)])
+        of_string = np.empty(len(quasi.strings))
+        of_string[index] = own
+        found[row] = quasi.unfolded(of_string)[index]
+    return found.reshape(losses.shape)
 
 
 def _covered(own: Float, reduced: Float, counts: npt.NDArray[np.int64]) -> float | None:

@@ -13,8 +13,10 @@ from qhyper.quantum.cloud.scope import Scope
 
 PREFLIGHT = "preflight"
 """The word with which the purpose of a preflight begins."""
+CALIBRATION = "calibration"
+"""The same of circuits from which readout errors are learnt."""
 AGAIN = " again "
-"""In the purpose of a preflight that is repeated, before its number."""
+"""In the purpose of what is repeated after a day, before its number."""
 
 
 class State(StrEnum):

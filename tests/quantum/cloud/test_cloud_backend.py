@@ -1,18 +1,23 @@
 """CloudBackend: a generator and its gradient on a service, and the preflight before them."""
 
+import time
+
 import numpy as np
 import pytest
 
+from qhyper.compose.ordered import Ordered
 from qhyper.errors import ConfigurationError, JobError, PendingError
-from qhyper.gradients.parameter_shift import ParameterShift
+from qhyper.gradients.parameter_shift import ParameterShift, StochasticParameterShift
+from qhyper.gradients.spsa import SPSA
 from qhyper.quantum.backends import build_backend, build_cloud_backend
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.cloud import preflight
 from qhyper.quantum.cloud.backend import CloudBackend
+from qhyper.quantum.cloud.preflight import calibration_shots
 from qhyper.quantum.cloud.qiskit_isa import transpiled
 from qhyper.quantum.cloud.questions import Patience
 from qhyper.quantum.generator import QuantumHyperNetwork
-from qhyper.risk import Expectation
+from qhyper.risk import CVaR, Expectation
 from qhyper.streams import Streams
 
 HASTE = Patience(grace=0.3, first_poll=0.01, last_poll=0.02)
@@ -30,10 +35,13 @@ def connect(tmp_path, stub_service):
     folder.mkdir()
 
     @contextmanager
-    def session(*, layout=None, scope="training", budget=10**6, deadline=5.0, **options):
+    def session(
+        *, layout=None, scope="training", budget=10**6, deadline=5.0, mitigate=False, **options
+    ):
         backend = CloudBackend(
-            stub_service(**options), patience=HASTE, deadline=deadline, layout=layout
-        )
+            stub_service(**options), patience=HASTE, deadline=deadline, layout=layout,
+            mitigate=mitigate,
+        )  # fmt: skip
         with backend.connected(folder, "a run", scope, budget, warn=lambda text: None):
             backend.begin("step 0")
             yield backend
@@ -80,6 +88,116 @@ def test_a_gradient_is_one_job(connect, stub_service):
     ])  # fmt: skip
     found = generator.theta.grad.numpy()[0]
     np.testing.assert_allclose(found, exact, atol=5 * 1.5 / 64 / np.sqrt(2))
+
+
+# -- readout mitigation in the loop ---------------------------------------------------------------
+
+EXACT = np.array([
+    np.sin(0.3) / 2 * (1 + np.cos(1.0)), np.cos(0.3) * np.sin(1.0) / 2,
+    np.sin(2.0) * np.cos(0.7) / 2, np.cos(2.0) * np.sin(0.7) / 2,
+])  # fmt: skip
+"""The gradient of the number of ones of CIRCUIT at 0.3, 1.0, 2.0, 0.7: see above."""
+MISREAD = np.array([[0.04, 0.10], [0.02, 0.12], [0.05, 0.08]])
+"""Of each qubit: P(1 | 0) and P(0 | 1)."""
+
+
+@pytest.fixture
+def misreading(stub, monkeypatch):
+    """The stub's device reads the qubits wrongly, by MISREAD; seed 5."""
+    simulated, rng = stub._simulated, np.random.default_rng(5)
+
+    def misread(circuit, rows, shots, tag):
+        bits = simulated(circuit, rows, shots, tag)
+        wrong = rng.random(bits.shape) < np.where(bits, MISREAD[:, 1], MISREAD[:, 0])
+        return bits ^ wrong
+
+    monkeypatch.setattr(stub, "_simulated", misread)
+
+
+def number_of_ones(bits):
+    return bits.sum(-1) * 1.0
+
+
+@pytest.mark.usefixtures("misreading")
+@pytest.mark.parametrize("shift", [True, False])
+def test_readout_errors_are_undone_in_a_gradient(connect, stub_service, shift):
+    """16,384 shots: σ <= 1.5 / 128 / √2 by contrasts above 0.86, and those of 2,048 calibration
+    shots a state, sqrt(0.1 · 0.9 / 2048) = 0.0066 of a contrast. Without it the derivatives are
+    smaller by the contrasts, 0.86 to 0.87: the second one by 0.056."""
+    pytest.importorskip("mthree")
+    found = {}
+    for mitigate in (False, True):
+        with connect(mitigate=mitigate, scope=f"{mitigate}") as backend:
+            generator = QuantumHyperNetwork(3, ansatz=CIRCUIT, start=[0.3, 1.0, 2.0, 0.7],
+                                            backend=backend)  # fmt: skip
+            estimator = ParameterShift(16_384, value=True) if shift else SPSA(16_384, 0.05, 1, True)
+            estimate = estimator(generator, number_of_ones, Expectation(), rng=RNG)
+        found[mitigate] = generator.theta.grad.numpy()[0], estimate
+    gradient, estimate = found[True]
+    ones = (1 - np.cos(0.3)) / 2 + (1 - np.cos(0.3) * np.cos(1.0)) / 2
+    ones += (1 - np.cos(2.0) * np.cos(0.7)) / 2
+    assert estimate.value[0] == pytest.approx(ones, abs=5 * 0.02)
+    assert estimate.standard_error[0] < 0.02
+    assert estimate.losses.max() == 3.0  # what was drawn is as it was measured
+    assert found[False][1].standard_error[0] < estimate.standard_error[0]
+    sigma = 1.5 / 128 / np.sqrt(2) / 0.86
+    if shift:
+        np.testing.assert_allclose(gradient, EXACT, atol=5 * np.hypot(sigma, 0.0066 * 0.5))
+        assert EXACT[1] - found[False][0][1] > 5 * sigma * 0.86
+    purposes = [record.purpose for record in jobs_of(backend, connect)]
+    assert sum(purpose.startswith("calibration") for purpose in purposes) == 1
+
+
+def jobs_of(backend, connect):
+    with connect(scope="True") as again:
+        return again.dispatcher.ledger.jobs()
+
+
+@pytest.mark.usefixtures("misreading")
+def test_a_calibration_is_measured_once_a_day(connect, stub_service, monkeypatch):
+    pytest.importorskip("mthree")
+    angles = np.zeros((1, 1, 4))
+    for calls in range(3):
+        with connect(mitigate=True) as backend:
+            executable = backend.compile(CIRCUIT)
+            backend.begin(f"step {calls}")
+            bits = executable.at(angles).sample(8, RNG)
+            executable.mitigated(bits, number_of_ones(bits))
+    assert len(tags(stub_service)) == 2 + 3
+    now = time.time()
+    monkeypatch.setattr(preflight.time, "time", lambda: now + 86_500)
+    with connect(mitigate=True) as backend:
+        backend.begin("step 3")
+        backend.compile(CIRCUIT).at(angles).sample(8, RNG)
+    assert len(tags(stub_service)) == 2 + 3 + 3
+
+
+def test_what_cannot_be_mitigated_is_refused(connect, stub_service):
+    pytest.importorskip("mthree")
+    with pytest.raises(ConfigurationError, match="Got mitigate='yes'; expected true or false"):
+        CloudBackend(stub_service(), mitigate="yes")
+    backend = CloudBackend(stub_service(), mitigate=True)
+    with pytest.raises(ConfigurationError, match="has no calibration: measure before"):
+        backend.compile(CIRCUIT).mitigated(np.zeros((4, 3), np.uint8), np.zeros(4))
+    generator = QuantumHyperNetwork(3, ansatz=CIRCUIT, backend=backend)
+    for estimator in (ParameterShift(8), StochasticParameterShift(8, 2), SPSA(8)):
+        estimator.check(generator, Expectation())
+        with pytest.raises(ConfigurationError, match=r"CVaR.*undone in mean losses alone"):
+            estimator.check(generator, CVaR(0.5))
+    with pytest.raises(ConfigurationError, match="readout errors are undone for circuits by"):
+        Ordered(generator, [2, 1, 0])
+
+
+def test_a_plan_counts_the_calibration(stub_service):
+    """4 rows of 1,024 shots for 3 bits."""
+    pytest.importorskip("mthree")
+    plain, able = (CloudBackend(stub_service(), mitigate=on) for on in (False, True))
+    isa = plain.compile(CIRCUIT).isa
+    batches = {"steps": (2, 8, 100)}
+    assert able.shots(3, batches) - plain.shots(3, batches) == 4 * 1024
+    assert able.jobs(isa, batches) == plain.jobs(isa, batches) + 1
+    assert "4,096 calibration" in able.plan(isa, batches)["of these"]
+    assert calibration_shots(36) == 64
 
 
 def test_every_call_of_a_step_is_its_own_purpose(connect, stub_service):
