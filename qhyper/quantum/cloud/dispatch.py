@@ -194,21 +194,11 @@ class Dispatcher:
         """
         records = self._now(records)
         if self.service.local:  # its jobs ended with the process, and cost nothing
-            for record in records:
-                gone = record.state == State.SUBMITTED and record.job_id not in self._live
-                if gone or record.state == State.SUBMITTING:
-                    self.ledger.unclaim(record.key, State.PLANNED, "")
+            self._plan_anew(records)
             return
         lost = [r for r in records if r.state in (State.SUBMITTING, State.UNKNOWN)]
         if not self.service.searchable:
-            for record in lost:
-                asked = record.job_id is not None
-                if not (asked and self.questions.answered(self._listed, record)):
-                    self.ledger.unknown(
-                        record.key,
-                        record.message
-                        or (f"the reply of {self.name} was lost, and it cannot look up tags"),
-                    )
+            self._ask_by_number(lost)
             return
         pause, silent = self.patience.first_poll, 0
         end = time.monotonic() + self.patience.grace  # at the latest, whatever the clock says
@@ -223,20 +213,18 @@ class Dispatcher:
                     trouble = error
                     still.append(record)
                     continue
-                if found:
-                    pass
-                elif (
-                    time.time() < max(record.sent or 0, since) + self.patience.grace
+                sent = max(record.sent or 0, since)
+                if (
+                    not found
+                    and time.time() < sent + self.patience.grace
                     and time.monotonic() < end
                 ):
                     still.append(record)
-                else:
-                    self.ledger.unknown(
-                        record.key,
-                        record.message * (record.job_id is not None)
-                        or f"{self.name} lists no job with the tag {record.tag} for this account, "
-                        f"{self.patience.grace:g} s after it was sent",
-                    )
+                elif not found:
+                    self._unknown(
+                        record, f"{self.name} lists no job with the tag {record.tag} for this "
+                        f"account, {self.patience.grace:g} s after it was sent",
+                    )  # fmt: skip
             silent = silent + 1 if trouble else 0
             if trouble is not None and silent >= self.patience.attempts:
                 raise MissingError(
@@ -248,6 +236,26 @@ class Dispatcher:
             if lost:
                 self._sleep(pause)
                 pause = min(2 * pause, self.patience.last_poll)
+
+    def _plan_anew(self, records: Sequence[Record]) -> None:
+        """Plan the jobs of a service of this machine again that ended with their process."""
+        for record in records:
+            gone = record.state == State.SUBMITTED and record.job_id not in self._live
+            if gone or record.state == State.SUBMITTING:
+                self.ledger.unclaim(record.key, State.PLANNED, "")
+
+    def _ask_by_number(self, lost: Sequence[Record]) -> None:
+        """Settle lost jobs of a service without tags: those without a number are unknown."""
+        for record in lost:
+            if record.job_id is None or not self.questions.answered(self._listed, record):
+                self._unknown(
+                    record, f"the reply of {self.name} was lost, and it cannot look up tags"
+                )
+
+    def _unknown(self, record: Record, why: str) -> None:
+        """Write down that a job was not found; what was said of a job with a number stays."""
+        kept = record.message if record.job_id is not None or not self.service.searchable else ""
+        self.ledger.unknown(record.key, kept or why)
 
     def _listed(self, record: Record) -> bool:
         """Whether the service has a job under one of its tags or its number; it is taken then.
