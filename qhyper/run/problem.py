@@ -48,9 +48,11 @@ class Problem:
             self.objective.accuracy(np.zeros((1, self.objective.n_bits), np.uint8), self.test)
 
 
-def build_problem(config: Config) -> Problem:
+def build_problem(config: Config, *, tested: bool = True) -> Problem:
     """The problem that a configuration asks for; its data are read once.
 
+    Without test rows unless `tested`: to make them ready takes a second, where compiled code is
+    loaded for it.
     Raises ConfigurationError if data, target and loss do not go together, with what would.
     """
     name = config.target or ("callable" if config.objective is not None else None)
@@ -86,7 +88,7 @@ def build_problem(config: Config) -> Problem:
     if n_held:
         classifies = objective.capabilities.accuracy
         watch = target.objective(held, "accuracy" if classifies else config.loss)
-    return Problem(objective, watch, dataset.test, dataset.name, dataset)
+    return Problem(objective, watch, dataset.test if tested else None, dataset.name, dataset)
 
 
 def _target(name: str, config: Config, dataset: Dataset | None) -> Target:

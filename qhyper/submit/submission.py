@@ -66,7 +66,7 @@ class Submission:
         from qhyper.quantum.generator import QuantumHyperNetwork  # torch takes its time
 
         self.run, self.settings, self.identity = run, settings, identity or Identity(run, 0)
-        problem = build_problem(run.found_config)
+        problem = build_problem(run.found_config, tested=False)
         self.objective = problem.objective
         check_same_data(run, problem)
         generator = load_generator(run, settings.entry, problem=problem)

@@ -139,11 +139,16 @@ class IBMAccount:
 def snapshot(name: str) -> Any:
     """A snapshot of a device, which IBM's package has; ConfigurationError for an unknown name."""
     needed()
-    from qiskit_ibm_runtime.fake_provider import FakeProviderForBackendV2
+    from qiskit_ibm_runtime import fake_provider
+    from qiskit_ibm_runtime.fake_provider.fake_backend import FakeBackendV2
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # one of them says that its errors are not typical
-        known = {str(backend.name): backend for backend in FakeProviderForBackendV2().backends()}
+    known = {
+        str(found.backend_name): found
+        for found in vars(fake_provider).values()
+        if isinstance(found, type) and issubclass(found, FakeBackendV2)
+    }
     if name not in known:
         raise unknown("device snapshot", name, known)
-    return known[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one of them says that its errors are not typical
+        return known[name]()
