@@ -332,8 +332,6 @@ def _print_jobs(found: list[tuple[Any, Any]], where: str, queues: Mapping[str, s
     from rich.markup import escape
     from rich.table import Table
 
-    from qhyper.quantum.cloud.record import PREFLIGHT
-
     if not found:
         print(f"No jobs in {where}.")
         return
@@ -352,7 +350,7 @@ def _print_jobs(found: list[tuple[Any, Any]], where: str, queues: Mapping[str, s
             if record.sent is None
             else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.sent))
         )
-        what = PREFLIGHT if record.preflight else record.purpose
+        what = record.known or record.purpose
         chunk = f" #{record.chunk}" * bool(record.chunk)
         cells = (
             record.key[:8], f"{record.scope}, {what}{chunk}", str(record.state),

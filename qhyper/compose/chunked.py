@@ -10,7 +10,15 @@ import torch
 from qhyper.arrays import as_float
 from qhyper.bits import Bits
 from qhyper.compose.ordered import Ordered
-from qhyper.compose.parts import Composed, Float, count_angles, product, somewhere, with_angles
+from qhyper.compose.parts import (
+    Composed,
+    Float,
+    check_parts,
+    count_angles,
+    product,
+    somewhere,
+    with_angles,
+)
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.streams import Rngs
@@ -52,6 +60,7 @@ class Chunked(Composed):
                 f"Got {name} to be asked once a chunk; expected a generator that sees an input, "
                 "such as ConditionalBernoulli, or a circuit of the ansatz Reuploading."
             )
+        check_parts([generator])
         if isinstance(chunks, bool) or not isinstance(chunks, int | np.integer) or chunks < 1:
             raise ConfigurationError(f"chunks is a whole number, at least 1; got {chunks!r}.")
         super().__init__(int(chunks) * generator.n_bits, seeds=generator.seeds)

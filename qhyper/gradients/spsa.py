@@ -93,13 +93,15 @@ class SPSA(GradientEstimator):
         if self.value:
             offsets.append([torch.zeros_like(parameter) for parameter in parameters])
         samples = _sample_at(generator, offsets, self.shots, rng, inputs)
-        values, errors, losses = [], [], []
+        values, errors, means, losses = [], [], [], []
         for offset, bits in zip(offsets, samples, strict=True):
             with _moved(generator, offset):
                 drawn = evaluate(generator, bits, objective, risk, inputs=inputs)
-            value, error = over_inputs(*risk.value(mitigated(generator, drawn)))
+            clean = mitigated(generator, drawn)
+            value, error = over_inputs(*risk.value(clean))
             values.append(value)
             errors.append(error)
+            means.append(clean.losses.mean(axis=(1, 2)))
             losses.append(drawn.losses)
         for number, direction in enumerate(directions):
             slope = (values[2 * number] - values[2 * number + 1]) / (2 * self.step)
@@ -110,7 +112,7 @@ class SPSA(GradientEstimator):
         return GradientEstimate(
             value=values[-1] if self.value else None,
             standard_error=errors[-1] if self.value else None,
-            mean_loss=losses[-1].mean(axis=(1, 2)) if self.value else None,
+            mean_loss=means[-1] if self.value else None,
             draw=Draw(np.concatenate(samples, axis=2)),
             losses=np.concatenate(losses, axis=2),
             spent=self.cost(generator, risk, n_inputs=losses[0].shape[1]),

@@ -10,7 +10,7 @@ from qhyper.quantum.cloud.backend import CloudBackend
 from qhyper.quantum.cloud.dispatch import Dispatcher
 from qhyper.quantum.cloud.ledger import Ledger
 from qhyper.quantum.cloud.ledger_file import exists
-from qhyper.quantum.cloud.record import Record, State
+from qhyper.quantum.cloud.record import PREFLIGHT, Record, State
 from qhyper.run.directory import Run
 from qhyper.storage import storage
 from qhyper.submit.stored import Identity
@@ -121,7 +121,9 @@ def queues(run: Run, warn: Warn) -> dict[str, str]:
 
 def _settled(record: Record) -> bool:
     """Whether the service has nothing to say about a job that would change whether it is sent."""
-    wrong = record.preflight and record.state == State.FAILED  # done there, and not as prepared
+    wrong = (
+        record.known == PREFLIGHT and record.state == State.FAILED
+    )  # done there, and not as prepared
     return wrong or record.state in (State.UNREADABLE, State.REFUSED)
 
 

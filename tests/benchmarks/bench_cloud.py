@@ -54,7 +54,7 @@ def door_against_the_vendor_by_hand() -> Iterator[Line]:
         "door-vs-vendor-by-hand", door / hand, "x", at_most=1.15,
         detail=f"door {door:.2f} s, by hand {hand:.2f} s, one preflight before, not counted",
     )  # fmt: skip
-    jobs = sum(not record.preflight for record in records)
+    jobs = sum(not record.known for record in records)
     yield Line("door-jobs-of-216-rows", jobs / 4, "", at_most=1)
 
 
@@ -68,7 +68,7 @@ def jobs_of_a_gradient() -> Iterator[Line]:
         backend.begin("gradient")
         ParameterShift(SHOTS)(generator, objective, Expectation(), rng=Streams(generator.seeds)(0))
         records = dispatcher.ledger.jobs()
-    sent = [record for record in records if not record.preflight]
+    sent = [record for record in records if not record.known]
     yield Line(
         "jobs-of-a-gradient", len(sent), "", at_most=1,
         detail=f"{sent[0].rows} rows × {sent[0].shots} shots, P = {generator.theta.shape[1]}; "

@@ -14,13 +14,15 @@ from qhyper.errors import ConfigurationError, StorageError
 from qhyper.quantum.backend import BackendCapabilities, checked_angles
 from qhyper.quantum.circuit import Circuit
 from qhyper.quantum.cloud.caps import NO_CAPS, Caps
-from qhyper.quantum.cloud.chunks import cut, n_chunks
+from qhyper.quantum.cloud.chunks import alike, cut, n_chunks
 from qhyper.quantum.cloud.dispatch import Dispatcher
-from qhyper.quantum.cloud.door import PlannedJobs, Price, Service
+from qhyper.quantum.cloud.door import Denied, NotFound, PlannedJobs, Price, Service, Unreachable
 from qhyper.quantum.cloud.ledger import Ledger
 from qhyper.quantum.cloud.mthree_mitigation import (
     calibration_bits,
     check_installed,
+    check_matrices,
+    check_strings,
     mitigated_losses,
 )
 from qhyper.quantum.cloud.options import check_flag
@@ -28,7 +30,7 @@ from qhyper.quantum.cloud.preflight import calibration, calibration_shots, prefl
 from qhyper.quantum.cloud.qiskit_isa import Isa, fingerprint, load, save, transpiled
 from qhyper.quantum.cloud.questions import Patience
 from qhyper.quantum.cloud.readout import PREFLIGHT_SHOTS, preflight_bits
-from qhyper.quantum.cloud.record import CALIBRATION, PREFLIGHT, Request
+from qhyper.quantum.cloud.record import CALIBRATION, KNOWN, PREFLIGHT, Request
 from qhyper.quantum.cloud.scope import Scope
 from qhyper.streams import Rngs
 
@@ -36,8 +38,10 @@ Float = npt.NDArray[np.float64]
 
 Batches = Mapping[str, tuple[int, int, int]]
 """What is sampled: (times, circuits, shots of each) by what it is for."""
-_UNENTANGLED = (PREFLIGHT, CALIBRATION)
-"""What prepares known bitstrings, and has no two-qubit gates."""
+
+
+_LITTLE = 0.05
+"""Share of the misreadings that are corrected below which a user is told."""
 
 
 class _Previewed(Exception):  # noqa: N818 (an end, not a fault)
@@ -90,6 +94,11 @@ class CloudBackend:
                     f"{option} must be a list of qubits of the device; got {qubits!r}."
                 )
         check_flag("mitigate", mitigate)
+        if mitigate and getattr(service, "debias", False):
+            raise ConfigurationError(
+                f"Got debias and mitigate for {name or service}: what is debiased has other "
+                "readout errors than known bitstrings, which are not. Choose one of them."
+            )
         if mitigate:
             check_installed()
         self.service, self.level, self.deadline = service, level, deadline
@@ -225,17 +234,22 @@ class CloudBackend:
         return sum(each.jobs for each in self._planned(isa, batches))
 
     def price(self, isa: Isa, batches: Batches) -> Price | None:
-        """What batches of a circuit would cost; None where the vendor's model is not known."""
-        return self.service.price(self._planned(isa, batches))
+        """What batches of a circuit would cost; None where it is not known, or not told now."""
+        try:
+            return self.service.price(self._planned(isa, batches))
+        except (Unreachable, NotFound, Denied):
+            return None
 
     def _planned(self, isa: Isa, batches: Batches) -> list[PlannedJobs]:
         limits, n_bits = self.service.limits, len(isa.qubits)
         planned = []
         for name, (times, rows, shots) in self._with_known(n_bits, batches).items():
-            # a bitstring is prepared by one rotation a qubit: five gates of a device at the most
-            gates = (5 * n_bits, 0) if name in _UNENTANGLED else isa.gates
-            jobs = times * n_chunks(limits, rows, shots, gates[1])
-            planned.append(PlannedJobs(jobs, times * rows, shots, gates))
+            # a bitstring is prepared by one rotation a qubit, which whoever prices gates has
+            gates = (n_bits, 0) if name in KNOWN else isa.gates
+            planned += [
+                PlannedJobs(times * jobs, times * jobs * some, each, gates)
+                for jobs, some, each in alike(limits, rows, shots, gates[1])
+            ]
         return planned
 
     def _with_known(self, n_bits: int, batches: Batches) -> Batches:
@@ -287,11 +301,17 @@ class CloudBackend:
         assert self.scope is not None
         preflight(self.dispatcher, self.scope, self.identity, isa, wait)
 
-    def calibration(self, isa: Isa, wait: float) -> Float:
-        """Each qubit's assignment matrix [qubit, measured, prepared], measured once a day."""
+    def calibration(self, isa: Isa, wait: float, sent: float) -> Float:
+        """Each qubit's assignment matrix [qubit, measured, prepared], measured once a day.
+
+        For what was sent at `sent`, in seconds since 1970, or is sent now if that is 0. Raises
+        ConfigurationError for a qubit that reads as noise.
+        """
         assert self.dispatcher is not None
         assert self.scope is not None
-        return calibration(self.dispatcher, self.scope, self.identity, isa, wait)
+        matrices = calibration(self.dispatcher, self.scope, self.identity, isa, wait, sent)
+        check_matrices(matrices, len(isa.qubits))
+        return matrices
 
 
 class CloudExecutable:
@@ -301,6 +321,7 @@ class CloudExecutable:
         self.backend, self.isa, self.n_angles = backend, isa, n_angles
         self._kept: Path | None = None
         self._matrices: Float | None = None
+        self._told = False
 
     def at(self, angles: Float) -> "CloudAt":
         """As in Executable. Raises ConfigurationError if the angles do not fit."""
@@ -324,21 +345,35 @@ class CloudExecutable:
             )
         self._keep()
         backend.preflight(self.isa, backend.deadline)
-        if backend.mitigate:
-            self._matrices = backend.calibration(self.isa, backend.deadline)
         purpose = backend.next_purpose()
+        if backend.mitigate:
+            check_strings(shots, len(self.isa.qubits))
+            sent = [r.sent or 0.0 for r in backend.dispatcher.ledger.jobs(backend.scope, purpose)]
+            self._matrices = backend.calibration(self.isa, backend.deadline, min(sent, default=0))
         request = backend.request(backend.scope, purpose, self.isa, flat, shots)
         bits = backend.dispatcher.measure(request, self.isa, backend.deadline)
         return bits.reshape(*angles.shape[:2], shots, -1)
 
     def mitigated(self, bits: Bits, losses: Float) -> Float:
-        """As in Executable; of what it measured last, by that day's calibration."""
+        """As in Executable; of what it measured last, by that day's calibration.
+
+        Warns, once, where nearly all misreadings lead to strings that were not measured.
+        """
         if self._matrices is None:
             raise ConfigurationError(
                 f"{self.backend} has no calibration: measure before losses are mitigated, on a "
                 "backend with the option mitigate=true."
             )
-        return mitigated_losses(bits, losses, self._matrices)
+        found, covered = mitigated_losses(bits, losses, self._matrices)
+        if covered is not None and covered < _LITTLE and not self._told:
+            self._told = True
+            dispatcher = self.backend.dispatcher
+            (print if dispatcher is None else dispatcher.warn)(
+                f"Readout mitigation corrects {covered:.2%} of the misreadings of {self.backend}: "
+                "nearly every shot is a string of its own. Use it with fewer bits or more shots, "
+                "or leave the option mitigate out."
+            )
+        return found
 
     def _keep(self) -> None:
         """Use the circuit that this run has sent before: a device's errors change by the day."""

@@ -28,6 +28,21 @@ def n_chunks(limits: Limits, rows: int, shots: int, gates: int) -> int:
     return math.ceil(rows / most_rows) * -(-shots // most_shots)
 
 
+def alike(limits: Limits, rows: int, shots: int, gates: int) -> list[tuple[int, int, int]]:
+    """The same as (jobs, rows of each, shots of each row), those that are alike together."""
+    most_rows, most_shots = _most(limits, rows, shots, gates)
+
+    def parts(whole: int, most: int) -> list[tuple[int, int]]:
+        full, rest = divmod(whole, most)
+        return [(n, size) for n, size in ((full, most), (1, rest)) if n and size]
+
+    return [
+        (n * m, some, each)
+        for n, some in parts(rows, most_rows)
+        for m, each in parts(shots, most_shots)
+    ]
+
+
 def _most(limits: Limits, rows: int, shots: int, gates: int) -> tuple[int, int]:
     """Rows, and shots of each, that fit in one job."""
     most_shots = min(n for n in (shots, limits.shots, limits.executions) if n is not None)

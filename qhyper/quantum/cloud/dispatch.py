@@ -180,9 +180,16 @@ class Dispatcher:
     def cost(self, record: Record, gates: tuple[int, int]) -> float | None:
         """What a job costs in US dollars by the price that is known before; None if none is.
 
-        `gates` are the one-qubit and two-qubit gates of one of its rows.
+        `gates` are the one-qubit and two-qubit gates of one of its rows. Under a cap on costs,
+        raises MissingError where the service does not answer.
         """
-        price = self.service.price([PlannedJobs(1, record.rows, record.shots, gates)])
+        planned = [PlannedJobs(1, record.rows, record.shots, gates)]
+        try:
+            price = self.questions.answered(self.service.price, planned)
+        except (NotFound, MissingError):
+            if self.caps.of_money:
+                raise
+            return None
         return None if price is None else price.amount
 
     def recover(self, records: Sequence[Record], *, since: float = 0.0) -> None:

@@ -260,7 +260,7 @@ class Service(ABC):
     def price(self, planned: Sequence[PlannedJobs]) -> Price | None:
         """What jobs would cost, all of them together, in words with source and reservations.
 
-        None where the vendor's model is not known.
+        None where the vendor's model is not known; raises Unreachable or Denied where it is asked.
         """
         return Price("nothing: it is simulated on this machine", 0.0) if self.local else None
 

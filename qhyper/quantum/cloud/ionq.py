@@ -239,16 +239,13 @@ class IonQService(Service):
         return f"its status is {redacted(status)}." if status in _TAKES_NO_JOBS else None
 
     def price(self, planned: Sequence[PlannedJobs]) -> Price | None:
-        """IonQ's own estimate for this account; see `Service`. None if IonQ does not say."""
+        """IonQ's own estimate for this account; see `Service`."""
         total, told, unit = 0.0, [], "USD"
         for each in planned:
             rows = -(-each.rows // each.jobs)
             asked = (rows, -(-each.rows * each.shots // (each.jobs * rows)), each.gates)
-            try:
-                if asked not in self._estimates:
-                    self._estimates[asked] = self._estimate(*asked)
-            except (Unreachable, NotFound, Denied):
-                return None
+            if asked not in self._estimates:
+                self._estimates[asked] = self._estimate(*asked)
             cost, unit = self._estimates[asked]
             total += each.jobs * cost
             told.append(f"{each.jobs:,} job{'s' * (each.jobs != 1)} of {cost:,.2f}")

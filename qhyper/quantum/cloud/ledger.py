@@ -212,7 +212,7 @@ class Ledger(LedgerFile):
             if record.state != State.PLANNED:
                 return False
             sent = self.sent_shots(record.scope)
-            uncounted = record.attempts or (record.preflight and AGAIN in record.purpose)
+            uncounted = record.attempts or (record.known and AGAIN in record.purpose)
             more = 0 if uncounted else record.rows * record.shots
             if sent + more > self.allowed(record.scope) and more:
                 raise ConfigurationError(

@@ -105,6 +105,15 @@ def calibration_bits(n_qubits: int) -> Bits:
     return (np.bitwise_count(rows[:, None] & columns) % 2).astype(np.uint8)
 
 
+def check_strings(shots: int, n_qubits: int) -> None:
+    """Raise ConfigurationError if so many shots may be too many different strings."""
+    if min(shots, 1 << n_qubits) > MOST_STRINGS:
+        raise ConfigurationError(
+            f"Got {shots:,} shots of {n_qubits} bits, which may be as many different strings; at "
+            f"the most {MOST_STRINGS:,} are mitigated together. Use fewer shots a circuit."
+        )
+
+
 def confusion(measured: Bits) -> Float:
     """Each qubit's assignment matrix [qubit, measured, prepared]; columns sum to 1.
 
@@ -146,7 +155,7 @@ def quasi_probabilities(bits: Bits, matrices: Float) -> QuasiProbabilities:
             f"Got shots of shape {bits.shape}; expected [shot, qubit], of 1 shot or more."
         )
     n = bits.shape[1]
-    _check(matrices, n)
+    check_matrices(matrices, n)
     strings, counts = np.unique(as_bits(bits, n), axis=0, return_counts=True)
     if len(strings) > MOST_STRINGS:
         raise ConfigurationError(
@@ -176,25 +185,27 @@ def quasi_probabilities(bits: Bits, matrices: Float) -> QuasiProbabilities:
     return QuasiProbabilities(strings, counts, weights / weights.sum(), covered, factors)
 
 
-def mitigated_losses(bits: Bits, losses: Float, matrices: Float) -> Float:
-    """Losses [..., shot] whose means over the shots have no readout errors, row by row.
+def mitigated_losses(bits: Bits, losses: Float, matrices: Float) -> tuple[Float, float | None]:
+    """(losses [..., shot] whose means over the shots have no readout errors, what is corrected).
 
-    - bits: [..., shot, qubit]
+    - bits: [..., shot, qubit]; every row of shots by itself
     - losses: [..., shot]: what each shot's string costs
     - matrices: as in `quasi_probabilities`, whose errors it raises
 
-    See `QuasiProbabilities.unfolded`: a mean and its standard error are those of `mean`.
+    See `QuasiProbabilities.unfolded`: a mean and its standard error are those of `mean`. What is
+    corrected is the mean of `covered` over the rows, None where no row has misreadings.
     """
     flat = bits.reshape(-1, *bits.shape[-2:])
-    found = np.empty((len(flat), flat.shape[1]))
+    found, covered = np.empty((len(flat), flat.shape[1])), []
     for row, (shots, own) in enumerate(zip(flat, losses.reshape(len(flat), -1), strict=True)):
         quasi = quasi_probabilities(shots, matrices)
         place = {string.tobytes(): k for k, string in enumerate(quasi.strings)}
         index = np.array([place[string.tobytes()] for string in np.ascontiguousarray(shots)])
-        of_string = np.empty(len(quasi.strings))
-        of_string[index] = own
-        found[row] = quasi.unfolded(of_string)[index]
-    return found.reshape(losses.shape)
+        of_string, mean = np.empty(len(quasi.strings)), own.mean()
+        of_string[index] = own - mean  # the factors have single precision
+        found[row] = mean + quasi.unfolded(of_string)[index]
+        covered += [] if quasi.covered is None else [quasi.covered]
+    return found.reshape(losses.shape), float(np.mean(covered)) if covered else None
 
 
 def _covered(own: Float, reduced: Float, counts: npt.NDArray[np.int64]) -> float | None:
@@ -208,7 +219,8 @@ def _covered(own: Float, reduced: Float, counts: npt.NDArray[np.int64]) -> float
     return float(np.clip(among / misread, 0.0, 1.0)) if misread > 0 else None
 
 
-def _check(matrices: Float, n: int) -> None:
+def check_matrices(matrices: Float, n: int) -> None:
+    """Raise ConfigurationError unless they are assignment matrices of n qubits that are read."""
     if matrices.shape != (n, 2, 2):
         raise ConfigurationError(
             f"Got assignment matrices of shape {matrices.shape} for {n} qubits; expected "

@@ -53,16 +53,20 @@ def preflight(dispatcher: Dispatcher, scope: Scope, service: str, isa: Isa, wait
     dispatcher.passed[service, isa.qubits] = min(r.ended or 0.0 for r in records)
 
 
-def calibration(dispatcher: Dispatcher, scope: Scope, service: str, isa: Isa, wait: float) -> Float:
+def calibration(
+    dispatcher: Dispatcher, scope: Scope, service: str, isa: Isa, wait: float, sent: float = 0.0
+) -> Float:
     """Each qubit's assignment matrix, as `confusion` has it, measured once a day.
 
-    Raises JobError if a job failed, PendingError if one is not back after `wait`.
+    `sent` is when what it is for was sent, in seconds since 1970; 0 is now. Raises JobError if a
+    job failed, PendingError if one is not back after `wait`.
     """
+    when = sent or time.time()
     known = dispatcher.calibrated.get((service, isa.qubits))
-    if known is not None and time.time() - known[0] < SECONDS:
+    if known is not None and abs(when - known[0]) < SECONDS:
         return known[1]
     bits, shots = calibration_bits(len(isa.qubits)), calibration_shots(len(isa.qubits))
-    records = _sent(dispatcher, scope, service, isa, CALIBRATION, bits, shots, wait)
+    records = _sent(dispatcher, scope, service, isa, CALIBRATION, bits, shots, wait, when)
     matrices = confusion(dispatcher.bits(records))
     dispatcher.calibrated[service, isa.qubits] = (min(r.ended or 0.0 for r in records), matrices)
     return matrices
@@ -70,10 +74,13 @@ def calibration(dispatcher: Dispatcher, scope: Scope, service: str, isa: Isa, wa
 
 def _sent(
     dispatcher: Dispatcher, scope: Scope, service: str, isa: Isa, what: str, bits: Bits,
-    shots: int, wait: float,
+    shots: int, wait: float, when: float | None = None,
 ) -> Sequence[Record]:  # fmt: skip
-    """The jobs that read known bits [row, qubit] on the qubits of a circuit, of the last day."""
-    ledger, since = dispatcher.ledger, time.time() - SECONDS
+    """The jobs that read known bits [row, qubit] on a circuit's qubits, of the day before `when`.
+
+    Now, unless told.
+    """
+    ledger, since = dispatcher.ledger, (when or time.time()) - SECONDS
     n = len(isa.qubits)
     probe = transpiled(preparation(n), dispatcher.service.device, level=1, layout=isa.qubits)
     rows = probe.rows(angles_of(bits))

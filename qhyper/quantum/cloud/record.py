@@ -15,6 +15,7 @@ PREFLIGHT = "preflight"
 """The word with which the purpose of a preflight begins."""
 CALIBRATION = "calibration"
 """The same of circuits from which readout errors are learnt."""
+KNOWN = (PREFLIGHT, CALIBRATION)
 AGAIN = " again "
 """In the purpose of what is repeated after a day, before its number."""
 
@@ -100,9 +101,10 @@ class Record:
         return f"qhyper-{self.key}" + (f"-{self.attempts + 1}" if self.attempts else "")
 
     @property
-    def preflight(self) -> bool:
-        """Whether it is one of a preflight."""
-        return self.purpose.split(" ")[0] == PREFLIGHT
+    def known(self) -> str:
+        """PREFLIGHT or CALIBRATION for a job of known bitstrings, nothing for others."""
+        first = self.purpose.split(" ")[0]
+        return first if first in KNOWN else ""
 
     def values(self) -> dict[str, Any]:
         """Its fields in their order as plain values, ready for SQLite and JSON."""

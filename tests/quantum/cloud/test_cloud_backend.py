@@ -5,10 +5,12 @@ import time
 import numpy as np
 import pytest
 
+from qhyper.compose.chunked import Chunked
 from qhyper.compose.ordered import Ordered
 from qhyper.errors import ConfigurationError, JobError, PendingError
 from qhyper.gradients.parameter_shift import ParameterShift, StochasticParameterShift
 from qhyper.gradients.spsa import SPSA
+from qhyper.quantum.ansatz import Brickwork, Reuploading
 from qhyper.quantum.backends import build_backend, build_cloud_backend
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.cloud import preflight
@@ -108,7 +110,8 @@ def misreading(stub, monkeypatch):
 
     def misread(circuit, rows, shots, tag):
         bits = simulated(circuit, rows, shots, tag)
-        wrong = rng.random(bits.shape) < np.where(bits, MISREAD[:, 1], MISREAD[:, 0])
+        each = np.resize(MISREAD, (bits.shape[-1], 2))
+        wrong = rng.random(bits.shape) < np.where(bits, each[:, 1], each[:, 0])
         return bits ^ wrong
 
     monkeypatch.setattr(stub, "_simulated", misread)
@@ -137,6 +140,7 @@ def test_readout_errors_are_undone_in_a_gradient(connect, stub_service, shift):
     ones = (1 - np.cos(0.3)) / 2 + (1 - np.cos(0.3) * np.cos(1.0)) / 2
     ones += (1 - np.cos(2.0) * np.cos(0.7)) / 2
     assert estimate.value[0] == pytest.approx(ones, abs=5 * 0.02)
+    assert estimate.mean_loss[0] == estimate.value[0]
     assert estimate.standard_error[0] < 0.02
     assert estimate.losses.max() == 3.0  # what was drawn is as it was measured
     assert found[False][1].standard_error[0] < estimate.standard_error[0]
@@ -184,8 +188,10 @@ def test_what_cannot_be_mitigated_is_refused(connect, stub_service):
         estimator.check(generator, Expectation())
         with pytest.raises(ConfigurationError, match=r"CVaR.*undone in mean losses alone"):
             estimator.check(generator, CVaR(0.5))
-    with pytest.raises(ConfigurationError, match="readout errors are undone for circuits by"):
-        Ordered(generator, [2, 1, 0])
+    seeing = QuantumHyperNetwork(3, ansatz=Reuploading(Brickwork(3), 2), backend=backend)
+    for compose in (lambda: Ordered(generator, [2, 1, 0]), lambda: Chunked(seeing, 2)):
+        with pytest.raises(ConfigurationError, match="readout errors are undone for circuits by"):
+            compose()
 
 
 def test_a_plan_counts_the_calibration(stub_service):
@@ -198,6 +204,82 @@ def test_a_plan_counts_the_calibration(stub_service):
     assert able.jobs(isa, batches) == plain.jobs(isa, batches) + 1
     assert "4,096 calibration" in able.plan(isa, batches)["of these"]
     assert calibration_shots(36) == 64
+
+
+@pytest.mark.usefixtures("misreading")
+def test_a_repeated_calibration_is_no_part_of_the_budget(connect, stub_service, monkeypatch):
+    """Budget: two preflights' and calibrations' shots are counted once, and two steps of 8."""
+    pytest.importorskip("mthree")
+    budget = CloudBackend(stub_service(), mitigate=True).shots(3, {"steps": (2, 1, 8)})
+    with connect(mitigate=True, budget=budget) as backend:
+        backend.compile(CIRCUIT).at(np.zeros((1, 1, 4))).sample(8, RNG)
+    now = time.time()
+    monkeypatch.setattr(preflight.time, "time", lambda: now + 86_500)
+    with connect(mitigate=True, budget=budget) as backend:
+        backend.begin("step 1")
+        backend.compile(CIRCUIT).at(np.zeros((1, 1, 4))).sample(8, RNG)
+    assert len(tags(stub_service)) == 6
+
+
+@pytest.mark.usefixtures("misreading")
+def test_what_was_measured_is_mitigated_by_the_calibration_of_its_day(
+    connect, stub_service, monkeypatch
+):
+    pytest.importorskip("mthree")
+    with connect(mitigate=True) as backend:
+        executable = backend.compile(CIRCUIT)
+        executable.at(np.zeros((1, 1, 4))).sample(8, RNG)
+        first = executable._matrices
+    now = time.time()
+    monkeypatch.setattr(preflight.time, "time", lambda: now + 86_500)
+    with connect(mitigate=True) as backend:
+        executable = backend.compile(CIRCUIT)
+        executable.at(np.zeros((1, 1, 4))).sample(8, RNG)
+        np.testing.assert_array_equal(executable._matrices, first)
+        backend.begin("step 1")
+        executable.at(np.zeros((1, 1, 4))).sample(8, RNG)
+        assert (executable._matrices != first).any()
+
+
+def test_what_could_not_be_mitigated_is_not_paid_for(connect, stub_service, stub, monkeypatch):
+    pytest.importorskip("mthree")
+    with connect(mitigate=True, qubits=15) as backend:
+        wide = Circuit(15, tuple(Gate("ry", (q,), q) for q in range(15)))
+        with pytest.raises(ConfigurationError, match=r"20,000 shots of 15 bits.* Use fewer shots"):
+            backend.compile(wide).at(np.zeros((1, 1, 15))).sample(20_000, RNG)
+    assert not any(record for record in tags(stub_service)[1:])  # a preflight at the most
+    simulated, rng = stub._simulated, np.random.default_rng(6)
+
+    def blind(circuit, rows, shots, tag):  # qubit 1 in calibrations
+        bits = simulated(circuit, rows, shots, tag)
+        if shots == 1024:
+            bits[..., 1] = rng.integers(2, size=bits.shape[:-1])
+        return bits
+
+    monkeypatch.setattr(stub, "_simulated", blind)
+    with connect(mitigate=True, scope="blind") as backend:
+        with pytest.raises(ConfigurationError, match="Qubit 1 is read as noise"):
+            backend.compile(CIRCUIT).at(np.zeros((1, 1, 4))).sample(8, RNG)
+        purposes = [record.purpose.split(" ")[0] for record in backend.dispatcher.ledger.jobs()]
+    assert purposes[-1] == "calibration"
+
+
+@pytest.mark.usefixtures("misreading")
+def test_a_mitigation_that_does_little_is_said_once(tmp_path, stub_service):
+    """12 bits, nearly uniform, 32 shots: every shot is a string of its own."""
+    pytest.importorskip("mthree")
+    heard = []
+    n = 12
+    circuit = Circuit(n, tuple(Gate("ry", (q,), q) for q in range(n)))
+    backend = CloudBackend(stub_service(qubits=n), patience=HASTE, mitigate=True)
+    with backend.connected(tmp_path, "a run", "training", 10**6, warn=heard.append):
+        backend.begin("step 0")
+        executable = backend.compile(circuit)
+        bits = executable.at(np.full((1, 1, n), np.pi / 2)).sample(32, RNG)
+        for _ in range(2):
+            executable.mitigated(bits, number_of_ones(bits))
+    (said,) = [text for text in heard if "mitigation" in text]
+    assert "of the misreadings of stub: nearly every shot is a string of its own" in said
 
 
 def test_every_call_of_a_step_is_its_own_purpose(connect, stub_service):
@@ -246,7 +328,7 @@ def test_waits_are_finite(stub_service, option, seconds):
 
 
 def preflights(backend):
-    return [r for r in backend.dispatcher.ledger.jobs() if r.preflight]
+    return [r for r in backend.dispatcher.ledger.jobs() if r.known == "preflight"]
 
 
 def test_the_preflight_runs_once_for_a_service_and_its_qubits(connect, stub_service):

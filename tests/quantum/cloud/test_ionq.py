@@ -277,9 +277,11 @@ def test_the_price_is_ionqs_own_estimate(ionq):
     assert noisy.price([PlannedJobs(3, 3, 10, (3, 6))]) == nothing
     for fault in (503, 404, 401, CUT_BEFORE):
         ionq.fails("GET", "estimate", fault)
-        assert service.price([PlannedJobs(1, 1, 10, (3, 6))]) is None
+        with pytest.raises((Unreachable, NotFound, Denied)):
+            service.price([PlannedJobs(1, 1, 10, (3, 6))])
     ionq.estimate = lambda query: {"estimated_total_cost": "much"}
-    assert service.price([PlannedJobs(1, 1, 10, (3, 6))]) is None
+    with pytest.raises(Unreachable, match="estimates in a way that cannot be read"):
+        service.price([PlannedJobs(1, 1, 10, (3, 6))])
     assert len(ionq.bodies) == 0
 
 
@@ -291,8 +293,10 @@ def test_a_circuit_is_priced_by_its_gates_and_its_estimate_is_asked_for_once(ion
     assert (one > 0, two) == (True, 1)
     batches = {"steps": (1, 3, 4_000)}
     asked: list[dict] = []
-    ionq.estimate = lambda query: asked.append(query) or {"estimated_total_cost": 40.0,
-                                                          "estimated_unit": "usd"}  # fmt: skip
+    told = {"estimated_total_cost": 40.0, "estimated_unit": "usd"}
+    ionq.fails("GET", "estimate", 503)
+    assert backend.price(isa, batches) is None  # not told now
+    ionq.estimate = lambda query: asked.append(query) or told
     for _ in range(2):
         price = backend.price(isa, batches)
         assert price.amount == 80.0
@@ -302,6 +306,8 @@ def test_a_circuit_is_priced_by_its_gates_and_its_estimate_is_asked_for_once(ion
     backend.check_caps(Caps(cost=80.0), Path("nowhere"), isa, batches)
     with pytest.raises(ConfigurationError, match=r"jobs of 0.00 were sent, and 80.00 more would"):
         backend.check_caps(Caps(cost=79.0), Path("nowhere"), isa, batches)
+    with pytest.raises(ConfigurationError, match=r"Got debias and mitigate for ionq:qpu\."):
+        CloudBackend(IonQService("qpu.forte-1", debias=True), mitigate=True)
 
 
 @pytest.mark.parametrize("rows", [1, 2])

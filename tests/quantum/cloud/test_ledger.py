@@ -185,7 +185,7 @@ def test_jobs_of_a_preflight_say_so(ledger):
     purposes = {"preflight": True, "preflight 1a2b3c4d": True, "preflights": False, "step 0": False}
     for purpose, preflight in purposes.items():
         (record,) = ledger.plan(replace(REQUEST, purpose=purpose), [(0, 4, 0, 8)])
-        assert record.preflight == preflight
+        assert (record.known == "preflight") == preflight
 
 
 def test_a_tag_names_the_attempt(ledger, keys):
