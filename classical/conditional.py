@@ -1,4 +1,4 @@
-"""ConditionalBernoulli: independent weights whose probabilities depend on the input."""
+"""Independent weights whose probabilities depend on the input."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -82,6 +82,55 @@ class ConditionalBernoulli(HyperNetwork):
     def _log_prob(self, bits: Bits, inputs: torch.Tensor | None) -> torch.Tensor:
         assert inputs is not None
         # log σ(l) = l + log σ(-l): the bits enter in a product alone, which is fast.
+        logits = self.logits(inputs)
+        w = torch.as_tensor(bits.astype(np.float64), device=logits.device)
+        drawn = (w @ logits[..., None])[..., 0]
+        return drawn + logsigmoid(-logits).sum(-1)[:, :, None]
+
+
+class InputLogits(HyperNetwork):
+    """p(w | x) = Π_i Bernoulli(w_i; σ(x_i + b_i)): feature i is the logit of bit i, but for b_i.
+
+    What `Chunked` over it adds to a field of logits is a bias b, float64 [replica, bit], that all
+    chunks share; it starts at 0. Raises ConfigurationError unless there is a feature a bit.
+    """
+
+    capabilities = Capabilities(log_prob=True, marginals=True, independent=True)
+
+    def __init__(
+        self, n_bits: int, *, n_inputs: int | None = None, seeds: Sequence[int] = (0,)
+    ) -> None:
+        if n_inputs not in (None, n_bits):
+            raise ConfigurationError(
+                f"Got n_inputs={n_inputs} for {n_bits} bits; InputLogits takes one feature a bit."
+            )
+        super().__init__(n_bits, seeds=seeds, n_inputs=n_bits)
+        self.b = torch.nn.Parameter(torch.zeros(self.replicas, n_bits, dtype=torch.float64))
+        self.initialise()
+
+    def describe(self) -> str:
+        """One line on what this generator is, for reports."""
+        return "Bernoulli whose logits are its features"
+
+    def _initialise(self, rng: Rngs) -> None:
+        self.b.zero_()
+
+    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The logits [replica, input, bit] at inputs float64 [replica, input, bit]."""
+        return inputs.to(self.b.device) + self.b[:, None]
+
+    def _sample(self, shots: int, rng: Rngs, inputs: torch.Tensor | None) -> Bits:
+        assert inputs is not None
+        p = expit(self.logits(inputs).cpu().numpy())[:, :, None]
+        uniforms = np.stack([r.random((p.shape[1], shots, self.n_bits)) for r in rng])
+        return (uniforms < p).view(np.uint8)
+
+    def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
+        assert inputs is not None
+        return self.logits(inputs).sigmoid()
+
+    def _log_prob(self, bits: Bits, inputs: torch.Tensor | None) -> torch.Tensor:
+        assert inputs is not None
         logits = self.logits(inputs)
         w = torch.as_tensor(bits.astype(np.float64), device=logits.device)
         drawn = (w @ logits[..., None])[..., 0]

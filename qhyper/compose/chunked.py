@@ -9,6 +9,7 @@ import torch
 
 from qhyper.arrays import as_float
 from qhyper.bits import Bits
+from qhyper.compose.fields import Field
 from qhyper.compose.ordered import Ordered
 from qhyper.compose.parts import (
     Composed,
@@ -19,6 +20,7 @@ from qhyper.compose.parts import (
     somewhere,
     with_angles,
 )
+from qhyper.compose.plans import check_plan
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.streams import Rngs
@@ -39,7 +41,9 @@ class Chunked(Composed):
 
     `embeddings`: `learned` with the generator from N(0, 1); `random`, fixed at such a start; or
     fixed numbers [chunk, feature], the same for all replicas. They are the parameter `embeddings`,
-    float64 [replica, chunk, feature]. The generator is drawn anew here.
+    float64 [replica, chunk, feature]. Or a `Field`, whose numbers of a chunk's own bits are its
+    embedding: smooth over the image that a unit sees, and of few parameters; chunk c then has the
+    bits `plan[c]` of the field's layout. The generator is drawn anew here.
 
     All chunks are whole: bits of the last one that were left out would have to be summed over in
     log p. Use a generator of fewer bits, or `Joined` with another one for the rest.
@@ -48,11 +52,15 @@ class Chunked(Composed):
     shape.
     """
 
-    embeddings: torch.nn.Parameter
     generator: HyperNetwork
 
     def __init__(
-        self, generator: HyperNetwork, chunks: int, *, embeddings: str | npt.ArrayLike = "learned"
+        self,
+        generator: HyperNetwork,
+        chunks: int,
+        *,
+        embeddings: str | npt.ArrayLike | Field = "learned",
+        plan: npt.NDArray[np.int64] | None = None,
     ) -> None:
         if not isinstance(generator, HyperNetwork) or not generator.n_inputs:
             name = generator.describe() if isinstance(generator, HyperNetwork) else repr(generator)
@@ -65,14 +73,12 @@ class Chunked(Composed):
             raise ConfigurationError(f"chunks is a whole number, at least 1; got {chunks!r}.")
         super().__init__(int(chunks) * generator.n_bits, seeds=generator.seeds)
         self.chunks = int(chunks)
-        shape = (self.chunks, generator.n_inputs)
-        self._given = None if isinstance(embeddings, str) else _fixed_embeddings(embeddings, shape)
-        if isinstance(embeddings, str) and embeddings not in EMBEDDINGS:
-            raise unknown("embeddings", embeddings, EMBEDDINGS)
-        self._kind = embeddings if isinstance(embeddings, str) else "given"
-        device = next(generator.parameters()).device
-        start = torch.empty(self.replicas, *shape, dtype=torch.float64, device=device)
-        self.embeddings = torch.nn.Parameter(start, requires_grad=self._kind == "learned")
+        self.field = embeddings if isinstance(embeddings, Field) else None
+        if isinstance(embeddings, Field):
+            self._kind = embeddings.describe()
+            self._plan = torch.from_numpy(self._checked_plan(plan, generator.n_inputs))
+        else:
+            self._kind = self._begin(embeddings, next(generator.parameters()).device, generator)
         self.generator = generator
         self.capabilities = self.joint_capabilities()
         self._n_angles = count_angles(generator) if self.capabilities.angles else 0
@@ -80,15 +86,49 @@ class Chunked(Composed):
             self.recipe = {**generator.recipe, "draws": max(64, generator.recipe.get("draws", 0))}
         self.initialise()
 
+    def _begin(self, embeddings: Any, device: torch.device, generator: HyperNetwork) -> str:
+        """Make the parameter `embeddings`; in words what it is."""
+        shape = (self.chunks, generator.n_inputs)
+        if isinstance(embeddings, str) and embeddings not in EMBEDDINGS:
+            raise unknown("embeddings", embeddings, EMBEDDINGS)
+        self._given = None if isinstance(embeddings, str) else _fixed_embeddings(embeddings, shape)
+        kind = embeddings if isinstance(embeddings, str) else "given"
+        start = torch.empty(self.replicas, *shape, dtype=torch.float64, device=device)
+        self.embeddings = torch.nn.Parameter(start, requires_grad=kind == "learned")
+        return f"{kind} embeddings of {generator.n_inputs} features"
+
+    def _checked_plan(
+        self, plan: npt.NDArray[np.int64] | None, features: int
+    ) -> npt.NDArray[np.int64]:
+        if plan is None or plan.shape != (self.chunks, features):
+            found = None if plan is None else plan.shape
+            raise ConfigurationError(
+                f"Got a chunk plan of shape {found} for a field; expected [chunk, bit] = "
+                f"{[self.chunks, features]}: a chunk's features are the field at its bits."
+            )
+        check_plan(plan, self.n_bits)
+        return plan
+
+    def embedded(self) -> torch.Tensor:
+        """The embeddings of all chunks, float64 [replica, chunk, feature], differentiable."""
+        return self.embeddings if self.field is None else self.field()[:, self._plan]
+
+    @property
+    def _trained(self) -> bool:
+        """Whether the embeddings are trained."""
+        return self.field is not None or self.embeddings.requires_grad
+
     def describe(self) -> str:
         """One line on what this generator is, for reports."""
         return (
-            f"{self.chunks} chunks of {self.generator.n_bits} bits, {self._kind} embeddings of "
-            f"{self.generator.n_inputs} features, each by {self.generator.describe()}"
+            f"{self.chunks:,} chunks of {self.generator.n_bits} bits, {self._kind}, each by "
+            f"{self.generator.describe()}"
         )
 
     def _initialise(self, rng: Rngs) -> None:
-        if self._given is None:
+        if self.field is not None:
+            self.field.initialise(rng)
+        elif self._given is None:
             start = np.stack([stream.normal(size=self.embeddings.shape[1:]) for stream in rng])
             self.embeddings.copy_(torch.from_numpy(start))
         else:
@@ -110,11 +150,11 @@ class Chunked(Composed):
 
     def _sample(self, shots: int, rng: Rngs, inputs: torch.Tensor | None) -> Bits:
         return self._side_by_side(
-            self.generator.sample(shots, rng=rng, inputs=self.embeddings).bits
+            self.generator.sample(shots, rng=rng, inputs=self.embedded()).bits
         )
 
     def _log_prob(self, bits: Bits, inputs: torch.Tensor | None) -> torch.Tensor:
-        each = self.generator.log_prob(self._by_chunk(bits), inputs=self.embeddings)
+        each = self.generator.log_prob(self._by_chunk(bits), inputs=self.embedded())
         return each.sum(1, keepdim=True)
 
     def accumulate_scores(self, bits: Bits, coefficients: Float, *, inputs: Any = None) -> None:
@@ -124,29 +164,30 @@ class Chunked(Composed):
         by_chunk = self._by_chunk(self._checked(bits, self._as_inputs(inputs)))
         shared = np.broadcast_to(coefficients, by_chunk.shape[:3])
         self.generator.accumulate_scores(
-            by_chunk, np.ascontiguousarray(shared), inputs=self.embeddings
+            by_chunk, np.ascontiguousarray(shared), inputs=self.embedded()
         )
 
     def _scores(self, bits: Bits, inputs: Any) -> Float:
-        if not _has_scores_of_its_own(self.generator) or not self.capabilities.log_prob:
+        own = _has_scores_of_its_own(self.generator) and self.field is None
+        if not own or not self.capabilities.log_prob:
             return super()._scores(bits, inputs)  # by autograd, all at once; or refuses
         by_chunk = self._by_chunk(self._checked(bits, self._as_inputs(inputs)))
         columns = []  # in the order of `parameters()`
         if self.embeddings.requires_grad:
-            by_input = _input_scores(self.generator, by_chunk, self.embeddings)
+            by_input = _input_scores(self.generator, by_chunk, self.embedded())
             replicas, _, shots, _ = by_input.shape
             columns.append(by_input.transpose(0, 2, 1, 3).reshape(replicas, 1, shots, -1))
         if self.generator.trained_parameters:
-            each = self.generator.scores(by_chunk, inputs=self.embeddings)
+            each = self.generator.scores(by_chunk, inputs=self.embedded())
             columns.append(each.sum(1, keepdims=True))
         return np.concatenate(columns, axis=-1)
 
     def _probabilities(self, inputs: torch.Tensor | None) -> torch.Tensor:
-        table = self.generator.probabilities(inputs=self.embeddings)
+        table = self.generator.probabilities(inputs=self.embedded())
         return product([table[:, chunk, None] for chunk in range(self.chunks)])
 
     def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
-        each = self.generator.marginals(inputs=self.embeddings)
+        each = self.generator.marginals(inputs=self.embedded())
         return each.reshape(self.replicas, 1, self.n_bits)
 
     # -- angles -----------------------------------------------------------------------------------
@@ -155,7 +196,7 @@ class Chunked(Composed):
         """The angles of all chunks, [replica, 1, chunk · angle], differentiable."""
         self._as_inputs(inputs)  # refuses any
         return (
-            with_angles(self.generator).angles(inputs=self.embeddings).reshape(self.replicas, 1, -1)
+            with_angles(self.generator).angles(inputs=self.embedded()).reshape(self.replicas, 1, -1)
         )
 
     @property
@@ -164,7 +205,7 @@ class Chunked(Composed):
         own = np.zeros(self._n_angles, dtype=bool)
         if self.generator.trained_parameters:
             own[with_angles(self.generator).trained_angles] = True
-        if self.embeddings.requires_grad:
+        if self._trained:
             own |= _seeing(self.generator)
         return np.flatnonzero(np.tile(own, self.chunks))
 

@@ -170,18 +170,24 @@ class Mirrored:
 
 @dataclass(frozen=True)
 class Reuploading:
-    """The circuit of another ansatz, which sees an input: `scale` · x_j is added to its Rz angles.
+    """The circuit of another ansatz, which sees an input: `scale` · x_j is added to its angles.
 
-    The k-th Rz of qubit q, counted from 0, takes the feature j = (q + k) mod n_inputs, so that in
-    one sublayer all features enter and over several every qubit meets them all (data
-    re-uploading, Pérez-Salinas et al., 2020, Quantum 4, 226). An Rz that ends its qubit's gates
-    cannot change a bit, and takes none. How much a bit depends on the input
-    is trained: at the near-product start hardly at all. `scale` is in radians a unit of x.
+    The k-th `rotation` of qubit q, counted from 0, takes the feature j = (q + k) mod n_inputs, so
+    that in one sublayer all features enter and over several every qubit meets them all (data
+    re-uploading, Pérez-Salinas et al., 2020, Quantum 4, 226), in the first `uploads` of them; all
+    unless told. An Rz that ends its qubit's gates cannot change a bit, and takes none.
+
+    By Rz, how much a bit depends on the input is trained: at the near-product start hardly at all.
+    By Ry and one upload, a qubit is turned by its own feature at first: from |+>, p of a 1 is
+    (1 + sin(scale · x)) / 2 (`near-plus`), where later gates are near the identity. `scale` is in
+    radians a unit of x.
     """
 
     ansatz: Ansatz
     n_inputs: int
     scale: float = np.pi / 2
+    rotation: Literal["rx", "ry", "rz"] = "rz"
+    uploads: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.n_inputs, int | np.integer) or self.n_inputs < 1:
@@ -189,19 +195,31 @@ class Reuploading:
                 f"Reuploading needs a whole number of input features, at least 1; got n_inputs="
                 f"{self.n_inputs!r}."
             )
+        if self.rotation not in ROTATIONS:
+            raise unknown("rotation", str(self.rotation), ROTATIONS)
+        if self.uploads is not None and (
+            not isinstance(self.uploads, int | np.integer) or self.uploads < 1
+        ):
+            raise ConfigurationError(
+                f"Reuploading needs a whole number of uploads, at least 1, or None for all; got "
+                f"uploads={self.uploads!r}."
+            )
 
     def __str__(self) -> str:
         return f"{self.ansatz} that sees {self.n_inputs} features"
 
     def build(self, n_qubits: int) -> Circuit:
-        """The circuit on `n_qubits` qubits; ConfigurationError if a feature has no Rz."""
+        """The circuit on `n_qubits` qubits; ConfigurationError if a feature has no rotation."""
         circuit = self.ansatz.build(n_qubits)
         last = {q: k for k, gate in enumerate(circuit.gates) for q in gate.qubits}
         seen = [0] * n_qubits
         gates, used = [], set()
         for k, (gate, number) in enumerate(circuit.numbered()):
-            if gate.name == "rz" and number is not None and k < last[gate.qubits[0]]:
-                (qubit,) = gate.qubits
+            qubit = gate.qubits[0]
+            seeing = gate.name == self.rotation and number is not None
+            in_vain = gate.name == "rz" and k == last[qubit]
+            if seeing and not in_vain and seen[qubit] != self.uploads:
+                assert number is not None
                 feature = (qubit + seen[qubit]) % self.n_inputs
                 seen[qubit] += 1
                 used.add(feature)
@@ -211,9 +229,10 @@ class Reuploading:
             gates.append(gate)
         if len(used) < self.n_inputs:
             raise ConfigurationError(
-                f"{self.ansatz} on {n_qubits} qubits has Rz gates, with others after them, for "
-                f"{len(used)} of {self.n_inputs} input features. Use a deeper ansatz with Rz "
-                "gates, such as Brickwork of depth 2 or more."
+                f"{self.ansatz} on {n_qubits} qubits has {self.rotation.capitalize()} gates"
+                f"{', with others after them,' * (self.rotation == 'rz')} for {len(used)} of "
+                f"{self.n_inputs} input features. Use a deeper ansatz with "
+                f"{self.rotation.capitalize()} gates, such as Brickwork of depth 2 or more."
             )
         return Circuit(n_qubits, tuple(gates))
 

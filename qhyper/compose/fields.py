@@ -1,0 +1,140 @@
+"""Fields: a number for every bit of a layout, from few trained ones.
+
+A static hypernetwork asks one small generator once a chunk of bits. What tells the chunks apart is
+read off a field: a smooth one over the image that each unit of the first layer sees. That ties
+neighbouring weights, which a mini-batch tells little about one by one.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.fft import dct
+
+from qhyper.errors import ConfigurationError, UnsuitableError, unknown
+from qhyper.streams import Rngs
+from qhyper.targets.layout import Layout
+
+Reals = npt.NDArray[np.float64]
+Rest = Literal["free", "signs"]
+RESTS = ("free", "signs")
+
+
+def image_of(n_inputs: int, image: Sequence[int] | None) -> tuple[int, int]:
+    """(height, width) of the image that inputs are the pixels of; a square unless told."""
+    side = math.isqrt(n_inputs)
+    sides = (side, side) if image is None else tuple(image)
+    if len(sides) != 2 or math.prod(sides) != n_inputs:
+        raise ConfigurationError(
+            f"Got images of {tuple(sides)} for {n_inputs} inputs. Say which image the inputs are "
+            "the pixels of, as image=(height, width)."
+        )
+    return sides[0], sides[1]
+
+
+def cosines(size: int, kept: int) -> Reals:
+    """The first `kept` cosines [frequency, place] of the orthonormal DCT-II on `size` places."""
+    return np.ascontiguousarray(dct(np.eye(size), norm="ortho", axis=0)[:kept])
+
+
+class Field(torch.nn.Module):
+    """A number for every bit of a target's layout, [replica, bit], of few trained parameters.
+
+    - layout: begins with a weight matrix, whose inputs are the pixels of `image` (a square unless
+      told); each unit's numbers are an image of few frequencies (cosine transform, DCT-II)
+    - kept: frequencies along each side
+    - each: how many of these kept² a unit has, drawn once for each unit from all of them (by a
+      fixed seed, the same for all replicas); all unless told. Units that have different ones see
+      more of the image together
+    - rest: what the later blocks are: `free`, a trained number a bit; `signs`, fixed random signs
+      (by the same seed) times one trained strength a block
+
+    Parameters, float64: `first` [replica, unit, each] and `later` [replica, number] of each later
+    block. They start at N(0, 1), strengths at 1. Raises UnsuitableError without such a layout,
+    ConfigurationError for frequencies that the image does not have.
+    """
+
+    def __init__(
+        self,
+        layout: Layout | None,
+        *,
+        replicas: int,
+        kept: int = 10,
+        each: int | None = None,
+        rest: Rest = "free",
+        image: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        if layout is None or len(layout.blocks[0].layers) != 2:
+            raise UnsuitableError(
+                "A field ties the weights of the units of a first layer, and needs the layout of a "
+                f"target that begins with a weight matrix; got {layout}."
+            )
+        n_inputs, n_units = layout.blocks[0].shape
+        self.image = image_of(n_inputs, image)
+        most = min(self.image)
+        if isinstance(kept, bool) or not isinstance(kept, int) or not 1 <= kept <= most:
+            raise ConfigurationError(
+                f"Got kept={kept!r} frequencies along each side of images of {self.image}; "
+                f"expected a whole number from 1 to {most}."
+            )
+        if each is not None and (isinstance(each, bool) or not 1 <= each <= kept**2):
+            raise ConfigurationError(
+                f"Got each={each!r} of {kept}×{kept} frequencies a unit; expected 1 to {kept**2}."
+            )
+        if rest not in RESTS:
+            raise unknown("rest of a field", str(rest), RESTS)
+        self.layout, self.kept, self.rest = layout, kept, rest
+        self.each = kept**2 if each is None else each
+        drawn = np.random.default_rng(0)
+        chosen = [np.sort(drawn.permutation(kept**2)[: self.each]) for _ in range(n_units)]
+        self._chosen = None if self.each == kept**2 else torch.from_numpy(np.stack(chosen))
+        self._rows, self._columns = (
+            torch.from_numpy(cosines(side, kept)) for side in self.image
+        )
+        later = layout.blocks[1:]
+        self._signs = [torch.from_numpy(drawn.choice([-1.0, 1.0], b.size)) for b in later]
+        self.first = torch.nn.Parameter(
+            torch.zeros(replicas, n_units, self.each, dtype=torch.float64)
+        )
+        self.later = torch.nn.ParameterList(
+            torch.zeros(replicas, b.size if rest == "free" else 1, dtype=torch.float64)
+            for b in later
+        )
+
+    def describe(self) -> str:
+        """One line, for reports."""
+        of_each = "" if self._chosen is None else f" {self.each} random ones a unit of"
+        return f"field of{of_each} {self.kept}×{self.kept} cosines, later layers {self.rest}"
+
+    def initialise(self, rng: Rngs) -> None:
+        """Draw the parameters anew, each replica by its own generator."""
+        with torch.no_grad():
+            start = np.stack([stream.normal(size=self.first.shape[1:]) for stream in rng])
+            self.first.copy_(torch.from_numpy(start))
+            for later in self.later:
+                if self.rest == "signs":
+                    later.fill_(1.0)
+                    continue
+                start = np.stack([stream.normal(size=later.shape[1:]) for stream in rng])
+                later.copy_(torch.from_numpy(start))
+
+    def forward(self) -> torch.Tensor:
+        """The numbers, float64 [replica, bit], differentiable."""
+        coefficients = self.first
+        replicas, n_units, _ = coefficients.shape
+        if self._chosen is not None:
+            chosen = self._chosen.expand(replicas, -1, -1)
+            whole = coefficients.new_zeros(replicas, n_units, self.kept**2)
+            coefficients = whole.scatter(2, chosen, coefficients)
+        square = coefficients.reshape(replicas, n_units, self.kept, self.kept)
+        images = self._rows.T @ square @ self._columns
+        first = images.reshape(replicas, n_units, -1).swapaxes(1, 2).reshape(replicas, -1)
+        later = [
+            own if self.rest == "free" else own * signs
+            for own, signs in zip(self.later, self._signs, strict=True)
+        ]
+        return torch.cat([first, *later], dim=1)
