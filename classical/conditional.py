@@ -89,10 +89,10 @@ class ConditionalBernoulli(HyperNetwork):
 
 
 class InputLogits(HyperNetwork):
-    """p(w | x) = Π_i Bernoulli(w_i; σ(x_i + b_i)): feature i is the logit of bit i, but for b_i.
+    """p(w | x) = Π_i Bernoulli(w_i; σ(x_i)): feature i is the logit of bit i.
 
-    What `Chunked` over it adds to a field of logits is a bias b, float64 [replica, bit], that all
-    chunks share; it starts at 0. Raises ConfigurationError unless there is a feature a bit.
+    It has no parameters: over it, `Chunked` makes a Bernoulli distribution of a field of logits.
+    Raises ConfigurationError unless there is a feature a bit.
     """
 
     capabilities = Capabilities(log_prob=True, marginals=True, independent=True)
@@ -105,33 +105,26 @@ class InputLogits(HyperNetwork):
                 f"Got n_inputs={n_inputs} for {n_bits} bits; InputLogits takes one feature a bit."
             )
         super().__init__(n_bits, seeds=seeds, n_inputs=n_bits)
-        self.b = torch.nn.Parameter(torch.zeros(self.replicas, n_bits, dtype=torch.float64))
-        self.initialise()
 
     def describe(self) -> str:
         """One line on what this generator is, for reports."""
         return "Bernoulli whose logits are its features"
 
     def _initialise(self, rng: Rngs) -> None:
-        self.b.zero_()
-
-    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
-        """The logits [replica, input, bit] at inputs float64 [replica, input, bit]."""
-        return inputs.to(self.b.device) + self.b[:, None]
+        """It has nothing to begin with."""
 
     def _sample(self, shots: int, rng: Rngs, inputs: torch.Tensor | None) -> Bits:
         assert inputs is not None
-        p = expit(self.logits(inputs).cpu().numpy())[:, :, None]
+        p = expit(inputs.detach().cpu().numpy())[:, :, None]
         uniforms = np.stack([r.random((p.shape[1], shots, self.n_bits)) for r in rng])
         return (uniforms < p).view(np.uint8)
 
     def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
         assert inputs is not None
-        return self.logits(inputs).sigmoid()
+        return inputs.sigmoid()
 
     def _log_prob(self, bits: Bits, inputs: torch.Tensor | None) -> torch.Tensor:
         assert inputs is not None
-        logits = self.logits(inputs)
-        w = torch.as_tensor(bits.astype(np.float64), device=logits.device)
-        drawn = (w @ logits[..., None])[..., 0]
-        return drawn + logsigmoid(-logits).sum(-1)[:, :, None]
+        w = torch.as_tensor(bits.astype(np.float64), device=inputs.device)
+        drawn = (w @ inputs[..., None])[..., 0]
+        return drawn + logsigmoid(-inputs).sum(-1)[:, :, None]

@@ -14,7 +14,7 @@ from qhyper.compose.ordered import Ordered
 from qhyper.compose.plans import patches
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import HyperNetwork, build_generator
-from qhyper.quantum.ansatz import Ansatz, HardwareEfficient, Product, Reuploading
+from qhyper.quantum.ansatz import Encoded
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.targets.layout import Layout
 
@@ -45,10 +45,9 @@ def static(
 ) -> HyperNetwork:
     """One generator of `chunk` bits for all weights of a target, told apart by a `Field`.
 
-    - generator: `product`, a circuit that turns each qubit by its number of the field, and by an
-      angle that all chunks share; `entangled`, the same and then CZ and Ry in turn (`depth`, `pairs`
-      of `HardwareEfficient`), near the identity at first; or a classical one that takes `n_inputs`,
-      such as `classical.conditional:InputLogits`, with its options
+    - generator: `product`, a circuit that turns each qubit by its number of the field;
+      `entangled`, the same and then CZ and Ry in turn (`Encoded`, with its options); or a classical
+      one that takes `n_inputs`, such as `classical.conditional:InputLogits`, with its options
     - kept, each, rest, image: of the `Field`
     - patch: of the chunks (`patches`)
 
@@ -72,15 +71,12 @@ def static(
 def _circuit(
     name: str, chunk: int, seeds: Sequence[int], options: Mapping[str, Any]
 ) -> QuantumHyperNetwork:
-    ansatz: Ansatz = Product()
-    if name == "entangled":
-        ansatz = HardwareEfficient(**{"depth": 2, "gate": "cz", **options})
-    elif options:
+    if name == "product" and options:
         raise ConfigurationError(
             f"A product circuit takes no options; got {', '.join(options)}. Use entangled."
         )
-    seeing = Reuploading(ansatz, chunk, scale=1.0, rotation="ry", uploads=1)
-    return QuantumHyperNetwork(chunk, ansatz=seeing, start="near-plus", seeds=seeds)
+    ansatz = Encoded(0) if name == "product" else Encoded(**options)
+    return QuantumHyperNetwork(chunk, ansatz=ansatz, seeds=seeds)
 
 
 static_bernoulli = partial(static, generator="classical.conditional:InputLogits")

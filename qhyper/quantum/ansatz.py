@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.errors import ConfigurationError, unknown
-from qhyper.quantum.circuit import ROTATIONS, TWO_QUBIT_GATES, Circuit, Gate
+from qhyper.quantum.circuit import ROTATIONS, TWO_QUBIT_GATES, Angle, Circuit, Gate
 from qhyper.registry import build
 from qhyper.targets.layout import Layout
 
@@ -170,24 +170,18 @@ class Mirrored:
 
 @dataclass(frozen=True)
 class Reuploading:
-    """The circuit of another ansatz, which sees an input: `scale` · x_j is added to its angles.
+    """The circuit of another ansatz, which sees an input: `scale` · x_j is added to its Rz angles.
 
-    The k-th `rotation` of qubit q, counted from 0, takes the feature j = (q + k) mod n_inputs, so
-    that in one sublayer all features enter and over several every qubit meets them all (data
-    re-uploading, Pérez-Salinas et al., 2020, Quantum 4, 226), in the first `uploads` of them; all
-    unless told. An Rz that ends its qubit's gates cannot change a bit, and takes none.
-
-    By Rz, how much a bit depends on the input is trained: at the near-product start hardly at all.
-    By Ry and one upload, a qubit is turned by its own feature at first: from |+>, p of a 1 is
-    (1 + sin(scale · x)) / 2 (`near-plus`), where later gates are near the identity. `scale` is in
-    radians a unit of x.
+    The k-th Rz of qubit q, counted from 0, takes the feature j = (q + k) mod n_inputs, so that in
+    one sublayer all features enter and over several every qubit meets them all (data
+    re-uploading, Pérez-Salinas et al., 2020, Quantum 4, 226). An Rz that ends its qubit's gates
+    cannot change a bit, and takes none. How much a bit depends on the input
+    is trained: at the near-product start hardly at all. `scale` is in radians a unit of x.
     """
 
     ansatz: Ansatz
     n_inputs: int
     scale: float = np.pi / 2
-    rotation: Literal["rx", "ry", "rz"] = "rz"
-    uploads: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.n_inputs, int | np.integer) or self.n_inputs < 1:
@@ -195,31 +189,19 @@ class Reuploading:
                 f"Reuploading needs a whole number of input features, at least 1; got n_inputs="
                 f"{self.n_inputs!r}."
             )
-        if self.rotation not in ROTATIONS:
-            raise unknown("rotation", str(self.rotation), ROTATIONS)
-        if self.uploads is not None and (
-            not isinstance(self.uploads, int | np.integer) or self.uploads < 1
-        ):
-            raise ConfigurationError(
-                f"Reuploading needs a whole number of uploads, at least 1, or None for all; got "
-                f"uploads={self.uploads!r}."
-            )
 
     def __str__(self) -> str:
         return f"{self.ansatz} that sees {self.n_inputs} features"
 
     def build(self, n_qubits: int) -> Circuit:
-        """The circuit on `n_qubits` qubits; ConfigurationError if a feature has no rotation."""
+        """The circuit on `n_qubits` qubits; ConfigurationError if a feature has no Rz."""
         circuit = self.ansatz.build(n_qubits)
         last = {q: k for k, gate in enumerate(circuit.gates) for q in gate.qubits}
         seen = [0] * n_qubits
         gates, used = [], set()
         for k, (gate, number) in enumerate(circuit.numbered()):
-            qubit = gate.qubits[0]
-            seeing = gate.name == self.rotation and number is not None
-            in_vain = gate.name == "rz" and k == last[qubit]
-            if seeing and not in_vain and seen[qubit] != self.uploads:
-                assert number is not None
+            if gate.name == "rz" and number is not None and k < last[gate.qubits[0]]:
+                (qubit,) = gate.qubits
                 feature = (qubit + seen[qubit]) % self.n_inputs
                 seen[qubit] += 1
                 used.add(feature)
@@ -229,11 +211,54 @@ class Reuploading:
             gates.append(gate)
         if len(used) < self.n_inputs:
             raise ConfigurationError(
-                f"{self.ansatz} on {n_qubits} qubits has {self.rotation.capitalize()} gates"
-                f"{', with others after them,' * (self.rotation == 'rz')} for {len(used)} of "
-                f"{self.n_inputs} input features. Use a deeper ansatz with "
-                f"{self.rotation.capitalize()} gates, such as Brickwork of depth 2 or more."
+                f"{self.ansatz} on {n_qubits} qubits has Rz gates, with others after them, for "
+                f"{len(used)} of {self.n_inputs} input features. Use a deeper ansatz with Rz "
+                "gates, such as Brickwork of depth 2 or more."
             )
+        return Circuit(n_qubits, tuple(gates))
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Ry of every qubit by a feature of its own, and then `depth` times CZ pairs and Ry.
+
+    Qubit q begins in Ry(π/2 + x_q) |0>, so that without the rest its bit is 1 with probability
+    (1 + sin x_q) / 2. A later Ry has the angle `scale` · θ. While all θ are 0 the CZ gates, which
+    are diagonal, change no measurement: it starts as a product (`near-plus`), and how entangled
+    it gets is trained. n_inputs = n, depth · n parameters, which a static hypernetwork shares
+    among all chunks: with a `scale` below 1 they learn more slowly than the features. `pairs` as
+    in HardwareEfficient.
+    """
+
+    depth: int = 2
+    pairs: Pairs | Sequence[tuple[int, int]] = "ring"
+    scale: float = 0.1
+
+    start: ClassVar["Start"] = "near-plus"
+
+    def __post_init__(self) -> None:
+        if self.depth:  # what is no depth, and what are no pairs, is refused there
+            HardwareEfficient(self.depth, self.pairs, "cz")
+        if not 0 < self.scale < np.inf:
+            raise ConfigurationError(
+                f"Encoded turns by scale · θ, with a scale above 0; got scale={self.scale!r}."
+            )
+
+    def __str__(self) -> str:
+        if not self.depth:
+            return "product circuit that sees a feature a qubit"
+        return f"circuit that sees a feature a qubit, and depth {self.depth} of CZ and Ry"
+
+    def build(self, n_qubits: int) -> Circuit:
+        """The circuit on `n_qubits` qubits."""
+        gates = [
+            Gate("ry", (q,), Angle(inputs={q: 1.0}, offset=np.pi / 2)) for q in range(n_qubits)
+        ]
+        for layer in range(self.depth):
+            entanglers = HardwareEfficient(1, self.pairs, "cz")._pairs(n_qubits)
+            gates += [Gate("cz", pair) for pair in entanglers]
+            for q in range(n_qubits):
+                gates.append(Gate("ry", (q,), Angle({layer * n_qubits + q: self.scale})))
         return Circuit(n_qubits, tuple(gates))
 
 

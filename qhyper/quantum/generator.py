@@ -74,9 +74,9 @@ class QuantumHyperNetwork(HyperNetwork):
                 f"Got a circuit of {circuit.n_qubits} qubits for {n_bits} bits; expected one qubit "
                 "a bit."
             )
-        if not len(circuit.trained):
+        if not len(circuit.trained) and not circuit.n_inputs:
             raise ConfigurationError(
-                "The circuit has no parameter to train: give some of its rotations one."
+                "The circuit has no parameter to train: give some of its rotations one, or inputs."
             )
         self.ansatz, self.circuit = ansatz, circuit
         own = isinstance(ansatz, Circuit)
