@@ -92,9 +92,7 @@ class Field(torch.nn.Module):
         drawn = np.random.default_rng(0)
         chosen = [np.sort(drawn.permutation(kept**2)[: self.each]) for _ in range(n_units)]
         self._chosen = None if self.each == kept**2 else torch.from_numpy(np.stack(chosen))
-        self._rows, self._columns = (
-            torch.from_numpy(cosines(side, kept)) for side in self.image
-        )
+        self._rows, self._columns = (torch.from_numpy(cosines(side, kept)) for side in self.image)
         later = layout.blocks[1:]
         self._signs = [torch.from_numpy(drawn.choice([-1.0, 1.0], b.size)) for b in later]
         self.first = torch.nn.Parameter(

@@ -37,7 +37,12 @@ def patches(
     first, *later = layout.blocks
     sides = image_of(first.shape[0], image)
     shape = _most_square(chunk, sides) if patch is None else tuple(patch)
-    if len(shape) != 2 or shape[0] * shape[1] != chunk or sides[0] % shape[0] or sides[1] % shape[1]:
+    if (
+        len(shape) != 2
+        or shape[0] * shape[1] != chunk
+        or sides[0] % shape[0]
+        or sides[1] % shape[1]
+    ):
         raise ConfigurationError(
             f"Got patches of {tuple(shape)} pixels for chunks of {chunk} bits and images of "
             f"{sides}; expected {chunk} pixels that fill the image without a rest."

@@ -76,7 +76,7 @@ def _circuit(
             f"A product circuit takes no options; got {', '.join(options)}. Use entangled."
         )
     ansatz = Encoded(0) if name == "product" else Encoded(**options)
-    return QuantumHyperNetwork(chunk, ansatz=ansatz, seeds=seeds)
+    return QuantumHyperNetwork(chunk, ansatz=ansatz, backend="statevector", seeds=seeds)
 
 
 static_bernoulli = partial(static, generator="classical.conditional:InputLogits")

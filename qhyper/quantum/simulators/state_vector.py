@@ -10,7 +10,7 @@ Real and imaginary parts are kept apart, so that the loops over amplitudes are v
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,12 +29,17 @@ from qhyper.quantum.simulators.prepared import ByRow
 from qhyper.streams import Rngs
 from qhyper.threads import in_threads
 
+if TYPE_CHECKING:
+    from qhyper.quantum.simulators.many_states import ManyStates
+
 Float = npt.NDArray[np.float64]
 
 RX, RY, RZ = range(3)
 MATRIX, CX, CZ = range(3)
 _TOGETHER = 2**13
 """Amplitudes that are too few to wake a second thread for."""
+_FEW = 10
+"""Qubits up to which a thread takes whole rows: see `many_states`."""
 _BLOCK = 2**14
 """Amplitudes of a block: real and imaginary parts of two states fill 512 KiB."""
 
@@ -47,10 +52,17 @@ class StateVectorBackend:
     def __str__(self) -> str:
         return "statevector"
 
-    def compile(self, circuit: Circuit, *, rows: int = 1) -> "StateVector":
-        """The circuit, ready to run. Raises ConfigurationError if it does not fit in memory."""
+    def compile(self, circuit: Circuit, *, rows: int = 1) -> "StateVector | ManyStates":
+        """The circuit, ready to run; rows of few qubits together.
+
+        Raises ConfigurationError if it does not fit in memory.
+        """
         tables = state_vector_bytes(circuit.n_qubits, rows) // 2  # of probabilities
         check_memory(circuit, str(self), footprints(circuit)[str(self)] + tables)
+        if circuit.n_qubits <= _FEW:
+            from qhyper.quantum.simulators.many_states import ManyStates
+
+            return ManyStates(compile_circuit(circuit))
         return StateVector(circuit)
 
 
