@@ -8,7 +8,7 @@ from qhyper.errors import ConfigurationError
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Product
 from qhyper.quantum.backends import build_backend
 from qhyper.quantum.circuit import Angle, Circuit, Gate
-from qhyper.quantum.simulators import mps_program, prepared
+from qhyper.quantum.simulators import many_states, mps_program, prepared
 from qhyper.streams import Streams
 
 N = 5
@@ -167,7 +167,7 @@ def test_states_that_are_too_large_to_keep_are_computed_for_each_question(
     kept = everything(keeping, able)
     if getattr(backend, "device", "") == "cpu":
         assert largest_array(keeping) > rows.nbytes
-    for module in (prepared, mps_program):
+    for module in (prepared, mps_program, many_states):
         monkeypatch.setattr(module, "KEPT_BYTES", 0)
     at = backend.compile(circuit).at(rows)
     for one, other in zip(kept, everything(at, able), strict=True):

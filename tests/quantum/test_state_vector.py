@@ -7,7 +7,8 @@ from qhyper.errors import ConfigurationError
 from qhyper.quantum import backend
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Product
 from qhyper.quantum.circuit import Circuit, Gate
-from qhyper.quantum.simulators import state_vector
+from qhyper.quantum.simulators import many_states, state_vector
+from qhyper.quantum.simulators.many_states import ManyStatesAt
 from qhyper.quantum.simulators.mps import MatrixProductBackend
 from qhyper.quantum.simulators.state_vector import StateVectorBackend
 from qhyper.streams import Streams
@@ -35,6 +36,21 @@ CIRCUITS = {
         3, (Gate("ry", (0,), 0), *(Gate("cx", (0, 1)), Gate("cx", (1, 2)), Gate("cz", (0, 2))))
     ),
 }
+
+
+@pytest.fixture(params=["one large state", "many small states"], autouse=True)
+def kind(request, monkeypatch):
+    """A circuit of few qubits as rows of small states, and as a large state, which it is not."""
+    if request.param == "one large state":
+        monkeypatch.setattr(state_vector, "_FEW", 0)
+    return request.param
+
+
+def with_state(n, psi):
+    """A circuit of n qubits in the state [2, 2^n]."""
+    prepared = StateVectorBackend().compile(Product().build(n)).at(np.zeros((1, 1, n)))
+    prepared._states = psi[None] if isinstance(prepared, ManyStatesAt) else {(0, 0): psi}
+    return prepared
 
 
 @pytest.fixture(params=CIRCUITS)
@@ -142,15 +158,13 @@ def test_the_ends_of_the_unit_interval_are_strings_that_are_possible(uniform, ex
     """Of the probabilities 0, 0, 1/4, 1/4, 0, 1/2, 0, 0, whatever their sum is rounded to."""
     psi = np.zeros((2, 8))
     psi[0, 2], psi[1, 3], psi[0, 5] = 0.5, 0.5, np.sqrt(0.5)
-    prepared = StateVectorBackend().compile(Product().build(3)).at(np.zeros((1, 1, 3)))
-    prepared._states = {(0, 0): np.sqrt(total) * psi}
+    prepared = with_state(3, np.sqrt(total) * psi)
     assert prepared.sample(2, [Stuck(uniform)]).tolist() == [[[expected, expected]]]
 
 
 def test_a_uniform_number_on_an_edge_is_the_string_above():
     psi = np.array([[0.5, 0.5, 0.5, 0.5], [0, 0, 0, 0]])
-    prepared = StateVectorBackend().compile(Product().build(2)).at(np.zeros((1, 1, 2)))
-    prepared._states = {(0, 0): psi}
+    prepared = with_state(2, psi)
     for k in range(4):
         drawn = prepared.sample(1, [Stuck(k / 4)])
         assert (drawn @ [1, 2]).tolist() == [[[k]]]
@@ -169,3 +183,27 @@ def test_what_does_not_fit_is_refused(monkeypatch):
     monkeypatch.setattr(backend, "memory", lambda: 24 * 2**30)
     with pytest.raises(ConfigurationError, match=r"statevector would need about 4,608 GiB .* mps"):
         StateVectorBackend().compile(Brickwork(2).build(36))
+
+
+@pytest.mark.parametrize("ansatz", [HardwareEfficient(2, "ring", "cz"), Brickwork(2)], ids=str)
+def test_many_rows_in_blocks_are_those_of_single_rows(ansatz, monkeypatch, kind):
+    """21 rows of real and of complex amplitudes, a few at a time: no lane takes another's row."""
+    if kind == "one large state":
+        return
+    circuit = ansatz.build(4)
+    rng = np.random.default_rng(0)
+    angles, costs = rng.normal(size=(1, 21, circuit.n_angles)), rng.normal(size=(1, 21, 16))
+    executable = StateVectorBackend().compile(circuit)
+    whole = executable.at(angles)
+    monkeypatch.setattr(many_states, "KEPT_BYTES", 5 * 16 * 16)
+    parts = executable.at(angles)
+    assert not parts._keeps
+    for row in range(21):
+        alone = executable.at(angles[:, row : row + 1])
+        for found in (whole, parts):
+            np.testing.assert_array_equal(found.probabilities()[:, [row]], alone.probabilities())
+            for one, other in zip(found.expectation(costs), alone.expectation(costs[:, [row]]),
+                                  strict=True):  # fmt: skip
+                np.testing.assert_array_equal(one[:, [row]], other)
+    draws = [found.sample(5, Streams([3])(0)) for found in (whole, parts)]
+    np.testing.assert_array_equal(*draws)
