@@ -380,6 +380,27 @@ class HyperNetwork(torch.nn.Module, ABC):
         p = self._probabilities(inputs)
         return p @ strings.to(p.device)
 
+    @property
+    def independent_blocks(self) -> npt.NDArray[np.int64] | None:
+        """Blocks of bits, int64 [block, bit], which do not depend on each other; None if unknown.
+
+        Single bits where all are independent, else all bits as one block where there are few.
+        """
+        if self.capabilities.independent:
+            return np.arange(self.n_bits)[:, None]
+        return np.arange(self.n_bits)[None] if self.n_bits <= self.differentiable_bits else None
+
+    def block_expectation(self, costs: torch.Tensor) -> torch.Tensor:
+        """Σ p · costs of each independent block, differentiable [replica, block].
+
+        costs [replica, block, 2^m]: of the strings of the block's m bits, the first one changing
+        fastest. For a generator without inputs.
+        """
+        if self.capabilities.independent:
+            p = self.marginals()[:, 0]
+            return costs[..., 0] * (1 - p) + costs[..., 1] * p
+        return self.expectation(costs)
+
     def expectation(self, costs: torch.Tensor, *, inputs: Any = None) -> torch.Tensor:
         """Σ p · costs, differentiable [replica, input], of costs [replica, input, 2^n_bits]."""
         p = self.probabilities(inputs=inputs)

@@ -190,6 +190,21 @@ class Chunked(Composed):
         each = self.generator.marginals(inputs=self.embedded())
         return each.reshape(self.replicas, 1, self.n_bits)
 
+    @property
+    def independent_blocks(self) -> npt.NDArray[np.int64] | None:
+        """As in HyperNetwork: the chunks."""
+        if self.capabilities.independent:
+            return super().independent_blocks
+        if self.generator.n_bits > self.generator.differentiable_bits:
+            return None
+        return np.arange(self.n_bits).reshape(self.chunks, -1)
+
+    def block_expectation(self, costs: torch.Tensor) -> torch.Tensor:
+        """As in HyperNetwork."""
+        if self.capabilities.independent:
+            return super().block_expectation(costs)
+        return self.generator.expectation(costs, inputs=self.embedded())
+
     # -- angles -----------------------------------------------------------------------------------
 
     def angles(self, *, inputs: Any = None) -> torch.Tensor:

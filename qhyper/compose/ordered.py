@@ -82,6 +82,16 @@ class Ordered(HyperNetwork):
     def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
         return self.generator.marginals(inputs=inputs)[..., np.argsort(self.order)]
 
+    @property
+    def independent_blocks(self) -> npt.NDArray[np.int64] | None:
+        """As in HyperNetwork: those of the generator."""
+        found = self.generator.independent_blocks
+        return None if found is None else self.order[found]
+
+    def block_expectation(self, costs: torch.Tensor) -> torch.Tensor:
+        """As in HyperNetwork, in the way of the generator."""
+        return self.generator.block_expectation(costs)
+
     def expectation(self, costs: torch.Tensor, *, inputs: Any = None) -> torch.Tensor:
         """As in HyperNetwork, in the way of the generator."""
         own = reordered(torch.as_tensor(costs), np.argsort(self.order))

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from qhyper.compose.fields import image_of
 from qhyper.errors import ConfigurationError, UnsuitableError
-from qhyper.targets.layout import Layout
+from qhyper.targets.layout import Block, Layout
 
 
 def patches(
@@ -52,14 +52,33 @@ def patches(
     cut = bits.reshape(len(bits), rows, shape[0], columns, shape[1]).transpose(0, 1, 3, 2, 4)
     plan = [cut.reshape(-1, chunk)]
     for block in later:
-        own = layout.bits[block.name]
-        if block.size % chunk:
+        if _row(block) % chunk:
             raise ConfigurationError(
-                f"The block {block.name} of {block.size} bits is no whole number of chunks of "
-                f"{chunk} bits. Use another chunk, or `Joined` with another generator for it."
+                f"Of the block {block.name}, the {_row(block)} weights of a unit are no whole "
+                f"number of chunks of {chunk} bits. Use another chunk, or `Joined` with another "
+                "generator for them."
             )
+        own = layout.bits[block.name]
         plan.append((own.T if len(block.layers) == 2 else own).reshape(-1, chunk))
     return np.concatenate(plan)
+
+
+def largest_chunk(layout: Layout | None, most: int, *, image: Sequence[int] | None = None) -> int:
+    """The most bits of a chunk, up to `most`, of which `patches` makes a plan; 1 always does."""
+    if layout is None or len(layout.blocks[0].layers) != 2:
+        return 1
+    first, *later = layout.blocks
+    sides = image_of(first.shape[0], image)
+    return next(
+        chunk
+        for chunk in range(min(most, layout.n_bits), 0, -1)
+        if _fitting(chunk, sides) and not any(_row(block) % chunk for block in later)
+    )
+
+
+def _row(block: Block) -> int:
+    """Bits that are cut into chunks together: the weights of one unit, or all of a vector."""
+    return block.shape[0] if len(block.layers) == 2 else block.size
 
 
 def check_plan(plan: npt.NDArray[np.int64], n_bits: int) -> None:
@@ -75,12 +94,17 @@ def check_plan(plan: npt.NDArray[np.int64], n_bits: int) -> None:
         )
 
 
-def _most_square(chunk: int, sides: tuple[int, int]) -> tuple[int, int]:
-    fitting = [
+def _fitting(chunk: int, sides: tuple[int, int]) -> list[tuple[int, int]]:
+    """The patches (height, width) of so many pixels that fill an image without a rest."""
+    return [
         (rows, chunk // rows)
         for rows in range(1, chunk + 1)
         if chunk % rows == 0 and sides[0] % rows == 0 and sides[1] % (chunk // rows) == 0
     ]
+
+
+def _most_square(chunk: int, sides: tuple[int, int]) -> tuple[int, int]:
+    fitting = _fitting(chunk, sides)
     if not fitting:
         raise ConfigurationError(
             f"No patch of {chunk} pixels fills images of {sides} without a rest. Use chunks of "

@@ -9,15 +9,18 @@ from functools import partial
 from typing import Any
 
 from qhyper.compose.chunked import Chunked
-from qhyper.compose.fields import Field, Rest
+from qhyper.compose.fields import Field, Rest, image_of
 from qhyper.compose.ordered import Ordered
-from qhyper.compose.plans import patches
-from qhyper.errors import ConfigurationError
+from qhyper.compose.plans import largest_chunk, patches
 from qhyper.hypernetwork import HyperNetwork, build_generator
-from qhyper.quantum.ansatz import Encoded
-from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.targets.layout import Layout
 
+MOST_BITS = 8
+"""Of a chunk that is chosen by itself."""
+FREQUENCIES = 10
+"""Along each side of an image, unless told."""
+CIRCUITS: Mapping[str, Mapping[str, Any]] = {"product": {"depth": 0}, "entangled": {"depth": 2}}
+"""Depths of the circuits `Encoded` by their names here."""
 RECIPE: Mapping[str, Any] = {
     "estimator": "local-expectation",
     "draws": 1,
@@ -33,8 +36,8 @@ def static(
     n_bits: int,
     *,
     generator: str = "product",
-    chunk: int = 8,
-    kept: int = 10,
+    chunk: int | None = None,
+    kept: int | None = None,
     each: int | None = None,
     rest: Rest = "free",
     patch: Sequence[int] | None = None,
@@ -48,36 +51,29 @@ def static(
     - generator: `product`, a circuit that turns each qubit by its number of the field;
       `entangled`, the same and then CZ and Ry in turn (`Encoded`, with its options); or a classical
       one that takes `n_inputs`, such as `classical.conditional:InputLogits`, with its options
-    - kept, each, rest, image: of the `Field`
+    - chunk: bits of the generator; the most up to 8 that cut the layout, unless told
+    - kept, each, rest, image: of the `Field`; 10 frequencies, or all that the image has
     - patch: of the chunks (`patches`)
 
     Raises UnsuitableError for a layout without a first weight matrix, ConfigurationError for what
     cannot be built.
     """
+    chunk = largest_chunk(layout, MOST_BITS, image=image) if chunk is None else chunk
     plan = patches(layout, chunk, patch=patch, image=image)
     assert layout is not None
+    if kept is None:
+        kept = min(FREQUENCIES, *image_of(layout.blocks[0].shape[0], image))
     field = Field(layout, replicas=len(seeds), kept=kept, each=each, rest=rest, image=image)
-    inner: HyperNetwork
-    if generator in ("product", "entangled"):
-        inner = _circuit(generator, chunk, seeds, options)
-    else:
-        given = {**options, "n_inputs": chunk}
-        inner = build_generator(generator, chunk, seeds=seeds, options=given)
+    given = {**options, "n_inputs": chunk}
+    if generator in CIRCUITS:
+        given = {**CIRCUITS[generator], **given, "ansatz": "encoded", "backend": "statevector"}
+        generator = "quantum"
+    inner = build_generator(generator, chunk, seeds=seeds, options=given)
     made = Ordered(Chunked(inner, len(plan), embeddings=field, plan=plan), plan.ravel())
     made.recipe = RECIPE
     return made
 
 
-def _circuit(
-    name: str, chunk: int, seeds: Sequence[int], options: Mapping[str, Any]
-) -> QuantumHyperNetwork:
-    if name == "product" and options:
-        raise ConfigurationError(
-            f"A product circuit takes no options; got {', '.join(options)}. Use entangled."
-        )
-    ansatz = Encoded(0) if name == "product" else Encoded(**options)
-    return QuantumHyperNetwork(chunk, ansatz=ansatz, backend="statevector", seeds=seeds)
-
-
+static_product = partial(static, generator="product")
 static_bernoulli = partial(static, generator="classical.conditional:InputLogits")
 static_entangled = partial(static, generator="entangled")

@@ -235,6 +235,8 @@ class Encoded:
     scale: float = 0.1
 
     start: ClassVar["Start"] = "near-plus"
+    sees_inputs: ClassVar[bool] = True
+    """It has features of its own; none are added to its angles."""
 
     def __post_init__(self) -> None:
         if self.depth:  # what is no depth, and what are no pairs, is refused there

@@ -438,7 +438,13 @@ def quantum(
                 f"The own circuit {ansatz} sees {built.n_inputs} features by its gates; got "
                 f"n_inputs={n_inputs}."
             )
-    if n_inputs and not isinstance(built, Circuit):
+    if getattr(built, "sees_inputs", False):
+        if n_inputs != n_bits:
+            raise ConfigurationError(
+                f"The ansatz {ansatz} sees one feature a qubit; got n_inputs={n_inputs} for "
+                f"{n_bits} qubits."
+            )
+    elif n_inputs and not isinstance(built, Circuit):
         built = Reuploading(built, n_inputs)
     if backend_options is not None and not isinstance(backend, str):
         raise ConfigurationError("backend_options need the name of a backend: set `backend` too.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from qhyper.bits import Bits, as_bits
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Rngs
-from qhyper.targets.objective import Objective
+from qhyper.targets.objective import Objective, blocks_by_evaluation
 from qhyper.targets.target import Float, TakesBits
 
 
@@ -72,6 +72,10 @@ class RowBatches:
         self.capabilities = objective.capabilities
         self.flip_evaluations = objective.flip_evaluations
 
+    def block_evaluations(self, plan: npt.NDArray[np.int64]) -> int:
+        """As in Objective."""
+        return self.objective.block_evaluations(plan)
+
     def draw(self, rng: Rngs) -> "RowBatch":
         """A mini-batch for each replica; `rng` has one generator each."""
         n_rows = self.objective.n_rows
@@ -114,6 +118,24 @@ class RowBatch(TakesBits):
         found = [scorer.flips(of_one) for scorer, of_one in zip(self.scorers, flat, strict=True)]
         losses, differences = (np.stack(part) for part in zip(*found, strict=True))
         return losses.reshape(array.shape[:-1]), differences.reshape(array.shape)
+
+    def block_evaluations(self, plan: npt.NDArray[np.int64]) -> int:
+        """As in Objective."""
+        return self.objective.block_evaluations(plan)
+
+    def blocks(self, bits: npt.ArrayLike, plan: npt.NDArray[np.int64]) -> tuple[Float, Float]:
+        """As in Objective, on each replica's own rows."""
+        array = self._checked(bits, self.objective.block_evaluations(plan))
+        flat = array.reshape(len(array), -1, array.shape[-1])
+        found = [
+            scorer.blocks(of_one, plan)
+            if hasattr(scorer, "blocks")
+            else blocks_by_evaluation(scorer.losses, of_one, plan)
+            for scorer, of_one in zip(cast(Any, self.scorers), flat, strict=True)
+        ]
+        losses, differences = (np.stack(part) for part in zip(*found, strict=True))
+        shape = (*array.shape[:-1], *differences.shape[2:])
+        return losses.reshape(array.shape[:-1]), differences.reshape(shape)
 
     def wrong_weights(self, bits: npt.ArrayLike) -> tuple[Float, npt.NDArray[np.bool_]]:
         """As in Objective, on each replica's own rows; UnsuitableError where there are none."""

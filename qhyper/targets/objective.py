@@ -19,6 +19,8 @@ from qhyper.targets.target import Float, MiniBatches, ObjectiveCapabilities, Tak
 if TYPE_CHECKING:
     from qhyper.data.samples import Samples
 
+MOST_BLOCK_BITS = 12
+"""Of a block whose strings are all evaluated."""
 _FLIPPED_TOGETHER = 1 << 22
 """Bits of flipped strings that are evaluated together."""
 
@@ -127,6 +129,18 @@ class Objective(TakesBits):
         array = as_bits(bits, self.n_bits)
         return flips_by_evaluation(self, array)
 
+    def block_evaluations(self, plan: npt.NDArray[np.int64]) -> int:
+        """Evaluations that `blocks` of one draw counts as."""
+        return 1 + len(plan) * ((1 << plan.shape[1]) - 1)
+
+    def blocks(self, bits: npt.ArrayLike, plan: npt.NDArray[np.int64]) -> tuple[Float, Float]:
+        """Losses [...] of bits [..., bit], and L(block as s) - L [..., block, 2^m].
+
+        Bit b of the number s is the bit `plan[block, b]`, and all others are held. By evaluating
+        all of these strings; ConfigurationError for more than 12 bits a block.
+        """
+        return blocks_by_evaluation(self, as_bits(bits, self.n_bits), plan)
+
     @property
     def labels(self) -> npt.NDArray[np.int64]:
         """As in the protocol; ConfigurationError for an objective that tells none."""
@@ -193,6 +207,37 @@ class _Own:
 
     def accuracy(self, bits: Bits, samples: "Samples | None" = None) -> Float:
         return as_float(self._own.accuracy(bits.astype(np.int64), samples), "accuracies")
+
+
+def check_blocks(plan: npt.NDArray[np.int64], n_bits: int) -> None:
+    """Raise ConfigurationError for blocks [block, bit] of too many bits, with what they cost."""
+    n_blocks, m = plan.shape
+    if m > MOST_BLOCK_BITS:
+        raise ConfigurationError(
+            f"Got blocks of {m} bits: all strings of each are {n_blocks:,} × 2^{m} = "
+            f"{n_blocks * 2**m:,} losses a draw of {n_bits:,} bits; at the most {MOST_BLOCK_BITS} "
+            "bits are taken. Use a generator of fewer bits a chunk, or score-function."
+        )
+
+
+def blocks_by_evaluation(
+    losses: Callable[[Bits], Float], bits: Bits, plan: npt.NDArray[np.int64]
+) -> tuple[Float, Float]:
+    """What `Objective.blocks` gives, by evaluating every string but the draws' own once."""
+    check_blocks(plan, bits.shape[-1])
+    own, m = losses(bits), plan.shape[1]
+    strings = (np.arange(1 << m)[:, None] >> np.arange(m) & 1).astype(np.uint8)
+    differences = np.zeros((*bits.shape[:-1], len(plan), 1 << m))
+    for block, places in enumerate(plan):
+        mine = bits[..., places] @ (1 << np.arange(m))
+        others = np.arange(1, 1 << m) ^ mine[..., None]  # all but the draw's own
+        changed = np.repeat(bits[..., None, :], (1 << m) - 1, axis=-2)
+        changed[..., places] = strings[others]
+        shape = changed.shape
+        merged = changed.reshape(*shape[:-3], -1, shape[-1]) if bits.ndim > 1 else changed
+        found = losses(merged).reshape(shape[:-1]) - own[..., None]
+        np.put_along_axis(differences[..., block, :], others, found, axis=-1)
+    return own, differences
 
 
 def flips_by_evaluation(losses: Callable[[Bits], Float], bits: Bits) -> tuple[Float, Float]:

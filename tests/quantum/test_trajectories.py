@@ -16,8 +16,9 @@ from qhyper.quantum.backends import build_backend
 from qhyper.quantum.circuit import Circuit, Gate
 from qhyper.quantum.generator import QuantumHyperNetwork
 from qhyper.quantum.simulators.depolarising import strength
+from qhyper.quantum.simulators.many_states import ManyStatesAt
 from qhyper.quantum.simulators.qiskit_aer_simulator import AerBackend, AerExecutable
-from qhyper.quantum.simulators.state_vector import StateVectorAt, StateVectorBackend
+from qhyper.quantum.simulators.state_vector import StateVectorBackend
 from qhyper.quantum.simulators.trajectories import TrajectoryBackend
 from qhyper.risk import Expectation
 from qhyper.streams import Streams
@@ -191,8 +192,8 @@ def test_the_trajectories_are_those_of_the_seed_for_all_rows_and_replicas():
 
 def test_equal_trajectories_are_evaluated_once(monkeypatch):
     calls = []
-    inner = StateVectorAt.expectation
-    monkeypatch.setattr(StateVectorAt, "expectation", lambda *args: calls.append(1) or inner(*args))
+    inner = ManyStatesAt.expectation
+    monkeypatch.setattr(ManyStatesAt, "expectation", lambda *args: calls.append(1) or inner(*args))
     circuit = CIRCUITS["brickwork"]
     angles = random_angles(circuit)
     for noise, most in ((0.0, 1), (0.001, 100)):

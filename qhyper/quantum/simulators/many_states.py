@@ -13,17 +13,17 @@ import numpy.typing as npt
 from qhyper.bits import Bits
 from qhyper.machine import njit
 from qhyper.quantum.backend import KEPT_BYTES, checked_angles
-from qhyper.quantum.simulators.state_vector import (
-    _FASTMATH,
+from qhyper.quantum.simulators.state_kernels import (
     CZ,
+    FASTMATH,
     MATRIX,
     RY,
     Program,
-    _apply,
-    _entangle,
-    _matrices,
-    _slopes,
-    _transition,
+    apply,
+    entangle,
+    matrices_of,
+    slopes,
+    transition,
 )
 from qhyper.streams import Rngs
 from qhyper.threads import in_threads
@@ -168,22 +168,22 @@ def _numbers(bits: Bits) -> npt.NDArray[np.int64]:
 
 # -- kernels ---------------------------------------------------------------------------------------
 
-_jit = njit(error_model="numpy", fastmath=_FASTMATH, nogil=True)
-_part = njit(error_model="numpy", fastmath=_FASTMATH, forceinline=True)
+_jit = njit(error_model="numpy", fastmath=FASTMATH, nogil=True)
+_part = njit(error_model="numpy", fastmath=FASTMATH, forceinline=True)
 """Called by kernels alone: inlined, or rounding would depend on numba's cache (see `mps`)."""
 
 
 @_jit
 def _states(begin, end, kind, qubits, first, code, angle, angles, out):
     for row in range(begin, end):
-        matrices = _matrices(kind, first, code, angle, angles[row])
+        matrices = matrices_of(kind, first, code, angle, angles[row])
         re, im = out[row, 0], out[row, 1]
         re[0] = 1.0
         for k in range(len(kind)):
             if kind[k] == MATRIX:
-                _apply(re, im, qubits[k, 0], matrices[k])
+                apply(re, im, qubits[k, 0], matrices[k])
             else:
-                _entangle(re, im, kind[k], qubits[k, 0], qubits[k, 1])
+                entangle(re, im, kind[k], qubits[k, 0], qubits[k, 1])
 
 
 @_jit
@@ -220,7 +220,7 @@ def _adjoint(begin, end, kind, qubits, first, code, angle, angles, states, costs
     psi, other = np.empty((2, size)), np.empty((2, size))
     parts = np.empty((len(kind), 3))
     for row in range(begin, end):
-        matrices = _matrices(kind, first, code, angle, angles[row])
+        matrices = matrices_of(kind, first, code, angle, angles[row])
         for part in range(2):
             for k in range(size):
                 psi[part, k] = states[row, part, k]
@@ -228,14 +228,14 @@ def _adjoint(begin, end, kind, qubits, first, code, angle, angles, states, costs
         parts[:] = 0.0
         for k in range(len(kind) - 1, -1, -1):
             if kind[k] == MATRIX:
-                _transition(psi[0], psi[1], other[0], other[1], qubits[k, 0], parts[k])
+                transition(psi[0], psi[1], other[0], other[1], qubits[k, 0], parts[k])
                 inverse = matrices[k].conj().T
-                _apply(psi[0], psi[1], qubits[k, 0], inverse)
-                _apply(other[0], other[1], qubits[k, 0], inverse)
+                apply(psi[0], psi[1], qubits[k, 0], inverse)
+                apply(other[0], other[1], qubits[k, 0], inverse)
             else:
-                _entangle(psi[0], psi[1], kind[k], qubits[k, 0], qubits[k, 1])
-                _entangle(other[0], other[1], kind[k], qubits[k, 0], qubits[k, 1])
-        out[row] = _slopes(kind, first, code, angle, angles[row], parts)
+                entangle(psi[0], psi[1], kind[k], qubits[k, 0], qubits[k, 1])
+                entangle(other[0], other[1], kind[k], qubits[k, 0], qubits[k, 1])
+        out[row] = slopes(kind, first, code, angle, angles[row], parts)
 
 
 # -- real amplitudes [2^n, lane] -------------------------------------------------------------------

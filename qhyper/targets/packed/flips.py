@@ -49,7 +49,7 @@ def flip_differences(
     Raises ConfigurationError unless there is one hidden layer, two classes or more, a scale of at
     least MIN_SCALE, and words, inputs (of one plane) and labels that fit the shape.
     """
-    first, last, truth = _arguments(shape, words, inputs, labels, scale)
+    first, last, truth = checked_arguments(shape, words, inputs, labels, scale)
     n_inputs, n_hidden, n_classes = shape.layers
     table = np.exp(-2 * np.arange(n_hidden + 1) / scale)
     loss = 0.0
@@ -78,7 +78,7 @@ def flip_differences(
     return float(loss / rows), [of_first[:, :n_inputs] / rows, of_last[:, :n_hidden] / rows]
 
 
-def _arguments(
+def checked_arguments(
     shape: PackedShape, words: Words, inputs: PackedInputs, labels: npt.ArrayLike, scale: float
 ) -> tuple[Words, Words, npt.NDArray[np.int64]]:
     """Weights of the first and the last layer, uint64 [unit, word], and labels, all checked."""

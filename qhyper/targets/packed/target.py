@@ -18,7 +18,7 @@ from qhyper.errors import ConfigurationError, unknown
 from qhyper.targets.batches import RowObjective
 from qhyper.targets.layout import Block, Layout
 from qhyper.targets.loss import LossName, check_loss, is_by_row, label_losses, mean_losses
-from qhyper.targets.objective import flips_by_evaluation
+from qhyper.targets.objective import blocks_by_evaluation, flips_by_evaluation
 from qhyper.targets.packed.inputs import PackedInputs, pack_bits, pack_pixels
 from qhyper.targets.packed.network import PackedNetwork
 from qhyper.targets.packed.population import check_groups, correct, sums, votes
@@ -218,6 +218,20 @@ class PackedObjective(RowObjective):
         self.count(len(flat) * self.flip_evaluations)
         return losses.reshape(array.shape[:-1]), differences.reshape(array.shape)
 
+    def block_evaluations(self, plan: npt.NDArray[np.int64]) -> int:
+        """Evaluations that `blocks` of one draw counts as: one, where one pass gives them all."""
+        return 1 if self.all_rows.in_one_pass else super().block_evaluations(plan)
+
+    def blocks(self, bits: npt.ArrayLike, plan: npt.NDArray[np.int64]) -> tuple[Float, Float]:
+        """As in Objective, on all rows; UnsuitableError for blocks over several units."""
+        array = as_bits(bits, self.n_bits)
+        flat = array.reshape(-1, self.n_bits)
+        losses, differences = self.all_rows.blocks(flat, plan)
+        self.count(len(flat) * self.block_evaluations(plan))
+        return losses.reshape(array.shape[:-1]), differences.reshape(
+            *array.shape[:-1], *differences.shape[1:]
+        )
+
     @property
     def labels(self) -> npt.NDArray[np.int64]:
         """The class of every row, int64 [row]."""
@@ -339,6 +353,22 @@ class PackedRows:
             )
             differences[draw] = np.concatenate([d.T.ravel() for d in by_layer])
         return own, differences
+
+    def blocks(self, bits: Bits, plan: npt.NDArray[np.int64]) -> tuple[Float, Float]:
+        """Losses [draw] and L(block as s) - L [draw, block, 2^m] of bits uint8 [draw, bit]."""
+        if not self.in_one_pass:
+            return blocks_by_evaluation(self.losses, bits, plan)
+        # compiled, and only whoever takes blocks needs it
+        from qhyper.targets.packed.blocks import block_differences
+
+        found = [
+            block_differences(
+                self.target.shape, words, self.inputs, self.labels, self.target.scale, plan
+            )
+            for words in self.target.shape.from_bits(bits)
+        ]
+        losses, differences = (np.array(part) for part in zip(*found, strict=True))
+        return losses, differences
 
     def wrong_weights(self, bits: Bits) -> tuple[Float, npt.NDArray[np.bool_]]:
         """Losses [draw] of bits uint8 [draw, bit], and the weights errors are laid to, as bits."""
