@@ -25,12 +25,13 @@ from qhyper.risk import CVaR, Expectation
 from qhyper.streams import Streams
 from qhyper.targets.layout import Block, Layout
 from qhyper.targets.objective import Objective, blocks_by_evaluation
+from qhyper.targets.packed.blocks import block_differences
 from qhyper.targets.packed.inputs import pack_bits
 from qhyper.targets.packed.target import PackedObjective, PackedRows, PackedTarget
 
 SEEDS = (4, 7)
 TARGET = PackedTarget((24, 4, 3))
-"""Images of 4 × 6 pixels, unless told (1 × 24 is no square)."""
+"""Images of 4 × 6 pixels; 24 are no square."""
 IMAGE = (4, 6)
 
 
@@ -72,6 +73,12 @@ def test_a_field_is_the_formula_written_out(each, rest):
         np.testing.assert_array_equal(later[0], later[1])
 
 
+def test_a_short_side_keeps_all_its_frequencies():
+    line = Field(TARGET.layout, replicas=1, kept=10)
+    assert (line.image, line.kept, line.first.shape) == ((1, 24), (1, 10), (1, 4, 10))
+    assert Field(TARGET.layout, replicas=1, kept=10, image=IMAGE).kept == (4, 6)
+
+
 def test_units_have_frequencies_of_their_own():
     one, other = (Field(TARGET.layout, replicas=1, kept=4, each=5, image=IMAGE) for _ in range(2))
     assert torch.equal(one._chosen, other._chosen)
@@ -82,7 +89,10 @@ def test_units_have_frequencies_of_their_own():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"kept": 5}, r"Got kept=5 .* images of \(4, 6\); expected a whole number from 1 to 4"),
+        (
+            {"kept": 0},
+            "Got kept=0 frequencies along each side of an image; expected a whole number",
+        ),
         ({"kept": 2, "each": 5}, r"Got each=5 of 2×2 frequencies a unit; expected 1 to 4"),
         ({"rest": "sign"}, "rest of a field 'sign'. Did you mean 'signs'"),
         ({"image": (5, 5)}, r"Got images of \(5, 5\) for 24 inputs. Say which image"),
@@ -175,17 +185,20 @@ def test_a_bernoulli_takes_the_field_for_logits():
 
 def test_a_product_circuit_turns_each_qubit_by_its_number():
     generator = made("product")
+    with torch.no_grad():
+        generator.generator.generator.theta.zero_()
     field = generator.generator.field().detach().numpy()
     expected = (1 + np.sin(field)) / 2
     np.testing.assert_allclose(generator.marginals()[:, 0].detach(), expected, atol=1e-12)
-    assert generator.n_parameters == 4 * 9 + 12
+    assert generator.n_parameters == 4 * 9 + 12 + 4
     assert generator.capabilities.independent
 
 
 def test_an_entangled_circuit_begins_as_the_product():
     generator, product = made("entangled"), made("product")
-    with torch.no_grad():
-        generator.generator.generator.theta.zero_()
+    for each in (generator, product):
+        with torch.no_grad():
+            each.generator.generator.theta.zero_()
     found, expected = (each.marginals().detach() for each in (generator, product))
     np.testing.assert_allclose(found, expected, atol=1e-12)
     assert generator.n_parameters == product.n_parameters + 2 * 4
@@ -228,7 +241,7 @@ def test_an_encoded_circuit_is_that_of_the_matrix_product(depth):
     other = QuantumHyperNetwork(4, ansatz=ansatz, backend=MatrixProductBackend(), seeds=SEEDS)
     for generator in (one, other):
         with torch.no_grad():
-            generator.theta.copy_(torch.linspace(-2, 2, 8 * depth).reshape(2, -1))
+            generator.theta.copy_(torch.linspace(-2, 2, 8 * (depth + 1)).reshape(2, -1))
     bits = np.broadcast_to(all_bitstrings(4), (2, 5, 16, 4)).copy()
     found, expected = (each.log_prob(bits, inputs=inputs).detach() for each in (one, other))
     np.testing.assert_allclose(found, expected, atol=1e-9)
@@ -294,11 +307,18 @@ def test_one_pass_counts_as_one_evaluation():
     assert (objective.evaluations, objective.rows) == (7, 6 * 60 + 10)
 
 
-def test_blocks_over_several_units_are_refused():
+def test_blocks_over_several_units_are_evaluated():
     target = PackedTarget((24, 4, 3))
-    bits = np.zeros((1, target.n_bits), np.uint8)
+    bits, plan = np.zeros((1, target.n_bits), np.uint8), np.arange(target.n_bits).reshape(-1, 2)
+    rows = rows_of(target)
+    for found, expected in zip(
+        rows.blocks(bits, plan), blocks_by_evaluation(rows.losses, bits, plan), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    assert PackedObjective(rows).block_evaluations(plan) == 1 + 54 * 3
+    words = target.shape.from_bits(bits)[0]
     with pytest.raises(UnsuitableError, match=r"Block 0 has the bits \[0, 1\], which are weights"):
-        rows_of(target).blocks(bits, np.arange(target.n_bits).reshape(-1, 2))
+        block_differences(target.shape, words, rows.inputs, rows.labels, target.scale, plan)
 
 
 def test_blocks_of_many_bits_are_refused_with_their_cost():

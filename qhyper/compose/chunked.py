@@ -168,19 +168,30 @@ class Chunked(Composed):
         )
 
     def _scores(self, bits: Bits, inputs: Any) -> Float:
-        own = _has_scores_of_its_own(self.generator) and self.field is None
-        if not own or not self.capabilities.log_prob:
+        if not _has_scores_of_its_own(self.generator) or not self.capabilities.log_prob:
             return super()._scores(bits, inputs)  # by autograd, all at once; or refuses
         by_chunk = self._by_chunk(self._checked(bits, self._as_inputs(inputs)))
         columns = []  # in the order of `parameters()`
-        if self.embeddings.requires_grad:
+        if self._trained:
             by_input = _input_scores(self.generator, by_chunk, self.embedded())
             replicas, _, shots, _ = by_input.shape
-            columns.append(by_input.transpose(0, 2, 1, 3).reshape(replicas, 1, shots, -1))
+            flat = by_input.transpose(0, 2, 1, 3).reshape(replicas, shots, -1)
+            columns.append((flat if self.field is None else self._by_field(flat))[:, None])
         if self.generator.trained_parameters:
             each = self.generator.scores(by_chunk, inputs=self.embedded())
             columns.append(each.sum(1, keepdims=True))
         return np.concatenate(columns, axis=-1)
+
+    def _by_field(self, by_feature: Float) -> Float:
+        """Derivatives by the field's parameters, of those by features [replica, shot, feature]."""
+        assert self.field is not None
+        numbers = self.embedded().flatten(1)  # [replica, feature]
+        each = torch.from_numpy(np.ascontiguousarray(by_feature.swapaxes(0, 1)))
+        found = torch.autograd.grad(  # replicas do not mix
+            numbers, list(self.field.parameters()), each, is_grads_batched=True
+        )
+        flat = torch.cat([part.flatten(2) for part in found], dim=-1)
+        return flat.transpose(0, 1).numpy()
 
     def _probabilities(self, inputs: torch.Tensor | None) -> torch.Tensor:
         table = self.generator.probabilities(inputs=self.embedded())

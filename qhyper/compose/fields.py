@@ -24,9 +24,13 @@ RESTS = ("free", "signs")
 
 
 def image_of(n_inputs: int, image: Sequence[int] | None) -> tuple[int, int]:
-    """(height, width) of the image that inputs are the pixels of; a square unless told."""
+    """(height, width) of the image that inputs are the pixels of.
+
+    Unless told a square, or where they are no square, one row.
+    """
     side = math.isqrt(n_inputs)
-    sides = (side, side) if image is None else tuple(image)
+    usual = (side, side) if side**2 == n_inputs else (1, n_inputs)
+    sides = usual if image is None else tuple(image)
     if len(sides) != 2 or math.prod(sides) != n_inputs:
         raise ConfigurationError(
             f"Got images of {tuple(sides)} for {n_inputs} inputs. Say which image the inputs are "
@@ -43,12 +47,12 @@ def cosines(size: int, kept: int) -> Reals:
 class Field(torch.nn.Module):
     """A number for every bit of a target's layout, [replica, bit], of few trained parameters.
 
-    - layout: begins with a weight matrix, whose inputs are the pixels of `image` (a square unless
-      told); each unit's numbers are an image of few frequencies (cosine transform, DCT-II)
-    - kept: frequencies along each side
-    - each: how many of these kept² a unit has, drawn once for each unit from all of them (by a
-      fixed seed, the same for all replicas); all unless told. Units that have different ones see
-      more of the image together
+    - layout: begins with a weight matrix, whose inputs are the pixels of `image` (`image_of`); each
+      unit's numbers are an image of few frequencies (cosine transform, DCT-II)
+    - kept: frequencies along each side, of which a shorter side keeps all it has
+    - each: how many of these a unit has, drawn once for each unit from all of them (by a fixed
+      seed, the same for all replicas); all unless told. Units that have different ones see more of
+      the image together
     - rest: what the later blocks are: `free`, a trained number a bit; `signs`, fixed random signs
       (by the same seed) times one trained strength a block
 
@@ -75,24 +79,29 @@ class Field(torch.nn.Module):
             )
         n_inputs, n_units = layout.blocks[0].shape
         self.image = image_of(n_inputs, image)
-        most = min(self.image)
-        if isinstance(kept, bool) or not isinstance(kept, int) or not 1 <= kept <= most:
+        if isinstance(kept, bool) or not isinstance(kept, int) or kept < 1:
             raise ConfigurationError(
-                f"Got kept={kept!r} frequencies along each side of images of {self.image}; "
-                f"expected a whole number from 1 to {most}."
+                f"Got kept={kept!r} frequencies along each side of an image; expected a whole "
+                "number from 1."
             )
-        if each is not None and (isinstance(each, bool) or not 1 <= each <= kept**2):
+        self.kept = (min(kept, self.image[0]), min(kept, self.image[1]))
+        every = math.prod(self.kept)
+        whole = isinstance(each, int) and not isinstance(each, bool)
+        if each is not None and not (whole and 1 <= each <= every):
             raise ConfigurationError(
-                f"Got each={each!r} of {kept}×{kept} frequencies a unit; expected 1 to {kept**2}."
+                f"Got each={each!r} of {self.kept[0]}×{self.kept[1]} frequencies a unit; expected "
+                f"1 to {every}."
             )
         if rest not in RESTS:
             raise unknown("rest of a field", str(rest), RESTS)
-        self.layout, self.kept, self.rest = layout, kept, rest
-        self.each = kept**2 if each is None else each
+        self.layout, self.rest = layout, rest
+        self.each = every if each is None else each
         drawn = np.random.default_rng(0)
-        chosen = [np.sort(drawn.permutation(kept**2)[: self.each]) for _ in range(n_units)]
-        self._chosen = None if self.each == kept**2 else torch.from_numpy(np.stack(chosen))
-        self._rows, self._columns = (torch.from_numpy(cosines(side, kept)) for side in self.image)
+        chosen = [np.sort(drawn.permutation(every)[: self.each]) for _ in range(n_units)]
+        self._chosen = None if self.each == every else torch.from_numpy(np.stack(chosen))
+        self._rows, self._columns = (
+            torch.from_numpy(cosines(*each)) for each in zip(self.image, self.kept, strict=True)
+        )
         later = layout.blocks[1:]
         self._signs = [torch.from_numpy(drawn.choice([-1.0, 1.0], b.size)) for b in later]
         self.first = torch.nn.Parameter(
@@ -106,7 +115,7 @@ class Field(torch.nn.Module):
     def describe(self) -> str:
         """One line, for reports."""
         of_each = "" if self._chosen is None else f" {self.each} random ones a unit of"
-        return f"field of{of_each} {self.kept}×{self.kept} cosines, later layers {self.rest}"
+        return f"field of{of_each} {self.kept[0]}×{self.kept[1]} cosines, later layers {self.rest}"
 
     def initialise(self, rng: Rngs) -> None:
         """Draw the parameters anew, each replica by its own generator."""
@@ -126,9 +135,9 @@ class Field(torch.nn.Module):
         replicas, n_units, _ = coefficients.shape
         if self._chosen is not None:
             chosen = self._chosen.expand(replicas, -1, -1)
-            whole = coefficients.new_zeros(replicas, n_units, self.kept**2)
+            whole = coefficients.new_zeros(replicas, n_units, math.prod(self.kept))
             coefficients = whole.scatter(2, chosen, coefficients)
-        square = coefficients.reshape(replicas, n_units, self.kept, self.kept)
+        square = coefficients.reshape(replicas, n_units, *self.kept)
         images = self._rows.T @ square @ self._columns
         first = images.reshape(replicas, n_units, -1).swapaxes(1, 2).reshape(replicas, -1)
         later = [

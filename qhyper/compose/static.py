@@ -9,16 +9,15 @@ from functools import partial
 from typing import Any
 
 from qhyper.compose.chunked import Chunked
-from qhyper.compose.fields import Field, Rest, image_of
+from qhyper.compose.fields import Field, Rest
 from qhyper.compose.ordered import Ordered
 from qhyper.compose.plans import largest_chunk, patches
+from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.targets.layout import Layout
 
 MOST_BITS = 8
 """Of a chunk that is chosen by itself."""
-FREQUENCIES = 10
-"""Along each side of an image, unless told."""
 CIRCUITS: Mapping[str, Mapping[str, Any]] = {"product": {"depth": 0}, "entangled": {"depth": 2}}
 """Depths of the circuits `Encoded` by their names here."""
 RECIPE: Mapping[str, Any] = {
@@ -37,7 +36,7 @@ def static(
     *,
     generator: str = "product",
     chunk: int | None = None,
-    kept: int | None = None,
+    kept: int = 10,
     each: int | None = None,
     rest: Rest = "free",
     patch: Sequence[int] | None = None,
@@ -52,17 +51,18 @@ def static(
       `entangled`, the same and then CZ and Ry in turn (`Encoded`, with its options); or a classical
       one that takes `n_inputs`, such as `classical.conditional:InputLogits`, with its options
     - chunk: bits of the generator; the most up to 8 that cut the layout, unless told
-    - kept, each, rest, image: of the `Field`; 10 frequencies, or all that the image has
+    - kept, each, rest, image: of the `Field`
     - patch: of the chunks (`patches`)
 
     Raises UnsuitableError for a layout without a first weight matrix, ConfigurationError for what
     cannot be built.
     """
+    if n_bits < 1:
+        raise ConfigurationError(f"A generator needs at least 1 bit; got n_bits={n_bits}.")
     chunk = largest_chunk(layout, MOST_BITS, image=image) if chunk is None else chunk
     plan = patches(layout, chunk, patch=patch, image=image)
     assert layout is not None
-    if kept is None:
-        kept = min(FREQUENCIES, *image_of(layout.blocks[0].shape[0], image))
+    layout.check(n_bits)
     field = Field(layout, replicas=len(seeds), kept=kept, each=each, rest=rest, image=image)
     given = {**options, "n_inputs": chunk}
     if generator in CIRCUITS:

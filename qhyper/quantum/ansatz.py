@@ -222,12 +222,12 @@ class Reuploading:
 class Encoded:
     """Ry of every qubit by a feature of its own, and then `depth` times CZ pairs and Ry.
 
-    Qubit q begins in Ry(π/2 + x_q) |0>, so that without the rest its bit is 1 with probability
-    (1 + sin x_q) / 2. A later Ry has the angle `scale` · θ. While all θ are 0 the CZ gates, which
-    are diagonal, change no measurement: it starts as a product (`near-plus`), and how entangled
-    it gets is trained. n_inputs = n, depth · n parameters, which a static hypernetwork shares
-    among all chunks: with a `scale` below 1 they learn more slowly than the features. `pairs` as
-    in HardwareEfficient.
+    Qubit q begins with the angle π/2 + x_q + scale · θ_q: without the rest its bit is 1 with
+    probability (1 + sin(x_q + scale · θ_q)) / 2. Each later Ry has an angle scale · θ. While these
+    are 0 the CZ gates, which are diagonal, change no measurement: it starts as a product
+    (`near-plus`), and how entangled it gets is trained. n_inputs = n, and (depth + 1) · n
+    parameters, which a static hypernetwork shares among all chunks: with a `scale` below 1 they
+    learn more slowly than the features. `pairs` as in HardwareEfficient.
     """
 
     depth: int = 2
@@ -254,9 +254,9 @@ class Encoded:
     def build(self, n_qubits: int) -> Circuit:
         """The circuit on `n_qubits` qubits."""
         gates = [
-            Gate("ry", (q,), Angle(inputs={q: 1.0}, offset=np.pi / 2)) for q in range(n_qubits)
+            Gate("ry", (q,), Angle({q: self.scale}, {q: 1.0}, np.pi / 2)) for q in range(n_qubits)
         ]
-        for layer in range(self.depth):
+        for layer in range(1, self.depth + 1):
             entanglers = HardwareEfficient(1, self.pairs, "cz")._pairs(n_qubits)
             gates += [Gate("cz", pair) for pair in entanglers]
             for q in range(n_qubits):

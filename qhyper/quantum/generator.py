@@ -74,9 +74,9 @@ class QuantumHyperNetwork(HyperNetwork):
                 f"Got a circuit of {circuit.n_qubits} qubits for {n_bits} bits; expected one qubit "
                 "a bit."
             )
-        if not len(circuit.trained) and not circuit.n_inputs:
+        if not len(circuit.trained):
             raise ConfigurationError(
-                "The circuit has no parameter to train: give some of its rotations one, or inputs."
+                "The circuit has no parameter to train: give some of its rotations one."
             )
         self.ansatz, self.circuit = ansatz, circuit
         own = isinstance(ansatz, Circuit)

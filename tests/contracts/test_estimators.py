@@ -13,6 +13,7 @@ import torch
 
 from classical.conditional import ConditionalBernoulli
 from qhyper.errors import ConfigurationError
+from qhyper.gradients.block_expectation import BlockExpectation
 from qhyper.gradients.estimator import build_estimator
 from qhyper.gradients.exact import Exact
 from qhyper.gradients.local_expectation import LocalExpectation
@@ -63,6 +64,7 @@ ESTIMATORS_HERE = {
     "spsa without value": lambda: SPSA(SHOTS),
     "exact": lambda: build_estimator("exact", SHOTS),
     "local-expectation": lambda: build_estimator("local-expectation", SHOTS),
+    "block-expectation": lambda: build_estimator("block-expectation", SHOTS),
 }
 
 
@@ -258,6 +260,11 @@ def missing(estimator, risk, generator):
             return "which it does not support; it supports Expectation, FreeEnergy"
         if risk == "free-energy" and able.log_prob and not able.independent:
             return "of FreeEnergy is for independent bits, and those of {} are not"
+    if estimator == "block-expectation":
+        if generator.n_inputs or generator.independent_blocks is None:
+            return "needs blocks of bits that are independent of each other, with exact probabi"
+        if risk != "expectation":
+            return "which it does not support; it supports Expectation"
     if risk == "free-energy" and not able.log_prob:
         return "The risk FreeEnergy needs log p, and {} has none"
     if estimator == "exact" and not (able.log_prob or able.probability_bits):
@@ -300,6 +307,9 @@ def works(make, generator, estimator, risk, measured):
     # what is reported is what the backend and the objective were asked for
     promised = estimator.cost(generator, risk, n_inputs=n_inputs, objective=objective)
     each = N + 1 if isinstance(estimator, LocalExpectation) else 1  # a draw, and all its flips
+    if isinstance(estimator, BlockExpectation):  # or all strings of its blocks
+        plan = generator.independent_blocks
+        each = 1 + len(plan) * (2 ** plan.shape[1] - 1)
     if isinstance(estimator, Exact):  # one table for all replicas, in the first call
         assert (counted.calls, objective.evaluations) == (0, 2**N)
         assert got.spent == promised + Spending(evaluations=2**N)
@@ -377,13 +387,20 @@ def test_the_declared_bias():
         **dict.fromkeys((*kinds[:3], Risk), of_step),
         CVaR: "bias of order step² and 1/shots",
     }
+    assert dict(BlockExpectation.bias) == {Expectation: unbiased}
     assert dict(LocalExpectation.bias) == {Expectation: unbiased, FreeEnergy: unbiased}
     assert dict(Exact.bias) == dict.fromkeys((*kinds, Risk), "exact")
 
 
 @pytest.mark.parametrize(
     "estimator",
-    ["score-function", "parameter-shift", "stochastic-parameter-shift", "local-expectation"],
+    [
+        "score-function",
+        "parameter-shift",
+        "stochastic-parameter-shift",
+        "local-expectation",
+        "block-expectation",
+    ],
 )
 @pytest.mark.parametrize("generator", [*REGISTERED, "tied circuit", *WITH_INPUTS])
 def test_what_is_declared_unbiased_is(generator, estimator):
@@ -516,7 +533,9 @@ def test_no_shots_are_refused(name, shots):
         build_estimator(name, shots)
 
 
-@pytest.mark.parametrize("name", sorted(set(names("estimator")) - {"exact", "local-expectation"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(names("estimator")) - {"exact", "local-expectation", "block-expectation"})
+)
 def test_too_few_shots_for_mmd_are_refused(name):
     generator = MAKERS["circuit on mps"](SEEDS)
     with pytest.raises(ConfigurationError, match="at least 3 shots for this risk; got 2"):
@@ -535,7 +554,7 @@ class Worst(Risk):
 
 def test_a_risk_of_ones_own_is_taken(estimator):
     generator = MAKERS["circuit on mps"](SEEDS)
-    if isinstance(estimator, LocalExpectation):
+    if isinstance(estimator, LocalExpectation | BlockExpectation):
         with pytest.raises(ConfigurationError, match=r"got the risk .*Worst.*, which it does not"):
             estimate(estimator, generator, Worst())
         return

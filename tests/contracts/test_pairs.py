@@ -167,6 +167,8 @@ def no_generator(name, layout):
     matrices = [block for block in layout.blocks if len(block.layers) == 2]
     if "tied-bernoulli" in name and layout.blocks[0] not in matrices:
         return "needs the layout of a target that begins with a weight matrix; got .* Use Bernoulli"
+    if "static" in name and layout.blocks[0] not in matrices:
+        return "Patches are of the weights of a first layer; got .* Use runs of the bits"
     if name == "categorical" and len(matrices) != 2:
         return "for one hidden layer, where every bit belongs .* Use Bernoulli or Autoregressive"
     if name == "categorical" and len(blocks) > 2:
@@ -190,6 +192,8 @@ def no_gradient(estimator, generator, objective, batch):
             return "needs the exact probability of each bit, and .* does not give it. Use score-f"
         if not objective.capabilities.flips:
             return "the objective does not give them. Wrap a function .* or use score-function"
+    if estimator == "block-expectation" and generator.independent_blocks is None:
+        return "needs blocks of bits that are independent of each other, with exact .* Use score-f"
     return None
 
 

@@ -183,20 +183,13 @@ def test_a_circuit_of_another_width_is_refused(qubits):
         (),
         (Gate("cx", (0, 1)),),
         (Gate("ry", (0,), Angle(offset=1.0)),),
+        (Gate("ry", (0,), Angle({}, {0: 1.0})),),
     ],
-    ids=["nothing", "cx", "fixed"],
+    ids=["nothing", "cx", "fixed", "input"],
 )
 def test_a_circuit_without_a_parameter_is_refused(gates):
     with pytest.raises(ConfigurationError, match="no parameter to train: give some of its rotati"):
         QuantumHyperNetwork(2, ansatz=Circuit(2, gates))
-
-
-def test_a_circuit_that_sees_an_input_needs_no_parameter():
-    circuit = Circuit(2, tuple(Gate("ry", (q,), Angle({}, {q: 1.0})) for q in range(2)))
-    generator = QuantumHyperNetwork(2, ansatz=circuit)
-    assert (generator.n_parameters, generator.n_inputs) == (0, 2)
-    found = generator.marginals(inputs=[[0.5, 2.0]])[0, 0]
-    np.testing.assert_allclose(found.detach(), np.sin(np.array([0.25, 1.0])) ** 2)
 
 
 def test_an_unknown_start_is_refused():

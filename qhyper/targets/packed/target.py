@@ -220,10 +220,10 @@ class PackedObjective(RowObjective):
 
     def block_evaluations(self, plan: npt.NDArray[np.int64]) -> int:
         """Evaluations that `blocks` of one draw counts as: one, where one pass gives them all."""
-        return 1 if self.all_rows.in_one_pass else super().block_evaluations(plan)
+        return 1 if self.all_rows.in_one_pass_of(plan) else super().block_evaluations(plan)
 
     def blocks(self, bits: npt.ArrayLike, plan: npt.NDArray[np.int64]) -> tuple[Float, Float]:
-        """As in Objective, on all rows; UnsuitableError for blocks over several units."""
+        """As in Objective, on all rows; in one pass where a block is of one unit's weights."""
         array = as_bits(bits, self.n_bits)
         flat = array.reshape(-1, self.n_bits)
         losses, differences = self.all_rows.blocks(flat, plan)
@@ -277,6 +277,15 @@ class PackedRows:
         hidden, sums_alone = len(self.target.layers) - 2, self.target.label_bits is None
         signs = self.inputs.planes == 1
         return hidden == 1 and self.loss == "cross_entropy" and signs and sums_alone
+
+    def in_one_pass_of(self, plan: npt.NDArray[np.int64]) -> bool:
+        """Whether all strings of blocks [block, bit] are: each is of the weights of one unit."""
+        if not self.in_one_pass:
+            return False
+        n_inputs, n_hidden, n_classes = self.target.layers
+        first = n_inputs * n_hidden
+        unit = np.where(plan < first, plan % n_hidden, n_hidden + (plan - first) % n_classes)
+        return bool((unit == unit[:, :1]).all())
 
     def correct(self, bits: Bits) -> npt.NDArray[np.int64]:
         """Rows that each of bits [draw, bit] classifies correctly, int64 [draw]."""
@@ -356,7 +365,7 @@ class PackedRows:
 
     def blocks(self, bits: Bits, plan: npt.NDArray[np.int64]) -> tuple[Float, Float]:
         """Losses [draw] and L(block as s) - L [draw, block, 2^m] of bits uint8 [draw, bit]."""
-        if not self.in_one_pass:
+        if not self.in_one_pass_of(plan):
             return blocks_by_evaluation(self.losses, bits, plan)
         # compiled, and only whoever takes blocks needs it
         from qhyper.targets.packed.blocks import block_differences
