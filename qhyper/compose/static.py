@@ -69,7 +69,7 @@ def static(
         given = {**CIRCUITS[generator], **given, "ansatz": "encoded", "backend": "statevector"}
         generator = "quantum"
     inner = build_generator(generator, chunk, seeds=seeds, options=given)
-    made = Ordered(Chunked(inner, len(plan), embeddings=field, plan=plan), plan.ravel())
+    made = Ordered(Chunked(inner, len(plan), embeddings=field, plan=plan), plan.ravel().tolist())
     made.recipe = RECIPE
     return made
 

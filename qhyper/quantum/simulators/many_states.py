@@ -125,7 +125,8 @@ class ManyStatesAt:
         weights = np.divide(coefficients, p, out=np.zeros_like(p), where=p > 0)
         size, flat = 1 << self._n_qubits, numbers.reshape(len(self._flat), numbers.shape[-1])
         places = (flat + size * np.arange(len(flat))[:, None]).ravel()
-        costs = np.bincount(places, weights.ravel(), minlength=size * len(flat))
+        costs: Float = np.zeros(size * len(flat))
+        costs += np.bincount(places, weights.ravel(), minlength=len(costs))
         return self.expectation(costs.reshape(*self.angles.shape[:2], size))[1]
 
     def scores(self, bits: Bits) -> Float:
