@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from qhyper.errors import ConfigurationError
-from qhyper.report.results import BySeed, Result, first_hits
+from qhyper.report.results import BySeed, Correlation, Result, first_hits
 from qhyper.report.statistics import (
     CensoredMedian,
     Median,
@@ -73,6 +73,17 @@ class EntrySummary:
     train_accuracy: Median | None
     test_accuracy: Median | None
     seconds_per_step: Median | None
+    total_correlation: Median | None
+    """in bits, between the bits of the trained generator; None, as the rest, where not measured"""
+    total_correlation_error: float | None
+    """standard error of a seed, in the median; None where it is exact, and so is the last one"""
+    joint_loss: Median | None
+    """mean loss of the generator, exact where the next is: else the final loss"""
+    product_loss: Median | None
+    """mean loss once it is replaced by the product of its own marginals"""
+    product_excess: Median | None
+    """the second minus the first, seed by seed"""
+    product_excess_error: float | None
 
     @property
     def spent(self) -> Spending:
@@ -107,6 +118,10 @@ _NESTED: dict[str, type] = {
     "train_accuracy": Median,
     "test_accuracy": Median,
     "seconds_per_step": Median,
+    "total_correlation": Median,
+    "joint_loss": Median,
+    "product_loss": Median,
+    "product_excess": Median,
 }
 """Fields of an `EntrySummary` that are dataclasses themselves."""
 
@@ -273,7 +288,28 @@ def _summary(result: Result, reference: Reference, to_compare: bool) -> EntrySum
         train_accuracy=_median(result.train_accuracy),
         test_accuracy=_median(result.test_accuracy),
         seconds_per_step=_median(result.seconds_per_step),
+        **_of_correlation(result.correlation),
     )
+
+
+def _of_correlation(found: Correlation | None) -> dict[str, Any]:
+    """What the bits are worth together."""
+    told = found or Correlation(
+        total_correlation=None, total_correlation_error=None, loss=[], product_loss=[],
+        loss_error=None,
+    )  # fmt: skip
+    return {
+        "total_correlation": _median(told.total_correlation),
+        "total_correlation_error": _typical(told.total_correlation_error),
+        "joint_loss": _median(told.loss),
+        "product_loss": _median(told.product_loss),
+        "product_excess": _median(told.excess),
+        "product_excess_error": _typical(told.loss_error),
+    }
+
+
+def _typical(errors: BySeed) -> float | None:
+    return None if errors is None else float(np.median(errors))
 
 
 def _merits_of_best(result: Result, reference: Reference, to_compare: bool) -> dict[str, Any]:
