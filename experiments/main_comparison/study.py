@@ -66,9 +66,14 @@ def search(name: str, data: str, size: Size) -> dict[str, Any]:
 
 def summary(results: Results, data: str) -> Summary:
     """All entries on one data set, as if they had been compared in one run."""
+    trials = _trials(results, data)
+    quantum, classical = (
+        [trial.name for trial in trials if trial.kind == kind] for kind in ("quantum", "classical")
+    )
     return summarise(
-        _trials(results, data), certificate=results[f"{COMPARED[0]}-{data}"]["certificate"],
+        trials, certificate=results[f"{COMPARED[0]}-{data}"]["certificate"],
         no_certificate=None, data=data, network=str(NETWORK), loss="cross_entropy",
+        pairs=[(one, other) for one in quantum for other in classical],
     )  # fmt: skip
 
 
