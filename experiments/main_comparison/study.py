@@ -158,7 +158,7 @@ def _share(share: Share) -> str:
 
 
 def _tests(found: Summary, title: str) -> str:
-    tests = {(test.quantum, test.classical): test for test in found.tests}
+    tests = {(test.one, test.other): test for test in found.tests}
     classical = list(dict.fromkeys(other for _, other in tests))
     rows = []
     for name in dict.fromkeys(name for name, _ in tests):
