@@ -98,14 +98,18 @@ def _entangled(trial: "Trial") -> bool:
 
 
 def _partner(trial: "Trial", trials: "Sequence[Trial]") -> "Trial | None":
-    """The same circuit without entanglement, or another one; trained in the same way if it can."""
+    """The same circuit without entanglement, trained in the same way if there is one.
+
+    Another circuit stands in where the circuit is the whole generator, and nothing surrounds it.
+    """
     without = [
         other
         for other in trials
         if _circuits(other) and not _entangled(other) and _kinds(other) == _kinds(trial)
     ]
     same = [other for other in without if _same_without_entanglers(trial, other)]
-    return max(same or without, key=lambda other: _likeness(trial, other), default=None)
+    found = same or (without if len(_kinds(trial)) == 1 else [])
+    return max(found, key=lambda other: _likeness(trial, other), default=None)
 
 
 def _kinds(trial: "Trial") -> list[type]:

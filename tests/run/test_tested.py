@@ -123,6 +123,7 @@ def test_a_static_hypernetwork_has_a_partner_of_its_own_kind():
     ]  # fmt: skip
     assert pairs_of(entries) == [("c", "bare"), ("frozen", "frozen bare")]
     assert pairs_of(entries[:2]) == []  # a product circuit is no static hypernetwork
+    assert pairs_of(entries[2:4]) == []  # nor are trained chunks what frozen ones stand against
 
 
 def test_a_partner_is_trained_in_the_same_way_if_one_is():
