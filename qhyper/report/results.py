@@ -43,7 +43,7 @@ class Correlation:
 
     total_correlation: BySeed
     """[seed], in bits: the entropies of all bits alone minus the one of all together, 0 where they
-    are independent. An estimate may be below. None without log p and probabilities"""
+    are independent. An estimate may be below. None without log p"""
     total_correlation_error: BySeed
     loss: Sequence[float]
     """[seed]: mean loss of the generator"""

@@ -43,7 +43,8 @@ def correlation_of(
     exact where bits are independent, and where a generator has the probabilities of up to 12 bits;
     the losses, where there are no more strings than draws besides. Else as many draws again are
     made, with `rng`, of the product of the marginals, which are the frequencies of `bits` where
-    there are no exact ones. Without log p and probabilities there is no total correlation.
+    there are no exact ones. Without log p, as where noise is simulated, there is no total
+    correlation.
     """
     own = losses[:, 0].mean(axis=1)
     if generator.capabilities.independent:
@@ -75,11 +76,13 @@ def correlation_of(
 
 def _table(generator: HyperNetwork) -> Floats | None:
     """p of every string [replica, string], of few bits."""
-    if generator.n_bits > min(generator.max_probability_bits, EXACT_BITS):
+    # without log p they may be means over some trajectories, and not exact
+    few = generator.n_bits <= min(generator.max_probability_bits, EXACT_BITS)
+    if not few or not generator.capabilities.log_prob:
         return None
     with torch.no_grad():
         p = generator.probabilities()[:, 0].cpu().numpy()
-    return np.clip(p, 0, None) / p.sum(axis=1, keepdims=True)
+    return np.clip(p, 0, None) / p.sum(axis=1, keepdims=True) if np.isfinite(p).all() else None
 
 
 def _exact_marginals(generator: HyperNetwork, table: Floats | None) -> Floats | None:
@@ -122,6 +125,8 @@ def _drawn_total(generator: HyperNetwork, bits: Bits, marginals: Floats) -> _Est
         return None
     with torch.no_grad():
         log_p = generator.log_prob(bits)[:, 0].cpu().numpy()
+    if not np.isfinite(log_p).all():  # it does not know its own draws: no number is made of it
+        return None
     log_q = np.stack([_log_product(w, q) for w, q in zip(bits[:, 0], marginals, strict=True)])
     return _mean((log_p - log_q) / np.log(2))
 

@@ -173,5 +173,23 @@ def test_without_log_p_there_is_no_total_correlation_and_the_loss_is_there():
     assert (abs(np.array(found.product_loss) - 0.5) < 4.5 * np.array(found.loss_error)).all()
 
 
+def test_where_noise_is_simulated_there_is_no_total_correlation():
+    options = {"backend": "trajectories", "backend_options": {"depolarising": 0.05}}
+    found = measured(build_generator("quantum-depth2", 4, seeds=SEEDS, options=options), shots=64)
+    assert found.total_correlation is None
+    assert len(found.product_loss) == 3
+
+
+def test_no_number_is_made_of_a_log_p_that_denies_its_own_draws(monkeypatch):
+    generator = entangled("autoregressive", 6)
+    monkeypatch.setattr(correlation, "EXACT_BITS", 0)
+    monkeypatch.setattr(
+        generator, "_log_prob", lambda bits, inputs: torch.full(bits.shape[:-1], -np.inf).double()
+    )
+    found = measured(generator, shots=64)
+    assert found.total_correlation is None
+    assert np.isfinite(found.excess).all()
+
+
 def test_strings_are_numbered_as_probabilities_are():
     assert all_bitstrings(2).tolist() == [[0, 0], [1, 0], [0, 1], [1, 1]]
