@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Mirrored,
         Product,
         Reuploading,
+        Unentangled,
         UnitChain,
     )
     from qhyper.quantum.backends import build_backend
@@ -109,6 +110,7 @@ _HOME = {
     "Streams": "qhyper.streams",
     "Trainer": "qhyper.training.trainer",
     "TrainingSettings": "qhyper.run.config",
+    "Unentangled": "qhyper.quantum.ansatz",
     "UnitChain": "qhyper.quantum.ansatz",
     "WeightSpace": "qhyper.targets.layered.space",
     "as_circuit": "qhyper.quantum.convert",
@@ -184,6 +186,7 @@ __all__ = [
     "Streams",
     "Trainer",
     "TrainingSettings",
+    "Unentangled",
     "UnitChain",
     "WeightSpace",
     "as_circuit",

@@ -66,9 +66,14 @@ def search(name: str, data: str, size: Size) -> dict[str, Any]:
 
 def summary(results: Results, data: str) -> Summary:
     """All entries on one data set, as if they had been compared in one run."""
+    trials = _trials(results, data)
+    quantum, classical = (
+        [trial.name for trial in trials if trial.kind == kind] for kind in ("quantum", "classical")
+    )
     return summarise(
-        _trials(results, data), certificate=results[f"{COMPARED[0]}-{data}"]["certificate"],
+        trials, certificate=results[f"{COMPARED[0]}-{data}"]["certificate"],
         no_certificate=None, data=data, network=str(NETWORK), loss="cross_entropy",
+        pairs=[(one, other) for one in quantum for other in classical],
     )  # fmt: skip
 
 
@@ -153,7 +158,7 @@ def _share(share: Share) -> str:
 
 
 def _tests(found: Summary, title: str) -> str:
-    tests = {(test.quantum, test.classical): test for test in found.tests}
+    tests = {(test.one, test.other): test for test in found.tests}
     classical = list(dict.fromkeys(other for _, other in tests))
     rows = []
     for name in dict.fromkeys(name for name, _ in tests):

@@ -15,11 +15,11 @@ from experiments.markdown import table
 from qhyper import (
     BinaryNetwork,
     Brickwork,
-    Circuit,
     Product,
     QuantumHyperNetwork,
     Streams,
     TrainingSettings,
+    Unentangled,
     certify,
     load,
     train,
@@ -39,16 +39,11 @@ DRAWS, RATE, START = 32, 0.1, 10_000
 decay, and evaluations of one start; of all starts the best is kept."""
 
 
-def _without_entanglers(depth: int) -> Circuit:
-    gates = Brickwork(depth).build(36).gates
-    return Circuit(36, tuple(gate for gate in gates if gate.angle is not None))
-
-
 CIRCUITS: Mapping[str, tuple[str, Any]] = {
     "depth-2": ("brickwork of depth 2", Brickwork(2)),
-    "depth-2-stripped": ("depth 2 without entangling gates", _without_entanglers(2)),
+    "depth-2-stripped": ("depth 2 without entangling gates", Unentangled(Brickwork(2))),
     "depth-4": ("brickwork of depth 4", Brickwork(4)),
-    "depth-4-stripped": ("depth 4 without entangling gates", _without_entanglers(4)),
+    "depth-4-stripped": ("depth 4 without entangling gates", Unentangled(Brickwork(4))),
     "product": ("product circuit", Product()),
 }
 """All in the order `split`, with the start `near-product`."""

@@ -46,6 +46,7 @@ from qhyper.cli.options import (
     Target,
     TargetOption,
     Test,
+    Tests,
     Values,
     Yes,
 )
@@ -53,6 +54,7 @@ from qhyper.cli.terminal import console, output, print_pairs, progress, warn
 from qhyper.cli.values import (
     combinations,
     entry_tables,
+    files_and_pairs,
     integers,
     names,
     one_entry,
@@ -81,7 +83,7 @@ def compare(
     drop: Drop = None,
     missing: Missing = None,
     data_option: DataOption = None,
-    test: Test = None,
+    test: Tests = None,
     scale: Scale = None,
     held_out: HeldOut = None,
     target: Target = None,
@@ -129,8 +131,11 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare generators and controls at the same budget, against the certified optimum."""
-    asked = locals()
+    file_of_tests, tested = files_and_pairs(test)
+    asked = locals() | {"test": file_of_tests}
     given = read_values(config, setting, asked)
+    if tested:
+        given["tests"] = tested
     if seeds is not None:
         numbers = integers(seeds, "--seeds") or []
         if len(numbers) == 1 and numbers[0] < 1:
@@ -428,11 +433,13 @@ def _execute(run: Any, as_json: bool, processes: int | None, made: Any = None) -
 
 
 def _print_outcome(outcome: "Comparison") -> None:
-    from qhyper.report.table import table, tests_table
+    from qhyper.report.table import correlation_table, table, tests_table
     from qhyper.report.words import remarks
 
     console().print(table(outcome.summary))
     if outcome.summary.tests:
         console().print(tests_table(outcome.summary))
+    if (correlations := correlation_table(outcome.summary)) is not None:
+        console().print(correlations)
     for remark in remarks(outcome.summary):
         console().print(remark, markup=False, highlight=False)

@@ -83,6 +83,15 @@ TargetOption = Annotated[
     typer.Option("--target-option", metavar="KEY=VALUE", help="An option of the target."),
 ]
 Test = Annotated[str | None, typer.Option("--test", help="File of test rows for a path as data.")]
+Tests = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--test",
+        metavar="A:B",
+        help="Test entry A against entry B, in place of the usual pairs; repeatable. Or a file of "
+        "test rows for a path as data.",
+    ),
+]
 Layers = Annotated[
     str | None, typer.Option("--layers", help="Units of the target's layers, such as 4,6,2.")
 ]

@@ -115,6 +115,23 @@ def _without_replaced(entry: dict[str, Any], part: str, asked: dict[str, Any]) -
     return values
 
 
+def files_and_pairs(texts: list[str] | None) -> tuple[str | None, list[str]]:
+    """The values of --test: the file of test rows, which ends as one does, and pairs of entries.
+
+    Raises ConfigurationError for several files.
+    """
+    from qhyper.data.files import is_data_file
+
+    pairs = [text for text in texts or [] if ":" in text and not is_data_file(text)]
+    files = [text for text in texts or [] if text not in pairs]
+    if len(files) > 1:
+        raise ConfigurationError(
+            f"Got --test {' --test '.join(files)}; expected one file of test rows. Pairs of "
+            "entries to test have a colon between them: --test A:B."
+        )
+    return (files[0] if files else None), pairs
+
+
 def names(text: str | None) -> list[str]:
     """Names with commas between; none of nothing."""
     return [name.strip() for name in (text or "").split(",") if name.strip()]

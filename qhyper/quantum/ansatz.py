@@ -219,6 +219,33 @@ class Reuploading:
 
 
 @dataclass(frozen=True)
+class Unentangled:
+    """The circuit of another ansatz without its CX and CZ gates: as many parameters, a product.
+
+    The ablation of entanglement: rotations, inputs, start and qubit order stay as they are.
+    """
+
+    ansatz: Ansatz
+
+    def __str__(self) -> str:
+        return f"{self.ansatz} without its entangling gates"
+
+    @property
+    def start(self) -> "Start":
+        """That of the ansatz."""
+        return getattr(self.ansatz, "start", "near-product")
+
+    @property
+    def order(self) -> Any:
+        """That of the ansatz; None where it has none of its own."""
+        return getattr(self.ansatz, "order", None)
+
+    def build(self, n_qubits: int) -> Circuit:
+        """The circuit on `n_qubits` qubits."""
+        return self.ansatz.build(n_qubits).unentangled
+
+
+@dataclass(frozen=True)
 class Encoded:
     """Ry of every qubit by a feature of its own, and then `depth` times CZ pairs and Ry.
 

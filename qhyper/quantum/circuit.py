@@ -145,6 +145,16 @@ class Circuit:
             for number, angle in enumerate(self.angles)
         )
 
+    @property
+    def entangled(self) -> bool:
+        """Whether it has a gate of two qubits."""
+        return any(gate.name in TWO_QUBIT_GATES for gate in self.gates)
+
+    @property
+    def unentangled(self) -> "Circuit":
+        """The same without its CX and CZ gates: every rotation keeps its angle."""
+        return Circuit(self.n_qubits, tuple(gate for gate in self.gates if gate.name in ROTATIONS))
+
     def numbered(self) -> Iterator[tuple[Gate, int | None]]:
         """Every gate with the number of its angle, None for CX and CZ."""
         number = 0

@@ -17,6 +17,7 @@ from qhyper.quantum.ansatz import (
     Ansatz,
     Reuploading,
     Start,
+    Unentangled,
     build_ansatz,
     initial_parameters,
 )
@@ -44,6 +45,8 @@ class QuantumHyperNetwork(HyperNetwork):
       that of the ansatz, near-product for most, and uniform for a circuit of one's own.
     - backend: where the circuit runs, or its name (`build_backend`). Unless told it is chosen by
       what the circuit needs.
+    - frozen: the parameters stay at their start, and only what surrounds the circuit is trained,
+      such as the embeddings of `Chunked`
 
     Parameters: `theta` float64 [replica, parameter]; the gates' angles are affine in them. Raises
     ConfigurationError if the backend cannot hold the circuit.
@@ -57,6 +60,7 @@ class QuantumHyperNetwork(HyperNetwork):
         order: Order | None = None,
         start: Start | Sequence[float] | None = None,
         backend: Backend | str | None = None,
+        frozen: bool = False,
         layout: Layout | None = None,
         seeds: Sequence[int] = (0,),
     ) -> None:
@@ -78,6 +82,12 @@ class QuantumHyperNetwork(HyperNetwork):
             raise ConfigurationError(
                 "The circuit has no parameter to train: give some of its rotations one."
             )
+        if frozen and not circuit.n_inputs:
+            raise ConfigurationError(
+                "A frozen circuit keeps the parameters of its start, and without inputs nothing "
+                "surrounds it that could be trained. Leave frozen out, or give the circuit "
+                "embeddings to see: the generator chunked with the option frozen=true."
+            )
         self.ansatz, self.circuit = ansatz, circuit
         own = isinstance(ansatz, Circuit)
         usual: Start = "uniform" if own else getattr(ansatz, "start", "near-product")
@@ -92,7 +102,7 @@ class QuantumHyperNetwork(HyperNetwork):
         self._executable: Any = self.backend.compile(circuit, rows=self.replicas)
         self._kept: tuple[Any, Floats, Any] | None = None
         able = self.backend.capabilities
-        turned = able.log_prob and all(gate.name == "ry" for gate in circuit.gates)
+        turned = able.log_prob and not circuit.entangled
         self.capabilities = Capabilities(
             log_prob=able.log_prob,
             angles=True,
@@ -104,7 +114,8 @@ class QuantumHyperNetwork(HyperNetwork):
         )
         self._affine = None if circuit.plain else circuit.affine()
         self.theta = torch.nn.Parameter(
-            torch.zeros(self.replicas, circuit.n_parameters, dtype=torch.float64)
+            torch.zeros(self.replicas, circuit.n_parameters, dtype=torch.float64),
+            requires_grad=not frozen,
         )
         self.initialise()
 
@@ -114,11 +125,12 @@ class QuantumHyperNetwork(HyperNetwork):
         name = "own circuit" if isinstance(self.ansatz, Circuit) else str(self.ansatz)
         start = f"{self.start} start" if isinstance(self.start, str) else "own start"
         device = self.theta.device.type
+        frozen = ", frozen" * (not self.theta.requires_grad)
         where = f", on {self.backend}" * (str(self.backend) != "mps")
         where += f", on {device}" * (device != "cpu")
         return (
             f"{name}: {self.n_bits} qubits, {self.circuit.n_angles} angles, {entangling} "
-            f"two-qubit gates, {start}{where}"
+            f"two-qubit gates, {start}{frozen}{where}"
         )
 
     def _initialise(self, rng: Rngs) -> None:
@@ -283,12 +295,28 @@ class QuantumHyperNetwork(HyperNetwork):
     def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
         if not self.capabilities.marginals:
             return super()._marginals(inputs)
+        if any(gate.name != "ry" for gate in self.circuit.gates):
+            return self._turned(self._angles(inputs))
         # Ry alone: the angles of a qubit add up to t, and |1> has the amplitude sin(t / 2)
         qubits = [gate.qubits[0] for gate in self.circuit.gates]
         angles = self._angles(inputs)
         turns = angles.new_zeros(*angles.shape[:2], self.n_bits)
         of_angles = torch.as_tensor(self.order[qubits], device=angles.device)
         return (turns.index_add(2, of_angles, angles) / 2).sin().square()
+
+    def _turned(self, angles: torch.Tensor) -> torch.Tensor:
+        """The probability of a 1 of every bit, of rotations alone: each qubit's turned sphere."""
+        zero = angles.new_zeros(angles.shape[:2])
+        of_bit = [[zero, zero, zero + 1] for _ in range(self.n_bits)]  # <X>, <Y>, <Z> of |0>
+        for gate, number in self.circuit.numbered():
+            axes = of_bit[self.order[gate.qubits[0]]]
+            one, other = {"rx": (1, 2), "ry": (2, 0), "rz": (0, 1)}[gate.name]
+            cos, sin = angles[..., number].cos(), angles[..., number].sin()
+            axes[one], axes[other] = (
+                axes[one] * cos - axes[other] * sin,
+                axes[one] * sin + axes[other] * cos,
+            )
+        return ((1 - torch.stack([z for _, _, z in of_bit], dim=-1)) / 2).clamp(0, 1)
 
     @property
     def max_probability_bits(self) -> int:
@@ -406,6 +434,8 @@ def quantum(
     backend: Backend | str | None = None,
     backend_options: Mapping[str, Any] | None = None,
     n_inputs: int = 0,
+    entangled: bool = True,
+    frozen: bool = False,
     layout: Layout | None = None,
     seeds: Sequence[int] = (0,),
     **ansatz_options: Any,
@@ -414,9 +444,13 @@ def quantum(
 
     `ansatz` is also `module:Class` of an ansatz of one's own, or `module:object` of a circuit: a
     Circuit, a Qiskit QuantumCircuit or a PennyLane function, which take no options. With `n_inputs`
-    the circuit of an ansatz sees so many features (`Reuploading`). Raises ConfigurationError for
-    what cannot be built.
+    the circuit of an ansatz sees so many features (`Reuploading`). Two ablations: without
+    `entangled` the circuit has the same parameters and no CX or CZ gates (`Unentangled`), and
+    `frozen` is as in QuantumHyperNetwork. Raises ConfigurationError for what cannot be built.
     """
+    for name, value in (("entangled", entangled), ("frozen", frozen)):
+        if not isinstance(value, bool):
+            raise ConfigurationError(f"{name} is true or false; got {value!r}.")
     own: Any = load_object(ansatz) if ":" in ansatz else None
     built: Ansatz | Circuit
     if own is None or (isinstance(own, type) and hasattr(own, "build")):
@@ -446,13 +480,16 @@ def quantum(
             )
     elif n_inputs and not isinstance(built, Circuit):
         built = Reuploading(built, n_inputs)
+    if not entangled:
+        built = built.unentangled if isinstance(built, Circuit) else Unentangled(built)
     if backend_options is not None and not isinstance(backend, str):
         raise ConfigurationError("backend_options need the name of a backend: set `backend` too.")
     if isinstance(backend, str):
         backend = build_backend(backend, backend_options)
     generator = QuantumHyperNetwork(
-        n_bits, ansatz=built, order=order, start=start, backend=backend, layout=layout, seeds=seeds
-    )
+        n_bits, ansatz=built, order=order, start=start, backend=backend, frozen=frozen,
+        layout=layout, seeds=seeds,
+    )  # fmt: skip
     deep = ansatz_options.get("depth", 4) >= 4
     generator.recipe = (
         {"draws": 64, "learning_rate": 0.2, "start_steps": 156}

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
-from qhyper.report.statistics import Median
+from qhyper.report.statistics import Median, PairedTest
 from qhyper.report.summary import Summary
 from qhyper.report.words import (
     counts,
     format_loss,
     format_regret,
     listed,
-    lower_kind,
+    lower_entry,
     row_cells,
     too_few_seeds,
 )
@@ -114,12 +114,19 @@ def _by_median(medians: Mapping[str, Median | None], show: Callable[[float], str
 
 def _what_tests_say(summary: Summary) -> str:
     tests = summary.tests
-    lower = [lower_kind(test) for test in tests]
     too_few = f"; {too_few_seeds(summary)}" if too_few_seeds(summary) else ""
-    pairs = f"{len(tests)} pair{'s' if len(tests) > 1 else ''}"
+    pairs = f"{len(tests)} tested pair{'s' if len(tests) > 1 else ''}"
+    said = [_told_apart(test) for test in tests if lower_entry(test) is not None]
+    unclear = len(tests) - len(said)
+    if unclear:
+        said.append(f"{unclear} cannot be told apart")
     return (
-        f"By final mean loss, of {pairs} of a quantum and a classical generator, the quantum one "
-        f"is lower in {lower.count('quantum')} and the classical one in "
-        f"{lower.count('classical')}; {lower.count(None)} cannot be told apart (paired tests with "
-        f"Holm's correction{too_few})."
+        f"By final mean loss, of {pairs}: {'; '.join(said)} (paired tests with Holm's "
+        f"correction{too_few})."
     )
+
+
+def _told_apart(test: PairedTest) -> str:
+    lower = lower_entry(test)
+    higher = test.other if lower == test.one else test.one
+    return f"{listed([str(lower)])} is lower than {listed([higher])} ({test.effect} effect)"

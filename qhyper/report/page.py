@@ -21,11 +21,14 @@ from qhyper.report.pairs import certificate_pairs, entry_settings, flat_pairs
 from qhyper.report.results import Result, Spectrum
 from qhyper.report.summary import EntrySummary, Summary
 from qhyper.report.words import (
+    CORRELATION_COLUMNS,
     HELD_OUT_NOTE,
     RISK_NOTE,
     TEST_COLUMNS,
     best_note,
     columns_shown,
+    correlation_note,
+    correlation_rows,
     counts,
     interval_note,
     kind_words,
@@ -106,6 +109,9 @@ def page(
         test_columns=TEST_COLUMNS,
         tests=[test_cells(test) for test in summary.tests],
         too_few=too_few_seeds(summary),
+        correlation_columns=CORRELATION_COLUMNS,
+        correlations=correlation_rows(summary),
+        correlation_note=correlation_note(summary),
         certificate=certificate_pairs(summary.certificate or {}),
         setting_headings=headings,
         setting_rows=entries,

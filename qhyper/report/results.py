@@ -35,6 +35,30 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Correlation:
+    """What the bits of a trained generator are worth together, beside the product of its marginals.
+
+    Standard errors are None where a number is exact.
+    """
+
+    total_correlation: BySeed
+    """[seed], in bits: the entropies of all bits alone minus the one of all together, 0 where they
+    are independent. An estimate may be below. None without log p"""
+    total_correlation_error: BySeed
+    loss: Sequence[float]
+    """[seed]: mean loss of the generator"""
+    product_loss: Sequence[float]
+    """[seed]: mean loss once it is replaced by the product of its own marginals"""
+    loss_error: BySeed
+    """of the difference between these two"""
+
+    @property
+    def excess(self) -> list[float]:
+        """[seed]: by how much the product's loss lies above the generator's own."""
+        return [after - before for before, after in zip(self.loss, self.product_loss, strict=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """What one trial measured: an entry of a comparison carried out, over all seeds."""
 
@@ -77,6 +101,8 @@ class Result:
     risk: str | None = None
     backend: str | None = None
     """where its circuit ran; None for what has none"""
+    correlation: Correlation | None = None
+    """between the bits of the trained generator"""
 
     @property
     def spent(self) -> Spending:
@@ -114,6 +140,8 @@ class Result:
             values["curve"] = restored(Curve, found["curve"], where, optional=units)
         if found.get("step") is not None:
             values["step"] = restored(Spending, found["step"], where)
+        if found.get("correlation") is not None:
+            values["correlation"] = restored(Correlation, found["correlation"], where)
         return restored(cls, values, where)
 
 

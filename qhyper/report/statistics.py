@@ -55,17 +55,31 @@ class CensoredMedian:
 
 @dataclass(frozen=True)
 class PairedTest:
-    """A quantum and a classical generator by name, and what Wilcoxon's test says of them."""
+    """Two entries by name, and what Wilcoxon's test says of them."""
 
-    quantum: str
-    classical: str
+    one: str
+    other: str
     median_difference: float
-    """quantum minus classical"""
+    """the first minus the second"""
     rank_correlation: float
-    """of signed ranks (Kerby, 2014): from -1, quantum lower on every seed, to +1"""
+    """of signed ranks (Kerby, 2014): from -1, the first lower on every seed, to +1"""
+    effect: str
+    """how large that is, in words: `effect_size`"""
     p: float
     p_holm: float
     """after Holm's correction over all pairs"""
+    quantum: str | None = None
+    """which of the two is quantum, where one is and the other is classical; so is the next"""
+    classical: str | None = None
+
+
+EFFECTS = ((0.5, "large"), (0.3, "medium"), (0.1, "small"))
+"""From which size on a correlation is called so (Cohen, 1988)."""
+
+
+def effect_size(correlation: float) -> str:
+    """A correlation of signed ranks, -1 to 1, in words: large, medium, small or negligible."""
+    return next((word for least, word in EFFECTS if abs(correlation) >= least), "negligible")
 
 
 def wilson(hits: int, n: int, confidence: float = CONFIDENCE) -> Share:
@@ -160,16 +174,17 @@ def censored_median(
 
 
 def paired_tests(
-    losses: Mapping[str, npt.ArrayLike], quantum: Sequence[str], classical: Sequence[str]
+    losses: Mapping[str, npt.ArrayLike], pairs: Sequence[tuple[str, str]]
 ) -> list[PairedTest]:
-    """Wilcoxon's signed-rank test (two-sided) of every quantum against every classical generator.
+    """Wilcoxon's signed-rank test (two-sided) of every pair of names.
 
     `losses` holds values [seeds], the same seeds for every name. Differences that are equal but for
     rounding are ties, those that are rounding alone are none (`signed_levels`), and p is 1 where
     all are none; Holm's correction (1979) is over all the pairs. Empty for fewer than two seeds.
     Raises ConfigurationError if the numbers of seeds differ, or a loss is not finite.
     """
-    values = {name: np.asarray(losses[name], dtype=np.float64) for name in (*quantum, *classical)}
+    named = dict.fromkeys(name for pair in pairs for name in pair)
+    values = {name: np.asarray(losses[name], dtype=np.float64) for name in named}
     if len({len(v) for v in values.values()}) > 1:
         seeds = {name: len(v) for name, v in values.items()}
         raise ConfigurationError(f"Paired tests need the same seeds for all; got {seeds}.")
@@ -180,12 +195,11 @@ def paired_tests(
             )
     if any(len(v) < 2 for v in values.values()):
         return []
-    pairs = [(name, other) for name in quantum for other in classical]
-    compared = [_compared(values[name], values[other]) for name, other in pairs]
+    compared = [_compared(values[one], values[other]) for one, other in pairs]
     corrected = holm([p for *_, p in compared])
     return [
-        PairedTest(*pair, *found, p_holm)
-        for pair, found, p_holm in zip(pairs, compared, corrected, strict=True)
+        PairedTest(*pair, median, correlation, effect_size(correlation), p, p_holm)
+        for pair, (median, correlation, p), p_holm in zip(pairs, compared, corrected, strict=True)
     ]
 
 

@@ -1,13 +1,13 @@
 """From results to figures of merit: regret, hits, evaluations to a hit, and paired tests."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 
 from qhyper.errors import ConfigurationError
-from qhyper.report.results import BySeed, Result, first_hits
+from qhyper.report.results import BySeed, Correlation, Result, first_hits
 from qhyper.report.statistics import (
     CensoredMedian,
     Median,
@@ -73,6 +73,17 @@ class EntrySummary:
     train_accuracy: Median | None
     test_accuracy: Median | None
     seconds_per_step: Median | None
+    total_correlation: Median | None
+    """in bits, between the bits of the trained generator; None, as the rest, where not measured"""
+    total_correlation_error: float | None
+    """standard error of a seed, in the median; None where it is exact, and so is the last one"""
+    joint_loss: Median | None
+    """mean loss of the generator, exact where the next is: else the final loss"""
+    product_loss: Median | None
+    """mean loss once it is replaced by the product of its own marginals"""
+    product_excess: Median | None
+    """the second minus the first, seed by seed"""
+    product_excess_error: float | None
 
     @property
     def spent(self) -> Spending:
@@ -107,6 +118,10 @@ _NESTED: dict[str, type] = {
     "train_accuracy": Median,
     "test_accuracy": Median,
     "seconds_per_step": Median,
+    "total_correlation": Median,
+    "joint_loss": Median,
+    "product_loss": Median,
+    "product_excess": Median,
 }
 """Fields of an `EntrySummary` that are dataclasses themselves."""
 
@@ -131,7 +146,7 @@ class Summary:
     generators: Sequence[EntrySummary]
     """in the order of the entries, controls too"""
     tests: Sequence[PairedTest]
-    """of every quantum against every classical generator"""
+    """of chosen pairs, or else of every circuit against the best classical generator"""
     warnings: Sequence[str]
     """what the numbers do not say of themselves, and what to do about it"""
 
@@ -172,6 +187,7 @@ def summarise(
     loss: str,
     budget: Mapping[str, int] | None = None,
     warnings: Sequence[str] = (),
+    pairs: Sequence[tuple[str, str]] | None = None,
 ) -> Summary:
     """Results of several searches over the same seeds as one comparison.
 
@@ -181,8 +197,9 @@ def summarise(
     a single entry is its own reference. A training without draws, and one whose best network was
     chosen on held-out rows, has none of these. Medians over the seeds come with bootstrap
     intervals, shares with Wilson's. `budget` is what each seed could spend, evaluations alone
-    unless told. Raises ConfigurationError if there are no results, names repeat, a kind is unknown,
-    seeds differ, or a loss lies below the certified minimum.
+    unless told. `pairs` are tested by final loss: every quantum entry and the classical one with
+    the lowest median unless told. Raises ConfigurationError if there are no results, names repeat,
+    a kind is unknown, seeds differ, or a loss lies below the certified minimum.
     """
     _check(results)
     best = min(_seen(results))
@@ -197,11 +214,6 @@ def summarise(
                 "compare without a certificate."
             )
     to_compare = sum(result.best_by_training_loss for result in results) > 1
-    final_losses = {result.name: result.final_loss for result in results}
-    quantum, classical = (
-        [result.name for result in results if result.kind == kind]
-        for kind in ("quantum", "classical")
-    )
     evaluations = max(result.evaluations for result in results)
     return Summary(
         data=data,
@@ -214,9 +226,26 @@ def summarise(
         no_certificate=no_certificate,
         reference=reference,
         generators=[_summary(result, reference, to_compare) for result in results],
-        tests=paired_tests(final_losses, quantum, classical),
+        tests=_tests(results, pairs),
         warnings=list(warnings),
     )
+
+
+def _tests(results: Sequence[Result], pairs: Sequence[tuple[str, str]] | None) -> list[PairedTest]:
+    losses = {result.name: result.final_loss for result in results}
+    kinds = {result.name: result.kind for result in results}
+    if pairs is None:
+        classical = [name for name, kind in kinds.items() if kind == "classical"]
+        best = sorted(classical, key=lambda name: float(np.median(losses[name])))[:1]
+        pairs = [(name, b) for b in best for name, kind in kinds.items() if kind == "quantum"]
+    tests = paired_tests(losses, pairs)
+    return [replace(test, **_by_kind(test, kinds)) for test in tests]
+
+
+def _by_kind(test: PairedTest, kinds: Mapping[str, str]) -> dict[str, str]:
+    """Which is quantum and which classical, where there is one of each."""
+    found = {kinds[name]: name for name in (test.one, test.other)}
+    return found if set(found) == {"quantum", "classical"} else {}
 
 
 def _seen(results: Sequence[Result]) -> list[float]:
@@ -273,7 +302,28 @@ def _summary(result: Result, reference: Reference, to_compare: bool) -> EntrySum
         train_accuracy=_median(result.train_accuracy),
         test_accuracy=_median(result.test_accuracy),
         seconds_per_step=_median(result.seconds_per_step),
+        **_of_correlation(result.correlation),
     )
+
+
+def _of_correlation(found: Correlation | None) -> dict[str, Any]:
+    """What the bits are worth together."""
+    told = found or Correlation(
+        total_correlation=None, total_correlation_error=None, loss=[], product_loss=[],
+        loss_error=None,
+    )  # fmt: skip
+    return {
+        "total_correlation": _median(told.total_correlation),
+        "total_correlation_error": _typical(told.total_correlation_error),
+        "joint_loss": _median(told.loss),
+        "product_loss": _median(told.product_loss),
+        "product_excess": _median(told.excess),
+        "product_excess_error": _typical(told.loss_error),
+    }
+
+
+def _typical(errors: BySeed) -> float | None:
+    return None if errors is None else float(np.median(errors))
 
 
 def _merits_of_best(result: Result, reference: Reference, to_compare: bool) -> dict[str, Any]:

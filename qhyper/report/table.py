@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from qhyper.report.summary import Summary
 from qhyper.report.words import (
+    CORRELATION_COLUMNS,
     HELD_OUT_NOTE,
     RISK_NOTE,
     TEST_COLUMNS,
     columns_shown,
+    correlation_note,
+    correlation_rows,
     kind_words,
     other_risks,
     row_cells,
@@ -112,4 +115,23 @@ def tests_table(summary: Summary) -> "Table":
         shown.add_column(title, justify=justify, overflow="fold")
     for test in summary.tests:
         shown.add_row(*map(Text, test_cells(test)))
+    return shown
+
+
+def correlation_table(summary: Summary) -> "Table | None":
+    """What the bits of each generator are worth together; None where nothing is known of it."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = correlation_rows(summary)
+    if not rows:
+        return None
+    caption = Text(correlation_note(summary))
+    shown = Table(box=box.SIMPLE_HEAD, caption=caption, padding=(0, 1, 0, 0))
+    for index, title in enumerate(CORRELATION_COLUMNS):
+        title = title.replace(" (", "\n(").replace("As a ", "As a\n")
+        shown.add_column(title, justify="right" if index else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*map(Text, row))
     return shown

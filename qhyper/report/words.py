@@ -23,7 +23,17 @@ COLUMNS = (
     ("test_accuracy", "Test accuracy"),
     ("seconds_per_step", "ms per step"),
 )
-TEST_COLUMNS = ("Quantum", "Classical", "Median difference", "p", "p (Holm)", "Final mean loss")
+TEST_COLUMNS = (
+    "Entry", "Against", "Median difference", "p", "p (Holm)", "Effect", "Final mean loss",
+)  # fmt: skip
+CORRELATION_COLUMNS = (
+    "Generator", "Total correlation (bits)", "Mean loss", "As a product", "Difference",
+)  # fmt: skip
+CORRELATION_NOTE = (
+    "Total correlation is by how many bits of entropy a trained generator lies below the product "
+    "of its own marginals. As a product is its mean loss once it is replaced by that: where this "
+    "differs little, it is not the entanglement, nor any other correlation"
+)
 RISK_NOTE = "Entries are compared by mean loss, whatever risk they were trained for."
 HELD_OUT_NOTE = "Best networks were chosen on held-out rows, not by training loss."
 NONE = ("–", "")
@@ -191,11 +201,11 @@ def columns_shown(summary: Summary) -> list[tuple[str, str]]:
     return [(key, title) for key, title in COLUMNS if key not in hidden]
 
 
-def lower_kind(test: PairedTest) -> str | None:
-    """Which kind has the lower losses, or None where the test cannot tell."""
+def lower_entry(test: PairedTest) -> str | None:
+    """Which of the two has the lower losses, or None where the test cannot tell."""
     if test.p_holm >= SIGNIFICANT:
         return None
-    return "quantum" if test.rank_correlation < 0 else "classical"
+    return test.one if test.rank_correlation < 0 else test.other
 
 
 def no_proof(summary: Summary) -> str:
@@ -249,15 +259,64 @@ def interval_note(summary: Summary) -> str:
 
 def test_cells(test: PairedTest) -> tuple[str, ...]:
     """One paired test as words, a cell for each of TEST_COLUMNS."""
-    difference = f"{test.median_difference:+.4f}".replace("-", "−")
-    lower = lower_kind(test)
+    lower = lower_entry(test)
     return (
-        test.quantum,
-        test.classical,
-        difference,
+        test.one,
+        test.other,
+        _signed(test.median_difference),
         _p(test.p),
         _p(test.p_holm),
-        "not told apart" if lower is None else f"{getattr(test, lower)} is lower",
+        f"{test.effect} ({_signed(test.rank_correlation, 2)})",
+        "not told apart" if lower is None else f"{lower} is lower",
+    )
+
+
+def _signed(value: float, digits: int = 4) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def correlation_rows(summary: Summary) -> list[tuple[str, ...]]:
+    """What bits are worth together, a cell for each of CORRELATION_COLUMNS; where it is known."""
+    return [
+        _correlation_cells(entry) for entry in summary.generators if entry.product_loss is not None
+    ]
+
+
+def _correlation_cells(entry: EntrySummary) -> tuple[str, ...]:
+    assert entry.joint_loss is not None
+    assert entry.product_loss is not None
+    assert entry.product_excess is not None
+    total = "–"
+    if entry.total_correlation is not None:
+        total = f"{entry.total_correlation.median:.3f}".replace("-", "−")
+        total += _plus_minus(entry.total_correlation_error, 3)
+    excess = entry.product_excess.median
+    difference = "0" if excess == 0 else _signed(excess)
+    return (
+        entry.name,
+        total,
+        format_loss(entry.joint_loss.median),
+        format_loss(entry.product_loss.median),
+        difference + _plus_minus(entry.product_excess_error, 4),
+    )
+
+
+def _plus_minus(error: float | None, digits: int) -> str:
+    return "" if error is None else f" ± {error:.{digits}f}"
+
+
+def correlation_note(summary: Summary) -> str:
+    """What that table shows, and which of it is estimated."""
+    errors = [
+        error
+        for entry in summary.generators
+        for error in (entry.total_correlation_error, entry.product_excess_error)
+    ]
+    if all(error is None for error in errors):
+        return f"{CORRELATION_NOTE}. All is exact, in the median over the seeds."
+    return (
+        f"{CORRELATION_NOTE}. Medians over the seeds; ± is the standard error of a seed where it "
+        "is estimated from draws, and the rest is exact."
     )
 
 

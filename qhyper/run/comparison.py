@@ -25,6 +25,7 @@ from qhyper.run.lock import alone, at_work
 from qhyper.run.places import absolute
 from qhyper.run.problem import Problem, build_problem
 from qhyper.run.processes import Progress, side_by_side
+from qhyper.run.tested import Pair, chosen_pairs, default_pairs
 from qhyper.targets.exact.certificate import nearest_provable
 from qhyper.targets.exact.unasked import UNASKED_BITS, certify_unasked
 from qhyper.targets.layered.network import HIDDEN
@@ -79,6 +80,7 @@ def compare(
     name: str = "own data",
     temperature: float = 0.05,
     paid_shots: int | None = None,
+    tests: Sequence[str] | None = None,
     run: Run | None = None,
     processes: int = 1,
     stop: Callable[[], bool] = lambda: False,
@@ -98,6 +100,8 @@ def compare(
     - name: what the data are called in tables
     - temperature: of the certificate's log Z
     - paid_shots: how many shots quantum computers may be sent in all, 100,000 unless told
+    - tests: pairs of entries, "A:B", that are tested against one another; every entangled circuit
+      with the same without entanglement, and with the best classical entry, unless told
     - run: finished entries are taken from it, and the rest is checkpointed in it
     - processes: how many entries are carried out side by side, each by one thread; the results are
       the same for any number
@@ -112,6 +116,8 @@ def compare(
         )
     if isinstance(entries, str):
         entries = [entries]
+    if isinstance(tests, str):
+        tests = [tests]
     if isinstance(seeds, int):
         raise ConfigurationError(f"Got seeds={seeds}; expected a list of them, or range({seeds}).")
     named = None if entries is None else [
@@ -120,10 +126,12 @@ def compare(
     config = Config(
         seeds=list(seeds), evaluations=evaluations, shots=shots, circuits=circuits, rows=rows,
         device=device, temperature=temperature, entries=named, paid_shots=paid_shots,
+        tests=None if tests is None else list(tests),
     )  # fmt: skip
     problem = Problem(objective, watch, test, name)
     config = _with_budget(config, problem)
     trials = _trials(problem, config, warn)
+    _chosen_pairs(trials, config)
     _check_paid_shots(trials, config)
     made = Plan(config, problem, trials)
     with nullcontext() if run is None else alone(run.path):
@@ -185,9 +193,22 @@ def _carry_out(
         results, certificate=certificate, no_certificate=reason, data=problem.name,
         network=problem.objective.subject, loss=problem.objective.loss,
         budget=config.budget.limits(),
-        warnings=warnings + late,
+        warnings=warnings + late, pairs=_pairs(plan, results),
     )  # fmt: skip
     return Comparison(summary, results, spectrum)
+
+
+def _chosen_pairs(trials: "Sequence[Trial]", config: Config) -> list[Pair] | None:
+    """The pairs that were asked for; ConfigurationError for what is none."""
+    if config.tests is None:
+        return None
+    return chosen_pairs(config.tests, [trial.entry.title for trial in trials], len(config.seeds))
+
+
+def _pairs(plan: Plan, results: Sequence[Result]) -> list[Pair]:
+    """Those that were asked for, or else the default ones."""
+    asked = _chosen_pairs(plan.trials, plan.config)
+    return default_pairs(plan.trials, results) if asked is None else asked
 
 
 def _together(trials: "Sequence[Trial]", config: Config, processes: int) -> int:
@@ -217,6 +238,7 @@ def plan(
         config = config.model_copy(update={"data": config.data})
     config = _with_budget(config, problem)
     trials = _trials(problem, config, warn, combined)
+    _chosen_pairs(trials, config)
     if paid and any(trial.paid for trial in trials):
         needed = sum(trial.paid_shots for trial in trials)
         config = config.model_copy(update={"paid_shots": max(needed, config.paid_shots or 0)})

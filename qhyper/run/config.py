@@ -148,6 +148,10 @@ class Config(Limits):
     """of the certificate's log Z"""
     entries: list[Entry] | None = Field(default=None, min_length=1)
     """generators and controls; unless told, those of `COMPARED` that the problem admits"""
+    tests: list[str] | None = None
+    """pairs of entries that are tested against one another, such as "quantum-depth2:product";
+    every entangled circuit with the same without entanglement, and with the best classical entry,
+    unless told"""
 
     @property
     def caps(self) -> Caps:

@@ -16,6 +16,7 @@ from qhyper.machine import GIB, memory
 from qhyper.registry import takes_option
 from qhyper.report.results import Curve, Result
 from qhyper.run.config import BUDGETS, Entry, TrainingSettings
+from qhyper.run.correlation import correlation_of
 from qhyper.run.directory import Checkpoints, Metrics
 from qhyper.run.problem import Problem
 from qhyper.run.processes import Progress
@@ -281,7 +282,11 @@ class Trial:
             "final_risk": risk.value(drawn)[0].mean(axis=1).tolist() if own_risk else None,
             "seconds_per_step": trainer.step_seconds,
             "curve": _curve(trainer.curve),
-        }
+            "correlation": correlation_of(
+                self.generator, self.objective, draw.bits, drawn.losses,
+                rng=Streams(self.seeds)(1, "evaluate"),
+            ),
+        }  # fmt: skip
 
     def _begin(self, purpose: str) -> None:
         """Say what is sampled next, where the ledger asks."""

@@ -75,6 +75,7 @@ class Trainer:
         watch: Objective | None = None,
         streams: Randomness | None = None,
     ) -> None:
+        _check_trained(generator)
         self.generator, self.settings = generator, settings
         self.estimator, self.risk = _estimator_and_risk(generator, settings)
         self.objective = _in_batches(objective, settings)
@@ -501,6 +502,15 @@ def _steps(settings: TrainingSettings, cost: Spending, once: Spending, look: Spe
 
 def _copy(generator: HyperNetwork) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+
+
+def _check_trained(generator: HyperNetwork) -> None:
+    if not generator.trained_parameters:
+        raise ConfigurationError(
+            f"{generator.describe()} has nothing to train: all its parameters are frozen. Train "
+            "what surrounds a frozen circuit, such as the embeddings of chunked, "
+            "embeddings=learned, or leave frozen out."
+        )
 
 
 def _check_replica_axis(generator: HyperNetwork) -> None:

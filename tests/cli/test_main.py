@@ -429,3 +429,43 @@ def test_compare_in_python_checks_before_it_runs(objective, arguments: dict, mes
 def test_compare_in_python_wants_an_objective(digits) -> None:
     with pytest.raises(ConfigurationError, match="Got function as the objective; expected an Obj"):
         compare(lambda bits: bits.sum(axis=1))
+
+
+def test_pairs_are_tested_and_what_bits_are_worth_together_is_printed(cli, tmp_path: Path) -> None:
+    searches = ["--generators", "product,quantum-depth2,random", *SMALL]
+    code, out, err = cli("compare", *searches, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    (test,) = found["tests"]  # by default against the circuit without entanglement
+    assert (test["one"], test["other"], test["quantum"]) == ("quantum-depth2", "product", None)
+    assert test["effect"] in ("negligible", "small", "medium", "large")
+    product, circuit, control = found["generators"]
+    assert product["total_correlation"]["median"] == 0
+    assert circuit["total_correlation_error"] > 0
+    assert circuit["product_loss"]["median"] > 0
+    assert control["total_correlation"] is None
+    code, out, err = cli("compare", *searches, "--test", "random:product", "--test",
+                         "quantum-depth2:random")  # fmt: skip
+    assert code == 0, err
+    words = " ".join(out.split())
+    assert "random product" in words
+    assert "Total correlation" in words
+    assert "standard error of a seed" in words
+    (run,) = (path for path in (tmp_path / "runs").iterdir() if "tests" in
+              tomllib.loads((path / "config.toml").read_text()))  # fmt: skip
+    page = html.unescape((run / "report.html").read_text(encoding="utf-8"))
+    assert "Is it the entanglement?" in page
+    config = tomllib.loads((run / "config.toml").read_text())
+    assert config["tests"] == ["random:product", "quantum-depth2:random"]
+
+
+def test_pairs_of_unknown_entries_are_refused_and_files_of_test_rows_are_still_files(cli) -> None:
+    code, _, err = cli("compare", "--generators", "product,mlp", *SMALL, "--test", "product:mpl")
+    assert code == 2
+    assert "Unknown entry of a test 'mpl'. Did you mean 'mlp'?" in err
+    code, _, err = cli("compare", *SMALL, "--test", "a.csv", "--test", "C:\\b.csv")
+    assert code == 2
+    assert "expected one file of test rows" in err
+    code, _, err = cli("compare", "none.csv", "--test", "C:\\b.csv", "--generators", "product")
+    assert code == 3
+    assert "none.csv" in err

@@ -18,7 +18,7 @@ needs_mnist = pytest.mark.skipif(
 
 def test_a_stripped_circuit_has_the_same_angles_and_independent_bits():
     for name in ("depth-2", "depth-4"):
-        whole, stripped = study.CIRCUITS[name][1].build(36), study.CIRCUITS[f"{name}-stripped"][1]
+        whole, stripped = (study.CIRCUITS[part][1].build(36) for part in (name, f"{name}-stripped"))
         assert stripped.n_parameters == whole.n_parameters
         assert stripped.angles == whole.angles
         assert all(gate.angle is not None for gate in stripped.gates)

@@ -291,11 +291,11 @@ def test_bits_are_independent_where_that_is_declared(name):
     assert generator.capabilities.marginals or not independent
 
 
-def test_what_turns_about_other_axes_or_entangles_declares_no_marginals():
-    ring = tuple(Gate("rx", (q,), q) for q in range(3))
+def test_what_entangles_or_is_noisy_declares_no_marginals():
+    cancelled = (Gate("ry", (0,), 0), Gate("cx", (0, 1)), Gate("cx", (0, 1)), Gate("ry", (2,), 1))
     for ansatz, backend in (
         (Brickwork(1), None),
-        (Circuit(3, ring), None),
+        (Circuit(3, cancelled), None),
         (Product(), build_backend("aer", {"depolarising": 0.02})),  # noise is not in the angles
     ):
         generator = QuantumHyperNetwork(3, ansatz=ansatz, backend=backend, seeds=SEEDS)

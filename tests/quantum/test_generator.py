@@ -12,7 +12,7 @@ from scipy.stats import chisquare
 from classical.bernoulli import Bernoulli
 from qhyper.bits import all_bitstrings
 from qhyper.errors import ConfigurationError
-from qhyper.hypernetwork import HasAngles, HyperNetwork
+from qhyper.hypernetwork import HasAngles, HyperNetwork, build_generator
 from qhyper.quantum.ansatz import Brickwork, HardwareEfficient, Mirrored, Product
 from qhyper.quantum.backend import BackendCapabilities
 from qhyper.quantum.circuit import Angle, Circuit, Gate
@@ -20,6 +20,8 @@ from qhyper.quantum.generator import QuantumHyperNetwork, depth2, depth4, produc
 from qhyper.quantum.simulators.mps import MatrixProductBackend
 from qhyper.streams import Streams
 from qhyper.targets.layered.space import WeightSpace
+from qhyper.training.settings import TrainingSettings
+from qhyper.training.trainer import train
 
 SPACE = WeightSpace((2, 2, 2))
 N = SPACE.n_bits
@@ -1024,3 +1026,95 @@ def test_rows_for_parameter_shift_leave_the_kept_state_as_it_is():
     generator.sample_angles(rows, 3, rng=Streams((0, 1))(1))
     answers(generator)
     assert asked.times == 2
+
+
+# -- ablations -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"depth": 2},
+        {"depth": 3, "n_inputs": 2},
+        {"ansatz": "ring", "gate": "cz", "rotations": ["rx", "ry", "rz"], "depth": 2},
+        {"ansatz": "mirrored", "depth": 2},
+    ],
+    ids=["brickwork", "reuploading", "ring", "mirrored"],
+)
+@pytest.mark.parametrize("backend", ["mps", "statevector"])
+def test_without_entanglers_a_circuit_is_the_product_of_its_exact_marginals(options, backend):
+    """Against the state vector of all strings; order `unit` is no identity."""
+    layout = SPACE.layout
+    made = [
+        quantum(N, order="unit", layout=layout, seeds=(3, 4), backend=backend, **options, **more)
+        for more in ({}, {"entangled": False})
+    ]
+    whole, bare = made
+    assert bare.n_parameters == whole.n_parameters
+    assert bare.n_inputs == whole.n_inputs
+    assert not bare.circuit.entangled
+    assert [g for g in whole.circuit.gates if g.angle is not None] == list(bare.circuit.gates)
+    assert torch.equal(bare.theta, whole.theta)
+    assert "without its entangling gates" in bare.describe()
+    assert bare.capabilities.independent
+    assert not whole.capabilities.independent
+    rng = np.random.default_rng(0)
+    bare.theta.data = torch.from_numpy(rng.uniform(-np.pi, np.pi, bare.theta.shape))
+    inputs = rng.normal(size=(1, bare.n_inputs)) if bare.n_inputs else None
+    marginals = bare.marginals(inputs=inputs)
+    for replica, angles in enumerate(bare.angles(inputs=inputs)[:, 0].detach().numpy()):
+        table = by_weight(state_vector_probabilities(bare.circuit, angles), bare.order)
+        p = marginals[replica, 0].detach().numpy()
+        product_of = np.where(all_bitstrings(N), p, 1 - p).prod(axis=1)
+        np.testing.assert_allclose(product_of, table, atol=1e-12)
+
+
+def test_exact_marginals_of_rotations_are_differentiable():
+    generator = quantum(3, ansatz="ring", rotations=["rx", "ry", "rz"], depth=1, entangled=False)
+    set_angles(generator)
+    generator.marginals().sum().backward()
+    found, generator.theta.grad = generator.theta.grad, None
+    assert found is not None
+    strings = torch.from_numpy(all_bitstrings(3).sum(axis=1).astype(float))
+    generator.expectation(strings).sum().backward()  # of the number of ones, by the adjoint pass
+    np.testing.assert_allclose(found, generator.theta.grad, atol=1e-12)
+
+
+def test_an_own_circuit_without_its_entanglers(monkeypatch):
+    circuit = Circuit(2, (Gate("ry", (0,), 0), Gate("cx", (0, 1)), Gate("rx", (1,), 0)))
+    monkeypatch.setattr("qhyper.quantum.generator.load_object", lambda name: circuit)
+    bare = quantum(2, ansatz="mine:circuit", entangled=False)
+    assert bare.circuit.gates == (Gate("ry", (0,), 0), Gate("rx", (1,), 0))
+
+
+def test_a_frozen_circuit_stays_at_its_start_and_its_embeddings_are_trained():
+    options = {"generator": "quantum", "depth": 2, "chunk": 2, "frozen": True}
+    generator = build_generator("chunked", N, seeds=(0, 1), options=options)
+    assert generator.n_parameters == 4 * 2  # chunks, features
+    assert "near-product start, frozen" in generator.describe()
+    circuit = next(m for m in generator.modules() if isinstance(m, QuantumHyperNetwork))
+    start = circuit.theta.clone()
+    before = [p.clone() for p in generator.trained_parameters]
+    train(generator, lambda bits: bits.mean(-1), TrainingSettings(evaluations=640, draws=32))
+    assert torch.equal(circuit.theta, start)
+    assert not torch.equal(generator.trained_parameters[0], before[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("quantum-depth2", {"frozen": True}, "without inputs nothing surrounds it that could be"),
+        ("quantum-depth2", {"entangled": 0}, "entangled is true or false; got 0"),
+        ("quantum-depth2", {"frozen": "yes"}, "frozen is true or false; got 'yes'"),
+    ],
+)
+def test_ablations_that_mean_nothing_are_refused(name, options, message):
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        build_generator(name, N, options=options)
+
+
+def test_nothing_to_train_is_refused():
+    options = {"depth": 2, "chunk": 2, "frozen": True, "embeddings": "random"}
+    generator = build_generator("chunked", N, options=options)
+    with pytest.raises(ConfigurationError, match="has nothing to train: all its parameters are"):
+        train(generator, lambda bits: bits.mean(-1), TrainingSettings(evaluations=640))

@@ -12,13 +12,14 @@ from qhyper.report.statistics import (
     CensoredMedian,
     Median,
     censored_median,
+    effect_size,
     holm,
     median_interval,
     paired_tests,
     signed_levels,
     wilson,
 )
-from qhyper.report.words import lower_kind
+from qhyper.report.words import lower_entry
 
 # -- shares ---------------------------------------------------------------------------------------
 
@@ -272,8 +273,8 @@ def test_signed_rank_by_hand_and_holm_by_hand():
         "mixed": [0.9, 1.2, 1.3, 1.4, 1.5],
         "same": base,
     }
-    tests = paired_tests(losses, ["q"], ["same", "mixed", "above"])
-    assert [t.classical for t in tests] == ["same", "mixed", "above"]
+    tests = paired_tests(losses, [("q", "same"), ("q", "mixed"), ("q", "above")])
+    assert [t.other for t in tests] == ["same", "mixed", "above"]
     assert [t.p for t in tests] == pytest.approx([1.0, 0.125, 0.0625])
     # Holm: 3 · 0.0625 = 0.1875; then 2 · 0.125 = 0.25; then 1 · 1.
     assert [t.p_holm for t in tests] == pytest.approx([1.0, 0.25, 0.1875])
@@ -283,16 +284,16 @@ def test_signed_rank_by_hand_and_holm_by_hand():
 def test_holm_never_falls_and_never_passes_one():
     # p = 0.0625 three times: 3p for all, because Holm's values never fall.
     losses = {"q": [1.0] * 5, **{n: [1.1, 1.2, 1.3, 1.4, 1.5] for n in "abc"}}
-    assert [t.p_holm for t in paired_tests(losses, ["q"], ["a", "b", "c"])] == pytest.approx(
+    assert [t.p_holm for t in paired_tests(losses, [("q", n) for n in "abc"])] == pytest.approx(
         [0.1875] * 3
     )
     losses = {"q": [1.0, 1.0], "a": [0.0, 0.5], "b": [0.0, 0.7]}
-    assert [t.p_holm for t in paired_tests(losses, ["q"], ["a", "b"])] == [1.0, 1.0]
+    assert [t.p_holm for t in paired_tests(losses, [("q", n) for n in "ab"])] == [1.0, 1.0]
 
 
 def test_differences_of_rounding_are_no_differences():
     losses = {"q": [0.5, 0.5, 0.5], "c": [0.5 + 1e-12, 0.5 - 1e-12, 0.5]}
-    (test,) = paired_tests(losses, ["q"], ["c"])
+    (test,) = paired_tests(losses, [("q", "c")])
     assert (test.p, test.p_holm, test.median_difference) == (1.0, 1.0, 0.0)
 
 
@@ -304,7 +305,7 @@ def test_differences_that_are_equal_but_for_rounding_are_ties():
     one, other = map(np.array, ROUNDED)
     assert len(np.unique(np.abs(one - other))) > 3
     assert signed_levels(one, other).tolist() == [3, 3, 3, -1, 1, 1, 2]
-    (test,) = paired_tests({"q": one, "c": other}, ["q"], ["c"])
+    (test,) = paired_tests({"q": one, "c": other}, [("q", "c")])
     # exactly: midranks 6, 6, 6, 2, 2, 2, 4 with every choice of signs
     ranks = np.array([6, 6, 6, 2, 2, 2, 4])
     sums = np.array(list(itertools.product((-1, 1), repeat=7))) @ ranks
@@ -327,7 +328,7 @@ def test_units_and_constants_make_no_difference(pairs, unit, constant):
 
     one, other = np.array(pairs).T
     losses = {"q": (one + constant) * unit, "c": (other + constant) * unit}
-    (test,) = paired_tests(losses, ["q"], ["c"])
+    (test,) = paired_tests(losses, [("q", "c")])
     exact = one - other
     assert test.p == (wilcoxon(exact).pvalue if exact.any() else 1.0)
     assert test.median_difference == pytest.approx(np.median(exact) * unit, abs=1e-9 * unit)
@@ -345,16 +346,16 @@ def test_levels_of_differences_are_transitive():
 def test_which_is_lower_is_said_by_the_ranks():
     """Where more than half of the seeds agree, the median difference is 0 and tells nothing."""
     quantum = [0.5] * 12 + [0.4, 0.39, 0.38, 0.37, 0.36, 0.35, 0.34, 0.33]
-    (test,) = paired_tests({"q": quantum, "c": [0.5] * 20}, ["q"], ["c"])
+    (test,) = paired_tests({"q": quantum, "c": [0.5] * 20}, [("q", "c")])
     assert test.median_difference == 0.0
     assert test.rank_correlation == -1.0
     assert test.p < 0.05
-    assert lower_kind(test) == "quantum"
+    assert lower_entry(test) == "q"
 
 
 def test_paired_tests_refuse_what_is_not_finite():
     with pytest.raises(ConfigurationError, match=r"need finite losses; got \[1.0, nan\] for c"):
-        paired_tests({"q": [1.0, 2.0], "c": [1.0, math.nan]}, ["q"], ["c"])
+        paired_tests({"q": [1.0, 2.0], "c": [1.0, math.nan]}, [("q", "c")])
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -362,7 +363,7 @@ def test_a_difference_of_1e_8_is_one_and_none_of_them_is_left_out(sign):
     """And one seed without a difference is left out of the ranks: p = 2/2^5 of the five others."""
     base = np.full(6, 0.5)
     by = sign * np.array([1.0, 2.0, 3.0, 4.0, 5.0, 0.0]) * 1e-8
-    (test,) = paired_tests({"q": base + by, "c": base}, ["q"], ["c"])
+    (test,) = paired_tests({"q": base + by, "c": base}, [("q", "c")])
     assert test.p == pytest.approx(0.0625)
     assert test.median_difference == pytest.approx(sign * 2.5e-8, rel=1e-6)
 
@@ -370,31 +371,31 @@ def test_a_difference_of_1e_8_is_one_and_none_of_them_is_left_out(sign):
 def test_seeds_without_a_difference_have_no_rank():
     """Of the others, 7 here, p is the share of all signs that are as uneven."""
     by = np.array([0.0, 0.0, 0.0, 0.1, -0.2, -0.25, 0.3, 0.4, 0.5, 0.7])
-    (test,) = paired_tests({"q": 1 + by, "c": np.ones(10)}, ["q"], ["c"])
+    (test,) = paired_tests({"q": 1 + by, "c": np.ones(10)}, [("q", "c")])
     ranks = np.arange(1, 8)
     signs = 2 * (np.arange(128)[:, None] >> np.arange(7) & 1) - 1
     assert test.p == pytest.approx(np.mean(abs(signs @ ranks) >= 28 - 2 * (2 + 3)))
 
 
-def test_the_median_difference_is_no_mean_and_quantum_minus_classical():
+def test_the_median_difference_is_no_mean_and_the_first_minus_the_second():
     losses = {"q": [1.0, 2.0, 30.0], "c": [0.5, 1.0, 2.0]}
-    (test,) = paired_tests(losses, ["q"], ["c"])
+    (test,) = paired_tests(losses, [("q", "c")])
     assert test.median_difference == 1.0
 
 
 def test_two_seeds_are_enough_for_a_test():
-    (test,) = paired_tests({"q": [1.0, 2.0], "c": [2.0, 4.0]}, ["q"], ["c"])
+    (test,) = paired_tests({"q": [1.0, 2.0], "c": [2.0, 4.0]}, [("q", "c")])
     assert test.p == pytest.approx(0.5)  # 2/2^2
 
 
-def test_no_tests_without_two_seeds_or_two_kinds():
-    assert paired_tests({"q": [1.0], "c": [2.0]}, ["q"], ["c"]) == []
-    assert paired_tests({"q": [1.0, 2.0]}, ["q"], []) == []
+def test_no_tests_without_two_seeds_or_pairs():
+    assert paired_tests({"q": [1.0], "c": [2.0]}, [("q", "c")]) == []
+    assert paired_tests({"q": [1.0, 2.0]}, []) == []
 
 
 def test_paired_tests_refuse_different_seeds():
     with pytest.raises(ConfigurationError, match="same seeds"):
-        paired_tests({"q": [1.0, 2.0], "c": [2.0]}, ["q"], ["c"])
+        paired_tests({"q": [1.0, 2.0], "c": [2.0]}, [("q", "c")])
 
 
 def test_holm_passes_one_for_no_p():
@@ -406,3 +407,20 @@ def test_holm_passes_one_for_no_p():
 
 def test_holm_of_a_known_example():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+@pytest.mark.parametrize(
+    ("correlation", "word"),
+    [(0.0, "negligible"), (-0.09, "negligible"), (0.1, "small"), (-0.3, "medium"), (0.49, "medium"),
+     (0.5, "large"), (-1.0, "large")],
+)  # fmt: skip
+def test_the_size_of_an_effect_in_words(correlation, word):
+    assert effect_size(correlation) == word
+
+
+def test_a_test_says_how_large_its_effect_is():
+    # ranks 1, 2, 3, 4 with signs -, -, +, -: (3 - 7) / 10
+    losses = {"q": [0.9, 0.8, 1.3, 0.6], "c": [1.0] * 4}
+    (test,) = paired_tests(losses, [("q", "c")])
+    assert test.rank_correlation == pytest.approx(-0.4)
+    assert test.effect == "medium"

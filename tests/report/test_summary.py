@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from qhyper.errors import ConfigurationError, StorageError
-from qhyper.report.results import Result
-from qhyper.report.summary import Reference, Summary
+from qhyper.report.results import Correlation, Result
+from qhyper.report.summary import Reference, Summary, summarise
 from qhyper.run.config import Entry
 from qhyper.run.problem import Problem
 from qhyper.run.trial import Trial
@@ -83,16 +83,36 @@ def test_a_hit_is_a_loss_within_1e_9(certified, result):
     assert entry.regret.median == pytest.approx(2.5e-9, rel=1e-3)  # 0 and 5e-9
 
 
-def test_tests_pair_quantum_with_classical_and_leave_controls_out(ten_seeds, certified):
+def test_tests_pair_quantum_with_the_best_classical_and_leave_controls_out(ten_seeds, certified):
     tests = certified(ten_seeds).tests
-    assert [(test.quantum, test.classical) for test in tests] == [
-        ("product", "bernoulli"),
-        ("product", "autoregressive"),
-        ("quantum", "bernoulli"),
+    assert [(test.one, test.other) for test in tests] == [
+        ("product", "autoregressive"),  # of the classical ones the lower in the median
         ("quantum", "autoregressive"),
     ]
+    assert [(test.quantum, test.classical) for test in tests] == [
+        ("product", "autoregressive"),
+        ("quantum", "autoregressive"),
+    ]
+
+
+def test_chosen_pairs_are_tested_and_corrected_among_themselves(ten_seeds):
+    about = {"data": "toy", "network": "own", "loss": "own"}
+    pairs = [("product", "bernoulli"), ("quantum", "product"), ("bernoulli", "product")]
+    tests = summarise(
+        ten_seeds, certificate=None, no_certificate=None, pairs=pairs[:2], **about
+    ).tests
+    assert [(test.one, test.other) for test in tests] == pairs[:2]
     assert tests[0].p == pytest.approx(2 / 2**10)
+    assert tests[0].p_holm == pytest.approx(min(2 * tests[0].p, 1))  # of two, not of all
     assert tests[0].median_difference < 0
+    assert tests[0].effect == "large"
+    assert (tests[0].quantum, tests[0].classical) == ("product", "bernoulli")
+    assert (tests[1].quantum, tests[1].classical) == (None, None)  # both are quantum
+    (turned,) = summarise(
+        ten_seeds, certificate=None, no_certificate=None, pairs=pairs[2:], **about
+    ).tests
+    assert (turned.quantum, turned.classical) == ("product", "bernoulli")
+    assert turned.median_difference == -tests[0].median_difference
 
 
 @pytest.mark.parametrize(
@@ -175,11 +195,16 @@ def test_a_summary_comes_back_from_its_json(ten_seeds, certified, uncertified):
 
 def test_a_result_comes_back_from_its_json(result):
     trained = replace(
-        result("a", "quantum", [0, 0]), step=Spending(144, 144, 9, 720), held_out_loss=[0.2, 0.4]
-    )
+        result("a", "quantum", [0, 0]), step=Spending(144, 144, 9, 720), held_out_loss=[0.2, 0.4],
+        correlation=Correlation(
+            total_correlation=[0.5, 1.5], total_correlation_error=[0.1, 0.2], loss=[0.1, 0.2],
+            product_loss=[0.2, 0.4], loss_error=None,
+        ),
+    )  # fmt: skip
     stored = json.loads(json.dumps(trained.to_json()))
     again = Result.from_json(stored)
     assert (again.step, again.curve.shots) == (trained.step, trained.curve.shots)
+    assert again.correlation == trained.correlation
     assert json.loads(json.dumps(again.to_json())) == stored
     assert "circuits" not in stored["curve"]  # they were not counted
 
@@ -197,7 +222,14 @@ def test_what_another_version_wrote_is_refused(ten_seeds, certified):
     found = ten_seeds[0].to_json() | {"depth": 2}
     with pytest.raises(StorageError, match=r"has depth, which this version does not know\. Read"):
         Result.from_json(found)
-    del found["depth"], found["curve"]["mean_loss"]
+    del found["depth"], found["correlation"]
+    with pytest.raises(StorageError, match=r"it lacks correlation\. Read it with that version"):
+        Result.from_json(found)
+    found["correlation"] = {"loss": [0.1] * 10}
+    with pytest.raises(StorageError, match=r"it lacks loss_error, product_loss, total_correlation"):
+        Result.from_json(found)
+    found["correlation"] = None
+    del found["curve"]["mean_loss"]
     with pytest.raises(StorageError, match=r"^/run/result.json was .*: it lacks mean_loss. Read"):
         Result.from_json(found, "/run/result.json")
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from qhyper.report import table as tables
 from qhyper.report import words as wording
+from qhyper.report.results import Correlation
 
 
 def text_of(renderable, width=80):
@@ -152,17 +153,46 @@ def test_best_networks_of_held_out_rows_have_their_loss_in_place_of_a_regret(res
 
 def test_tests_table(ten_seeds, certified, result):
     shown = text_of(tables.tests_table(certified(ten_seeds)), width=100)
-    assert shown.count("product is lower") == 1
-    assert "−0.0" in shown
-    assert "0.008" in shown  # 4 · 2 / 2^10
+    numbers = r"−0\.0045 +0\.002 +0\.004 +large \(−1\.00\)"  # 2 / 2^10, and twice that
+    assert re.search(f"(?m)^ quantum +autoregressive +{numbers} +quantum is lower *$", shown)
+    assert shown.count("not told apart") == 1
     tables.tests_table(certified([result("a", "quantum", [1])]))
 
 
 def test_tests_table_of_nine_is_whole(nine, certified):
     comparison = certified(nine)
-    shown = text_of(tables.tests_table(comparison), width=100)
+    shown = text_of(tables.tests_table(comparison), width=110)
     assert "…" not in shown
-    assert len(comparison.tests) == 12
+    assert len(comparison.tests) == 3
     for test in comparison.tests:
-        start, end = f"{test.quantum} +{test.classical} +[+−]0", f"{test.quantum} is lower"
-        assert re.search(rf"(?m)^ *{start}.* {end} *$", shown)
+        start, end = f"{test.one} +{test.other} +[+−]0", f"{test.one} is lower"
+        assert re.search(rf"(?m)^ *{start}.*large \(−1.00\) +{end} *$", shown)
+
+
+def correlated(found, total, error, after, loss_error=None):
+    of_seeds = len(found.seeds)
+    return replace(found, correlation=Correlation(
+        total_correlation=None if total is None else [total] * of_seeds,
+        total_correlation_error=None if error is None else [error] * of_seeds,
+        loss=[0.125] * of_seeds, product_loss=[after] * of_seeds,
+        loss_error=None if loss_error is None else [loss_error] * of_seeds,
+    ))  # fmt: skip
+
+
+def test_what_bits_are_worth_together_is_a_table(result, uncertified):
+    results = [
+        correlated(result("a", "quantum", [0, 1]), 0.41234, 0.0123, 0.25, 0.01),
+        correlated(result("b", "classical", [0, 1]), 0.0, None, 0.125),
+        correlated(result("sampled", "quantum", [0, 1]), None, None, 0.115, 0.02),
+        result("random", "control", [0, 1]),
+    ]
+    shown = text_of(tables.correlation_table(uncertified(results)))
+    assert max(map(len, shown.splitlines())) <= 80
+    assert re.search(r"(?m)^ *a +0\.412 ± 0\.012 +0\.1250 +0\.2500 +\+0\.1250 ± 0\.0100 *$", shown)
+    assert re.search(r"(?m)^ *b +0\.000 +0\.1250 +0\.1250 +0 *$", shown)
+    assert re.search(r"(?m)^ *sampled +– +0\.1250 +0\.1150 +−0\.0100 ± 0\.0200 *$", shown)
+    assert "random" not in shown
+    assert "± is the standard error of a seed" in " ".join(shown.split())
+    exact = text_of(tables.correlation_table(uncertified(results[1:2])))
+    assert "All is exact" in " ".join(exact.split())
+    assert tables.correlation_table(uncertified(results[3:])) is None
