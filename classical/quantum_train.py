@@ -4,7 +4,10 @@ Liu et al. (2024, arXiv:2402.16465 and 2405.11304), as their notebooks for MNIST
 have it (github.com/Hon-Hai-Quantum-Computing/QuantumTrain, commit d5b6541): 16 blocks of U3 on
 every qubit and CU3 around the ring, 1,248 angles; a mapping network 14-4-20-4-1 of 249
 parameters; 1,497 in all. It is trained by gradients through the target network and through exact
-probabilities, which a quantum computer does not give.
+probabilities, which a quantum computer does not give. The notebooks print test accuracies of
+91.20 % for MNIST, of 1,000 test images drawn at random (standard error 0.9 %), and of 78.71 % for
+Fashion-MNIST, of all 10,000; after one epoch of its own the target network, all 6,690 weights
+trained, has 79.42 % there.
 """
 
 import math
@@ -174,13 +177,18 @@ class QuantumTrain(ConvolutionalClassifier):
     def weights(self, probabilities: torch.Tensor | None = None) -> torch.Tensor:
         """The weights of the network, [replica, N_WEIGHTS], of exact or given probabilities.
 
-        Raises ConfigurationError for given ones of a shape other than [replica, 2^13].
+        Raises ConfigurationError for given ones of a shape other than [replica, 2^13], or outside
+        0 to 1.
         """
         p = self.probabilities() if probabilities is None else probabilities
         if p.shape != (self.replicas, 2**N_QUBITS):
             raise ConfigurationError(
                 f"Got probabilities of shape {tuple(p.shape)}; expected [replica, bitstring] = "
                 f"[{self.replicas}, {2**N_QUBITS}]."
+            )
+        if probabilities is not None and not bool(((p >= 0) & (p <= 1)).all()):
+            raise ConfigurationError(
+                f"Got probabilities from {float(p.min())} to {float(p.max())}; expected 0 to 1."
             )
         bits = self.get_buffer("bits").expand(self.replicas, -1, -1)
         h = torch.cat([bits, _feature(p[:, :N_WEIGHTS])[..., None]], dim=-1)

@@ -273,6 +273,14 @@ def test_refuses_probabilities_of_another_shape():
         model.weights(torch.ones(1, 6690))
 
 
+@pytest.mark.parametrize("wrong", [-0.1, 1.5, math.nan, math.inf])
+def test_refuses_probabilities_that_are_none(wrong):
+    given = torch.full((1, 2**13), 2.0**-13)
+    given[0, 7000] = wrong
+    with pytest.raises(ConfigurationError, match=r"Got probabilities from .*; expected 0 to 1"):
+        QuantumTrain("frozen", blocks=1).weights(given)
+
+
 def test_refuses_images_of_another_size():
     with pytest.raises(ConfigurationError, match=r"shape \(5, 4\); expected \[row, 784\]"):
         QuantumTrain("frozen", blocks=1)(torch.zeros(5, 4))
