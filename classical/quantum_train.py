@@ -84,11 +84,11 @@ def _ring_gates(angles: torch.Tensor) -> torch.Tensor:
 
 
 def _feature(p: torch.Tensor) -> torch.Tensor:
-    """What the mapping network is told of probabilities p [replica, weight]: centred, of order 1.
+    """What the mapping network is told of probabilities p [replica, bitstring], centred.
 
-    (0.8 tanh(0.1 · 2^12 p))^0.3, less its mean.
+    (0.8 tanh(0.1 · 2^12 p))^0.3 of the first N_WEIGHTS bitstrings, less its mean.
     """
-    p = p.clamp_min(torch.finfo(p.dtype).tiny)  # the power has no derivative at 0
+    p = p[:, :N_WEIGHTS].clamp_min(torch.finfo(p.dtype).tiny)  # the power has no derivative at 0
     x = (_BETA * (_GAMMA * 2 ** (N_QUBITS - 1) * p).tanh()) ** _ALPHA
     return x - x.mean(dim=-1, keepdim=True)
 
@@ -107,13 +107,17 @@ class QuantumTrain(ConvolutionalClassifier):
     - "free": softmax of 2^13 trained numbers, `logits`, that start at logarithms of exponential
       draws: the distribution of probabilities of random states; 8,441 parameters
 
+    With `shots`, whatever asks for logits or weights sees the frequencies of that many new draws,
+    with the gradient of the exact probabilities (straight through `_feature`): a way to train that
+    knows of the noise, though no device gives that gradient.
+
     Mapping layers start at torch's default, U(-l, l) with l = 1/√inputs. Published settings:
     pixels in [-1, 1], 50 epochs of batches of 128, Adam at 1e-4 with ε = 1e-6, weight decay 1e-5
     and a rate that halves on plateaus of the loss; `fit_classifier` has a constant rate, ε = 1e-7
     and no decay.
 
-    Raises ConfigurationError as ConvolutionalClassifier does, for another source, and if
-    blocks < 1.
+    Raises ConfigurationError as ConvolutionalClassifier does, for another source, and if blocks
+    or shots < 1.
     """
 
     def __init__(
@@ -121,16 +125,18 @@ class QuantumTrain(ConvolutionalClassifier):
         source: Source = "circuit",
         *,
         blocks: int = 16,
+        shots: int | None = None,
         seeds: Sequence[int] = (0,),
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__(seeds=seeds, dtype=dtype)
         if source not in get_args(Source):
             raise unknown("source of probabilities", str(source), get_args(Source))
-        if type(blocks) is not int or blocks < 1:
-            raise ConfigurationError(
-                f"Got blocks={blocks!r}; expected a whole number of 1 or more, such as 16."
-            )
+        _check_count("blocks", blocks, "16")
+        if shots is not None:
+            _check_count("shots", shots, "10_000")
+        self.shots = shots
+        self._draws = Streams(self.seeds)(0, "batch")
         self.source: Source = source
         rng = self._start()
         self._start_source(rng, blocks)
@@ -164,43 +170,46 @@ class QuantumTrain(ConvolutionalClassifier):
 
         They are those of the replicas' streams of `step`. Raises ConfigurationError if shots < 1.
         """
-        if type(shots) is not int or shots < 1:
-            raise ConfigurationError(
-                f"Got shots={shots!r}; expected a whole number of 1 or more, such as 10_000."
-            )
-        p = self.probabilities().detach().cpu().double().numpy()
-        rng = Streams(self.seeds)(step, "evaluate")
-        pairs = zip(rng, p, strict=True)
-        drawn = np.stack([stream.multinomial(shots, row / row.sum()) for stream, row in pairs])
-        return torch.from_numpy(drawn / shots).to(self.get_buffer("bits"))
+        _check_count("shots", shots, "10_000")
+        return self._drawn(self.probabilities(), shots, Streams(self.seeds)(step, "evaluate"))
 
-    def weights(self, probabilities: torch.Tensor | None = None) -> torch.Tensor:
-        """The weights of the network, [replica, N_WEIGHTS], of exact or given probabilities.
+    def weights(self) -> torch.Tensor:
+        """The weights of the network, [replica, N_WEIGHTS]; with `shots`, of new draws."""
+        p = self.probabilities()
+        feature = _feature(p)
+        if self.shots is not None:
+            drawn = _feature(self._drawn(p, self.shots, self._draws))
+            feature = drawn + (feature - feature.detach())
+        return self._mapped(feature)
 
-        Raises ConfigurationError for given ones of a shape other than [replica, 2^13], or outside
-        0 to 1.
+    @torch.no_grad()
+    def network(self, shots: int | None = None, *, step: int = 0) -> ConvolutionalNetwork:
+        """The generated network on its own: from exact probabilities, or `frequencies` of shots.
+
+        Raises ConfigurationError if shots < 1.
         """
-        p = self.probabilities() if probabilities is None else probabilities
-        if p.shape != (self.replicas, 2**N_QUBITS):
-            raise ConfigurationError(
-                f"Got probabilities of shape {tuple(p.shape)}; expected [replica, bitstring] = "
-                f"[{self.replicas}, {2**N_QUBITS}]."
-            )
-        if probabilities is not None and not bool(((p >= 0) & (p <= 1)).all()):
-            raise ConfigurationError(
-                f"Got probabilities from {float(p.min())} to {float(p.max())}; expected 0 to 1."
-            )
+        p = self.probabilities() if shots is None else self.frequencies(shots, step=step)
+        weights = self._mapped(_feature(p))
+        return ConvolutionalNetwork(weights=weights, seeds=self.seeds, dtype=self.dtype)
+
+    def _mapped(self, feature: torch.Tensor) -> torch.Tensor:
+        """Weights [replica, N_WEIGHTS] of features of the same shape."""
         bits = self.get_buffer("bits").expand(self.replicas, -1, -1)
-        h = torch.cat([bits, _feature(p[:, :N_WEIGHTS])[..., None]], dim=-1)
+        h = torch.cat([bits, feature[..., None]], dim=-1)
         for matrix, bias in zip(self.matrices, self.biases, strict=True):
             h = torch.baddbmm(bias, h, matrix)
         return h.squeeze(-1) - h.mean(dim=1)
 
-    @torch.no_grad()
-    def network(self, shots: int | None = None, *, step: int = 0) -> ConvolutionalNetwork:
-        """The generated network on its own: from exact probabilities, or from so many shots.
+    @staticmethod
+    def _drawn(p: torch.Tensor, shots: int, rng: Rngs) -> torch.Tensor:
+        """Frequencies in `shots` draws from p [replica, bitstring], each by its own stream."""
+        pairs = zip(rng, p.detach().cpu().double().numpy(), strict=True)
+        drawn = np.stack([stream.multinomial(shots, row / row.sum()) for stream, row in pairs])
+        return torch.from_numpy(drawn / shots).to(p)
 
-        Raises ConfigurationError if shots < 1.
-        """
-        found = None if shots is None else self.frequencies(shots, step=step)
-        return ConvolutionalNetwork(weights=self.weights(found), seeds=self.seeds, dtype=self.dtype)
+
+def _check_count(name: str, given: object, example: str) -> None:
+    if type(given) is not int or given < 1:
+        raise ConfigurationError(
+            f"Got {name}={given!r}; expected a whole number of 1 or more, such as {example}."
+        )

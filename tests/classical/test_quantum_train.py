@@ -243,6 +243,26 @@ def test_weights_of_many_shots_come_near_the_exact_ones():
     assert errors[0] > 3 * errors[1] > 9 * errors[2]
 
 
+def test_with_shots_weights_are_those_of_new_draws_and_gradients_go_straight_through():
+    exact, noisy = (QuantumTrain(blocks=2, shots=shots, dtype=torch.float64) for shots in (None, 5))
+    factors = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 6690)))
+    first, second = noisy.weights(), noisy.weights()
+    assert not torch.equal(first, second)
+    again = QuantumTrain(blocks=2, shots=5, dtype=torch.float64)
+    assert torch.equal(first, again.weights())
+    ours, theirs = (
+        torch.autograd.grad((weights * factors).sum(), model.angles)[0]
+        for weights, model in [(second, noisy), (exact.weights(), exact)]
+    )
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_a_network_of_exact_probabilities_is_no_draw():
+    noisy, exact = QuantumTrain("frozen", shots=5), QuantumTrain("frozen")
+    assert torch.equal(noisy.network().own, exact.network().own)
+    assert torch.equal(noisy.network(100).own, exact.network(100).own)
+
+
 # -- bad input -----------------------------------------------------------------------------------
 
 
@@ -252,6 +272,7 @@ def test_weights_of_many_shots_come_near_the_exact_ones():
         ({"source": "quantum"}, "source of probabilities.*quantum"),
         ({"blocks": 0}, "Got blocks=0; expected a whole number of 1 or more, such as 16"),
         ({"blocks": 2.0}, "Got blocks=2.0; expected a whole number"),
+        ({"shots": 0}, "Got shots=0; expected a whole number of 1 or more, such as 10_000"),
         ({"seeds": ()}, "at least one seed"),
         ({"dtype": torch.bfloat16}, "Got dtype=torch.bfloat16; expected torch.float32 or"),
     ],
@@ -265,20 +286,6 @@ def test_refuses_what_it_is_not(arguments, message):
 def test_refuses_a_number_of_shots_that_is_none(shots):
     with pytest.raises(ConfigurationError, match=rf"Got shots={shots}; expected a whole number"):
         QuantumTrain("frozen", blocks=1).network(shots)
-
-
-def test_refuses_probabilities_of_another_shape():
-    model = QuantumTrain("frozen", blocks=1)
-    with pytest.raises(ConfigurationError, match=r"shape \(1, 6690\); expected .* = \[1, 8192\]"):
-        model.weights(torch.ones(1, 6690))
-
-
-@pytest.mark.parametrize("wrong", [-0.1, 1.5, math.nan, math.inf])
-def test_refuses_probabilities_that_are_none(wrong):
-    given = torch.full((1, 2**13), 2.0**-13)
-    given[0, 7000] = wrong
-    with pytest.raises(ConfigurationError, match=r"Got probabilities from .*; expected 0 to 1"):
-        QuantumTrain("frozen", blocks=1).weights(given)
 
 
 def test_refuses_images_of_another_size():
