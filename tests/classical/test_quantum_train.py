@@ -220,9 +220,9 @@ def test_frequencies_are_counts_of_draws_and_the_same_for_the_same_step():
 
 @pytest.mark.parametrize("shots", [10**3, 10**6])
 def test_frequencies_scatter_about_the_probabilities_as_a_multinomial(shots):
-    """χ² of 2^13 - 1 degrees has variance 2 (2^13 - 1) + (Σ 1/p - ...) / shots: uniform p below.
+    """Pearson's χ² of k = 2^13 equal probabilities: mean k - 1, variance 2 (k - 1)(1 - 1/shots).
 
-    With all p = 2^-13 it is 2 (k - 1)(1 - 1/shots), k = 2^13. Seed 0, 5 sigma.
+    Seed 0, 5 sigma.
     """
     k = 2**13
     model = QuantumTrain("free", dtype=torch.float64)
