@@ -28,7 +28,8 @@ RECIPE: Mapping[str, Any] = {
     "schedule": "linear",
     "final_draws": 64,
 }
-"""What suits a field of cosines at full size, as `TiedBernoulli`."""
+"""What suits a field of cosines at full size, as `TiedBernoulli`; by blocks where a chunk's bits
+are tied."""
 
 
 def static(
@@ -70,7 +71,8 @@ def static(
         generator = "quantum"
     inner = build_generator(generator, chunk, seeds=seeds, options=given)
     made = Ordered(Chunked(inner, len(plan), embeddings=field, plan=plan), plan.ravel().tolist())
-    made.recipe = RECIPE
+    alone = made.capabilities.independent or made.independent_blocks is None
+    made.recipe = RECIPE if alone else {**RECIPE, "estimator": "block-expectation"}
     return made
 
 
