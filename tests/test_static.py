@@ -16,6 +16,7 @@ from qhyper.compose.plans import check_plan, largest_chunk, patches
 from qhyper.compose.static import static
 from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.gradients.block_expectation import BlockExpectation
+from qhyper.gradients.control_variate import ControlVariate
 from qhyper.gradients.exact import Exact
 from qhyper.hypernetwork import build_generator
 from qhyper.quantum.ansatz import Encoded
@@ -393,3 +394,47 @@ def test_what_has_no_blocks_is_refused():
         estimator.check(wide, Expectation())
     with pytest.raises(ConfigurationError, match="needs at least 1 shot"):
         BlockExpectation(0)
+
+
+# -- a control variate ----------------------------------------------------------------------------
+
+
+def test_a_polynomial_loss_leaves_the_score_function_nothing():
+    """L is of order 2, so that the residuals vanish and the gradient is exact; 5 bits, 64 draws."""
+    generator = build_generator("quantum-depth2", 5, seeds=SEEDS, options={"start": "uniform"})
+    weights = np.random.default_rng(0).normal(size=(5, 5))
+
+    def quadratic(bits):
+        signs = 2.0 * bits - 1
+        return np.einsum("...i,ij,...j->...", signs, weights, signs)
+
+    Exact()(generator, quadratic, Expectation())
+    exact = generator.theta.grad.clone()
+    for order, close in ((2, True), (1, False)):
+        generator.zero_grad()
+        ControlVariate(64, order)(generator, quadratic, Expectation(), rng=Streams(SEEDS)(0))
+        found = (generator.theta.grad - exact).abs().max()
+        assert (found < 1e-9) == close
+
+
+def test_a_fit_to_the_other_half_alone_is_unbiased():
+    """Of a loss that no quadratic fits: seeds 0 to 799, 24 draws, within 5 standard errors."""
+    options = {"start": [0.4, 1.1, 0.3, 2.0] * 4}
+    one, many = (
+        build_generator("quantum-depth2", 4, seeds=seeds, options=options)
+        for seeds in ((0,), range(800))
+    )
+    Exact()(one, loss, Expectation())
+    ControlVariate(24)(many, loss, Expectation(), rng=Streams(many.seeds)(0))
+    found = many.theta.grad.numpy()
+    error = found.std(axis=0, ddof=1) / np.sqrt(800)
+    assert (abs(found.mean(axis=0) - one.theta.grad.numpy()[0]) <= 5 * error + 1e-12).all()
+
+
+def test_control_variates_that_cannot_be():
+    with pytest.raises(ConfigurationError, match="needs at least 4 shots, two in each half; got 3"):
+        ControlVariate(3)
+    with pytest.raises(ConfigurationError, match="polynomial of order 1 or more; got order=0"):
+        ControlVariate(8, 0)
+    with pytest.raises(ConfigurationError, match=r"needs all 2\^36 probabilities .* up to 16 bits"):
+        ControlVariate(8).check(build_generator("bernoulli", 36), Expectation())

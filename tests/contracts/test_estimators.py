@@ -14,6 +14,7 @@ import torch
 from classical.conditional import ConditionalBernoulli
 from qhyper.errors import ConfigurationError
 from qhyper.gradients.block_expectation import BlockExpectation
+from qhyper.gradients.control_variate import ControlVariate
 from qhyper.gradients.estimator import build_estimator
 from qhyper.gradients.exact import Exact
 from qhyper.gradients.local_expectation import LocalExpectation
@@ -35,6 +36,8 @@ from qhyper.targets.layout import Block, Layout
 from qhyper.targets.objective import Objective
 
 SPACE = WeightSpace((2, 1, 2))
+ONE_RISK = ("local-expectation", "block-expectation", "control-variate")
+"""Estimators that refuse most risks."""
 LAYOUT = Layout((Block("0.weight", (2, 1), (0, 1)), Block("1.weight", (1, 2), (1, 2))))
 N = SPACE.n_bits
 SEEDS = (11, 12)
@@ -65,6 +68,7 @@ ESTIMATORS_HERE = {
     "exact": lambda: build_estimator("exact", SHOTS),
     "local-expectation": lambda: build_estimator("local-expectation", SHOTS),
     "block-expectation": lambda: build_estimator("block-expectation", SHOTS),
+    "control-variate": lambda: build_estimator("control-variate", SHOTS),
 }
 
 
@@ -260,6 +264,11 @@ def missing(estimator, risk, generator):
             return "which it does not support; it supports Expectation, FreeEnergy"
         if risk == "free-energy" and able.log_prob and not able.independent:
             return "of FreeEnergy is for independent bits, and those of {} are not"
+    if estimator == "control-variate":
+        if not able.log_prob:
+            return "needs log p, and {} has none: it can only be sampled"
+        if risk != "expectation":
+            return "which it does not support; it supports Expectation"
     if estimator == "block-expectation":
         if generator.n_inputs or generator.independent_blocks is None:
             return "needs blocks of bits that are independent of each other, with exact probabi"
@@ -387,6 +396,7 @@ def test_the_declared_bias():
         **dict.fromkeys((*kinds[:3], Risk), of_step),
         CVaR: "bias of order step² and 1/shots",
     }
+    assert dict(ControlVariate.bias) == {Expectation: unbiased}
     assert dict(BlockExpectation.bias) == {Expectation: unbiased}
     assert dict(LocalExpectation.bias) == {Expectation: unbiased, FreeEnergy: unbiased}
     assert dict(Exact.bias) == dict.fromkeys((*kinds, Risk), "exact")
@@ -400,6 +410,7 @@ def test_the_declared_bias():
         "stochastic-parameter-shift",
         "local-expectation",
         "block-expectation",
+        "control-variate",
     ],
 )
 @pytest.mark.parametrize("generator", [*REGISTERED, "tied circuit", *WITH_INPUTS])
@@ -533,9 +544,7 @@ def test_no_shots_are_refused(name, shots):
         build_estimator(name, shots)
 
 
-@pytest.mark.parametrize(
-    "name", sorted(set(names("estimator")) - {"exact", "local-expectation", "block-expectation"})
-)
+@pytest.mark.parametrize("name", sorted(set(names("estimator")) - {"exact", *ONE_RISK}))
 def test_too_few_shots_for_mmd_are_refused(name):
     generator = MAKERS["circuit on mps"](SEEDS)
     with pytest.raises(ConfigurationError, match="at least 3 shots for this risk; got 2"):
@@ -554,7 +563,7 @@ class Worst(Risk):
 
 def test_a_risk_of_ones_own_is_taken(estimator):
     generator = MAKERS["circuit on mps"](SEEDS)
-    if isinstance(estimator, LocalExpectation | BlockExpectation):
+    if isinstance(estimator, LocalExpectation | BlockExpectation | ControlVariate):
         with pytest.raises(ConfigurationError, match=r"got the risk .*Worst.*, which it does not"):
             estimate(estimator, generator, Worst())
         return
