@@ -55,7 +55,7 @@ class ControlVariate(GradientEstimator):
     bias: ClassVar[Mapping[type, str]] = {Expectation: UNBIASED}
 
     def __post_init__(self) -> None:
-        check_shots("The control variate", self.shots, 4, ", two in each half")
+        check_shots("The control variate", self.shots, 2, ", one in each half")
         check_whole("The control variate's order", self.order)
         if self.order < 1:
             raise ConfigurationError(
@@ -121,7 +121,7 @@ class ControlVariate(GradientEstimator):
                 fitted, *_ = np.linalg.lstsq(terms[seen], losses[at][other], rcond=1e-6)
                 polynomial = terms @ fitted
                 left = losses[at][own] - polynomial[mine]
-                others = (left.sum() - left) / (len(left) - 1)
+                others = (left.sum() - left) / max(1, len(left) - 1)
                 residuals[at][own] = left - others
                 table[at] += polynomial * len(left) / self.shots
         return table, residuals
