@@ -400,8 +400,8 @@ def test_what_has_no_blocks_is_refused():
 
 
 def test_a_polynomial_loss_leaves_the_score_function_nothing():
-    """L is of order 2, so that the residuals vanish and the gradient is exact; 5 bits, 400 draws."""
-    generator = build_generator("quantum-depth2", 5, seeds=SEEDS, options={"start": "uniform"})
+    """L is of order 2, so that residuals vanish and the gradient is exact: 5 bits, 400 draws."""
+    generator = build_generator("quantum-depth2", 5, seeds=SEEDS)
     weights = np.random.default_rng(0).normal(size=(5, 5))
 
     def quadratic(bits):
