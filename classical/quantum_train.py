@@ -137,6 +137,7 @@ class QuantumTrain(ConvolutionalClassifier):
             _check_count("shots", shots, "10_000")
         self.shots = shots
         self._draws = Streams(self.seeds)(0, "batch")
+        self._looks = Streams(self.seeds)(0, "evaluate")  # no look changes a training
         self.source: Source = source
         rng = self._start()
         self._start_source(rng, blocks)
@@ -178,7 +179,8 @@ class QuantumTrain(ConvolutionalClassifier):
         p = self.probabilities()
         feature = _feature(p)
         if self.shots is not None:
-            drawn = _feature(self._drawn(p, self.shots, self._draws))
+            rng = self._draws if torch.is_grad_enabled() else self._looks
+            drawn = _feature(self._drawn(p, self.shots, rng))
             feature = drawn + (feature - feature.detach())
         return self._mapped(feature)
 

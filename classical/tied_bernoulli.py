@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.fft import dct
 from scipy.special import expit
 from torch.nn.functional import logsigmoid
 
 from qhyper.bits import Bits
+from qhyper.compose.fields import cosines
 from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.hypernetwork import Capabilities, HyperNetwork
 from qhyper.streams import Rngs
@@ -42,10 +42,7 @@ class Cosines:
                 "each from 1 to the side of the image, such as (10, 10) of (28, 28)."
             )
         self.image, self.kept = tuple(image), tuple(kept)
-        self.rows, self.columns = (
-            np.ascontiguousarray(dct(np.eye(size), norm="ortho", axis=0)[:k])
-            for k, size in zip(kept, image, strict=True)
-        )
+        self.rows, self.columns = (cosines(*side) for side in zip(image, kept, strict=True))
 
     def images(self, coefficients: Reals) -> Reals:
         """Images [..., height * width] of coefficients [..., kept rows, kept columns]."""

@@ -11,6 +11,7 @@ from classical.conditional import InputLogits
 from qhyper.bits import all_bitstrings
 from qhyper.compose.chunked import Chunked
 from qhyper.compose.fields import Field
+from qhyper.compose.joined import Joined
 from qhyper.compose.ordered import Ordered
 from qhyper.compose.plans import check_plan, largest_chunk, patches
 from qhyper.compose.static import static
@@ -326,6 +327,50 @@ def test_blocks_of_many_bits_are_refused_with_their_cost():
     objective = Objective(lambda bits: bits.sum(-1), 26)
     with pytest.raises(ConfigurationError, match=r"2 × 2\^13 = 16,384 losses a draw of 26 bits"):
         objective.blocks(np.zeros((1, 26), np.uint8), np.arange(26).reshape(2, 13))
+
+
+@pytest.mark.parametrize("plan", [[[0, 0]], [[0, -1]], [[0, 9]], [0, 1], [[0.5, 1.0]]])
+def test_blocks_that_are_none_are_refused(plan):
+    objective = Objective(lambda bits: bits.sum(-1), 4)
+    with pytest.raises(ConfigurationError, match="expected numbers of bits, from 0 to 3"):
+        objective.blocks(np.zeros((1, 4), np.uint8), np.array(plan))
+    rows = rows_of(PackedTarget((2, 1, 2)))
+    with pytest.raises(ConfigurationError, match="expected numbers of bits, from 0 to 3"):
+        rows.blocks(np.zeros((1, 4), np.uint8), np.array(plan))
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.02, 1e6])
+def test_extreme_scales_make_no_numbers_that_are_none(scale):
+    target = PackedTarget((16, 32, 3), scale=scale)
+    rows, plan = rows_of(target), patches(target.layout, 8)
+    bits = np.random.default_rng(2).integers(2, size=(2, target.n_bits), dtype=np.uint8)
+    _, differences = rows.blocks(bits, plan)
+    _, expected = blocks_by_evaluation(rows.losses, bits, plan)
+    np.testing.assert_allclose(differences, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_joined_parts_have_the_blocks_of_all():
+    parts = [Chunked(QuantumHyperNetwork(3, ansatz=Encoded(1), seeds=SEEDS), 2) for _ in range(2)]
+    joined = Joined(parts)
+    assert joined.independent_blocks.tolist() == np.arange(12).reshape(4, 3).tolist()
+    costs = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 4, 8)))
+    expected = [part.block_expectation(costs[:, 2 * k : 2 * k + 2]) for k, part in enumerate(parts)]
+    torch.testing.assert_close(joined.block_expectation(costs), torch.cat(expected, dim=1))
+
+
+def test_a_generator_without_parameters_is_chunked():
+    assert Chunked(InputLogits(4), 3).n_parameters == 12
+
+
+@pytest.mark.parametrize("option", ["ansatz", "n_inputs"])
+def test_what_a_static_circuit_has_of_its_own_is_not_replaced(option):
+    with pytest.raises(ConfigurationError, match=f"Got {option}=3 for a static hypernetwork by"):
+        made("entangled", **{option: 3})
+
+
+def test_a_backend_is_taken():
+    assert "on mps" not in made("entangled", backend="mps").describe()
+    assert "on statevector" in made("entangled").describe()
 
 
 def test_an_own_objective_has_blocks_by_evaluation():

@@ -78,7 +78,7 @@ class Chunked(Composed):
             self._kind = embeddings.describe()
             self._plan = torch.from_numpy(self._checked_plan(plan, generator.n_inputs))
         else:
-            self._kind = self._begin(embeddings, next(generator.parameters()).device, generator)
+            self._kind = self._begin(embeddings, _device_of(generator), generator)
         self.generator = generator
         self.capabilities = self.joint_capabilities()
         self._n_angles = count_angles(generator) if self.capabilities.angles else 0
@@ -292,6 +292,11 @@ def chunked(
     if made.capabilities.quantum:
         made.recipe = {**made.recipe, "learning_rate": 0.2}  # measured on 36 bits
     return made if order is None else Ordered(made, order, layout=layout)
+
+
+def _device_of(generator: HyperNetwork) -> torch.device:
+    """Where its parameters are; the CPU if it has none."""
+    return next((p.device for p in generator.parameters()), torch.device("cpu"))
 
 
 def _fixed_embeddings(embeddings: npt.ArrayLike, shape: tuple[int, int]) -> Float:

@@ -98,12 +98,15 @@ class Field(torch.nn.Module):
         self.each = every if each is None else each
         drawn = np.random.default_rng(0)
         chosen = [np.sort(drawn.permutation(every)[: self.each]) for _ in range(n_units)]
-        self._chosen = None if self.each == every else torch.from_numpy(np.stack(chosen))
-        self._rows, self._columns = (
-            torch.from_numpy(cosines(*each)) for each in zip(self.image, self.kept, strict=True)
-        )
+        self._chosen: torch.Tensor | None
+        self._constant("_chosen", None if self.each == every else np.stack(chosen))
+        self._rows: torch.Tensor
+        self._columns: torch.Tensor
+        for name, side, few in zip(("_rows", "_columns"), self.image, self.kept, strict=True):
+            self._constant(name, cosines(side, few))
         later = layout.blocks[1:]
-        self._signs = [torch.from_numpy(drawn.choice([-1.0, 1.0], b.size)) for b in later]
+        for number, block in enumerate(later):
+            self._constant(f"_signs{number}", drawn.choice([-1.0, 1.0], block.size))
         self.first = torch.nn.Parameter(
             torch.zeros(replicas, n_units, self.each, dtype=torch.float64)
         )
@@ -111,6 +114,11 @@ class Field(torch.nn.Module):
             torch.zeros(replicas, b.size if rest == "free" else 1, dtype=torch.float64)
             for b in later
         )
+
+    def _constant(self, name: str, values: npt.NDArray | None) -> None:
+        """Keep what is never trained, where the parameters are."""
+        kept = None if values is None else torch.from_numpy(values)
+        self.register_buffer(name, kept, persistent=False)
 
     def describe(self) -> str:
         """One line, for reports."""
@@ -141,7 +149,7 @@ class Field(torch.nn.Module):
         images = self._rows.T @ square @ self._columns
         first = images.reshape(replicas, n_units, -1).swapaxes(1, 2).reshape(replicas, -1)
         later = [
-            own if self.rest == "free" else own * signs
-            for own, signs in zip(self.later, self._signs, strict=True)
+            own if self.rest == "free" else own * self.get_buffer(f"_signs{number}")
+            for number, own in enumerate(self.later)
         ]
         return torch.cat([first, *later], dim=1)

@@ -116,6 +116,30 @@ class Joined(Composed):
         each = torch.cat([part.marginals(inputs=inputs) for part in self.parts], dim=-1)
         return each[..., np.argsort(np.concatenate(self._bits))]
 
+    @property
+    def independent_blocks(self) -> npt.NDArray[np.int64] | None:
+        """As in HyperNetwork: those of all parts, if they are of one size."""
+        if self.capabilities.independent:
+            return super().independent_blocks
+        each = [part.independent_blocks for part in self.parts]
+        plans = [
+            np.asarray(bits)[plan]
+            for bits, plan in zip(self._bits, each, strict=True)
+            if plan is not None
+        ]
+        if len(plans) < len(each) or len({plan.shape[1] for plan in plans}) > 1:
+            return super().independent_blocks
+        return np.concatenate(plans)
+
+    def block_expectation(self, costs: torch.Tensor) -> torch.Tensor:
+        """As in HyperNetwork, each part in its own way."""
+        each = [part.independent_blocks for part in self.parts]
+        sizes = [0 if plan is None else len(plan) for plan in each]
+        if self.capabilities.independent or sum(sizes) != costs.shape[1]:  # all bits as one block
+            return super().block_expectation(costs)
+        parts = zip(self.parts, costs.split(sizes, dim=1), strict=True)
+        return torch.cat([part.block_expectation(own) for part, own in parts], dim=1)
+
     # -- angles -----------------------------------------------------------------------------------
 
     def angles(self, *, inputs: Any = None) -> torch.Tensor:

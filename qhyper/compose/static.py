@@ -65,9 +65,16 @@ def static(
     assert layout is not None
     layout.check(n_bits)
     field = Field(layout, replicas=len(seeds), kept=kept, each=each, rest=rest, image=image)
-    given = {**options, "n_inputs": chunk}
+    fixed = {"n_inputs": chunk} | ({"ansatz": "encoded"} if generator in CIRCUITS else {})
+    for option in fixed:
+        if option in options:
+            raise ConfigurationError(
+                f"Got {option}={options[option]!r} for a static hypernetwork by {generator}, which "
+                f"has {option}={fixed[option]!r} of its own. Leave it out."
+            )
+    given = {**options, **fixed}
     if generator in CIRCUITS:
-        given = {**CIRCUITS[generator], **given, "ansatz": "encoded", "backend": "statevector"}
+        given = {**CIRCUITS[generator], "backend": "statevector", **given}
         generator = "quantum"
     inner = build_generator(generator, chunk, seeds=seeds, options=given)
     made = Ordered(Chunked(inner, len(plan), embeddings=field, plan=plan), plan.ravel().tolist())

@@ -85,7 +85,8 @@ class BlockExpectation(GradientEstimator):
         else:
             losses, differences = blocks_by_evaluation(scored, bits, plan)
         costs = torch.from_numpy(np.ascontiguousarray(differences[:, 0].mean(axis=1)))
-        generator.block_expectation(costs).sum().backward()
+        device = next(iter(generator.parameters())).device
+        generator.block_expectation(costs.to(device)).sum().backward()
         value, error = over_inputs(*risk.value(Sample(bits, losses)))
         return GradientEstimate(
             value=value,

@@ -8,6 +8,7 @@ is taken from, and the estimate stays unbiased. No draw is evaluated twice, and 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from typing import Any, ClassVar
 
@@ -127,6 +128,7 @@ class ControlVariate(GradientEstimator):
         return table, residuals
 
 
+@cache
 def _terms(n: int, order: int, most: int) -> Float:
     """Products of signs [2^n, term] of up to `order` bits, the constant first.
 

@@ -22,6 +22,8 @@ Floats = npt.NDArray[np.float64]
 
 EXACT_BITS = 12
 """Up to so many bits all probabilities are summed up, where a generator gives them."""
+SUMMED_BITS = 16
+"""Up to so many bits exact marginals may come from a sum over all strings."""
 TINY = 1e-15
 """Marginals are kept so far from 0 and 1: the logarithm of none is infinite."""
 
@@ -89,7 +91,8 @@ def _exact_marginals(generator: HyperNetwork, table: Floats | None) -> Floats | 
     """The probability of a 1 of every bit, [replica, bit], where it is exact."""
     if table is not None:
         return table @ all_bitstrings(generator.n_bits)
-    if not generator.capabilities.marginals:
+    few = generator.n_bits <= SUMMED_BITS and generator.has_marginals
+    if not (generator.capabilities.marginals or few):
         return None
     with torch.no_grad():
         return generator.marginals()[:, 0].cpu().numpy()

@@ -210,7 +210,17 @@ class _Own:
 
 
 def check_blocks(plan: npt.NDArray[np.int64], n_bits: int) -> None:
-    """Raise ConfigurationError for blocks [block, bit] of too many bits, with what they cost."""
+    """Raise ConfigurationError unless `plan` is of different bits in each block [block, bit].
+
+    And for blocks of too many bits, with what they cost.
+    """
+    whole = plan.ndim == 2 and plan.dtype.kind in "iu" and plan.size
+    ordered = np.sort(plan, axis=1) if whole else plan
+    if not whole or plan.min() < 0 or plan.max() >= n_bits or not np.diff(ordered, axis=1).all():
+        raise ConfigurationError(
+            f"Got blocks of {plan.dtype} and shape {plan.shape}; expected numbers of bits, from 0 "
+            f"to {n_bits - 1}, [block, bit], in each block different ones."
+        )
     n_blocks, m = plan.shape
     if m > MOST_BLOCK_BITS:
         raise ConfigurationError(
@@ -228,15 +238,18 @@ def blocks_by_evaluation(
     own, m = losses(bits), plan.shape[1]
     strings = (np.arange(1 << m)[:, None] >> np.arange(m) & 1).astype(np.uint8)
     differences = np.zeros((*bits.shape[:-1], len(plan), 1 << m))
+    together = max(1, _FLIPPED_TOGETHER // max(1, bits.size))
     for block, places in enumerate(plan):
         mine = bits[..., places] @ (1 << np.arange(m))
-        others = np.arange(1, 1 << m) ^ mine[..., None]  # all but the draw's own
-        changed = np.repeat(bits[..., None, :], (1 << m) - 1, axis=-2)
-        changed[..., places] = strings[others]
-        shape = changed.shape
-        merged = changed.reshape(*shape[:-3], -1, shape[-1]) if bits.ndim > 1 else changed
-        found = losses(merged).reshape(shape[:-1]) - own[..., None]
-        np.put_along_axis(differences[..., block, :], others, found, axis=-1)
+        for first in range(1, 1 << m, together):
+            numbers = np.arange(first, min(first + together, 1 << m))
+            others = numbers ^ mine[..., None]  # never the draw's own
+            changed = np.repeat(bits[..., None, :], len(numbers), axis=-2)
+            changed[..., places] = strings[others]
+            shape = changed.shape
+            merged = changed.reshape(*shape[:-3], -1, shape[-1]) if bits.ndim > 1 else changed
+            found = losses(merged).reshape(shape[:-1]) - own[..., None]
+            np.put_along_axis(differences[..., block, :], others, found, axis=-1)
     return own, differences
 
 

@@ -54,8 +54,9 @@ def block_differences(
     m, rows, limit = plan.shape[1], len(x), n_inputs // 2
     differ = np.ascontiguousarray((n_inputs - pre.T).astype(np.int32) // 2)
     near, n_near = _near(differ, limit, m)
-    losses, shares = np.empty(rows), np.empty((rows, n_classes))
-    in_threads(_shares, rows, sums, truth, float(scale), losses, shares, at_least=256)
+    losses = np.empty(rows)
+    shares, logs = np.empty((2, rows, n_classes))
+    in_threads(_shares, rows, sums, truth, float(scale), losses, shares, logs, at_least=256)
     changes = np.zeros(differ.shape)
     in_threads(
         _unit_changes, n_hidden, near, n_near, shares, truth, hidden, w2, float(scale), changes
@@ -70,7 +71,7 @@ def block_differences(
         if layer is of_first:
             in_threads(_first_blocks, len(chosen), *blocks, near, n_near, differ, changes, limit, m)
         else:
-            in_threads(_last_blocks, len(chosen), *blocks, shares, truth, float(scale), m)
+            in_threads(_last_blocks, len(chosen), *blocks, sums, logs, truth, float(scale), m)
         tables[chosen] = found / rows
     return float(losses.mean()), tables
 
@@ -128,10 +129,22 @@ _part = njit(error_model="numpy", forceinline=True)
 
 
 @_jit
-def _shares(begin, end, sums, labels, scale, losses, shares):
-    """Losses [row], and exp((sum - largest sum) / scale) of every class [row, class]."""
+def _shares(begin, end, sums, labels, scale, losses, shares, logs):
+    """Losses [row], and two numbers of every class [row, class].
+
+    In shares exp((sum - largest sum) / scale), and in logs the logarithm of Σ exp(sum / scale) over
+    the *other* classes, which a large sum does not hide.
+    """
     for row in range(begin, end):
         top, total = sums[row].max(), 0.0
+        for c in range(sums.shape[1]):
+            largest, others = -np.inf, 0.0
+            for other in range(sums.shape[1]):
+                if other != c:
+                    largest = max(largest, sums[row, other] / scale)
+            for other in range(sums.shape[1]):
+                others += 0.0 if other == c else np.exp(sums[row, other] / scale - largest)
+            logs[row, c] = largest + np.log(others)
         for c in range(sums.shape[1]):
             shares[row, c] = np.exp((sums[row, c] - top) / scale)
             total += shares[row, c]
@@ -194,15 +207,11 @@ def _first_blocks(
             # the unit is on where dist(s, x) is at the most this
             most = limit - (differing - weight[mine ^ x[row]])
             if differing <= limit:  # it is on
-                if 0 <= most < m:
+                if most < m:  # or it stays on, whatever s is
                     whole += change
                     table[x[row], most] -= change
-                elif most < 0:
-                    whole += change
-            elif 0 <= most < m:
+            elif most >= 0:  # or it stays off
                 table[x[row], most] += change
-            elif most >= m:
-                whole += change
         for k in range(1 << m):
             for d in range(m - 1, -1, -1):  # a threshold counts for all distances up to it
                 table[k, d] += table[k, d + 1]
@@ -211,24 +220,27 @@ def _first_blocks(
             out[block, k] = whole + table[k, 0]
 
 
+@_part
+def _log_of_both(one, other):
+    """log(exp(one) + exp(other)), whatever their sizes."""
+    return max(one, other) + np.log1p(np.exp(-abs(one - other)))
+
+
 @_jit
-def _last_blocks(begin, end, classes, patch, own, patterns, out, shares, labels, scale, m):
+def _last_blocks(begin, end, classes, patch, own, patterns, out, sums, logs, labels, scale, m):
     weight = np.array([_weight(k) for k in range(1 << m)])
-    powers = np.exp(2 * np.arange(-m, m + 1) / scale)
     table = np.empty((1 << m, m + 1))
-    n_classes = shares.shape[1]
     for block in range(begin, end):
         c, mine, x = classes[block], own[block], patterns[patch[block]]
         table[:] = 0.0
         for row in range(len(x)):
-            others = 0.0  # not all but this one: that cancels where it outweighs the rest
-            for other in range(n_classes):
-                others += 0.0 if other == c else shares[row, other]
-            before, distance = others + shares[row, c], weight[mine ^ x[row]]
+            before = _log_of_both(logs[row, c], sums[row, c] / scale)
+            distance = weight[mine ^ x[row]]
             for d in range(m + 1):
-                after = others + shares[row, c] * powers[distance - d + m]
-                gain = 2 * (distance - d) / scale if labels[row] == c else 0.0
-                table[x[row], d] += np.log(after / before) - gain
+                moved = 2 * (distance - d)
+                after = _log_of_both(logs[row, c], (sums[row, c] + moved) / scale)
+                gain = moved / scale if labels[row] == c else 0.0
+                table[x[row], d] += after - before - gain
         _shells(table, m)
         for k in range(1 << m):
             out[block, k] = table[k, 0]

@@ -18,7 +18,7 @@ from qhyper.errors import ConfigurationError, unknown
 from qhyper.targets.batches import RowObjective
 from qhyper.targets.layout import Block, Layout
 from qhyper.targets.loss import LossName, check_loss, is_by_row, label_losses, mean_losses
-from qhyper.targets.objective import blocks_by_evaluation, flips_by_evaluation
+from qhyper.targets.objective import blocks_by_evaluation, check_blocks, flips_by_evaluation
 from qhyper.targets.packed.inputs import PackedInputs, pack_bits, pack_pixels
 from qhyper.targets.packed.network import PackedNetwork
 from qhyper.targets.packed.population import check_groups, correct, sums, votes
@@ -365,6 +365,7 @@ class PackedRows:
 
     def blocks(self, bits: Bits, plan: npt.NDArray[np.int64]) -> tuple[Float, Float]:
         """Losses [draw] and L(block as s) - L [draw, block, 2^m] of bits uint8 [draw, bit]."""
+        check_blocks(plan, bits.shape[-1])
         if not self.in_one_pass_of(plan):
             return blocks_by_evaluation(self.losses, bits, plan)
         # compiled, and only whoever takes blocks needs it
