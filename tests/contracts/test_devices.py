@@ -27,6 +27,8 @@ SPACE = WeightSpace((2, 2, 2))
 LAYOUT = Layout((Block("0.weight", (2, 2), (0, 1)), Block("1.weight", (2, 2), (1, 2))))
 N = SPACE.n_bits
 SEEDS = (11, 12, 13)
+OPTIONS = {key: {"backend": "mps"} for key in ("static-product", "static-entangled")}
+"""The simulator that they choose runs on the CPU alone."""
 
 
 @pytest.fixture(params=sorted({point.name for point in entry_points(group="qhyper.generators")}))
@@ -42,8 +44,10 @@ def device(request):
 @pytest.fixture
 def pair(name, device):
     """The generator as it is on the CPU and on the device, with the same random parameters."""
-    on_cpu = build_generator(name, N, seeds=SEEDS, layout=LAYOUT)
-    there = build_generator(name, N, seeds=SEEDS, layout=LAYOUT, device=device)
+    on_cpu = build_generator(name, N, seeds=SEEDS, layout=LAYOUT, options=OPTIONS.get(name))
+    there = build_generator(
+        name, N, seeds=SEEDS, layout=LAYOUT, options=OPTIONS.get(name), device=device
+    )
     for part in circuits_of(there) if device == "cpu" else ():
         part._executable = MatrixProductOn(part.circuit, "cpu", rows=len(SEEDS))
     rng = np.random.default_rng(0)
@@ -159,7 +163,7 @@ def test_every_tensor_is_made_on_the_device(pair):
 
 
 def test_a_generator_moves_there_and_back(name, device):
-    on_cpu = build_generator(name, N, seeds=SEEDS, layout=LAYOUT)
+    on_cpu = build_generator(name, N, seeds=SEEDS, layout=LAYOUT, options=OPTIONS.get(name))
     bits = draw(on_cpu)
     np.testing.assert_array_equal(draw(on_cpu.to(device)), bits)
     np.testing.assert_array_equal(draw(on_cpu.to("cpu")), bits)

@@ -619,7 +619,7 @@ def test_a_circuit_needs_a_qubit(ansatz):
 def test_an_unknown_ansatz_is_refused_with_the_nearest_name():
     message = (
         "Unknown ansatz 'brikwork'. Did you mean 'brickwork'? Known: all-to-all, brickwork, "
-        "hardware-efficient, linear, mirrored, product, ring, unit-chain, units."
+        "encoded, hardware-efficient, linear, mirrored, product, ring, unit-chain, units."
     )
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         build_ansatz("brikwork", {}, order=range(3))
