@@ -26,7 +26,12 @@ from qhyper.hypernetwork import Draw, HyperNetwork
 from qhyper.risk import Expectation, Risk, Sample
 from qhyper.spending import Spending
 from qhyper.streams import Rngs
-from qhyper.targets.objective import blocks_by_evaluation, check_blocks, checked
+from qhyper.targets.objective import (
+    blocks_by_evaluation,
+    check_blocks,
+    checked,
+    strings_of_blocks,
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class BlockExpectation(GradientEstimator):
         plan = generator.independent_blocks
         assert plan is not None
         each = getattr(objective, "block_evaluations", None)
-        evaluations = 1 + len(plan) * ((1 << plan.shape[1]) - 1) if each is None else each(plan)
+        evaluations = strings_of_blocks(plan) if each is None else each(plan)
         return Spending(self.shots * evaluations, self.shots, 1)
 
     def __call__(

@@ -121,9 +121,8 @@ def queues(run: Run, warn: Warn) -> dict[str, str]:
 
 def _settled(record: Record) -> bool:
     """Whether the service has nothing to say about a job that would change whether it is sent."""
-    wrong = (
-        record.known == PREFLIGHT and record.state == State.FAILED
-    )  # done there, and not as prepared
+    # a preflight that failed is done there, and came back otherwise than it was prepared
+    wrong = record.known == PREFLIGHT and record.state == State.FAILED
     return wrong or record.state in (State.UNREADABLE, State.REFUSED)
 
 

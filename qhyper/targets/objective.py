@@ -131,7 +131,7 @@ class Objective(TakesBits):
 
     def block_evaluations(self, plan: npt.NDArray[np.int64]) -> int:
         """Evaluations that `blocks` of one draw counts as."""
-        return 1 + len(plan) * ((1 << plan.shape[1]) - 1)
+        return strings_of_blocks(plan)
 
     def blocks(self, bits: npt.ArrayLike, plan: npt.NDArray[np.int64]) -> tuple[Float, Float]:
         """Losses [...] of bits [..., bit], and L(block as s) - L [..., block, 2^m].
@@ -228,6 +228,11 @@ def check_blocks(plan: npt.NDArray[np.int64], n_bits: int) -> None:
             f"{n_blocks * 2**m:,} losses a draw of {n_bits:,} bits; at the most {MOST_BLOCK_BITS} "
             "bits are taken. Use a generator of fewer bits a chunk, or score-function."
         )
+
+
+def strings_of_blocks(plan: npt.NDArray[np.int64]) -> int:
+    """How many strings differ from a draw in one block at the most, the draw among them."""
+    return 1 + len(plan) * ((1 << plan.shape[1]) - 1)
 
 
 def blocks_by_evaluation(

@@ -38,8 +38,6 @@ Float = npt.NDArray[np.float64]
 
 Batches = Mapping[str, tuple[int, int, int]]
 """What is sampled: (times, circuits, shots of each) by what it is for."""
-
-
 _LITTLE = 0.05
 """Share of the misreadings that are corrected below which a user is told."""
 

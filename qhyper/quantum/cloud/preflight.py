@@ -43,7 +43,8 @@ def preflight(dispatcher: Dispatcher, scope: Scope, service: str, isa: Isa, wait
     if grown := moved(isa, dispatcher.service.device):
         dispatcher.warn(f"{dispatcher.name}: {grown}")
     bits = preflight_bits(len(isa.qubits))
-    records = _sent(dispatcher, scope, service, isa, PREFLIGHT, bits, PREFLIGHT_SHOTS, wait)
+    now = time.time()
+    records = _sent(dispatcher, scope, service, isa, PREFLIGHT, bits, PREFLIGHT_SHOTS, wait, now)
     try:
         check_preflight(dispatcher.bits(records), isa.qubits, dispatcher.name)
     except PreflightError as error:  # to be sent again once the device is mended
@@ -74,13 +75,13 @@ def calibration(
 
 def _sent(
     dispatcher: Dispatcher, scope: Scope, service: str, isa: Isa, what: str, bits: Bits,
-    shots: int, wait: float, when: float | None = None,
+    shots: int, wait: float, when: float,
 ) -> Sequence[Record]:  # fmt: skip
     """The jobs that read known bits [row, qubit] on a circuit's qubits, of the day before `when`.
 
-    Now, unless told.
+    In seconds since 1970.
     """
-    ledger, since = dispatcher.ledger, (when or time.time()) - SECONDS
+    ledger, since = dispatcher.ledger, when - SECONDS
     n = len(isa.qubits)
     probe = transpiled(preparation(n), dispatcher.service.device, level=1, layout=isa.qubits)
     rows = probe.rows(angles_of(bits))

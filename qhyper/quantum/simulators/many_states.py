@@ -13,6 +13,7 @@ import numpy.typing as npt
 from qhyper.bits import Bits
 from qhyper.machine import njit
 from qhyper.quantum.backend import KEPT_BYTES, checked_angles
+from qhyper.quantum.simulators.prepared import numbers_of_strings, scores_by_turning
 from qhyper.quantum.simulators.state_kernels import (
     CZ,
     FASTMATH,
@@ -116,12 +117,12 @@ class ManyStatesAt:
     def log_prob(self, bits: Bits) -> Float:
         """As in WithLogProb."""
         with np.errstate(divide="ignore"):
-            return np.log(np.abs(self._amplitudes(_numbers(bits))) ** 2)
+            return np.log(np.abs(self.amplitudes(numbers_of_strings(bits))) ** 2)
 
     def score(self, bits: Bits, coefficients: Float) -> Float:
         """As in WithLogProb: of an expectation of the costs coefficient / p; 0 where p is 0."""
-        numbers = _numbers(bits)
-        p = np.abs(self._amplitudes(numbers)) ** 2
+        numbers = numbers_of_strings(bits)
+        p = np.abs(self.amplitudes(numbers)) ** 2
         weights = np.divide(coefficients, p, out=np.zeros_like(p), where=p > 0)
         size, flat = 1 << self._n_qubits, numbers.reshape(len(self._flat), numbers.shape[-1])
         places = (flat + size * np.arange(len(flat))[:, None]).ravel()
@@ -130,17 +131,8 @@ class ManyStatesAt:
         return self.expectation(costs.reshape(*self.angles.shape[:2], size))[1]
 
     def scores(self, bits: Bits) -> Float:
-        """As in WithLogProb, one simulation an angle: ∂ log p = Re ψ(angle + π) / ψ."""
-        numbers = _numbers(bits)
-        amplitude = self._amplitudes(numbers)
-        out = np.zeros((*bits.shape[:3], self.angles.shape[-1]))
-        for k in range(self.angles.shape[-1]):
-            turned = self.angles.copy()
-            turned[..., k] += np.pi  # ∂ exp(-i angle P / 2) = exp(-i (angle + π) P / 2) / 2
-            moved = self._circuit.at(turned)._amplitudes(numbers)
-            ratio = np.divide(moved, amplitude, out=np.zeros_like(moved), where=amplitude != 0)
-            out[..., k] = np.real(ratio)
-        return out
+        """As in WithLogProb, by turning each angle by π."""
+        return scores_by_turning(self._circuit, self.angles, bits)
 
     def expectation(self, costs: Float) -> tuple[Float, Float]:
         """As in WithExpectation."""
@@ -152,7 +144,7 @@ class ManyStatesAt:
             self._circuit.adjoint(self._flat[rows], states, each[rows], derivatives[rows])
         return values.reshape(shape), derivatives.reshape(self.angles.shape)
 
-    def _amplitudes(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.complex128]:
+    def amplitudes(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.complex128]:
         """The amplitudes [replica, row, shot] of the strings of these numbers."""
         flat = numbers.reshape(len(self._flat), numbers.shape[-1])
         out = np.empty(flat.shape, np.complex128)
@@ -160,11 +152,6 @@ class ManyStatesAt:
             parts = [np.take_along_axis(part, flat[rows], axis=1) for part in states.swapaxes(0, 1)]
             out[rows] = parts[0] + 1j * parts[1] if len(parts) > 1 else parts[0]
         return out.reshape(numbers.shape)
-
-
-def _numbers(bits: Bits) -> npt.NDArray[np.int64]:
-    """The place of bitstrings [..., qubit] in a table, qubit 0 changing fastest."""
-    return bits @ (1 << np.arange(bits.shape[-1], dtype=np.int64))
 
 
 # -- kernels ---------------------------------------------------------------------------------------

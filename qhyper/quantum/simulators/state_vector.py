@@ -25,7 +25,7 @@ from qhyper.quantum.backend import (
 )
 from qhyper.quantum.circuit import Circuit
 from qhyper.quantum.simulators.many_states import ManyStates
-from qhyper.quantum.simulators.prepared import ByRow
+from qhyper.quantum.simulators.prepared import ByRow, numbers_of_strings, scores_by_turning
 from qhyper.quantum.simulators.state_kernels import (
     CX,
     CZ,
@@ -148,11 +148,11 @@ class StateVectorAt:
     def log_prob(self, bits: Bits) -> Float:
         """As in WithLogProb."""
         with np.errstate(divide="ignore"):
-            return np.log(np.abs(self._amplitudes(_numbers(bits))) ** 2)
+            return np.log(np.abs(self.amplitudes(numbers_of_strings(bits))) ** 2)
 
     def score(self, bits: Bits, coefficients: Float) -> Float:
         """As in WithLogProb: of an expectation of the costs coefficient / p; 0 where p is 0."""
-        numbers, out = _numbers(bits), np.empty_like(self.angles)
+        numbers, out = numbers_of_strings(bits), np.empty_like(self.angles)
         for at in np.ndindex(self.angles.shape[:2]):
             psi: Float = self._states[at]
             p = _squared(psi)[numbers[at]]
@@ -162,17 +162,8 @@ class StateVectorAt:
         return out
 
     def scores(self, bits: Bits) -> Float:
-        """As in WithLogProb, one simulation an angle: ∂ log p = Re ψ(angle + π) / ψ."""
-        numbers = _numbers(bits)
-        amplitude = self._amplitudes(numbers)
-        out = np.zeros((*bits.shape[:3], self.angles.shape[-1]))
-        for k in range(self.angles.shape[-1]):
-            turned = self.angles.copy()
-            turned[..., k] += np.pi  # ∂ exp(-i angle P / 2) = exp(-i (angle + π) P / 2) / 2
-            moved = self._circuit.at(turned)._amplitudes(numbers)
-            ratio = np.divide(moved, amplitude, out=np.zeros_like(moved), where=amplitude != 0)
-            out[..., k] = np.real(ratio)
-        return out
+        """As in WithLogProb, by turning each angle by π."""
+        return scores_by_turning(self._circuit, self.angles, bits)
 
     def expectation(self, costs: Float) -> tuple[Float, Float]:
         """As in WithExpectation."""
@@ -191,7 +182,7 @@ class StateVectorAt:
         own = psi.copy() if self._states.keeps else psi
         return self._circuit.adjoint(self.angles[at], own, other)
 
-    def _amplitudes(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.complex128]:
+    def amplitudes(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.complex128]:
         """The amplitudes [replica, row, shot] of the strings of these numbers."""
         out = np.empty(numbers.shape, np.complex128)
         for at in np.ndindex(self.angles.shape[:2]):
@@ -218,11 +209,6 @@ def _segments(program: Program) -> list[tuple[int, int]]:
         bounds += [operation, operation + 1]
     bounds.append(len(program.kind))
     return [(begin, end) for begin, end in pairwise(bounds) if begin < end]
-
-
-def _numbers(bits: Bits) -> npt.NDArray[np.int64]:
-    """The place of bitstrings [..., qubit] in a table, qubit 0 changing fastest."""
-    return bits @ (1 << np.arange(bits.shape[-1], dtype=np.int64))
 
 
 # -- kernels ---------------------------------------------------------------------------------------

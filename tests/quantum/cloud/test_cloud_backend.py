@@ -148,11 +148,11 @@ def test_readout_errors_are_undone_in_a_gradient(connect, stub_service, shift):
     if shift:
         np.testing.assert_allclose(gradient, EXACT, atol=5 * np.hypot(sigma, 0.0066 * 0.5))
         assert EXACT[1] - found[False][0][1] > 5 * sigma * 0.86
-    purposes = [record.purpose for record in jobs_of(backend, connect)]
+    purposes = [record.purpose for record in jobs_of(connect)]
     assert sum(purpose.startswith("calibration") for purpose in purposes) == 1
 
 
-def jobs_of(backend, connect):
+def jobs_of(connect):
     with connect(scope="True") as again:
         return again.dispatcher.ledger.jobs()
 
