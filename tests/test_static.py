@@ -320,7 +320,9 @@ def test_blocks_over_several_units_are_evaluated():
     assert PackedObjective(rows).block_evaluations(plan) == 1 + 54 * 3
     words = target.shape.from_bits(bits)[0]
     with pytest.raises(UnsuitableError, match=r"Block 0 has the bits \[0, 1\], which are weights"):
-        block_differences(target.shape, words, rows.inputs, rows.labels, target.scale, plan)
+        block_differences(
+            target.shape, words, rows.inputs, rows.labels, target.scale, plan, np.empty((1, 4))
+        )
 
 
 def test_blocks_of_many_bits_are_refused_with_their_cost():

@@ -32,6 +32,7 @@ class Ordered(HyperNetwork):
         self.order = permutation(
             order, self.n_bits, layout, kind="order", entry="the generator's bit q becomes"
         )
+        self._from = np.argsort(self.order)
         self._name = f"order {order}" if isinstance(order, str) else "bits in an order of their own"
         self.generator = generator
         self.capabilities, self.recipe = generator.capabilities, generator.recipe
@@ -80,7 +81,7 @@ class Ordered(HyperNetwork):
         return reordered(self.generator.probabilities(inputs=inputs), self.order)
 
     def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
-        return self.generator.marginals(inputs=inputs)[..., np.argsort(self.order)]
+        return self.generator.marginals(inputs=inputs)[..., self._from]
 
     @property
     def independent_blocks(self) -> npt.NDArray[np.int64] | None:
@@ -94,7 +95,7 @@ class Ordered(HyperNetwork):
 
     def expectation(self, costs: torch.Tensor, *, inputs: Any = None) -> torch.Tensor:
         """As in HyperNetwork, in the way of the generator."""
-        own = reordered(torch.as_tensor(costs), np.argsort(self.order))
+        own = reordered(torch.as_tensor(costs), self._from)
         return self.generator.expectation(own, inputs=inputs)
 
     def angles(self, *, inputs: Any = None) -> torch.Tensor:

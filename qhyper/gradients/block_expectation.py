@@ -89,7 +89,8 @@ class BlockExpectation(GradientEstimator):
             losses, differences = scored.blocks(bits, plan)
         else:
             losses, differences = blocks_by_evaluation(scored, bits, plan)
-        costs = torch.from_numpy(np.ascontiguousarray(differences[:, 0].mean(axis=1)))
+        by_shot = differences[:, 0]
+        costs = torch.from_numpy(by_shot.mean(axis=1) if self.shots > 1 else by_shot[:, 0])
         device = next(iter(generator.parameters())).device
         generator.block_expectation(costs.to(device)).sum().backward()
         value, error = over_inputs(*risk.value(Sample(bits, losses)))

@@ -304,18 +304,19 @@ def _real_adjoint(begin, end, kind, qubits, first, code, angle, angles, states, 
                 _real_entangle(psi, kind[k], qubits[k, 0], qubits[k, 1])
                 _real_entangle(other, kind[k], qubits[k, 0], qubits[k, 1])
                 continue
+            _half_angles(first[k], first[k + 1], angle, angles, row, cosine, sine)
             slope[:] = 0.0
             stride = 1 << qubits[k, 0]
             for low in range(0, size, 2 * stride):
                 for j in range(low, low + stride):
                     x, y, u, v = psi[j], psi[j + stride], other[j], other[j + stride]
                     for lane in range(_LANES):
-                        slope[lane] += v[lane] * x[lane] - u[lane] * y[lane]
+                        a, b, c, d = x[lane], y[lane], u[lane], v[lane]
+                        slope[lane] += d * a - c * b
+                        x[lane] = cosine[lane] * a + sine[lane] * b
+                        y[lane] = cosine[lane] * b - sine[lane] * a
+                        u[lane] = cosine[lane] * c + sine[lane] * d
+                        v[lane] = cosine[lane] * d - sine[lane] * c
             for number in range(first[k], first[k + 1]):
                 for lane in range(lanes):
                     out[row + lane, angle[number]] += slope[lane]
-            _half_angles(first[k], first[k + 1], angle, angles, row, cosine, sine)
-            for lane in range(_LANES):
-                sine[lane] = -sine[lane]
-            _real_turn(psi, qubits[k, 0], cosine, sine)
-            _real_turn(other, qubits[k, 0], cosine, sine)

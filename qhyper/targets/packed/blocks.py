@@ -35,8 +35,9 @@ def block_differences(
     labels: npt.ArrayLike,
     scale: float,
     plan: npt.NDArray[np.int64],
-) -> tuple[float, Float]:
-    """The mean loss, and L(block as string s) - L [block, 2^m], all other bits held.
+    out: Float,
+) -> float:
+    """Write L(block as string s) - L to `out` [block, 2^m], all other bits held; the mean loss L.
 
     Bit b of the number s is the weight `plan[block, b]`; bits are in the order of `PackedTarget`.
     Other arguments and errors as in `flip_differences`. Raises UnsuitableError for a block that is
@@ -51,41 +52,52 @@ def block_differences(
     pre = _signs(x) @ _signs(w1).T  # whole numbers, which single precision holds
     hidden = (pre >= 0).view(np.uint8)
     sums = (_signs(hidden) @ _signs(w2).T).astype(np.int64)
-    m, rows, limit = plan.shape[1], len(x), n_inputs // 2
+    m, rows = plan.shape[1], len(x)
     differ = np.ascontiguousarray((n_inputs - pre.T).astype(np.int32) // 2)
-    near, n_near = _near(differ, limit, m)
+    near, n_near, open_to = _near(n_inputs // 2 - differ, m)
     losses = np.empty(rows)
     shares, logs = np.empty((2, rows, n_classes))
     in_threads(_shares, rows, sums, truth, float(scale), losses, shares, logs, at_least=256)
-    changes = np.zeros(differ.shape)
-    in_threads(
-        _unit_changes, n_hidden, near, n_near, shares, truth, hidden, w2, float(scale), changes
-    )
-    tables = np.zeros((len(plan), 1 << m))
+    on = np.zeros(near.shape)
+    in_threads(_gains_of_on, n_hidden, near, n_near, shares, truth, hidden, w2, float(scale), on)
     for layer, seen, weights in ((of_first, x, w1), (~of_first, hidden, w2)):
         chosen = np.flatnonzero(layer)
-        patches, patch = np.unique(places[chosen], axis=0, return_inverse=True)
+        patches, patch = _distinct(places[chosen], seen.shape[1])
         own = _numbers(weights[unit[chosen][:, None], places[chosen]])
-        found = np.zeros((len(chosen), 1 << m))
-        blocks = (unit[chosen], patch.ravel(), own, _patterns(seen, patches), found)
+        blocks = (chosen, unit[chosen], patch, own, _patterns(seen, patches), out)
         if layer is of_first:
-            in_threads(_first_blocks, len(chosen), *blocks, near, n_near, differ, changes, limit, m)
+            in_threads(_first_blocks, len(chosen), *blocks, near, n_near, open_to, on, m)
         else:
             in_threads(_last_blocks, len(chosen), *blocks, sums, logs, truth, float(scale), m)
-        tables[chosen] = found / rows
-    return float(losses.mean()), tables
+    return float(losses.mean())
 
 
 def _near(
-    differ: npt.NDArray[np.int32], limit: int, m: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """The rows [unit, k] on which m weights may change a unit's sign, and how many they are."""
-    at_edge = (differ > limit - m) & (differ <= limit + m)
+    left: npt.NDArray[np.int32], m: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """The rows [unit, k] on which m weights may change a unit's sign, how many, and `left` there.
+
+    Of `left` [unit, row]: by how many more differences a unit stays on, below 0 where it is off.
+    """
+    at_edge = (left < m) & (left >= -m)
     n_near = at_edge.sum(axis=1)
-    near = np.zeros((len(differ), int(n_near.max(initial=0))), np.int32)
+    near = np.zeros((len(left), int(n_near.max(initial=0))), np.int32)
     for unit, rows in enumerate(at_edge):
         near[unit, : n_near[unit]] = np.flatnonzero(rows)
-    return near, n_near
+    return near, n_near, np.take_along_axis(left, near, axis=1)
+
+
+def _distinct(
+    places: npt.NDArray[np.int64], size: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The distinct rows of places [block, bit] below `size`, and which of them each row is."""
+    number = np.zeros(len(places), np.int64)
+    first = number[:0]
+    for column in places.T:  # numbers stay small, and are far quicker to sort than rows
+        _, first, number = np.unique(
+            number * size + column, return_index=True, return_inverse=True
+        )
+    return places[first], number
 
 
 def _parts(
@@ -152,8 +164,8 @@ def _shares(begin, end, sums, labels, scale, losses, shares, logs):
 
 
 @_jit
-def _unit_changes(begin, end, near, n_near, shares, labels, hidden, w2, scale, changes):
-    """What a hidden unit's flip does to the loss [unit, row], of the rows near its edge."""
+def _gains_of_on(begin, end, near, n_near, shares, labels, hidden, w2, scale, on):
+    """What a hidden unit's being on, not off, does to the loss [unit, k], of rows near its edge."""
     n_classes = len(w2)
     up, down = np.exp(2 / scale), np.exp(-2 / scale)
     for unit in range(begin, end):
@@ -165,7 +177,8 @@ def _unit_changes(begin, end, near, n_near, shares, labels, hidden, w2, scale, c
                 before += shares[row, c]
                 after += shares[row, c] * (down if same else up)
             same = w2[labels[row], unit] == hidden[row, unit]
-            changes[unit, row] = np.log(after / before) + (2 if same else -2) / scale
+            flipped = np.log(after / before) + (2 if same else -2) / scale
+            on[unit, k] = -flipped if hidden[row, unit] else flipped
 
 
 @_part
@@ -180,44 +193,50 @@ def _weight(number):
 
 @_part
 def _shells(table, m):
-    """Of table [x, distance], for every s the sum over x of table[x, dist(s, x)], in [s, 0]."""
-    for b in range(m):
-        for low in range(0, 1 << m, 2 << b):
-            for k in range(low, low + (1 << b)):
-                one, other = table[k], table[k + (1 << b)]
-                for d in range(m - b):
-                    x, y = one[d + 1], other[d + 1]
-                    one[d] += y
-                    other[d] += x
+    """Of table [distance, x], for every s the sum over x of table[dist(s, x), x], in [0, s]."""
+    size = 1 << m
+    for b in range(m - 1, -1, -1):  # low bits last, when few distances are left: short loops
+        stride = 1 << b
+        for d in range(b + 1):
+            here, above = table[d], table[d + 1]
+            for low in range(0, size, 2 * stride):
+                for k in range(low, low + stride):
+                    x, y = above[k], above[k + stride]
+                    here[k] += y
+                    here[k + stride] += x
+
+
+@_part
+def _write_differences(out, found, own, rows):
+    """The mean change from the string `own`, of sums over the rows."""
+    for k in range(len(out)):
+        out[k] = (found[k] - found[own]) / rows
 
 
 @_jit
 def _first_blocks(
-    begin, end, units, patch, own, patterns, out, near, n_near, differ, changes, limit, m
+    begin, end, chosen, units, patch, own, patterns, out, near, n_near, open_to, on, m
 ):
-    weight = np.array([_weight(k) for k in range(1 << m)])
-    table = np.empty((1 << m, m + 1))
+    size = 1 << m
+    weight = np.array([_weight(k) for k in range(size)])
+    slots = np.empty((m + 2, size))
+    flat, table = slots.reshape(-1), slots[1:]
     for block in range(begin, end):
         unit, mine, x = units[block], own[block], patterns[patch[block]]
-        table[:] = 0.0
-        whole = 0.0
-        for k in range(n_near[unit]):
-            row = near[unit, k]
-            change, differing = changes[unit, row], differ[unit, row]
-            # the unit is on where dist(s, x) is at the most this
-            most = limit - (differing - weight[mine ^ x[row]])
-            if differing <= limit:  # it is on
-                if most < m:  # or it stays on, whatever s is
-                    whole += change
-                    table[x[row], most] -= change
-            elif most >= 0:  # or it stays off
-                table[x[row], most] += change
-        for k in range(1 << m):
-            for d in range(m - 1, -1, -1):  # a threshold counts for all distances up to it
-                table[k, d] += table[k, d + 1]
+        slots[:] = 0.0
+        some = slice(n_near[unit])
+        to, gain, of_row = open_to[unit, some], on[unit, some], near[unit, some]
+        for k in range(len(of_row)):
+            string = x[of_row[k]]
+            # the unit is on where dist(s, x) is at the most this: nowhere below 0, for all from m
+            most = to[k] + weight[mine ^ string]
+            flat[size * (1 + max(-1, min(m, most))) + string] += gain[k]
+        for d in range(m - 1, -1, -1):  # a threshold counts for all distances up to it
+            here, above = table[d], table[d + 1]
+            for k in range(size):
+                here[k] += above[k]
         _shells(table, m)
-        for k in range(1 << m):
-            out[block, k] = whole + table[k, 0]
+        _write_differences(out[chosen[block]], table[0], mine, patterns.shape[1])
 
 
 @_part
@@ -227,20 +246,26 @@ def _log_of_both(one, other):
 
 
 @_jit
-def _last_blocks(begin, end, classes, patch, own, patterns, out, sums, logs, labels, scale, m):
+def _last_blocks(
+    begin, end, chosen, classes, patch, own, patterns, out, sums, logs, labels, scale, m
+):
     weight = np.array([_weight(k) for k in range(1 << m)])
-    table = np.empty((1 << m, m + 1))
+    rows, known = patterns.shape[1], -1
+    table, moved = np.empty((m + 1, 1 << m)), np.empty((rows, 2 * m + 1))
     for block in range(begin, end):
         c, mine, x = classes[block], own[block], patterns[patch[block]]
+        if c != known:  # what the class's sum does to the loss, moved by -2m to 2m
+            known = c
+            for row in range(rows):
+                before = _log_of_both(logs[row, c], sums[row, c] / scale)
+                for k in range(2 * m + 1):
+                    by = 2 * (k - m)
+                    after = _log_of_both(logs[row, c], (sums[row, c] + by) / scale)
+                    moved[row, k] = after - before - (by / scale if labels[row] == c else 0.0)
         table[:] = 0.0
-        for row in range(len(x)):
-            before = _log_of_both(logs[row, c], sums[row, c] / scale)
+        for row in range(rows):
             distance = weight[mine ^ x[row]]
             for d in range(m + 1):
-                moved = 2 * (distance - d)
-                after = _log_of_both(logs[row, c], (sums[row, c] + moved) / scale)
-                gain = moved / scale if labels[row] == c else 0.0
-                table[x[row], d] += after - before - gain
+                table[d, x[row]] += moved[row, m + distance - d]
         _shells(table, m)
-        for k in range(1 << m):
-            out[block, k] = table[k, 0]
+        _write_differences(out[chosen[block]], table[0], mine, rows)

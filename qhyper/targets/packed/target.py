@@ -371,14 +371,13 @@ class PackedRows:
         # compiled, and only whoever takes blocks needs it
         from qhyper.targets.packed.blocks import block_differences
 
-        found = [
-            block_differences(
-                self.target.shape, words, self.inputs, self.labels, self.target.scale, plan
-            )
-            for words in self.target.shape.from_bits(bits)
+        shape, scale = self.target.shape, self.target.scale
+        differences = np.empty((len(bits), len(plan), 1 << plan.shape[1]))
+        losses = [
+            block_differences(shape, words, self.inputs, self.labels, scale, plan, out)
+            for words, out in zip(shape.from_bits(bits), differences, strict=True)
         ]
-        losses, differences = (np.array(part) for part in zip(*found, strict=True))
-        return losses, differences
+        return np.array(losses), differences
 
     def wrong_weights(self, bits: Bits) -> tuple[Float, npt.NDArray[np.bool_]]:
         """Losses [draw] of bits uint8 [draw, bit], and the weights errors are laid to, as bits."""
