@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -10,20 +10,23 @@ from scipy.special import expit
 from torch.nn.functional import logsigmoid
 
 from qhyper.bits import Bits
-from qhyper.errors import ConfigurationError
+from qhyper.errors import ConfigurationError, unknown
 from qhyper.hypernetwork import Capabilities, HyperNetwork
 from qhyper.streams import Rngs
 
+Activation = Literal["none", "tanh"]
+
 
 class ConditionalBernoulli(HyperNetwork):
-    """p(w | x) = Π_i Bernoulli(w_i; σ(l_i(x))) with logits l(x) = (x W1 + b1) W2 + b2.
+    """p(w | x) = Π_i Bernoulli(w_i; σ(l_i(x))) with logits l(x) = f(x W1 + b1) W2 + b2.
 
-    The input-conditioned hypernetwork of E. Oey (2023, "Hypernetworks for binary neural
-    networks", Leiden), a linear layer of `hidden` units and one of a logit for each bit, with a
-    draw in the place of its rounding. Parameters float64: `W1` [replica, feature, hidden],
-    `b1` [replica, hidden], `W2` [replica, hidden, bit], `b2` [replica, bit]. The logits start as
-    N(0, 0.05²) or so: near the uniform distribution for every input. Raises ConfigurationError
-    unless there is at least one input feature and one hidden unit.
+    With the `activation` f "none", the input-conditioned hypernetwork of E. Oey (2023,
+    "Hypernetworks for binary neural networks", Leiden), a linear layer of `hidden` units and one of
+    a logit for each bit, with a draw in the place of its rounding; with "tanh", an MLP. Parameters
+    float64: `W1` [replica, feature, hidden], `b1` [replica, hidden], `W2` [replica, hidden, bit],
+    `b2` [replica, bit]. The logits start as N(0, 0.05²) or so: near the uniform distribution for
+    every input. Raises ConfigurationError unless there is at least one input feature and one hidden
+    unit, and for another activation.
     """
 
     capabilities = Capabilities(log_prob=True, marginals=True, independent=True)
@@ -34,14 +37,23 @@ class ConditionalBernoulli(HyperNetwork):
     }
 
     def __init__(
-        self, n_bits: int, *, n_inputs: int, hidden: int = 16, seeds: Sequence[int] = (0,)
+        self,
+        n_bits: int,
+        *,
+        n_inputs: int,
+        hidden: int = 16,
+        activation: Activation = "none",
+        seeds: Sequence[int] = (0,),
     ) -> None:
         if n_inputs < 1 or hidden < 1:
             raise ConfigurationError(
                 f"Got n_inputs={n_inputs} and hidden={hidden}; expected at least one feature and "
                 "one hidden unit. Without inputs, use Bernoulli."
             )
+        if activation not in get_args(Activation):
+            raise unknown("activation of hidden units", str(activation), get_args(Activation))
         super().__init__(n_bits, seeds=seeds, n_inputs=n_inputs)
+        self.activation: Activation = activation
 
         def parameter(*shape: int) -> torch.nn.Parameter:
             return torch.nn.Parameter(torch.empty(self.replicas, *shape, dtype=torch.float64))
@@ -54,7 +66,8 @@ class ConditionalBernoulli(HyperNetwork):
 
     def describe(self) -> str:
         """One line on what this generator is, for reports."""
-        return f"Bernoulli of {self.n_inputs} features, {self.b1.shape[1]} linear hidden units"
+        kind = "linear" if self.activation == "none" else self.activation
+        return f"Bernoulli of {self.n_inputs} features, {self.b1.shape[1]} {kind} hidden units"
 
     def _initialise(self, rng: Rngs) -> None:
         first = 1 / math.sqrt(self.n_inputs + 1)
@@ -67,6 +80,7 @@ class ConditionalBernoulli(HyperNetwork):
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
         """The logits [replica, input, bit] at inputs float64 [replica, input, feature]."""
         hidden = torch.baddbmm(self.b1[:, None], inputs.to(self.b1.device), self.W1)
+        hidden = hidden.tanh() if self.activation == "tanh" else hidden
         return torch.baddbmm(self.b2[:, None], hidden, self.W2)
 
     def _sample(self, shots: int, rng: Rngs, inputs: torch.Tensor | None) -> Bits:

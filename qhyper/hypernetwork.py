@@ -390,15 +390,37 @@ class HyperNetwork(torch.nn.Module, ABC):
             return np.arange(self.n_bits)[:, None]
         return np.arange(self.n_bits)[None] if self.n_bits <= self.differentiable_bits else None
 
+    def block_probabilities(self) -> torch.Tensor:
+        """p of every string of each independent block, differentiable [replica, block, 2^m].
+
+        The first bit of a block changes fastest. For a generator without inputs.
+        """
+        if self.capabilities.independent:
+            p = self.marginals()[:, 0, :, None]
+            return torch.cat([1 - p, p], dim=-1)
+        return self.probabilities()
+
+    def mode(self) -> Bits | None:
+        """The most probable string, uint8 [replica, bit]; None unless its blocks are known.
+
+        Of equally probable strings of a block, the first. For a generator without inputs.
+        """
+        plan = None if self.n_inputs else self.independent_blocks
+        if plan is None:
+            return None
+        with torch.no_grad():
+            number = self.block_probabilities().argmax(dim=-1).cpu().numpy()
+        bits = np.empty((self.replicas, self.n_bits), np.uint8)
+        bits[:, plan] = number[..., None] >> np.arange(plan.shape[1]) & 1
+        return bits
+
     def block_expectation(self, costs: torch.Tensor) -> torch.Tensor:
         """Σ p · costs of each independent block, differentiable [replica, block].
 
-        costs [replica, block, 2^m]: of the strings of the block's m bits, the first one changing
-        fastest. For a generator without inputs.
+        costs [replica, block, 2^m], as `block_probabilities`. For a generator without inputs.
         """
         if self.capabilities.independent:
-            p = self.marginals()[:, 0]
-            return costs[..., 0] * (1 - p) + costs[..., 1] * p
+            return (self.block_probabilities() * costs).sum(dim=-1)
         return self.expectation(costs)
 
     def expectation(self, costs: torch.Tensor, *, inputs: Any = None) -> torch.Tensor:

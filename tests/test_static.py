@@ -360,6 +360,30 @@ def test_joined_parts_have_the_blocks_of_all():
     torch.testing.assert_close(joined.block_expectation(costs), torch.cat(expected, dim=1))
 
 
+@pytest.mark.parametrize("kind", ["ordered", "joined", "independent", "one block"])
+def test_blocks_have_the_probabilities_of_their_strings_and_the_mode(kind):
+    """Their product is the probability of every string of all bits, and the mode its largest."""
+    n = 3 if kind == "independent" else 2
+    inner = {
+        size: QuantumHyperNetwork(size, ansatz=Encoded(2, scale=1.0), start="uniform", seeds=SEEDS)
+        for size in (2, 3)
+    }
+    generator = {
+        "ordered": lambda: Ordered(Chunked(inner[3], 2), [3, 0, 5, 2, 1, 4]),
+        "joined": lambda: Joined([Chunked(inner[2], 2), Chunked(inner[2], 1)]),
+        "independent": lambda: Chunked(InputLogits(n, seeds=SEEDS), 2),
+        "one block": lambda: build_generator("quantum-depth2", 6, seeds=SEEDS),
+    }[kind]()
+    plan, tables = generator.independent_blocks, generator.block_probabilities().detach().numpy()
+    strings = all_bitstrings(6)
+    numbers = strings[:, plan] @ (1 << np.arange(plan.shape[1]))  # [string, block]
+    expected = generator.probabilities().detach().numpy()[:, 0]
+    for replica, table in enumerate(tables):
+        found = table[np.arange(len(plan)), numbers].prod(axis=1)
+        np.testing.assert_allclose(found, expected[replica], rtol=1e-9, atol=1e-15)
+        np.testing.assert_array_equal(generator.mode()[replica], strings[found.argmax()])
+
+
 def test_a_generator_without_parameters_is_chunked():
     assert Chunked(InputLogits(4), 3).n_parameters == 12
 

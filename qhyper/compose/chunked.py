@@ -210,6 +210,12 @@ class Chunked(Composed):
             return None
         return np.arange(self.n_bits).reshape(self.chunks, -1)
 
+    def block_probabilities(self) -> torch.Tensor:
+        """As in HyperNetwork."""
+        if self.capabilities.independent:
+            return super().block_probabilities()
+        return self.generator.probabilities(inputs=self.embedded())
+
     def block_expectation(self, costs: torch.Tensor) -> torch.Tensor:
         """As in HyperNetwork."""
         if self.capabilities.independent:

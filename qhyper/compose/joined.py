@@ -119,25 +119,32 @@ class Joined(Composed):
     @property
     def independent_blocks(self) -> npt.NDArray[np.int64] | None:
         """As in HyperNetwork: those of all parts, if they are of one size."""
+        each = self._blocks_of_parts()
+        if each is None:
+            return super().independent_blocks
+        pairs = zip(self._bits, each, strict=True)
+        return np.concatenate([np.asarray(bits)[plan] for bits, plan in pairs])
+
+    def _blocks_of_parts(self) -> list[npt.NDArray[np.int64]] | None:
+        """The independent blocks of each part, if these are not all bits alone and of one size."""
         if self.capabilities.independent:
-            return super().independent_blocks
-        each = [part.independent_blocks for part in self.parts]
-        plans = [
-            np.asarray(bits)[plan]
-            for bits, plan in zip(self._bits, each, strict=True)
-            if plan is not None
-        ]
-        if len(plans) < len(each) or len({plan.shape[1] for plan in plans}) > 1:
-            return super().independent_blocks
-        return np.concatenate(plans)
+            return None
+        each = [plan for part in self.parts if (plan := part.independent_blocks) is not None]
+        same = len(each) == len(self.parts) and len({plan.shape[1] for plan in each}) == 1
+        return each if same else None
+
+    def block_probabilities(self) -> torch.Tensor:
+        """As in HyperNetwork, each part in its own way."""
+        if self._blocks_of_parts() is None:
+            return super().block_probabilities()
+        return torch.cat([part.block_probabilities() for part in self.parts], dim=1)
 
     def block_expectation(self, costs: torch.Tensor) -> torch.Tensor:
         """As in HyperNetwork, each part in its own way."""
-        each = [part.independent_blocks for part in self.parts]
-        sizes = [0 if plan is None else len(plan) for plan in each]
-        if self.capabilities.independent or sum(sizes) != costs.shape[1]:  # all bits as one block
+        each = self._blocks_of_parts()
+        if each is None:
             return super().block_expectation(costs)
-        parts = zip(self.parts, costs.split(sizes, dim=1), strict=True)
+        parts = zip(self.parts, costs.split([len(plan) for plan in each], dim=1), strict=True)
         return torch.cat([part.block_expectation(own) for part, own in parts], dim=1)
 
     # -- angles -----------------------------------------------------------------------------------

@@ -89,6 +89,10 @@ class Ordered(HyperNetwork):
         found = self.generator.independent_blocks
         return None if found is None else self.order[found]
 
+    def block_probabilities(self) -> torch.Tensor:
+        """As in HyperNetwork, in the way of the generator."""
+        return self.generator.block_probabilities()
+
     def block_expectation(self, costs: torch.Tensor) -> torch.Tensor:
         """As in HyperNetwork, in the way of the generator."""
         return self.generator.block_expectation(costs)

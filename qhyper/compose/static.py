@@ -85,4 +85,7 @@ def static(
 
 static_product = partial(static, generator="product")
 static_bernoulli = partial(static, generator="classical.conditional:InputLogits")
+static_mlp = partial(
+    static, generator="classical.conditional:ConditionalBernoulli", activation="tanh"
+)
 static_entangled = partial(static, generator="entangled")

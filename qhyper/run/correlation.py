@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import entr
 
 from qhyper.bits import Bits, all_bitstrings
 from qhyper.gradients.estimator import losses_of
@@ -42,11 +43,11 @@ def correlation_of(
     """What the bits of a generator without inputs are worth together.
 
     `bits` [replica, 1, shot, bit] are draws of it with their `losses` [replica, 1, shot]. All is
-    exact where bits are independent, and where a generator has the probabilities of up to 12 bits;
-    the losses, where there are no more strings than draws besides. Else as many draws again are
-    made, with `rng`, of the product of the marginals, which are the frequencies of `bits` where
-    there are no exact ones. Without log p, as where noise is simulated, there is no total
-    correlation.
+    exact where bits are independent, and where a generator has the probabilities of up to 12 bits,
+    or of blocks of so many that are independent of each other; the losses, where there are no more
+    strings than draws besides. Else as many draws again are made, with `rng`, of the product of the
+    marginals, which are the frequencies of `bits` where there are no exact ones. Without log p, as
+    where noise is simulated, there is no total correlation.
     """
     own = losses[:, 0].mean(axis=1)
     if generator.capabilities.independent:
@@ -55,42 +56,72 @@ def correlation_of(
             total_correlation=zero, total_correlation_error=None,
             loss=own.tolist(), product_loss=own.tolist(), loss_error=None,
         )  # fmt: skip
-    table = _table(generator)
-    marginals = _exact_marginals(generator, table)
-    if table is not None and table.shape[-1] <= bits.shape[2]:
-        assert marginals is not None
-        return _enumerated(objective, table, marginals)
+    blocks = _blocks(generator)
+    marginals = _exact_marginals(generator, blocks)
+    if blocks is not None and len(blocks.plan) == 1 and blocks.p.shape[-1] <= bits.shape[2]:
+        return _enumerated(objective, blocks)
     q = bits[:, 0].mean(axis=1) if marginals is None else marginals
     fresh = np.stack([r.random(bits.shape[2:]) < p for r, p in zip(rng, q, strict=True)])
     of_product = losses_of(objective, fresh.view(np.uint8)[:, None])[:, 0]
     before, after = _mean(losses[:, 0]), _mean(of_product)
-    total = _exact_total(table, q) if table is not None else _drawn_total(generator, bits, q)
-    if table is None and total is not None and marginals is None:
+    total = blocks.total_correlation() if blocks else _drawn_total(generator, bits, q)
+    if blocks is None and total is not None and marginals is None:
         total = _without_bias(total, bits[:, 0])
     return Correlation(
         total_correlation=None if total is None else total.mean.tolist(),
-        total_correlation_error=_error(None if table is not None else total),
+        total_correlation_error=_error(None if blocks is not None else total),
         loss=before.mean.tolist(),
         product_loss=after.mean.tolist(),
         loss_error=np.sqrt(before.variance + after.variance).tolist(),
     )
 
 
-def _table(generator: HyperNetwork) -> Floats | None:
-    """p of every string [replica, string], of few bits."""
-    # without log p they may be means over some trajectories, and not exact
-    few = generator.n_bits <= min(generator.max_probability_bits, EXACT_BITS)
-    if not few or not generator.capabilities.log_prob:
+@dataclass(frozen=True)
+class _Blocks:
+    """Blocks of few bits that are independent of each other, with all their probabilities."""
+
+    plan: npt.NDArray[np.int64]
+    """[block, bit], every bit once"""
+    p: Floats
+    """[replica, block, string]"""
+
+    def marginals(self) -> Floats:
+        """The probability of a 1 of every bit, [replica, bit]."""
+        found = np.empty((len(self.p), self.plan.size))
+        found[:, self.plan] = self.p @ all_bitstrings(self.plan.shape[1])
+        return found
+
+    def total_correlation(self) -> _Estimate:
+        """The entropies of all bits alone, minus those of the blocks, in bits, exact."""
+        q = self.marginals()
+        alone = entr(q).sum(axis=1) + entr(1 - q).sum(axis=1)
+        together = entr(self.p).sum(axis=(1, 2))
+        return _Estimate(np.maximum(alone - together, 0.0) / np.log(2), np.zeros(len(q)))
+
+
+def _blocks(generator: HyperNetwork) -> _Blocks | None:
+    """All bits as blocks whose probabilities are exact and few."""
+    if not generator.capabilities.log_prob:  # they may be means over some trajectories
         return None
     with torch.no_grad():
-        p = generator.probabilities()[:, 0].cpu().numpy()
-    return np.clip(p, 0, None) / p.sum(axis=1, keepdims=True) if np.isfinite(p).all() else None
+        if generator.n_bits <= min(generator.max_probability_bits, EXACT_BITS):
+            plan, p = np.arange(generator.n_bits)[None], generator.probabilities()
+        else:
+            plan = generator.independent_blocks
+            if plan is None or plan.shape[1] > EXACT_BITS:
+                return None
+            p = generator.block_probabilities()
+    p = p.cpu().numpy()
+    if not np.isfinite(p).all():
+        return None
+    p = np.clip(p, 0, None)
+    return _Blocks(plan, p / p.sum(axis=-1, keepdims=True))
 
 
-def _exact_marginals(generator: HyperNetwork, table: Floats | None) -> Floats | None:
+def _exact_marginals(generator: HyperNetwork, blocks: _Blocks | None) -> Floats | None:
     """The probability of a 1 of every bit, [replica, bit], where it is exact."""
-    if table is not None:
-        return table @ all_bitstrings(generator.n_bits)
+    if blocks is not None:
+        return blocks.marginals()
     few = generator.n_bits <= SUMMED_BITS and generator.has_marginals
     if not (generator.capabilities.marginals or few):
         return None
@@ -98,28 +129,19 @@ def _exact_marginals(generator: HyperNetwork, table: Floats | None) -> Floats | 
         return generator.marginals()[:, 0].cpu().numpy()
 
 
-def _enumerated(objective: Losses, table: Floats, marginals: Floats) -> Correlation:
-    """All of it from all strings."""
+def _enumerated(objective: Losses, blocks: _Blocks) -> Correlation:
+    """All of it from all strings, of one block."""
+    table, marginals = blocks.p[:, 0], blocks.marginals()
     strings = all_bitstrings(marginals.shape[1])
     costs = losses_of(objective, np.ascontiguousarray(strings[None, None]))[0, 0]
     product = np.exp(np.stack([_log_product(strings, q) for q in marginals]))
     return Correlation(
-        total_correlation=_exact_total(table, marginals).mean.tolist(),
+        total_correlation=blocks.total_correlation().mean.tolist(),
         total_correlation_error=None,
         loss=(table @ costs).tolist(),
         product_loss=(product @ costs).tolist(),
         loss_error=None,
     )
-
-
-def _exact_total(table: Floats, marginals: Floats) -> _Estimate:
-    """Σ p log2(p / q) over all strings, q the product of the marginals."""
-    strings = all_bitstrings(marginals.shape[1])
-    found = []
-    for p, q in zip(table, marginals, strict=True):
-        some = p > 0
-        found.append(p[some] @ (np.log(p[some]) - _log_product(strings[some], q)) / np.log(2))
-    return _Estimate(np.maximum(found, 0.0), np.zeros(len(found)))
 
 
 def _drawn_total(generator: HyperNetwork, bits: Bits, marginals: Floats) -> _Estimate | None:

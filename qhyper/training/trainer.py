@@ -60,7 +60,7 @@ class Trainer:
     of each replica. Losses on different mini-batches do not compare, so that the record takes
     none of them. It takes those of `watch`, an objective on held-out rows or on all: every
     `watch_every` steps and after the last one network is tried there, the most probable one where
-    bits are independent, else the best of the step's draws. These evaluations count.
+    that is known, else the best of the step's draws. These evaluations count.
 
     `streams` is where random numbers come from. Raises ConfigurationError if generator, objective,
     optimiser, schedule and budget do not go together.
@@ -191,10 +191,8 @@ class Trainer:
     def _look(self, bits: Bits, losses: npt.NDArray[np.float64]) -> None:
         """Try one network of each replica on the held-out rows, and record the best."""
         assert self.watch is not None
-        if self.generator.capabilities.independent and not self.generator.n_inputs:
-            with torch.no_grad():
-                tried = (self.generator.marginals() > 0.5)[:, 0].byte().cpu().numpy()
-        else:
+        tried = self.generator.mode()
+        if tried is None:
             tried = bits[np.arange(len(bits)), losses.argmin(axis=1)]
         found = np.asarray(self.watch(tried))
         self.spent += self.look_cost

@@ -55,6 +55,20 @@ def brute_force(generator, function=parity):
     return np.array(found).T
 
 
+def test_of_independent_chunks_the_total_is_the_sum_of_theirs_and_exact():
+    """Two chunks of seven bits, more together than are summed up at once."""
+    generator = entangled("chunked", 14, chunk=7, ansatz="reuploading")
+    found = measured(generator, shots=64)
+    expected = 0.0
+    for p in generator.block_probabilities().detach().numpy().swapaxes(0, 1):
+        q = p @ all_bitstrings(7)
+        alone = -(q * np.log2(q) + (1 - q) * np.log2(1 - q)).sum(axis=1)
+        expected = expected + alone + (p * np.log2(p)).sum(axis=1)
+    np.testing.assert_allclose(found.total_correlation, expected, rtol=1e-9)
+    assert min(found.total_correlation) > 0.01
+    assert found.total_correlation_error is None
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [("quantum-depth2", {}), ("quantum-depth4", {"backend": "statevector"}),

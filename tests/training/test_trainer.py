@@ -362,10 +362,13 @@ def test_looks_survive_a_resume() -> None:
     np.testing.assert_array_equal(resumed.record.best_bits, undisturbed.record.best_bits)
 
 
+@pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("name", ["bernoulli", "mlp"])
-def test_a_look_tries_one_network_and_is_paid_for(name: str) -> None:
-    """The most probable one where bits are independent, else the best of the step's draws."""
+def test_a_look_tries_one_network_and_is_paid_for(name: str, known: bool, monkeypatch) -> None:
+    """The most probable one where it is known, else the best of the step's draws."""
     generator = build_generator(name, 4, seeds=[0, 1])
+    if not known:
+        monkeypatch.setattr(generator, "mode", lambda: None)
     table = np.random.default_rng(2).normal(size=16)  # every string has a loss of its own
     held_out = Objective(lambda bits: table[bits @ np.array([1, 2, 4, 8])], 4, n_rows=5)
     objective = NETWORK.objective(RIGHT)
@@ -385,8 +388,9 @@ def test_a_look_tries_one_network_and_is_paid_for(name: str) -> None:
         trainer.advance()
         if trainer.looks and trainer.looks[-1].step == trainer.step:
             tried = best[-1]
-            if name == "bernoulli":
-                tried = (generator.logits.detach().numpy() > 0).astype(np.uint8)
+            if known:
+                likeliest = generator.probabilities()[:, 0].argmax(dim=-1).numpy()
+                tried = all_bitstrings(4)[likeliest]
             np.testing.assert_array_equal(trainer.looks[-1].losses, table[tried @ [1, 2, 4, 8]])
     steps, looks = trainer.step, len(trainer.looks)
     assert looks == -(-steps // 2) > 5

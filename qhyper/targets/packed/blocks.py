@@ -94,9 +94,7 @@ def _distinct(
     number = np.zeros(len(places), np.int64)
     first = number[:0]
     for column in places.T:  # numbers stay small, and are far quicker to sort than rows
-        _, first, number = np.unique(
-            number * size + column, return_index=True, return_inverse=True
-        )
+        _, first, number = np.unique(number * size + column, return_index=True, return_inverse=True)
     return places[first], number
 
 
