@@ -67,7 +67,7 @@ class Submission:
         check_cloud(settings.backend)
         self.run, self.settings, self.identity = run, settings, identity or Identity(run, 0)
         problem = build_problem(run.found_config, tested=False)
-        self.objective = problem.objective
+        self.problem, self.objective = problem, problem.objective
         check_same_data(run, problem)
         generator = load_generator(run, settings.entry, problem=problem)
         try:
@@ -268,12 +268,22 @@ class Submission:
             about=self.backend.service.about(len(self.isa.qubits)),
             not_mitigated=why_not,
             jobs=[_shown(record) for record in records],
-            outcome=compare_draws(draws, simulated, self.objective, minimum=minimum, quasi=quasi),
-        )
+            outcome=compare_draws(
+                draws, simulated, self.objective, minimum=minimum, quasi=quasi,
+                accuracy=self._accuracy(),
+            ),
+        )  # fmt: skip
         complete = replace(written, found=found)
         self.identity.write(complete)
         write_page(self.identity)
         return complete
+
+    def _accuracy(self) -> Callable[[Bits], npt.NDArray[np.float64]] | None:
+        """The shares of test rows that draws get right; None where there is nothing to classify."""
+        dataset = self.problem.dataset
+        if dataset is None or not self.objective.capabilities.accuracy:
+            return None
+        return lambda bits: self.objective.accuracy(bits, dataset.test)
 
     def _mitigated(self, row: Bits, matrices: npt.NDArray[np.float64]) -> QuasiProbabilities:
         """Quasi-probabilities of one seed's shots [shot, qubit], of strings in weight order."""
