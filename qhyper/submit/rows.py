@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # torch takes its time
 
 
 @dataclass(frozen=True)
-class Rows:
+class CircuitRows:
     """The circuit of a generator, its angles, and where its qubits' bits belong."""
 
     circuit: "Circuit"
@@ -42,7 +42,7 @@ class Rows:
         return placed
 
 
-def rows_of(generator: "HyperNetwork") -> Rows:
+def rows_of(generator: "HyperNetwork") -> CircuitRows:
     """The rows of a circuit, or of one that is asked once a chunk, in any order of the bits.
 
     Raises ConfigurationError for what sees an input, for parts that are joined, and for what is no
@@ -63,7 +63,7 @@ def rows_of(generator: "HyperNetwork") -> Rows:
         )
     circuit, places = _placed(generator)
     angles = generator.angles().detach().cpu().numpy()  # type: ignore[attr-defined]
-    return Rows(circuit, angles.reshape(len(angles), len(places), circuit.n_angles), places)
+    return CircuitRows(circuit, angles.reshape(len(angles), len(places), circuit.n_angles), places)
 
 
 def _placed(generator: "HyperNetwork") -> "tuple[Circuit, npt.NDArray[np.int64]]":

@@ -79,7 +79,6 @@ class Submission:
             ) from error
         if settings.calibration_shots:
             self._check_mitigation()
-            mitigation.check_installed()
         self.generator = generator
         self.backend = build_cloud_backend(settings.backend, settings.options)
         if self.backend.mitigate:
