@@ -63,7 +63,8 @@ ALLOWED: dict[str, set[str]] = {
     "report": GROUND | {"targets"},
     "run": GROUND
     | {"hypernetwork", "risk", "data", "targets", "quantum", "gradients", "training", "report"},
-    "submit": GROUND | {"hypernetwork", "data", "targets", "quantum", "report", "training", "run"},
+    "submit": GROUND
+    | {"hypernetwork", "data", "targets", "compose", "quantum", "report", "training", "run"},
     "cli": GROUND | {"data", "targets", "quantum", "training", "checks", "report", "run", "submit"},
     "__main__": {"cli"},
 }

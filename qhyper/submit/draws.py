@@ -1,6 +1,6 @@
 """Measured draws compared with simulated ones: losses, hits and marginals, with their noise."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -17,6 +17,8 @@ from qhyper.targets.target import SAME_LOSS, Losses
 Float = npt.NDArray[np.float64]
 
 BINS = 40
+MOST_BITS, GROUPS = 1_024, 256
+"""Bits whose marginals are kept one by one; the groups that more of them are cut into."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class ScoredDraws:
     """of the draws that are hits"""
     counts: Sequence[int]
     """[bin] of the losses"""
+    accuracy: float | None = None
+    """on test rows, in the mean over the draws; None, as the next, where there are none"""
+    best_accuracy: float | None = None
+    """of the draw with the best loss"""
 
 
 @dataclass(frozen=True)
@@ -50,10 +56,15 @@ class Mitigated:
 
 @dataclass(frozen=True)
 class Marginals:
-    """P(bit = 1) on the device and on the simulator, and the total variation of each bit."""
+    """P(bit = 1) on the device and on the simulator, and the total variation of each bit.
+
+    The first three are of every bit, or means over groups of many bits, from those mostly at 0 to
+    those mostly at 1: half of the simulator's draws order the bits, and the other half are shown.
+    Were they the same, the order would choose what chance has made large.
+    """
 
     measured: Sequence[float]
-    """[bit]; so are the next two"""
+    """[bit], or [group]; so are the next two"""
     simulated: Sequence[float]
     error: Sequence[float]
     """standard error of their difference, from shot noise alone"""
@@ -63,6 +74,13 @@ class Marginals:
     """what shot noise alone would give on average: bits taken as independent, counts as normal"""
     largest: float
     largest_noise: float
+    grouped: int = 0
+    """how many bits the groups are of; 0 without groups"""
+
+    @property
+    def n_bits(self) -> int:
+        """How many bits the comparison is of."""
+        return self.grouped or len(self.measured)
 
 
 @dataclass(frozen=True)
@@ -122,6 +140,7 @@ def compare_draws(
     *,
     minimum: float | None = None,
     quasi: Sequence[QuasiProbabilities] | None = None,
+    accuracy: Callable[[Bits], Float] | None = None,
 ) -> DrawsComparison:
     """Measured draws compared with simulated ones.
 
@@ -130,6 +149,7 @@ def compare_draws(
     - minimum: the certified minimum; a hit is a draw with a loss within 1e-9 of it
     - quasi: for each replica the quasi-probabilities of its measured strings, in weight order.
       They weight the loss and are no draws: a mean comes from them, but no hits and no best loss.
+    - accuracy: bits [..., bit] to shares of test rows that are right [...]
 
     Raises ConfigurationError for other shapes, and for a loss below the certified minimum.
     """
@@ -143,9 +163,13 @@ def compare_draws(
             "and loss."
         )
     edges = _edges(lowest, max(float(values.max()) for values in losses))
+    right = [None if accuracy is None else accuracy(bits) for bits in (measured, simulated)]
     replicas = []
     for replica in range(len(measured)):
-        ours, theirs = (_draws(values[replica], edges, minimum) for values in losses)
+        ours, theirs = (
+            _draws(values[replica], edges, minimum, None if shares is None else shares[replica])
+            for values, shares in zip(losses, right, strict=True)
+        )
         replicas.append(
             ReplicaDraws(
                 measured=ours,
@@ -189,7 +213,7 @@ def _edges(low: float, high: float) -> Float:
     return edges
 
 
-def _draws(losses: Float, edges: Float, minimum: float | None) -> ScoredDraws:
+def _draws(losses: Float, edges: Float, minimum: float | None, right: Float | None) -> ScoredDraws:
     shots = len(losses)
     hits = None if minimum is None else int((losses <= minimum + SAME_LOSS).sum())
     return ScoredDraws(
@@ -200,6 +224,8 @@ def _draws(losses: Float, edges: Float, minimum: float | None) -> ScoredDraws:
         hits=hits,
         share=None if hits is None else hits / shots,
         counts=np.histogram(losses, edges)[0].tolist(),
+        accuracy=None if right is None else float(right.mean()),
+        best_accuracy=None if right is None else float(right[losses.argmin()]),
     )
 
 
@@ -212,14 +238,33 @@ def _marginals(measured: Bits, simulated: Bits) -> Marginals:
     p, q = measured.mean(axis=0), simulated.mean(axis=0)
     error = _difference_error(p, len(measured), q, len(simulated))
     difference = np.abs(p - q)
+    many = len(p) > MOST_BITS
+    shown = _by_group(measured, simulated) if many else (p, q, error)
     return Marginals(
-        measured=p.tolist(),
-        simulated=q.tolist(),
-        error=error.tolist(),
+        *(values.tolist() for values in shown),
         mean=float(difference.mean()),
         mean_noise=_expected_magnitude(error, len(error)),
         largest=float(difference.max()),
         largest_noise=_expected_largest(error),
+        grouped=len(p) if many else 0,
+    )
+
+
+def _by_group(measured: Bits, simulated: Bits) -> tuple[Float, Float, Float]:
+    """Means over groups of bits [group]: of P(1) on either side, and the error of their difference.
+
+    See Marginals.
+    """
+    half = max(1, len(simulated) // 2)
+    ordering, rest = simulated[:half], simulated[half:] if half < len(simulated) else simulated
+    order = np.argsort(ordering.mean(axis=0), kind="stable")
+    p, q = measured.mean(axis=0), rest.mean(axis=0)
+    error = _difference_error(p, len(measured), q, len(rest))
+    groups = np.array_split(order, GROUPS)
+    return (
+        np.array([p[group].mean() for group in groups]),
+        np.array([q[group].mean() for group in groups]),
+        np.array([np.sqrt(np.square(error[group]).sum()) / len(group) for group in groups]),
     )
 
 
@@ -252,5 +297,7 @@ def _expected_largest(error: Float) -> float:
     if not error.size:
         return 0.0
     x = np.linspace(0, 8 * error.max(), 2001)
-    below = erf(x[:, None] / (np.sqrt(2) * error)).prod(axis=1)
+    # of many bits most are as often at 1 as some other: each of these errors is met once
+    error, times = np.unique(error.round(12), return_counts=True)
+    below = (erf(x[:, None] / (np.sqrt(2) * error)) ** times).prod(axis=1)
     return float(np.trapezoid(1 - below, x))

@@ -31,6 +31,14 @@ FIGURES = {
         "at 0: where filled ones lie low and open ones high, bits are misread or decay.",
     ),
 }
+GROUPED = (
+    "Bits in {groups} groups, from those that half of the simulator's draws have mostly at 0 to "
+    "those mostly at 1: the mean P(bit = 1) of each on the device minus that in the simulator's "
+    "other half. The band is two standard errors of shot noise. Filled dots are groups mostly at "
+    "1, open ones mostly at 0: where filled ones lie low and open ones high, bits are misread or "
+    "decay."
+)
+"""The caption of the marginals of many bits."""
 _COLOUR = COLOURS["quantum"][0]
 
 
@@ -44,7 +52,14 @@ def submission_figures(
         "losses": _losses(outcome, replicas, names),
         "marginals": _marginals(replicas, names),
     }
-    return [(*FIGURES[name], svg(drawn[name], name, FIGURES[name][0])) for name in drawn]
+    captions = {name: caption for name, (_, caption) in FIGURES.items()}
+    first = replicas[0].marginals
+    if first.grouped:
+        captions["marginals"] = GROUPED.format(groups=len(first.measured))
+    return [
+        (title, captions[name], svg(drawn[name], name, title))
+        for name, (title, _) in FIGURES.items()
+    ]
 
 
 def _losses(
@@ -102,7 +117,7 @@ def _marginals(replicas: Sequence[ReplicaDraws], names: Sequence[str]) -> "Figur
         if len(names) > 1:
             axes.set_ylabel(name)
     _share_x(rows)
-    rows[-1].set_xlabel("bit")
+    rows[-1].set_xlabel("group of bits" if replicas[0].marginals.grouped else "bit")
     if len(names) == 1:
         rows[0].set_ylabel("device − simulator")
     dot = {"color": _COLOUR, "marker": "o", "linestyle": "none", "markersize": 4.5}

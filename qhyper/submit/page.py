@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 
 # -- words ----------------------------------------------------------------------------------------
 
+HITS, RIGHT = "Hits", "Test accuracy"
+"""Of draws beside a certificate, and of those without that classify: one column for either."""
 COLUMNS = (
     "Draws",
     "Mean loss",
     "Best loss",
-    "Hits",
+    HITS,
     "Marginals, mean difference",
     "Marginals, largest difference",
     "Loss histograms, difference",
@@ -56,7 +58,7 @@ def _rows(
                 (f"{side.draws:,}", ""),
                 _mean(side),
                 (format_loss(side.best_loss), ""),
-                NONE if side.hits is None else (f"{side.hits:,}", _share(side)),
+                _hits_or_right(side),
                 *(differences if side is replica.measured else [NONE] * 3),
             ]
             rows.append(((name, which), cells))
@@ -68,8 +70,19 @@ def _rows(
     return rows
 
 
-def _share(side: ScoredDraws) -> str:
-    return f"{side.share:.2%}" if side.hits else ""
+def _fourth(found: Found) -> str:
+    """What the fourth column is of."""
+    first = found.outcome.replicas[0].measured
+    return RIGHT if first.hits is None and first.accuracy is not None else HITS
+
+
+def _hits_or_right(side: ScoredDraws) -> tuple[str, str]:
+    """The hits and their share, or how often the draws are right on test rows, and the best one."""
+    if side.hits is not None:
+        return f"{side.hits:,}", f"{side.share:.2%}" if side.hits else ""
+    if side.accuracy is None:
+        return NONE
+    return f"{side.accuracy:.4f}", f"best {side.best_accuracy:.4f}"
 
 
 def _mean(side: ScoredDraws | Mitigated) -> tuple[str, str]:
@@ -89,7 +102,7 @@ def _setting(found: Found, seeds: Sequence[int]) -> str:
     first, minimum = found.outcome.replicas[0], found.outcome.minimum
     each = " each" * (len(seeds) > 1)
     words = [
-        f"{len(first.marginals.measured)} bits",
+        f"{first.marginals.n_bits:,} bits",
         f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}",
         f"{first.measured.draws:,} draws{each} beside {first.simulated.draws:,} of the simulator",
     ]
@@ -121,6 +134,9 @@ def _answer(found: Found, backend: str) -> str:
             f"{a:,} of the {n:,} draws have the proven optimal loss ({format_loss(minimum)}), and "
             f"{b:,} of the simulator's {m:,}."
         )
+    if _fourth(found) == RIGHT:
+        a, b = (float(np.mean([each.accuracy or 0.0 for each in side])) for side in sides)
+        sentences.append(f"Of the test rows they get {a:.2%} right, the simulator's {b:.2%}.")
     mean = float(np.mean([r.marginals.mean for r in replicas]))
     noise = float(np.mean([r.marginals.mean_noise for r in replicas]))
     sentences.append(
@@ -172,7 +188,8 @@ def table(written: Written) -> "Table":
         show_edge=False,
     )
     made.add_column("Draws of", overflow="fold")
-    narrow = ("Draws", "Mean\nloss", "Best\nloss", "Hits", "Marginals\nmean diff.\n(noise)",
+    fourth = _fourth(found).replace(" ", "\n")
+    narrow = ("Draws", "Mean\nloss", "Best\nloss", fourth, "Marginals\nmean diff.\n(noise)",
               "Marginals\nlargest\n(noise)", "Loss\nhistogram\n(noise)")  # fmt: skip
     for title in narrow:
         made.add_column(title, justify="right", overflow="fold")
@@ -202,9 +219,10 @@ def page(written: Written) -> str:
         about=_about(found),
         setting=_setting(found, seeds),
         answer=_answer(found, settings.backend),
-        columns=COLUMNS,
+        columns=[_fourth(found) if name == HITS else name for name in COLUMNS],
         rows=_rows(found, seeds),
         hits=found.outcome.minimum is not None,
+        right=_fourth(found) == RIGHT,
         mitigated=_any_mitigated(found),
         figures=[
             {"title": title, "caption": caption, "svg": Markup(svg)}

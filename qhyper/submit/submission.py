@@ -32,6 +32,7 @@ from qhyper.storage import write_whole
 from qhyper.streams import Streams
 from qhyper.submit.draws import compare_draws
 from qhyper.submit.page import write_page
+from qhyper.submit.rows import rows_of
 from qhyper.submit.stored import (
     Found,
     Identity,
@@ -46,8 +47,9 @@ CIRCUIT, PREPARATION = "circuit.qpy", "preparation.qpy"
 DRAWS = "draws"
 """What the jobs of the draws are for."""
 CALIBRATION_SHOTS = 64
-_SIMULATED_SHOTS = 16_384
-"""At the least, for what the simulator is expected to measure."""
+_SIMULATED_SHOTS, _SIMULATED_BITS = 16_384, 1 << 24
+"""Draws of the simulator of each seed, or fewer where their bits would be more; as many as the
+device's at the least."""
 
 
 class Submission:
@@ -63,24 +65,20 @@ class Submission:
         self, run: Run, settings: SubmissionSettings, identity: Identity | None = None
     ) -> None:
         check_cloud(settings.backend)
-        from qhyper.quantum.generator import QuantumHyperNetwork  # torch takes its time
-
         self.run, self.settings, self.identity = run, settings, identity or Identity(run, 0)
         problem = build_problem(run.found_config, tested=False)
-        self.objective = problem.objective
+        self.problem, self.objective = problem, problem.objective
         check_same_data(run, problem)
         generator = load_generator(run, settings.entry, problem=problem)
-        if not isinstance(generator, QuantumHyperNetwork):
+        try:
+            self.rows = rows_of(generator)
+        except ConfigurationError as error:
             raise ConfigurationError(
-                f"'{settings.entry}' is {generator.describe()}, and no circuit: there is nothing "
-                "to run on a quantum computer. Choose another entry with --entry."
-            )
-        if generator.n_inputs:
-            raise ConfigurationError(
-                f"'{settings.entry}' depends on inputs; only unconditional circuits are submitted."
-            )
+                f"'{settings.entry}' cannot be submitted. {error} Choose another entry with "
+                "--entry."
+            ) from error
         if settings.calibration_shots:
-            mitigation.check_installed()
+            self._check_mitigation()
         self.generator = generator
         self.backend = build_cloud_backend(settings.backend, settings.options)
         if self.backend.mitigate:
@@ -89,11 +87,11 @@ class Submission:
                 "measures the readout errors of a submission."
             )
         if identity is None:
-            self.isa = cast(CloudExecutable, self.backend.compile(generator.circuit)).isa
+            self.isa = cast(CloudExecutable, self.backend.compile(self.rows.circuit)).isa
             return
         # the qubits that were chosen stay, though the device's errors change by the day
         self.isa = load(identity.folder / CIRCUIT)
-        same = self.isa.fingerprint == self.backend.fingerprint(generator.circuit)
+        same = self.isa.fingerprint == self.backend.fingerprint(self.rows.circuit)
         if not same or identity.read().content not in self.contents():
             raise StorageError(
                 f"{identity} was for another circuit, other angles, shots or options than the run "
@@ -129,10 +127,25 @@ class Submission:
         known, device = preparation(len(qubits)), self.backend.service.device
         return transpiled(known, device, level=1, layout=qubits)
 
+    def _check_mitigation(self) -> None:
+        """Raise what speaks against measuring readout errors, before they are paid for."""
+        if self.rows.n_rows > 1:
+            raise ConfigurationError(
+                f"Got --mitigate for '{self.settings.entry}', whose draws are put together from "
+                f"{self.rows.n_rows:,} rows: mthree weights the strings of one row, and no draws "
+                "of all of them. Leave --mitigate out."
+            )
+        mitigation.check_installed()
+
+    @property
+    def _chosen(self) -> list[int]:
+        """The generator's replicas of the seeds asked for."""
+        return [self.generator.seeds.index(seed) for seed in self.settings.seeds]
+
     def _angles(self) -> npt.NDArray[np.float64]:
-        """The trained angles [seed, angle] of the seeds asked for."""
-        chosen = [self.generator.seeds.index(seed) for seed in self.settings.seeds]
-        return self.generator.angles().detach().cpu().numpy()[chosen, 0]
+        """The trained angles [seed · row, angle] of the seeds asked for."""
+        angles = self.rows.angles[self._chosen]
+        return angles.reshape(-1, angles.shape[-1])
 
     @property
     def batches(self) -> Batches:
@@ -143,7 +156,11 @@ class Submission:
 
     def outlook(self) -> dict[str, Any]:
         """What it would take, in words."""
-        told = {"entry": self.settings.entry, "seeds": ", ".join(map(str, self.settings.seeds))}
+        told: dict[str, Any] = {
+            "entry": self.settings.entry, "seeds": ", ".join(map(str, self.settings.seeds)),
+        }  # fmt: skip
+        if self.rows.n_rows > 1:
+            told["rows of a draw"] = self.rows.n_rows
         return told | self.backend.plan(self.isa, self.batches)
 
     def content(self) -> str:
@@ -224,8 +241,10 @@ class Submission:
         self, written: Written, measured: dict[str, Bits], records: Sequence[Record]
     ) -> Written:
         """The draws scored, with the simulator's."""
-        draws = np.empty_like(measured[DRAWS])
-        draws[..., self.generator.order] = measured[DRAWS]
+        by_row = measured[DRAWS].reshape(
+            len(self.settings.seeds), self.rows.n_rows, *measured[DRAWS].shape[1:]
+        )
+        draws = self.rows.draws(by_row)
         buffer = io.BytesIO()
         np.savez(buffer, bits=draws, seeds=np.array(self.settings.seeds))
         write_whole(self.identity.folder / "draws.npz", buffer.getvalue())
@@ -236,32 +255,39 @@ class Submission:
                 quasi = [self._mitigated(row, matrices) for row in measured[DRAWS]]
             except (ConfigurationError, MissingError) as error:  # the draws are good without
                 why_not = str(error)
-        chosen = [self.generator.seeds.index(seed) for seed in self.settings.seeds]
         simulated = self.generator.sample(
-            max(self.settings.shots, _SIMULATED_SHOTS),
+            max(self.settings.shots, min(_SIMULATED_SHOTS, _SIMULATED_BITS // draws.shape[-1])),
             rng=Streams(self.generator.seeds)(0, "evaluate"),
-        ).bits[chosen, 0]
+        ).bits[self._chosen, 0]
         certified = self.run.read_json("certificate.json")
         certificate = None if certified is None else certified["certificate"]
         minimum = None if certificate is None else certificate["minimum_loss"]
         found = Found(
             certificate=certificate,
-            about=self.backend.service.about(draws.shape[-1]),
+            about=self.backend.service.about(len(self.isa.qubits)),
             not_mitigated=why_not,
             jobs=[_shown(record) for record in records],
-            outcome=compare_draws(draws, simulated, self.objective, minimum=minimum, quasi=quasi),
-        )
+            outcome=compare_draws(
+                draws, simulated, self.objective, minimum=minimum, quasi=quasi,
+                accuracy=self._accuracy(),
+            ),
+        )  # fmt: skip
         complete = replace(written, found=found)
         self.identity.write(complete)
         write_page(self.identity)
         return complete
 
+    def _accuracy(self) -> Callable[[Bits], npt.NDArray[np.float64]] | None:
+        """The shares of test rows that draws get right; None where there is nothing to classify."""
+        dataset = self.problem.dataset
+        if dataset is None or not self.objective.capabilities.accuracy:
+            return None
+        return lambda bits: self.objective.accuracy(bits, dataset.test)
+
     def _mitigated(self, row: Bits, matrices: npt.NDArray[np.float64]) -> QuasiProbabilities:
         """Quasi-probabilities of one seed's shots [shot, qubit], of strings in weight order."""
         found = mitigation.quasi_probabilities(row, matrices)
-        strings = np.empty_like(found.strings)
-        strings[:, self.generator.order] = found.strings
-        return replace(found, strings=strings)
+        return replace(found, strings=self.rows.draws(found.strings[None]))
 
 
 def _shown(record: Record) -> dict[str, Any]:

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from qhyper.errors import ConfigurationError
-from qhyper.submit.draws import DrawsComparison, Mitigated, Variation, compare_draws
+from qhyper.submit.draws import (
+    GROUPS,
+    MOST_BITS,
+    DrawsComparison,
+    Mitigated,
+    Variation,
+    compare_draws,
+)
 from tests.submit.drawn import MEASURED, SIMULATED, Weights, drawn, linear
 
 
@@ -108,3 +115,56 @@ def test_it_reads_what_mthree_gives():
     mitigated = replica.mitigated
     assert abs(mitigated.mean_loss - 2.5) < 5 * mitigated.standard_error
     assert abs(replica.measured.mean_loss - 2.5) > 10 * mitigated.standard_error
+
+
+# -- many bits ------------------------------------------------------------------------------------
+
+
+def test_of_many_bits_groups_are_kept_and_their_differences_are_noise():
+    """4,096 bits, 400 shots against 2,000, seeds 11 and 12; 5 sigma, Bonferroni over 256 groups.
+
+    Were the groups' order and their means of the same draws, bits mostly at 1 by chance would seem
+    to have lost it on the device.
+    """
+    p = np.linspace(0.02, 0.98, 4096)[None]
+    measured, simulated = drawn(p, 400, 11), drawn(p, 2_000, 12)
+    outcome = compare_draws(measured, simulated, linear)
+    assert DrawsComparison.from_json(json.loads(json.dumps(outcome.to_json()))) == outcome
+    marginals = outcome.replicas[0].marginals
+    assert (marginals.n_bits, marginals.grouped, len(marginals.measured)) == (4096, 4096, GROUPS)
+    ours, theirs, error = map(np.array, (marginals.measured, marginals.simulated, marginals.error))
+    assert (np.abs(ours - theirs) < 5 * error).all()
+    assert abs((ours - theirs)[-64:].mean()) < 5 * np.sqrt(np.square(error[-64:]).sum()) / 64
+    assert theirs[0] < 0.1 < 0.9 < theirs[-1]
+    difference = np.abs(measured[0].mean(axis=0) - simulated[0].mean(axis=0))  # of single bits
+    assert marginals.mean == pytest.approx(difference.mean())
+    assert marginals.largest == pytest.approx(difference.max())
+    assert marginals.mean == pytest.approx(marginals.mean_noise, rel=0.05)
+    assert marginals.largest == pytest.approx(marginals.largest_noise, rel=0.25)
+
+
+def test_bits_that_are_misread_are_seen_in_groups():
+    """A tenth of all bits is read as 0: the groups mostly at 1 lie low by a tenth of themselves."""
+    p = np.linspace(0.02, 0.98, 4096)[None]
+    outcome = compare_draws(drawn(0.9 * p, 400, 13), drawn(p, 2_000, 14), linear)
+    marginals = outcome.replicas[0].marginals
+    ours, theirs, error = map(np.array, (marginals.measured, marginals.simulated, marginals.error))
+    assert (np.abs(ours - 0.9 * theirs) < 5 * error).all()
+    assert (ours - theirs < -5 * error)[-64:].all()
+
+
+def test_one_draw_of_the_simulator_is_enough_for_groups():
+    p = np.full((1, MOST_BITS + 1), 0.5)
+    outcome = compare_draws(drawn(p, 2, 1), drawn(p, 1, 2), linear)
+    assert outcome.replicas[0].marginals.grouped == MOST_BITS + 1
+
+
+def test_test_rows_are_counted_for_all_draws_and_for_the_best():
+    outcome = compare_draws(
+        MEASURED, SIMULATED, linear, accuracy=lambda bits: 1 - 0.25 * bits.sum(axis=-1)
+    )
+    (replica,) = outcome.replicas
+    # bits 00, 10, 11, 11 with losses 1, 2, 4, 4
+    assert replica.measured.accuracy == pytest.approx((1 + 0.75 + 0.5 + 0.5) / 4)
+    assert replica.measured.best_accuracy == 1.0
+    assert (replica.simulated.accuracy, replica.simulated.best_accuracy) == (1.0, 1.0)

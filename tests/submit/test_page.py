@@ -159,6 +159,33 @@ def test_why_mitigation_was_not_done_is_said():
     assert because in " ".join(text_of(table(given), 120).split())
 
 
+def test_without_a_certificate_the_test_accuracy_stands_in_the_column_of_hits():
+    outcome = compare_draws(
+        MEASURED, SIMULATED, linear, accuracy=lambda bits: 1 - 0.25 * bits.sum(axis=-1)
+    )
+    html = page(written(outcome))
+    reader = Reader(html)
+    assert "Best loss Test accuracy Marginals" in reader.text
+    assert "0.6875 best 1.0000" in reader.text
+    assert "Of the test rows they get 68.75% right, the simulator's 100.00%." in reader.text
+    assert "the share of test rows that a draw gets right" in reader.text
+    words = " ".join(text_of(table(written(outcome)), 120).split())
+    assert "0.6875" in words
+    certified = compare_draws(
+        MEASURED, SIMULATED, linear, minimum=1.0, accuracy=lambda bits: 1.0 - bits[..., 0]
+    )
+    assert "Best loss Hits Marginals" in Reader(page(written(certified))).text
+
+
+def test_a_page_of_many_bits_is_small_and_says_what_its_groups_are():
+    p = np.full((1, 20_000), 0.5)
+    html = page(written(compare_draws(drawn(p, 4, 1), drawn(p, 8, 2), linear)))
+    assert len(html) < 300_000
+    text = Reader(html).text
+    assert "20,000 bits" in text
+    assert "Bits in 256 groups, from those that half of the simulator's draws have mostly" in text
+
+
 def test_what_the_backend_is_stands_in_the_terminal_too():
     words = " ".join(text_of(table(full()), 120).split())
     assert "Snapshot with readout errors alone. 2 bits; seeds 3, 8; 500 draws" in words

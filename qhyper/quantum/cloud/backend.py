@@ -38,6 +38,8 @@ Float = npt.NDArray[np.float64]
 
 Batches = Mapping[str, tuple[int, int, int]]
 """What is sampled: (times, circuits, shots of each) by what it is for."""
+PREVIEWED_ROWS = 128
+"""Of a job that is shown before it is sent."""
 _LITTLE = 0.05
 """Share of the misreadings that are corrected below which a user is told."""
 
@@ -265,13 +267,17 @@ class CloudBackend:
     def preview(self, isa: Isa, angles: Float, shots: int) -> str:
         """What the service would be sent for shots at angles [row, angle], by its own account.
 
-        The first job of several, in the service's words, after how many there are.
+        The first job of several, and the first PREVIEWED_ROWS of its rows, in the service's words,
+        after how many there are.
         """
         asked = (self.service.limits, len(angles), shots, isa.two_qubit_gates)
         jobs, (_, rows, _, each) = n_chunks(*asked), next(cut(*asked))
-        pub = (isa.circuit, isa.rows(angles[:rows]))
+        shown = min(rows, PREVIEWED_ROWS)
+        pub = (isa.circuit, isa.rows(angles[:shown]))
         text = self.service.preview([pub], each, tag="qhyper-KEY")
-        return f"job 1 of {jobs:,}:\n{text}" if text and jobs > 1 else text
+        parts = [f"job 1 of {jobs:,}"] if jobs > 1 else []
+        parts += [f"the first {shown:,} of {rows:,} rows"] if shown < rows else []
+        return f"{', '.join(parts)}:\n{text}" if text and parts else text
 
     def first_of(self, work: Callable[[], object]) -> str:
         """What the service would be sent for what `work` measures first; it ends there.

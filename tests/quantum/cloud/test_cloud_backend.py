@@ -55,6 +55,30 @@ def tags(stub_service):
     return [tag for _, tag in stub_service().accepted()]
 
 
+def test_a_preview_of_many_rows_shows_the_first_and_how_many_there_are(stub_service, monkeypatch):
+    service = stub_service(rows=300)
+    shown = []
+
+    def preview(pubs, shots, *, tag):
+        ((_, rows),) = pubs
+        shown.append((len(rows), shots, tag))
+        return "the words of the service"
+
+    monkeypatch.setattr(service, "preview", preview)
+    backend = CloudBackend(service)
+    isa = backend.compile(CIRCUIT).isa
+    for rows, head in (
+        (128, ""),
+        (129, "the first 128 of 129 rows:\n"),
+        (302, "job 1 of 2, the first 128 of 300 rows:\n"),
+    ):
+        text = backend.preview(isa, np.zeros((rows, 4)), 5)
+        assert text == f"{head}the words of the service"
+        assert shown.pop() == (128, 5, "qhyper-KEY")
+    monkeypatch.undo()
+    assert backend.preview(isa, np.zeros((500, 4)), 5) == ""  # the stub does not say
+
+
 # -- draws and gradients --------------------------------------------------------------------------
 
 
