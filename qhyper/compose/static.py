@@ -85,7 +85,5 @@ def static(
 
 static_product = partial(static, generator="product")
 static_bernoulli = partial(static, generator="classical.conditional:InputLogits")
-static_mlp = partial(
-    static, generator="classical.conditional:ConditionalBernoulli", activation="tanh"
-)
+static_mlp = partial(static, generator="classical.conditional:InputLogits", hidden=16)
 static_entangled = partial(static, generator="entangled")
