@@ -388,6 +388,14 @@ def test_a_generator_without_parameters_is_chunked():
     assert Chunked(InputLogits(4), 3).n_parameters == 12
 
 
+def test_a_layout_that_only_single_bits_cut_entangles_nothing():
+    layout = PackedTarget((16, 5, 3)).layout
+    with pytest.raises(ConfigurationError, match=r"has 1 bit, and a circuit of 1 qubit entangles"):
+        static(layout.n_bits, generator="entangled", layout=layout)
+    assert static(layout.n_bits, layout=layout).describe().startswith("95 chunks of 1 bits")
+    static(layout.n_bits, generator="entangled", entangled=False, layout=layout)
+
+
 @pytest.mark.parametrize("option", ["ansatz", "n_inputs"])
 def test_what_a_static_circuit_has_of_its_own_is_not_replaced(option):
     with pytest.raises(ConfigurationError, match=f"Got {option}=3 for a static hypernetwork by"):

@@ -56,11 +56,18 @@ def static(
     - patch: of the chunks (`patches`)
 
     Raises UnsuitableError for a layout without a first weight matrix, ConfigurationError for what
-    cannot be built.
+    cannot be built, and for `entangled` where only chunks of 1 bit cut the layout.
     """
     if n_bits < 1:
         raise ConfigurationError(f"A generator needs at least 1 bit; got n_bits={n_bits}.")
-    chunk = largest_chunk(layout, MOST_BITS, image=image) if chunk is None else chunk
+    if chunk is None:
+        chunk = largest_chunk(layout, MOST_BITS, image=image)
+        if chunk == 1 and generator == "entangled" and options.get("entangled", True):
+            raise ConfigurationError(
+                f"The largest chunk that cuts the {layout} has 1 bit, and a circuit of 1 qubit "
+                "entangles nothing. Use static-product, or numbers of units that share a divisor "
+                f"with the image, such as {MOST_BITS}."
+            )
     plan = patches(layout, chunk, patch=patch, image=image)
     assert layout is not None
     layout.check(n_bits)

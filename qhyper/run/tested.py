@@ -66,7 +66,8 @@ def default_pairs(trials: "Sequence[Trial]", results: Sequence[Result]) -> list[
     """Every entangled circuit with the same without entanglement, and with the best classical.
 
     A circuit without entanglement that is not the same otherwise, such as `product`, stands in
-    where that is not in the run. The best classical entry has the lowest median of the final loss.
+    where that is not in the run, if what surrounds it is the same. The best classical entry has
+    the lowest median of the final loss.
     """
     best = min(
         (result for result in results if result.kind == "classical"),
@@ -100,7 +101,7 @@ def _entangled(trial: "Trial") -> bool:
 def _partner(trial: "Trial", trials: "Sequence[Trial]") -> "Trial | None":
     """The same circuit without entanglement, trained in the same way if there is one.
 
-    Another circuit stands in where the circuit is the whole generator, and nothing surrounds it.
+    Another circuit stands in where the same things surround it, or nothing does.
     """
     without = [
         other
@@ -108,7 +109,7 @@ def _partner(trial: "Trial", trials: "Sequence[Trial]") -> "Trial | None":
         if _circuits(other) and not _entangled(other) and _kinds(other) == _kinds(trial)
     ]
     same = [other for other in without if _same_without_entanglers(trial, other)]
-    found = same or (without if len(_kinds(trial)) == 1 else [])
+    found = same or [other for other in without if _around(other) == _around(trial)]
     return max(found, key=lambda other: _likeness(trial, other), default=None)
 
 
@@ -122,6 +123,20 @@ def _same_without_entanglers(trial: "Trial", other: "Trial") -> bool:
         one.circuit.unentangled == two.circuit and list(one.order) == list(two.order)
         for one, two in pairs
     )
+
+
+def _around(trial: "Trial") -> tuple[list[tuple[Any, ...]], list[bool]]:
+    """What is trained beside the circuits of an entry, and which of these are."""
+    circuits = _circuits(trial)
+    own = {id(parameter) for part in circuits for parameter in part.parameters()}
+    assert trial.generator is not None
+    outside = [
+        (name, tuple(p.shape), p.requires_grad)
+        for name, p in trial.generator.named_parameters()
+        if id(p) not in own
+    ]
+    trained = [all(p.requires_grad for p in part.parameters()) for part in circuits]
+    return outside, trained
 
 
 def _shapes(trial: "Trial") -> list[tuple[Any, ...]]:

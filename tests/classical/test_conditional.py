@@ -12,7 +12,7 @@ import torch
 from scipy.special import expit
 from scipy.stats import chisquare
 
-from classical.conditional import ConditionalBernoulli
+from classical.conditional import ConditionalBernoulli, InputLogits
 from qhyper.bits import all_bitstrings
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Streams
@@ -283,3 +283,52 @@ def test_no_seed_and_no_bit_are_refused():
         make(())
     with pytest.raises(ConfigurationError, match="at least 1 bit"):
         ConditionalBernoulli(0, n_inputs=2)
+
+
+# -- features that are logits ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hidden", [0, 5])
+def test_input_logits_are_features_and_a_residual_mlp(hidden):
+    generator = spread(InputLogits(3, hidden=hidden, scale=0.4, seeds=SEEDS))
+    inputs = np.broadcast_to(INPUTS, (3, *INPUTS.shape))
+    found = generator.marginals(inputs=inputs).detach().numpy()
+    log_p = (
+        generator.log_prob(np.broadcast_to(all_bitstrings(3), (3, 3, 8, 3)), inputs=inputs)
+        .detach()
+        .numpy()
+    )
+    for replica in range(3):
+        logits = INPUTS.copy()
+        if hidden:
+            w1, b1, w2 = (
+                getattr(generator, name).detach().numpy()[replica] for name in ("W1", "b1", "W2")
+            )
+            logits += 0.4 * np.tanh((INPUTS @ w1 + b1) / 2) @ w2 / math.sqrt(5)
+        p = expit(logits)
+        np.testing.assert_allclose(found[replica], p, rtol=1e-12)
+        for k, string in enumerate(all_bitstrings(3)):
+            expected = np.log(np.where(string, p, 1 - p)).sum(axis=1)
+            np.testing.assert_allclose(log_p[replica, :, k], expected, rtol=1e-9)
+    assert sum(p.numel() for p in generator.parameters()) == 3 * (3 * hidden + hidden + hidden * 3)
+    assert ("residual MLP of 5 units" in generator.describe()) == bool(hidden)
+
+
+def test_draws_of_the_residual_mlp_have_its_marginals():
+    """Seed 0, 20,000 shots, 4.5 sigma."""
+    generator, shots = spread(InputLogits(3, hidden=4, seeds=[0])), 20_000
+    inputs = INPUTS[None]
+    drawn = generator.sample(shots, rng=Streams([0])(0, "draw"), inputs=inputs).bits[0]
+    p = generator.marginals(inputs=inputs).detach().numpy()[0]
+    bound = 4.5 * np.sqrt(p * (1 - p) / shots)
+    assert (np.abs(drawn.mean(axis=1) - p) < bound).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"hidden": -1}, "Got hidden=-1 and scale=0.1; expected 0 hidden"),
+     ({"scale": 0.0}, "Got hidden=0 and scale=0.0"), ({"n_inputs": 2}, "one feature a bit")],
+)  # fmt: skip
+def test_input_logits_refuse(options, words):
+    with pytest.raises(ConfigurationError, match=words):
+        InputLogits(3, **options)

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError
 from qhyper.run.comparison import compare, plan
 from qhyper.run.config import Config, Entry
@@ -13,6 +14,7 @@ from qhyper.run.tested import chosen_pairs, default_pairs
 from qhyper.run.trial import Trial
 from qhyper.spending import Budget
 from qhyper.targets.objective import Objective
+from qhyper.targets.packed.target import PackedTarget
 
 TITLES = ["product", "quantum-depth2", "mine:Generator", "mlp"]
 
@@ -124,6 +126,18 @@ def test_a_static_hypernetwork_has_a_partner_of_its_own_kind():
     assert pairs_of(entries) == [("c", "bare"), ("frozen", "frozen bare")]
     assert pairs_of(entries[:2]) == []  # a product circuit is no static hypernetwork
     assert pairs_of(entries[2:4]) == []  # nor are trained chunks what frozen ones stand against
+
+
+def test_another_circuit_stands_in_where_the_same_field_surrounds_it():
+    objective = PackedTarget((16, 4, 2)).objective(
+        Samples(np.random.default_rng(0).normal(size=(20, 16)), np.arange(20) % 2)
+    )
+    names = ("static-entangled", "static-product")
+    entries = [Entry(name=name) for name in names]
+    fewer = Entry(name="static-product", label="fewer", options={"kept": 2})
+    for given, expected in ((entries, [names]), ([entries[0], fewer], [])):
+        outcome = compare(objective, given, seeds=[0, 1], rows=4_000, warn=lambda line: None)
+        assert [(test.one, test.other) for test in outcome.summary.tests] == expected
 
 
 def test_a_partner_is_trained_in_the_same_way_if_one_is():
