@@ -142,7 +142,10 @@ BACKENDS = (
     "noisy aer",
 )
 REGISTERED = sorted({point.name for point in entry_points(group="qhyper.generators")})
-OPTIONS = {"tied-bernoulli": {"image": (1, 2), "basis": (1, 2)}}
+OPTIONS = {
+    "tied-bernoulli": {"image": (1, 2), "basis": (1, 2)},
+    "static-entangled": {"chunk": 1},  # nothing larger cuts this layout
+}
 MAKERS = {
     **{
         name: lambda seeds, name=name: build_generator(

@@ -87,6 +87,7 @@ IN_BATCHES = ("layered", "layered with choices", "packed", "packed, two hidden l
 
 GENERATORS = {
     **{name: (name, {}) for name in registry.names("generator")},
+    "static-entangled": ("static-entangled", {"chunk": 1}),  # nothing larger cuts these
     "tied-bernoulli": ("tied-bernoulli", {"image": [1, 2], "basis": [1, 2]}),
     "free tied-bernoulli": ("tied-bernoulli", {"basis": None}),
     "mlp": ("mlp", {"hidden": 3, "latent_bits": 2}),
