@@ -91,12 +91,13 @@ class ConditionalBernoulli(HyperNetwork):
 class InputLogits(HyperNetwork):
     """p(w | x) = Π_i Bernoulli(w_i; σ(l_i(x))) with logits l(x) = x + s tanh(x W1 + b1) W2.
 
-    Feature i is the logit of bit i, and what `hidden` units add, none unless told, ties the bits of
-    an input: a residual MLP. Over it, `Chunked` makes a Bernoulli distribution of a field of
-    logits. Parameters float64, of N(0, 1): `W1` [replica, feature, hidden] and `b1` [replica,
-    hidden], both over √(features + 1), and `W2` [replica, hidden, bit], over √hidden; s is `scale`,
-    and small, since all chunks share these and each has its own features. Raises ConfigurationError
-    unless there is a feature a bit, for hidden < 0, and unless scale is finite and above 0.
+    Feature i is the logit of bit i, and `hidden` units, none unless told, mix the features of an
+    input: a residual MLP. Its bits stay independent. Over it, `Chunked` makes a Bernoulli
+    distribution of a field of logits. Parameters float64, of N(0, 1): `W1` [replica, feature,
+    hidden] and `b1` [replica, hidden], both over √(features + 1), and `W2` [replica, hidden, bit],
+    over √hidden; s is `scale`, and small, since all chunks share these and each has its own
+    features. Raises ConfigurationError unless there is a feature a bit, for hidden < 0, and unless
+    scale is finite and above 0.
     """
 
     capabilities = Capabilities(log_prob=True, marginals=True, independent=True)

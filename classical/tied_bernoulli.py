@@ -122,7 +122,7 @@ class TiedBernoulli(HyperNetwork):
             start = np.stack([stream.normal(size=parameter.shape[1:]) for stream in rng])
             parameter.copy_(torch.from_numpy(start))
 
-    def block_probabilities(self) -> list[Reals]:
+    def matrix_probabilities(self) -> list[Reals]:
         """The probability of a 1 of every block, [replica, ...] with a matrix as [unit, input]."""
         first, *others = (p.detach().cpu().numpy() for p in self.coefficients)
         logits = first if self.basis is None else self.basis.images(first)
@@ -135,7 +135,7 @@ class TiedBernoulli(HyperNetwork):
     def derivatives(self, slopes: Reals, probabilities: Sequence[Reals]) -> list[Reals]:
         """Derivatives by the parameters, from those by the marginals [replica, bit].
 
-        By the chain rule; `probabilities` are those of `block_probabilities`.
+        By the chain rule; `probabilities` are those of `matrix_probabilities`.
         """
         ends = np.cumsum([math.prod(shape) for shape in self._shapes])[:-1]
         parts = np.split(slopes, ends, axis=1)
@@ -148,7 +148,7 @@ class TiedBernoulli(HyperNetwork):
         return by_logits
 
     def _sample(self, shots: int, rng: Rngs, inputs: Any) -> Bits:
-        probabilities = self.block_probabilities()
+        probabilities = self.matrix_probabilities()
         bits = np.empty((self.replicas, 1, shots, self.n_bits), np.uint8)
         for replica, stream in enumerate(rng):
             own = [p[replica] for p in probabilities]
@@ -179,7 +179,7 @@ class _Marginals(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, generator: TiedBernoulli, *parameters: torch.Tensor) -> torch.Tensor:
-        ctx.generator, ctx.probabilities = generator, generator.block_probabilities()
+        ctx.generator, ctx.probabilities = generator, generator.matrix_probabilities()
         return torch.from_numpy(generator.flat(ctx.probabilities)).to(parameters[0].device)
 
     @staticmethod

@@ -29,6 +29,8 @@ from qhyper.registry import build, find
 from qhyper.streams import Rngs, Streams, check_rng
 
 MAX_BITS_OF_PROBABILITIES = 20
+MODE_BITS = 12
+"""Of a block whose most probable string is looked up."""
 _FEW = 4096
 """Numbers whose squares are summed up by one thread, and at once."""
 _BLOCK = 32
@@ -385,6 +387,7 @@ class HyperNetwork(torch.nn.Module, ABC):
         """Blocks of bits, int64 [block, bit], which do not depend on each other; None if unknown.
 
         Single bits where all are independent, else all bits as one block where there are few.
+        Who has other blocks overrides `block_probabilities` and `block_expectation` with it.
         """
         if self.capabilities.independent:
             return np.arange(self.n_bits)[:, None]
@@ -401,12 +404,14 @@ class HyperNetwork(torch.nn.Module, ABC):
         return self.probabilities()
 
     def mode(self) -> Bits | None:
-        """The most probable string, uint8 [replica, bit]; None unless its blocks are known.
+        """The most probable string, uint8 [replica, bit]; None where it is not to be had.
 
-        Of equally probable strings of a block, the first. For a generator without inputs.
+        That is of independent blocks of at most MODE_BITS bits, without inputs, and of exact
+        probabilities. Of equally probable strings of a block, the first.
         """
         plan = None if self.n_inputs else self.independent_blocks
-        if plan is None:
+        known = self.capabilities.independent or self.capabilities.log_prob
+        if plan is None or not known or plan.shape[1] > MODE_BITS:
             return None
         with torch.no_grad():
             number = self.block_probabilities().argmax(dim=-1).cpu().numpy()

@@ -46,7 +46,7 @@ def draw(results: Mapping[str, Any], folder: Path) -> None:
                         markersize=7, markerfacecolor="none" if source != "circuit" else INK,
                     )  # fmt: skip
             axes.set(xscale="log", title=f"{title}: {what}")
-            axes.set_ylim(bottom=LOWEST)
+            axes.set_ylim(bottom=min(LOWEST, axes.get_ylim()[0]))
     for axes in panels[-1]:
         axes.set_xlabel("trained parameters")
         axes.set_xticks([500, 1_500, 5_000, 15_000], ["500", "1,500", "5,000", "15,000"])

@@ -57,14 +57,14 @@ def _accuracy(results: Results, data: str) -> str:
     for kind, of_data in SHORT.items():
         for number in reversed(of_data.get(data, ())):
             found = seeds_of(results, f"{kind}-{number}-{data}")
-            spent = found[0]["rows"]
+            spent = max(spent, found[0]["rows"])
             rows.append(_line(kind, found))
     rows.sort(key=lambda row: -int(row[1].replace(",", "")))
-    title = f"{DATA[data][0]}, {spent:,} rows a training: test accuracy in %, mean (range) of seeds"
+    title = f"{DATA[data][0]}, at the most {spent:,} rows a training: test accuracy, mean (range)"
     return table(title, _HEAD, rows)
 
 
-_HEAD = ["generator", "parameters", "mode", "draws", "worst draw", "shots", "minutes"]
+_HEAD = ["generator", "parameters", "mode, %", "draws, %", "worst draw", "shots", "minutes"]
 
 
 def _line(kind: str, found: Found) -> list[str]:
@@ -82,9 +82,9 @@ def _long(results: Results) -> str:
     for kind, fields in LONG.items():
         for number in fields:
             found = seeds_of(results, f"{kind}-{number}-mnist-long")
-            spent = found[0]["rows"]
+            spent = max(spent, found[0]["rows"])
             rows.append(_line(kind, found))
-    return table(f"MNIST, {spent:,} rows a training", _HEAD, rows)
+    return table(f"MNIST, at the most {spent:,} rows a training", _HEAD, rows)
 
 
 def _correlation(results: Results) -> str:
@@ -99,13 +99,21 @@ def _correlation(results: Results) -> str:
                 rows.append([
                     KINDS[kind].title, DATA[data][0], f"{found[0]['parameters']:,}",
                     f"{np.mean([one['total_correlation'] for one in found]):,.1f}",
-                    *(f"{np.mean([one[key] for one in found]):.4f}"
-                      for key in ("loss", "product_loss")),
+                    f"{np.mean([one['loss'] for one in found]):.4f}", _difference(found),
                     _percent(drawn(found)), _percent(as_product),
                 ])  # fmt: skip
-    head = ["generator", "data", "parameters", "total correlation, bits", "loss",
-            "as the product of its marginals", "draws, %", "draws of the product, %"]  # fmt: skip
+    head = [
+        "generator", "data", "parameters", "total correlation, bits", "loss",
+        "more as the product of its marginals", "draws, %", "draws of the product, %",
+    ]  # fmt: skip
     return table("Is it the entanglement? Held-out loss and test accuracy", head, rows, words=2)
+
+
+def _difference(found: Found) -> str:
+    """By how much the loss of the marginals' product lies above, with its standard error."""
+    mean = np.mean([one["product_loss"] - one["loss"] for one in found])
+    errors = [one["loss_error"] or 0.0 for one in found]
+    return f"{mean:+.4f} ± {np.sqrt(np.square(errors).sum()) / len(errors):.4f}"
 
 
 def _rival(results: Results) -> str:

@@ -414,6 +414,22 @@ def probabilities_agree(subject: Generator) -> None:
         each = np.where(strings == 1, marginals[:, :, None], 1 - marginals[:, :, None])
         do = "Its capabilities say that its bits are independent: leave that out."
         expect_same("p of independent bits", p, each.prod(-1), do, near)
+    if inputs is None and made.independent_blocks is not None:
+        _blocks_agree(made, p[:, 0], near)
+
+
+def _blocks_agree(made: HyperNetwork, p: npt.NDArray[np.float64], near: float) -> None:
+    """The probabilities of independent blocks make up those of all strings, p [replica, string]."""
+    plan, do = made.independent_blocks, "Mend `block_probabilities` or `independent_blocks`."
+    assert plan is not None
+    tables = made.block_probabilities().detach().cpu().numpy()
+    shape = (len(p), len(plan), 1 << plan.shape[1])
+    expect(
+        tables.shape == shape, f"block_probabilities() has shape {tables.shape}, not {shape}. {do}"
+    )
+    numbers = all_bitstrings(made.n_bits)[:, plan] @ (1 << np.arange(plan.shape[1]))
+    found = tables[:, np.arange(len(plan)), numbers].prod(axis=-1)
+    expect_same("block_probabilities()", found, p, do, near)
 
 
 def other_bits_are_refused(subject: Generator) -> None:

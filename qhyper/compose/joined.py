@@ -147,6 +147,12 @@ class Joined(Composed):
         parts = zip(self.parts, costs.split([len(plan) for plan in each], dim=1), strict=True)
         return torch.cat([part.block_expectation(own) for part, own in parts], dim=1)
 
+    def mode(self) -> Bits | None:
+        """As in HyperNetwork, each part in its own way."""
+        each = [part.mode() for part in self.parts]
+        known = [mode for mode in each if mode is not None]
+        return self._placed(known) if len(known) == len(each) else None
+
     # -- angles -----------------------------------------------------------------------------------
 
     def angles(self, *, inputs: Any = None) -> torch.Tensor:
@@ -263,10 +269,18 @@ def _check_cover(blocks: Sequence[tuple[str, ...]], layout: Layout) -> None:
 
 
 def _common_recipe(generators: Sequence[HyperNetwork]) -> Mapping[str, Any]:
-    """The most draws and steps and the lowest learning rate that a part asks for."""
+    """The most draws and steps and the lowest learning rate that a part asks for.
+
+    And the estimator, schedule and whatever else all ask for alike.
+    """
     recipes = [generator.recipe for generator in generators]
+    alike = {
+        key: value
+        for key, value in recipes[0].items()
+        if all(key in recipe and recipe[key] == value for recipe in recipes)
+    }
     choose = {"draws": max, "learning_rate": min, "start_steps": max}
-    return {
+    return alike | {
         key: best(recipe[key] for recipe in recipes)
         for key, best in choose.items()
         if all(key in recipe for recipe in recipes)

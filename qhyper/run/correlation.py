@@ -89,14 +89,14 @@ class _Blocks:
         """The probability of a 1 of every bit, [replica, bit]."""
         found = np.empty((len(self.p), self.plan.size))
         found[:, self.plan] = self.p @ all_bitstrings(self.plan.shape[1])
-        return found
+        return np.clip(found, 0.0, 1.0)  # sums of rounded numbers may be above 1
 
     def total_correlation(self) -> _Estimate:
         """The entropies of all bits alone, minus those of the blocks, in bits, exact."""
-        q = self.marginals()
-        alone = entr(q).sum(axis=1) + entr(1 - q).sum(axis=1)
-        together = entr(self.p).sum(axis=(1, 2))
-        return _Estimate(np.maximum(alone - together, 0.0) / np.log(2), np.zeros(len(q)))
+        q = self.marginals()[:, self.plan]
+        alone = (entr(q) + entr(1 - q)).sum(axis=-1)
+        each = np.maximum(alone - entr(self.p).sum(axis=-1), 0.0)  # [replica, block]
+        return _Estimate(each.sum(axis=1) / np.log(2), np.zeros(len(q)))
 
 
 def _blocks(generator: HyperNetwork) -> _Blocks | None:

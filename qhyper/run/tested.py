@@ -126,17 +126,27 @@ def _same_without_entanglers(trial: "Trial", other: "Trial") -> bool:
 
 
 def _around(trial: "Trial") -> tuple[list[tuple[Any, ...]], list[bool]]:
-    """What is trained beside the circuits of an entry, and which of these are."""
+    """What surrounds the circuits of an entry, and which of the circuits are trained."""
+    from qhyper.compose.chunked import Chunked
+    from qhyper.compose.ordered import Ordered
+
     circuits = _circuits(trial)
     own = {id(parameter) for part in circuits for parameter in part.parameters()}
     assert trial.generator is not None
+    cut: list[tuple[Any, ...]] = []
+    for part in trial.generator.modules():
+        if isinstance(part, Ordered):
+            cut.append(("order", part.order.tobytes()))
+        if isinstance(part, Chunked):
+            told = part.field.describe() if part.field else part.generator.n_inputs
+            cut.append(("chunks", part.chunks, part.generator.n_bits, told))
     outside = [
         (name, tuple(p.shape), p.requires_grad)
         for name, p in trial.generator.named_parameters()
         if id(p) not in own
     ]
     trained = [all(p.requires_grad for p in part.parameters()) for part in circuits]
-    return outside, trained
+    return [*outside, *cut], trained
 
 
 def _shapes(trial: "Trial") -> list[tuple[Any, ...]]:

@@ -258,14 +258,12 @@ def _by_group(measured: Bits, simulated: Bits) -> tuple[Float, Float, Float]:
     half = max(1, len(simulated) // 2)
     ordering, rest = simulated[:half], simulated[half:] if half < len(simulated) else simulated
     order = np.argsort(ordering.mean(axis=0), kind="stable")
-    p, q = measured.mean(axis=0), rest.mean(axis=0)
-    error = _difference_error(p, len(measured), q, len(rest))
     groups = np.array_split(order, GROUPS)
-    return (
-        np.array([p[group].mean() for group in groups]),
-        np.array([q[group].mean() for group in groups]),
-        np.array([np.sqrt(np.square(error[group]).sum()) / len(group) for group in groups]),
-    )
+    ours, theirs = (
+        np.stack([bits[:, group].mean(axis=1) for group in groups]) for bits in (measured, rest)
+    )  # [group, shot]: their spread knows how the bits of a chunk hang together
+    variance = sum(each.var(axis=1) / max(1, each.shape[1] - 1) for each in (ours, theirs))
+    return ours.mean(axis=1), theirs.mean(axis=1), np.sqrt(variance)
 
 
 def _variation(measured: Sequence[int], simulated: Sequence[int]) -> Variation:

@@ -174,7 +174,10 @@ class Submission:
         return [f"{content} {calibration}" for content in draws.contents()]
 
     def preview(self) -> str:
-        """The very JSON or program that the service would be sent for its draws, if it says."""
+        """The JSON or program that the service would be sent for its draws, if it says.
+
+        Of many rows the first; see `CloudBackend.preview`.
+        """
         return self.backend.preview(self.isa, self._angles(), self.settings.shots)
 
     # -- sending and fetching -----------------------------------------------------------------

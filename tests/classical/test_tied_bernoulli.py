@@ -99,7 +99,7 @@ def test_draws_compare_each_replicas_uniforms_block_by_block(make):
     generator = make()
     bits = generator.sample(3, rng=Streams(SEEDS)(5)).bits
     for replica, stream in enumerate(Streams(SEEDS)(5)):
-        probabilities = [p[replica] for p in generator.block_probabilities()]
+        probabilities = [p[replica] for p in generator.matrix_probabilities()]
         for shot in range(3):
             blocks = [stream.random(p.shape) < p for p in probabilities]
             expected = np.concatenate([block.T.ravel() for block in blocks])  # [in, out]

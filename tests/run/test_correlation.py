@@ -69,6 +69,23 @@ def test_of_independent_chunks_the_total_is_the_sum_of_theirs_and_exact():
     assert found.total_correlation_error is None
 
 
+def test_a_certain_bit_takes_nothing_from_the_others():
+    """Its frequency may be rounded to above 1; 40 starts of five bits beside one that is sure."""
+    blocks = []
+    for seed in range(40):
+        p = np.random.default_rng(seed).dirichlet(np.ones(32))
+        sure = np.concatenate([np.zeros(32), p])[None, None]
+        blocks.append(correlation._Blocks(np.arange(6)[None], sure))
+        alone = correlation._Blocks(np.arange(5)[None], p[None, None])
+        found, expected = (each.total_correlation().mean for each in (blocks[-1], alone))
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+    together = correlation._Blocks(
+        np.arange(240).reshape(40, 6), np.concatenate([each.p for each in blocks], axis=1)
+    ).total_correlation()
+    total = sum(each.total_correlation().mean for each in blocks)
+    np.testing.assert_allclose(together.mean, total, rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [("quantum-depth2", {}), ("quantum-depth4", {"backend": "statevector"}),

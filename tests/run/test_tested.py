@@ -134,8 +134,11 @@ def test_another_circuit_stands_in_where_the_same_field_surrounds_it():
     )
     names = ("static-entangled", "static-product")
     entries = [Entry(name=name) for name in names]
-    fewer = Entry(name="static-product", label="fewer", options={"kept": 2})
-    for given, expected in ((entries, [names]), ([entries[0], fewer], [])):
+    others = [
+        Entry(name="static-product", label="fewer", options=options)
+        for options in ({"kept": 2}, {"chunk": 2}, {"patch": [4, 1]}, {"frozen": True})
+    ]
+    for given, expected in ((entries, [names]), *(([entries[0], other], []) for other in others)):
         outcome = compare(objective, given, seeds=[0, 1], rows=4_000, warn=lambda line: None)
         assert [(test.one, test.other) for test in outcome.summary.tests] == expected
 
