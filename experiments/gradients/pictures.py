@@ -1,4 +1,4 @@
-"""Errors of one gradient against its evaluations, and losses of trainings against what they cost."""
+"""Errors of one gradient by evaluations, and losses of trainings by what they cost."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from experiments.gradients.study import CHUNKED_TRAINED, TRAINED, errors_of
 from experiments.gradients.tables import EXACT, LABELS, title_of
 from qhyper.report.drawing import INK, loss_axis
 
-STYLES: Mapping[str, tuple[str, str, str]] = {
+STYLES: Mapping[str, tuple[str, Any, str]] = {
     "score-function": ("#0072b2", "-", "o"),
     "score-function-no-baseline": ("#56b4e9", "--", "o"),
     "natural-gradient": ("#cc79a7", "-", "D"),

@@ -26,7 +26,7 @@ from qhyper.gradients.parameter_shift import ParameterShift, StochasticParameter
 from qhyper.gradients.score import ScoreFunction
 from qhyper.gradients.spsa import SPSA
 from qhyper.gradients.stein import Stein
-from qhyper.hypernetwork import HasAngles, HyperNetwork, build_generator
+from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.risk import Expectation
 from qhyper.run.comparison import compare
 from qhyper.run.config import Entry
@@ -112,9 +112,7 @@ def _errors(
     return errors
 
 
-def _descend(
-    generator: HyperNetwork, objective: Any, steps: int, estimator: Any = None
-) -> None:
+def _descend(generator: HyperNetwork, objective: Any, steps: int, estimator: Any = None) -> None:
     """So many steps of Adam with the exact gradient, or with an estimate of it."""
     optimizer, estimator = torch.optim.Adam(generator.parameters(), lr=RATE), estimator or Exact()
     for step in range(steps):
@@ -326,7 +324,7 @@ def _trained(
     settings: Mapping[str, Any],
     draws: Sequence[int],
     size: Size,
-    budget: Mapping[str, int],
+    budget: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Learning rate and draws are chosen on other seeds."""
     objective = _network()

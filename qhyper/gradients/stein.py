@@ -1,10 +1,10 @@
 """The score function with a Stein control variate: log p of all strings one flip away.
 
-The Gibbs sampler's step on bit i flips it, w to w^i, with probability p(w^i) / (p(w) + p(w^i)), and
-leaves p as it is. So E[p(flip) · (h(w^i) - h(w))] = 0 for any function h: a discrete Stein operator,
-of which any multiple may be added to an estimate. Here h is a polynomial of the bits times ∇log p,
-as in RODEO (Shi et al., 2022, arXiv:2202.09497), which makes it of gradients through the target;
-ours is fitted to the losses of other draws. No flip is evaluated.
+The Gibbs sampler's step on bit i flips it, w to w^i, with probability p(w^i) / (p(w) + p(w^i)),
+and leaves p as it is. So E[p(flip) · (h(w^i) - h(w))] = 0 for any function h: a discrete Stein
+operator, of which any multiple may be added to an estimate (RODEO, Shi et al., 2022,
+arXiv:2202.09497). Here h is ∇log p times a polynomial of the bits, fitted to the losses of other
+draws, and no flip is evaluated.
 """
 
 from collections.abc import Mapping
@@ -139,15 +139,16 @@ def polynomials(bits: Bits, losses: Float) -> tuple[Float, Float]:
     Of bits [replica, input, shot, bit]; it is fitted to the losses of the other half, over which
     its mean is 0.
     """
-    values, changes, half = np.zeros_like(losses), np.zeros(bits.shape), losses.shape[-1] // 2
+    signs = 2 * bits.astype(np.float64) - 1
+    values, changes, half = np.zeros_like(losses), np.zeros_like(signs), losses.shape[-1] // 2
     parts = (slice(half), slice(half, None))
     for own, other in (parts, parts[::-1]):
         for at in np.ndindex(losses.shape[:2]):
-            linear, pairs, mean = _fitted(2.0 * bits[at][other] - 1, losses[at][other])
-            signs = 2.0 * bits[at][own] - 1
-            slopes = linear + signs @ pairs
-            values[at][own] = (signs * (linear + slopes)).sum(axis=-1) / 2 - mean
-            changes[at][own] = -2 * signs * slopes
+            linear, pairs, mean = _fitted(signs[at][other], losses[at][other])
+            s = signs[at][own]
+            slopes = linear + s @ pairs
+            values[at][own] = (s * (linear + slopes)).sum(axis=-1) / 2 - mean
+            changes[at][own] = -2 * s * slopes
     return values, changes
 
 
