@@ -19,6 +19,7 @@ from qhyper import BinaryNetwork, Brickwork, QuantumHyperNetwork, Streams, load
 from qhyper.bits import all_bitstrings
 from qhyper.gradients.block_expectation import BlockExpectation
 from qhyper.gradients.control_variate import ControlVariate
+from qhyper.gradients.estimator import Float
 from qhyper.gradients.exact import Exact
 from qhyper.gradients.local_expectation import LocalExpectation
 from qhyper.gradients.natural import NaturalGradient
@@ -34,7 +35,6 @@ from qhyper.run.config import Entry
 TITLE = "Which gradient estimator is worth its shots?"
 
 Results = Mapping[str, Any]
-Float = np.ndarray
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,7 @@ class Size:
 
 
 SHOWN = 10_000
-FULL = Size(
-    200, 40, (1_000, 3_000, SHOWN, 30_000), 40_000, range(100, 104), range(10), 100_000
-)  # fmt: skip
+FULL = Size(200, 40, (1_000, 3_000, SHOWN, 30_000), 40_000, range(100, 104), range(10), 100_000)
 QUICK = Size(20, 10, (3_000, SHOWN), 4_000, range(100, 102), range(2), 5_000)
 
 
@@ -79,7 +77,7 @@ def parts(quick: bool) -> dict[str, Callable[[], Any]]:
 
 # -- error of one gradient -------------------------------------------------------------------------
 
-STARTS = {"near-product": ("near-product start", 0), "adam": ("after 20 exact steps of Adam", 20)}
+STARTS = {"near-product": ("near-product start", 0), "adam": ("after 20 steps of Adam", 20)}
 """Where the gradient is estimated: in words, and how many steps lead there."""
 RATE = 0.05
 """Of these steps."""
@@ -185,9 +183,7 @@ def error(start: str, size: Size) -> dict[str, Any]:
     def expected(name: str) -> Float:
         return natural if name == "natural-gradient" else exact
 
-    errors = _errors(
-        one, _circuit, objective, _estimators, size.budgets, size.estimates, expected
-    )  # fmt: skip
+    errors = _errors(one, _circuit, objective, _estimators, size.budgets, size.estimates, expected)
     return {"norm": float(np.linalg.norm(exact)), "errors": errors}
 
 
@@ -219,7 +215,7 @@ def _of_any_size(evaluations: int, n_bits: int, shifted: int) -> dict[str, Any]:
         "spsa": SPSA(evaluations // 2),
         "spsa-16": SPSA(evaluations // 32, directions=16),
     }
-    if evaluations <= SHOWN:  # it takes its time
+    if evaluations <= SHOWN:  # more would take most of the study's time
         found["stein"] = Stein(evaluations)
     if evaluations >= shifted:
         found["parameter-shift"] = ParameterShift(evaluations // shifted)
@@ -257,7 +253,7 @@ def chunked_error(start: str, size: Size) -> dict[str, Any]:
     uncertain = (many.var(axis=0, ddof=1) / len(seeds)).sum() / (reference**2).sum()
     errors = _errors(
         one, _chunked, objective, _chunked_estimators, size.budgets, size.few, lambda _: reference
-    )  # fmt: skip
+    )
     return {
         "norm": float(np.linalg.norm(reference)), "reference_mse": float(uncertain),
         "errors": errors,

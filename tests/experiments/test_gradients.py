@@ -21,7 +21,7 @@ def results():
 def test_the_tables_show_what_the_parts_found(results):
     text = study.tables(results)
     assert "nan" not in text
-    assert f"12 bits, after 20 exact steps of Adam: 10,000 evaluations, |g| = {0.133}" in text
+    assert f"12 bits, after 20 steps of Adam: 10,000 evaluations, |g| = {0.133}" in text
     for part, found in results.items():
         if part.startswith(("error", "chunked-near", "chunked-adam")):
             one = study.shown(found, "score-function")
