@@ -230,7 +230,8 @@ def test_with_inputs_it_is_the_mean_over_them():
         for own, all_of in zip(generator.parameters(), many.parameters(), strict=True):
             all_of.copy_(own.expand_as(all_of))
     for inputs in (one, two):  # seeds 0 to 399, within 5 standard errors
-        generator.zero_grad(), many.zero_grad()
+        generator.zero_grad()
+        many.zero_grad()
         Exact()(generator, loss, Expectation(), inputs=inputs)
         Stein(40)(many, loss, Expectation(), rng=Streams(many.seeds)(0), inputs=inputs)
         found = flat(many)
