@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from experiments.gradients.neighbours import RaoBlackwell
 from qhyper import BinaryNetwork, Brickwork, QuantumHyperNetwork, Streams, load
@@ -139,16 +140,20 @@ def _estimates(
     estimator: Any,
     n: int,
 ) -> tuple[Float, float]:
-    """(independent estimates [n, parameter] at the same parameters, median seconds of one)."""
+    """(independent estimates [n, parameter] at the same parameters, median seconds of one).
+
+    The seconds are the processor's, of all threads: they do not depend on what else runs.
+    """
     rows, seconds = [], []
     for first in range(0, n, TOGETHER):
         many = make(range(first, first + TOGETHER))
         with torch.no_grad():
             for own, same in zip(many.parameters(), one.parameters(), strict=True):
                 own.copy_(same.expand_as(own))
-        began = time.perf_counter()
-        rows.append(_gradient(many, objective, estimator))
-        seconds.append((time.perf_counter() - began) / TOGETHER)
+        began = time.process_time()
+        with threadpool_limits(1):  # threads that wait would count
+            rows.append(_gradient(many, objective, estimator))
+        seconds.append((time.process_time() - began) / TOGETHER)
     return np.concatenate(rows), float(np.median(seconds))
 
 
