@@ -31,6 +31,10 @@ LABELS: Mapping[str, str] = {
     "spsa": "SPSA",
     "spsa-16": "SPSA, 16 directions",
 }
+BIASED = ("local-expectation",)
+"""Whose error does not fall to 0 with time."""
+ALIKE = ("score-function", "natural-gradient")
+"""What others are compared with, and what estimates another vector."""
 EXACT = 1e-12
 """Relative errors below are rounding."""
 
@@ -55,22 +59,41 @@ def _errors(name: str, found: Mapping[str, Any]) -> str:
         if estimator not in found["errors"]:
             continue
         at = shown(found, estimator)
-        ratio, slower = at["relative_mse"] / one["relative_mse"], at["seconds"] / one["seconds"]
-        numbers = (f"{at['relative_mse']:.3g}", f"{ratio:.2g}", f"{ratio * slower:.2g}")
-        noise = f"{at['signal_to_noise']:.3g}"
-        if at["relative_mse"] < EXACT:
-            numbers, noise = ("exact", "0", "0"), "∞"
         rows.append((
-            label, f"{at['circuits']}", f"{at['evaluations']:,}", *numbers,
-            f"{1e3 * at['seconds']:.2g}", noise, f"{at['cosine']:.2f}",
+            label, f"{at['circuits']}", f"{at['evaluations']:,}", *ratios(estimator, at, one),
+            _short(1e3 * at["seconds"]),
+            f"{at['signal_to_noise']:.3g}" if at["relative_mse"] > EXACT else "∞",
+            f"{at['cosine']:.2f}",
         ))  # fmt: skip
     known = f" ± {found['reference_mse'] ** 0.5:.1%}" if "reference_mse" in found else ""
     head = (
         "estimator", "circuits", "evaluations", "relative MSE", "per evaluation", "per second",
-        "ms", "signal to noise", "cosine",
+        "pays", "ms", "signal to noise", "cosine",
     )  # fmt: skip
     norm = f"|g| = {found['norm']:.3g}{known}"
     return table(f"{title_of(name)}: {SHOWN:,} evaluations, {norm}", head, rows)
+
+
+def ratios(
+    estimator: str, at: Mapping[str, float], one: Mapping[str, float]
+) -> tuple[str, str, str, str]:
+    """Relative MSE, as multiples of the score function's by evaluations and seconds; if it pays."""
+    if at["relative_mse"] < EXACT:
+        return "exact", "0", "0", "yes"
+    ratio = at["relative_mse"] / one["relative_mse"]
+    mse, by_second = f"{at['relative_mse']:.3g}", ratio * at["seconds"] / one["seconds"]
+    if estimator in BIASED:
+        return mse, _short(ratio), "–", "biased"
+    if estimator in ALIKE:
+        return mse, _short(ratio), _short(by_second), "–"
+    pays = [word for word, x in (("evaluation", ratio), ("second", by_second)) if x < 1]
+    words = {0: "no", 1: f"per {''.join(pays)}", 2: "yes"}[len(pays)]
+    return mse, _short(ratio), _short(by_second), words
+
+
+def _short(number: float) -> str:
+    """With two figures."""
+    return f"{float(f'{number:.2g}'):,g}"
 
 
 def _losses(

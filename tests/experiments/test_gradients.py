@@ -28,20 +28,30 @@ def test_the_tables_show_what_the_parts_found(results):
             for name, points in found["errors"].items():
                 at = points[-1]
                 assert at["budget"] == study.SHOWN
-                if at["relative_mse"] < tables.EXACT:
-                    assert f"| {tables.LABELS[name]} | 1 | 4,096 | exact | 0 | 0 |" in text
-                    continue
-                ratio = at["relative_mse"] / one["relative_mse"]
-                per_second = ratio * at["seconds"] / one["seconds"]
-                assert (
-                    f"| {tables.LABELS[name]} | {at['circuits']} | {at['evaluations']:,} | "
-                    f"{at['relative_mse']:.3g} | {ratio:.2g} | {per_second:.2g} |"
-                ) in text
+                cost = f"| {tables.LABELS[name]} | {at['circuits']} | {at['evaluations']:,} | "
+                assert f"{cost}{' | '.join(tables.ratios(name, at, one))} |" in text
         else:
             label = tables.LABELS[part.partition("training-")[2]]
             chosen = f"| {label} | {found['draws']} | {found['learning_rate']} | "
             loss = f"{found['circuits']:,} | {np.median(found['final_loss']):.4f} |"
             assert chosen + loss in text
+
+
+@pytest.mark.parametrize(
+    ("name", "mse", "seconds", "expected"),
+    [
+        ("stein", 0.05, 0.04, ("0.05", "0.5", "2", "per evaluation")),
+        ("stein", 0.05, 0.01, ("0.05", "0.5", "0.5", "yes")),
+        ("spsa", 171.0, 0.01, ("171", "1,700", "1,700", "no")),
+        ("block-expectation", 0.2, 0.004, ("0.2", "2", "0.8", "per second")),
+        ("block-expectation", 1e-29, 0.004, ("exact", "0", "0", "yes")),
+        ("local-expectation", 0.05, 0.004, ("0.05", "0.5", "–", "biased")),
+        ("natural-gradient", 0.05, 0.02, ("0.05", "0.5", "1", "–")),
+    ],
+)
+def test_what_pays_by_hand(name, mse, seconds, expected):
+    one = {"relative_mse": 0.1, "seconds": 0.01}
+    assert tables.ratios(name, {"relative_mse": mse, "seconds": seconds}, one) == expected
 
 
 def test_every_estimator_has_a_name_and_a_style(results):
