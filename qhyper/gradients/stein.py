@@ -35,8 +35,10 @@ from qhyper.targets.target import Losses
 
 MOST_BITS = 64
 """Of which every draw's neighbours are asked for log p."""
-_DRAWS_A_TERM = 2
-"""Below, a fit would add more noise than it takes away."""
+_TERMS_A_DRAW = 2
+"""At the most, in the half that a polynomial is fitted to."""
+_RIDGE = 10.0
+"""Draws that say of each term that it is 0: where bits are nearly fixed, the others say little."""
 _WEIGHT_A_BIT = 0.25
 """Of the operator's mean over bits; near the best one measured at 12 and 36 bits."""
 
@@ -45,9 +47,9 @@ _WEIGHT_A_BIT = 0.25
 class Stein(GradientEstimator):
     """Score function, leave-one-out, and the Stein operator of a polynomial of the bits' signs.
 
-    The polynomial is fitted to the other half of the draws: of order 2, or 1 where half of the
-    `shots` are fewer than twice the terms, or none. n + 1 times log p and its gradient for each
-    draw of n bits, 64 at the most. Unbiased.
+    The polynomial is fitted to the other half of the draws: of order 2, or 1 where `shots` are
+    fewer than the terms, or none. n + 1 times log p and its gradient for each draw of n bits, 64 at
+    the most. Unbiased.
     """
 
     shots: int
@@ -153,10 +155,10 @@ def polynomials(bits: Bits, losses: Float) -> tuple[Float, Float]:
 
 
 def _fitted(signs: Float, losses: Float) -> tuple[Float, Float, float]:
-    """(linear [bit], symmetric and hollow [bit, bit], mean) of the polynomial by least squares."""
+    """(linear [bit], symmetric and hollow [bit, bit], mean) of a polynomial: ridge regression."""
     shots, n = signs.shape
     pairs = np.zeros((n, n))
-    order = sum(_DRAWS_A_TERM * terms <= shots for terms in (1 + n, 1 + n + n * (n - 1) // 2))
+    order = sum(terms <= _TERMS_A_DRAW * shots for terms in (1 + n, 1 + n + n * (n - 1) // 2))
     if not order:
         return np.zeros(n), pairs, 0.0
     terms, (first, second) = signs, np.triu_indices(n, 1)
@@ -164,7 +166,8 @@ def _fitted(signs: Float, losses: Float) -> tuple[Float, Float, float]:
         terms = np.concatenate([signs, signs[:, first] * signs[:, second]], axis=1)
     mean = terms.mean(axis=0)
     terms = terms - mean  # so that a constant is fitted besides
-    fitted = np.linalg.pinv(terms.T @ terms, 1e-10, hermitian=True) @ (losses @ terms)
+    gram = terms.T @ terms
+    fitted = np.linalg.solve(gram + _RIDGE * np.eye(len(gram)), losses @ terms)
     if order == 2:
         pairs[first, second] = pairs[second, first] = fitted[n:]
     return fitted[:n], pairs, float(mean @ fitted)
