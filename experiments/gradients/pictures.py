@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.drawing import legend_below, new_panels, save
-from experiments.gradients.study import CHUNKED_TRAINED, TRAINED, errors_of
+from experiments.gradients.settings import CHUNKED_TRAINED, TRAINED, errors_of
 from experiments.gradients.tables import EXACT, LABELS, title_of
 from qhyper.report.drawing import INK, loss_axis
 

@@ -5,7 +5,7 @@ python -m experiments run gradients
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,19 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from experiments.gradients import pictures
+from experiments.gradients import tables as written
 from experiments.gradients.neighbours import RaoBlackwell
+from experiments.gradients.settings import (
+    CHUNKED_TRAINED,
+    SHOWN,
+    STARTS,
+    TRAINED,
+    Results,
+    errors_of,
+    regret,
+    shown,
+)
 from qhyper import BinaryNetwork, Brickwork, QuantumHyperNetwork, Streams, load
 from qhyper.bits import all_bitstrings
 from qhyper.gradients.block_expectation import BlockExpectation
@@ -34,8 +46,6 @@ from qhyper.run.comparison import compare
 from qhyper.run.config import Entry
 
 TITLE = "Which gradient estimator is worth its shots?"
-
-Results = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,6 @@ class Size:
     """shots, or evaluations, of each seed of a training"""
 
 
-SHOWN = 10_000
 FULL = Size(200, 40, (1_000, 3_000, SHOWN, 30_000), 40_000, range(100, 104), range(10), 100_000)
 QUICK = Size(20, 10, (3_000, SHOWN), 4_000, range(100, 102), range(2), 5_000)
 
@@ -78,10 +87,8 @@ def parts(quick: bool) -> dict[str, Callable[[], Any]]:
 
 # -- error of one gradient -------------------------------------------------------------------------
 
-STARTS = {"near-product": ("near-product start", 0), "adam": ("after 20 steps of Adam", 20)}
-"""Where the gradient is estimated: in words, and how many steps lead there."""
 RATE = 0.05
-"""Of these steps."""
+"""Of the steps that lead to a start."""
 TOGETHER = 10
 """Estimates made by replicas of one generator."""
 
@@ -285,22 +292,6 @@ def _chunked_estimators(evaluations: int) -> dict[str, Any]:
 
 # -- loss at equal budgets, 36 bits ----------------------------------------------------------------
 
-TRAINED: Mapping[str, dict[str, Any]] = {
-    "score-function": {"estimator": "score-function"},
-    "score-function-no-baseline": {
-        "estimator": "score-function", "estimator_options": {"baseline": "none"},
-    },
-    "natural-gradient": {
-        "estimator": "natural-gradient", "estimator_options": {"damping": 0.01}, "optimizer": "SGD",
-    },
-    "parameter-shift": {"estimator": "parameter-shift"},
-    "stochastic-shift": {
-        "estimator": "stochastic-parameter-shift", "estimator_options": {"angles": 8},
-    },
-    "spsa": {"estimator": "spsa"},
-    "spsa-16": {"estimator": "spsa", "estimator_options": {"directions": 16}},
-}  # fmt: skip
-CHUNKED_TRAINED = ("score-function", "local-expectation", "block-expectation", "spsa")
 RATES = (0.03, 0.1, 0.3)
 DRAWS = {"parameter-shift": (4, 16)}
 CHUNKED_DRAWS = {"local-expectation": (1, 4), "block-expectation": (1, 4)}
@@ -363,34 +354,12 @@ def _say(line: str) -> None:
 
 def tables(results: Results) -> str:
     """The errors at each start and size, and the losses at equal budgets."""
-    from experiments.gradients import tables as written
-
     return written.tables(results)
 
 
 def draw(results: Results, folder: Path) -> None:
     """Write error.svg and training.svg."""
-    from experiments.gradients import pictures
-
     pictures.draw(results, folder)
-
-
-def errors_of(results: Results) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The name before all numbers of a part on errors, and what was found there."""
-    for start in STARTS:
-        yield start, results[f"error-{start}"]
-    for start in STARTS:
-        yield f"chunked-{start}", results[f"chunked-{start}"]
-
-
-def shown(found: Mapping[str, Any], name: str) -> Mapping[str, float]:
-    """The error of an estimator at the budget of the tables."""
-    return next(point for point in found["errors"][name] if point["budget"] == SHOWN)
-
-
-def regret(found: Mapping[str, Any]) -> float:
-    """Median distance of the best loss ever drawn from the certified minimum."""
-    return float(np.median(found["best_loss"]) - found["minimum"])
 
 
 def measured(results: Results) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.gradients.study import (
+from experiments.gradients.settings import (
     CHUNKED_TRAINED,
     SHOWN,
     STARTS,
