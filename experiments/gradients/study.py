@@ -1,10 +1,11 @@
-"""Which gradient, at which budget? Error at 12 qubits, and loss at equal shots at 36.
+"""Which gradient, at which budget? Error at 12 and 36 bits, and loss at equal budgets at 36.
 
 python -m experiments run gradients
 """
 
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,37 +13,39 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
-from experiments.drawing import legend_below, new_panels, save
-from experiments.markdown import table
+from experiments.gradients import pictures
+from experiments.gradients import tables as written
+from experiments.gradients.neighbours import RaoBlackwell
+from experiments.gradients.settings import (
+    CHUNKED_TRAINED,
+    SHOWN,
+    STARTS,
+    TRAINED,
+    Results,
+    errors_of,
+    regret,
+    shown,
+)
 from qhyper import BinaryNetwork, Brickwork, QuantumHyperNetwork, Streams, load
 from qhyper.bits import all_bitstrings
+from qhyper.gradients.block_expectation import BlockExpectation
+from qhyper.gradients.control_variate import ControlVariate
+from qhyper.gradients.estimator import Float
 from qhyper.gradients.exact import Exact
+from qhyper.gradients.local_expectation import LocalExpectation
 from qhyper.gradients.natural import NaturalGradient
 from qhyper.gradients.parameter_shift import ParameterShift, StochasticParameterShift
 from qhyper.gradients.score import ScoreFunction
 from qhyper.gradients.spsa import SPSA
-from qhyper.report.drawing import INK, loss_axis
-from qhyper.report.statistics import median_interval
-from qhyper.report.words import with_interval
+from qhyper.gradients.stein import Stein
+from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.risk import Expectation
 from qhyper.run.comparison import compare
 from qhyper.run.config import Entry
 
 TITLE = "Which gradient estimator is worth its shots?"
-
-ESTIMATORS: Mapping[str, tuple[str, str, Any, str]] = {
-    "score-function": ("score function", "#0072b2", "-", "o"),
-    "score-function-no-baseline": ("score function, no baseline", "#56b4e9", "--", "o"),
-    "natural-gradient": ("natural gradient", "#cc79a7", "-", "D"),
-    "parameter-shift": ("parameter shift", "#d55e00", "-", "s"),
-    "stochastic-shift": ("stochastic shift, 8 angles", "#e69f00", "--", "s"),
-    "spsa": ("SPSA", "#009e73", "-", "^"),
-    "spsa-16": ("SPSA, 16 directions", "#5fbf9f", "--", "^"),
-}
-"""What they are called and how they are drawn: colour, line, marker."""
-
-Results = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,111 +53,118 @@ class Size:
     """How large the study is."""
 
     estimates: int
-    """independent ones, of each gradient"""
+    """independent ones, of each gradient at 12 bits"""
+    few: int
+    """the same at 36 bits"""
     budgets: tuple[int, ...]
-    """shots of one gradient; the tables show those of `SHOWN`"""
+    """evaluations of one gradient; the tables show those of `SHOWN`"""
+    reference: int
+    """draws of block expectation that stand for the exact gradient at 36 bits"""
     tuning: range
     """seeds on which a training's settings are chosen"""
     seeds: range
-    shots: int
-    """of each seed of a training"""
+    spent: int
+    """shots, or evaluations, of each seed of a training"""
 
 
-SHOWN = 10_000
-FULL = Size(200, (1_000, 3_000, SHOWN, 30_000), range(100, 104), range(10), 100_000)
-QUICK = Size(20, (3_000, SHOWN), range(100, 102), range(2), 5_000)
+FULL = Size(200, 40, (1_000, 3_000, SHOWN, 30_000), 40_000, range(100, 104), range(10), 100_000)
+QUICK = Size(20, 10, (3_000, SHOWN), 4_000, range(100, 102), range(2), 5_000)
 
 
 def parts(quick: bool) -> dict[str, Callable[[], Any]]:
-    """The error at each start, and the training of each estimator; long ones first."""
+    """The error at each start and size, and the training of each estimator; long ones first."""
     size = QUICK if quick else FULL
     found: dict[str, Callable[[], Any]] = {}
     for start in STARTS:
         found[f"error-{start}"] = partial(error, start, size)
+        found[f"chunked-{start}"] = partial(chunked_error, start, size)
     for name in TRAINED:
         found[f"training-{name}"] = partial(training, name, size)
+    for name in CHUNKED_TRAINED:
+        found[f"chunked-training-{name}"] = partial(chunked_training, name, size)
     return found
 
 
-# -- error of one gradient, 12 qubits --------------------------------------------------------------
+# -- error of one gradient -------------------------------------------------------------------------
 
-STARTS = {"near-product": ("near-product start", 0), "adam": ("after 20 exact steps of Adam", 20)}
-"""Where the gradient is estimated: in words, and how many exact steps lead there."""
-QUBITS, DEPTH, ANGLES = 12, 4, 96
-DAMPING = 1e-2
-CHUNK = 10
-
-
-def error(start: str, size: Size) -> dict[str, Any]:
-    """Error and signal-to-noise of every estimator against the exact gradient, by shots."""
-    objective = BinaryNetwork((2, 3, 2)).objective(load("gaussians").train)
-    one = QuantumHyperNetwork(QUBITS, ansatz=Brickwork(DEPTH), seeds=[0])
-    _descend(one, objective, STARTS[start][1])
-    parameters = one.theta.detach().numpy()[0]
-    exact = _gradient(one, objective, Exact())[0]
-    natural = _exact_natural(one, exact)
-    errors: dict[str, list[Any]] = {name: [] for name in ESTIMATORS}
-    for shots in size.budgets:
-        for name, estimator in _estimators(shots).items():
-            estimates = _estimates(parameters, objective, estimator, size.estimates)
-            circuits = estimator.cost(one, Expectation()).circuits
-            found = _compared(estimates, natural if name == "natural-gradient" else exact)
-            errors[name].append({"shots": shots, "circuits": circuits, **found})
-    return {"norm": float(np.linalg.norm(exact)), "errors": errors}
+RATE = 0.05
+"""Of the steps that lead to a start."""
+TOGETHER = 10
+"""Estimates made by replicas of one generator."""
 
 
-def _estimators(shots: int) -> dict[str, Any]:
-    """Every estimator that can spend `shots` shots on one gradient, in equal circuits."""
-    found: dict[str, Any] = {
-        "score-function": ScoreFunction(shots),
-        "score-function-no-baseline": ScoreFunction(shots, "none"),
-        "natural-gradient": NaturalGradient(shots, DAMPING),
-        "stochastic-shift": StochasticParameterShift(shots // 16, 8),
-        "spsa": SPSA(shots // 2),
-        "spsa-16": SPSA(shots // 32, directions=16),
-    }
-    if shots >= 2 * ANGLES:
-        found["parameter-shift"] = ParameterShift(shots // (2 * ANGLES))
-    return found
+def _errors(
+    one: HyperNetwork,
+    make: Callable[[Sequence[int]], HyperNetwork],
+    objective: Any,
+    estimators: Callable[[int], Mapping[str, Any]],
+    budgets: Sequence[int],
+    estimates: int,
+    expected: Callable[[str], Float],
+) -> dict[str, list[dict[str, float]]]:
+    """Error, signal-to-noise, cost and time of every estimator at the parameters of `one`.
+
+    `estimators` are those of a budget in evaluations, `expected` the gradient that one should give.
+    """
+    errors: dict[str, list[dict[str, float]]] = {}
+    for budget in budgets:
+        for name, estimator in estimators(budget).items():
+            found, seconds = _estimates(one, make, objective, estimator, estimates)
+            spent = estimator.cost(one, Expectation(), objective=objective)
+            errors.setdefault(name, []).append({
+                "budget": budget, "evaluations": spent.evaluations, "circuits": spent.circuits,
+                "seconds": seconds, **_compared(found, expected(name)),
+            })  # fmt: skip
+    return errors
 
 
-def _descend(generator: QuantumHyperNetwork, objective: Any, steps: int) -> None:
-    optimizer, exact = torch.optim.Adam(generator.parameters(), lr=0.05), Exact()
-    for _ in range(steps):
+def _descend(generator: HyperNetwork, objective: Any, steps: int, estimator: Any = None) -> None:
+    """So many steps of Adam with the exact gradient, or with an estimate of it."""
+    optimizer, estimator = torch.optim.Adam(generator.parameters(), lr=RATE), estimator or Exact()
+    for step in range(steps):
         optimizer.zero_grad()
-        exact(generator, objective, Expectation())
+        estimator(generator, objective, Expectation(), rng=Streams(generator.seeds)(step))
         optimizer.step()
 
 
-def _gradient(generator: QuantumHyperNetwork, objective: Any, estimator: Any) -> np.ndarray:
-    """One estimate by each replica [replica, angle]."""
+def _gradient(generator: HyperNetwork, objective: Any, estimator: Any) -> Float:
+    """One estimate by each replica [replica, parameter]."""
     generator.zero_grad()
     estimator(generator, objective, Expectation(), rng=Streams(generator.seeds)(0))
-    assert generator.theta.grad is not None
-    return generator.theta.grad.numpy().copy()
+    return _flat([parameter.grad for parameter in generator.trained_parameters])
 
 
-def _exact_natural(generator: QuantumHyperNetwork, gradient: np.ndarray) -> np.ndarray:
-    """The damped natural gradient with the exact Fisher matrix, of all bitstrings."""
-    p = generator.probabilities().detach().numpy()[0, 0]
-    scores = generator.scores(all_bitstrings(QUBITS)[None, None])[0, 0]
-    fisher = (scores * p[:, None]).T @ scores
-    return np.linalg.solve(fisher + DAMPING * np.eye(len(gradient)), gradient)
+def _flat(tensors: Sequence[torch.Tensor | None]) -> Float:
+    parts = [tensor.flatten(1) for tensor in tensors if tensor is not None]
+    assert len(parts) == len(tensors)
+    return torch.cat(parts, dim=1).numpy().copy()
 
 
-def _estimates(parameters: np.ndarray, objective: Any, estimator: Any, n: int) -> np.ndarray:
-    """Independent estimates [n, angle] at the same parameters."""
-    rows = []
-    for first in range(0, n, CHUNK):
-        many = QuantumHyperNetwork(
-            QUBITS, ansatz=Brickwork(DEPTH), start=parameters.tolist(),
-            seeds=range(first, first + CHUNK),
-        )  # fmt: skip
-        rows.append(_gradient(many, objective, estimator))
-    return np.concatenate(rows)
+def _estimates(
+    one: HyperNetwork,
+    make: Callable[[Sequence[int]], HyperNetwork],
+    objective: Any,
+    estimator: Any,
+    n: int,
+) -> tuple[Float, float]:
+    """(independent estimates [n, parameter] at the same parameters, median seconds of one).
+
+    The seconds are the processor's, of all threads: they do not depend on what else runs.
+    """
+    rows, seconds = [], []
+    for first in range(0, n, TOGETHER):
+        many = make(range(first, first + TOGETHER))
+        with torch.no_grad():
+            for own, same in zip(many.parameters(), one.parameters(), strict=True):
+                own.copy_(same.expand_as(own))
+        began = time.process_time()
+        with threadpool_limits(1):  # threads that wait would count
+            rows.append(_gradient(many, objective, estimator))
+        seconds.append((time.process_time() - began) / TOGETHER)
+    return np.concatenate(rows), float(np.median(seconds))
 
 
-def _compared(estimates: np.ndarray, exact: np.ndarray) -> dict[str, float]:
+def _compared(estimates: Float, exact: Float) -> dict[str, float]:
     """E|g - G|² / |G|², |E g| / √E|g - E g|² and the median cosine, over estimates g [n, angle]."""
     n, mean = len(estimates), estimates.mean(axis=0)
     spread = np.sqrt(((estimates - mean) ** 2).sum(axis=1).mean() * n / (n - 1))
@@ -163,52 +173,170 @@ def _compared(estimates: np.ndarray, exact: np.ndarray) -> dict[str, float]:
     squares = ((estimates - exact) ** 2).sum(axis=1)
     return {
         "relative_mse": float(squares.mean() / (exact**2).sum()),
-        "signal_to_noise": float(np.sqrt(signal) / spread),
+        "signal_to_noise": float(np.sqrt(signal) / spread) if spread else np.inf,
         "cosine": float(np.median(cosine)),
     }
 
 
-# -- loss at equal shots, 36 qubits ----------------------------------------------------------------
+# -- 12 qubits, all entangled ----------------------------------------------------------------------
 
-TRAINED: Mapping[str, dict[str, Any]] = {
-    "score-function": {"estimator": "score-function"},
-    "score-function-no-baseline": {
-        "estimator": "score-function", "estimator_options": {"baseline": "none"},
-    },
-    "natural-gradient": {
-        "estimator": "natural-gradient", "estimator_options": {"damping": 0.01}, "optimizer": "SGD",
-    },
-    "parameter-shift": {"estimator": "parameter-shift"},
-    "stochastic-shift": {
-        "estimator": "stochastic-parameter-shift", "estimator_options": {"angles": 8},
-    },
-    "spsa": {"estimator": "spsa"},
-    "spsa-16": {"estimator": "spsa", "estimator_options": {"directions": 16}},
-}  # fmt: skip
+QUBITS, DEPTH, ANGLES = 12, 4, 96
+DAMPING = 1e-2
+
+
+def error(start: str, size: Size) -> dict[str, Any]:
+    """Of every estimator against the exact gradient, by evaluations."""
+    objective = BinaryNetwork((2, 3, 2)).objective(load("gaussians").train)
+    one = _circuit([0])
+    _descend(one, objective, STARTS[start][1])
+    exact = _gradient(one, objective, Exact())[0]
+    natural = _exact_natural(one, exact)
+
+    def expected(name: str) -> Float:
+        return natural if name == "natural-gradient" else exact
+
+    errors = _errors(one, _circuit, objective, _estimators, size.budgets, size.estimates, expected)
+    return {"norm": float(np.linalg.norm(exact)), "errors": errors}
+
+
+def _circuit(seeds: Sequence[int]) -> QuantumHyperNetwork:
+    return QuantumHyperNetwork(QUBITS, ansatz=Brickwork(DEPTH), seeds=seeds)
+
+
+def _estimators(evaluations: int) -> dict[str, Any]:
+    """Every estimator that can spend so many on one gradient, in equal circuits."""
+    found: dict[str, Any] = {
+        **_of_any_size(evaluations, QUBITS, 2 * ANGLES),
+        "natural-gradient": NaturalGradient(evaluations, DAMPING),
+        "control-variate": ControlVariate(evaluations),
+    }
+    if evaluations >= 2**QUBITS:
+        found["block-expectation"] = BlockExpectation(1)
+    return found
+
+
+def _of_any_size(evaluations: int, n_bits: int, shifted: int) -> dict[str, Any]:
+    """Those without all probabilities; `shifted` are the circuits of parameter shift."""
+    found: dict[str, Any] = {
+        "score-function": ScoreFunction(evaluations),
+        "score-function-no-baseline": ScoreFunction(evaluations, "none"),
+        "local-expectation": LocalExpectation(evaluations // (1 + n_bits)),
+        "rao-blackwell": RaoBlackwell(evaluations // (1 + n_bits), n_bits),
+        "rao-blackwell-1": RaoBlackwell(evaluations // 2, 1),
+        "stochastic-shift": StochasticParameterShift(evaluations // 16, 8),
+        "spsa": SPSA(evaluations // 2),
+        "spsa-16": SPSA(evaluations // 32, directions=16),
+    }
+    if evaluations <= SHOWN:  # more would take most of the study's time
+        found["stein"] = Stein(evaluations)
+    if evaluations >= shifted:
+        found["parameter-shift"] = ParameterShift(evaluations // shifted)
+    return found
+
+
+def _exact_natural(generator: QuantumHyperNetwork, gradient: Float) -> Float:
+    """The damped natural gradient with the exact Fisher matrix, of all bitstrings."""
+    p = generator.probabilities().detach().numpy()[0, 0]
+    scores = generator.scores(all_bitstrings(QUBITS)[None, None])[0, 0]
+    fisher = (scores * p[:, None]).T @ scores
+    return np.linalg.solve(fisher + DAMPING * np.eye(len(gradient)), gradient)
+
+
+# -- 36 bits, entangled within chunks of 6 ---------------------------------------------------------
+
+BITS, CHUNK = 36, 6
+SHIFTED = 2 * 6 * 48
+"""Circuits of parameter shift: two for each angle of each chunk."""
+STEP_DRAWS = 2_000
+"""Draws of block expectation for each step that leads to a start."""
+
+
+def chunked_error(start: str, size: Size) -> dict[str, Any]:
+    """Of every estimator against block expectation with many draws, by evaluations."""
+    objective = _network()
+    one = _chunked([0])
+    _descend(one, objective, STARTS[start][1], BlockExpectation(STEP_DRAWS))
+    seeds = range(1_000, 1_000 + 2 * TOGETHER)  # no estimate has these
+    many, _ = _estimates(
+        one, lambda drawn: _chunked([seeds[k] for k in drawn]), objective,
+        BlockExpectation(size.reference // len(seeds)), len(seeds),
+    )  # fmt: skip
+    reference = many.mean(axis=0)
+    uncertain = (many.var(axis=0, ddof=1) / len(seeds)).sum() / (reference**2).sum()
+    errors = _errors(
+        one, _chunked, objective, _chunked_estimators, size.budgets, size.few, lambda _: reference
+    )
+    return {
+        "norm": float(np.linalg.norm(reference)), "reference_mse": float(uncertain),
+        "errors": errors,
+    }  # fmt: skip
+
+
+def _network() -> Any:
+    return BinaryNetwork((4, 6, 2)).objective(load("toy").train)
+
+
+def _chunked(seeds: Sequence[int]) -> HyperNetwork:
+    """Six chunks of six bits, each drawn by one entangled circuit at its learned embedding."""
+    return build_generator("chunked", BITS, seeds=seeds, options={"chunk": CHUNK})
+
+
+def _chunked_estimators(evaluations: int) -> dict[str, Any]:
+    """As `_estimators`; block expectation scores 1 + 6 · 63 strings a draw."""
+    strings = 1 + BITS // CHUNK * (2**CHUNK - 1)
+    return {
+        **_of_any_size(evaluations, BITS, SHIFTED),
+        "block-expectation": BlockExpectation(evaluations // strings),
+    }
+
+
+# -- loss at equal budgets, 36 bits ----------------------------------------------------------------
+
 RATES = (0.03, 0.1, 0.3)
 DRAWS = {"parameter-shift": (4, 16)}
+CHUNKED_DRAWS = {"local-expectation": (1, 4), "block-expectation": (1, 4)}
 
 
 def training(name: str, size: Size) -> dict[str, Any]:
-    """Loss reached with one estimator; learning rate and draws are chosen on other seeds."""
-    objective = BinaryNetwork((4, 6, 2)).objective(load("toy").train)
+    """Loss of quantum-depth2 with one estimator, at equal shots."""
+    draws = DRAWS.get(name, (16, 64))
+    return _trained("quantum-depth2", name, TRAINED[name], draws, size, {"shots": size.spent})
+
+
+def chunked_training(name: str, size: Size) -> dict[str, Any]:
+    """Loss of the chunks with one estimator, at equal evaluations."""
+    draws = CHUNKED_DRAWS.get(name, (16, 64))
+    budget = {"evaluations": size.spent}
+    return _trained("chunked", name, {"estimator": name}, draws, size, budget)
+
+
+def _trained(
+    generator: str,
+    name: str,
+    settings: Mapping[str, Any],
+    draws: Sequence[int],
+    size: Size,
+    budget: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Learning rate and draws are chosen on other seeds."""
+    objective = _network()
     trials = [
         Entry(
-            name="quantum-depth2", label=f"{name} {rate} {draws}",
-            training={**TRAINED[name], "learning_rate": rate, "draws": draws, "restarts": 1},
+            name=generator, label=f"{name} {rate} {each}",
+            training={**settings, "learning_rate": rate, "draws": each, "restarts": 1},
         )
         for rate in RATES
-        for draws in DRAWS.get(name, (16, 64))
+        for each in draws
     ]  # fmt: skip
-    tried = compare(objective, trials, seeds=size.tuning, shots=size.shots, warn=_say)
+    tried = compare(objective, trials, seeds=size.tuning, **budget, warn=_say)
     losses = [float(np.median(result.final_loss)) for result in tried.results]
     best = trials[int(np.argmin(losses))]
-    outcome = compare(objective, [best], seeds=size.seeds, shots=size.shots, warn=_say)
+    outcome = compare(objective, [best], seeds=size.seeds, **budget, warn=_say)
     (result,) = outcome.results
     return {
         "learning_rate": best.training["learning_rate"],
         "draws": best.training["draws"],
-        "shots": size.shots,
+        **budget,
         "minimum": outcome.summary.reference.loss,
         "circuits": result.circuits,
         "final_loss": result.final_loss,
@@ -225,115 +353,29 @@ def _say(line: str) -> None:
 
 
 def tables(results: Results) -> str:
-    """The errors at each start, and the losses at equal shots."""
-    return "\n\n".join([*(_errors(results, start) for start in STARTS), _losses(results)])
-
-
-def _errors(results: Results, start: str) -> str:
-    rows = []
-    for name, (label, *_) in ESTIMATORS.items():
-        at = _shown(results, start, name)
-        rows.append((
-            label, f"{at['circuits']}", f"{at['relative_mse']:.3g}",
-            f"{at['signal_to_noise']:.3g}", f"{at['cosine']:.2f}",
-        ))  # fmt: skip
-    norm = results[f"error-{start}"]["norm"]
-    title = f"{SHOWN:,} shots, {STARTS[start][0]}, |g| = {norm:.3g}"
-    head = ("estimator", "circuits", "relative MSE", "signal to noise", "cosine")
-    return table(title, head, rows)
-
-
-def _shown(results: Results, start: str, name: str) -> dict[str, float]:
-    points = results[f"error-{start}"]["errors"][name]
-    return next(point for point in points if point["shots"] == SHOWN)
-
-
-def _losses(results: Results) -> str:
-    rows = []
-    for name in TRAINED:
-        found = results[f"training-{name}"]
-        rows.append((
-            ESTIMATORS[name][0], f"{found['draws']}", f"{found['learning_rate']}",
-            f"{found['circuits']:,}",
-            with_interval(median_interval(found["final_loss"])),
-            f"{_regret(found):.4f}",
-        ))  # fmt: skip
-    one = results["training-score-function"]
-    title = (
-        f"{one['shots']:,} shots, {len(one['final_loss'])} seeds, certified minimum "
-        f"{one['minimum']:.6f}"
-    )
-    head = (
-        "estimator", "draws a circuit", "learning rate", "circuits", "final mean loss", "regret",
-    )  # fmt: skip
-    return table(title, head, rows)
-
-
-def _regret(found: Mapping[str, Any]) -> float:
-    return float(np.median(found["best_loss"]) - found["minimum"])
-
-
-def measured(results: Results) -> dict[str, float]:
-    """The numbers that `verify` checks, by name."""
-    found = {}
-    for start in STARTS:
-        found[f"{start}-norm"] = results[f"error-{start}"]["norm"]
-        for name in ESTIMATORS:
-            found[f"{start}-{name}-mse"] = _shown(results, start, name)["relative_mse"]
-    for name in TRAINED:
-        one = results[f"training-{name}"]
-        found[f"training-{name}-loss"] = float(np.median(one["final_loss"]))
-        found[f"training-{name}-regret"] = _regret(one)
-    return found
+    """The errors at each start and size, and the losses at equal budgets."""
+    return written.tables(results)
 
 
 def draw(results: Results, folder: Path) -> None:
     """Write error.svg and training.svg."""
-    save(_drawn_errors(results), folder / "error.svg", "Error of one gradient against its shots")
-    save(_drawn_training(results), folder / "training.svg", "Mean loss against shots")
+    pictures.draw(results, folder)
 
 
-def _drawn_errors(results: Results) -> Any:
-    figure, panels = new_panels((8.2, 4.2), 1, len(STARTS), sharey=True)
-    for axes, (start, (title, _)) in zip(panels[0], STARTS.items(), strict=True):
-        for name, points in results[f"error-{start}"]["errors"].items():
-            _, colour, line, marker = ESTIMATORS[name]
-            axes.plot(
-                [point["shots"] for point in points], [point["relative_mse"] for point in points],
-                color=colour, linestyle=line, marker=marker, markersize=4,
-            )  # fmt: skip
-        axes.set(xscale="log", yscale="log", xlabel="shots of one gradient", title=title)
-    panels[0][0].set_ylabel("mean squared error / |gradient|²")
-    _legend(figure, markers=True)
-    return figure
-
-
-def _drawn_training(results: Results) -> Any:
-    """Median and quartiles over the seeds."""
-    figure, panels = new_panels((8.2, 4.2), 1, 1)
-    axes, highest = panels[0][0], 0.0
-    for name in TRAINED:
-        _, colour, line, _ = ESTIMATORS[name]
-        curve = results[f"training-{name}"]["curve"]
-        low, median, high = np.quantile(curve["mean_loss"], (0.25, 0.5, 0.75), axis=0)
-        axes.plot(curve["shots"], median, color=colour, linestyle=line, linewidth=1.4)
-        axes.fill_between(curve["shots"], low, high, color=colour, alpha=0.15, linewidth=0)
-        highest = max(highest, float(high.max()))
-    minimum = results["training-score-function"]["minimum"]
-    axes.axhline(minimum, color=INK, linewidth=0.8, linestyle=":")
-    loss_axis(axes.yaxis, minimum, highest)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.set(xlabel="shots", ylabel="mean loss")
-    _legend(figure, markers=False)
-    return figure
-
-
-def _legend(figure: Any, *, markers: bool) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], color=colour, linestyle=line, marker=marker if markers else "",
-               markersize=4, label=label)
-        for label, colour, line, marker in ESTIMATORS.values()
-    ]  # fmt: skip
-    legend_below(figure, handles, 3)
+def measured(results: Results) -> dict[str, float]:
+    """The numbers that `verify` checks, by name."""
+    numbers = {}
+    for start, found in errors_of(results):
+        numbers[f"{start}-norm"] = found["norm"]
+        baseline = shown(found, "score-function")
+        for name in found["errors"]:
+            at = shown(found, name)
+            numbers[f"{start}-{name}-mse"] = at["relative_mse"]
+            numbers[f"{start}-{name}-ratio"] = at["relative_mse"] / baseline["relative_mse"]
+        if "reference_mse" in found:
+            numbers[f"{start}-reference-mse"] = found["reference_mse"]
+    for part, found in results.items():
+        if "final_loss" in found:
+            numbers[f"{part}-loss"] = float(np.median(found["final_loss"]))
+            numbers[f"{part}-regret"] = regret(found)
+    return numbers

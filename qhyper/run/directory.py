@@ -286,7 +286,7 @@ def _git_revision() -> dict[str, Any] | None:
         ).stdout.strip()  # fmt: skip
 
     try:
-        if Path(git("rev-parse", "--show-toplevel")) != here.parent:
+        if Path(git("rev-parse", "--show-toplevel")) != here.parents[1]:
             return None
         return {"revision": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):

@@ -22,6 +22,7 @@ from qhyper.gradients.natural import NaturalGradient
 from qhyper.gradients.parameter_shift import ParameterShift, StochasticParameterShift
 from qhyper.gradients.score import ScoreFunction
 from qhyper.gradients.spsa import SPSA
+from qhyper.gradients.stein import Stein
 from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.quantum.ansatz import Ansatz, Brickwork, Reuploading
 from qhyper.quantum.backends import build_backend
@@ -36,7 +37,7 @@ from qhyper.targets.layout import Block, Layout
 from qhyper.targets.objective import Objective
 
 SPACE = WeightSpace((2, 1, 2))
-ONE_RISK = ("local-expectation", "block-expectation", "control-variate")
+ONE_RISK = ("local-expectation", "block-expectation", "control-variate", "stein")
 """Estimators that refuse most risks."""
 LAYOUT = Layout((Block("0.weight", (2, 1), (0, 1)), Block("1.weight", (1, 2), (1, 2))))
 N = SPACE.n_bits
@@ -69,6 +70,7 @@ ESTIMATORS_HERE = {
     "local-expectation": lambda: build_estimator("local-expectation", SHOTS),
     "block-expectation": lambda: build_estimator("block-expectation", SHOTS),
     "control-variate": lambda: build_estimator("control-variate", SHOTS),
+    "stein": lambda: build_estimator("stein", SHOTS),
 }
 
 
@@ -267,7 +269,7 @@ def missing(estimator, risk, generator):
             return "which it does not support; it supports Expectation, FreeEnergy"
         if risk == "free-energy" and able.log_prob and not able.independent:
             return "of FreeEnergy is for independent bits, and those of {} are not"
-    if estimator == "control-variate":
+    if estimator in ("control-variate", "stein"):
         if not able.log_prob:
             return "needs log p, and {} has none: it can only be sampled"
         if risk != "expectation":
@@ -399,7 +401,7 @@ def test_the_declared_bias():
         **dict.fromkeys((*kinds[:3], Risk), of_step),
         CVaR: "bias of order step² and 1/shots",
     }
-    assert dict(ControlVariate.bias) == {Expectation: unbiased}
+    assert dict(ControlVariate.bias) == dict(Stein.bias) == {Expectation: unbiased}
     assert dict(BlockExpectation.bias) == {Expectation: unbiased}
     assert dict(LocalExpectation.bias) == {Expectation: unbiased, FreeEnergy: unbiased}
     assert dict(Exact.bias) == dict.fromkeys((*kinds, Risk), "exact")
@@ -414,6 +416,7 @@ def test_the_declared_bias():
         "local-expectation",
         "block-expectation",
         "control-variate",
+        "stein",
     ],
 )
 @pytest.mark.parametrize("generator", [*REGISTERED, "tied circuit", *WITH_INPUTS])
@@ -566,7 +569,7 @@ class Worst(Risk):
 
 def test_a_risk_of_ones_own_is_taken(estimator):
     generator = MAKERS["circuit on mps"](SEEDS)
-    if isinstance(estimator, LocalExpectation | BlockExpectation | ControlVariate):
+    if isinstance(estimator, LocalExpectation | BlockExpectation | ControlVariate | Stein):
         with pytest.raises(ConfigurationError, match=r"got the risk .*Worst.*, which it does not"):
             estimate(estimator, generator, Worst())
         return

@@ -184,7 +184,7 @@ def no_gradient(estimator, generator, objective, batch):
     able = generator.capabilities
     if estimator == "control-variate" and generator.n_bits > 16:
         return "needs all 2.* probabilities and their derivatives, of up to 16 bits, and"
-    if estimator in ("score-function", "natural-gradient") and not able.log_prob:
+    if estimator in ("score-function", "natural-gradient", "stein") and not able.log_prob:
         return "needs log p, and .* has none.* use an estimator that needs samples alone"
     if "parameter-shift" in estimator and not able.angles:
         return "shifts the angles of a circuit, and .* has none. Use score-function"

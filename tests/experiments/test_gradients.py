@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.gradients import study
+from experiments.gradients import pictures, study, tables
 from experiments.study import find
-from qhyper import Brickwork, Expectation, QuantumHyperNetwork
+from qhyper import BinaryNetwork, Brickwork, Expectation, QuantumHyperNetwork, load
 from qhyper.threads import one_torch_thread
 
 
@@ -21,16 +21,42 @@ def results():
 def test_the_tables_show_what_the_parts_found(results):
     text = study.tables(results)
     assert "nan" not in text
-    errors = results["error-adam"]
-    assert f"20 exact steps of Adam, |g| = {errors['norm']:.3g}" in text
-    for name, (label, *_) in study.ESTIMATORS.items():
-        *_, at = errors["errors"][name]
-        assert at["shots"] == study.SHOWN
-        assert f"| {label} | {at['circuits']} | {at['relative_mse']:.3g} |" in text
-        found = results[f"training-{name}"]
-        chosen = f"| {label} | {found['draws']} | {found['learning_rate']} | "
-        loss = f"{found['circuits']:,} | {np.median(found['final_loss']):.4f} |"
-        assert chosen + loss in text
+    assert f"12 bits, after 20 steps of Adam: 10,000 evaluations, |g| = {0.133}" in text
+    for part, found in results.items():
+        if part.startswith(("error", "chunked-near", "chunked-adam")):
+            one = study.shown(found, "score-function")
+            for name, points in found["errors"].items():
+                at = points[-1]
+                assert at["budget"] == study.SHOWN
+                cost = f"| {tables.LABELS[name]} | {at['circuits']} | {at['evaluations']:,} | "
+                assert f"{cost}{' | '.join(tables.ratios(name, at, one))} |" in text
+        else:
+            label = tables.LABELS[part.partition("training-")[2]]
+            chosen = f"| {label} | {found['draws']} | {found['learning_rate']} | "
+            loss = f"{found['circuits']:,} | {np.median(found['final_loss']):.4f} |"
+            assert chosen + loss in text
+
+
+@pytest.mark.parametrize(
+    ("name", "mse", "seconds", "expected"),
+    [
+        ("stein", 0.05, 0.04, ("0.05", "0.5", "2", "per evaluation")),
+        ("stein", 0.05, 0.01, ("0.05", "0.5", "0.5", "yes")),
+        ("spsa", 171.0, 0.01, ("171", "1,700", "1,700", "no")),
+        ("block-expectation", 0.2, 0.004, ("0.2", "2", "0.8", "per second")),
+        ("block-expectation", 1e-29, 0.004, ("exact", "0", "0", "yes")),
+        ("local-expectation", 0.05, 0.004, ("0.05", "0.5", "–", "biased")),
+        ("natural-gradient", 0.05, 0.02, ("0.05", "0.5", "1", "–")),
+    ],
+)
+def test_what_pays_by_hand(name, mse, seconds, expected):
+    one = {"relative_mse": 0.1, "seconds": 0.01}
+    assert tables.ratios(name, {"relative_mse": mse, "seconds": seconds}, one) == expected
+
+
+def test_every_estimator_has_a_name_and_a_style(results):
+    drawn = {name for _, found in study.errors_of(results) for name in found["errors"]}
+    assert drawn == set(tables.LABELS) == set(pictures.STYLES)
 
 
 def test_the_quick_setting_gives_pictures_and_numbers(results, tmp_path):
@@ -48,23 +74,56 @@ def test_the_quick_setting_gives_pictures_and_numbers(results, tmp_path):
 
 def test_the_same_seeds_give_the_same_numbers(results):
     again = study.parts(quick=True)["error-near-product"]()
-    assert again == results["error-near-product"]
+    assert _timeless(again) == _timeless(results["error-near-product"])
 
 
-@pytest.mark.parametrize("shots", [1_000, 10_000])
-def test_every_estimator_spends_the_shots_of_its_column(shots):
-    generator = QuantumHyperNetwork(study.QUBITS, ansatz=Brickwork(study.DEPTH), seeds=[0])
+def _timeless(found):
+    errors = {
+        name: [{**point, "seconds": None} for point in points]
+        for name, points in found["errors"].items()
+    }
+    return {**found, "errors": errors}
+
+
+@pytest.mark.parametrize("budget", [5_000, 10_000])
+def test_every_estimator_spends_the_evaluations_of_its_column(budget):
+    generator = study._circuit([0])
     assert generator.circuit.n_angles == study.ANGLES
-    estimators = study._estimators(shots)
-    assert set(estimators) == set(study.ESTIMATORS)
-    for name, estimator in estimators.items():
-        spent = estimator.cost(generator, Expectation()).shots
-        assert 0.9 * shots < spent <= shots, name
+    objective = BinaryNetwork((2, 3, 2)).objective(load("gaussians").train)
+    for name, estimator in study._estimators(budget).items():
+        spent = estimator.cost(generator, Expectation(), objective=objective).evaluations
+        least = 4_096 if name == "block-expectation" else 0.9 * budget
+        assert least <= spent <= budget, name
 
 
-def test_parameter_shift_needs_a_shot_for_every_circuit():
+@pytest.mark.parametrize("budget", [1_000, 10_000])
+def test_every_estimator_spends_them_on_chunks_too(budget):
+    generator = study._chunked([0])
+    assert 2 * len(generator.trained_angles) == study.SHIFTED
+    assert generator.independent_blocks.shape == (6, 6)
+    objective = study._network()
+    for name, estimator in study._chunked_estimators(budget).items():
+        spent = estimator.cost(generator, Expectation(), objective=objective).evaluations
+        assert 0.5 * budget < spent <= budget, name
+
+
+def test_some_estimators_need_more():
     assert "parameter-shift" in study._estimators(2 * study.ANGLES)
     assert "parameter-shift" not in study._estimators(2 * study.ANGLES - 1)
+    assert "block-expectation" in study._estimators(2**study.QUBITS)
+    assert "block-expectation" not in study._estimators(2**study.QUBITS - 1)
+
+
+def test_the_reference_is_known_better_than_the_estimates(results):
+    for start in study.STARTS:
+        found = results[f"chunked-{start}"]
+        least = min(study.shown(found, name)["relative_mse"] for name in found["errors"])
+        assert found["reference_mse"] < least / 2  # of a tenth of the full run's draws
+
+
+def test_an_estimate_without_noise_has_no_bound_on_its_signal():
+    found = study._compared(np.ones((3, 2)), np.ones(2))
+    assert (found["relative_mse"], found["signal_to_noise"]) == (0.0, np.inf)
 
 
 def test_errors_of_two_estimates_by_hand():
