@@ -57,7 +57,7 @@ def brute_force(generator, function=parity):
 
 def test_of_independent_chunks_the_total_is_the_sum_of_theirs_and_exact():
     """Two chunks of seven bits, more together than are summed up at once."""
-    generator = entangled("chunked", 14, chunk=7, ansatz="reuploading")
+    generator = entangled("chunked", 14, chunk=7)
     found = measured(generator, shots=64)
     expected = 0.0
     for p in generator.block_probabilities().detach().numpy().swapaxes(0, 1):

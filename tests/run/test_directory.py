@@ -369,3 +369,14 @@ def test_a_path_that_python_cannot_decode_is_written_as_it_is(tmp_path):
     run = Run.create(tmp_path / "o_\udcc3\udca9", "compare", Config())
     path = run.write("report.html", f"<p>{run.path}</p>")
     assert f"{tmp_path}/o_é/" in path.read_text(encoding="utf-8")
+
+
+def test_a_checkout_tells_its_revision() -> None:
+    root = Path(__file__).parents[2]
+    told = subprocess.run(
+        ["git", "-C", str(root), "rev-parse", "--show-toplevel", "HEAD"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if told.returncode or not told.stdout.startswith(str(root)):
+        pytest.skip("this is no checkout of git")
+    assert provenance([])["git"]["revision"] == told.stdout.split()[-1]

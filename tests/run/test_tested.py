@@ -138,9 +138,10 @@ def test_another_circuit_stands_in_where_the_same_field_surrounds_it():
         Entry(name="static-product", label="fewer", options=options)
         for options in ({"kept": 2}, {"chunk": 2}, {"patch": [4, 1]}, {"frozen": True})
     ]
+    problem, budget = Problem(objective), Budget(evaluations=4_000)
     for given, expected in ((entries, [names]), *(([entries[0], other], []) for other in others)):
-        outcome = compare(objective, given, seeds=[0, 1], rows=4_000, warn=lambda line: None)
-        assert [(test.one, test.other) for test in outcome.summary.tests] == expected
+        trials = [Trial(entry, problem, (0, 1), budget) for entry in given]
+        assert default_pairs(trials, []) == expected
 
 
 def test_a_partner_is_trained_in_the_same_way_if_one_is():
