@@ -20,7 +20,12 @@ STYLES = {
     "frozen": (COLOURS["control"][0], "x"),
 }
 """Colour and marker of each kind."""
-LOWEST = 60
+TICKS = {
+    "mnist": (10, 50, 70, 80, 85, 90, 93, 95, 97),
+    "fashion": (10, 30, 50, 60, 65, 70, 75, 80),
+}
+LIMITS = {"mnist": (5.0, 98.0), "fashion": (60.0, 82.0)}
+"""Accuracies that are shown, of each data set; and lower ones, where there are any."""
 
 
 def draw(results: Mapping[str, Any], folder: Path) -> None:
@@ -46,7 +51,10 @@ def draw(results: Mapping[str, Any], folder: Path) -> None:
                         markersize=7, markerfacecolor="none" if source != "circuit" else INK,
                     )  # fmt: skip
             axes.set(xscale="log", title=f"{title}: {what}")
-            axes.set_ylim(bottom=min(LOWEST, axes.get_ylim()[0]))
+            axes.set_yscale("function", functions=(_by_errors, _of_errors))
+            axes.set_yticks(TICKS[data], [str(tick) for tick in TICKS[data]])
+            low, high = LIMITS[data]
+            axes.set_ylim(min(low, _lowest(results, data) - 2), high)
     for axes in panels[-1]:
         axes.set_xlabel("trained parameters")
         axes.set_xticks([500, 1_500, 5_000, 15_000], ["500", "1,500", "5,000", "15,000"])
@@ -64,6 +72,33 @@ def draw(results: Mapping[str, Any], folder: Path) -> None:
     ]  # fmt: skip
     legend_below(figure, handles, 2)
     save(figure, folder / "accuracy.svg", "Test accuracy against trained parameters")
+
+
+def _lowest(results: Mapping[str, Any], data: str) -> float:
+    """The least accuracy in the panels of a data set, in %."""
+    found = [
+        value
+        for kind, of_data in SHORT.items()
+        for n in of_data.get(data, ())
+        for of in (mode, drawn)
+        for value in of(seeds_of(results, f"{kind}-{n}-{data}"))
+    ]
+    rival = [
+        one["accuracy"]
+        for source in SOURCES
+        for one in seeds_of(results, f"quantum-train-{source}-{data}")
+    ]
+    return 100 * min(found + rival)
+
+
+def _by_errors(accuracy: Any) -> Any:
+    """Half the errors are a step of equal height everywhere."""
+    return -np.log(np.maximum(100.0 - np.asarray(accuracy), 0.1))
+
+
+def _of_errors(height: Any) -> Any:
+    """The inverse."""
+    return 100.0 - np.exp(-np.asarray(height))
 
 
 def _curve(axes: Any, kind: str, points: list[Any], of: Any, *, line: str) -> None:
