@@ -62,7 +62,8 @@ ALLOWED: dict[str, set[str]] = {
     | {"hypernetwork", "risk", "data", "targets", "compose", "quantum", "gradients", "training"},
     "report": GROUND | {"targets"},
     "run": GROUND
-    | {"hypernetwork", "risk", "data", "targets", "quantum", "gradients", "training", "report"},
+    | {"hypernetwork", "risk", "data", "targets", "compose", "quantum", "gradients", "training"}
+    | {"report"},
     "submit": GROUND
     | {"hypernetwork", "data", "targets", "compose", "quantum", "report", "training", "run"},
     "cli": GROUND | {"data", "targets", "quantum", "training", "checks", "report", "run", "submit"},

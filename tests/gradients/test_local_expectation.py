@@ -55,7 +55,9 @@ def conditional(seeds, n_bits=N, n_inputs=2):
 
 
 def by_name(name):
-    return lambda seeds: build_generator(name, N, seeds=seeds, layout=LAYOUT)
+    # nothing larger than a bit cuts this layout, and what entangles has to be told so
+    options = {"chunk": 1} if name == "static-entangled" else {}
+    return lambda seeds: build_generator(name, N, seeds=seeds, layout=LAYOUT, options=options)
 
 
 def nested(seeds):
