@@ -19,9 +19,9 @@ from qhyper.gradients.estimator import (
     GradientEstimator,
     check_risk,
     check_shots,
-    over_inputs,
+    measured,
 )
-from qhyper.hypernetwork import Draw, HyperNetwork
+from qhyper.hypernetwork import HyperNetwork
 from qhyper.risk import Expectation, Risk, Sample
 from qhyper.spending import Spending
 from qhyper.streams import Rngs
@@ -92,12 +92,4 @@ class BlockExpectation(GradientEstimator):
         costs = torch.from_numpy(by_shot.mean(axis=1) if self.shots > 1 else by_shot[:, 0])
         device = next(iter(generator.parameters())).device
         generator.block_expectation(costs.to(device)).sum().backward()
-        value, error = over_inputs(*risk.value(Sample(bits, losses)))
-        return GradientEstimate(
-            value=value,
-            standard_error=error,
-            mean_loss=losses.mean(axis=(1, 2)),
-            draw=Draw(bits),
-            losses=losses,
-            spent=self.cost(generator, risk, objective=objective),
-        )
+        return measured(Sample(bits, losses), risk, self.cost(generator, risk, objective=objective))

@@ -27,9 +27,9 @@ from qhyper.gradients.estimator import (
     check_shots,
     check_whole,
     evaluate,
-    over_inputs,
+    measured,
 )
-from qhyper.hypernetwork import Draw, HyperNetwork
+from qhyper.hypernetwork import HyperNetwork
 from qhyper.risk import Expectation, Risk
 from qhyper.spending import Spending
 from qhyper.streams import Rngs
@@ -98,15 +98,7 @@ class ControlVariate(GradientEstimator):
         generator.accumulate_scores(bits, coefficients / (self.shots * n_inputs), inputs=inputs)
         costs = torch.from_numpy(table / n_inputs)
         generator.expectation(costs, inputs=inputs).sum().backward()
-        value, error = over_inputs(*risk.value(drawn))
-        return GradientEstimate(
-            value=value,
-            standard_error=error,
-            mean_loss=drawn.losses.mean(axis=(1, 2)),
-            draw=Draw(bits),
-            losses=drawn.losses,
-            spent=self.cost(generator, risk, n_inputs=n_inputs),
-        )
+        return measured(drawn, risk, self.cost(generator, risk, n_inputs=n_inputs))
 
     def _split(self, bits: Bits, losses: Float) -> tuple[Float, Float]:
         """(the mean polynomial [replica, input, 2^n], centred residuals [replica, input, shot])."""

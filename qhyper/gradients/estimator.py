@@ -211,6 +211,19 @@ def evaluate(
         return Sample(bits, losses, generator.log_prob(bits, inputs=inputs).cpu().numpy())
 
 
+def measured(drawn: Sample, risk: Risk, spent: Spending) -> GradientEstimate:
+    """What draws [replica, input, shot] tell of the risk, with all of them."""
+    value, error = over_inputs(*risk.value(drawn))
+    return GradientEstimate(
+        value=value,
+        standard_error=error,
+        mean_loss=drawn.losses.mean(axis=(1, 2)),
+        draw=Draw(drawn.bits),
+        losses=drawn.losses,
+        spent=spent,
+    )
+
+
 def over_inputs(value: Float, standard_error: Float) -> tuple[Float, Float]:
     """The mean over inputs of values [replica, input], and its standard error."""
     n_inputs = value.shape[1]

@@ -20,9 +20,9 @@ from qhyper.gradients.estimator import (
     GradientEstimator,
     check_risk,
     check_shots,
-    over_inputs,
+    measured,
 )
-from qhyper.hypernetwork import Draw, HyperNetwork
+from qhyper.hypernetwork import HyperNetwork
 from qhyper.risk import Expectation, FreeEnergy, Risk, Sample
 from qhyper.spending import Spending
 from qhyper.streams import Rngs
@@ -117,15 +117,8 @@ class LocalExpectation(GradientEstimator):
             drawn = Sample(bits, losses, log_p)
         gradient = torch.from_numpy(slopes / n_inputs).to(marginals.device)
         torch.autograd.backward(marginals, gradient)
-        value, error = over_inputs(*risk.value(drawn))
-        return GradientEstimate(
-            value=value,
-            standard_error=error,
-            mean_loss=losses.mean(axis=(1, 2)),
-            draw=Draw(bits),
-            losses=losses,
-            spent=self.cost(generator, risk, n_inputs=n_inputs, objective=objective),
-        )
+        spent = self.cost(generator, risk, n_inputs=n_inputs, objective=objective)
+        return measured(drawn, risk, spent)
 
 
 def _logit(p: Float) -> Float:

@@ -15,9 +15,9 @@ from qhyper.gradients.estimator import (
     check_risk,
     check_shots,
     evaluate,
-    over_inputs,
+    measured,
 )
-from qhyper.hypernetwork import Draw, HyperNetwork
+from qhyper.hypernetwork import HyperNetwork
 from qhyper.risk import CVaR, Risk, Sample
 from qhyper.spending import Spending
 from qhyper.streams import Rngs
@@ -92,13 +92,5 @@ def measure(
     costs, others = risk.own_costs(drawn) if shots > 1 else (risk.costs(drawn, drawn), 0.0)
     n_inputs = bits.shape[1]
     centred = costs - others if baseline == "leave-one-out" else costs
-    value, error = over_inputs(*risk.value(drawn))
-    estimate = GradientEstimate(
-        value=value,
-        standard_error=error,
-        mean_loss=drawn.losses.mean(axis=(1, 2)),
-        draw=Draw(bits),
-        losses=drawn.losses,
-        spent=Spending.of_circuits(n_inputs, shots),
-    )
+    estimate = measured(drawn, risk, Spending.of_circuits(n_inputs, shots))
     return drawn, centred / (shots * n_inputs), estimate
