@@ -1,6 +1,7 @@
 """Independent weights whose probabilities depend on the input."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,35 @@ from qhyper.hypernetwork import Capabilities, HyperNetwork
 from qhyper.streams import Rngs
 
 
-class ConditionalBernoulli(HyperNetwork):
+class _OfLogits(HyperNetwork):
+    """p(w | x) = Π_i Bernoulli(w_i; σ(l_i(x))), for subclasses that give the logits l(x)."""
+
+    capabilities = Capabilities(log_prob=True, marginals=True, independent=True)
+
+    @abstractmethod
+    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The logits [replica, input, bit] at inputs float64 [replica, input, feature]."""
+
+    def _sample(self, shots: int, rng: Rngs, inputs: torch.Tensor | None) -> Bits:
+        assert inputs is not None
+        p = expit(self.logits(inputs).detach().cpu().numpy())[:, :, None]
+        uniforms = np.stack([r.random((p.shape[1], shots, self.n_bits)) for r in rng])
+        return (uniforms < p).view(np.uint8)
+
+    def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
+        assert inputs is not None
+        return self.logits(inputs).sigmoid()
+
+    def _log_prob(self, bits: Bits, inputs: torch.Tensor | None) -> torch.Tensor:
+        assert inputs is not None
+        # log σ(l) = l + log σ(-l): the bits enter in a product alone, which is fast.
+        logits = self.logits(inputs)
+        w = torch.as_tensor(bits.astype(np.float64), device=logits.device)
+        drawn = (w @ logits[..., None])[..., 0]
+        return drawn + logsigmoid(-logits).sum(-1)[:, :, None]
+
+
+class ConditionalBernoulli(_OfLogits):
     """p(w | x) = Π_i Bernoulli(w_i; σ(l_i(x))) with logits l(x) = (x W1 + b1) W2 + b2.
 
     The input-conditioned hypernetwork of E. Oey (2023, "Hypernetworks for binary neural
@@ -26,7 +55,6 @@ class ConditionalBernoulli(HyperNetwork):
     unless there is at least one input feature and one hidden unit.
     """
 
-    capabilities = Capabilities(log_prob=True, marginals=True, independent=True)
     recipe: Mapping[str, Any] = {
         "draws": 8,
         "learning_rate": 0.05,
@@ -69,26 +97,8 @@ class ConditionalBernoulli(HyperNetwork):
         hidden = torch.baddbmm(self.b1[:, None], inputs.to(self.b1.device), self.W1)
         return torch.baddbmm(self.b2[:, None], hidden, self.W2)
 
-    def _sample(self, shots: int, rng: Rngs, inputs: torch.Tensor | None) -> Bits:
-        assert inputs is not None
-        p = expit(self.logits(inputs).cpu().numpy())[:, :, None]
-        uniforms = np.stack([r.random((p.shape[1], shots, self.n_bits)) for r in rng])
-        return (uniforms < p).view(np.uint8)
 
-    def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
-        assert inputs is not None
-        return self.logits(inputs).sigmoid()
-
-    def _log_prob(self, bits: Bits, inputs: torch.Tensor | None) -> torch.Tensor:
-        assert inputs is not None
-        # log σ(l) = l + log σ(-l): the bits enter in a product alone, which is fast.
-        logits = self.logits(inputs)
-        w = torch.as_tensor(bits.astype(np.float64), device=logits.device)
-        drawn = (w @ logits[..., None])[..., 0]
-        return drawn + logsigmoid(-logits).sum(-1)[:, :, None]
-
-
-class InputLogits(HyperNetwork):
+class InputLogits(_OfLogits):
     """p(w | x) = Π_i Bernoulli(w_i; σ(l_i(x))) with logits l(x) = x + s tanh(x W1 + b1) W2.
 
     Feature i is the logit of bit i, and `hidden` units, none unless told, mix the features of an
@@ -99,8 +109,6 @@ class InputLogits(HyperNetwork):
     features. Raises ConfigurationError unless there is a feature a bit, for hidden < 0, and unless
     scale is finite and above 0.
     """
-
-    capabilities = Capabilities(log_prob=True, marginals=True, independent=True)
 
     def __init__(
         self,
@@ -149,20 +157,3 @@ class InputLogits(HyperNetwork):
         x = inputs.to(self.b1.device)
         hidden = torch.baddbmm(self.b1[:, None], x, self.W1) / math.sqrt(self.n_bits + 1)
         return torch.baddbmm(x, hidden.tanh(), self.W2, alpha=self.scale / math.sqrt(self.hidden))
-
-    def _sample(self, shots: int, rng: Rngs, inputs: torch.Tensor | None) -> Bits:
-        assert inputs is not None
-        p = expit(self.logits(inputs).detach().cpu().numpy())[:, :, None]
-        uniforms = np.stack([r.random((p.shape[1], shots, self.n_bits)) for r in rng])
-        return (uniforms < p).view(np.uint8)
-
-    def _marginals(self, inputs: torch.Tensor | None) -> torch.Tensor:
-        assert inputs is not None
-        return self.logits(inputs).sigmoid()
-
-    def _log_prob(self, bits: Bits, inputs: torch.Tensor | None) -> torch.Tensor:
-        assert inputs is not None
-        logits = self.logits(inputs)
-        w = torch.as_tensor(bits.astype(np.float64), device=logits.device)
-        drawn = (w @ logits[..., None])[..., 0]
-        return drawn + logsigmoid(-logits).sum(-1)[:, :, None]

@@ -31,7 +31,7 @@ from experiments.static.settings import (
     SOURCES,
 )
 from qhyper import PackedTarget, load
-from qhyper.data.samples import Dataset, Samples, hold_out
+from qhyper.data.samples import Samples, hold_out
 from qhyper.hypernetwork import HyperNetwork, build_generator
 from qhyper.quantum.backends import build_cloud_backend
 from qhyper.run.comparison import compare
@@ -111,13 +111,11 @@ def parts(quick: bool) -> dict[str, Callable[[], Any]]:
 def _data(name: str, size: Size) -> tuple[Samples, Samples, Samples]:
     """Rows to train on, rows held out, and test rows."""
     dataset = load(NAMES[name], options=DATA[name][1])
-    train_rows = dataset.train if size.images is None else _first(dataset, size.images)
+    train_rows = dataset.train
+    if size.images is not None:
+        train_rows = train_rows.take(np.arange(size.images))
     training, held_out = hold_out(train_rows, size.held_out, Streams([0])(0, "search")[0])
     return training, held_out, dataset.test
-
-
-def _first(dataset: Dataset, n: int) -> Samples:
-    return dataset.train.take(np.arange(n))
 
 
 def _objectives(name: str, size: Size) -> list[PackedObjective]:
