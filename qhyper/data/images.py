@@ -6,16 +6,17 @@ cache, and downloaded only if they are in neither. Nothing is ever made up in th
 
 import gzip
 import hashlib
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.arrays import as_array
+from qhyper.arrays import as_array, is_whole
 from qhyper.errors import ConfigurationError, MissingError, QhyperError, StorageError, unknown
 
 
@@ -71,12 +72,16 @@ SOURCES = {
 class Images:
     """Labelled images: `pixels` uint8 [image, pixel], row by row, and `labels` int64 [image].
 
-    Raises ConfigurationError for pixels of another type or shape, such as scaled ones, and unless
-    there is one whole number for each image as its label.
+    `shape` is (channels, rows, columns); pixels come channel by channel. Unless told it is that of
+    a square grey image, where their number is a square.
+
+    Raises ConfigurationError for pixels of another type or shape, such as scaled ones, unless
+    there is one whole number for each image as its label, and for a shape of another size.
     """
 
     pixels: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
+    shape: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         pixels = as_array(self.pixels, "pixels", "uint8 [image, pixel]")
@@ -93,6 +98,7 @@ class Images:
             )
         object.__setattr__(self, "pixels", pixels)
         object.__setattr__(self, "labels", labels.astype(np.int64))
+        object.__setattr__(self, "shape", _shape_of(self.shape, pixels.shape[1]))
 
     def __repr__(self) -> str:
         return f"Images({len(self)} of {self.pixels.shape[1]} pixels)"
@@ -107,7 +113,32 @@ class Images:
 
     def take(self, chosen: npt.NDArray[np.integer] | slice) -> "Images":
         """Only these images, in this order."""
-        return Images(self.pixels[chosen], self.labels[chosen])
+        return Images(self.pixels[chosen], self.labels[chosen], self.shape)
+
+    @property
+    def planes(self) -> npt.NDArray[np.uint8]:
+        """The pixels as uint8 [image, channel, row, column]; ConfigurationError without a shape."""
+        if self.shape is None:
+            raise ConfigurationError(
+                f"Got images of {self.pixels.shape[1]} pixels, which are no square: their rows and "
+                "columns are not known. Pass shape=(channels, rows, columns)."
+            )
+        return self.pixels.reshape(-1, *self.shape)
+
+
+def _shape_of(given: Any, n_pixels: int) -> tuple[int, int, int] | None:
+    """The shape of images, checked: as given, that of a square, or none."""
+    if given is None:
+        side = math.isqrt(n_pixels)
+        return (1, side, side) if side and side * side == n_pixels else None
+    sizes = tuple(given) if isinstance(given, Sequence) else ()
+    whole = len(sizes) == 3 and all(is_whole(size, at_least=1) for size in sizes)
+    if not whole or math.prod(sizes) != n_pixels:
+        raise ConfigurationError(
+            f"Got the shape {given!r} for images of {n_pixels} pixels; expected (channels, rows, "
+            "columns), whole numbers whose product that is."
+        )
+    return int(sizes[0]), int(sizes[1]), int(sizes[2])
 
 
 def load_images(name: str) -> tuple[Images, Images]:

@@ -142,3 +142,24 @@ def test_a_qhyper_data_that_is_no_folder_is_reported(places, monkeypatch):
     with pytest.raises(MissingError, match="QHYPER_DATA names no-such-folder, which is not"):
         load("mnist")
     assert "not a folder" in availability()["mnist"]
+
+
+def test_planes_are_the_pixels_channel_by_channel():
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 12)
+    images = Images(pixels, np.zeros(2, np.int64), (3, 2, 2))
+    assert images.planes[1, 2, 1].tolist() == [22, 23]
+    assert images.take(slice(1)).shape == (3, 2, 2)
+    assert some().shape == (1, 28, 28)
+    assert some().planes.shape == (6, 1, 28, 28)
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 3), (12,), (3, 4, 1.0), "grey"])
+def test_another_shape_is_refused(shape):
+    with pytest.raises(ConfigurationError, match=r"for images of 12 pixels; expected \(channels"):
+        Images(np.zeros((2, 12), np.uint8), np.zeros(2, np.int64), shape)
+
+
+def test_without_a_shape_there_are_no_planes():
+    images = Images(np.zeros((2, 12), np.uint8), np.zeros(2, np.int64))
+    with pytest.raises(ConfigurationError, match=r"no square.*Pass shape=\(channels"):
+        _ = images.planes
