@@ -3,9 +3,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from qhyper.data import images as image_files
 from qhyper.data import mnist as data
-from qhyper.data.images import Images
+from qhyper.data.images import Images, load_images
 from qhyper.data.sets import availability, load
 from qhyper.errors import ConfigurationError
 
@@ -62,7 +61,7 @@ def test_mnist_of_other_digits_and_sizes(places):
     assert two.n_features == 16
     assert two.train.y.tolist() == [1, 0, 0]  # of the digits 0, 1, 1
     assert two.test.y.tolist() == [0, 1]
-    grey = image_files.load_images("mnist")[0].pixels.reshape(-1, 28, 28)
+    grey = load_images("mnist")[0].pixels.reshape(-1, 28, 28)
     pixels = [3, 10, 17, 24]
     assert np.array_equal(two.train.x, grey[1:4][:, pixels][:, :, pixels].reshape(3, 16) / 255)
     whole = load("mnist", options={"digits": [0, 1], "size": 28})
