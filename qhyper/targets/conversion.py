@@ -15,7 +15,7 @@ import torch
 from qhyper.errors import ConfigurationError
 from qhyper.targets.sign import Sign
 
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 """How far two outputs may be apart, by the largest of their class, and a sum from its sign's zero,
 by the largest of its unit, where they differ by rounding alone."""
 _SHORT = 2**20
@@ -45,7 +45,7 @@ def check_same(
             "its numbers smaller."
         )
     size = np.abs(expected).max(axis=0)
-    near = np.abs(found - expected) <= _ROUNDING * size + 1e-15 * size.max()
+    near = np.abs(found - expected) <= ROUNDING * size + 1e-15 * size.max()
     other = ~near.all(axis=1)
     if tied is not None and other.any():
         other &= ~tied()
@@ -72,15 +72,15 @@ def tied_rows(module: torch.nn.Sequential, x: torch.Tensor) -> npt.NDArray[np.bo
     for part in module:
         if isinstance(part, torch.nn.Linear):
             weights = [t for t in (part.weight, part.bias) if t is not None]
-            rounds = ~_short(x).all(1) | ~torch.stack([_short(t).all() for t in weights]).all()
+            rounds = ~short(x).all(1) | ~torch.stack([short(t).all() for t in weights]).all()
         if isinstance(part, Sign):
             largest = x.abs().amax(0)
-            tied |= rounds & ((largest > 0) & (x.abs() <= _ROUNDING * largest)).any(1)
+            tied |= rounds & ((largest > 0) & (x.abs() <= ROUNDING * largest)).any(1)
         x = part(x)
     return tied.numpy()
 
 
-def _short(numbers: torch.Tensor) -> torch.Tensor:
+def short(numbers: torch.Tensor) -> torch.Tensor:
     """Which numbers have so few binary digits that sums of them do not round."""
     many = numbers * _SHORT
     return many == many.round()
