@@ -265,9 +265,12 @@ class Reader:
         if self.values.kind == "bits":  # the sign of a sign
             return
         step = folded(
-            [*(held.module for held in self._held), sign], self.values.shape[0], largest=self.largest,
-            whole=self.values.kind == "sums", flat=self.flat,
-        )  # fmt: skip
+            [*(held.module for held in self._held), sign],
+            self.values.shape[0],
+            largest=self.largest,
+            whole=self.values.kind == "sums",
+            flat=self.flat,
+        )
         self._held = []
         self._add(part, step)
 
