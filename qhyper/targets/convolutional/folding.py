@@ -2,56 +2,44 @@
 
 Batch normalisations, factors, shifts and clamps are rounded, but never fall where they should rise:
 rounding keeps the order of numbers. So the sign of what comes out changes once at most, and where
-it does is found by bisection, asking the layers themselves: over whole numbers for sums, over all
-numbers that float64 has for real ones.
+it does is found by bisection, asking for it: over whole numbers for sums, over all numbers that
+float64 has for real ones.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from qhyper.targets.convolutional.steps import Float, Threshold
 
 Int = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 def folded(
-    layers: Sequence[torch.nn.Module], channels: int, *, largest: float, whole: bool, flat: bool
+    plus: Callable[[Float], Bools], channels: int, *, largest: float, whole: bool
 ) -> Threshold:
-    """The Threshold of `layers`, the last of which is a Sign, on numbers of -largest to largest.
+    """The Threshold that gives +1 where `plus` does, for numbers of -largest to largest.
 
-    The layers are in float64 and take [image, channel, row, column], or [image, channel] if
-    `flat`, and work on every channel alone. Numbers are `whole` or any of float64. Channels of one
+    `plus` takes a number for each channel, [channel], and says of which the sign is +1; that
+    changes once at most as a number rises. Numbers are `whole`, or any of float64. Channels of one
     sign alone get an infinite limit.
     """
     number = _whole if whole else _number
-    shape = (1, channels) if flat else (1, channels, 1, 1)
-
-    @torch.no_grad()
-    def plus(at: Int) -> npt.NDArray[np.bool_]:
-        x = torch.from_numpy(number(at)).reshape(shape)
-        for layer in layers:
-            x = layer(x)
-        return (x.flatten() > 0).numpy()
-
     top = int(largest) if whole else int(np.float64(largest).view(np.int64))
     ends = np.full(channels, top)
-    at_low, at_high = plus(-ends), plus(ends)
+    at_low, at_high = plus(number(-ends)), plus(number(ends))
     falls = at_low & ~at_high
-    found = number(_first(lambda at: plus(np.where(falls, -at, at)), top, channels))
-    found = np.where(falls, -found, found)
-    found = np.where(at_low == at_high, np.where(at_low, -np.inf, np.inf), found)
-    return Threshold(found, ~falls)
+    first = _first(lambda at: plus(number(np.where(falls, -at, at))), ends)
+    limit = number(np.where(falls, -first, first))
+    limit = np.where(at_low == at_high, np.where(at_low, -np.inf, np.inf), limit)
+    return Threshold(limit, ~falls)
 
 
-def _first(plus: Callable[[Int], npt.NDArray[np.bool_]], top: int, channels: int) -> Int:
-    """The first of -top to top [channel] where `plus` is true, if it is not at -top and is at top.
-
-    `plus` never changes back.
-    """
-    no, yes = np.full(channels, -top), np.full(channels, top)
+def _first(plus: Callable[[Int], Bools], top: Int) -> Int:
+    """The first of -top to top [channel] where `plus` is true: not at -top, and at top."""
+    no, yes = -top, top
     while (no < yes - 1).any():
         middle = (no >> 1) + (yes >> 1) + (no & yes & 1)  # their sum may not fit 64 bits
         found = plus(middle)

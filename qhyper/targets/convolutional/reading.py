@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from qhyper.errors import ConfigurationError
@@ -114,7 +115,7 @@ class Reader:
         self.values, self.largest, self.flat = values, largest, flat
         """What the next step takes, its largest number, whether torch has it [image, number]."""
         self.steps: list[Step] = []
-        self._held: list[Part] = []
+        self._held: list[tuple[Part, bool]] = []
 
     def read(self, parts: Sequence[Part]) -> "Reader":
         """Add the steps of `parts`; ConfigurationError if they do not fit."""
@@ -217,7 +218,7 @@ class Reader:
                 part, "it takes real numbers or sums, and gets signs. Put a convolution before it"
             )
         self._check_per_channel(part)
-        self._held.append(part)
+        self._held.append((part, self.flat))
 
     def _check_per_channel(self, part: Part) -> None:
         """Raise ConfigurationError if a layer's numbers are not one for each channel."""
@@ -264,20 +265,23 @@ class Reader:
             )  # fmt: skip
         if self.values.kind == "bits":  # the sign of a sign
             return
-        step = folded(
-            [*(held.module for held in self._held), sign],
-            self.values.shape[0],
-            largest=self.largest,
-            whole=self.values.kind == "sums",
-            flat=self.flat,
-        )
-        self._held = []
+        held, self._held = [*self._held, (part, self.flat)], []
+
+        @torch.no_grad()
+        def plus(numbers: Float) -> npt.NDArray[np.bool_]:
+            x = torch.from_numpy(numbers)
+            for of_channels, flat in held:
+                x = of_channels.module(x.reshape((1, -1) if flat else (1, -1, 1, 1)))
+            return (x.flatten() > 0).numpy()
+
+        whole = self.values.kind == "sums"
+        step = folded(plus, self.values.shape[0], largest=self.largest, whole=whole)
         self._add(part, step)
 
     def _release(self) -> None:
         """Let the layers that were kept become steps of their own."""
         held, self._held = self._held, []
-        for part in held:
+        for part, _ in held:
             self._add(part, _made(part, _step_of, part.module))
 
     def _residual(self, part: Part) -> None:
