@@ -1,10 +1,10 @@
 """A convolutional network as an ONNX file, which other runtimes run.
 
 The runtime of ONNX for CPUs has convolutions and average pooling of float32 alone. Sums of -1 and
-+1 are exact there below 2^24, so that binary convolutions are its own, of signs in float32. All
-else stays float64, as limits and predictions are: a real convolution is a matrix product with what
-its windows see, gathered, and so is the mean of windows. Weights -1 and +1 are stored in one byte
-each.
++1 are exact there below 2^24, so that binary convolutions are its own, of signs in float32. (A
+runtime that transforms images first, as Winograd's convolution does, would round.) All else stays
+float64, as limits and predictions are: a real convolution is a matrix product with what its windows
+see, gathered, and so is the mean of windows. Weights -1 and +1 are stored in one byte each.
 """
 
 from pathlib import Path

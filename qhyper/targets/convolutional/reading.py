@@ -160,9 +160,7 @@ class Reader:
             self.values = step.after(self.values)
         except ConfigurationError as error:
             raise ConfigurationError(f"Layer {_named(part)}: {error}") from None
-        self.largest = _largest(step, self.largest)
-        if not np.isfinite(self.largest):
-            raise _error(part, "its outputs may not fit float64. Make its numbers smaller")
+        self.largest = _largest(part, step, self.largest)
         self.steps.append(step)
 
     def _convolution(self, part: Part, around: PadMinusOne | None) -> None:
@@ -266,6 +264,9 @@ class Reader:
         if self.values.kind == "bits":  # the sign of a sign
             return
         held, self._held = [*self._held, (part, self.flat)], []
+        on_the_way = self.largest
+        for one, _ in held[:-1]:
+            on_the_way = _largest(one, _made(one, _step_of, one.module), on_the_way)
 
         @torch.no_grad()
         def plus(numbers: Float) -> npt.NDArray[np.bool_]:
@@ -324,8 +325,19 @@ def _scale_and_shift(norm: Any) -> tuple[Float, Float]:
     return scale[0].numpy(), shift[0].numpy()
 
 
-def _largest(step: Step, largest: float) -> float:
-    """What no number that comes out of a step is above, if none that goes in is above `largest`."""
+def _largest(part: Part, step: Step, largest: float) -> float:
+    """What no number that comes out of a step is above, if none that goes in is above `largest`.
+
+    Raises ConfigurationError, with the part's name, if that is more than float64 holds.
+    """
+    with np.errstate(over="ignore"):
+        found = _bound(step, largest)
+    if not np.isfinite(found):
+        raise _error(part, "its outputs may not fit float64. Make its numbers smaller")
+    return found
+
+
+def _bound(step: Step, largest: float) -> float:
     if isinstance(step, BinaryConvolution):
         return float(step.bits[0].size)
     if isinstance(step, Convolution):

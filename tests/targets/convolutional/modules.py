@@ -34,7 +34,7 @@ def linear(rng, n_in, n_out, *, ones=False):
 
 
 def norm(rng, channels, *, kind=nn.BatchNorm2d, whole=True):
-    """γ of every sign and zero; `whole`: means are whole numbers, many shifts 0, so that ties occur."""
+    """γ of every sign and zero; if `whole`, means are whole and many shifts 0: ties occur."""
     found = kind(channels, dtype=torch.float64)
     found.weight.data = torch.tensor(rng.normal(size=channels))
     found.weight.data[0] = 0

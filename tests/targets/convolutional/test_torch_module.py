@@ -20,7 +20,7 @@ from qhyper.targets.convolutional.steps import (
     Scale,
     Threshold,
 )
-from qhyper.targets.convolutional.torch_module import Affine2d, ChannelScale, PadMinusOne
+from qhyper.targets.convolutional.torch_module import Affine2d
 from qhyper.targets.convolutional.torch_module import Residual as ResidualModule
 from qhyper.targets.sign import Sign
 from tests.targets.convolutional.modules import (
@@ -317,7 +317,7 @@ def test_other_outputs_than_the_modules_are_an_error():
 
     module = nn.Sequential(nn.Flatten(), linear(np.random.default_rng(0), 4, 2))
     with pytest.raises(
-        ConfigurationError, match="The packed network gives other outputs .* images"
+        ConfigurationError, match=r"The packed network gives other outputs .* images"
     ):
         Wrong.from_torch(module, image=(1, 2, 2))
     network = packed(module, (1, 2, 2))

@@ -111,13 +111,23 @@ def test_convolutions_of_other_kinds_are_refused(options, match):
         (ChannelScale(torch.arange(4)), "got its factor as torch.int64 and shape"),
         (nn.BatchNorm2d(4, track_running_stats=False), "has no running statistics"),
         (nn.BatchNorm2d(4, eps=-3), "variances from 1 and eps = -3; expected variances above 0"),
-        (Affine2d(torch.full((4,), 1e308), torch.zeros(4)), "may not fit float64"),
+        (
+            Affine2d(torch.full((4,), 1e308, dtype=torch.float64), torch.zeros(4)),
+            "may not fit float64",
+        ),
         (real(RNG, 5, 4, 1), "Layer 1, Conv2d: its kernel is for 5 channels, and it gets real"),
         (linear(RNG, 8, 4), "Layer 1, Linear: it takes rows, and gets .*Put a Flatten before it"),
     ],
 )
 def test_layers_that_do_not_fit_are_refused(part, match):
     refused(match, *signs()[:1], part, *end())
+
+
+def test_numbers_that_do_not_fit_are_refused_also_where_they_would_be_folded():
+    huge = Affine2d(torch.full((4,), 1e308, dtype=torch.float64), torch.zeros(4))
+    none = ChannelScale(torch.zeros(4))
+    match = "Layer 2, Affine2d: its outputs may not fit"
+    refused(match, *signs()[:1], nn.ReLU(), huge, none, Sign(), *end())
 
 
 @pytest.mark.parametrize(
@@ -194,5 +204,5 @@ def test_a_module_that_fails_says_so(monkeypatch):
 
     module = nn.Sequential(nn.Flatten(), linear(RNG, 192, 2))
     monkeypatch.setattr(nn.Linear, "forward", fails)
-    with pytest.raises(ConfigurationError, match="fails in float64 .* RuntimeError: out of order"):
+    with pytest.raises(ConfigurationError, match=r"fails in float64 .* RuntimeError: out of order"):
         ConvolutionalNetwork.from_torch(module, image=(3, 8, 8))
