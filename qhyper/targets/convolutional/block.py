@@ -6,6 +6,7 @@ units, and each weight once for all places. Written as LLVM's vectors, so that a
 vector popcount (AVX-512 VPOPCNTDQ) uses it, and any other what it has.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding
@@ -173,6 +174,59 @@ def _sums(places: int, units: int) -> Any:
     return sums
 
 
+def _vectors(do: Callable[[_Code], None], names: str) -> Any:
+    """What a call does with the vectors at x_at of the numbers x and out_at of out."""
+    n_more = len(names.split()) - 4
+    assert n_more in (0, 2)
+
+    def typed(*kinds: Any) -> Any:
+        def codegen(context, builder, signature, args):
+            do(_Code(context, builder, signature, args, names))
+            return context.get_dummy_value()
+
+        return _called(*kinds), codegen
+
+    if n_more:
+
+        @intrinsic
+        def with_limit(typingctx, x, x_at, limit, one, out, out_at):
+            signature, codegen = typed(x, x_at, limit, one, out, out_at)
+            x, x_at, _, *others = signature.args
+            return types.void(x, x_at, types.float64, *others), codegen
+
+        return with_limit
+
+    @intrinsic
+    def of_two(typingctx, x, x_at, out, out_at):
+        return typed(x, x_at, out, out_at)
+
+    return of_two
+
+
+def _put_if(comparison: str) -> Any:
+    def do(code: _Code) -> None:
+        x, limit = code.vector(code.x, code.x_at, _NUMBERS), code.splat(code.limit, _NUMBERS)
+        zeros, words = ir.Constant(_WORDS, [0] * LANES), code.vector(code.out, code.out_at)
+        found = code.builder.fcmp_ordered(comparison, x, limit)
+        one = code.builder.select(found, code.splat(code.one), zeros)
+        place = code.at(code.out, code.out_at, _WORDS)
+        code.builder.store(code.builder.or_(words, one), place, align=8)
+
+    return _vectors(do, "x x_at limit one out out_at")
+
+
+def _keep_larger(code: _Code) -> None:
+    x, out = (code.vector(*two, _NUMBERS) for two in ((code.x, code.x_at), (code.out, code.out_at)))
+    larger = code.builder.select(code.builder.fcmp_ordered(">", x, out), x, out)
+    code.builder.store(larger, code.at(code.out, code.out_at, _NUMBERS), align=8)
+
+
+def _add(code: _Code) -> None:
+    x, out = (code.vector(*two, _NUMBERS) for two in ((code.x, code.x_at), (code.out, code.out_at)))
+    place = code.at(code.out, code.out_at, _NUMBERS)
+    code.builder.store(code.builder.fadd(out, x), place, align=8)
+
+
 def _called(*kinds: Any) -> Any:
     """The signature of a call: arrays as they are, and numbers as int64."""
     return types.void(*(k if isinstance(k, types.Array) else types.int64 for k in kinds))
@@ -184,3 +238,9 @@ sums_of_places, sums_of_place = _sums(PLACES, UNITS), _sums(1, UNITS)
 """base - 2 * count, times factors, stored or added to numbers [unit, place]."""
 sum_of_places, sum_of_place = _sums(PLACES, 1), _sums(1, 1)
 """The same of a single unit."""
+put_if_at_least, put_if_at_most = _put_if(">="), _put_if("<=")
+"""OR a word into those of lanes whose numbers are within a limit."""
+keep_larger = _vectors(_keep_larger, "x x_at out out_at")
+"""The larger of two numbers, in the place of the second."""
+add = _vectors(_add, "x x_at out out_at")
+"""Their sum, in the place of the second."""

@@ -16,6 +16,10 @@ from qhyper.targets.convolutional.block import (
     LANES,
     PLACES,
     UNITS,
+    add,
+    keep_larger,
+    put_if_at_least,
+    put_if_at_most,
     signs_of_place,
     signs_of_places,
     sum_of_place,
@@ -67,18 +71,21 @@ def load_bits(images, words, down, right):
     """The same of bits, into words, whose border is (down, right)."""
     words[:] = 0
     channels, rows, columns = images.shape[1:]
-    line = np.empty(columns, np.uint64)
+    places, flat = rows * columns, images.reshape(-1)
+    found = np.empty(places, np.uint64)
     for image in range(len(images)):
         g, lane = image // LANES, image % LANES
-        for row in range(rows):
-            for word in range(words.shape[3]):
-                line[:] = 0
-                for position in range(min(64, channels - 64 * word)):
-                    of_image = images[image, 64 * word + position, row]
-                    for column in range(columns):
-                        line[column] |= np.uint64(of_image[column]) << np.uint64(position)
+        for word in range(words.shape[3]):
+            found[:] = 0
+            for position in range(min(64, channels - 64 * word)):
+                first = (image * channels + 64 * word + position) * places
+                of_image = flat[first : first + places]
+                for place in range(places):
+                    found[place] |= np.uint64(of_image[place]) << np.uint64(position)
+            for row in range(rows):
                 for column in range(columns):
-                    words[g, row + down, column + right, word, lane] = line[column]
+                    one = found[row * columns + column]
+                    words[g, row + down, column + right, word, lane] = one
 
 
 @_compiled
@@ -240,22 +247,23 @@ def threshold(numbers, limit, above, words, down, right):
     """Signs of numbers, packed."""
     words[:] = 0
     groups, channels, rows, columns, _ = numbers.shape
+    _, rows_there, columns_there, n_words, _ = words.shape
+    x, out = numbers.reshape(-1), words.reshape(-1)
     for g in range(groups):
         for row in range(rows):
+            line = (g * rows_there + row + down) * columns_there + right
             for channel in range(channels):
-                line, least = numbers[g, channel, row], limit[channel]
-                found = words[g, row + down, right : right + columns, channel >> 6]
-                one = np.uint64(1) << np.uint64(channel & 63)
+                at = ((g * channels + channel) * rows + row) * columns * LANES
+                to = (line * n_words + (channel >> 6)) * LANES
+                least, one = limit[channel], 1 << (channel & 63)
                 if above[channel]:
                     for column in range(columns):
-                        for lane in range(LANES):
-                            bit = one if line[column, lane] >= least else np.uint64(0)
-                            found[column, lane] |= bit
+                        here = to + column * n_words * LANES
+                        put_if_at_least(x, at + column * LANES, least, one, out, here)
                 else:
                     for column in range(columns):
-                        for lane in range(LANES):
-                            bit = one if line[column, lane] <= least else np.uint64(0)
-                            found[column, lane] |= bit
+                        here = to + column * n_words * LANES
+                        put_if_at_most(x, at + column * LANES, least, one, out, here)
 
 
 @_compiled
@@ -292,51 +300,50 @@ def or_pool(words, first, stride, kernel, found, border):
 
 
 @_compiled
-def affine(numbers, scale, shift, out):
-    """x * scale + shift, rounded once; `out` may be `numbers`."""
+def affine(numbers, scale, shift):
+    """x * scale + shift, rounded once, in the place of x."""
     for g in range(numbers.shape[0]):
         for channel in range(numbers.shape[1]):
-            line, to = numbers[g, channel].reshape(-1), out[g, channel].reshape(-1)
+            line = numbers[g, channel].reshape(-1)
             a, b = scale[channel], shift[channel]
             for k in range(len(line)):
-                to[k] = _multiply_and_add(line[k], a, b)
+                line[k] = _multiply_and_add(line[k], a, b)
 
 
 @_compiled
 def max_pool(numbers, padding, stride, kernel, out):
     """The maximum of windows."""
-    rows, columns = numbers.shape[2:4]
-    for g in range(out.shape[0]):
-        for channel in range(out.shape[1]):
-            for row in range(out.shape[2]):
-                for column in range(out.shape[3]):
-                    to = out[g, channel, row, column]
-                    to[:] = -np.inf
-                    top, left = row * stride[0] - padding[0], column * stride[1] - padding[1]
-                    for k in range(max(0, top), min(rows, top + kernel[0])):
-                        for m in range(max(0, left), min(columns, left + kernel[1])):
-                            some = numbers[g, channel, k, m]
-                            for lane in range(LANES):
-                                to[lane] = max(to[lane], some[lane])
+    out[:] = -np.inf
+    groups, channels, rows, columns, _ = numbers.shape
+    x, found, to = numbers.reshape(-1), out.reshape(-1), 0
+    for map_ in range(groups * channels):
+        for row in range(out.shape[2]):
+            top = row * stride[0] - padding[0]
+            for column in range(out.shape[3]):
+                left = column * stride[1] - padding[1]
+                for k in range(max(0, top), min(rows, top + kernel[0])):
+                    for m in range(max(0, left), min(columns, left + kernel[1])):
+                        at = ((map_ * rows + k) * columns + m) * LANES
+                        keep_larger(x, at, found, to)
+                to += LANES
 
 
 @_compiled
 def avg_pool(numbers, stride, kernel, out):
     """The mean of windows."""
+    out[:] = 0
+    groups, channels, rows, columns, _ = numbers.shape
+    x, found, to = numbers.reshape(-1), out.reshape(-1), 0
+    for map_ in range(groups * channels):
+        for row in range(out.shape[2]):
+            for column in range(out.shape[3]):
+                for k in range(row * stride[0], row * stride[0] + kernel[0]):
+                    for m in range(column * stride[1], column * stride[1] + kernel[1]):
+                        add(x, ((map_ * rows + k) * columns + m) * LANES, found, to)
+                to += LANES
     size = np.float64(kernel[0] * kernel[1])
-    for g in range(out.shape[0]):
-        for channel in range(out.shape[1]):
-            for row in range(out.shape[2]):
-                for column in range(out.shape[3]):
-                    to = out[g, channel, row, column]
-                    to[:] = 0
-                    for k in range(kernel[0]):
-                        for m in range(kernel[1]):
-                            some = numbers[g, channel, row * stride[0] + k, column * stride[1] + m]
-                            for lane in range(LANES):
-                                to[lane] += some[lane]
-                    for lane in range(LANES):
-                        to[lane] /= size
+    for k in range(len(found)):
+        found[k] /= size
 
 
 @_compiled

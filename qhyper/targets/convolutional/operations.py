@@ -157,12 +157,12 @@ def _operation(step: Step, values: Values, after: Values) -> Operation:
                 x, step.stride, step.kernel, out
             ))  # fmt: skip
         case Affine():
-            return _in_place(lambda x, out: kernels.affine(x, step.scale, step.shift, out))
+            return _in_place(lambda x: kernels.affine(x, step.scale, step.shift))
         case Scale():
             factor = step.factor[:, None, None, None]
-            return _in_place(lambda x, out: np.multiply(x, factor, out=out))
+            return _in_place(lambda x: np.multiply(x, factor, out=x))
         case Clamp():
-            return _in_place(lambda x, out: np.clip(x, step.low, step.high, out=out))
+            return _in_place(lambda x: np.clip(x, step.low, step.high, out=x))
         case Residual():
             return _residual(step, values)
         case _:
@@ -182,12 +182,12 @@ def _into(after: Values, fill: Callable[[Tile, Tile, Pool], Any]) -> Operation:
     return operation
 
 
-def _in_place(fill: Callable[[Tile, Tile], Any]) -> Operation:
+def _in_place(change: Callable[[Tile], Any]) -> Operation:
     """An operation on every number by itself."""
 
     def operation(x: Tile, pool: Pool, keep: bool) -> Tile:
-        out = pool.take(x.shape) if keep else x
-        fill(x, out)
+        out = through([], x, pool, keep)
+        change(out)
         return out
 
     return operation
