@@ -150,10 +150,9 @@ class _Graph:
         elif isinstance(step, Clamp):
             at = self._node("Clip", [at, self._constant(step.low), self._constant(step.high)])
         elif isinstance(step, MaxPool):
-            at = self._node(
-                "MaxPool", [at], kernel_shape=step.kernel, strides=step.stride,
-                pads=[*step.padding, *step.padding],
-            )  # fmt: skip
+            outside = np.float32(-1) if values.kind == "bits" else np.float64(-np.inf)
+            at = self._pad(at, step.padding, outside)
+            at = self._node("MaxPool", [at], kernel_shape=step.kernel, strides=step.stride)
         elif isinstance(step, AvgPool):
             means = self._node("ReduceMean", [self._seen(step, at, values)], axes=[2], keepdims=0)
             at = self._reshape(means, after.shape)

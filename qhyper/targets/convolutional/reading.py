@@ -4,16 +4,16 @@ What a layer does to every channel alone is held back until it is known what com
 all of it becomes one Threshold; or anything else, and each becomes a step of its own.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from qhyper.errors import ConfigurationError
 from qhyper.targets.convolutional.folding import folded
 from qhyper.targets.convolutional.modules import Affine2d, ChannelScale, PadMinusOne, Residual
+from qhyper.targets.convolutional.parts import NORMS, Part, error, made, numbers, plain_parts
 from qhyper.targets.convolutional.steps import (
     Affine,
     AvgPool,
@@ -28,13 +28,8 @@ from qhyper.targets.convolutional.steps import (
     Values,
 )
 from qhyper.targets.convolutional.steps import Residual as Sum
-from qhyper.targets.packed.plain_module import check_plain, kind_of
 from qhyper.targets.sign import Sign
 
-WITHOUT_EFFECT = (torch.nn.Identity, torch.nn.Dropout, torch.nn.Dropout2d)
-"""What is left out: in eval mode these do nothing."""
-_NORMS = (torch.nn.BatchNorm2d, torch.nn.BatchNorm1d)
-_PER_CHANNEL = (*_NORMS, ChannelScale, Affine2d, torch.nn.ReLU, torch.nn.Hardtanh)
 _OF_IMAGES = (
     torch.nn.Conv2d,
     torch.nn.BatchNorm2d,
@@ -43,69 +38,8 @@ _OF_IMAGES = (
     torch.nn.AdaptiveAvgPool2d,
     PadMinusOne,
 )
-PARTS = (
-    torch.nn.Conv2d,
-    torch.nn.Linear,
-    *_PER_CHANNEL,
-    Sign,
-    torch.nn.MaxPool2d,
-    torch.nn.AvgPool2d,
-    torch.nn.AdaptiveAvgPool2d,
-    torch.nn.Flatten,
-    Residual,
-    PadMinusOne,
-    *WITHOUT_EFFECT,
-)
-EXPECTED = f"expected a torch.nn.Sequential of {', '.join(part.__name__ for part in PARTS)}"
 _SLACK = 1 + 2**-20
 """Rounding takes no number further than this."""
-
-
-class Part(NamedTuple):
-    """A part of a module, and where it stands: "3.body.0"."""
-
-    name: str
-    module: torch.nn.Module
-
-
-def plain_parts(module: torch.nn.Module, within: str = "") -> list[Part]:
-    """The parts of a Sequential, of those in it too, and without those that do nothing.
-
-    Raises ConfigurationError for what is none, for parts that we do not know and for subclasses of
-    those that we do, for hooks and patched methods; also inside a Residual.
-    """
-    if not isinstance(module, torch.nn.Sequential) or kind_of(module) is not torch.nn.Sequential:
-        raise ConfigurationError(
-            f"Got {called(type(module))}{f' as {within}' * bool(within)}; {EXPECTED}."
-        )
-    check_plain(module, within or "all layers")
-    parts: list[Part] = []
-    for name, part in module._modules.items():  # also those that stand there twice
-        assert part is not None
-        name, kind = f"{within}.{name}" if within else name, kind_of(part)
-        if kind is torch.nn.Sequential:
-            parts += plain_parts(part, name)
-            continue
-        if kind not in PARTS:
-            above = next((known.__name__ for known in PARTS if isinstance(part, known)), None)
-            hint = f" A subclass of {above} may compute anything: make it a plain {above}."
-            raise ConfigurationError(
-                f"Got {called(kind)} as layer {name}; {EXPECTED}.{hint if above else ''}"
-            )
-        check_plain(part, f"layer {name}")
-        if isinstance(part, Residual):
-            plain_parts(part.body, f"{name}.body")
-            plain_parts(part.shortcut, f"{name}.shortcut")
-        if not isinstance(part, WITHOUT_EFFECT):
-            parts.append(Part(name, part))
-    return parts
-
-
-def called(kind: type) -> str:
-    """The name of a class, with its module if it is but the name of a part that we know."""
-    known = (torch.nn.Sequential, *PARTS)
-    alike = kind not in known and kind.__name__ in {part.__name__ for part in known}
-    return f"{kind.__module__}.{kind.__qualname__}" if alike else kind.__name__
 
 
 class Reader:
@@ -124,10 +58,10 @@ class Reader:
             part = queue.pop(0)
             module = part.module
             if self.flat and isinstance(module, _OF_IMAGES):
-                raise _error(part, "it takes images, and stands behind a Flatten. Put it before")
+                raise error(part, "it takes images, and stands behind a Flatten. Put it before")
             if isinstance(module, PadMinusOne):
                 if not queue or not isinstance(queue[0].module, torch.nn.Conv2d):
-                    raise _error(part, "no Conv2d follows it. Put it right before one")
+                    raise error(part, "no Conv2d follows it. Put it right before one")
                 self._release()
                 self._convolution(queue.pop(0), module)
             elif isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
@@ -137,7 +71,7 @@ class Reader:
                 self._sign(part)
             elif isinstance(module, torch.nn.Flatten):
                 if (module.start_dim, module.end_dim) != (1, -1):
-                    raise _error(part, "it flattens other than all of an image. Take Flatten()")
+                    raise error(part, "it flattens other than all of an image. Take Flatten()")
                 self.flat = True
             elif isinstance(module, torch.nn.MaxPool2d):
                 if queue and isinstance(queue[0].module, Sign):  # the sign of the largest
@@ -156,41 +90,41 @@ class Reader:
         return self
 
     def _add(self, part: Part, step: Step) -> None:
-        try:
-            self.values = step.after(self.values)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"Layer {_named(part)}: {error}") from None
+        self.values = made(part, step.after, self.values)
         self.largest = _largest(part, step, self.largest)
         self.steps.append(step)
 
     def _convolution(self, part: Part, around: PadMinusOne | None) -> None:
         module: Any = part.module
         dense = isinstance(module, torch.nn.Linear)
-        weight = _numbers(part, module.weight, "weight", 2 if dense else 4)
-        bias = None if module.bias is None else _numbers(part, module.bias, "bias", 1)
+        weight = numbers(part, module.weight, "weight", 2 if dense else 4)
+        bias = None if module.bias is None else numbers(part, module.bias, "bias", 1)
         if dense:
             weight = self._over_the_image(part, weight)
         options = {} if dense else _windows(part)
         if self.values.kind != "bits" or not np.isin(weight, (-1.0, 1.0)).all():
             if around is not None:
-                raise _error(
+                raise error(
                     part, "a PadMinusOne stands before it, which goes with weights -1 and +1 and "
                     "inputs that are signs alone. Use padding",
                 )  # fmt: skip
-            self._add(part, _made(part, Convolution, weight, bias, **options))
+            self._add(part, made(part, Convolution, weight, bias, **options))
             return
-        if bias is not None and not (np.isfinite(bias) & (bias == np.round(bias))).all():
-            raise _error(
-                part, f"got the bias {bias[bias != np.round(bias)][0]:g} beside weights -1 and +1, "
+        if (
+            bias is not None
+            and (broken := bias[~(np.isfinite(bias) & (bias == np.round(bias)))]).size
+        ):
+            raise error(
+                part, f"got the bias {broken[0]:g} beside weights -1 and +1, "
                 "with which sums round as torch likes. Leave it out, make it whole numbers, or put "
                 "it into an Affine2d behind",
             )  # fmt: skip
         if around is not None:
             if options["padding"] != (0, 0):
-                raise _error(part, "both it and a PadMinusOne before it pad. Set its padding to 0")
+                raise error(part, "both it and a PadMinusOne before it pad. Set its padding to 0")
             options |= {"padding": (around.rows, around.columns), "pad": "minus-one"}
         bits = (weight > 0).astype(np.uint8)
-        self._add(part, _made(part, BinaryConvolution, bits, **options))
+        self._add(part, made(part, BinaryConvolution, bits, **options))
         if bias is not None and bias.any():
             shift = torch.from_numpy(bias)
             self._hold(Part(part.name, Affine2d(torch.ones_like(shift), shift)))
@@ -198,10 +132,10 @@ class Reader:
     def _over_the_image(self, part: Part, weight: Float) -> Float:
         """The weights of a Linear as the kernel of a convolution over the whole image."""
         if not self.flat:
-            raise _error(part, f"it takes rows, and gets {self.values}. Put a Flatten before it")
+            raise error(part, f"it takes rows, and gets {self.values}. Put a Flatten before it")
         inputs = int(np.prod(self.values.shape))
         if weight.shape[1] != inputs:
-            raise _error(
+            raise error(
                 part, f"it takes {weight.shape[1]} inputs, and gets {inputs}: {self.values}. Make "
                 "them the same",
             )  # fmt: skip
@@ -210,9 +144,9 @@ class Reader:
     def _hold(self, part: Part) -> None:
         """Keep a layer that works on every channel alone for what comes behind it."""
         if isinstance(part.module, torch.nn.BatchNorm1d) and not self.flat:
-            raise _error(part, f"it takes rows, and gets {self.values}. Take a BatchNorm2d")
+            raise error(part, f"it takes rows, and gets {self.values}. Take a BatchNorm2d")
         if self.values.kind == "bits":
-            raise _error(
+            raise error(
                 part, "it takes real numbers or sums, and gets signs. Put a convolution before it"
             )
         self._check_per_channel(part)
@@ -221,34 +155,34 @@ class Reader:
     def _check_per_channel(self, part: Part) -> None:
         """Raise ConfigurationError if a layer's numbers are not one for each channel."""
         module: Any = part.module
-        numbers: dict[str, Any] = {}
-        if isinstance(module, _NORMS):
+        found: dict[str, Any] = {}
+        if isinstance(module, NORMS):
             if module.running_mean is None or module.running_var is None:
-                raise _error(
+                raise error(
                     part, "it has no running statistics, so that outputs depend on the batch. Make "
                     "it with track_running_stats=True",
                 )  # fmt: skip
             if not module.eps >= 0 or not bool((module.running_var + module.eps > 0).all()):
-                raise _error(
+                raise error(
                     part, f"it has variances from {module.running_var.min():g} and "
                     f"eps = {module.eps:g}; expected variances above 0. Set its eps",
                 )  # fmt: skip
-            numbers = {"mean": module.running_mean, "variance": module.running_var}
-            numbers |= {"weight": module.weight, "bias": module.bias}
+            found = {"mean": module.running_mean, "variance": module.running_var}
+            found |= {"weight": module.weight, "bias": module.bias}
         elif isinstance(module, ChannelScale):
-            numbers = {"factor": module.factor}
+            found = {"factor": module.factor}
         elif isinstance(module, Affine2d):
-            numbers = {"scale": module.scale, "shift": module.shift}
+            found = {"scale": module.scale, "shift": module.shift}
         channels = self.values.shape[0]
-        if self.flat and self.values.shape[1:] != (1, 1) and numbers:
-            raise _error(
+        if self.flat and self.values.shape[1:] != (1, 1) and found:
+            raise error(
                 part, f"it has numbers for rows of a flattened image, {self.values}, whose places "
                 "are not held one by one. Put a BatchNorm2d before the Flatten",
             )  # fmt: skip
-        for what, tensor in numbers.items():
-            array = None if tensor is None else _numbers(part, tensor, what, 1)
+        for what, tensor in found.items():
+            array = None if tensor is None else numbers(part, tensor, what, 1)
             if array is not None and (len(array) != channels or not np.isfinite(array).all()):
-                raise _error(
+                raise error(
                     part, f"got {len(array)} numbers as its {what}; expected {channels} finite "
                     f"ones, one for each channel of {self.values}. Give it these",
                 )  # fmt: skip
@@ -257,7 +191,7 @@ class Reader:
         sign = part.module
         assert isinstance(sign, Sign)
         if sign.of_zero not in (-1, 1):
-            raise _error(
+            raise error(
                 part, f"got of_zero={sign.of_zero}; expected +1 or -1: a bit has no third value. "
                 "Choose one of them",
             )  # fmt: skip
@@ -266,11 +200,11 @@ class Reader:
         held, self._held = [*self._held, (part, self.flat)], []
         on_the_way = self.largest
         for one, _ in held[:-1]:
-            on_the_way = _largest(one, _made(one, _step_of, one.module), on_the_way)
+            on_the_way = _largest(one, made(one, _step_of, one.module), on_the_way)
 
         @torch.no_grad()
-        def plus(numbers: Float) -> npt.NDArray[np.bool_]:
-            x = torch.from_numpy(numbers)
+        def plus(of_channel: Float) -> npt.NDArray[np.bool_]:
+            x = torch.from_numpy(of_channel)
             for of_channels, flat in held:
                 x = of_channels.module(x.reshape((1, -1) if flat else (1, -1, 1, 1)))
             return (x.flatten() > 0).numpy()
@@ -283,7 +217,7 @@ class Reader:
         """Let the layers that were kept become steps of their own."""
         held, self._held = self._held, []
         for part, _ in held:
-            self._add(part, _made(part, _step_of, part.module))
+            self._add(part, made(part, _step_of, part.module))
 
     def _residual(self, part: Part) -> None:
         residual: Any = part.module
@@ -295,7 +229,7 @@ class Reader:
             )
         ]
         if ends[0].flat != ends[1].flat:
-            raise _error(part, "one of its ways ends with rows and one with images. Flatten both")
+            raise error(part, "one of its ways ends with rows and one with images. Flatten both")
         largest, self.flat = ends[0].largest + ends[1].largest, ends[0].flat
         self._add(part, Sum(tuple(ends[0].steps), tuple(ends[1].steps)))
         self.largest = largest * (1 if self.values.kind == "sums" else _SLACK)
@@ -303,7 +237,7 @@ class Reader:
 
 def _step_of(module: Any) -> Step:
     """The step of a layer that works on every channel alone."""
-    if isinstance(module, _NORMS):
+    if isinstance(module, NORMS):
         return Affine(*_scale_and_shift(module))
     if isinstance(module, Affine2d):
         return Affine(module.scale.detach().numpy(), module.shift.detach().numpy())
@@ -333,7 +267,7 @@ def _largest(part: Part, step: Step, largest: float) -> float:
     with np.errstate(over="ignore"):
         found = _bound(step, largest)
     if not np.isfinite(found):
-        raise _error(part, "its outputs may not fit float64. Make its numbers smaller")
+        raise error(part, "its outputs may not fit float64. Make its numbers smaller")
     return found
 
 
@@ -348,6 +282,8 @@ def _bound(step: Step, largest: float) -> float:
         return float((np.abs(step.scale) * largest + np.abs(step.shift)).max()) * _SLACK
     if isinstance(step, Scale):
         return float(np.abs(step.factor).max()) * largest * _SLACK
+    if isinstance(step, AvgPool):
+        return largest * _SLACK
     if isinstance(step, Clamp):
         return float(np.abs(np.clip([-largest, largest], step.low, step.high)).max())
     return largest
@@ -358,9 +294,9 @@ def _windows(part: Part) -> dict[str, Any]:
     module: Any = part.module
     for name, expected in (("padding_mode", "zeros"), ("groups", 1), ("dilation", (1, 1))):
         if (got := getattr(module, name)) != expected:
-            raise _error(part, f"got {name}={got!r}; expected {expected!r} alone. Change that")
+            raise error(part, f"got {name}={got!r}; expected {expected!r} alone. Change that")
     if isinstance(module.padding, str):
-        raise _error(part, f"got padding={module.padding!r}; expected numbers. Give them")
+        raise error(part, f"got padding={module.padding!r}; expected numbers. Give them")
     return {"stride": module.stride, "padding": module.padding}
 
 
@@ -369,64 +305,26 @@ def _max_pool(part: Part) -> MaxPool:
     others = (("dilation", 1), ("ceil_mode", False), ("return_indices", False))
     for name, expected in others:
         if getattr(module, name) not in (expected, (expected, expected)):
-            raise _error(
+            raise error(
                 part, f"got {name}={getattr(module, name)!r}; expected {expected!r}. Change that"
             )
-    return _made(part, MaxPool, *map(_pair, (module.kernel_size, module.stride, module.padding)))
+    return made(part, MaxPool, *map(_pair, (module.kernel_size, module.stride, module.padding)))
 
 
 def _avg_pool(part: Part, values: Values) -> AvgPool:
     module: Any = part.module
     if isinstance(module, torch.nn.AdaptiveAvgPool2d):
         if module.output_size not in (1, (1, 1)):
-            raise _error(
-                part, f"got output_size={module.output_size!r}; expected 1. Take AvgPool2d"
-            )
+            raise error(part, f"got output_size={module.output_size!r}; expected 1. Take AvgPool2d")
         return AvgPool(values.shape[1:], values.shape[1:])
     others = (("padding", 0), ("ceil_mode", False), ("divisor_override", None))
     for name, expected in others:
         if getattr(module, name) not in (expected, (expected, expected)):
-            raise _error(
+            raise error(
                 part, f"got {name}={getattr(module, name)!r}; expected {expected!r}. Change that"
             )
-    return _made(part, AvgPool, *map(_pair, (module.kernel_size, module.stride)))
+    return made(part, AvgPool, *map(_pair, (module.kernel_size, module.stride)))
 
 
 def _pair(number: Any) -> Pair:
     return (number, number) if isinstance(number, int) else tuple(number)
-
-
-def _made(part: Part, make: Callable[..., Any], *fields: Any, **options: Any) -> Any:
-    """A step; ConfigurationError with the part's name if it refuses its numbers."""
-    try:
-        return make(*fields, **options)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"Layer {_named(part)}: {error}") from None
-
-
-def _numbers(part: Part, tensor: Any, what: str, dimensions: int) -> Float:
-    """A tensor of float64 with so many dimensions as an array, or ConfigurationError.
-
-    In a copy of float64 others are those that are no parameter or buffer, or hold whole numbers.
-    """
-    if (
-        not isinstance(tensor, torch.Tensor)
-        or tensor.dtype != torch.float64
-        or tensor.ndim != dimensions
-    ):
-        got = type(tensor).__name__
-        if isinstance(tensor, torch.Tensor):
-            got = f"{tensor.dtype} and shape {tuple(tensor.shape)}"
-        raise _error(
-            part, f"got its {what} as {got}; expected floating point numbers in {dimensions} "
-            "dimensions. Assign a torch.nn.Parameter",
-        )  # fmt: skip
-    return tensor.detach().numpy()
-
-
-def _named(part: Part) -> str:
-    return f"{part.name}, {type(part.module).__name__}"
-
-
-def _error(part: Part, text: str) -> ConfigurationError:
-    return ConfigurationError(f"Layer {_named(part)}: {text}.")

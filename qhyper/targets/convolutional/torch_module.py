@@ -18,7 +18,8 @@ from qhyper.errors import ConfigurationError
 from qhyper.targets.conversion import check_same, warn_of_mode, warn_of_rounding, warn_of_ties
 from qhyper.targets.convolutional.agreement import random_images, run, tied_images
 from qhyper.targets.convolutional.modules import Affine2d, ChannelScale, PadMinusOne, Residual
-from qhyper.targets.convolutional.reading import EXPECTED, Part, Reader, called, plain_parts
+from qhyper.targets.convolutional.parts import EXPECTED, Part, called, plain_parts
+from qhyper.targets.convolutional.reading import Reader
 from qhyper.targets.convolutional.steps import (
     Affine,
     AvgPool,

@@ -70,7 +70,8 @@ def test_every_step_with_strides_and_paddings_of_rows_and_columns(tmp_path):
         Threshold(np.zeros(5), np.ones(5, bool)),
         BinaryConvolution(rng.integers(0, 2, (6, 5, 2, 3)), (1, 2), (0, 1)),
         AvgPool((2, 3), (2, 1)), Threshold(np.zeros(6), np.zeros(6, bool)),
-        Convolution(rng.normal(size=(3, 6, 3, 3)), rng.normal(size=3), padding=(0, 1)),
+        Convolution(rng.normal(size=(3, 6, 3, 3)), rng.normal(size=3), (1, 1), (0, 1)),
+        AvgPool((1, 2), 1),
     )  # fmt: skip
     network = ConvolutionalNetwork(image, steps)
     check(network, tmp_path / "network.onnx", images(rng, 30, image))
