@@ -43,8 +43,6 @@ from qhyper.targets.packed.plain_module import (
 )
 from qhyper.targets.sign import Sign
 
-__all__ = ["Affine2d", "ChannelScale", "PadMinusOne", "Residual", "from_module", "to_torch"]
-
 
 class Convolutional(Protocol):
     """A network of steps, as `ConvolutionalNetwork` is one."""
@@ -87,10 +85,10 @@ def from_module(
     normalisation that is not before a `Sign` on processors without fused multiply-add. A warning
     says in how many of the images that gives another class.
 
-    Behind signs, convolutions and Linear are binary if their weights are -1 and +1 alone; others
-    stay real, also those with weights of one size. Behind them and behind what is added up in a
-    `Residual`, as between real numbers and a `Sign`, batch normalisations, factors, shifts, ReLU
-    and Hardtanh are folded. Max pooling right before a `Sign` is done behind it.
+    Behind signs, convolutions and Linear are binary if their weights are -1 and +1 alone; all
+    others stay real. Batch normalisations, factors, shifts, ReLU and Hardtanh right before a `Sign`
+    are folded into limits, of sums or of real numbers; elsewhere they stay steps of their own. Max
+    pooling right before a `Sign` is done behind it, which is the same, on bits.
 
     Warns as `qhyper.targets.packed.torch_module.from_module` of modules of other types than float64
     and of those in train mode, if random images get another class.

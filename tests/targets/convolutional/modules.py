@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from qhyper.targets.convolutional.torch_module import Affine2d, ChannelScale, PadMinusOne, Residual
+from qhyper.targets.convolutional.modules import Affine2d, ChannelScale, PadMinusOne, Residual
 from qhyper.targets.sign import Sign
 
 nn = torch.nn

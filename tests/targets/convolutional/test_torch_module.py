@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from torch.nn.utils import parametrize
 
 from qhyper.errors import ConfigurationError
+from qhyper.targets.convolutional.modules import Affine2d
+from qhyper.targets.convolutional.modules import Residual as ResidualModule
 from qhyper.targets.convolutional.network import ConvolutionalNetwork
 from qhyper.targets.convolutional.steps import (
     Affine,
@@ -20,8 +22,6 @@ from qhyper.targets.convolutional.steps import (
     Scale,
     Threshold,
 )
-from qhyper.targets.convolutional.torch_module import Affine2d
-from qhyper.targets.convolutional.torch_module import Residual as ResidualModule
 from qhyper.targets.sign import Sign
 from tests.targets.convolutional.modules import (
     affine,
@@ -276,8 +276,11 @@ def test_a_module_is_not_changed_and_draws_nothing():
 
 def test_a_module_in_train_mode_is_packed_as_in_eval_mode_with_a_warning():
     module = residual_network(np.random.default_rng(0)).train()
-    with pytest.warns(UserWarning, match=r"eval mode: as it is, \d+ of 64 random images get"):
-        network = packed(module)
+    with pytest.warns(
+        UserWarning, match=r"eval mode: as it is, \d+ of 64 random images get"
+    ) as caught:
+        network = ConvolutionalNetwork.from_torch(module, image=IMAGE)
+    assert caught[0].filename == __file__
     assert module.training
     pixels = images(np.random.default_rng(1), 30, IMAGE)
     assert np.array_equal(network.predict(pixels), outputs(module, pixels).argmax(axis=1))

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from qhyper.errors import ConfigurationError
+from qhyper.targets.convolutional.modules import Affine2d, ChannelScale, PadMinusOne, Residual
 from qhyper.targets.convolutional.network import ConvolutionalNetwork
-from qhyper.targets.convolutional.torch_module import Affine2d, ChannelScale, PadMinusOne, Residual
 from qhyper.targets.sign import Sign
 from tests.targets.convolutional.modules import affine, binary, linear, norm, real
 
