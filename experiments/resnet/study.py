@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from classical.precision import LEAST, MOST, bits_of_step
 from classical.resnet import ResNet18
@@ -151,7 +152,9 @@ def packed(size: Size) -> list[dict[str, Any]]:
 def _packed(network: ResNet18, images: Images, timed: int) -> dict[str, Any]:
     """Disagreements with torch in float64, seconds to classify, and bytes on disk."""
     plain = network.evaluation_network()
-    single = copy.deepcopy(plain).float().to(memory_format=torch.channels_last)
+    single = convert_conv2d_weight_memory_format(
+        copy.deepcopy(plain).float(), torch.channels_last
+    )  # fmt: skip
     stored = io.BytesIO()
     torch.save(single.state_dict(), stored)
     turned = ConvolutionalNetwork.from_torch(plain, image=network.image)
