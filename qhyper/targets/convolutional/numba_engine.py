@@ -12,7 +12,6 @@ from qhyper.bits import n_words
 from qhyper.targets.convolutional import kernels
 from qhyper.targets.convolutional.block import LANES
 from qhyper.targets.convolutional.operations import (
-    Operation,
     Pool,
     Tile,
     border,
