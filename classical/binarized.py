@@ -7,28 +7,22 @@ exported, as a plain network of signs.
 """
 
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import torch
-from torch.nn.functional import batch_norm, cross_entropy, linear
+from torch.nn.functional import batch_norm, linear
 
+from classical.image_classifier import ImageClassifier
 from classical.straight_through import sign
 from qhyper.data.images import Images
 from qhyper.errors import ConfigurationError, unknown
-from qhyper.streams import Streams
 from qhyper.targets.sign import Sign
-from qhyper.threads import one_torch_thread
 
 Binarisation = Literal["none", "deterministic", "stochastic"]
 
 STATISTICS = 10_000
 """Training rows over which the statistics of batch normalisation are taken, at most."""
-
-_CHUNK = 2_000
-"""Rows that `accuracy` computes at once."""
 
 
 class _StochasticSign(torch.autograd.Function):
@@ -53,7 +47,7 @@ def stochastic_sign(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor
     return _StochasticSign.apply(x, generator)
 
 
-class BinarizedNetwork(torch.nn.Module):
+class BinarizedNetwork(ImageClassifier):
     """A classifier of layers such as (784, 128, 10): linear, batch normalisation, activation, ...
 
     `binarisation` says what weights and activations are while it is trained:
@@ -61,6 +55,11 @@ class BinarizedNetwork(torch.nn.Module):
     - "none": real weights and ReLU, the network of full precision
     - "deterministic": the signs of latent weights and of batch normalisation's outputs
     - "stochastic": -1 or +1 at random, by `stochastic_sign`, anew in each forward pass
+
+    `fit_images` trains it, on pixels [row, input] as they are. After each epoch the statistics of
+    batch normalisation are those of the first STATISTICS rows. Stochastic weights want a learning
+    rate that takes most latent weights towards ±1, such as 0.03: those near zero are a coin's toss
+    in training, and a sign after it.
 
     In eval mode both binarised kinds take signs, with sign(0) = +1. The latent weights, one
     [out, in] a layer, start at Glorot and Bengio's (2010) uniform draws; those of binarised
@@ -71,19 +70,18 @@ class BinarizedNetwork(torch.nn.Module):
     """
 
     def __init__(self, layers: Sequence[int], *, binarisation: Binarisation, seed: int = 0) -> None:
-        super().__init__()
-        self.layers = tuple(layers)
-        if len(self.layers) < 2 or not all(type(n) is int and n >= 1 for n in self.layers):
+        sizes = tuple(layers)
+        if len(sizes) < 2 or not all(type(n) is int and n >= 1 for n in sizes):
             raise ConfigurationError(
                 f"Got layers={layers}; expected two numbers of units or more, each 1 or more, such "
                 "as (784, 128, 10)."
             )
         if binarisation not in get_args(Binarisation):
             raise unknown("binarisation", str(binarisation), get_args(Binarisation))
+        super().__init__((1, 1, sizes[0]), sizes[-1], seed=seed)
+        self.layers = sizes
         self.binarisation: Binarisation = binarisation
-        self.streams = Streams([seed])
-        (rng,), (draws,) = self.streams(0, "initialise"), self.streams(0, "draw")
-        self._draws = torch.Generator().manual_seed(int(draws.integers(2**63)))
+        (rng,) = self.streams(0, "initialise")
         self.latent = torch.nn.ParameterList()
         for n_in, n_out in zip(self.layers, self.layers[1:], strict=False):
             limit = math.sqrt(6 / (n_in + n_out))
@@ -115,6 +113,20 @@ class BinarizedNetwork(torch.nn.Module):
         if self.binary:
             for latent in self.latent:
                 latent.clamp_(-1, 1)
+
+    def after_epoch(self, x: torch.Tensor) -> None:
+        """Take the statistics of batch normalisation."""
+        self.set_statistics(x[:STATISTICS])
+
+    def inputs_of(self, images: Images) -> torch.Tensor:
+        """The pixels, uint8 [image, input]; ConfigurationError for another number of them."""
+        inputs = self.layers[0]
+        if images.pixels.shape[1] != inputs:
+            raise ConfigurationError(
+                f"Got pixels of shape {images.pixels.shape}, but the network {self.layers} has "
+                f"{inputs} inputs. Choose layers that begin with the pixels of an image."
+            )
+        return torch.tensor(images.pixels)
 
     @torch.no_grad()
     def set_statistics(self, x: torch.Tensor) -> None:
@@ -168,7 +180,7 @@ class BinarizedNetwork(torch.nn.Module):
 
     def _binarised(self, x: torch.Tensor) -> torch.Tensor:
         if self.training and self.binarisation == "stochastic":
-            return stochastic_sign(x, self._draws)
+            return stochastic_sign(x, self.draws)
         return sign(x)
 
     def _as_inputs(self, x: torch.Tensor) -> torch.Tensor:
@@ -178,138 +190,3 @@ class BinarizedNetwork(torch.nn.Module):
                 f"numbers a row as the network {self.layers} has inputs."
             )
         return x.to(self.latent[0].dtype)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What an epoch of training came to."""
-
-    number: int
-    """from 1"""
-    loss: float
-    """mean cross-entropy of its mini-batches, each before its step"""
-    accuracy: float
-    """of the held-out images after it"""
-    seconds: float
-    """of the steps, without statistics and accuracy"""
-
-
-@one_torch_thread()
-def fit_binarized(
-    network: BinarizedNetwork,
-    training: Images,
-    held_out: Images,
-    *,
-    epochs: int,
-    batch: int,
-    learning_rate: float,
-    progress: Callable[[Epoch], None] = lambda epoch: None,
-) -> list[Epoch]:
-    """Train by Adam on the cross-entropy of mini-batches; the network ends as in the best epoch.
-
-    The best epoch is the first of the highest accuracy on `held_out`. The learning rate of Adam
-    (Kingma and Ba 2015) falls to zero along a cosine, step by step. Each epoch goes through
-    `training` in a new order; rows that fill no mini-batch are left out of it. After each epoch
-    the statistics of batch normalisation are set to those of the first STATISTICS rows of
-    `training`. `progress` is called with each epoch; all of them are returned. Training ends in
-    eval mode.
-
-    Stochastic weights want a learning rate that takes most latent weights towards ±1, such as
-    0.03: those near zero are a coin's toss in training, and a sign after it.
-
-    The same seed gives the same numbers. torch has one thread: more would wait for one another.
-    Raises ConfigurationError if epochs < 1, unless 2 <= batch <= len(training) and learning_rate
-    is finite and above 0, if images do not fit the layers, or once the loss is no longer finite.
-    """
-    for images in (training, held_out):
-        if not isinstance(images, Images):
-            raise ConfigurationError(
-                f"Got {type(images).__name__} to train on or to hold out; expected "
-                "qhyper.data.images.Images."
-            )
-    if epochs < 1 or not 2 <= batch <= len(training):
-        raise ConfigurationError(
-            f"Got epochs={epochs} and batch={batch}; expected 1 epoch or more, and batches of 2 "
-            f"images or more but no more than the {len(training)} of the training set."
-        )
-    if not 0 < learning_rate < math.inf:
-        raise ConfigurationError(
-            f"learning_rate is a finite number above 0, such as 0.01; got {learning_rate}."
-        )
-    _check(network, held_out)
-    pixels, labels = _check(network, training)
-    parameters = list(network.parameters())
-    optimiser = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
-    steps = epochs * (len(labels) // batch)
-    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    found: list[Epoch] = []
-    best: dict[str, torch.Tensor] = {}
-    for number in range(1, epochs + 1):
-        began, total = time.perf_counter(), 0.0
-        network.train()
-        for rows in _batches(network.streams, number, len(labels), batch):
-            # gathered as they are, and made numbers a mini-batch at a time: an eighth of the memory
-            x, y = pixels.index_select(0, rows), labels.index_select(0, rows)
-            loss = cross_entropy(network(x), y)
-            for parameter in parameters:  # quicker than zero_grad
-                parameter.grad = None
-            loss.backward()
-            optimiser.step()
-            decay.step()
-            network.after_step()
-            total += loss.item()
-        seconds = time.perf_counter() - began
-        mean = total / (len(labels) // batch)
-        if not math.isfinite(mean):
-            raise ConfigurationError(
-                f"The loss is no longer finite in epoch {number}. Choose a smaller learning_rate."
-            )
-        network.set_statistics(pixels[:STATISTICS])
-        epoch = Epoch(number, mean, accuracy(network, held_out), seconds)
-        if not best or epoch.accuracy > max(past.accuracy for past in found):
-            best = {name: value.clone() for name, value in network.state_dict().items()}
-        found.append(epoch)
-        progress(epoch)
-    network.load_state_dict(best)
-    return found
-
-
-@one_torch_thread()
-@torch.no_grad()
-def accuracy(network: BinarizedNetwork, images: Images) -> float:
-    """Share of the images that the network classifies correctly in eval mode.
-
-    Ties of logits go to the lower class. Leaves the network in eval mode.
-    Raises ConfigurationError if the images do not fit the layers.
-    """
-    pixels, labels = _check(network, images)
-    network.eval()
-    chunks = zip(pixels.split(_CHUNK), labels.split(_CHUNK), strict=True)
-    right = sum(int((network(x).argmax(1) == y).sum()) for x, y in chunks)
-    return right / len(labels)
-
-
-def _check(network: BinarizedNetwork, images: Images) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pixels [image, input] and labels [image] as tensors, if they fit the layers."""
-    inputs, classes = network.layers[0], network.layers[-1]
-    if not len(images):
-        raise ConfigurationError("Got no images; expected one or more. Pass some.")
-    if images.pixels.ndim != 2 or images.pixels.shape[1] != inputs:
-        raise ConfigurationError(
-            f"Got pixels of shape {images.pixels.shape}, but the network {network.layers} has "
-            f"{inputs} inputs. Choose layers that begin with the pixels of an image."
-        )
-    low, high = int(images.labels.min()), int(images.labels.max())
-    if low < 0 or high >= classes:
-        raise ConfigurationError(
-            f"Got labels from {low} to {high}, but the network {network.layers} has {classes} "
-            "outputs. Choose layers that end with one output a class, labels from 0."
-        )
-    return torch.tensor(images.pixels), torch.tensor(images.labels)
-
-
-def _batches(streams: Streams, epoch: int, rows: int, batch: int) -> Iterator[torch.Tensor]:
-    """Numbers of the rows of each whole mini-batch, in an order that the epoch draws anew."""
-    (rng,) = streams(epoch, "batch")
-    order = torch.from_numpy(rng.permutation(rows))
-    return (chosen for chosen in order.split(batch) if len(chosen) == batch)

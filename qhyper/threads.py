@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
+from qhyper.errors import ConfigurationError
 from qhyper.machine import cores
 
 _limit: list[int] = []
@@ -61,10 +62,19 @@ def one_torch_thread() -> Iterator[None]:
     A generator's tensors are small: more threads would only wait for one another, and on a busy
     machine each of them waits for a core.
     """
+    with torch_threads(1):
+        yield
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Within, torch uses so many threads; ConfigurationError for fewer than one."""
     import torch
 
+    if threads < 1:
+        raise ConfigurationError(f"Got threads={threads}; expected 1 or more.")
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     try:
         yield
     finally:

@@ -43,7 +43,7 @@ GROUND = {
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "machine": {"errors"},
-    "threads": {"machine"},
+    "threads": {"errors", "machine"},
     "registry": {"errors"},
     "storage": {"errors"},
     "streams": {"errors"},

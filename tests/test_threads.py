@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from classical.binarized import BinarizedNetwork, fit_binarized
-from classical.binarized import accuracy as binarized_accuracy
+from classical.binarized import BinarizedNetwork
+from classical.fit_images import accuracy as image_accuracy
+from classical.fit_images import fit_images
 from classical.straight_through import StraightThroughNetwork
 from classical.supervised import accuracy, fit_classifier
 from qhyper import threads
@@ -109,9 +110,9 @@ def epochs_of_a_binarised_network(see):
     rng = np.random.default_rng(0)
     images = Images(rng.integers(0, 256, (8, 4), dtype=np.uint8), np.arange(8) % 2)
     network = BinarizedNetwork((4, 3, 2), binarisation="deterministic")
-    fit_binarized(network, images, images, epochs=2, batch=4, learning_rate=0.1, progress=see)
+    fit_images(network, images, images, epochs=2, batch=4, learning_rate=0.1, progress=see)
     network.register_forward_hook(lambda *arguments: see(None))
-    binarized_accuracy(network, images)
+    image_accuracy(network, images)
 
 
 def epochs_of_a_classifier(see):

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from classical.binarized import Binarisation, BinarizedNetwork, Epoch, accuracy, fit_binarized
+from classical.binarized import Binarisation, BinarizedNetwork
+from classical.fit_images import Epoch, accuracy, fit_images
 from experiments.fashion.settings import HIDDEN, RATES
 from experiments.memory import peak, reset_peak
 from qhyper.data.images import Images, load_images
@@ -53,7 +54,7 @@ def one(
     training = training.take(slice(training_rows))
     network = BinarizedNetwork((784, hidden, 10), binarisation=kind, seed=SEED)
     began = time.perf_counter()
-    record = fit_binarized(
+    record = fit_images(
         network, training, held_out, epochs=epochs, batch=BATCH, learning_rate=RATES[kind]
     )
     seconds = time.perf_counter() - began

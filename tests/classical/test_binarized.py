@@ -1,7 +1,6 @@
 """Binarised networks: binarisers against formulas, eval mode against plain NumPy, training."""
 
 import copy
-import dataclasses
 import itertools
 import re
 
@@ -10,7 +9,8 @@ import pytest
 import torch
 
 from classical import binarized
-from classical.binarized import BinarizedNetwork, accuracy, fit_binarized, stochastic_sign
+from classical.binarized import BinarizedNetwork, stochastic_sign
+from classical.fit_images import fit_images
 from qhyper.data.images import Images
 from qhyper.errors import ConfigurationError
 from qhyper.targets.packed.network import PackedNetwork
@@ -117,7 +117,7 @@ def test_gradients_go_straight_through_every_binariser(kind):
     network = BinarizedNetwork(LAYERS, binarisation=kind, seed=3).double()
     images = made_images(40)
     x, y = torch.tensor(images.pixels), torch.tensor(images.labels)
-    draws = network._draws.get_state()
+    draws = network.draws.get_state()
     loss = torch.nn.functional.cross_entropy(network(x), y)
     found = torch.autograd.grad(loss, list(network.parameters()))
     replay = torch.Generator()
@@ -182,9 +182,7 @@ def test_evaluation_network_has_its_own_numbers():
 @pytest.mark.parametrize("kind", BINARY)
 def test_packed_predictions_are_those_of_the_evaluation_network(kind):
     network = BinarizedNetwork(LAYERS, binarisation=kind, seed=4)
-    fit_binarized(
-        network, made_images(90), made_images(30, 1), epochs=2, batch=10, learning_rate=0.03
-    )
+    fit_images(network, made_images(90), made_images(30, 1), epochs=2, batch=10, learning_rate=0.03)
     x = made_images(500, seed=7).pixels
     plain = network.evaluation_network()
     expected = plain(torch.tensor(x, dtype=torch.float64)).argmax(1)
@@ -231,7 +229,7 @@ def test_draws_in_training_depend_on_the_seed_alone():
 def test_nothing_is_drawn_from_the_global_stream():
     before = torch.get_rng_state()
     network = BinarizedNetwork(LAYERS, binarisation="stochastic")
-    fit_binarized(network, made_images(20), made_images(10), epochs=1, batch=10, learning_rate=0.01)
+    fit_images(network, made_images(20), made_images(10), epochs=1, batch=10, learning_rate=0.01)
     network.evaluation_network()
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -270,163 +268,10 @@ def test_statistics_of_one_row_are_refused():
         network.set_statistics(torch.zeros(1, 12))
 
 
-# -- training --------------------------------------------------------------------------------------
-
-
-def trained(kind, seed=0, **changed):
-    network = BinarizedNetwork((12, 16, 3), binarisation=kind, seed=seed)
-    settings = {"epochs": 8, "batch": 20, "learning_rate": 0.03} | changed
-    return network, fit_binarized(network, made_images(300), made_images(100, 1), **settings)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_training_learns(kind):
-    network, record = trained(kind)
-    assert record[-1].loss < record[0].loss
-    assert accuracy(network, made_images(300, 2)) > 0.9
-    if kind != "none":
-        assert all(float(latent.detach().abs().max()) <= 1 for latent in network.latent)
-    assert not network.training
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_same_seed_same_result_and_another_seed_another(kind):
-    def numbers(seed):
-        network, record = trained(kind, seed, epochs=2)
-        found = [(epoch.number, epoch.loss, epoch.accuracy) for epoch in record]
-        return found, [tensor.tolist() for tensor in network.state_dict().values()]
-
-    assert numbers(5) == numbers(5)
-    assert numbers(5) != numbers(6)
-
-
-def test_the_network_ends_as_in_the_first_best_epoch():
-    seen = []
-    states = []
-    network = BinarizedNetwork((12, 4, 3), binarisation="deterministic")
-
-    def progress(epoch):
-        seen.append(epoch)
-        states.append({name: t.clone() for name, t in network.state_dict().items()})
-
-    held_out = made_images(40, 1)
-    record = fit_binarized(
-        network, made_images(60), held_out, epochs=12, batch=20, learning_rate=0.3,
-        progress=progress,
-    )  # fmt: skip
-    assert record == seen
-    assert [epoch.number for epoch in record] == list(range(1, 13))
-    shares = [epoch.accuracy for epoch in record]
-    best = shares.index(max(shares))
-    assert best < 11  # else the test says nothing
-    assert accuracy(network, held_out) == max(shares)
-    for name, tensor in network.state_dict().items():
-        assert torch.equal(tensor, states[best][name]), name
-
-
-@pytest.mark.parametrize("kind", ["none", "deterministic"])
-def test_training_is_adam_with_a_cosine_on_batch_statistics(kind):
-    """Against a plain loop: Adam's formulas, the cosine's, and statistics of the first rows."""
-    images, steps, rate = made_images(47), 6, 0.05
-    x, y = torch.tensor(images.pixels), torch.tensor(images.labels)
-    found, plain = (BinarizedNetwork((12, 6, 3), binarisation=kind, seed=2) for _ in range(2))
-    record = fit_binarized(found, images, images, epochs=3, batch=20, learning_rate=rate)
-    states, losses = [], []
-    parameters = list(plain.parameters())
-    first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
-    for step in range(steps):
-        epoch = step // 2 + 1
-        (rng,) = plain.streams(epoch, "batch")
-        rows = rng.permutation(47)[20 * (step % 2) :][:20]
-        plain.train()
-        loss = torch.nn.functional.cross_entropy(plain(x[rows]), y[rows])
-        losses.append(loss.item())
-        now = rate * (1 + np.cos(np.pi * step / steps)) / 2
-        for p, m, v, g in zip(
-            parameters, first, second, torch.autograd.grad(loss, parameters), strict=True
-        ):
-            m.mul_(0.9).add_(0.1 * g)
-            v.mul_(0.999).add_(0.001 * g**2)
-            t = step + 1
-            with torch.no_grad():
-                p -= now * m / (1 - 0.9**t) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
-        plain.after_step()
-        if step % 2:
-            plain.set_statistics(x)  # 47 rows are fewer than STATISTICS
-            states.append({name: t.clone() for name, t in plain.state_dict().items()})
-    np.testing.assert_allclose(
-        [epoch.loss for epoch in record], np.reshape(losses, (3, 2)).mean(1), rtol=1e-4
-    )
-    shares = [epoch.accuracy for epoch in record]
-    for name, expected in states[shares.index(max(shares))].items():
-        torch.testing.assert_close(found.state_dict()[name], expected, rtol=1e-3, atol=1e-3)
-
-
 def test_statistics_are_taken_over_the_first_rows_alone(monkeypatch):
     monkeypatch.setattr(binarized, "STATISTICS", 7)
     network, images = BinarizedNetwork((12, 3), binarisation="deterministic"), made_images(40)
-    fit_binarized(network, images, images, epochs=1, batch=10, learning_rate=0.1)
+    fit_images(network, images, images, epochs=1, batch=10, learning_rate=0.1)
     other = copy.deepcopy(network.state_dict())
     network.set_statistics(torch.tensor(images.pixels[:7]))
     assert all(torch.equal(network.state_dict()[name], other[name]) for name in other)
-
-
-def test_every_epoch_sees_whole_batches_in_a_new_order():
-    network = BinarizedNetwork((12, 3), binarisation="none", seed=8)
-    orders = []
-    for epoch in (1, 2):
-        batches = list(binarized._batches(network.streams, epoch, 25, 10))
-        assert [len(batch) for batch in batches] == [10, 10]
-        orders.append(torch.cat(batches).tolist())
-        assert len(set(orders[-1])) == 20
-    assert orders[0] != orders[1]
-
-
-def test_accuracy_counts_over_chunks(monkeypatch):
-    network, _ = trained("deterministic", epochs=1)
-    images = made_images(101, 3)
-    right = np_logits(network.double(), images.pixels).argmax(1) == images.labels
-    assert accuracy(network, images) == right.mean()
-    monkeypatch.setattr(binarized, "_CHUNK", 7)
-    assert accuracy(network, images) == right.mean()
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"epochs": 0}, "Got epochs=0 and batch=20; expected 1 epoch or more"),
-        ({"batch": 1}, "Got epochs=8 and batch=1; expected 1 epoch or more"),
-        ({"batch": 301}, "no more than the 300 of the training set"),
-        ({"learning_rate": 0.0}, r"learning_rate is a finite number above 0.*got 0\.0"),
-        ({"learning_rate": float("nan")}, r"learning_rate is a finite number above 0.*got nan"),
-    ],
-)
-def test_settings_that_cannot_work_are_refused(changed, message):
-    with pytest.raises(ConfigurationError, match=message):
-        trained("none", **changed)
-
-
-def test_images_that_do_not_fit_are_refused():
-    network = BinarizedNetwork((12, 3), binarisation="none")
-    good = made_images(20)
-    wrong = [
-        (made_images(20, inputs=11), r"pixels of shape \(20, 11\).*has 12 inputs"),
-        (dataclasses.replace(good, labels=good.labels + 1), "labels from 1 to 3.*has 3 outputs"),
-        (dataclasses.replace(good, labels=good.labels - 1), "labels from -1 to 1.*has 3 outputs"),
-        (good.take(slice(0)), "Got no images"),
-    ]
-    for images, message in wrong:
-        with pytest.raises(ConfigurationError, match=message):
-            accuracy(network, images)
-        with pytest.raises(ConfigurationError, match=message):
-            fit_binarized(network, good, images, epochs=1, batch=2, learning_rate=0.1)
-
-
-def test_a_loss_that_is_not_finite_is_refused():
-    network = BinarizedNetwork((12, 3), binarisation="none")
-    with torch.no_grad():
-        network.latent[0].fill_(float("nan"))
-    with pytest.raises(ConfigurationError, match="no longer finite in epoch 1"):
-        fit_binarized(
-            network, made_images(20), made_images(5), epochs=1, batch=10, learning_rate=0.1
-        )

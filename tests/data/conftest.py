@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qhyper.data import images as image_files
+from qhyper.data import idx_files
 
 
 @pytest.fixture(autouse=True)
@@ -32,9 +32,9 @@ def places(monkeypatch, tmp_path):
         head = struct.pack(">II", 2049, len(labels))
         contents[f"{prefix}-labels-idx1-ubyte.gz"] = gzip.compress(head + bytes(labels))
     sums = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
-    source = image_files.SOURCES["mnist"]
+    source = idx_files.SOURCES["mnist"]
     assert set(sums) == set(source.sha256)
-    monkeypatch.setitem(image_files.SOURCES, "mnist", source._replace(sha256=sums))
+    monkeypatch.setitem(idx_files.SOURCES, "mnist", source._replace(sha256=sums))
     named, cache = tmp_path / "named", tmp_path / "cache"
     named.mkdir()
     monkeypatch.setenv("QHYPER_DATA", str(named))

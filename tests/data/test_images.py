@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qhyper.data import images as image_files
+from qhyper.data import idx_files
 from qhyper.data.images import Images, images_availability, load_images
 from qhyper.data.sets import availability, load
 from qhyper.errors import ConfigurationError, MissingError, StorageError
@@ -97,7 +97,7 @@ def test_a_damaged_mnist_file_is_reported_and_left_alone(where, places, tmp_path
     file = tmp_path / where / "train-labels-idx1-ubyte.gz"
     file.write_bytes(b"other")
     got = hashlib.sha256(b"other").hexdigest()
-    expected = image_files.SOURCES["mnist"].sha256[file.name]
+    expected = idx_files.SOURCES["mnist"].sha256[file.name]
     with pytest.raises(StorageError, match=f"{file} .*got SHA-256 {got}, expected {expected}"):
         load("mnist")
     assert file.read_bytes() == b"other"
@@ -106,7 +106,7 @@ def test_a_damaged_mnist_file_is_reported_and_left_alone(where, places, tmp_path
 
 def test_without_file_and_network_the_message_says_what_to_put_where(places):
     _, cache, _ = places
-    sha256 = image_files.SOURCES["mnist"].sha256["train-images-idx3-ubyte.gz"]
+    sha256 = idx_files.SOURCES["mnist"].sha256["train-images-idx3-ubyte.gz"]
     message = (
         f"train-images-idx3-ubyte.gz.*ConnectionError.*{sha256}.*{cache / 'mnist'}.*QHYPER_DATA"
     )
@@ -132,7 +132,7 @@ def test_mnist_is_downloaded_with_checksums_to_the_cache(places, monkeypatch, tm
     load("mnist")  # from the cache
     assert sorted(asked) == sorted(
         (f"https://ossci-datasets.s3.amazonaws.com/mnist/{file}", f"sha256:{sha256}")
-        for file, sha256 in image_files.SOURCES["mnist"].sha256.items()
+        for file, sha256 in idx_files.SOURCES["mnist"].sha256.items()
     )
     assert availability()["mnist"] == f"found at {cache / 'mnist'}"
 

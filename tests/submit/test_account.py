@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from tests.submit.test_submission import accepted, finished, stub, trained
+from tests.submit.test_submission import accepted, finished, stub, trained  # noqa: F401
 
 
 def listed(cli, *arguments):

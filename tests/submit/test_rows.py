@@ -24,7 +24,7 @@ from qhyper.submit.rows import rows_of
 from qhyper.submit.stored import SubmissionSettings
 from qhyper.submit.submission import Submission
 from qhyper.targets.packed.target import PackedTarget
-from tests.submit.test_submission import accepted, stub
+from tests.submit.test_submission import accepted, stub  # noqa: F401
 
 SEEDS = (3, 8)
 LAYOUT = PackedTarget((16, 4, 2)).layout

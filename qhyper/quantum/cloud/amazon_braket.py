@@ -77,7 +77,7 @@ class BraketService(Service):
     def __init__(self, name: str, *, region: str | None = None) -> None:
         check_text("region", region)
         with needs("braket", "Amazon Braket"):
-            pass
+            import qiskit_braket_provider  # noqa: F401
         self.name, self.region = name, region
         self.local = name in LOCAL
         self.searchable = not self.local

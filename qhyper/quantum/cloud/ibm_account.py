@@ -14,7 +14,7 @@ _INSTANCES = "https://quantum.cloud.ibm.com/instances"
 def needed() -> None:
     """Raise MissingError without IBM's package."""
     with needs("ibm", "IBM Quantum"):
-        pass
+        import qiskit_ibm_runtime.executor_sampler  # noqa: F401
 
 
 class IBMAccount:

@@ -87,7 +87,7 @@ class QuasiProbabilities:
 def check_installed() -> None:
     """Raise MissingError without mthree: to be asked before calibration is paid for."""
     with needs("mitigate", "Readout mitigation"):
-        pass
+        import mthree  # noqa: F401
 
 
 def calibration_bits(n_qubits: int) -> Bits:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,9 @@ from qhyper.targets.convolutional.steps import (
     checked_steps,
     values_between,
 )
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -163,6 +166,31 @@ class ConvolutionalNetwork:
         from qhyper.targets.convolutional.file import read
 
         return cls(*read(path))
+
+    @classmethod
+    def from_torch(
+        cls, module: "torch.nn.Module", *, image: Sequence[int]
+    ) -> "ConvolutionalNetwork":
+        """Pack a torch module that takes pixels: predictions are its own in eval mode and float64.
+
+        `image` is the channels, rows and columns that it takes. See `torch_module.from_module`,
+        also for what is refused and for types below float64.
+        """
+        from qhyper.targets.convolutional.torch_module import from_module
+
+        return from_module(module, image, cls)
+
+    def to_torch(self) -> "torch.nn.Sequential":
+        """The network as a torch module in float64: see `torch_module.to_torch`."""
+        from qhyper.targets.convolutional.torch_module import to_torch
+
+        return to_torch(self)
+
+    def to_onnx(self, path: str | Path) -> None:
+        """Write the network to a new ONNX file: see `onnx_file.to_onnx`."""
+        from qhyper.targets.convolutional.onnx_file import to_onnx
+
+        to_onnx(self, path)
 
 
 def all_steps(steps: Sequence[Step]) -> list[Step]:
