@@ -9,8 +9,14 @@ from hypothesis import strategies as st
 from qhyper.bits import unpack
 from qhyper.targets.convolutional import numba_engine, numpy_engine
 from qhyper.targets.convolutional.steps import (
+    Affine,
+    AvgPool,
     BinaryConvolution,
+    Clamp,
+    Convolution,
     MaxPool,
+    Residual,
+    Scale,
     Threshold,
     Values,
 )
