@@ -5,7 +5,7 @@ import pytest
 from qhyper.errors import nearest, unknown
 
 ARRAYS = ("x", "y", "x_test", "y_test")
-DATA = ("digits", "fashion-mnist", "gaussians", "mnist", "toy")
+DATA = ("cifar-10", "cifar-100", "digits", "fashion-mnist", "gaussians", "mnist", "toy")
 SETTINGS = ("data", "layers", "learning_rate", "seeds", "test", "evaluations")
 
 

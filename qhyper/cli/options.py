@@ -19,8 +19,8 @@ Data = Annotated[
     str | None,
     typer.Option(
         "--data",
-        help="toy, digits, mnist, fashion-mnist, gaussians, a path to .npz, .csv or .tsv, or "
-        "module:function.",
+        help="toy, digits, mnist, fashion-mnist, cifar-10, cifar-100, gaussians, a path to .npz, "
+        ".csv or .tsv, or module:function.",
     ),
 ]
 DataFile = Annotated[

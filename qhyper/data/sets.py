@@ -33,6 +33,9 @@ def load(
                    list, or "all"), size (1 to 28), pixels ("signed" or "unit")
     fashion-mnist  Fashion-MNIST's ten classes in 28x28 pixels; 60,000 + 10,000 rows; options:
                    classes, size, pixels
+    cifar-10       CIFAR-10's ten classes in 32x32 pixels of three channels; 50,000 + 10,000 rows;
+                   options: classes, size (1 to 32), channels ("rgb" or "grey"), pixels
+    cifar-100      the same of CIFAR-100's hundred fine classes, from your own copy of its archive
     gaussians      the mixture of Carrasquilla et al. (arXiv:2301.08292) in the plane; 10,000 +
                    2,000 rows
     PATH.npz       arrays x [row, feature] and y [row], and for testing x_test and y_test
@@ -46,8 +49,8 @@ def load(
     A data set of yours is a function of options that returns a Dataset, named as module:function or
     registered under the entry-point group `qhyper.datasets`. If it takes a keyword `seed`, it is
     given ours, which decides what is drawn (toy, gaussians) and how rows are split (digits, your
-    own file); MNIST does not depend on it. Features of a file are taken as they are, and its
-    classes are numbered in their order. Its test rows come from the file `test` (x and y only),
+    own file); published images do not depend on it. Features of a file are taken as they are, and
+    its classes are numbered in their order. Its test rows come from the file `test` (x and y only),
     else from x_test and y_test, else a random fifth of the rows of each class is set aside, so that
     every class is in both parts.
 

@@ -3,8 +3,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from qhyper.data import mnist as data
+from qhyper.data import features
 from qhyper.data.images import Images, load_images
+from qhyper.data.mnist import mnist as builtin
 from qhyper.data.sets import availability, load
 from qhyper.errors import ConfigurationError
 
@@ -47,7 +48,7 @@ def test_the_resize_is_the_bilinear_one_of_torch(size):
         align_corners=False,
         antialias=False,
     )
-    found = data.resized(images, size)
+    found = features.resized(images, size)
     if 28 % size == 0:  # centres on pixels or half-way between two: no rounding
         assert np.array_equal(found, expected.numpy()[:, 0])
     assert found == pytest.approx(expected.numpy()[:, 0], rel=1e-12)
@@ -66,7 +67,7 @@ def test_mnist_of_other_digits_and_sizes(places):
     assert np.array_equal(two.train.x, grey[1:4][:, pixels][:, :, pixels].reshape(3, 16) / 255)
     whole = load("mnist", options={"digits": [0, 1], "size": 28})
     assert np.array_equal(whole.train.x, (grey[1:4].reshape(3, 784) - 127.5) / 128)
-    default, named_set = data.mnist(), load("mnist")
+    default, named_set = builtin(), load("mnist")
     assert np.array_equal(default.train.x, named_set.train.x)
     assert np.array_equal(default.test.y, named_set.test.y)
 
@@ -113,7 +114,7 @@ def test_a_set_is_named_for_what_was_chosen(name, options, title, places, monkey
     fill(named)
     if name == "fashion-mnist":
         whole = Images(np.zeros((10, 784), np.uint8), np.arange(10))
-        monkeypatch.setattr(data, "load_images", lambda name: (whole, whole))
+        monkeypatch.setattr(features, "load_images", lambda name: (whole, whole))
     assert load(name, options=options).name == title
 
 
@@ -126,7 +127,7 @@ def ten(monkeypatch):
         return Images(rng.integers(0, 256, (n, 784), dtype=np.uint8), np.arange(n) % 10)
 
     parts = some(5000), some(30)  # more than are resized at a time
-    monkeypatch.setattr(data, "load_images", lambda name: parts)
+    monkeypatch.setattr(features, "load_images", lambda name: parts)
     return parts
 
 
@@ -156,7 +157,7 @@ def test_chosen_classes_have_labels_in_their_order(ten):
     expected = [label_of[label] for label in ten[0].labels if label in label_of]
     assert three.train.y.tolist() == expected
     rows = np.isin(ten[0].labels, [7, 0, 2])
-    v = data.resized(ten[0].pixels[rows].reshape(-1, 28, 28), 14).reshape(-1, 196)
+    v = features.resized(ten[0].pixels[rows].reshape(-1, 28, 28), 14).reshape(-1, 196)
     assert np.array_equal(three.train.x, (v - 127.5) / 128)
 
 

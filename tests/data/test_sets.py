@@ -129,6 +129,7 @@ def test_availability_names_every_data_set():
     found = availability()
     assert list(found) == names("data set")
     assert {"toy", "digits", "mnist", "fashion-mnist", "gaussians"} <= set(found)
+    assert {"cifar-10", "cifar-100"} <= set(found)
     assert found["toy"] == "generated"
     assert found["digits"] == "shipped with scikit-learn"
 
