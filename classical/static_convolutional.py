@@ -18,6 +18,8 @@ from classical.kernel_hypernetwork import KernelHyperNetwork, count_kernels, put
 from classical.straight_through import sign
 from qhyper.arrays import is_whole
 from qhyper.errors import ConfigurationError
+from qhyper.targets.convolutional.modules import Affine2d
+from qhyper.targets.sign import Sign
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,37 @@ class StaticConvolutional(ImageClassifier):
             for latent in self.own:
                 latent.clamp_(-1, 1)
 
+    @torch.no_grad()
+    def evaluation_network(self) -> torch.nn.Sequential:
+        """The network of eval mode as plain torch layers, in eval mode and float64.
+
+        It takes pixels [image, channel, row, column] from 0 to 255, and has its own copy of all
+        numbers. Generated kernels stand there as they are; binary ones are exactly -1 and +1.
+        """
+        about = self.architecture
+        scale = torch.full((about.image[0],), 1 / about.scale)
+        modules: list[torch.nn.Module] = [Affine2d(scale, -about.shift * scale)]
+        biases = [self.first_bias, *(self.biases or [None] * len(self.later))]
+        weights = iter(zip([self.first, *self.kernels()], biases, strict=True))
+        number = 0
+        for block in about.blocks:
+            for place in range(len(block)):
+                modules.append(_convolution(*next(weights)))
+                if place == len(block) - 1:
+                    modules.append(torch.nn.MaxPool2d(2))
+                if self.binary:
+                    modules.append(_norm(self.norms[number]))
+                    last = number == len(self.later)
+                    modules.append(torch.nn.Hardtanh() if last else Sign())
+                else:
+                    modules.append(torch.nn.ReLU())
+                number += 1
+        modules.append(torch.nn.Flatten())
+        for layer, (weight, bias) in enumerate(zip(self.dense, self.dense_biases, strict=True)):
+            modules += [torch.nn.ReLU()] if layer else []
+            modules.append(_linear(weight, bias))
+        return torch.nn.Sequential(*modules).double().eval()
+
     def _generated(self) -> list[torch.Tensor]:
         assert self.generated is not None
         basic = torch.cat([generator() for generator in self.generators]).split(self.counts)
@@ -242,3 +275,31 @@ def _weight(
 
 def _zeros(size: int) -> torch.nn.Parameter:
     return torch.nn.Parameter(torch.zeros(size))
+
+
+# -- plain layers: on `meta` they have no numbers yet, and take none from torch's random stream ----
+
+
+def _convolution(weight: torch.Tensor, bias: torch.Tensor | None) -> torch.nn.Conv2d:
+    c_out, c_in, f, _ = weight.shape
+    made = torch.nn.Conv2d(c_in, c_out, f, padding=f // 2, bias=bias is not None, device="meta")
+    made.weight = _copied(weight)
+    made.bias = None if bias is None else _copied(bias)
+    return made
+
+
+def _linear(weight: torch.Tensor, bias: torch.Tensor) -> torch.nn.Linear:
+    made = torch.nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+    made.weight, made.bias = _copied(weight), _copied(bias)
+    return made
+
+
+def _norm(norm: torch.nn.Module) -> torch.nn.BatchNorm2d:
+    assert isinstance(norm, torch.nn.BatchNorm2d)
+    made = torch.nn.BatchNorm2d(norm.num_features, eps=norm.eps)
+    made.load_state_dict(norm.state_dict(), strict=False)  # its factors are 1, its shifts 0
+    return made
+
+
+def _copied(numbers: torch.Tensor) -> torch.nn.Parameter:
+    return torch.nn.Parameter(numbers.detach().to(torch.float64, copy=True))

@@ -143,6 +143,20 @@ def test_logits_are_those_of_plain_torch(generated, binary):
     torch.testing.assert_close(network(x), plain_logits(network, x, kernels), atol=1e-9, rtol=0)
 
 
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("generated", [None, Generated(3, 2)])
+def test_the_evaluation_network_has_the_same_logits_in_plain_layers(generated, binary):
+    network = spread(StaticConvolutional(SMALL, generated=generated, binary=binary))
+    state = torch.random.get_rng_state()
+    plain = network.evaluation_network()
+    assert torch.equal(torch.random.get_rng_state(), state)
+    x = torch.from_numpy(made_images(20, seed=3).planes)
+    with torch.no_grad():
+        torch.testing.assert_close(plain(x.double()), network(x), atol=1e-9, rtol=0)
+        network.first.zero_()
+        assert plain[1].weight.any()  # a copy
+
+
 def test_generated_kernels_are_put_together_and_scaled_layer_by_layer():
     network = StaticConvolutional(vgg(2), generated=Generated(4, 4), seed=3)
     (generator,) = network.generators
