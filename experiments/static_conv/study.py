@@ -139,9 +139,9 @@ def one(
 
 
 def _grey(kernel: torch.Tensor) -> list[list[list[list[int]]]]:
-    """A kernel [out, in, row, column] as whole numbers from -127 to 127, in the same ratios."""
+    """A kernel [out, in, row, column] as whole numbers from -15 to 15, in the same ratios."""
     numbers = kernel.detach().numpy()
-    return np.rint(127 * numbers / np.abs(numbers).max()).astype(int).tolist()
+    return np.rint(15 * numbers / np.abs(numbers).max()).astype(int).tolist()
 
 
 # -- what came out ---------------------------------------------------------------------------------
