@@ -4,6 +4,8 @@ Layers are told by what they are called, and compute what they please: only the 
 out say whether a conversion is right. Rows come from generators of their own, always the same ones.
 """
 
+import copy
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -13,7 +15,7 @@ import torch
 from qhyper.errors import ConfigurationError
 from qhyper.targets.sign import Sign
 
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 """How far two outputs may be apart, by the largest of their class, and a sum from its sign's zero,
 by the largest of its unit, where they differ by rounding alone."""
 _SHORT = 2**20
@@ -24,12 +26,12 @@ Float = npt.NDArray[np.float64]
 
 def check_same(
     what: str, found: npt.NDArray, expected: Float,
-    tied: Callable[[], npt.NDArray[np.bool_]] | None = None,
+    tied: Callable[[], npt.NDArray[np.bool_]] | None = None, *, rows: str = "rows",
 ) -> None:  # fmt: skip
     """Raise ConfigurationError if outputs `found` are not the `expected` ones, [row, class] both.
 
     They may differ by rounding, and freely in rows [row] that are `tied`: that is asked only if
-    any do. `what` begins the message: "The packed network".
+    any do. `what` begins the message: "The packed network"; `rows` says what rows are.
     """
     if found.shape != expected.shape:
         raise ConfigurationError(
@@ -39,18 +41,18 @@ def check_same(
     if not np.isfinite(expected).all():
         raise ConfigurationError(
             f"{what} was made from something whose outputs are not finite on "
-            f"{(~np.isfinite(expected)).any(axis=1).sum()} of {len(expected)} random rows. Make "
+            f"{(~np.isfinite(expected)).any(axis=1).sum()} of {len(expected)} random {rows}. Make "
             "its numbers smaller."
         )
     size = np.abs(expected).max(axis=0)
-    near = np.abs(found - expected) <= _ROUNDING * size + 1e-15 * size.max()
+    near = np.abs(found - expected) <= ROUNDING * size + 1e-15 * size.max()
     other = ~near.all(axis=1)
     if tied is not None and other.any():
         other &= ~tied()
     if other.any():
         raise ConfigurationError(
             f"{what} gives other outputs than what it was made from on {other.sum()} of "
-            f"{len(other)} random rows. {_ADVICE}"
+            f"{len(other)} random {rows}. {_ADVICE}"
         )
 
 
@@ -70,15 +72,76 @@ def tied_rows(module: torch.nn.Sequential, x: torch.Tensor) -> npt.NDArray[np.bo
     for part in module:
         if isinstance(part, torch.nn.Linear):
             weights = [t for t in (part.weight, part.bias) if t is not None]
-            rounds = ~_short(x).all(1) | ~torch.stack([_short(t).all() for t in weights]).all()
+            rounds = ~short(x).all(1) | ~torch.stack([short(t).all() for t in weights]).all()
         if isinstance(part, Sign):
             largest = x.abs().amax(0)
-            tied |= rounds & ((largest > 0) & (x.abs() <= _ROUNDING * largest)).any(1)
+            tied |= rounds & ((largest > 0) & (x.abs() <= ROUNDING * largest)).any(1)
         x = part(x)
     return tied.numpy()
 
 
-def _short(numbers: torch.Tensor) -> torch.Tensor:
+def short(numbers: torch.Tensor) -> torch.Tensor:
     """Which numbers have so few binary digits that sums of them do not round."""
     many = numbers * _SHORT
     return many == many.round()
+
+
+# -- warnings of other classes ---------------------------------------------------------------------
+
+
+def warn_of_ties(found: npt.NDArray, expected: Float, advice: str, *, rows: str = "rows") -> None:
+    """Warn if outputs that are the same but for rounding have their largest in another class."""
+    differ = int((_classes(found) != _classes(expected)).sum())
+    if differ:
+        warnings.warn(
+            f"On {differ} of {len(found)} random {rows} the module's class depends on how sums are "
+            f"rounded, and is another one packed. {advice}",
+            stacklevel=5,
+        )
+
+
+def warn_of_mode(
+    module: torch.nn.Sequential, x: torch.Tensor, expected: Float, *, rows: str = "rows"
+) -> None:  # fmt: skip
+    """Warn if the module in the mode that it is in has other classes than in eval mode."""
+    if not any(part.training for part in module.modules()):
+        return
+    try:
+        found = copy.deepcopy(module).to("cpu", torch.float64)(x)
+        differ = int((_classes(found.flatten(1).numpy()) != _classes(expected)).sum())
+    except Exception:  # it runs in eval mode alone, so that there is nothing to differ from
+        return
+    if differ:
+        warnings.warn(
+            "The module is in train mode, or parts of it are, and is packed as it computes in eval "
+            f"mode: as it is, {differ} of {len(x)} random {rows} get another class. Compare with "
+            "module.eval(), and call that first if it is what you mean.",
+            stacklevel=5,
+        )
+
+
+def warn_of_rounding(
+    module: torch.nn.Sequential, x: torch.Tensor, packed: npt.NDArray, *, rows: str = "rows"
+) -> None:  # fmt: skip
+    """Warn if the module in its own type has other classes than the `packed` outputs."""
+    numbers = [t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()]
+    own = min((t.dtype for t in numbers), key=lambda dtype: dtype.itemsize)
+    if own.itemsize == 8:
+        return
+    try:
+        found = copy.deepcopy(module).to("cpu").eval()(x.to(own)).flatten(1)
+        differ = int((_classes(found.double().numpy()) != _classes(packed)).sum())
+    except Exception:  # it runs in float64 alone, so that there is nothing to differ from
+        return
+    if differ or own.itemsize < 4:
+        name = str(own).removeprefix("torch.")
+        warnings.warn(
+            f"The module is {name}, and is packed as it computes in float64: in {name} {differ} of "
+            f"{len(x)} random {rows} get another class. Compare with module.double().eval().",
+            stacklevel=5,
+        )
+
+
+def _classes(outputs: npt.NDArray) -> npt.NDArray[np.int64]:
+    """The class [row] of outputs [row, class]; of a single output, whether it is above 0."""
+    return outputs.argmax(axis=1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0).astype(np.int64)

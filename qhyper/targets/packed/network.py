@@ -17,6 +17,7 @@ import numpy.typing as npt
 from qhyper.arrays import as_array, as_float, is_whole
 from qhyper.bits import Words
 from qhyper.errors import ConfigurationError
+from qhyper.targets.fused import MOST, multiply_and_add
 from qhyper.targets.packed.inputs import MAX_PLANES, PackedInputs, pack_bits, pack_pixels
 from qhyper.targets.packed.population import (
     check_groups,
@@ -91,7 +92,7 @@ class PackedNetwork:
             return
         scale, shift = np.abs(self.scale).max(), np.abs(self.shift).max()
         most = self.shape.matrices[-1][1] << self.planes
-        if max(scale, shift / most) > np.finfo(np.float64).max / _SPLIT / most / 4:
+        if max(scale, shift / most) > MOST / most / 4:
             raise ConfigurationError(
                 f"Got scales of up to {scale:.3g} and shifts of up to {shift:.3g}; outputs do not "
                 "fit float64 on the way. Divide all by one number."
@@ -173,7 +174,7 @@ class PackedNetwork:
             found = ((found + of_ones) // 2).astype(np.int32)  # on the way up to twice as large
         if self.scale is None or self.shift is None:
             return found
-        return _multiply_and_add(found, self.scale, self.shift)
+        return multiply_and_add(found, self.scale, self.shift)
 
     def predict(self, x: npt.ArrayLike | PackedInputs) -> npt.NDArray[np.int64]:
         """The class of the largest output, int64 [row]; ties go to the lower class."""
@@ -203,41 +204,3 @@ class PackedNetwork:
         from qhyper.targets.packed.file import read
 
         return read(path, cls)
-
-
-_SPLIT = 134217729.0
-"""2^27 + 1, by which numbers are split into halves whose products are exact."""
-
-
-def _multiply_and_add(
-    sums: npt.NDArray[np.integer], scale: npt.NDArray[np.float64], shift: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """sums * scale + shift, rounded once: [row, class].
-
-    Processors do so in one instruction, and torch with them: two classes whose outputs are equal
-    in torch would else differ in their last bit. By exact products (Dekker 1971) and exact sums
-    (Knuth 1969, vol. 2, 4.2.2).
-    """
-    product = sums * scale
-    (upper, lower), (high, low) = _halves(sums.astype(np.float64)), _halves(scale)
-    rest = lower * low - (((product - upper * high) - lower * high) - upper * low)
-    total, more = _exact_sum(product, shift)
-    return total + (rest + more)
-
-
-def _halves(
-    a: npt.NDArray[np.float64],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Two numbers of half the digits that add up to a."""
-    split = a * _SPLIT
-    high = split - (split - a)
-    return high, a - high
-
-
-def _exact_sum(
-    a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """a + b as it is rounded, and what is lost."""
-    total = a + b
-    of_b = total - a
-    return total, (a - (total - of_b)) + (b - of_b)

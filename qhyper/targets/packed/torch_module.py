@@ -7,8 +7,6 @@ as the module says so in float64. Behind the last layer it stays float64, as a s
 or its units vote, with `Sign` and `Votes`. Either way, outputs are compared on random rows.
 """
 
-import copy
-import warnings
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
@@ -18,7 +16,13 @@ import torch
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, unknown
-from qhyper.targets.conversion import check_same, tied_rows
+from qhyper.targets.conversion import (
+    check_same,
+    tied_rows,
+    warn_of_mode,
+    warn_of_rounding,
+    warn_of_ties,
+)
 from qhyper.targets.packed.plain_module import (
     check_no_global_hooks,
     check_numbers,
@@ -40,6 +44,7 @@ _EXPECTED = (
     "qhyper.targets.sign.Sign, layer by layer, with no Sign behind the last Linear "
     "unless Votes follows"
 )
+_ROUNDED_SUMS = "Leave out biases in front of a batch normalisation, or make them whole numbers."
 _ROWS = 1000
 """Random rows that outputs are compared on, of networks that are not too large for so many."""
 _WEIGHTS, _NUMBERS = 2**30, 2**24
@@ -133,9 +138,9 @@ def from_module(
         expected = _run(copied, x)
         found = network.outputs(rows)
         check_same("The packed network", found, expected, lambda: tied_rows(copied, x))
-        _warn_of_ties(found, expected)
-        _warn_of_mode(module, x, expected)
-        _warn_of_rounding(module, x, found)
+        warn_of_ties(found, expected, _ROUNDED_SUMS)
+        warn_of_mode(module, x, expected)
+        warn_of_rounding(module, x, found)
     return network
 
 
@@ -239,61 +244,6 @@ def _run(module: torch.nn.Module, x: torch.Tensor) -> npt.NDArray[np.float64]:
             f"The module fails in float64 and eval mode on rows [row, input] = {list(x.shape)}: "
             f"{type(error).__name__}: {error}. Let it run on such rows first."
         ) from error
-
-
-def _warn_of_ties(found: npt.NDArray, expected: npt.NDArray[np.float64]) -> None:
-    """Warn if outputs that are the same but for rounding have their largest in another class."""
-    differ = int((_classes(found) != _classes(expected)).sum())
-    if differ:
-        warnings.warn(
-            f"On {differ} of {len(found)} random rows the module's class depends on how sums are "
-            "rounded, and is another one packed. Leave out biases in front of a batch "
-            "normalisation, or make them whole numbers.",
-            stacklevel=5,
-        )
-
-
-def _warn_of_mode(module: torch.nn.Sequential, x: torch.Tensor, expected: npt.NDArray) -> None:
-    """Warn if the module in the mode that it is in has other classes than in eval mode."""
-    if not any(part.training for part in module.modules()):
-        return
-    try:
-        found = copy.deepcopy(module).to("cpu", torch.float64)(x)
-        differ = int((_classes(found.numpy()) != _classes(expected)).sum())
-    except Exception:  # it runs in eval mode alone, so that there is nothing to differ from
-        return
-    if differ:
-        warnings.warn(
-            "The module is in train mode, or parts of it are, and is packed as it computes in eval "
-            f"mode: as it is, {differ} of {len(x)} random rows get another class. Compare with "
-            "module.eval(), and call that first if it is what you mean.",
-            stacklevel=5,
-        )
-
-
-def _classes(outputs: npt.NDArray) -> npt.NDArray[np.int64]:
-    """The class [row] of outputs [row, class]; of a single output, whether it is above 0."""
-    return outputs.argmax(axis=1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0).astype(np.int64)
-
-
-def _warn_of_rounding(module: torch.nn.Sequential, x: torch.Tensor, packed: npt.NDArray) -> None:
-    """Warn if the module in its own type has other classes than the `packed` outputs."""
-    numbers = [t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()]
-    own = min((t.dtype for t in numbers), key=lambda dtype: dtype.itemsize)
-    if own.itemsize == 8:
-        return
-    try:
-        found = copy.deepcopy(module).to("cpu").eval()(x.to(own))
-        differ = int((_classes(found.double().numpy()) != _classes(packed)).sum())
-    except Exception:  # it runs in float64 alone, so that there is nothing to differ from
-        return
-    if differ or own.itemsize < 4:
-        name = str(own).removeprefix("torch.")
-        warnings.warn(
-            f"The module is {name}, and is packed as it computes in float64: in {name} {differ} of "
-            f"{len(x)} random rows get another class. Compare with module.double().eval().",
-            stacklevel=5,
-        )
 
 
 # -- the parts of a module -------------------------------------------------------------------------

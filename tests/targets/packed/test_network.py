@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qhyper.errors import ConfigurationError
-from qhyper.targets.packed import network as packed
+from qhyper.targets.fused import multiply_and_add
 from qhyper.targets.packed.inputs import pack_bits, pack_pixels
 from qhyper.targets.packed.network import PackedNetwork
 from qhyper.targets.packed.population import sums
@@ -106,7 +106,7 @@ def test_scaled_outputs_are_rounded_once(most):
         float(Fraction(int(s)) * Fraction(a) + Fraction(b))
         for s, a, b in zip(whole, scale, shift, strict=True)
     ]
-    assert np.array_equal(packed._multiply_and_add(whole, scale, shift), exact)
+    assert np.array_equal(multiply_and_add(whole, scale, shift), exact)
 
 
 def random_words(rng, layers):

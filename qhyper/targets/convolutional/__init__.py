@@ -1,0 +1,1 @@
+"""Convolutional networks with packed binary kernels, as steps."""

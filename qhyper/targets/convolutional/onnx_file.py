@@ -1,0 +1,224 @@
+"""A convolutional network as an ONNX file, which other runtimes run.
+
+The runtime of ONNX for CPUs has convolutions and average pooling of float32 alone. Sums of -1 and
++1 are exact there below 2^24, so that binary convolutions are its own, of signs in float32. (A
+runtime that transforms images first, as Winograd's convolution does, would round.) All else stays
+float64, as limits and predictions are: a real convolution is a matrix product with what its windows
+see, gathered, and so is the mean of windows. Weights -1 and +1 are stored in one byte each.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from qhyper.errors import ConfigurationError, StorageError
+from qhyper.machine import needs
+from qhyper.storage import storage, write_whole
+from qhyper.targets.convolutional.steps import (
+    Affine,
+    AvgPool,
+    BinaryConvolution,
+    Clamp,
+    Convolution,
+    MaxPool,
+    Pair,
+    Scale,
+    Step,
+    Threshold,
+    Values,
+)
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+    from qhyper.targets.convolutional.torch_module import Convolutional
+
+_OPSET, _IR = 17, 8
+"""Of ONNX 1.12 (2022): old enough for most runtimes, and all that is used takes its type."""
+_EXACT = 2**24
+"""Whole numbers up to this are exact in float32."""
+_IMAGES = 8
+"""Random images that outputs are compared on: the reference evaluator is slow."""
+
+
+def to_onnx(network: "Convolutional", path: Path | str) -> None:
+    """Write a network to a new ONNX file.
+
+    Its input `pixels` is uint8 [image, channel, row, column] and its output `outputs` float64
+    [image, class], of any number of images. Batch normalisation that is not before a sign rounds
+    its product and its sum one after the other, and real sums are added in an order of the
+    runtime's own: outputs differ in their last digits from `network.outputs`, and ties of the signs
+    of real numbers may.
+
+    Raises ConfigurationError if a binary convolution adds up more than 2^24 numbers, and if outputs
+    by ONNX's reference are not those of the network on random images; StorageError if the file is
+    there already, or cannot be written; MissingError without the extra `onnx`.
+    """
+    with needs("onnx", "An ONNX file"):
+        from onnx import checker
+        from onnx.reference import ReferenceEvaluator
+    from qhyper.targets.conversion import check_same
+    from qhyper.targets.convolutional.agreement import random_images, tied_images
+    from qhyper.targets.convolutional.torch_module import to_torch
+
+    path = Path(path)
+    with storage(path):
+        there = path.exists()
+    if there:
+        raise StorageError(
+            f"{path} is there already, and is not overwritten. Choose another path, or remove it."
+        )
+    model = _Graph().model(network)
+    checker.check_model(model, full_check=True)
+    pixels = random_images(network.image, network.steps)[:_IMAGES]
+    (found,) = cast(list[npt.NDArray], ReferenceEvaluator(model).run(None, {"pixels": pixels}))
+    check_same(
+        "The ONNX file", found, network.outputs(pixels).astype(np.float64),
+        lambda: tied_images(to_torch(network), pixels), rows="images",
+    )  # fmt: skip
+    write_whole(path, model.SerializeToString())
+
+
+class _Graph:
+    """The nodes of a network, as they are added, and the numbers that they take."""
+
+    def __init__(self) -> None:
+        self._nodes: list[NodeProto] = []
+        self._numbers: dict[str, npt.NDArray] = {}
+
+    def model(self, network: "Convolutional") -> "ModelProto":
+        """The whole network."""
+        from onnx import TensorProto, helper, numpy_helper
+
+        values = Values("real", network.image)
+        at = self._cast("pixels", np.float64)
+        for step in network.steps:
+            at, values = self._step(step, at, values)
+        self._node("Flatten", [at], "outputs")
+        ends = [
+            helper.make_tensor_value_info(name, kind, shape)
+            for name, kind, shape in (
+                ("pixels", TensorProto.UINT8, ["image", *network.image]),
+                ("outputs", TensorProto.DOUBLE, ["image", values.shape[0]]),
+            )
+        ]
+        constants = [numpy_helper.from_array(a, name) for name, a in self._numbers.items()]
+        return helper.make_model(
+            helper.make_graph(self._nodes, "network", ends[:1], ends[1:], constants),
+            producer_name="qhyper",
+            opset_imports=[helper.make_opsetid("", _OPSET)],
+            ir_version=_IR,
+        )
+
+    def _node(self, kind: str, inputs: list[str], output: str = "", **options: Any) -> str:
+        from onnx import helper
+
+        output = output or f"{kind}_{len(self._nodes)}"
+        self._nodes.append(helper.make_node(kind, inputs, [output], name=output, **options))
+        return output
+
+    def _constant(self, numbers: npt.ArrayLike, dtype: Any = np.float64) -> str:
+        name = f"numbers_{len(self._numbers)}"
+        self._numbers[name] = np.array(numbers, dtype)
+        return name
+
+    def _per_channel(self, numbers: npt.ArrayLike) -> str:
+        return self._constant(np.reshape(numbers, (-1, 1, 1)))
+
+    def _cast(self, at: str, dtype: Any) -> str:
+        from onnx import helper
+
+        return self._node("Cast", [at], to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+    def _step(self, step: Step, at: str, values: Values) -> tuple[str, Values]:
+        """The nodes of a step on `at`: signs in float32, all else in float64."""
+        after = step.after(values)
+        if isinstance(step, Convolution):
+            at = self._cast(at, np.float64) if values.kind == "bits" else at
+            at = self._convolution(step, at, values, after)
+        elif isinstance(step, BinaryConvolution):
+            at = self._binary(step, at)
+        elif isinstance(step, Threshold):
+            at = self._threshold(step, at)
+        elif isinstance(step, Affine):
+            product = self._node("Mul", [at, self._per_channel(step.scale)])
+            at = self._node("Add", [product, self._per_channel(step.shift)])
+        elif isinstance(step, Scale):
+            at = self._node("Mul", [at, self._per_channel(step.factor)])
+        elif isinstance(step, Clamp):
+            at = self._node("Clip", [at, self._constant(step.low), self._constant(step.high)])
+        elif isinstance(step, MaxPool):
+            outside = np.float32(-1) if values.kind == "bits" else np.float64(-np.inf)
+            at = self._pad(at, step.padding, outside)
+            at = self._node("MaxPool", [at], kernel_shape=step.kernel, strides=step.stride)
+        elif isinstance(step, AvgPool):
+            means = self._node("ReduceMean", [self._seen(step, at, values)], axes=[2], keepdims=0)
+            at = self._reshape(means, after.shape)
+        else:
+            ends = []
+            for way in (step.body, step.shortcut):
+                end, between = at, values
+                for one in way:
+                    end, between = self._step(one, end, between)
+                ends.append(end)
+            at = self._node("Add", ends)
+        return at, after
+
+    def _convolution(self, step: Convolution, at: str, values: Values, after: Values) -> str:
+        weight = step.weight.reshape(len(step.weight), -1)
+        at = self._pad(at, step.padding, np.float64(0))
+        seen = self._seen(step, at, values)
+        seen = self._reshape(seen, (weight.shape[1], after.shape[1] * after.shape[2]))
+        product = self._node("MatMul", [self._constant(weight), seen])
+        at = self._reshape(product, after.shape)
+        if step.bias is None:
+            return at
+        return self._node("Add", [at, self._per_channel(step.bias)])
+
+    def _seen(self, step: Convolution | AvgPool, at: str, values: Values) -> str:
+        """What every window sees, [image, channel, place in the window, window], once padded."""
+        size = [n + 2 * p for n, p in zip(values.shape[1:], step.padding, strict=True)]
+        flat = self._reshape(at, (values.shape[0], size[0] * size[1]))
+        where = np.arange(size[0] * size[1]).reshape(size)
+        windows = np.lib.stride_tricks.sliding_window_view(where, step.kernel)
+        windows = windows[:: step.stride[0], :: step.stride[1]]
+        places = windows.reshape(-1, step.kernel[0] * step.kernel[1]).T
+        return self._node("Gather", [flat, self._constant(places, np.int64)], axis=2)
+
+    def _binary(self, step: BinaryConvolution, at: str) -> str:
+        if step.bits[0].size > _EXACT:
+            raise ConfigurationError(
+                f"Got a binary convolution of {step.bits[0].size} inputs, whose sums an ONNX file "
+                f"does not hold exactly; expected {_EXACT} at the most. Take smaller kernels."
+            )
+        padding = step.padding
+        if step.pad == "minus-one":
+            at, padding = self._pad(at, padding, np.float32(-1)), (0, 0)
+        weight = self._constant(2 * step.bits.astype(np.int8) - 1, np.int8)
+        sums = self._node(
+            "Conv", [at, self._cast(weight, np.float32)], strides=step.stride,
+            pads=[*padding, *padding],
+        )  # fmt: skip
+        return self._cast(sums, np.float64)
+
+    def _pad(self, at: str, padding: Pair, value: np.floating) -> str:
+        if padding == (0, 0):
+            return at
+        around = self._constant([0, 0, *padding, 0, 0, *padding], np.int64)
+        return self._node("Pad", [at, around, self._constant(value, value.dtype)])
+
+    def _threshold(self, step: Threshold, at: str) -> str:
+        """Signs, in float32, of what lies between a limit and infinity, or minus infinity."""
+        low = np.where(step.above, step.limit, -np.inf)
+        high = np.where(step.above, np.inf, step.limit)
+        plus = self._node("GreaterOrEqual", [at, self._per_channel(low)])
+        if not step.above.all():
+            falls = self._node("LessOrEqual", [at, self._per_channel(high)])
+            plus = self._node("And", [plus, falls])
+        one, minus = self._constant(1, np.float32), self._constant(-1, np.float32)
+        return self._node("Where", [plus, one, minus])
+
+    def _reshape(self, at: str, shape: tuple[int, ...]) -> str:
+        return self._node("Reshape", [at, self._constant([0, *shape], np.int64)])
