@@ -17,6 +17,7 @@ from classical.static_convolutional import (
 )
 from qhyper.data.images import Images
 from qhyper.errors import ConfigurationError
+from qhyper.targets.convolutional.network import ConvolutionalNetwork
 
 SMALL = Architecture(
     (2, 8, 8), kernel=3, blocks=((16, 16), (32,)), dense=(12,), dropout=0.3, dense_dropout=0.2,
@@ -285,3 +286,18 @@ def test_channels_that_cannot_be_generated_are_refused():
 def test_vgg_has_1_to_3_blocks(blocks):
     with pytest.raises(ConfigurationError, match="expected 1, 2 or 3"):
         vgg(blocks)
+
+
+# -- packed ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("generated", [None, Generated(3, 2)])
+def test_a_binary_network_is_packed_with_the_same_predictions(generated):
+    network = spread(StaticConvolutional(SMALL, generated=generated, binary=True))
+    plain = network.evaluation_network()
+    packed = ConvolutionalNetwork.from_torch(plain, image=network.image)
+    assert packed.n_binary == sum(kernel.numel() for kernel in network.kernels())
+    images = made_images(200, seed=3)
+    with torch.no_grad():
+        expected = plain(torch.from_numpy(images.planes).double()).argmax(1)
+    np.testing.assert_array_equal(packed.predict(images.planes), expected.numpy())

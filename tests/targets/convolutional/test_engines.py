@@ -8,14 +8,8 @@ from hypothesis import strategies as st
 
 from qhyper.targets.convolutional import numba_engine, numpy_engine
 from qhyper.targets.convolutional.steps import (
-    Affine,
-    AvgPool,
     BinaryConvolution,
-    Clamp,
-    Convolution,
     MaxPool,
-    Residual,
-    Scale,
     Threshold,
     Values,
 )
