@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from classical.static_convolutional import MNIST, Architecture, Generated, vgg
 
@@ -27,26 +28,24 @@ TITLES = {
 
 RATES = (0.003, 0.004, 0.005)
 """Of Adam on MNIST at first, as printed; the best on validation is taken, seed by seed."""
-CIFAR_RATES: Mapping[tuple[bool, bool], float] = {
-    (False, False): 0.001, (True, False): 0.001, (False, True): 0.001, (True, True): 0.001,
-}  # fmt: skip
-"""Of Adam on CIFAR-10 by whether kernels are generated and binary; chosen on validation."""
-BATCH = {"mnist": 200, "cifar-10": 128}
+DEFAULT_RATES = {"mnist": 0.005, "cifar-10": 0.002}
+"""Of all other networks, chosen on validation."""
+BATCH = {"mnist": 200, "cifar-10": 64}
 CROP = {"mnist": 1, "cifar-10": 2}
 """Pixels on each side, of which a random window is taken: 30 x 30 and 36 x 36."""
 
 PICTURED = ("mnist-conv-4-0", "mnist-5-5-4-0")
 """Parts whose kernels are drawn."""
 
-DROPOUT, DENSE_DROPOUT = 0.4, 0.0
-"""After blocks, as printed, and after the dense layer, chosen on validation."""
+DROPOUT = 0.15
+"""After each block, chosen on validation; 0.4 is printed. There is none after the dense layer."""
 
 
-def architecture(data: str) -> Architecture:
-    """The network of a table."""
+def architecture(data: str, binary: bool) -> Architecture:
+    """The network of a table; binary ones have no dropout."""
     if data == "mnist":
         return MNIST
-    return vgg(int(data[-1]), dropout=DROPOUT, dense_dropout=DENSE_DROPOUT)
+    return vgg(int(data[-1]), dropout=0.0 if binary else DROPOUT, dense_dropout=0.0)
 
 
 def images_of(data: str) -> str:
@@ -88,3 +87,31 @@ BINARY: Mapping[str, tuple[str, ...]] = {
     "block3": ("conv", "32-32"),
 }
 """Models whose kernels are binary as well."""
+
+
+@dataclass(frozen=True)
+class BitGenerator:
+    """A distribution over the 2,304 bits of the second kernel of one block."""
+
+    title: str
+    name: str
+    options: Mapping[str, Any]
+    rate: float
+    """of Adam, chosen on held-out images"""
+
+
+_CHUNKS = {"chunk": 9, "features": 6}  # a chunk is the window of one channel in and one out
+BITS: Mapping[str, BitGenerator] = {
+    "circuit": BitGenerator(
+        "256 chunks of 9 bits, each by one circuit that sees an embedding", "chunked",
+        {**_CHUNKS, "generator": "quantum", "ansatz": "brickwork", "depth": 4,
+         "backend": "statevector"}, 0.1,
+    ),
+    "linear": BitGenerator(
+        "256 chunks of 9 bits, each by one linear generator of an embedding", "chunked",
+        {**_CHUNKS, "generator": "classical.conditional:ConditionalBernoulli", "hidden": 8}, 0.05,
+    ),
+    "free": BitGenerator("a probability for each bit", "bernoulli", {}, 0.1),
+}  # fmt: skip
+BIT_DRAWS, BIT_BATCH, BIT_IMAGES = 16, 64, 10_000
+"""Draws and images of a step, and images that these are taken from."""

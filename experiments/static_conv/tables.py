@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.markdown import table
-from experiments.static_conv.settings import BINARY, BLOCKS, RATES, TITLES, VARIANTS
+from experiments.static_conv.settings import BINARY, BITS, BLOCKS, RATES, TITLES, VARIANTS
 from qhyper.report.statistics import MIN_VALUES, median_interval
 
 Results = Mapping[str, Any]
@@ -94,7 +94,7 @@ def tables(results: Results) -> str:
     each = [_accuracy(results, data) for data in BLOCKS]
     return "\n\n".join(
         [*each, _rates(results), _noise(results), _sizes(results), _fall(results),
-         _binary(results)]
+         _binary(results), _bits(results)]
     )  # fmt: skip
 
 
@@ -249,10 +249,32 @@ def _binary(results: Results) -> str:
                     TITLES[data], title(model), f"{binary[0]['parameters']:,}",
                     _mean(tests(binary)), _mean(tests(real)),
                     f"{np.mean(tests(binary)) - np.mean(tests(real)):+.2f}",
+                    str(sum(found["disagreements"] for found in binary)),
                 ]
             )  # fmt: skip
-    head = ["network", "model", "parameters", "binary, test, %", "real", "difference"]
+    head = ["network", "model", "parameters", "binary, test, %", "real", "difference",
+            "predictions of the packed network that differ"]  # fmt: skip
     return table("The same generators with binary kernels and activations", head, rows, words=2)
+
+
+def _bits(results: Results) -> str:
+    rows = []
+    for kind, about in BITS.items():
+        for found in seeds_of(results, f"bits-{kind}"):
+            rows.append(
+                [
+                    about.title, f"{found['parameters']:,}",
+                    f"{100 * found['mode']:.1f}",
+                    _mean([100 * share for share in found["draws"]]),
+                    f"{100 * found['own']:.1f}",
+                    _mean([100 * share for share in found["random"]]),
+                    f"{found['steps']:,}", f"{found['rows']:,}", f"{found['seconds'] / 60:.0f}",
+                ]
+            )  # fmt: skip
+    head = ["distribution of the 2,304 bits", "parameters", "mode, test, %", "draws",
+            "straight through", "random bits", "steps", "rows", "minutes"]  # fmt: skip
+    title = "One binary kernel as a distribution over bits, without a gradient through the network"
+    return table(title, head, rows)
 
 
 def measured(results: Results) -> dict[str, float]:
@@ -269,4 +291,8 @@ def measured(results: Results) -> dict[str, float]:
         for model in models:
             found = seeds_of(results, f"{data}-{model}-binary")
             numbers[f"{data}-{model}-binary"] = float(np.mean(tests(found))) / 100
+    numbers["disagreements"] = sum(found.get("disagreements", 0) for found in results.values())
+    for kind in BITS:
+        found = seeds_of(results, f"bits-{kind}")
+        numbers[f"bits-{kind}-draws"] = float(np.mean([one["draws"] for one in found]))
     return numbers

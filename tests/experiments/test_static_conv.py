@@ -5,15 +5,26 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+import torch
 
+from classical.static_convolutional import StaticConvolutional, vgg
 from experiments.static_conv import study, tables
+from experiments.static_conv.kernel_bits import KernelObjective
 from experiments.static_conv.pictures import grid
-from experiments.static_conv.settings import BINARY, BLOCKS, PICTURED, RATES, VARIANTS
+from experiments.static_conv.settings import BINARY, BITS, BLOCKS, PICTURED, RATES, VARIANTS
 from experiments.study import find
 from qhyper.data.images import Images
 
 SMALL = study.Size(
-    mnist_epochs=1, cifar_epochs=1, seeds=2, more_seeds=3, held_out=20, training=200, test=30
+    mnist_epochs=1,
+    cifar_epochs=1,
+    seeds=2,
+    more_seeds=3,
+    bit_seeds=1,
+    bit_steps=2,
+    held_out=20,
+    training=200,
+    test=30,
 )
 
 
@@ -42,7 +53,12 @@ def small(monkeypatch):
 def made_result(name, seed=0):
     """What a part might find, by its name."""
     accuracy = 0.5 + (sum(map(ord, name)) % 40) / 100
+    if name.startswith("bits"):
+        return {"parameters": 9, "bits": 2304, "steps": 3, "rows": 1000, "seconds": 60.0,
+                "looks": [], "draws": [0.3, 0.4], "mode": 0.5, "own": 0.6,
+                "random": [0.1, 0.2]}  # fmt: skip
     return {
+        "disagreements": 0,
         "parameters": 100, "dense": 50, "whole": 160, "losses": [2.0], "held_out": [accuracy, 0.1],
         "test": accuracy - 0.01, "epoch_seconds": [1.0], "seconds": 2.0,
         "kernels": (np.arange(16 * 16 * 49) % 31 - 15).reshape(16, 16, 7, 7).tolist(),
@@ -88,6 +104,45 @@ def test_a_part_trains_and_tests_a_network(small, monkeypatch, name):
         assert np.abs(found["kernels"]).max() == 15
 
 
+@pytest.mark.parametrize("kind", BITS)
+def test_a_generator_of_bits_is_trained_without_a_gradient_through_the_network(
+    small, monkeypatch, kind
+):
+    monkeypatch.setattr(study, "QUICK", SMALL)
+    found = json.loads(json.dumps(study.parts(quick=True)[f"bits-{kind}-0"]()))
+    assert found["bits"] == 2304
+    assert found["steps"] >= 1
+    assert found["rows"] <= 2 * 16 * 64
+    assert len(found["draws"]) == len(found["random"]) == study.DRAWS
+    assert 0 <= found["mode"] <= 1
+
+
+def test_losses_of_a_kernels_bits_are_those_of_the_network_with_them():
+    network = StaticConvolutional(vgg(1, dropout=0), binary=True, seed=2)
+    images, _ = load("cifar-10")
+    with torch.no_grad():
+        network(torch.from_numpy(images.planes))  # statistics
+    plain = network.eval().evaluation_network()
+    objective = KernelObjective(plain, images)
+    bits = np.random.default_rng(0).integers(0, 2, (3, 2304), dtype=np.uint8)
+    bits[0] = objective.bits
+    losses, rows = objective(bits), np.arange(5, 40)
+    part = objective.mini_batches(35).take(rows[None])
+    plain = network.evaluation_network()
+    for k, of_one in enumerate(bits):
+        with torch.no_grad():
+            kernel = torch.from_numpy(2.0 * of_one - 1).view(16, 16, 3, 3)
+            plain[4].weight.copy_(kernel)
+            logits = plain(torch.from_numpy(images.planes).double())
+        labels = torch.from_numpy(images.labels)
+        expected = torch.nn.functional.cross_entropy(logits, labels).item()
+        assert losses[k] == pytest.approx(expected, abs=1e-4)
+        of_part = torch.nn.functional.cross_entropy(logits[rows], labels[rows]).item()
+        assert part(bits[None, None])[0, 0, k] == pytest.approx(of_part, abs=1e-4)
+        right = (logits.argmax(1) == labels).double().mean().item()
+        assert objective.accuracy(of_one) == pytest.approx(right, abs=0.006)  # ties in float32
+
+
 def test_the_rate_is_chosen_on_validation_seed_by_seed():
     results = {}
     for rate, values in ((3, (0.7, 0.9)), (4, (0.8, 0.8)), (5, (0.6, 0.9))):
@@ -110,6 +165,7 @@ def test_tables_and_picture_of_made_up_results(tmp_path):
     assert f"Best hypernetwork on validation: {tables.title(best)}." in text
     assert "| Hyper4_4 | 100 | 1,056, wrong |" in text
     assert "Median of Hyper5_5" in text
+    assert "| a probability for each bit | 9 | 50.0 | 35.00 (30.00–40.00) | 60.0 |" in text
     study.draw(results, tmp_path)
     ElementTree.parse(tmp_path / "kernels.svg")
     assert (tmp_path / "kernels.svg").stat().st_size < 80_000
