@@ -5,7 +5,7 @@ python -m experiments run static-conv
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -58,11 +58,12 @@ Results = Mapping[str, Any]
 class Size:
     """How large the study is."""
 
-    mnist_epochs: int
-    cifar_epochs: int
+    epochs: Mapping[str, int] = field(hash=False)
+    """of each network"""
     seeds: int
     more_seeds: int
     """of the models that `MORE` names"""
+    binary_seeds: int
     bit_seeds: int
     bit_steps: int
     """steps of a generator of bits"""
@@ -71,26 +72,17 @@ class Size:
     """images to train on; all others unless told"""
     test: int | None = None
 
-    @property
-    def epochs(self) -> Mapping[str, int]:
-        """By data set."""
-        return {"mnist": self.mnist_epochs, "cifar-10": self.cifar_epochs}
-
 
 MORE = ("mnist-conv", "mnist-5-5")
 """Models with more seeds, enough for an interval of the median."""
-FULL = Size(mnist_epochs=8, cifar_epochs=15, seeds=2, more_seeds=6, bit_seeds=1, bit_steps=1_500)
+FULL = Size(
+    epochs={"mnist": 6, "block1": 15, "block2": 25, "block3": 25}, seeds=2, more_seeds=6,
+    binary_seeds=1, bit_seeds=1, bit_steps=1_500,
+)  # fmt: skip
 QUICK = Size(
-    mnist_epochs=1,
-    cifar_epochs=1,
-    seeds=1,
-    more_seeds=1,
-    bit_seeds=1,
-    bit_steps=5,
-    held_out=100,
-    training=400,
-    test=100,
-)
+    epochs=dict.fromkeys(FULL.epochs, 1), seeds=1, more_seeds=1, binary_seeds=1, bit_seeds=1,
+    bit_steps=5, held_out=100, training=400, test=100,
+)  # fmt: skip
 
 
 def parts(quick: bool) -> dict[str, Callable[[], Any]]:
@@ -109,7 +101,7 @@ def parts(quick: bool) -> dict[str, Callable[[], Any]]:
                         pictured=name in PICTURED,
                     )  # fmt: skip
         for model in BINARY[data]:
-            for seed in range(size.seeds):
+            for seed in range(size.binary_seeds):
                 work = partial(one, data, generated(BLOCKS[data][model]), seed, size, binary=True)
                 found[f"{data}-{model}-binary-{seed}"] = work
     for kind in BITS:
@@ -178,7 +170,7 @@ def _trained(
         architecture(data, binary), generated=generated, binary=binary, seed=seed
     )
     record = fit_images(
-        network, training, held_out, epochs=size.epochs[images], batch=BATCH[images],
+        network, training, held_out, epochs=size.epochs[data], batch=BATCH[images],
         learning_rate=DEFAULT_RATES[images] if rate is None else rate,
         augmentation=Augmentation(crop=CROP[images]),
     )  # fmt: skip
