@@ -28,6 +28,10 @@ class Architecture:
 
     A block is its convolutions, the maxima of 2 x 2, and dropout. ReLU, which is not printed,
     follows each convolution and each dense layer but the last.
+
+    Raises ConfigurationError for a kernel that is not odd, a block without convolutions, images
+    of which the blocks leave nothing, dropout that is not from 0 to below 1, and pixels that are
+    not scaled by a finite number above 0.
     """
 
     image: tuple[int, int, int]
@@ -46,6 +50,32 @@ class Architecture:
     scale: float = 64.0
     """pixels go in as (x - shift) / scale"""
     classes: int = 10
+
+    def __post_init__(self) -> None:
+        if not is_whole(self.kernel, at_least=1) or self.kernel % 2 == 0:
+            raise ConfigurationError(
+                f"Got kernel={self.kernel!r}; expected an odd number of rows and columns, such as "
+                "3, so that an image keeps its size."
+            )
+        if not self.blocks or not all(self.blocks):
+            raise ConfigurationError(
+                f"Got blocks={self.blocks!r}; expected channels out of one convolution or more in "
+                "each block, such as ((16, 16), (32, 32))."
+            )
+        if min(self.image[1:]) < 2 ** len(self.blocks):
+            raise ConfigurationError(
+                f"Got images of {self.image}, of which {len(self.blocks)} maxima of 2 x 2 leave "
+                "nothing. Choose fewer blocks, or larger images."
+            )
+        for name in ("dropout", "dense_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigurationError(
+                    f"Got {name}={getattr(self, name)!r}; expected a share from 0 to below 1."
+                )
+        if not 0 < self.scale < math.inf:
+            raise ConfigurationError(
+                f"Pixels are divided by scale, a finite number above 0; got {self.scale!r}."
+            )
 
     @property
     def convolutions(self) -> list[tuple[int, int]]:

@@ -282,6 +282,23 @@ def test_channels_that_cannot_be_generated_are_refused():
         StaticConvolutional(odd, generated=Generated(4, 4))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kernel": 4}, "Got kernel=4; expected an odd number"),
+        ({"blocks": ()}, "channels out of one convolution or more in each block"),
+        ({"blocks": ((16,), ())}, "channels out of one convolution or more in each block"),
+        ({"image": (2, 3, 8)}, "2 maxima of 2 x 2 leave nothing"),
+        ({"dropout": 1.0}, "Got dropout=1.0; expected a share from 0 to below 1"),
+        ({"dense_dropout": -0.1}, "Got dense_dropout=-0.1; expected a share"),
+        ({"scale": 0.0}, "a finite number above 0; got 0.0"),
+    ],
+)
+def test_an_architecture_that_cannot_be_is_refused(change, message):
+    with pytest.raises(ConfigurationError, match=message):
+        dataclasses.replace(SMALL, **change)
+
+
 @pytest.mark.parametrize("blocks", [0, 4, 1.0])
 def test_vgg_has_1_to_3_blocks(blocks):
     with pytest.raises(ConfigurationError, match="expected 1, 2 or 3"):
