@@ -119,8 +119,8 @@ def publish(study: Study, out: Path) -> None:
 # -- the folder of results -------------------------------------------------------------------------
 
 
-def _source(study: Study, quick: bool) -> dict[str, Any]:
-    """What results of the parts depend on."""
+def sources(study: Study) -> str:
+    """A digest of all sources that results of the study depend on."""
     digest = hashlib.sha256()
     for folder in (study.folder, *PACKAGES):
         for path in sorted(folder.rglob("*.py")):
@@ -131,7 +131,12 @@ def _source(study: Study, quick: bool) -> dict[str, Any]:
     for path in study.shared:
         digest.update(f"{path.name}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return {"study": study.name, "quick": quick, "sources": digest.hexdigest(),
+    return digest.hexdigest()
+
+
+def _source(study: Study, quick: bool) -> dict[str, Any]:
+    """What results of the parts depend on."""
+    return {"study": study.name, "quick": quick, "sources": sources(study),
             "versions": versions()}  # fmt: skip
 
 

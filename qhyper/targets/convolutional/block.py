@@ -67,12 +67,39 @@ class _Code:
         """One number from memory."""
         return self.builder.load(self.at(pointer, index))
 
+    def products(self, places: int, units: int) -> list[list[Any]]:
+        """Σ over k of weights times numbers x [k, place], vectors [unit][place]."""
+        builder = self.builder
+        sums = self._accumulators(places, units, _NUMBERS)
+        kind = ir.FunctionType(_NUMBERS, [_NUMBERS] * 3)
+        fused = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f64")
+        with cgutils.for_range(builder, self.size) as k:
+            here = builder.mul(k.index, _I64(places * LANES))
+            numbers = [
+                self.vector(self.x, builder.add(here, _I64(p * LANES)), _NUMBERS)
+                for p in range(places)
+            ]
+            weight = self.index(self.w_at, (k.index, _I64(UNITS)))
+            for u in range(units):
+                unit = self.splat(self.number(self.w, builder.add(weight, _I64(u))), _NUMBERS)
+                for p in range(places):
+                    now = builder.call(fused, [numbers[p], unit, builder.load(sums[u][p])])
+                    builder.store(now, sums[u][p])
+        return [[builder.load(one) for one in of_unit] for of_unit in sums]
+
+    def _accumulators(self, places: int, units: int, kind: ir.VectorType) -> list[list[Any]]:
+        """Zeros [unit][place], which a compiler keeps in registers."""
+        found = [
+            [cgutils.alloca_once(self.builder, kind) for _ in range(places)] for _ in range(units)
+        ]
+        for each in (one for of_unit in found for one in of_unit):
+            self.builder.store(ir.Constant(kind, [0] * LANES), each)
+        return found
+
     def counts(self, places: int, units: int) -> list[list[Any]]:
         """Bits in which patches and weights differ, vectors [unit][place]."""
         builder = self.builder
-        sums = [[cgutils.alloca_once(builder, _WORDS) for _ in range(places)] for _ in range(units)]
-        for each in (one for of_unit in sums for one in of_unit):
-            builder.store(ir.Constant(_WORDS, [0] * LANES), each)
+        sums = self._accumulators(places, units, _WORDS)
         of_words = ir.FunctionType(_WORDS, [_WORDS])
         name = f"llvm.ctpop.v{LANES}i64"
         count = cgutils.get_or_insert_function(builder.module, of_words, name)
@@ -174,6 +201,23 @@ def _sums(places: int, units: int) -> Any:
     return sums
 
 
+@intrinsic
+def _products(typingctx, x, size, w, w_at, bias, unit, out, out_at, out_place, out_unit):
+    names = "x size w w_at bias unit out out_at out_place out_unit"
+
+    def codegen(context, builder, signature, args):
+        code = _Code(context, builder, signature, args, names)
+        for u, of_unit in enumerate(code.products(PLACES, UNITS)):
+            bias = code.splat(code.number(code.bias, builder.add(code.unit, _I64(u))), _NUMBERS)
+            for p, total in enumerate(of_unit):
+                place = code.index(code.out_at, (_I64(p), code.out_place), (_I64(u), code.out_unit))
+                target = code.at(code.out, place, _NUMBERS)
+                builder.store(builder.fadd(total, bias), target, align=8)
+        return context.get_dummy_value()
+
+    return _called(x, size, w, w_at, bias, unit, out, out_at, out_place, out_unit), codegen
+
+
 def _vectors(do: Callable[[_Code], None], names: str) -> Any:
     """What a call does with the vectors at x_at of the numbers x and out_at of out."""
     n_more = len(names.split()) - 4
@@ -221,6 +265,11 @@ def _keep_larger(code: _Code) -> None:
     code.builder.store(larger, code.at(code.out, code.out_at, _NUMBERS), align=8)
 
 
+def _copy(code: _Code) -> None:
+    place = code.at(code.out, code.out_at, _NUMBERS)
+    code.builder.store(code.vector(code.x, code.x_at, _NUMBERS), place, align=8)
+
+
 def _add(code: _Code) -> None:
     x, out = (code.vector(*two, _NUMBERS) for two in ((code.x, code.x_at), (code.out, code.out_at)))
     place = code.at(code.out, code.out_at, _NUMBERS)
@@ -238,9 +287,13 @@ sums_of_places, sums_of_place = _sums(PLACES, UNITS), _sums(1, UNITS)
 """base - 2 * count, times factors, stored or added to numbers [unit, place]."""
 sum_of_places, sum_of_place = _sums(PLACES, 1), _sums(1, 1)
 """The same of a single unit."""
+products_of_places: Any = _products
+"""Σ of real weights [k, unit] times numbers [k, place], and a bias, to numbers [unit, place]."""
 put_if_at_least, put_if_at_most = _put_if(">="), _put_if("<=")
 """OR a word into those of lanes whose numbers are within a limit."""
 keep_larger = _vectors(_keep_larger, "x x_at out out_at")
 """The larger of two numbers, in the place of the second."""
 add = _vectors(_add, "x x_at out out_at")
 """Their sum, in the place of the second."""
+copy = _vectors(_copy, "x x_at out out_at")
+"""The first, in the place of the second."""

@@ -1,17 +1,17 @@
 """What runs the steps: the compiled engine, or NumPy where numba cannot be imported."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy.typing as npt
 
 from qhyper.targets.convolutional.steps import Step, Values
 
 
-def run(steps: Sequence[Step], values: Values, x: npt.NDArray) -> npt.NDArray:
-    """What the steps make of `x` [image, channel, row, column], the `values` before them.
+def prepared(steps: Sequence[Step], values: Values) -> Callable[[npt.NDArray], npt.NDArray]:
+    """The steps ready to run: from x [image, channel, row, column], `values`, to what they make.
 
-    Bits are uint8, sums int64 and real numbers float64; `x` may be of any type that holds these.
+    Bits are uint8, sums int64 and real numbers float64; x may be of any type that holds these.
     """
     try:
         from qhyper.targets.convolutional import numba_engine as engine
@@ -23,4 +23,4 @@ def run(steps: Sequence[Step], values: Values, x: npt.NDArray) -> npt.NDArray:
             "is correct but slower. Install numba for speed.",
             stacklevel=3,
         )
-    return engine.run(steps, values, x)
+    return engine.Prepared(steps, values)

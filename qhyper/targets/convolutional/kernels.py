@@ -17,7 +17,9 @@ from qhyper.targets.convolutional.block import (
     PLACES,
     UNITS,
     add,
+    copy,
     keep_larger,
+    products_of_places,
     put_if_at_least,
     put_if_at_most,
     signs_of_place,
@@ -347,25 +349,50 @@ def avg_pool(numbers, stride, kernel, out):
 
 
 @_compiled
-def patches(numbers, first, last, padding, stride, kernel, found):
-    """The patches of output rows `first` to `last` - 1 of one group's numbers.
+def products(numbers, padding, stride, kernel, weights, bias, out):
+    """A real convolution: products of patches [k, place] of a block of places, and weights.
 
-    [channel, kernel row, kernel column, output row, output column, lane], from numbers [channel,
-    row, column, lane]; places outside are zeros.
+    `weights` [block, k, unit in block], flat, with k over channels, kernel rows and kernel columns;
+    `bias` [unit] with those that fill the last block. Sums are in the order of k.
     """
-    rows, columns = numbers.shape[1:3]
-    for channel in range(numbers.shape[0]):
-        for k in range(kernel[0]):
-            for m in range(kernel[1]):
-                for row in range(first, last):
-                    to = found[channel, k, m, row - first]
-                    at = row * stride[0] + k - padding[0]
-                    if at < 0 or at >= rows:
-                        to[:] = 0
+    groups, channels, rows, columns, _ = numbers.shape
+    _, units, rows_out, columns_out, _ = out.shape
+    size = channels * kernel[0] * kernel[1]
+    x, to = numbers.reshape(-1), out.reshape(-1)
+    patch = np.zeros(size * PLACES * LANES)
+    block = np.empty(UNITS * PLACES * LANES)
+    of_unit = rows_out * columns_out * LANES
+    for g in range(groups):
+        for row in range(rows_out):
+            for column in range(0, columns_out, PLACES):
+                places = min(PLACES, columns_out - column)
+                at = 0
+                for channel in range(channels):
+                    of_channel = (g * channels + channel) * rows
+                    for k in range(kernel[0]):
+                        r = row * stride[0] + k - padding[0]
+                        for m in range(kernel[1]):
+                            for p in range(places):
+                                c = (column + p) * stride[1] + m - padding[1]
+                                if 0 <= r < rows and 0 <= c < columns:
+                                    copy(x, ((of_channel + r) * columns + c) * LANES, patch, at)
+                                else:
+                                    patch[at : at + LANES] = 0
+                                at += LANES
+                            at += (PLACES - places) * LANES
+                for unit in range(0, units, UNITS):
+                    first = (g * units + unit) * of_unit + (row * columns_out + column) * LANES
+                    if places == PLACES and unit + UNITS <= units:
+                        products_of_places(
+                            patch, size, weights, unit * size, bias, unit, to, first, LANES, of_unit
+                        )
                         continue
-                    line = numbers[channel, at]
-                    for column in range(len(to)):
-                        place = column * stride[1] + m - padding[1]
-                        inside = 0 <= place < columns
-                        for lane in range(LANES):
-                            to[column, lane] = line[place, lane] if inside else 0.0
+                    products_of_places(
+                        patch, size, weights, unit * size, bias, unit, block, 0, LANES,
+                        PLACES * LANES,
+                    )  # fmt: skip
+                    for u in range(min(UNITS, units - unit)):
+                        for p in range(places):
+                            copy(
+                                block, (u * PLACES + p) * LANES, to, first + u * of_unit + p * LANES
+                            )

@@ -4,18 +4,18 @@
 needed, but by `from_torch`, `to_torch` and `to_onnx`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.arrays import as_array, is_whole
 from qhyper.errors import ConfigurationError
-from qhyper.targets.convolutional.engine import run
+from qhyper.targets.convolutional.engine import prepared
 from qhyper.targets.convolutional.steps import (
     BinaryConvolution,
     Residual,
@@ -104,7 +104,14 @@ class ConvolutionalNetwork:
         or [image, channel, row, column]. Raises ConfigurationError for images of another size or
         number of channels, and other numbers.
         """
-        return run(self.steps, self.values[0], self.checked(pixels))[:, :, 0, 0]
+        return self._run(self.checked(pixels))[:, :, 0, 0]
+
+    @cached_property
+    def _run(self) -> Callable[[npt.NDArray], npt.NDArray]:
+        return prepared(self.steps, self.values[0])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.image, self.steps)
 
     def predict(self, pixels: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """The class of the largest output, int64 [image]; ties go to the lower class."""

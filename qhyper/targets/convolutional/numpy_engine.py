@@ -27,17 +27,23 @@ _PATCHES = 2**25
 """Bytes of the patches of images that are convolved together, about."""
 
 
-def run(steps: Sequence[Step], values: Values, x: npt.NDArray) -> npt.NDArray:
-    """What the steps make of `x` [image, channel, row, column], the `values` before them."""
-    kinds = {"bits": np.uint8, "sums": np.int64, "real": np.float64}
-    together = max(1, _PATCHES // (8 * 9 * int(np.prod(values.shape))))
-    found = []
-    for first in range(0, max(len(x), 1), together):
-        some = x[first : first + together].astype(kinds[values.kind])
-        for step in steps:
-            some = _after(step, some)
-        found.append(some)
-    return np.concatenate(found)
+class Prepared:
+    """Steps that are ready to run, with the `values` before them."""
+
+    def __init__(self, steps: Sequence[Step], values: Values) -> None:
+        self._steps, self._values = steps, values
+
+    def __call__(self, x: npt.NDArray) -> npt.NDArray:
+        """What the steps make of `x` [image, channel, row, column]."""
+        kinds = {"bits": np.uint8, "sums": np.int64, "real": np.float64}
+        together = max(1, _PATCHES // (8 * 9 * int(np.prod(self._values.shape))))
+        found = []
+        for first in range(0, max(len(x), 1), together):
+            some = x[first : first + together].astype(kinds[self._values.kind])
+            for step in self._steps:
+                some = _after(step, some)
+            found.append(some)
+        return np.concatenate(found)
 
 
 def _after(step: Step, x: npt.NDArray) -> npt.NDArray:

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from qhyper.bits import n_words
 from qhyper.targets.convolutional import kernels
-from qhyper.targets.convolutional.block import LANES
-from qhyper.targets.convolutional.packing import PackedConvolution, packed
+from qhyper.targets.convolutional.block import LANES, UNITS
+from qhyper.targets.convolutional.packing import PackedConvolution, in_blocks, packed
 from qhyper.targets.convolutional.steps import (
     Affine,
     AvgPool,
@@ -30,9 +30,6 @@ from qhyper.targets.convolutional.steps import (
     Threshold,
     Values,
 )
-
-_PATCHES = 2**20
-"""Bytes of patches of a real convolution that are multiplied together, about."""
 
 Tile: TypeAlias = npt.NDArray[Any]
 """Numbers or words of some images: see `kernels`."""
@@ -310,37 +307,18 @@ def _residual(step: Residual, values: Values) -> Operation:
 
 
 def _real_convolution(step: Convolution, values: Values, after: Values) -> Operation:
-    """Products of the weights and of patches, group by group."""
-    weight = step.weight.reshape(len(step.weight), -1)
-    bias = None if step.bias is None else step.bias[:, None, None, None]
-    _, rows, columns = after.shape
-    as_they_lie = (step.kernel, step.stride, step.padding) == ((1, 1), (1, 1), (0, 0))
-    line = 8 * weight.shape[1] * columns * LANES
-    together = rows if as_they_lie else min(rows, max(1, _PATCHES // line))
+    """Products of real weights and patches."""
+    units = len(step.weight)
+    weights = in_blocks(step.weight.reshape(units, -1))
+    bias = np.zeros(-(-units // UNITS) * UNITS)
+    bias[:units] = 0 if step.bias is None else step.bias
 
     def fill(x: Tile, out: Tile, pool: Pool) -> None:
+        numbers = x
         if x.dtype == np.uint64:
             numbers = pool.tile(len(x), Values("sums", values.shape))
             kernels.numbers_of(x, *pool.border, numbers)
-        else:
-            numbers = x
-        shape = (values.shape[0], *step.kernel, together, columns, LANES)
-        found = None if as_they_lie else pool.take(shape)
-        for some, to in zip(numbers, out.reshape(len(out), len(weight), -1), strict=True):
-            for first in range(0, rows, together):
-                last = min(rows, first + together)
-                places = slice(first * columns * LANES, last * columns * LANES)
-                if found is None:
-                    these = some.reshape(len(some), -1)
-                else:
-                    arguments = step.padding, step.stride, step.kernel
-                    kernels.patches(some, first, last, *arguments, found)
-                    these = found[..., : last - first, :, :].reshape(weight.shape[1], -1)
-                np.matmul(weight, these, out=to[:, places])
-        if bias is not None:
-            out += bias
-        if found is not None:
-            pool.give(found)
+        kernels.products(numbers, step.padding, step.stride, step.kernel, weights, bias, out)
         if numbers is not x:
             pool.give(numbers)
 

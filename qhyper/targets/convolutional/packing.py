@@ -67,22 +67,27 @@ def packed(step: BinaryConvolution, values: Values) -> PackedConvolution:
     else:
         words = pack(by_place).reshape(units, rows, -1)
     full = -(-units // UNITS) * UNITS
-    blocks = np.zeros((full, *words.shape[1:]), np.uint64)
-    blocks[:units] = words
-    blocks = blocks.reshape(-1, UNITS, *words.shape[1:]).transpose(0, 2, 3, 1)
     after = step.after(values).shape
     inside = [_inside(step, values, axis, after[1 + axis]) for axis in (0, 1)]
     (row_edges, of_row), (column_edges, of_column) = inside
     bases = np.zeros((len(row_edges) * len(column_edges), full), np.int64)
     bases[:, :units] = _bases(step.bits, row_edges, column_edges)
     return PackedConvolution(
-        weights=np.ascontiguousarray(blocks).ravel(),
+        weights=in_blocks(words.reshape(units, -1)),
         bases=bases,
         of_row=of_row * len(column_edges) * full,
         of_column=of_column * full,
         gathered=gathered,
         row_words=words.shape[2],
     )
+
+
+def in_blocks(weights: npt.NDArray) -> npt.NDArray:
+    """Weights [unit, k] as [block, k, unit in block], flat; units past the last are zeros."""
+    units, size = weights.shape
+    found = np.zeros((-(-units // UNITS) * UNITS, size), weights.dtype)
+    found[:units] = weights
+    return np.ascontiguousarray(found.reshape(-1, UNITS, size).transpose(0, 2, 1)).ravel()
 
 
 def _inside(

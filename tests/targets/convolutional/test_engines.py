@@ -60,7 +60,7 @@ def convolutions(draw):
 @given(convolutions())
 def test_sums_of_a_binary_convolution_are_torchs(engine, drawn):
     step, x, _ = drawn
-    found = engine.run((step,), Values("bits", x.shape[1:]), x)
+    found = engine.Prepared((step,), Values("bits", x.shape[1:]))(x)
     assert found.dtype == np.int64
     np.testing.assert_array_equal(found, convolved(step, x))
 
@@ -80,6 +80,6 @@ def test_thresholds_of_sums_go_both_ways_and_take_ties(engine, drawn, pools):
     above = rng.integers(0, 2, len(limit)).astype(bool)
     of_channel = limit[:, None, None]
     expected = np.where(above[:, None, None], sums >= of_channel, sums <= of_channel)
-    found = engine.run((*steps, Threshold(limit, above)), Values("bits", x.shape[1:]), x)
+    found = engine.Prepared((*steps, Threshold(limit, above)), Values("bits", x.shape[1:]))(x)
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, expected)
