@@ -38,9 +38,9 @@ class KernelObjective(RowObjective):
         self.after = torch.nn.Sequential(*layers[at + 1 :]).float()
         before = torch.nn.Sequential(*layers[:at])
         with one_torch_thread(), torch.no_grad():
-            parts = torch.from_numpy(images.planes).split(500)
+            parts = torch.tensor(images.planes).split(500)
             self.maps = torch.cat([before(part.double()).to(torch.int8) for part in parts])
-        self.classes = torch.from_numpy(images.labels)
+        self.classes = torch.tensor(images.labels)
         super().__init__(
             None, self.kernel.numel(), name="kernel of a trained network", loss="cross_entropy",
             n_rows=len(images),

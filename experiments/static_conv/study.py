@@ -182,7 +182,7 @@ def _disagreements(network: StaticConvolutional, test: Images) -> int:
     """Test images on which the packed network has another class than torch in float64."""
     plain = network.evaluation_network()
     packed = ConvolutionalNetwork.from_torch(plain, image=network.image)
-    parts = torch.from_numpy(test.planes).split(500)
+    parts = network.inputs_of(test).split(500)
     expected = torch.cat([plain(part.double()).argmax(1) for part in parts])
     return int((packed.predict(test.planes) != expected.numpy()).sum())
 
