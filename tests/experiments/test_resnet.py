@@ -126,7 +126,7 @@ def test_an_interrupted_part_goes_on_from_its_checkpoint(small, monkeypatch, tmp
 
     def work(folder):
         monkeypatch.setattr(study, "CHECKPOINTS", tmp_path / folder)
-        return study.training(name, ABLATIONS[name], SMALL, 2)
+        return study.training(name, ABLATIONS[name], SMALL)
 
     def interrupted(*given, **options):
         def stop(epoch):
