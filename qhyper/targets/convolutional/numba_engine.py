@@ -24,6 +24,9 @@ from qhyper.threads import in_threads, n_threads
 _TILE = 2**19
 """Bytes of the largest array of a tile, about, unless eight images have more."""
 
+_SLICE = 2**16
+"""Bytes of such arrays that are worth waking a thread for, about."""
+
 
 class Prepared:
     """Steps that are ready to run: kernels packed, limits worked out."""
@@ -31,7 +34,7 @@ class Prepared:
     def __init__(self, steps: Sequence[Step], values: Values) -> None:
         self._before, self._after = values, [values, *values_between(steps, values)][-1]
         self._operations, self._border = operations(steps, values), border(steps)
-        self._groups = max(1, _TILE // _largest(steps, values))
+        self._bytes = _largest(steps, values)
 
     def __call__(self, x: npt.NDArray) -> npt.NDArray:
         """What the steps make of `x` [image, channel, row, column]."""
@@ -67,9 +70,10 @@ class Prepared:
     def _run(self, x: npt.NDArray, store: Callable[[Tile, slice], None]) -> None:
         """Run all tiles; `store` gets the last values of each and which images they are."""
         groups = -(-len(x) // LANES)
-        each = max(1, min(self._groups, -(-groups // n_threads())))
+        each = max(1, min(_TILE // self._bytes, -(-groups // n_threads())))
         x = np.ascontiguousarray(x, np.uint8 if x.dtype == np.uint8 else np.float64)
-        in_threads(self._tiles, -(-groups // each), each * LANES, x, store)
+        at_least = -(-_SLICE // (each * self._bytes))
+        in_threads(self._tiles, -(-groups // each), each * LANES, x, store, at_least=at_least)
 
     def _tiles(
         self, first: int, last: int, size: int, x: npt.NDArray, store: Callable[[Tile, slice], None]

@@ -1,18 +1,19 @@
 """Steps as operations on a tile of images, whose loops are in `kernels`.
 
 A binary convolution that a threshold follows stays packed: its counts are compared with whole
-limits. A unit that is +1 from its limit *down* is computed the other way round and flipped. What
-lies between the two is a maximum of sums: a flipped unit's is small where all of its sums are, an
-AND of their signs, and so the OR of what has not been flipped yet.
+limits. A unit that is +1 from its limit *down* is computed the other way round and flipped. Maxima
+before a threshold become ORs of signs: a maximum reaches a limit where any number does, and it is
+at most a limit where all are, an AND, which is the OR of what has not been flipped yet.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.bits import n_words
+from qhyper.bits import n_words, pack
 from qhyper.targets.convolutional import kernels
 from qhyper.targets.convolutional.block import LANES, UNITS
 from qhyper.targets.convolutional.packing import PackedConvolution, in_blocks, packed
@@ -29,6 +30,7 @@ from qhyper.targets.convolutional.steps import (
     Step,
     Threshold,
     Values,
+    values_between,
 )
 
 Tile: TypeAlias = npt.NDArray[Any]
@@ -99,39 +101,46 @@ def operations(steps: Sequence[Step], values: Values) -> list[Operation]:
     found: list[Operation] = []
     steps = list(steps)
     while steps:
-        step, after = steps.pop(0), values
-        if isinstance(step, BinaryConvolution):
-            pools = _pools(steps)
-            after = step.after(values)
-            if len(pools) < len(steps) and isinstance(then := steps[len(pools)], Threshold):
-                packed_step = packed(step, values)
-                limits, mask = packed_step.limits(then)
-                found.append(_signs(step, packed_step, limits, values))
-                for pool in pools:
-                    found.append(_or_pool(pool, Values("bits", after.shape)))
-                    after = pool.after(after)
-                found += [] if mask is None else [_flip(mask)]
-                after, steps = then.after(after), steps[len(pools) + 1 :]
-            elif steps and isinstance(then := steps[0], Scale):
-                found.append(Sums(step, then.factor, values))
-                after, steps = then.after(after), steps[1:]
-            else:
-                found.append(Sums(step, np.ones(after.shape[0]), values))
+        step, sums = steps[0], isinstance(steps[0], BinaryConvolution)
+        pools = _pools(steps[1:] if sums else steps)
+        rest = steps[len(pools) + sums :]
+        if (sums or (pools and values.kind != "bits")) and rest and isinstance(rest[0], Threshold):
+            used = [*steps[: len(pools) + sums], rest[0]]
+            found += _pooled_signs(step, pools, rest[0], values)
+        elif sums and isinstance(step, BinaryConvolution):
+            scale = steps[1] if len(steps) > 1 else None
+            used = steps[: 1 + isinstance(scale, Scale)]
+            factors = scale.factor if isinstance(scale, Scale) else np.ones(len(step.bits))
+            found.append(Sums(step, factors, values))
         else:
-            after = step.after(values)
-            found.append(_operation(step, values, after))
-        values = after
+            used = [step]
+            found.append(_operation(step, values, step.after(values)))
+        values = values_between(used, values)[-1]
+        steps = steps[len(used) :]
     return found
+
+
+def _pooled_signs(
+    step: Step, pools: Sequence[MaxPool], then: Threshold, values: Values
+) -> list[Operation]:
+    """The signs of maxima, by the OR of signs: of sums by a step, or of the values themselves."""
+    flipped = (~then.above).astype(np.uint8)
+    flip = [_flip(pack(flipped[None])[0])] if flipped.any() else []
+    if isinstance(step, BinaryConvolution):
+        packed_step = packed(step, values)
+        found = [_signs(step, packed_step, packed_step.limits(then), values)]
+        values = step.after(values)
+    else:
+        found = [_operation(then, values, then.after(values)), *flip]
+    for pool in pools:
+        found.append(_or_pool(pool, Values("bits", values.shape)))
+        values = pool.after(values)
+    return found + flip
 
 
 def _pools(steps: Sequence[Step]) -> list[MaxPool]:
     """The maxima that come first."""
-    found = []
-    for step in steps:
-        if not isinstance(step, MaxPool):
-            break
-        found.append(step)
-    return found
+    return list(takewhile(lambda step: isinstance(step, MaxPool), steps))  # type: ignore[arg-type]
 
 
 def _operation(step: Step, values: Values, after: Values) -> Operation:

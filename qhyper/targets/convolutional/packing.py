@@ -41,19 +41,15 @@ class PackedConvolution:
         """Units with those that fill the last block."""
         return self.bases.shape[1]
 
-    def limits(self, threshold: Threshold) -> tuple[Whole, npt.NDArray[np.uint64] | None]:
-        """The largest counts [edge, unit] of units that are +1, and which units to flip [word].
-
-        Those are -1 up to their count. None if there are none.
-        """
+    def limits(self, threshold: Threshold) -> Whole:
+        """The largest counts [edge, unit] of units that are +1 or, if not `above`, that are -1."""
         limit = np.where(threshold.above, np.ceil(threshold.limit), np.floor(threshold.limit))
         units = len(limit)
         half = (self.bases[:, :units] - limit) / 2  # a whole number and a half at most
         largest = np.where(threshold.above, np.floor(half), np.ceil(half) - 1)
         found = np.full(self.bases.shape, -1)
         found[:, :units] = np.clip(largest, -1, 2**32)
-        flipped = (~threshold.above).astype(np.uint8)
-        return found, pack(flipped[None])[0] if flipped.any() else None
+        return found
 
 
 def packed(step: BinaryConvolution, values: Values) -> PackedConvolution:

@@ -150,6 +150,21 @@ def test_the_maximum_of_bits_is_an_or(engine, padding):
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
+@pytest.mark.parametrize("padding", [0, 1])
+def test_signs_of_maxima_of_real_numbers_go_both_ways(engine, padding):
+    rng = np.random.default_rng(15)
+    x = rng.integers(-3, 4, (11, 66, 7, 6)) / 2
+    steps = MaxPool(3, 2, padding), MaxPool(2, 1)
+    limit, above = rng.integers(-1, 4, 66) / 2, rng.integers(0, 2, 66).astype(bool)
+    largest = F.max_pool2d(F.max_pool2d(torch.tensor(x), 3, 2, padding), 2, 1).numpy()
+    at = limit[:, None, None]
+    expected = np.where(above[:, None, None], largest >= at, largest <= at)
+    assert 0.2 < expected.mean() < 0.8
+    steps = (*steps, Threshold(limit, above))
+    np.testing.assert_array_equal(engine.Prepared(steps, Values("real", (66, 7, 6)))(x), expected)
+
+
 def block(rng, n_in, n_out, stride, shortcut):
     body = (
         Threshold(rng.normal(size=n_in), rng.integers(0, 2, n_in).astype(bool)),
