@@ -36,14 +36,15 @@ def bits_of_step(step: int, steps: int, *, cycles: int = CYCLES) -> int:
     return round(LEAST + (MOST - LEAST) / 2 * (1 + math.cos(math.pi + math.pi * place)))
 
 
-def quantised(x: torch.Tensor, bits: int, *, by_filter: bool = False) -> torch.Tensor:
+def quantised(x: torch.Tensor, bits: int) -> torch.Tensor:
     """x rounded to the nearest of 2^bits even levels from its minimum to its maximum.
 
-    The gradient goes straight through. With `by_filter` each x[i] has levels of its own. Numbers
-    that are all the same stay so. Raises ConfigurationError unless bits are 1 to 16.
+    The gradient goes straight through. Numbers that are all the same stay so. If minimum and
+    maximum are opposite, no level is zero and every sign stays as it is, but of numbers that are
+    lost beside them in rounding. Raises ConfigurationError unless bits are 1 to 16.
     """
     _check_bits(bits)
-    return _Quantise.apply(x, bits, by_filter)
+    return _Quantise.apply(x, bits)
 
 
 def round_gradient(x: torch.Tensor, rng: torch.Generator, bits: int = GRADIENT_BITS) -> None:
@@ -61,7 +62,7 @@ def rounded_at_random(x: torch.Tensor, rng: torch.Generator, bits: int) -> torch
     """
     _check_bits(bits)
     low, high = x.amin(), x.amax()
-    step = _step(low, high, bits)
+    step = ((high - low) / (2**bits - 1)).clamp_min(torch.finfo(x.dtype).tiny)
     levels = (x - low).div_(step).add_(_random_bytes(x, rng), alpha=1 / 256).add_(1 / 512)
     return levels.floor_().mul_(step).add_(low)
 
@@ -73,23 +74,16 @@ def _check_bits(bits: int) -> None:
 
 class _Quantise(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, bits: int, by_filter: bool) -> torch.Tensor:
-        if by_filter:
-            axes = tuple(range(1, x.ndim))
-            low, high = x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)
-        else:
-            low, high = x.amin(), x.amax()  # aminmax would copy what is not contiguous
-        step = _step(low, high, bits)
-        return (x - low).div_(step).round_().mul_(step).add_(low)
+    def forward(ctx: Any, x: torch.Tensor, bits: int) -> torch.Tensor:
+        low, high = x.amin(), x.amax()  # aminmax would copy what is not contiguous
+        size = (high - low).clamp_min(torch.finfo(x.dtype).tiny)
+        # in two steps, so that the middle is rounded upwards whatever the size: zero counts as +1
+        levels = (x - low).div_(size).mul_(2**bits - 1).round_()
+        return levels.mul_(size / (2**bits - 1)).add_(low)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor, None, None]:
-        return gradients[0], None, None
-
-
-def _step(low: torch.Tensor, high: torch.Tensor, bits: int) -> torch.Tensor:
-    """Distance between levels, above zero."""
-    return ((high - low) / (2**bits - 1)).clamp_min(torch.finfo(low.dtype).tiny)
+    def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor, None]:
+        return gradients[0], None
 
 
 def _random_bytes(like: torch.Tensor, rng: torch.Generator) -> torch.Tensor:

@@ -114,10 +114,12 @@ class Convolution(torch.nn.Module):
             h = conv2d(x, self.weight_of_eval_mode(), stride=self.stride, padding=1)
             return h * self.alpha[:, None, None] if self.binary else h
         weight, phase = self.weight, self.phase
+        if self.binary and self.recu:
+            weight = rectified(weight, phase.tau)
         if phase.bits is not None:
-            weight, x = quantised(weight, phase.bits, by_filter=True), quantised(x, phase.bits)
+            weight, x = quantised(weight, phase.bits), quantised(x, phase.bits)
         if self.binary:
-            weight = weight_sign(rectified(weight, phase.tau)) if self.recu else sign(weight)
+            weight = weight_sign(weight) if self.recu else sign(weight)
             weight = weight * self.alpha[:, None, None, None]  # a pass over the outputs less
             x = activation_sign(x)
         h = conv2d(x, weight, stride=self.stride, padding=1)

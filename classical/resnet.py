@@ -58,9 +58,10 @@ class ResNet18(ImageClassifier):
     - shift: of the hardtanh. A batch normalisation stands before it, so that a shift is no more
       than another beginning of its bias, but for weight decay.
     - precision: "cyclic" is emulated in training, in the blocks' convolutions. What is quantised is
-      the latent weights, filter by filter, *before* ReCU and the sign; the activations, *before*
-      the sign; and the gradients of what comes out, to 8 bits, rounded at random. In eval mode
-      nothing is. `cycles` are those of a whole training.
+      what signs are taken of, latent weights after ReCU and activations; and the gradients of what
+      comes out, to 8 bits, rounded at random. In eval mode nothing is. Where numbers are clamped
+      at both ends, as hardtanh's and ReCU's are, no sign changes, and only gradients are others.
+      `cycles` are those of a whole training.
 
     Latent and real weights of convolutions start at He et al.'s (2015) normal draws. ReCU's clamp
     keeps all signs, so that the weights of eval mode are the signs of latent weights less their

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from classical.precision import bits_of_step, quantised, round_gradient, rounded_at_random
+from classical.recu import signs
 from qhyper.errors import ConfigurationError
 
 
@@ -46,21 +47,13 @@ def test_quantised_numbers_are_those_of_the_formula(bits):
     torch.testing.assert_close(found.flatten(), torch.tensor(expected, dtype=torch.float64))
 
 
-def test_filters_have_levels_of_their_own():
-    x = torch.tensor(np.random.default_rng(0).normal(size=(3, 2, 3, 3)))
-    x[1] *= 100
-    found = quantised(x, 3, by_filter=True)
-    for one, expected in zip(found, x, strict=True):
-        torch.testing.assert_close(one, quantised(expected, 3))
-
-
 def test_levels_between_minus_and_plus_one_keep_every_sign():
-    # hence pre-activations of a hardtanh that reaches both its ends have the same signs in any
-    # number of bits
+    # hence activations and ReCU's weights that reach both ends have the same signs in any bits
     x = torch.tensor(np.random.default_rng(1).uniform(-1, 1, 1000))
-    x[:2] = torch.tensor([-1.0, 1.0])
-    for bits in range(3, 9):
-        assert torch.equal(quantised(x, bits).sign(), x.sign())
+    x[:3] = torch.tensor([-1.0, 0.0, 1.0])
+    for size in (1.0, 0.3, 2.7057):
+        for bits in range(3, 9):
+            assert torch.equal(signs(quantised(size * x, bits)), signs(x))
 
 
 def test_the_gradient_goes_straight_through():
