@@ -166,9 +166,8 @@ def _trained(
     """A network as in its best epoch on the held-out images, and all epochs."""
     images = images_of(data)
     training, held_out, _ = _data(images, size)
-    network = StaticConvolutional(
-        architecture(data, binary), generated=generated, binary=binary, seed=seed
-    )
+    about = architecture(data, generated=generated is not None, binary=binary)
+    network = StaticConvolutional(about, generated=generated, binary=binary, seed=seed)
     record = fit_images(
         network, training, held_out, epochs=size.epochs[data], batch=BATCH[images],
         learning_rate=DEFAULT_RATES[images] if rate is None else rate,
