@@ -68,6 +68,7 @@ def fit_images(
     warm_up: int = 0,
     augmentation: Augment | None = None,
     checkpoint: Path | None = None,
+    autocast: torch.dtype | None = None,
     threads: int = 1,
     progress: Progress = lambda epoch: None,
 ) -> list[Epoch]:
@@ -85,16 +86,18 @@ def fit_images(
     - augmentation: what is done to each mini-batch, with random numbers of the network's seed
     - checkpoint: a file that is written after every epoch. If it is there, training goes on from
       it, and ends bit for bit as if it had not been interrupted.
+    - autocast: the type in which steps compute products and convolutions, by torch.autocast, such
+      as torch.bfloat16 where a device has it; accuracies are of the network's own type
     - threads: of torch on a CPU; more than one rounds otherwise
 
-    The same seed, threads and device give the same numbers.
+    The same seed, threads, type and device give the same numbers.
     Raises ConfigurationError unless 2 <= batch <= len(training), epochs are 1 or more,
     learning_rate is finite and above 0 and 0 <= warm_up < epochs; if images do not fit the network;
     for an unknown optimiser or schedule, or options that it refuses; for a checkpoint of another
     training; once the loss is no longer finite. Raises StorageError for a damaged checkpoint, and
     if it cannot be written.
     """
-    _check(training, held_out, epochs, batch, learning_rate, warm_up)
+    _check(training, held_out, epochs, batch, learning_rate, warm_up, autocast)
     steps = len(training) // batch
     optimiser = _optimiser(network, optimizer, learning_rate, dict(optimizer_options or {}))
     decay = _schedule(optimiser, schedule, dict(schedule_options or {}), steps, epochs, warm_up)
@@ -104,7 +107,7 @@ def fit_images(
         "learning_rate": learning_rate, "optimizer": optimizer,
         "optimizer_options": repr(dict(optimizer_options or {})), "schedule": schedule,
         "schedule_options": repr(dict(schedule_options or {})), "warm_up": warm_up,
-        "augmentation": repr(augmentation),
+        "augmentation": repr(augmentation), "autocast": str(autocast),
     }  # fmt: skip
     found: list[Epoch] = []
     best: dict[str, torch.Tensor] = {}
@@ -116,7 +119,9 @@ def fit_images(
             began = time.perf_counter()
             network.train()
             network.begin_epoch(number, epochs)
-            loss = _epoch(network, x, y, number, epochs, batch, optimiser, decay, augmentation)
+            loss = _epoch(
+                network, x, y, number, epochs, batch, optimiser, decay, augmentation, autocast
+            )
             seconds = time.perf_counter() - began
             network.after_epoch(x)
             epoch = Epoch(number, loss, _share_right(network, *chosen_by), seconds)
@@ -159,11 +164,12 @@ def _epoch(
     optimiser: torch.optim.Optimizer,
     decay: torch.optim.lr_scheduler.LRScheduler | None,
     augmentation: Augment | None,
+    autocast: torch.dtype | None,
 ) -> float:
     """One epoch of steps; the mean loss."""
     parameters = list(network.parameters())
     (rng,) = network.streams(number, "draw")
-    steps, total = len(y) // batch, 0.0
+    dtype, steps, total = parameters[0].dtype, len(y) // batch, 0.0
     for step, chosen in enumerate(_batches(network.streams, number, len(y), batch)):
         network.begin_step((number - 1) * steps + step, epochs * steps)
         # gathered as they are, and made numbers a mini-batch at a time: a fourth of the memory
@@ -171,7 +177,9 @@ def _epoch(
         images, labels = x.index_select(0, rows), y.index_select(0, rows)
         if augmentation is not None:
             images = augmentation(images, rng)
-        loss = cross_entropy(network(images), labels)
+        with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
+            logits = network(images)
+        loss = cross_entropy(logits.to(dtype), labels)
         for parameter in parameters:  # quicker than zero_grad
             parameter.grad = None
         loss.backward()
@@ -210,8 +218,9 @@ def _tensors(network: ImageClassifier, images: Images) -> tuple[torch.Tensor, to
 
 
 def _check(
-    training: Images, held_out: Images, epochs: int, batch: int, learning_rate: float, warm_up: int
-) -> None:
+    training: Images, held_out: Images, epochs: int, batch: int, learning_rate: float, warm_up: int,
+    autocast: torch.dtype | None,
+) -> None:  # fmt: skip
     for images in (training, held_out):
         if not isinstance(images, Images):
             raise ConfigurationError(
@@ -230,6 +239,11 @@ def _check(
     if not 0 <= warm_up < epochs:
         raise ConfigurationError(
             f"Got warm_up={warm_up} epochs of {epochs}; expected 0 or more, and fewer than all."
+        )
+    if autocast not in (None, torch.bfloat16):
+        raise ConfigurationError(
+            f"Got autocast={autocast}; expected None or torch.bfloat16: gradients of other types "
+            "underflow unless losses are scaled."
         )
 
 

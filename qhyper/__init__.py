@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from qhyper.run.directory import Run
     from qhyper.spending import Budget
     from qhyper.streams import Streams
+    from qhyper.targets.convolutional.network import ConvolutionalNetwork
+    from qhyper.targets.convolutional.target import ConvolutionalTarget
     from qhyper.targets.exact.certificate import Certificate, certify, certify_objective
     from qhyper.targets.exact.table import CostTable, tabulate
     from qhyper.targets.layered.export import to_onnx, to_torch
@@ -73,6 +75,8 @@ _HOME = {
     "Comparison": "qhyper.run.comparison",
     "Config": "qhyper.run.config",
     "Control": "qhyper.training.search",
+    "ConvolutionalNetwork": "qhyper.targets.convolutional.network",
+    "ConvolutionalTarget": "qhyper.targets.convolutional.target",
     "CostTable": "qhyper.targets.exact.table",
     "Dataset": "qhyper.data.samples",
     "Draw": "qhyper.hypernetwork",
@@ -151,6 +155,8 @@ __all__ = [
     "Comparison",
     "Config",
     "Control",
+    "ConvolutionalNetwork",
+    "ConvolutionalTarget",
     "CostTable",
     "Dataset",
     "Draw",

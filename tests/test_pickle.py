@@ -67,6 +67,7 @@ def objectives():
         "callable": {"function": ones, "bits": 6},
         "layered": {"layers": (2, 2, 2)},
         "packed": {"layers": (2, 2, 2)},
+        "convolutional": {"image": (1, 1, 2), "channels": (2,), "kernel": 1},
     }
     dataset = Dataset("mine", DATA, DATA)
     for name in NAMES["target"]:

@@ -14,7 +14,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), 
 
 
 def test_the_loop_is_there() -> None:
-    assert len(BLOCKS) == 8
+    assert len(BLOCKS) == 9
     loop = BLOCKS[0].split("\n\n")[1]
     assert len(loop.strip().splitlines()) == 10
 

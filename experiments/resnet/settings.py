@@ -24,6 +24,8 @@ class Size:
     epochs: int
     """of the four main trainings"""
     ablation_epochs: int
+    ablation_training: int
+    """images"""
     cycles: int
     """of precision, in a training"""
     steps: int
@@ -32,8 +34,10 @@ class Size:
     """widths of untrained networks that are timed, and how many images each classifies"""
 
 
-FULL = Size(45_000, 5_000, 10_000, WIDTH, 36, 12, 32, 7, ((WIDTH, 1_000), (1.0, 100)))
-QUICK = Size(512, 100, 200, 1 / 16, 2, 1, 2, 1, ((1 / 16, 50),))
+FULL = Size(
+    45_000, 5_000, 10_000, WIDTH, 30, 8, 15_000, 32, 7, ((WIDTH, 1_000), (1.0, 100))
+)  # fmt: skip
+QUICK = Size(512, 100, 200, 1 / 16, 2, 1, 512, 2, 1, ((1 / 16, 50),))
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ python -m experiments run resnet
 
 import copy
 import io
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
+from classical.fit_images import Epoch
 from classical.precision import LEAST, MOST, bits_of_step
 from classical.resnet import ResNet18
 from experiments import runner
@@ -53,26 +56,33 @@ Results = Mapping[str, Any]
 def parts(quick: bool) -> dict[str, Callable[[], Any]]:
     """The four trainings of the document, the ablations, and what is measured of untrained ones."""
     size = QUICK if quick else FULL
+    smaller = replace(size, training=size.ablation_training, epochs=size.ablation_epochs)
     trainings = {
-        name: partial(training, name, recipe, size, epochs)
-        for recipes, epochs in ((MAIN, size.epochs), (ABLATIONS, size.ablation_epochs))
+        name: partial(training, name, recipe, of_kind)
+        for recipes, of_kind in ((MAIN, size), (ABLATIONS, smaller))
         for name, recipe in recipes.items()
     }
     return trainings | {"step-time": partial(step_time, size), "packed": partial(packed, size)}
 
 
-def training(name: str, recipe: Recipe, size: Size, epochs: int) -> dict[str, Any]:
+def training(name: str, recipe: Recipe, size: Size) -> dict[str, Any]:
     """One training; a binary network of MAIN is packed as well."""
     whole, test = load_images(IMAGES)
     images = (*split(whole, size.training, size.held_out), test.take(slice(size.test)))
     sources = runner.sources(find("resnet"))[:12]
     network, found = train(
-        recipe, images, classes=CLASSES, width=size.width, epochs=epochs, cycles=size.cycles,
+        recipe, images, classes=CLASSES, width=size.width, epochs=size.epochs,
+        cycles=size.cycles, progress=partial(_say, name, size.epochs),
         checkpoint=CHECKPOINTS / sources / f"{name}-{size.training}.pt",
     )  # fmt: skip
     if name in MAIN and recipe.network.get("weights") != "real":
         found["packed"] = _packed(network, images[-1], timed=len(images[-1]))
     return found
+
+
+def _say(name: str, epochs: int, epoch: Epoch) -> None:
+    share = f"{100 * epoch.accuracy:.1f} % of held-out images"
+    print(f"{name}: epoch {epoch.number} of {epochs}, {share}", file=sys.stderr, flush=True)
 
 
 # -- a step of training ----------------------------------------------------------------------------

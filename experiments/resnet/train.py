@@ -29,19 +29,20 @@ def run(
     """Train, choose the epoch on held-out images, and test; the same command goes on."""
     if recipe not in RECIPES:
         raise unknown("recipe", recipe, RECIPES)
+    name = f"{recipe}-{images}-width-{width:g}"  # other trainings may have the same folder
     whole, test = load_images(images)
     parts = (*split(whole, FULL.training, FULL.held_out), test)
     network, found = train(
         RECIPES[recipe], parts, classes=int(whole.labels.max()) + 1, width=width, epochs=epochs,
-        cycles=FULL.cycles, checkpoint=out / "checkpoint.pt", device=device, threads=threads,
+        cycles=FULL.cycles, checkpoint=out / f"{name}.pt", device=device, threads=threads,
         progress=_say,
     )  # fmt: skip
-    write_whole(out / "result.json", json.dumps(found, indent=2).encode())
+    write_whole(out / f"{name}.json", json.dumps(found, indent=2).encode())
     print(f"Test accuracy {100 * found['accuracy']:.2f} %, as in epoch {found['chosen']}.")
     if network.options.weights == "binary":
         from qhyper.targets.convolutional.network import ConvolutionalNetwork
 
-        path = out / "network.npz"
+        path = out / f"{name}.npz"
         packed = ConvolutionalNetwork.from_torch(network.evaluation_network(), image=network.image)
         path.unlink(missing_ok=True)
         packed.save(path)

@@ -279,6 +279,25 @@ def test_augmentation_has_random_numbers_of_the_seed():
     assert weights(1) != weights(2)
 
 
+def test_autocast_computes_products_of_steps_in_few_digits_and_accuracies_in_all():
+    seen = []
+
+    class Seeing(Counting):
+        def forward(self, x):
+            logits = super().forward(x)
+            seen.append((self.training, logits.dtype))
+            return logits
+
+    network = Seeing()
+    settings = {"epochs": 1, "batch": 10, "learning_rate": 0.1}
+    fit_images(network, squares(20), squares(5), autocast=torch.bfloat16, **settings)
+    assert set(seen) == {(True, torch.bfloat16), (False, torch.float32)}
+    plain = Counting()
+    fit_images(plain, squares(20), squares(5), **settings)
+    assert not torch.equal(plain.weight, network.weight)
+    torch.testing.assert_close(plain.weight, network.weight, rtol=0, atol=0.02)
+
+
 # -- checkpoints -----------------------------------------------------------------------------------
 
 SETTINGS = {"epochs": 5, "batch": 10, "learning_rate": 0.1, "warm_up": 1, "augmentation": noisy}
@@ -343,6 +362,7 @@ def test_a_stochastic_network_resumes_too(tmp_path):
         ({"learning_rate": 0.2}, r"got learning_rate = 0\.2, and it has 0\.1"),
         ({"optimizer": "SGD"}, "got optimizer = 'SGD', and it has 'Adam'"),
         ({"augmentation": None}, "got augmentation = 'None'"),
+        ({"autocast": torch.bfloat16}, "got autocast = 'torch.bfloat16'"),
     ],
 )
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path, changed, message):
@@ -381,6 +401,7 @@ def test_a_damaged_checkpoint_is_refused_and_kept(tmp_path):
         ({"schedule": "StepLR"}, "lr_scheduler.StepLR refused its options"),
         ({"warm_up": 5}, "Got warm_up=5 epochs of 5; expected 0 or more, and fewer than all"),
         ({"threads": 0}, "Got threads=0; expected 1 or more"),
+        ({"autocast": torch.float16}, "Got autocast=torch.float16; expected None or torch.bfloat"),
     ],
 )
 def test_more_settings_that_cannot_work_are_refused(changed, message):

@@ -79,11 +79,17 @@ TARGETS = {
     ),
     "packed": ("packed", {"layers": [2, 3, 2]}),
     "packed, two hidden layers": ("packed", {"layers": [2, 2, 2, 2]}),
+    "convolutional": (
+        "convolutional",
+        {"image": [1, 1, 2], "channels": [2], "kernel": 1, "pool": 1},
+    ),
     "callable": ("callable", {"function": "pairs_users:loss", "bits": 8}),
     "table": ("table", {"path": "table.npy"}),
     "own": ("pairs_users:Own", {"units": 2}),
 }
-IN_BATCHES = ("layered", "layered with choices", "packed", "packed, two hidden layers")
+IN_BATCHES = (
+    "layered", "layered with choices", "packed", "packed, two hidden layers", "convolutional"
+)  # fmt: skip
 
 GENERATORS = {
     **{name: (name, {}) for name in registry.names("generator")},

@@ -126,7 +126,7 @@ def test_an_interrupted_part_goes_on_from_its_checkpoint(small, monkeypatch, tmp
 
     def work(folder):
         monkeypatch.setattr(study, "CHECKPOINTS", tmp_path / folder)
-        return study.training(name, ABLATIONS[name], SMALL, 2)
+        return study.training(name, ABLATIONS[name], SMALL)
 
     def interrupted(*given, **options):
         def stop(epoch):
@@ -146,12 +146,13 @@ def test_an_interrupted_part_goes_on_from_its_checkpoint(small, monkeypatch, tmp
 
 
 def test_the_command_trains_tests_and_packs_and_goes_on_where_it_was(small, tmp_path, capsys):
+    path = tmp_path / "out" / "recu-cifar-10-width-0.03125.pt"
     for turn in range(2):
         command.run(tmp_path / "out", recipe="recu", width=1 / 32, epochs=1)
         said = capsys.readouterr()
         assert said.out.startswith("Test accuracy")
         assert ("epoch 1: loss" in said.err) == (turn == 0)
-        assert str(tmp_path / "out" / "network.npz") in said.out
-    assert json.loads((tmp_path / "out" / "result.json").read_text())["chosen"] == 1
+        assert str(path.with_suffix(".npz")) in said.out
+    assert json.loads(path.with_suffix(".json").read_text())["chosen"] == 1
     with pytest.raises(ConfigurationError, match=r"recipe 'adm'.*adam"):
         command.run(tmp_path / "out", recipe="adm")

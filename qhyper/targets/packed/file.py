@@ -23,6 +23,9 @@ FORMAT = "qhyper packed network"
 VERSION = 1
 """Of the file: raised whenever older programs could not read a newer one."""
 
+CONVOLUTIONAL = "qhyper convolutional network"
+"""The format of other networks, in `qhyper.targets.convolutional.file`."""
+
 
 def write(network: Packed, path: str | Path) -> None:
     """Write a network to a new file: see `PackedNetwork.save`."""
@@ -72,20 +75,24 @@ def read(path: str | Path, make: Callable[..., Network]) -> Network:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         about = json.loads(arrays.pop("about").tobytes())
+        if about["format"] == CONVOLUTIONAL:
+            raise _OtherError(
+                "holds a convolutional network. Read it by ConvolutionalNetwork.load."
+            )
         if about["format"] != FORMAT:
             raise ValueError(f"its format is {about['format']!r}")
         if not is_whole(about["version"], at_least=1):
             raise ValueError(f"its version is {about['version']!r}")
         if about["version"] > VERSION:
-            raise _NewerError(about["version"])
+            raise _OtherError(
+                f"is of version {about['version']}, and this qhyper reads versions up to "
+                f"{VERSION}. Update qhyper."
+            )
         if about["sha256"] != _digest(arrays):
             raise ValueError("its checksum is another")
         return make(*_parts(about, arrays))
-    except _NewerError as error:
-        raise StorageError(
-            f"{path} is of version {error}, and this qhyper reads versions up to {VERSION}. "
-            "Update qhyper."
-        ) from None
+    except _OtherError as error:
+        raise StorageError(f"{path} {error}") from None
     except (
         OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, IndexError,
         zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, MemoryError,
@@ -96,8 +103,8 @@ def read(path: str | Path, make: Callable[..., Network]) -> Network:
         ) from error
 
 
-class _NewerError(Exception):
-    """The version of a file that is too new."""
+class _OtherError(Exception):
+    """What a sound file is instead."""
 
 
 def _digest(arrays: dict[str, npt.NDArray]) -> str:

@@ -6,10 +6,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qhyper.bits import unpack
 from qhyper.targets.convolutional import numba_engine, numpy_engine
 from qhyper.targets.convolutional.steps import (
+    Affine,
+    AvgPool,
     BinaryConvolution,
+    Clamp,
+    Convolution,
     MaxPool,
+    Residual,
+    Scale,
     Threshold,
     Values,
 )
@@ -83,3 +90,135 @@ def test_thresholds_of_sums_go_both_ways_and_take_ties(engine, drawn, pools):
     found = engine.Prepared((*steps, Threshold(limit, above)), Values("bits", x.shape[1:]))(x)
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
+@few
+@given(convolutions(), st.booleans())
+def test_real_convolutions_are_torchs(engine, drawn, has_bias):
+    """With weights that add up without rounding in any order, on numbers and on bits."""
+    step, bits, rng = drawn
+    weight = rng.integers(-8, 9, step.bits.shape) / 4
+    bias = rng.normal(size=len(weight)) if has_bias else None
+    step = Convolution(weight, bias, step.stride, step.padding)
+    for kind, x in (("real", rng.integers(-9, 9, bits.shape) / 8), ("bits", bits)):
+        numbers = signs(x) if kind == "bits" else torch.tensor(x)
+        of_torch = None if bias is None else torch.tensor(bias)
+        expected = F.conv2d(
+            numbers, torch.tensor(weight), of_torch, stride=step.stride, padding=step.padding
+        )
+        found = engine.Prepared((step,), Values(kind, x.shape[1:]))(x)
+        np.testing.assert_allclose(found, expected.numpy(), rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
+@pytest.mark.parametrize("size", [(1, 3, 7, 5), (9, 65, 4, 4), (17, 2, 9, 10)])
+def test_steps_on_real_numbers_are_torchs(engine, size):
+    rng = np.random.default_rng(7)
+    x, channels = rng.normal(size=size), size[1]
+    scale, shift = rng.normal(size=(2, channels))
+    limit = x[0, :, 0, 0]  # which is met
+    above = rng.integers(0, 2, channels).astype(bool)
+    a = torch.tensor(x)
+    norm = torch.nn.BatchNorm2d(channels, eps=0, dtype=torch.float64).eval()
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor(scale))
+        norm.bias.copy_(torch.tensor(shift))
+        expected = {
+            Affine(scale, shift): norm(a),
+            Scale(scale): a * torch.tensor(scale)[:, None, None],
+            Clamp(-0.5, np.inf): a.clamp(min=-0.5),
+            MaxPool((3, 2), (2, 1), (1, 0)): F.max_pool2d(a, (3, 2), (2, 1), (1, 0)),
+            AvgPool((2, 3), (1, 2)): F.avg_pool2d(a, (2, 3), (1, 2)),
+        }
+    for step, of_torch in expected.items():
+        found = engine.Prepared((step,), Values("real", size[1:]))(x)
+        np.testing.assert_array_equal(found, of_torch.numpy(), err_msg=str(step))
+    found = engine.Prepared((Threshold(limit, above),), Values("real", size[1:]))(x)
+    at = limit[:, None, None]
+    np.testing.assert_array_equal(found, np.where(above[:, None, None], x >= at, x <= at))
+
+
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
+@pytest.mark.parametrize("padding", [0, 1])
+def test_the_maximum_of_bits_is_an_or(engine, padding):
+    rng = np.random.default_rng(8)
+    x = (rng.random((11, 70, 7, 6)) < 0.2).astype(np.uint8)
+    expected = F.max_pool2d(signs(x), 3, 2, padding).numpy() > 0
+    step = MaxPool(3, 2, padding)
+    found = engine.Prepared((step,), Values("bits", x.shape[1:]))(x)
+    np.testing.assert_array_equal(found, expected)
+
+
+def block(rng, n_in, n_out, stride, shortcut):
+    body = (
+        Threshold(rng.normal(size=n_in), rng.integers(0, 2, n_in).astype(bool)),
+        BinaryConvolution(rng.integers(0, 2, (n_out, n_in, 3, 3)), stride, 1),
+        Scale(rng.normal(size=n_out)),
+    )
+    return Residual(body, shortcut)
+
+
+def residual_steps(rng):
+    """Residuals of every kind: with and without a shortcut, a last convolution, and in another."""
+    kernel = rng.integers(0, 2, (4, 8, 3, 3))
+    return (
+        Convolution(rng.integers(-3, 4, (8, 2, 3, 3)), padding=1),
+        block(rng, 8, 8, 1, ()),
+        block(rng, 8, 16, 2, (AvgPool(2, 2), Convolution(rng.integers(-2, 3, (16, 8, 1, 1))))),
+        Residual((block(rng, 16, 16, 1, ()), Clamp(-2, 2)), (Affine(*rng.normal(size=(2, 16))),)),
+        Residual((), (MaxPool(3, 1, 1),)),
+        Threshold(np.zeros(16), np.ones(16, bool)),
+        BinaryConvolution(rng.integers(0, 2, (8, 16, 3, 3)), 1, 1, "minus-one"),
+        Residual(
+            (Threshold(np.zeros(8), rng.integers(0, 2, 8) > 0), BinaryConvolution(
+                rng.integers(0, 2, (8, 8, 1, 1)))), (MaxPool(1, 1),)
+        ),
+        Threshold(np.zeros(8), np.ones(8, bool)),
+        BinaryConvolution(kernel, 1, 0),
+        MaxPool(2, 2),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("n_images", [1, 8, 21])
+def test_both_engines_are_equal(n_images):
+    """In sums, and in every value on the way to them."""
+    rng = np.random.default_rng(9)
+    steps = residual_steps(rng)
+    values = Values("real", (2, 8, 8))
+    x = rng.integers(0, 256, (n_images, 2, 8, 8), dtype=np.uint8)
+    for last in range(1, len(steps) + 1):
+        found, expected = (
+            engine.Prepared(steps[:last], values)(x) for engine in (numba_engine, numpy_engine)
+        )
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected, err_msg=f"after {steps[last - 1]}")
+    assert found.dtype == np.int64
+
+
+def test_results_depend_neither_on_threads_nor_on_other_images(monkeypatch):
+    rng = np.random.default_rng(10)
+    steps = residual_steps(rng)
+    run = numba_engine.Prepared(steps, Values("real", (2, 8, 8)))
+    x = rng.integers(0, 256, (50, 2, 8, 8), dtype=np.uint8)
+    monkeypatch.setattr("qhyper.threads.n_threads", lambda: 2)
+    monkeypatch.setattr(numba_engine, "n_threads", lambda: 2)
+    found = run(x)
+    monkeypatch.setattr("qhyper.threads.n_threads", lambda: 1)
+    monkeypatch.setattr(numba_engine, "n_threads", lambda: 1)
+    np.testing.assert_array_equal(found, run(x))
+    np.testing.assert_array_equal(found[13:16], run(x[13:16]))
+
+
+def test_bits_left_packed_are_those_that_are_not():
+    rng = np.random.default_rng(11)
+    steps = (
+        BinaryConvolution(rng.integers(0, 2, (70, 3, 3, 3)), 1, 1),
+        Threshold(np.zeros(70), np.ones(70, bool)),
+    )
+    run = numba_engine.Prepared(steps, Values("bits", (3, 5, 4)))
+    x = rng.integers(0, 2, (9, 3, 5, 4), dtype=np.uint8)
+    words = run.words(x)
+    assert words.shape == (2, 5, 4, 2, 8)
+    by_image = words.transpose(0, 4, 1, 2, 3).reshape(16, 5, 4, 2)[:9]
+    np.testing.assert_array_equal(unpack(by_image, 70).transpose(0, 3, 1, 2), run(x))
