@@ -76,7 +76,7 @@ class Size:
 MORE = ("mnist-conv", "mnist-5-5")
 """Models with more seeds, enough for an interval of the median."""
 FULL = Size(
-    epochs={"mnist": 6, "block1": 15, "block2": 25, "block3": 25}, seeds=2, more_seeds=6,
+    epochs={"mnist": 6, "block1": 15, "block2": 25, "block3": 30}, seeds=2, more_seeds=6,
     binary_seeds=1, bit_seeds=1, bit_steps=1_500,
 )  # fmt: skip
 QUICK = Size(
