@@ -37,15 +37,21 @@ CROP = {"mnist": 1, "cifar-10": 2}
 PICTURED = ("mnist-conv-4-0", "mnist-5-5-4-0")
 """Parts whose kernels are drawn."""
 
-DROPOUT = 0.15
-"""After each block, chosen on validation; 0.4 is printed. There is none after the dense layer."""
+DROPOUT: Mapping[str, tuple[float, float]] = {
+    "block1": (0.25, 0.25), "block2": (0.15, 0.1), "block3": (0.15, 0.05),
+}  # fmt: skip
+"""After each block, of own kernels and of generated ones, chosen on validation; 0.4 is printed.
+
+There is none after the dense layer, and none where kernels are binary.
+"""
 
 
-def architecture(data: str, binary: bool) -> Architecture:
-    """The network of a table; binary ones have no dropout."""
+def architecture(data: str, *, generated: bool, binary: bool) -> Architecture:
+    """The network of a table."""
     if data == "mnist":
         return MNIST
-    return vgg(int(data[-1]), dropout=0.0 if binary else DROPOUT, dense_dropout=0.0)
+    dropout = 0.0 if binary else DROPOUT[data][generated]
+    return vgg(int(data[-1]), dropout=dropout, dense_dropout=0.0)
 
 
 def images_of(data: str) -> str:

@@ -18,7 +18,6 @@ from classical.fit_images import Epoch, accuracy, fit_images
 from classical.static_convolutional import Generated, StaticConvolutional
 from experiments.static_conv import pictures
 from experiments.static_conv import tables as written
-from experiments.static_conv.kernel_bits import KernelObjective
 from experiments.static_conv.settings import (
     BATCH,
     BINARY,
@@ -37,11 +36,12 @@ from experiments.static_conv.settings import (
     images_of,
 )
 from qhyper.data.images import Images, load_images
-from qhyper.data.samples import hold_out
+from qhyper.data.samples import Samples, hold_out
 from qhyper.hypernetwork import build_generator
 from qhyper.spending import Budget
 from qhyper.streams import Streams
 from qhyper.targets.convolutional.network import ConvolutionalNetwork
+from qhyper.targets.convolutional.target import ConvolutionalTarget
 from qhyper.training.trainer import settings_for, train
 
 TITLE = (
@@ -76,7 +76,7 @@ class Size:
 MORE = ("mnist-conv", "mnist-5-5")
 """Models with more seeds, enough for an interval of the median."""
 FULL = Size(
-    epochs={"mnist": 6, "block1": 15, "block2": 25, "block3": 25}, seeds=2, more_seeds=6,
+    epochs={"mnist": 6, "block1": 15, "block2": 25, "block3": 30}, seeds=2, more_seeds=6,
     binary_seeds=1, bit_seeds=1, bit_steps=1_500,
 )  # fmt: skip
 QUICK = Size(
@@ -166,9 +166,8 @@ def _trained(
     """A network as in its best epoch on the held-out images, and all epochs."""
     images = images_of(data)
     training, held_out, _ = _data(images, size)
-    network = StaticConvolutional(
-        architecture(data, binary), generated=generated, binary=binary, seed=seed
-    )
+    about = architecture(data, generated=generated is not None, binary=binary)
+    network = StaticConvolutional(about, generated=generated, binary=binary, seed=seed)
     record = fit_images(
         network, training, held_out, epochs=size.epochs[data], batch=BATCH[images],
         learning_rate=DEFAULT_RATES[images] if rate is None else rate,
@@ -180,11 +179,14 @@ def _trained(
 @torch.no_grad()
 def _disagreements(network: StaticConvolutional, test: Images) -> int:
     """Test images on which the packed network has another class than torch in float64."""
-    plain = network.evaluation_network()
-    packed = ConvolutionalNetwork.from_torch(plain, image=network.image)
-    parts = network.inputs_of(test).split(500)
+    plain, parts = network.evaluation_network(), network.inputs_of(test).split(500)
     expected = torch.cat([plain(part.double()).argmax(1) for part in parts])
-    return int((packed.predict(test.planes) != expected.numpy()).sum())
+    return int((_packed(network).predict(test.planes) != expected.numpy()).sum())
+
+
+def _packed(network: StaticConvolutional) -> ConvolutionalNetwork:
+    """A binary network, packed."""
+    return ConvolutionalNetwork.from_torch(network.evaluation_network(), image=network.image)
 
 
 def _grey(kernel: torch.Tensor) -> list[list[list[list[int]]]]:
@@ -203,9 +205,9 @@ def bits(kind: str, seed: int, size: Size) -> dict[str, Any]:
     """
     training, held_out, test = _data("cifar-10", size)
     network = _trained("block1", None, seed, size, binary=True, rate=None)[0]
-    plain = network.evaluation_network()
+    target = ConvolutionalTarget.from_network(_packed(network))
     objective, watch, tested = (
-        KernelObjective(plain, images)
+        target.objective(Samples((images.pixels - 127.5) / 128, images.labels))
         for images in (training.take(slice(BIT_IMAGES)), held_out, test)
     )
     about = BITS[kind]
@@ -233,7 +235,7 @@ def bits(kind: str, seed: int, size: Size) -> dict[str, Any]:
         "looks": [[look.step, float(look.losses[0])] for look in trainer.looks],
         "draws": tested.accuracy(draws).tolist(),
         "mode": float(tested.accuracy(mode)[0]),
-        "own": float(tested.accuracy(objective.bits)),
+        "own": float(tested.accuracy(target.own_bits)),
         "random": tested.accuracy(rng.integers(0, 2, draws.shape, dtype=np.uint8)).tolist(),
     }
 

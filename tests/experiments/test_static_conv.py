@@ -5,11 +5,8 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-import torch
 
-from classical.static_convolutional import StaticConvolutional, vgg
 from experiments.static_conv import study, tables
-from experiments.static_conv.kernel_bits import KernelObjective
 from experiments.static_conv.pictures import grid
 from experiments.static_conv.settings import BINARY, BITS, BLOCKS, PICTURED, RATES, VARIANTS
 from experiments.study import find
@@ -108,32 +105,6 @@ def test_a_generator_of_bits_is_trained_without_a_gradient_through_the_network(
     assert found["rows"] <= 2 * 16 * 64
     assert len(found["draws"]) == len(found["random"]) == study.DRAWS
     assert 0 <= found["mode"] <= 1
-
-
-def test_losses_of_a_kernels_bits_are_those_of_the_network_with_them():
-    network = StaticConvolutional(vgg(1, dropout=0), binary=True, seed=2)
-    images, _ = load("cifar-10")
-    with torch.no_grad():
-        network(torch.from_numpy(images.planes))  # statistics
-    plain = network.eval().evaluation_network()
-    objective = KernelObjective(plain, images)
-    bits = np.random.default_rng(0).integers(0, 2, (3, 2304), dtype=np.uint8)
-    bits[0] = objective.bits
-    losses, rows = objective(bits), np.arange(5, 40)
-    part = objective.mini_batches(35).take(rows[None])
-    plain = network.evaluation_network()
-    for k, of_one in enumerate(bits):
-        with torch.no_grad():
-            kernel = torch.from_numpy(2.0 * of_one - 1).view(16, 16, 3, 3)
-            plain[4].weight.copy_(kernel)
-            logits = plain(torch.from_numpy(images.planes).double())
-        labels = torch.from_numpy(images.labels)
-        expected = torch.nn.functional.cross_entropy(logits, labels).item()
-        assert losses[k] == pytest.approx(expected, abs=1e-4)
-        of_part = torch.nn.functional.cross_entropy(logits[rows], labels[rows]).item()
-        assert part(bits[None, None])[0, 0, k] == pytest.approx(of_part, abs=1e-4)
-        right = (logits.argmax(1) == labels).double().mean().item()
-        assert objective.accuracy(of_one) == pytest.approx(right, abs=0.006)  # ties in float32
 
 
 def test_the_rate_is_chosen_on_validation_seed_by_seed():
