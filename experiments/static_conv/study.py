@@ -63,6 +63,7 @@ class Size:
     seeds: int
     more_seeds: int
     """of the models that `MORE` names"""
+    variant_seeds: int
     binary_seeds: int
     bit_seeds: int
     bit_steps: int
@@ -76,12 +77,12 @@ class Size:
 MORE = ("mnist-conv", "mnist-5-5")
 """Models with more seeds, enough for an interval of the median."""
 FULL = Size(
-    epochs={"mnist": 6, "block1": 15, "block2": 25, "block3": 30}, seeds=2, more_seeds=6,
-    binary_seeds=1, bit_seeds=1, bit_steps=1_500,
+    epochs={"mnist": 6, "block1": 12, "block2": 25, "block3": 25}, seeds=2, more_seeds=6,
+    variant_seeds=1, binary_seeds=1, bit_seeds=1, bit_steps=1_000,
 )  # fmt: skip
 QUICK = Size(
-    epochs=dict.fromkeys(FULL.epochs, 1), seeds=1, more_seeds=1, binary_seeds=1, bit_seeds=1,
-    bit_steps=5, held_out=100, training=400, test=100,
+    epochs=dict.fromkeys(FULL.epochs, 1), seeds=1, more_seeds=1, variant_seeds=1,
+    binary_seeds=1, bit_seeds=1, bit_steps=5, held_out=100, training=400, test=100,
 )  # fmt: skip
 
 
@@ -109,7 +110,7 @@ def parts(quick: bool) -> dict[str, Callable[[], Any]]:
             found[f"bits-{kind}-{seed}"] = partial(bits, kind, seed, size)
     for name, variant in VARIANTS.items():
         for data in variant.data:
-            for seed in range(size.seeds):
+            for seed in range(size.variant_seeds):
                 work = partial(one, data, generated(variant.sizes, **variant.options), seed, size)
                 found[f"{data}-{name}-{seed}"] = work
     return found
@@ -172,6 +173,7 @@ def _trained(
         network, training, held_out, epochs=size.epochs[data], batch=BATCH[images],
         learning_rate=DEFAULT_RATES[images] if rate is None else rate,
         augmentation=Augmentation(crop=CROP[images]),
+        autocast=None if binary else torch.bfloat16,
     )  # fmt: skip
     return network, record
 

@@ -13,7 +13,7 @@ from experiments.study import find
 from qhyper.data.images import Images
 
 SMALL = study.Size(
-    epochs=dict.fromkeys(BLOCKS, 1), seeds=2, more_seeds=3, binary_seeds=1, bit_seeds=1,
+    epochs=dict.fromkeys(BLOCKS, 1), seeds=2, more_seeds=3, variant_seeds=1, binary_seeds=1, bit_seeds=1,
     bit_steps=2, held_out=20, training=200, test=30,
 )  # fmt: skip
 
@@ -65,7 +65,7 @@ def test_parts_are_every_row_with_every_seed():
                 assert f"{data}-{model}{suffix}-1" in parts
     assert {"mnist-5-5-4-5", "mnist-conv-3-5"} <= set(parts)
     assert all(f"{data}-{model}-binary-0" in parts for data in BINARY for model in BINARY[data])
-    assert all(f"{data}-{name}-1" in parts for name, v in VARIANTS.items() for data in v.data)
+    assert all(f"{data}-{name}-0" in parts for name, v in VARIANTS.items() for data in v.data)
     assert set(PICTURED) < set(parts)
     assert next(iter(parts)).startswith("block3")  # the longest
     assert all(part.endswith("-0") for part in study.parts(quick=True))
