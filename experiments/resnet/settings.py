@@ -65,16 +65,16 @@ PROPOSED = Recipe(
 )
 
 MAIN: Mapping[str, Recipe] = {
-    "adam": PROPOSED,
-    "sgd": replace(PROPOSED, optimizer="SGD", learning_rate=0.1, optimizer_options=SGD),
     "recu": Recipe(
         {"preactivation": False}, "SGD", 0.1, SGD, warm_up=2, augmentation=CROP_AND_FLIP
     ),
     "full-precision": Recipe(
         {"weights": "real", "preactivation": False}, "SGD", 0.1, SGD, augmentation=CROP_AND_FLIP
     ),
+    "adam": PROPOSED,
+    "sgd": replace(PROPOSED, optimizer="SGD", learning_rate=0.1, optimizer_options=SGD),
 }
-"""The four trainings that the document has too, the longest first."""
+"""The four trainings that the document has too."""
 
 
 def _without(**options: Any) -> Recipe:
