@@ -81,7 +81,7 @@ TARGETS = {
     "packed, two hidden layers": ("packed", {"layers": [2, 2, 2, 2]}),
     "convolutional": (
         "convolutional",
-        {"image": [1, 1, 2], "channels": [2], "kernel": 1, "pool": 1},
+        {"image": [1, 1, 2], "channels": [1], "kernel": 1, "pool": 1},
     ),
     "callable": ("callable", {"function": "pairs_users:loss", "bits": 8}),
     "table": ("table", {"path": "table.npy"}),
