@@ -13,8 +13,8 @@ from experiments.study import find
 from qhyper.data.images import Images
 
 SMALL = study.Size(
-    epochs=dict.fromkeys(BLOCKS, 1), seeds=2, more_seeds=3, variant_seeds=1, binary_seeds=1, bit_seeds=1,
-    bit_steps=2, held_out=20, training=200, test=30,
+    epochs=dict.fromkeys(BLOCKS, 1), seeds=2, more_seeds=3, variant_seeds=1, binary_seeds=1,
+    bit_seeds=1, bit_steps=2, held_out=20, training=200, test=30,
 )  # fmt: skip
 
 

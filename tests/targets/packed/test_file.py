@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from qhyper.errors import ConfigurationError, MissingError, StorageError
-from qhyper.targets.packed import file
-from qhyper.targets.packed.file import FORMAT
+from qhyper.targets import archive as files
 from qhyper.targets.packed.network import PackedNetwork
 from qhyper.targets.packed.shape import PackedShape
 
@@ -109,7 +108,7 @@ def rewritten(path, **changes):
     about = json.loads(arrays["about"].tobytes()) | changes.pop("about", {})
     del arrays["about"]
     arrays |= changes
-    about["sha256"] = file._digest(arrays)
+    about["sha256"] = files._digest(files.PACKED, about, arrays)
     np.savez(path, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
 
 
@@ -153,7 +152,7 @@ def test_numbers_that_are_not_those_of_the_checksum_are_refused(name, tmp_path):
 
 def test_a_pickle_in_the_archive_is_never_run(tmp_path):
     path = tmp_path / "net.npz"
-    np.savez(path, about=np.array([{"format": FORMAT}], dtype=object))
+    np.savez(path, about=np.array([{"format": files.PACKED.format}], dtype=object))
     with pytest.raises(StorageError, match="no packed network"):
         PackedNetwork.load(path)
     with zipfile.ZipFile(path, "w") as archive:
