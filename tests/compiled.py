@@ -13,8 +13,28 @@ import numpy as np
 import torch
 from numba.core import event
 
-from qhyper import BinaryNetwork, Brickwork, QuantumHyperNetwork, Samples, Streams, WeightSpace
+from qhyper import (
+    BinaryNetwork,
+    Brickwork,
+    ConvolutionalNetwork,
+    QuantumHyperNetwork,
+    Samples,
+    Streams,
+    WeightSpace,
+)
 from qhyper.bits import Bits
+from qhyper.targets.convolutional.engine import prepared
+from qhyper.targets.convolutional.steps import (
+    Affine,
+    AvgPool,
+    BinaryConvolution,
+    Convolution,
+    MaxPool,
+    Residual,
+    Scale,
+    Threshold,
+    Values,
+)
 from qhyper.targets.packed.target import PackedTarget
 
 
@@ -51,7 +71,35 @@ def targets() -> None:
         show(f"{name} losses", network.objective(samples)(draws))
 
 
+def convolutions() -> None:
+    """Outputs of a convolutional network with every kind of step, and bits between two of them."""
+    rng = np.random.default_rng(3)
+
+    def bits(*shape: int) -> Bits:
+        return rng.integers(2, size=shape).astype(np.uint8)
+
+    def threshold(channels: int) -> Threshold:
+        return Threshold(rng.integers(-2, 3, channels) / 2, rng.random(channels) < 0.5)
+
+    channels, pool = 8, MaxPool((2, 2), (2, 2))
+    binary = BinaryConvolution(bits(channels, channels, 3, 3), padding=(1, 1))
+    body = threshold(channels), binary, Scale(rng.normal(size=channels))
+    steps = (
+        Affine(np.full(3, 1 / 128), np.full(3, -1.0)),
+        Convolution(rng.normal(size=(channels, 3, 3, 3)), padding=(1, 1)), MaxPool((2, 2), (2, 2)),
+        Residual(body, ()), threshold(channels), binary, pool, threshold(channels),
+        BinaryConvolution(bits(8, channels, 1, 1)), AvgPool((2, 2), (2, 2)),
+        Convolution(rng.normal(size=(3, 8, 2, 2))),
+    )  # fmt: skip
+    network = ConvolutionalNetwork((3, 16, 16), steps)
+    show("convolutional outputs", network.outputs(rng.integers(256, size=(20, 3, 16, 16))))
+    of_bits = Values("bits", (channels, 4, 4))
+    made = prepared((Convolution(rng.normal(size=(4, channels, 1, 1))), threshold(4)), of_bits)
+    show("bits of a convolution", made(bits(20, channels, 4, 4)))
+
+
 PARTS = {
+    "convolutions": convolutions,
     "mps": lambda: circuits("mps"),
     "statevector": lambda: circuits("statevector"),
     "targets": targets,

@@ -12,33 +12,7 @@ from classical.fit_images import accuracy, fit_images
 from classical.image_classifier import ImageClassifier
 from qhyper.data.images import Images
 from qhyper.errors import ConfigurationError, StorageError
-
-KINDS = ("none", "deterministic", "stochastic")
-
-
-def made_images(n, seed=0, classes=3, inputs=12):
-    """Noisy copies of one image a class."""
-    prototypes = np.random.default_rng(99).integers(0, 256, (classes, inputs))
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, classes, n)
-    noise = rng.integers(-40, 41, (n, inputs))
-    return Images(np.clip(prototypes[labels] + noise, 0, 255).astype(np.uint8), labels)
-
-
-def np_logits(network, x):
-    """The network of eval mode, in NumPy and float64."""
-    h = z = x.astype(np.float64)
-    for k, (latent, norm) in enumerate(zip(network.latent, network.norms, strict=True)):
-        if k:
-            h = np.where(z >= 0, 1.0, -1.0) if network.binary else np.maximum(z, 0)
-        w = latent.detach().double().numpy()
-        w = np.where(w >= 0, 1.0, -1.0) if network.binary else w
-        mean, var, gamma, beta = (
-            part.detach().double().numpy()
-            for part in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-        )
-        z = (h @ w.T - mean) / np.sqrt(var + norm.eps) * gamma + beta
-    return z
+from tests.classical.test_binarized import KINDS, made_images, np_logits
 
 
 def trained(kind, seed=0, **changed):
