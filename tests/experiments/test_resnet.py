@@ -56,7 +56,6 @@ def test_parts_are_the_trainings_of_the_document_each_option_removed_and_what_is
     parts = study.parts(quick=False)
     assert set(parts) == {*MAIN, *ABLATIONS, "step-time", "packed"}
     assert set(PRINTED) == set(MAIN)
-    assert next(iter(parts)) == "adam"  # of the longest
     options = [name for name in ABLATIONS if name.startswith("without-")]
     assert options == [
         f"without-{option}"
