@@ -4,12 +4,13 @@ Each limit is the least of all that can be found: of the system, of control grou
 environment. What a system does not have, such as Linux' control groups, limits nothing.
 """
 
+import hashlib
 import os
 import stat
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -76,21 +77,53 @@ def njit(**options: Any) -> Any:
 
     The cache is beside the source or in the user's own folder, as numba chooses. Where neither can
     be written, it is in a temporary folder of the user's, or else there is none; a warning says so,
-    once.
+    once. What is kept is of the function's own source and of the modules whose compiled parts it is
+    made of: numba itself looks at the first alone.
     """
     import numba
 
     def decorate(function: Callable[..., Any]) -> Any:
         try:
-            return numba.njit(cache=True, **options)(function)
+            compiled = numba.njit(cache=True, **options)(function)
         except RuntimeError:  # there is no folder for a cache
             folder = _other_cache()
-        if folder is None:
+            if folder is None:
+                return numba.njit(**options)(function)
+            numba.config.CACHE_DIR = folder  # type: ignore[attr-defined]
+            compiled = numba.njit(cache=True, **options)(function)
+        others = sorted(_parts_of(function.__globals__, {function.__globals__["__name__"]}))
+        if others and not _stamp(compiled, others):  # a numba that keeps its stamp elsewhere
             return numba.njit(**options)(function)
-        numba.config.CACHE_DIR = folder  # type: ignore[attr-defined]
-        return numba.njit(cache=True, **options)(function)
+        return compiled
 
     return decorate
+
+
+def _parts_of(names: Mapping[str, Any], seen: set[str]) -> set[Path]:
+    """The sources of other modules of whose compiled functions some are among these names."""
+    found: set[Path] = set()
+    for value in names.values():
+        part = getattr(value, "py_func", None) or getattr(value, "_defn", None)
+        inside = getattr(part, "__globals__", None)
+        if inside is None or inside["__name__"] in seen or "__file__" not in inside:
+            continue
+        seen.add(inside["__name__"])
+        found |= {Path(inside["__file__"])} | _parts_of(inside, seen)
+    return found
+
+
+def _stamp(compiled: Any, sources: Iterable[Path]) -> bool:
+    """Add a hash of sources to what numba compares before it loads; False if that is not there."""
+    kept = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if not hasattr(kept, "_source_stamp"):
+        return False
+    kept._source_stamp = (kept._source_stamp, *map(_hash_of, sources))
+    return True
+
+
+@cache
+def _hash_of(source: Path) -> str:
+    return hashlib.sha256(source.read_bytes()).hexdigest()
 
 
 @cache

@@ -291,6 +291,46 @@ def a_link(monkeypatch):
     Path(tempfile.gettempdir(), f"qhyper-kernels-{os.getuid()}").symlink_to(there)
 
 
+def test_kernels_are_compiled_anew_when_a_part_of_another_module_changes(tmp_path):
+    """numba looks at the source of a kernel alone, and would run what it was made of before."""
+    part = """
+from qhyper.machine import njit
+
+@njit()
+def part(x):
+    return x + {}
+"""
+    kernel = """
+from part import part
+from qhyper.machine import njit
+
+@njit()
+def kernel(x):
+    return part(x)
+
+print(kernel(1), sum(kernel.stats.cache_hits.values()))
+"""
+    (tmp_path / "kernel.py").write_text(kernel)
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    def run(added):
+        (tmp_path / "part.py").write_text(part.format(added))
+        command = [sys.executable, "-c", "import kernel"]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        ).stdout.split()
+
+    assert [run(1), run(1), run(2)] == [["2", "0"], ["2", "1"], ["3", "0"]]
+
+
+def test_kernels_of_several_modules_have_no_cache_where_its_stamp_is_not_known(monkeypatch):
+    monkeypatch.setattr(machine, "_parts_of", lambda names, seen: {Path(__file__)})
+    monkeypatch.setattr(machine, "_stamp", lambda compiled, sources: False)
+    kernel = machine.njit()(one)
+    assert kernel(3) == 4
+    assert kernel.stats.cache_path is None
+
+
 @pytest.mark.skipif(os.name != "posix", reason="owners and modes of files")
 @pytest.mark.parametrize("how", [refuse_folders, somebody_elses, open_to_all, a_link])
 def test_kernels_are_kept_nowhere_where_no_folder_is_safe(no_cache, monkeypatch, how):
