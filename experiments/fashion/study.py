@@ -12,21 +12,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from classical.binarized import Binarisation, BinarizedNetwork
 from classical.fit_images import Epoch, accuracy, fit_images
 from experiments.fashion.settings import HIDDEN, RATES
+from experiments.images import split
 from experiments.memory import peak, reset_peak
+from experiments.timing import medians
 from qhyper.data.images import Images, load_images
-from qhyper.data.samples import hold_out
-from qhyper.streams import Streams
 from qhyper.targets.packed.network import PackedNetwork
 
 TITLE = "Binary weights and activations on Fashion-MNIST: what do they cost, and what save?"
 
-SHARED = ("memory.py",)
+SHARED = ("images.py", "memory.py", "timing.py")
 
 BATCH, SEED = 100, 0
 FULL, QUICK = (50_000, 10_000, 20), (9_000, 1_000, 3)
@@ -49,9 +48,7 @@ def one(
     """Train a network, classify the test images, and measure what both take."""
     idle = reset_peak()
     training, test = load_images("fashion-mnist")
-    (rng,) = Streams([SEED])(0, "search")
-    training, held_out = hold_out(training, held_out_rows, rng)
-    training = training.take(slice(training_rows))
+    training, held_out = split(training, held_out_rows, training_rows)
     network = BinarizedNetwork((784, hidden, 10), binarisation=kind, seed=SEED)
     began = time.perf_counter()
     record = fit_images(
@@ -93,7 +90,7 @@ def _inference(network: BinarizedNetwork, test: Images) -> dict[str, Any]:
         single(numbers).argmax(1)
 
     if not network.binary:
-        (found["torch_seconds"],) = _medians(by_torch)
+        (found["torch_seconds"],) = medians(by_torch, repeats=REPEATS)
         return found
     packed = PackedNetwork.from_torch(plain, inputs="pixels")
     with tempfile.TemporaryDirectory() as folder:
@@ -102,21 +99,13 @@ def _inference(network: BinarizedNetwork, test: Images) -> dict[str, Any]:
         found["packed_bytes"] = path.stat().st_size
     inputs = packed.pack(test.pixels)
     found["disagreements"] = int((packed.predict(inputs) != expected).sum())
-    found["torch_seconds"], found["packed_seconds"], found["packing_seconds"] = _medians(
-        by_torch, lambda: packed.predict(inputs), lambda: packed.pack(test.pixels)
+    found["torch_seconds"], found["packed_seconds"], found["packing_seconds"] = medians(
+        by_torch,
+        lambda: packed.predict(inputs),
+        lambda: packed.pack(test.pixels),
+        repeats=REPEATS,
     )
     return found
-
-
-def _medians(*works: Callable[[], Any]) -> list[float]:
-    """Median seconds of each, one after the other in turn; the first turn does not count."""
-    seconds = np.zeros((REPEATS + 1, len(works)))
-    for turn in seconds:
-        for k, work in enumerate(works):
-            began = time.perf_counter()
-            work()
-            turn[k] = time.perf_counter() - began
-    return np.median(seconds[1:], axis=0).tolist()
 
 
 # -- what came out ---------------------------------------------------------------------------------

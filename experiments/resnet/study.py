@@ -4,6 +4,7 @@ python -m experiments run resnet
 """
 
 import copy
+import hashlib
 import io
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from classical.fit_images import Epoch
 from classical.precision import LEAST, MOST, bits_of_step
 from classical.resnet import ResNet18
 from experiments import runner
+from experiments.images import split
 from experiments.memory import peak, reset_peak
 from experiments.resnet.settings import (
     ABLATIONS,
@@ -36,17 +38,22 @@ from experiments.resnet.settings import (
     Recipe,
     Size,
 )
-from experiments.resnet.training import split, train
+from experiments.resnet.training import train
 from experiments.study import find
+from experiments.timing import medians
 from qhyper.data.images import Images, load_images
+from qhyper.run.directory import versions
 from qhyper.targets.convolutional.network import ConvolutionalNetwork
+from qhyper.threads import n_threads, torch_threads
 
 TITLE = "A binary ResNet-18 on CIFAR-10: which of its tricks pay, and what do few bits save?"
 
-SHARED = ("memory.py",)
+SHARED = ("images.py", "memory.py", "timing.py")
 
 CHECKPOINTS = Path("runs") / "resnet-checkpoints"
-"""Where trainings go on from after an interruption: a folder for each state of the sources."""
+"""Where trainings go on from after an interruption, whatever the folder of the results.
+
+A folder for each state of the sources and set of package versions."""
 REPEATS = 5
 """Times that images are classified, of which the median is taken."""
 
@@ -68,12 +75,13 @@ def parts(quick: bool) -> dict[str, Callable[[], Any]]:
 def training(name: str, recipe: Recipe, size: Size) -> dict[str, Any]:
     """One training; a binary network of MAIN is packed as well."""
     whole, test = load_images(IMAGES)
-    images = (*split(whole, size.training, size.held_out), test.take(slice(size.test)))
-    sources = runner.sources(find("resnet"))[:12]
+    images = (*split(whole, size.held_out, size.training), test.take(slice(size.test)))
+    depends_on = f"{runner.sources(find('resnet'))} {versions()}"
+    folder = CHECKPOINTS / hashlib.sha256(depends_on.encode()).hexdigest()[:12]
     network, found = train(
         recipe, images, classes=CLASSES, width=size.width, epochs=size.epochs,
         cycles=size.cycles, progress=partial(_say, name, size.epochs),
-        checkpoint=CHECKPOINTS / sources / f"{name}-{size.training}.pt",
+        checkpoint=folder / f"{name}-{size.training}.pt",
     )  # fmt: skip
     if name in MAIN and recipe.network.get("weights") != "real":
         found["packed"] = _packed(network, images[-1], timed=len(images[-1]))
@@ -101,7 +109,7 @@ def step_time(size: Size) -> dict[str, Any]:
         **{f"binary, {bits} bits": (dict(PROPOSED.network), bits) for bits in _range()},
     }
     seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
-    memory: dict[str, float | None] = {}
+    memory: dict[str, list[float]] = {kind: [] for kind in kinds}
     for turn in range(size.steps + 1):
         for kind, (options, bits) in kinds.items():
             idle = reset_peak()
@@ -112,14 +120,15 @@ def step_time(size: Size) -> dict[str, Any]:
             if turn:  # the first turn warms up
                 seconds[kind].append(time.perf_counter() - began)
             top = peak()
-            memory[kind] = None if idle is None or top is None else top - idle
+            if turn and idle is not None and top is not None:
+                memory[kind].append(top - idle)
             del step
     shares = np.bincount([bits_of_step(step, 1000, cycles=1) for step in range(1000)]) / 1000
     return {
         "width": size.width,
         "batch": BATCH,
         "seconds": {kind: float(np.median(times)) for kind, times in seconds.items()},
-        "memory": memory,
+        "memory": {kind: float(np.median(of)) if of else None for kind, of in memory.items()},
         "shares": {str(bits): float(shares[bits]) for bits in _range()},
     }
 
@@ -182,24 +191,16 @@ def _packed(network: ResNet18, images: Images, timed: int) -> dict[str, Any]:
 
     with torch.no_grad():
         expected = torch.cat([plain(chunk.double()).argmax(1) for chunk in x.split(100)]).numpy()
-    torch_seconds, packed_seconds = _medians(by_torch, lambda: turned.predict(few))
+    with torch_threads(n_threads()):
+        torch_seconds, packed_seconds = medians(
+            by_torch, lambda: turned.predict(few), repeats=REPEATS
+        )
     return {
-        "images": len(images), "timed": timed, "torch_bytes": len(stored.getvalue()),
-        "packed_bytes": packed_bytes, "torch_seconds": torch_seconds,
-        "packed_seconds": packed_seconds,
+        "images": len(images), "timed": timed, "threads": n_threads(),
+        "torch_bytes": len(stored.getvalue()), "packed_bytes": packed_bytes,
+        "torch_seconds": torch_seconds, "packed_seconds": packed_seconds,
         "disagreements": int((turned.predict(images.planes) != expected).sum()),
     }  # fmt: skip
-
-
-def _medians(*works: Callable[[], Any]) -> list[float]:
-    """Median seconds of each, one after the other in turn; the first turn does not count."""
-    seconds = np.zeros((REPEATS + 1, len(works)))
-    for turn in seconds:
-        for k, work in enumerate(works):
-            began = time.perf_counter()
-            work()
-            turn[k] = time.perf_counter() - began
-    return np.median(seconds[1:], axis=0).tolist()
 
 
 # -- what came out ---------------------------------------------------------------------------------
@@ -213,7 +214,7 @@ def tables(results: Results) -> str:
 
 
 def draw(results: Results, folder: Path) -> None:
-    """Write accuracy.svg and ablation.svg."""
+    """Write accuracy.svg."""
     from experiments.resnet import pictures
 
     pictures.draw(results, folder)

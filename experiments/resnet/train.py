@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from classical.fit_images import Epoch
+from experiments.images import split
 from experiments.resnet.settings import ABLATIONS, FULL, IMAGES, MAIN
-from experiments.resnet.training import split, train
+from experiments.resnet.training import train
 from qhyper.data.images import load_images
 from qhyper.errors import QhyperError, unknown
+from qhyper.machine import torch_device
 from qhyper.storage import write_whole
 
 RECIPES = {**MAIN, **ABLATIONS}
@@ -29,9 +31,10 @@ def run(
     """Train, choose the epoch on held-out images, and test; the same command goes on."""
     if recipe not in RECIPES:
         raise unknown("recipe", recipe, RECIPES)
+    torch_device(device)
     name = f"{recipe}-{images}-width-{width:g}"  # other trainings may have the same folder
     whole, test = load_images(images)
-    parts = (*split(whole, FULL.training, FULL.held_out), test)
+    parts = (*split(whole, FULL.held_out, FULL.training), test)
     network, found = train(
         RECIPES[recipe], parts, classes=int(whole.labels.max()) + 1, width=width, epochs=epochs,
         cycles=FULL.cycles, checkpoint=out / f"{name}.pt", device=device, threads=threads,

@@ -9,15 +9,6 @@ from classical.fit_images import Epoch, accuracy, fit_images
 from classical.resnet import ResNet18
 from experiments.resnet.settings import BATCH, Recipe
 from qhyper.data.images import Images
-from qhyper.data.samples import hold_out
-from qhyper.streams import Streams
-
-
-def split(training: Images, rows: int, held_out: int) -> tuple[Images, Images]:
-    """So many images to train on and to hold out, the same ones for every training."""
-    (rng,) = Streams([0])(0, "search")
-    training, kept = hold_out(training, held_out, rng)
-    return training.take(slice(rows)), kept
 
 
 def train(

@@ -17,7 +17,8 @@ def draw(results: Mapping[str, Any], folder: Path) -> None:
     """Write kernels.svg."""
     figure, panels = new_panels((8.2, 4.3), 1, 2)
     for axes, name, words in zip(panels[0], PICTURED, WORDS, strict=True):
-        axes.imshow(grid(np.array(results[name]["kernels"])), cmap="gray", interpolation="none")
+        picture = grid(np.array(results[name]["kernels"]))
+        axes.imshow(picture, cmap="gray", interpolation="none", vmin=-15, vmax=15)
         axes.set_axis_off()
         axes.set_title(words)
     save(figure, folder / "kernels.svg", "Kernels 7 x 7 of the second convolution on MNIST")

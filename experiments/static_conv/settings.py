@@ -88,7 +88,7 @@ VARIANTS: Mapping[str, Variant] = {
 
 BINARY: Mapping[str, tuple[str, ...]] = {
     "mnist": ("conv", "5-5"),
-    "block1": ("conv", "6-6"),
+    "block1": ("conv", "4-4"),
     "block2": ("conv", "16-16"),
     "block3": ("conv", "32-32"),
 }

@@ -16,6 +16,7 @@ import torch
 from classical.augmentation import Augmentation
 from classical.fit_images import Epoch, accuracy, fit_images
 from classical.static_convolutional import Generated, StaticConvolutional
+from experiments.images import split
 from experiments.static_conv import pictures
 from experiments.static_conv import tables as written
 from experiments.static_conv.settings import (
@@ -36,7 +37,7 @@ from experiments.static_conv.settings import (
     images_of,
 )
 from qhyper.data.images import Images, load_images
-from qhyper.data.samples import Samples, hold_out
+from qhyper.data.samples import Samples
 from qhyper.hypernetwork import build_generator
 from qhyper.spending import Budget
 from qhyper.streams import Streams
@@ -47,6 +48,8 @@ from qhyper.training.trainer import settings_for, train
 TITLE = (
     "One small hypernetwork for all kernels of a convolutional network: what is lost, and saved?"
 )
+
+SHARED = ("images.py",)
 
 DRAWS = 16
 """Kernels drawn of a trained generator."""
@@ -120,8 +123,7 @@ def parts(quick: bool) -> dict[str, Callable[[], Any]]:
 def _data(name: str, size: Size) -> tuple[Images, Images, Images]:
     """Images to train on, held out, and to test on."""
     training, test = load_images(name)
-    training, held_out = hold_out(training, size.held_out, Streams([0])(0, "search")[0])
-    return training.take(slice(size.training)), held_out, test.take(slice(size.test))
+    return *split(training, size.held_out, size.training), test.take(slice(size.test))
 
 
 def one(

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.stats import t as student
 
 from experiments.markdown import table
 from experiments.static_conv.settings import BINARY, BITS, BLOCKS, RATES, TITLES, VARIANTS
@@ -83,8 +84,13 @@ def tests(found: Sequence[Mapping[str, Any]]) -> list[float]:
 
 
 def best_hypernetwork(results: Results, data: str) -> str:
-    """The model of generated kernels that is best on validation, in the mean over seeds."""
-    models = [model for model in BLOCKS[data] if model != "conv"]
+    """The model of generated kernels that is best on validation, in the mean over seeds.
+
+    Of those with no more parameters than the one that is printed as the best.
+    """
+    counts = {m: chosen(results, data, m)[0]["parameters"] for m in BLOCKS[data] if m != "conv"}
+    most = counts[max(counts, key=lambda model: PRINTED[data][model][0])]
+    models = [model for model, count in counts.items() if count <= most]
     means = {m: np.mean([validation(found) for found in chosen(results, data, m)]) for m in models}
     return max(models, key=lambda model: means[model])
 
@@ -122,7 +128,10 @@ def _accuracy(results: Results, data: str) -> str:
     best = title(best_hypernetwork(results, data))
     head = ["model", "parameters of kernels", "printed", "test, %, mean (range)", "seeds",
             "printed", "difference", "validation, %", "s a training"]  # fmt: skip
-    note = f"Best hypernetwork on validation: {best}.{_interval(results, data)}"
+    note = (
+        "Best hypernetwork on validation, of those with no more parameters than the one that is "
+        f"printed as the best: {best}.{_interval(results, data)}"
+    )
     return f"{table(f'Table {NUMBER[data]}, {TITLES[data]}', head, rows)}\n\n{note}"
 
 
@@ -156,20 +165,34 @@ def _rates(results: Results) -> str:
 # -- noise -----------------------------------------------------------------------------------------
 
 
-def between_seeds(results: Results, data: str) -> float:
-    """Standard deviation of the test accuracy between seeds in points, pooled over the models."""
+class Spread(NamedTuple):
+    """How far test accuracies of seeds spread, pooled over the models."""
+
+    deviation: float
+    """in points; 0 where no model has two seeds"""
+    free: int
+    """degrees of freedom"""
+
+
+def between_seeds(results: Results, data: str) -> Spread:
+    """The spread of the seeds of a table's models."""
     squares, free = 0.0, 0
     for model in BLOCKS[data]:
         values = np.array(tests(chosen(results, data, model)))
         squares += float(((values - values.mean()) ** 2).sum())
         free += len(values) - 1
-    return float(np.sqrt(squares / free)) if free else 0.0
+    return Spread(float(np.sqrt(squares / free)) if free else 0.0, free)
 
 
-def noise_of(accuracy: float, of_seeds: float) -> float:
-    """What two printed accuracies in per cent must differ by, by test images and seeds: 1.96 σ."""
+def noise_of(accuracy: float, spread: Spread) -> float:
+    """What two accuracies in per cent of one training each must differ by, at 95 %.
+
+    By test images, of the normal distribution, and by seeds, of Student's: √2 times the root of
+    (1.96 σ)² and (t s)².
+    """
     of_images = 100**2 * (accuracy / 100) * (1 - accuracy / 100) / TEST_IMAGES
-    return float(1.96 * np.sqrt(2 * (of_images + of_seeds**2)))
+    t = float(student.ppf(0.975, spread.free)) if spread.free else 0.0
+    return float(np.sqrt(2 * (1.96**2 * of_images + (t * spread.deviation) ** 2)))
 
 
 def _noise(results: Results) -> str:
@@ -187,7 +210,8 @@ def _noise(results: Results) -> str:
                 ]
             )  # fmt: skip
     head = ["table", "model", "printed difference from ConvModel", "noise", "it is"]
-    name = "What is printed, against noise of test images and seeds (95 %), in points"
+    seeds = all(between_seeds(results, data).free for data in BLOCKS)
+    name = f"What is printed, against noise of test images{' and seeds' * seeds} (95 %), in points"
     among = "; ".join(_among(results, data) for data in BLOCKS)
     return f"{table(name, head, rows, words=2)}\n\nAmong the hypernetworks differ by more: {among}."
 
@@ -235,7 +259,8 @@ def _fall(results: Results) -> str:
         rows.append(row)
     head = ["generator", *(["block 1, parameters", "test, %", "validation, %",
             "block 2, parameters", "test, %", "validation, %"])]  # fmt: skip
-    return table("From block 1 to block 2: is it the commonality of layers?", head, rows)
+    heading = "From block 1 to block 2: is it the commonality of layers?"
+    return f"{table(heading, head, rows)}\n\n{_one_seed(results, ('block1', 'block2'))}"
 
 
 def _binary(results: Results) -> str:
@@ -254,7 +279,19 @@ def _binary(results: Results) -> str:
             )  # fmt: skip
     head = ["network", "model", "parameters", "binary, test, %", "real", "difference",
             "predictions of the packed network that differ"]  # fmt: skip
-    return table("The same generators with binary kernels and activations", head, rows, words=2)
+    heading = "The same generators with binary kernels and activations"
+    return f"{table(heading, head, rows, words=2)}\n\n{_one_seed(results, list(BINARY))}"
+
+
+def _one_seed(results: Results, names: Sequence[str]) -> str:
+    """Which differences between two single trainings say something, in words."""
+    least = [
+        f"{noise_of(float(np.mean(tests(chosen(results, data, 'conv')))), spread):.1f} points "
+        f"({TITLES[data]})"
+        for data in names
+        if (spread := between_seeds(results, data)).free
+    ]
+    return f"Single trainings differ by noise up to {', '.join(least)}." if least else "One seed."
 
 
 def _bits(results: Results) -> str:

@@ -117,8 +117,12 @@ def test_the_rate_is_chosen_on_validation_seed_by_seed():
 
 
 def test_noise_is_that_of_test_images_and_of_seeds():
-    assert tables.noise_of(98.67, 0) == pytest.approx(1.96 * 0.1146 * 2**0.5, abs=1e-3)
-    assert tables.noise_of(50, 0.5) == pytest.approx(1.96 * 1, abs=0.01)
+    none, some = tables.Spread(0.0, 0), tables.Spread(0.5, 10)
+    assert tables.noise_of(98.67, none) == pytest.approx(1.96 * 0.1146 * 2**0.5, abs=1e-3)
+    # of 10,000 images, of which half are right, and of Student's t with ten degrees of freedom
+    assert tables.noise_of(50, some) == pytest.approx(
+        (2 * 0.25 * (1.96**2 + 2.228**2)) ** 0.5, abs=1e-3
+    )
 
 
 def test_tables_and_picture_of_made_up_results(tmp_path):
@@ -126,7 +130,7 @@ def test_tables_and_picture_of_made_up_results(tmp_path):
     text = study.tables(json.loads(json.dumps(results)))
     assert "nan" not in text
     best = tables.best_hypernetwork(results, "block2")
-    assert f"Best hypernetwork on validation: {tables.title(best)}." in text
+    assert f"printed as the best: {tables.title(best)}." in text
     assert "| Hyper4_4 | 100 | 1,056, wrong |" in text
     assert "Median of Hyper5_5" in text
     assert "| a probability for each bit | 9 | 50.0 | 35.00 (30.00–40.00) | 60.0 |" in text
