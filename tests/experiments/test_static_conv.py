@@ -81,7 +81,7 @@ def test_tables_name_every_row_of_the_report():
 
 
 @pytest.mark.parametrize("name", ["mnist-5-5-4-0", "block1-4-4-0", "block2-untied-0",
-                                  "block1-6-6-binary-0", "block2-as-generated-0"])  # fmt: skip
+                                  "block1-4-4-binary-0", "block2-as-generated-0"])  # fmt: skip
 def test_a_part_trains_and_tests_a_network(small, monkeypatch, name):
     monkeypatch.setattr(study, "QUICK", SMALL)
     found = json.loads(json.dumps(study.parts(quick=True)[name]()))
