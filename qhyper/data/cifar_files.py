@@ -159,6 +159,10 @@ def _downloaded(name: str) -> Path:
 
 def _missing(name: str) -> str:
     archive = ARCHIVES[name]
+    for place in places(name, bare=True):
+        lacks = [m for m in archive.sums if not (place / archive.folder / m).is_file()]
+        if len(lacks) < len(archive.sums):
+            return f"{place / archive.folder} lacks {', '.join(lacks)}. {_advice(archive)}"
     return (
         f"{archive.title} is not on this machine, and is not downloaded by itself. Get "
         f"{URL}{archive.file}.tar.gz (MD5 {archive.md5}) and put it, packed or unpacked, in "
@@ -180,7 +184,7 @@ def _of_archive(archive: Archive, path: Path) -> dict[str, bytes]:
     try:
         with tarfile.open(path, "r:gz" if path.suffix == ".gz" else "r:xz") as packed:
             for info in packed:  # in their order: to go back would be to decompress again
-                folder, _, member = info.name.rpartition("/")
+                folder, _, member = info.name.removeprefix("./").rpartition("/")
                 if folder == archive.folder and member in archive.sums and info.isfile():
                     file = packed.extractfile(info)
                     assert file is not None  # it is a file

@@ -69,9 +69,10 @@ class Made:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name}-python.tar.{packing}"
         contents = {**self.contents[name], "readme.html": b"<p>", "../test_batch": b"other"}
+        before = "./" if packing == "xz" else ""  # as `tar -cJf ... ./FOLDER` has it
         with tarfile.open(path, f"w:{packing}") as archive:
             for member in sorted(contents, reverse=True):
-                info = tarfile.TarInfo(f"{FOLDER[name]}/{member}")
+                info = tarfile.TarInfo(f"{before}{FOLDER[name]}/{member}")
                 info.size = len(contents[member])
                 archive.addfile(info, io.BytesIO(contents[member]))
         return path
@@ -119,6 +120,14 @@ def test_what_lacks_in_a_kept_folder_is_unpacked_again(made):
     made.pack(made.named, "gz")
     made.check()
     assert (kept / "data_batch_3").read_bytes() == made.contents["cifar-10"]["data_batch_3"]
+
+
+def test_a_folder_that_lacks_batches_is_named_where_there_is_nothing_else(made):
+    folder = made.unpack(made.named / "cifar-100", "cifar-100")
+    (folder / "test").unlink()
+    message = rf"{re.escape(str(folder))} lacks test\. Put what .*cifar-100-python.tar.gz \(MD5 eb"
+    with pytest.raises(MissingError, match=message):
+        load_images("cifar-100")
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(made):
