@@ -74,8 +74,8 @@ Target = Annotated[
     str | None,
     typer.Option(
         "--target",
-        help="What the bits mean: layered or packed (by size unless told), callable, table, or "
-        "module:Class.",
+        help="What the bits mean: layered or packed (by size unless told), convolutional, "
+        "callable, table, or module:Class.",
     ),
 ]
 TargetOption = Annotated[

@@ -49,7 +49,7 @@ class ObjectiveCapabilities:
     module: bool = False
     """`target.to_torch(bits)`: a draw as a torch module"""
     packed: bool = False
-    """`target.to_packed(bits)`: a draw as a PackedNetwork, with its file"""
+    """`target.to_packed(bits)`: a draw as a PackedNetwork or ConvolutionalNetwork, with its file"""
     wrong_weights: bool = False
     """`wrong_weights`: the bits that a draw's errors are laid to, and `labels` of all rows"""
     constant: bool = False

@@ -2,6 +2,7 @@ import hashlib
 import io
 import os
 import pickle
+import re
 import tarfile
 import tracemalloc
 from pathlib import Path
