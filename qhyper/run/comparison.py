@@ -474,7 +474,7 @@ def _what_else(problem: Problem) -> str:
     else:
         layers = nearest_provable((dataset.n_features, HIDDEN, dataset.n_classes))
     if layers is None:
-        return f", or other data: no network of {dataset.n_features} inputs can be"
+        return f", or other data: no layered network of {dataset.n_features} inputs can be"
     return f", or --target layered --layers {','.join(map(str, layers))}"
 
 
