@@ -125,6 +125,8 @@ def warn_of_rounding(
 ) -> None:  # fmt: skip
     """Warn if the module in its own type has other classes than the `packed` outputs."""
     numbers = [t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()]
+    if not numbers:
+        return
     own = min((t.dtype for t in numbers), key=lambda dtype: dtype.itemsize)
     if own.itemsize == 8:
         return

@@ -8,7 +8,7 @@ import torch
 
 from qhyper.errors import ConfigurationError
 from qhyper.targets.conversion import ROUNDING, short
-from qhyper.targets.convolutional.modules import Residual
+from qhyper.targets.convolutional.modules import Affine2d, ChannelScale, Residual
 from qhyper.targets.convolutional.steps import (
     BinaryConvolution,
     Convolution,
@@ -24,6 +24,7 @@ _MOST, _LEAST, _PRODUCTS = 64, 4, 2**31
 """Images, and products of a weight that they meet at the most."""
 _ADDS = (torch.nn.Conv2d, torch.nn.Linear, torch.nn.AvgPool2d, torch.nn.AdaptiveAvgPool2d)
 """Layers that add up in an order of their own."""
+_NUMBERS = ("weight", "bias", "scale", "shift", "factor")
 
 
 def random_images(image: Shape, steps: Sequence[Step]) -> npt.NDArray[np.uint8]:
@@ -75,34 +76,40 @@ def run(module: torch.nn.Module, pixels: npt.NDArray[np.uint8]) -> Float:
 
 
 @torch.no_grad()
-def tied_images(module: torch.nn.Sequential, pixels: npt.NDArray) -> npt.NDArray[np.bool_]:
+def tied_images(
+    module: torch.nn.Sequential, pixels: npt.NDArray, *, affine: bool = False
+) -> npt.NDArray[np.bool_]:
     """Images [image] in which a sign depends on how sums were rounded.
 
-    As `qhyper.targets.conversion.tied_rows`, of convolutions and with residual ways.
+    As `qhyper.targets.conversion.tied_rows`, of convolutions and with residual ways. `affine`: what
+    is multiplied, and then added to, may also be rounded otherwise than torch does it.
     """
     x = torch.from_numpy(pixels).to(torch.float64)
     tied = torch.zeros(len(x), dtype=torch.bool, device="cpu")
-    _watched(module, x, torch.zeros_like(tied), tied)
+    rounding = (*_ADDS, Affine2d, ChannelScale) if affine else _ADDS
+    _watched(module, x, torch.zeros_like(tied), tied, rounding)
     return tied.numpy()
 
 
 def _watched(
-    module: torch.nn.Module, x: torch.Tensor, rounds: torch.Tensor, tied: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """What a module gives, and in which images that is rounded; sets `tied` where it decides."""
+    module: torch.nn.Module, x: torch.Tensor, rounds: torch.Tensor, tied: torch.Tensor,
+    rounding: tuple[type, ...],
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """What a module gives, and in which images that is rounded; sets `tied` where it decides.
+
+    Parts of the types `rounding` round.
+    """
     if isinstance(module, torch.nn.Sequential):
         for part in module:
-            x, rounds = _watched(part, x, rounds, tied)
+            x, rounds = _watched(part, x, rounds, tied, rounding)
         return x, rounds
     if isinstance(module, Residual):
-        body, of_body = _watched(module.body, x, rounds, tied)
-        shortcut, of_shortcut = _watched(module.shortcut, x, rounds, tied)
+        body, of_body = _watched(module.body, x, rounds, tied, rounding)
+        shortcut, of_shortcut = _watched(module.shortcut, x, rounds, tied, rounding)
         return body + shortcut, of_body | of_shortcut
-    if isinstance(module, _ADDS):
-        weights = [
-            t for t in (getattr(module, n, None) for n in ("weight", "bias")) if t is not None
-        ]
-        plain = all(bool(short(t).all()) for t in weights)
+    if isinstance(module, rounding):
+        numbers = (getattr(module, name, None) for name in _NUMBERS)
+        plain = all(bool(short(t).all()) for t in numbers if t is not None)
         rounds = rounds | ~short(x).flatten(1).all(1) | (not plain)
     if isinstance(module, Sign):
         size = x.abs().transpose(0, 1).flatten(1).amax(1).reshape(-1, *(1 for _ in x.shape[2:]))

@@ -4,9 +4,30 @@ Eight images lie side by side, a vector of eight words. Counts of differing bits
 places of a block stay in registers while the words of a patch pass: each word is read once for all
 units, and each weight once for all places. Written as LLVM's vectors, so that a processor with a
 vector popcount (AVX-512 VPOPCNTDQ) uses it, and any other what it has.
+
+In plain Python the code that is built here is, for words x [place, kernel row, word, lane] of the
+patches and w [kernel row, word, unit] of the weights (which lie flat, at offsets of their own):
+
+    counts = zeros(units, places, lanes)
+    for row in range(n_rows):
+        for word in range(n_words):
+            for u in range(units):
+                for p in range(places):
+                    for lane in range(lanes):  # one instruction
+                        counts[u, p, lane] += popcount(x[p, row, word, lane] ^ w[row, word, u])
+
+and then, with table [place, unit], what `packing` works out for how a patch lies over the edge,
+either signs, of units whose bits of a word [place, lane] begin at `bit`,
+
+    if counts[u, p, lane] <= table[p, u]:
+        out[p, lane] |= 1 << (bit + u)
+
+or sums, `out[u, p, lane] = (table[p, u] - 2 * counts[u, p, lane]) * factors[u]`, which are added to
+what is there if told. The loops over units and places are unrolled. Real numbers go the same way:
+`sums[u, p, lane] += w[k, u] * x[k, p, lane]`, rounded once, and a bias at the end.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import llvmlite.binding
@@ -19,7 +40,16 @@ LANES = 8
 """Images side by side."""
 UNITS = 4
 """Units of a block."""
-_WIDE = llvmlite.binding.get_host_cpu_features().get("avx512vpopcntdq", False)
+
+
+def _features() -> Mapping[str, bool]:
+    try:
+        return llvmlite.binding.get_host_cpu_features()
+    except RuntimeError:  # some hosts do not say what they have
+        return {}
+
+
+_WIDE = _features().get("avx512vpopcntdq", False)
 PLACES = 4 if _WIDE else 1
 """Places of a block: with sixteen counts in registers of 512 bits, or eight of 256."""
 

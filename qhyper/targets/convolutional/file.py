@@ -6,16 +6,18 @@ eight to a byte. Real numbers are float32 where all of an array are float32 numb
 what is read is what was written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.targets import archive
 from qhyper.targets.convolutional.steps import Residual, Shape, Step
+
+Network = TypeVar("Network")
 
 _KINDS = {kind.__name__: kind for kind in get_args(Step)}
 
@@ -34,9 +36,14 @@ def n_bytes(steps: Sequence[Step]) -> int:
     return sum(array.nbytes for array in arrays.values())
 
 
-def read(path: str | Path) -> tuple[Shape, tuple[Step, ...]]:
-    """The image and the steps that `write` wrote: see `ConvolutionalNetwork.load`."""
-    return archive.read(path, archive.CONVOLUTIONAL, _parts)
+def read(path: str | Path, make: Callable[[Shape, tuple[Step, ...]], Network]) -> Network:
+    """What `make` makes of the image and the steps that `write` wrote.
+
+    See `ConvolutionalNetwork.load`.
+    """
+    return archive.read(
+        path, archive.CONVOLUTIONAL, lambda about, arrays: make(*_parts(about, arrays))
+    )
 
 
 def _parts(about: dict[str, Any], arrays: archive.Arrays) -> tuple[Shape, tuple[Step, ...]]:

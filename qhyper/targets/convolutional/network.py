@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from qhyper.arrays import as_array, is_whole
 from qhyper.errors import ConfigurationError
+from qhyper.targets.convolutional.bounds import largest_number
 from qhyper.targets.convolutional.engine import prepared
 from qhyper.targets.convolutional.steps import (
     BinaryConvolution,
@@ -36,7 +37,7 @@ class ConvolutionalNetwork:
 
     What the first step gets are the pixels as numbers. The last one leaves one real number or sum
     for each class, of shape (class, 1, 1). Raises ConfigurationError, which names the step, if one
-    does not fit what comes before it.
+    does not fit what comes before it, or its numbers may overflow.
     """
 
     image: Shape
@@ -58,6 +59,7 @@ class ConvolutionalNetwork:
                 f"The network ends with {last}; expected one real number or sum for each class, "
                 "(class, 1, 1). End it with a convolution whose kernel is the whole image, or pool."
             )
+        largest_number(self.steps, 255.0, "In the network, ")
 
     def __repr__(self) -> str:
         image = "×".join(map(str, self.image))
@@ -165,7 +167,7 @@ class ConvolutionalNetwork:
         """
         from qhyper.targets.convolutional.file import read
 
-        return cls(*read(path))
+        return read(path, cls)
 
     @classmethod
     def from_torch(

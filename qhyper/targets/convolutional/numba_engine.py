@@ -11,6 +11,7 @@ import numpy.typing as npt
 from qhyper.bits import n_words
 from qhyper.targets.convolutional import kernels
 from qhyper.targets.convolutional.block import LANES
+from qhyper.targets.convolutional.bounds import all_values
 from qhyper.targets.convolutional.operations import (
     Pool,
     Tile,
@@ -18,7 +19,7 @@ from qhyper.targets.convolutional.operations import (
     operations,
     through,
 )
-from qhyper.targets.convolutional.steps import Residual, Step, Values, values_between
+from qhyper.targets.convolutional.steps import Step, Values, values_between
 from qhyper.threads import in_threads, n_threads
 
 _TILE = 2**19
@@ -34,7 +35,7 @@ class Prepared:
     def __init__(self, steps: Sequence[Step], values: Values) -> None:
         self._before, self._after = values, [values, *values_between(steps, values)][-1]
         self._operations, self._border = operations(steps, values), border(steps)
-        self._bytes = _largest(steps, values)
+        self._bytes = max(map(_bytes, all_values(steps, values)))
 
     def __call__(self, x: npt.NDArray) -> npt.NDArray:
         """What the steps make of `x` [image, channel, row, column]."""
@@ -93,17 +94,7 @@ class Prepared:
             pool.give(now)
 
 
-def _largest(steps: Sequence[Step], values: Values) -> int:
-    """Bytes of the largest values of eight images."""
-    found = _bytes(values)
-    for step in steps:
-        if isinstance(step, Residual):
-            found = max(found, _largest(step.body, values), _largest(step.shortcut, values))
-        values = step.after(values)
-        found = max(found, _bytes(values))
-    return found
-
-
 def _bytes(values: Values) -> int:
+    """Bytes of the values of eight images."""
     bytes_each = 1 / 8 if values.kind == "bits" else 8
     return max(1, int(LANES * bytes_each * np.prod(values.shape)))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.targets.convolutional.bounds import all_values
 from qhyper.targets.convolutional.steps import (
     Affine,
     AvgPool,
@@ -32,14 +33,15 @@ class Prepared:
 
     def __init__(self, steps: Sequence[Step], values: Values) -> None:
         self._steps, self._values = steps, values
+        widest = max(int(np.prod(between.shape)) for between in all_values(steps, values))
+        self._together = max(1, _PATCHES // (8 * 9 * widest))
 
     def __call__(self, x: npt.NDArray) -> npt.NDArray:
         """What the steps make of `x` [image, channel, row, column]."""
         kinds = {"bits": np.uint8, "sums": np.int64, "real": np.float64}
-        together = max(1, _PATCHES // (8 * 9 * int(np.prod(self._values.shape))))
         found = []
-        for first in range(0, max(len(x), 1), together):
-            some = x[first : first + together].astype(kinds[self._values.kind])
+        for first in range(0, max(len(x), 1), self._together):
+            some = x[first : first + self._together].astype(kinds[self._values.kind])
             for step in self._steps:
                 some = _after(step, some)
             found.append(some)
@@ -66,7 +68,7 @@ def _after(step: Step, x: npt.NDArray) -> npt.NDArray:
             least = -np.inf if x.dtype == np.float64 else np.iinfo(x.dtype).min
             return _windows(step, _padded(x, step.padding, least)).max(axis=(4, 5))
         case AvgPool():
-            windows = _windows(step, x)
+            windows = _windows(step, _numbers(x))
             total = np.zeros(windows.shape[:4])
             for place in np.ndindex(*step.kernel):  # in torch's order
                 total += windows[..., *place]

@@ -1,5 +1,6 @@
 """The mean loss of convolutional networks over a data set, draw by draw."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits, as_bits
 from qhyper.data.samples import Samples
+from qhyper.machine import GIB, memory
 from qhyper.targets.batches import RowObjective
 from qhyper.targets.convolutional.open_kernels import OpenKernels
 from qhyper.targets.loss import LossName, mean_losses
@@ -18,6 +20,8 @@ from qhyper.targets.target import Float, ObjectiveCapabilities
 _BATCH = 1000
 """Rows of a mini-batch, unless told, where there are more."""
 _FINAL_DRAWS = 64
+_KEPT = GIB
+"""Bytes that are kept of rows at the most."""
 
 
 class ConvolutionalObjective(RowObjective):
@@ -68,7 +72,7 @@ class ConvolutionalObjective(RowObjective):
     def on_rows(self, rows: npt.NDArray[np.int64]) -> "ConvolutionalRows":
         """The target on these rows alone."""
         whole = self.all_rows
-        return replace(whole, x=whole.x[rows], labels=whole.labels[rows])
+        return replace(whole, x=whole.x[rows], labels=whole.labels[rows]).prepared()
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
@@ -78,12 +82,15 @@ class ConvolutionalObjective(RowObjective):
 
 @dataclass(frozen=True, eq=False)
 class ConvolutionalRows:
-    """Rows as the first step with a free kernel gets them, with labels: a Scorer."""
+    """Rows as one of the steps gets them, with labels: a Scorer."""
 
     kernels: OpenKernels
     scale: float
     """by which outputs are divided before the loss"""
     x: npt.NDArray
+    """what the step `start` gets, [row, channel, row, column]"""
+    start: int
+    """the first step with a free kernel, or one before it"""
     labels: npt.NDArray[np.int64]
     loss: LossName
 
@@ -92,19 +99,33 @@ class ConvolutionalRows:
         """How many rows."""
         return len(self.labels)
 
+    def prepared(self) -> "ConvolutionalRows":
+        """These rows with what comes before a free kernel done, if that takes little memory.
+
+        Else it is done again for each draw, on a few rows after the other. Either way all results
+        are the same.
+        """
+        first = self.kernels.first
+        values = self.kernels.network.values[first]
+        octets = self.n_rows * math.prod(values.shape) * (1 if values.kind == "bits" else 8)
+        if self.start == first or octets > min(_KEPT, memory() // 4):
+            return self
+        return replace(self, x=self.kernels.before(self.x, self.start), start=first)
+
+    def _outputs(self, bits: Bits) -> npt.NDArray:
+        """Outputs [row, class] of one draw [n_bits]."""
+        return self.kernels.outputs(bits, self.x, self.start)
+
     def correct(self, bits: Bits) -> npt.NDArray[np.int64]:
         """Rows that each of bits [draw, bit] classifies correctly, int64 [draw]."""
-        found = [
-            (self.kernels.outputs(draw, self.x).argmax(axis=1) == self.labels).sum()
-            for draw in bits
-        ]
+        found = [(self._outputs(draw).argmax(axis=1) == self.labels).sum() for draw in bits]
         return np.array(found, np.int64)
 
     def losses(self, bits: Bits) -> Float:
         """The mean loss, float64 [draw], of bits uint8 [draw, bit]."""
         if self.loss == "accuracy":
             return 1 - self.correct(bits) / self.n_rows
-        outputs = (self.kernels.outputs(draw, self.x) / self.scale for draw in bits)
+        outputs = (self._outputs(draw) / self.scale for draw in bits)
         return np.array([mean_losses(z, self.labels, self.loss) for z in outputs], np.float64)
 
     def flips(self, bits: Bits) -> tuple[Float, Float]:

@@ -76,7 +76,7 @@ def to_onnx(network: "Convolutional", path: Path | str) -> None:
     (found,) = cast(list[npt.NDArray], ReferenceEvaluator(model).run(None, {"pixels": pixels}))
     check_same(
         "The ONNX file", found, network.outputs(pixels).astype(np.float64),
-        lambda: tied_images(to_torch(network), pixels), rows="images",
+        lambda: tied_images(to_torch(network), pixels, affine=True), rows="images",
     )  # fmt: skip
     write_whole(path, model.SerializeToString())
 
@@ -135,8 +135,9 @@ class _Graph:
     def _step(self, step: Step, at: str, values: Values) -> tuple[str, Values]:
         """The nodes of a step on `at`: signs in float32, all else in float64."""
         after = step.after(values)
+        if values.kind == "bits" and isinstance(step, Convolution | AvgPool):
+            at = self._cast(at, np.float64)
         if isinstance(step, Convolution):
-            at = self._cast(at, np.float64) if values.kind == "bits" else at
             at = self._convolution(step, at, values, after)
         elif isinstance(step, BinaryConvolution):
             at = self._binary(step, at)

@@ -4,10 +4,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import is_whole
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.targets.convolutional.engine import prepared
@@ -25,16 +27,21 @@ class OpenKernels:
     """A network and the places of its kernels that are `free`, such as "2" or "4.body.1".
 
     A real convolution that is free has the weights -1 and +1. Raises ConfigurationError for places
-    without a kernel, with those that there are, and for none.
+    without a kernel, with those that there are, for none, and for what is no sequence of places.
     """
 
     def __init__(self, network: ConvolutionalNetwork, free: Sequence[str | int]) -> None:
-        chosen = [str(place) for place in free]
         kernels = {
             place: step
             for place, step in _places(network.steps)
-            if isinstance(step, BinaryConvolution) or (place in chosen and _is_real(step))
+            if isinstance(step, BinaryConvolution) or _is_real(step)
         }
+        if not kernels:
+            raise ConfigurationError(
+                "Got a network without a kernel of weights -1 and +1: none can be free. Make one "
+                "that has a BinaryConvolution."
+            )
+        chosen = _checked(free)
         for place in chosen:
             if place not in kernels:
                 raise unknown("place of a binary kernel", place, kernels)
@@ -68,10 +75,26 @@ class OpenKernels:
         kernels = zip(self.free, parts, self.shapes, strict=True)
         return _with(self.network.steps, {at: part.reshape(s) for at, part, s in kernels})
 
-    def outputs(self, bits: Bits, x: npt.NDArray) -> npt.NDArray:
-        """Outputs [row, class] of one draw [n_bits] for what the step `first` gets."""
-        steps = self.steps(bits)[self.first :]
-        return prepared(steps, self.network.values[self.first])(x)[:, :, 0, 0]
+    def before(self, x: npt.NDArray, start: int) -> npt.NDArray:
+        """What the step `first` gets, for what the step `start` does: the same for all draws."""
+        steps = self.network.steps[start : self.first]
+        return prepared(steps, self.network.values[start])(x)
+
+    def outputs(self, bits: Bits, x: npt.NDArray, start: int) -> npt.NDArray:
+        """Outputs [row, class] of one draw [n_bits] for what the step `start` gets."""
+        steps = self.steps(bits)[start:]
+        return prepared(steps, self.network.values[start])(x)[:, :, 0, 0]
+
+
+def _checked(free: Any) -> list[str]:
+    """The places as they are written; ConfigurationError for anything else."""
+    places = free if isinstance(free, Sequence) and not isinstance(free, str) else [None]
+    if not all(isinstance(place, str) or is_whole(place, at_least=0) for place in places):
+        raise ConfigurationError(
+            f"Got free={free!r}; expected a sequence of places of kernels, each the number of a "
+            'step or such as "4.body.1". One place is free=("4.body.1",).'
+        )
+    return [str(place) for place in places]
 
 
 def binary_places(steps: Sequence[Step]) -> list[str]:

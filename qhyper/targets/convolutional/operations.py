@@ -144,13 +144,17 @@ def _pools(steps: Sequence[Step]) -> list[MaxPool]:
 
 
 def _operation(step: Step, values: Values, after: Values) -> Operation:
-    """One step that is no binary convolution."""
+    """One step that is no binary convolution.
+
+    Kernels get copies of arrays: read-only ones are of another type, and would be compiled for.
+    """
     match step:
         case Convolution():
             return _real_convolution(step, values, after)
         case Threshold():
+            limit, above = step.limit.copy(), step.above.copy()
             return _into(after, lambda x, out, pool: kernels.threshold(
-                x, step.limit, step.above, out, *pool.border
+                x, limit, above, out, *pool.border
             ))  # fmt: skip
         case MaxPool() if values.kind == "bits":
             return _or_pool(step, values)
@@ -159,11 +163,12 @@ def _operation(step: Step, values: Values, after: Values) -> Operation:
                 x, step.padding, step.stride, step.kernel, out
             ))  # fmt: skip
         case AvgPool():
-            return _into(after, lambda x, out, pool: kernels.avg_pool(
+            return _of_numbers(values, after, lambda x, out: kernels.avg_pool(
                 x, step.stride, step.kernel, out
             ))  # fmt: skip
         case Affine():
-            return _in_place(lambda x: kernels.affine(x, step.scale, step.shift))
+            scale, shift = step.scale.copy(), step.shift.copy()
+            return _in_place(lambda x: kernels.affine(x, scale, shift))
         case Scale():
             factor = step.factor[:, None, None, None]
             return _in_place(lambda x: np.multiply(x, factor, out=x))
@@ -186,6 +191,21 @@ def _into(after: Values, fill: Callable[[Tile, Tile, Pool], Any]) -> Operation:
         return out
 
     return operation
+
+
+def _of_numbers(values: Values, after: Values, fill: Callable[[Tile, Tile], Any]) -> Operation:
+    """The same of numbers; bits become -1 and +1 first."""
+
+    def filled(x: Tile, out: Tile, pool: Pool) -> None:
+        numbers = x
+        if values.kind == "bits":
+            numbers = pool.tile(len(x), Values("sums", values.shape))
+            kernels.numbers_of(x, *pool.border, numbers)
+        fill(numbers, out)
+        if numbers is not x:
+            pool.give(numbers)
+
+    return _into(after, filled)
 
 
 def _in_place(change: Callable[[Tile], Any]) -> Operation:
@@ -250,7 +270,7 @@ class Sums:
     def __init__(
         self, step: BinaryConvolution, factors: npt.NDArray[np.float64], values: Values
     ) -> None:
-        self._step, self._factors, self._after = step, factors, step.after(values)
+        self._step, self._factors, self._after = step, factors.copy(), step.after(values)
         self._packed = packed(step, values)
 
     def __call__(self, x: Tile, pool: Pool, keep: bool) -> Tile:
@@ -322,13 +342,6 @@ def _real_convolution(step: Convolution, values: Values, after: Values) -> Opera
     bias = np.zeros(-(-units // UNITS) * UNITS)
     bias[:units] = 0 if step.bias is None else step.bias
 
-    def fill(x: Tile, out: Tile, pool: Pool) -> None:
-        numbers = x
-        if x.dtype == np.uint64:
-            numbers = pool.tile(len(x), Values("sums", values.shape))
-            kernels.numbers_of(x, *pool.border, numbers)
-        kernels.products(numbers, step.padding, step.stride, step.kernel, weights, bias, out)
-        if numbers is not x:
-            pool.give(numbers)
-
-    return _into(after, fill)
+    return _of_numbers(values, after, lambda x, out: kernels.products(
+        x, step.padding, step.stride, step.kernel, weights, bias, out
+    ))  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from qhyper.targets.convolutional.bounds import largest_after
 from qhyper.targets.convolutional.folding import folded
 from qhyper.targets.convolutional.modules import Affine2d, ChannelScale, PadMinusOne, Residual
 from qhyper.targets.convolutional.parts import NORMS, Part, error, made, numbers, plain_parts
@@ -38,8 +39,6 @@ _OF_IMAGES = (
     torch.nn.AdaptiveAvgPool2d,
     PadMinusOne,
 )
-_SLACK = 1 + 2**-20
-"""Rounding takes no number further than this."""
 
 
 class Reader:
@@ -91,7 +90,7 @@ class Reader:
 
     def _add(self, part: Part, step: Step) -> None:
         self.values = made(part, step.after, self.values)
-        self.largest = _largest(part, step, self.largest)
+        self.largest = made(part, largest_after, step, self.largest)
         self.steps.append(step)
 
     def _convolution(self, part: Part, around: PadMinusOne | None) -> None:
@@ -200,7 +199,8 @@ class Reader:
         held, self._held = [*self._held, (part, self.flat)], []
         on_the_way = self.largest
         for one, _ in held[:-1]:
-            on_the_way = _largest(one, made(one, _step_of, one.module), on_the_way)
+            step = made(one, _step_of, one.module)
+            on_the_way = made(one, largest_after, step, on_the_way)
 
         @torch.no_grad()
         def plus(of_channel: Float) -> npt.NDArray[np.bool_]:
@@ -230,9 +230,8 @@ class Reader:
         ]
         if ends[0].flat != ends[1].flat:
             raise error(part, "one of its ways ends with rows and one with images. Flatten both")
-        largest, self.flat = ends[0].largest + ends[1].largest, ends[0].flat
+        self.flat = ends[0].flat
         self._add(part, Sum(tuple(ends[0].steps), tuple(ends[1].steps)))
-        self.largest = largest * (1 if self.values.kind == "sums" else _SLACK)
 
 
 def _step_of(module: Any) -> Step:
@@ -257,36 +256,6 @@ def _scale_and_shift(norm: Any) -> tuple[Float, Float]:
     scale = run(at_one, zeros, norm.running_var, norm.weight, zeros, eps=norm.eps)
     shift = run(at_zero, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
     return scale[0].numpy(), shift[0].numpy()
-
-
-def _largest(part: Part, step: Step, largest: float) -> float:
-    """What no number that comes out of a step is above, if none that goes in is above `largest`.
-
-    Raises ConfigurationError, with the part's name, if that is more than float64 holds.
-    """
-    with np.errstate(over="ignore"):
-        found = _bound(step, largest)
-    if not np.isfinite(found):
-        raise error(part, "its outputs may not fit float64. Make its numbers smaller")
-    return found
-
-
-def _bound(step: Step, largest: float) -> float:
-    if isinstance(step, BinaryConvolution):
-        return float(step.bits[0].size)
-    if isinstance(step, Convolution):
-        found = np.abs(step.weight).sum(axis=(1, 2, 3)) * largest
-        found = found if step.bias is None else found + np.abs(step.bias)
-        return float(found.max()) * _SLACK
-    if isinstance(step, Affine):
-        return float((np.abs(step.scale) * largest + np.abs(step.shift)).max()) * _SLACK
-    if isinstance(step, Scale):
-        return float(np.abs(step.factor).max()) * largest * _SLACK
-    if isinstance(step, AvgPool):
-        return largest * _SLACK
-    if isinstance(step, Clamp):
-        return float(np.abs(np.clip([-largest, largest], step.low, step.high)).max())
-    return largest
 
 
 def _windows(part: Part) -> dict[str, Any]:

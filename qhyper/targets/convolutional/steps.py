@@ -212,7 +212,8 @@ class Scale:
 class Clamp:
     """Numbers below `low` become `low`, and above `high` become `high`: to real numbers.
 
-    ReLU is Clamp(0, inf). Raises ConfigurationError unless low <= high.
+    ReLU is Clamp(0, inf). Raises ConfigurationError unless low <= high, which
+    leave a finite number between them.
     """
 
     low: float
@@ -220,10 +221,10 @@ class Clamp:
 
     def __post_init__(self) -> None:
         low, high = as_number(self.low), as_number(self.high)
-        if not low <= high:
+        if not low <= high or low == np.inf or high == -np.inf:
             raise ConfigurationError(
                 f"Got a clamp from {self.low!r} to {self.high!r}; expected two numbers, the lower "
-                "one first."
+                "one first, which leave a finite one between them."
             )
         _keep(self, low=low, high=high)
 
@@ -261,7 +262,10 @@ class MaxPool:
 
 @dataclass(frozen=True)
 class AvgPool:
-    """The mean of each window, to real numbers: `kernel` and `stride` of rows and columns."""
+    """The mean of each window, to real numbers; bits are -1 and +1.
+
+    `kernel` and `stride` of rows and columns.
+    """
 
     kernel: Pair
     stride: Pair
@@ -276,7 +280,7 @@ class AvgPool:
 
     def after(self, values: Values) -> Values:
         """The values after this step; ConfigurationError if it cannot take these."""
-        channels, *size = _per_channel(values.shape[0], values).shape
+        channels, *size = values.shape
         return Values("real", (channels, *_windows(self, size)))
 
 
@@ -437,5 +441,8 @@ def _sizes(step: Convolution | BinaryConvolution) -> str:
 
 
 def _keep(step: Any, **fields: Any) -> None:
+    """Set fields; arrays, which are copies, are then read alone: engines prepare what they hold."""
     for name, value in fields.items():
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
         object.__setattr__(step, name, value)

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.arrays import is_whole
+from qhyper.arrays import as_number, is_whole
 from qhyper.bits import Bits, as_bits
 from qhyper.data.samples import Dataset, Samples, check_classes
 from qhyper.errors import ConfigurationError
-from qhyper.targets.convolutional.engine import prepared
 from qhyper.targets.convolutional.network import ConvolutionalNetwork
 from qhyper.targets.convolutional.objective import ConvolutionalObjective, ConvolutionalRows
 from qhyper.targets.convolutional.open_kernels import OpenKernels, binary_places
@@ -54,7 +53,7 @@ class ConvolutionalTarget:
     def __init__(
         self, network: ConvolutionalNetwork, *, free: Sequence[str | int], scale: float = 1.0
     ) -> None:
-        if not isinstance(scale, int | float) or not 0.01 <= scale < np.inf:
+        if not 0.01 <= as_number(scale) < np.inf:
             raise ConfigurationError(
                 f"scale divides the outputs: a finite number of at least 0.01; got {scale!r}."
             )
@@ -135,18 +134,23 @@ class ConvolutionalTarget:
 
         It takes pixels, whatever the features of the target's data were.
         """
-        return replace(self.network, steps=self.kernels.steps(as_bits(bits, self.n_bits)))
+        array = as_bits(bits, self.n_bits)
+        if array.ndim != 1:
+            raise ConfigurationError(
+                f"Got bits of shape {array.shape}; expected one draw [n_bits], such as bits[0]."
+            )
+        return replace(self.network, steps=self.kernels.steps(array))
 
     def to_torch(self, bits: npt.ArrayLike) -> "torch.nn.Sequential":
         """The network of one draw [n_bits] as a torch module in float64, which takes pixels."""
         return self.to_packed(bits).to_torch()
 
     def _rows(self, data: Samples, loss: LossName) -> ConvolutionalRows:
-        """Rows as the first step with a free kernel gets them: what comes before is done once."""
+        """Rows with what comes before the first free kernel done, unless that takes much memory."""
         self.check(data)
-        x, steps, values = data.x, self.network.steps[: self.kernels.first], self.network.values[0]
-        if steps and _makes_features(steps[0]):
-            steps = steps[1:]
+        x, start = data.x, 0
+        if self.kernels.first and _makes_features(self.network.steps[0]):
+            start = 1
         elif _are_pixels(data):
             x = x * _PIXEL + 127.5
         else:
@@ -155,8 +159,7 @@ class ConvolutionalTarget:
                 "images have them that are not made smaller."
             )
         x = x.reshape(-1, *self.network.image)
-        x = prepared(steps, values)(x) if steps else x
-        return ConvolutionalRows(self.kernels, self.scale, x, data.y, loss)
+        return ConvolutionalRows(self.kernels, self.scale, x, start, data.y, loss).prepared()
 
 
 def convolutional(

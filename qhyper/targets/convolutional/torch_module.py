@@ -187,7 +187,7 @@ def _modules(step: Step) -> Sequence[torch.nn.Module]:
     if isinstance(step, Affine):
         return [_affine(step.scale, step.shift)]
     if isinstance(step, Scale):
-        return [ChannelScale(torch.from_numpy(step.factor))]
+        return [ChannelScale(torch.tensor(step.factor))]
     if isinstance(step, Clamp):
         clamp = torch.nn.Hardtanh()  # which takes equal ones, but not when it is made
         clamp.min_val, clamp.max_val = step.low, step.high
@@ -204,7 +204,7 @@ def _modules(step: Step) -> Sequence[torch.nn.Module]:
 
 
 def _affine(scale: Float, shift: Float) -> Affine2d:
-    return Affine2d(torch.from_numpy(scale), torch.from_numpy(shift))
+    return Affine2d(torch.tensor(scale), torch.tensor(shift))
 
 
 def _convolution(
@@ -218,7 +218,7 @@ def _convolution(
         weight.shape[1], len(weight), step.kernel, step.stride, padding, bias=bias is not None,
         device="meta",
     )  # fmt: skip
-    found.weight = torch.nn.Parameter(torch.from_numpy(weight))
+    found.weight = torch.nn.Parameter(torch.tensor(weight))
     if bias is not None:
-        found.bias = torch.nn.Parameter(torch.from_numpy(bias))
+        found.bias = torch.nn.Parameter(torch.tensor(bias))
     return found

@@ -39,6 +39,14 @@ InputKind = Literal["signs", "pixels"]
 _PLANES = {"signs": 1, "pixels": 8}
 _WITHOUT_EFFECT = (torch.nn.Identity, torch.nn.Dropout)
 """What is left out: in eval mode these do nothing."""
+_OF_IMAGES = (
+    torch.nn.Conv2d,
+    torch.nn.BatchNorm2d,
+    torch.nn.MaxPool2d,
+    torch.nn.AvgPool2d,
+    torch.nn.AdaptiveAvgPool2d,
+    torch.nn.Flatten,
+)
 _EXPECTED = (
     "expected a torch.nn.Sequential of Linear, BatchNorm1d (or none) and "
     "qhyper.targets.sign.Sign, layer by layer, with no Sign behind the last Linear "
@@ -255,6 +263,7 @@ def _checked_parts(module: torch.nn.Module) -> torch.nn.Sequential:
     if not isinstance(module, torch.nn.Sequential) or not sequential or not len(module):
         known = hasattr(module, "evaluation_network")
         hint = " Pass its evaluation_network()." if known else ""
+        hint += _hint_of_images(module)
         raise ConfigurationError(f"Got {_called(type(module))}; {_EXPECTED}.{hint}")
     check_no_global_hooks()
     check_plain(module, "all layers")
@@ -264,13 +273,19 @@ def _checked_parts(module: torch.nn.Module) -> torch.nn.Sequential:
         if kind not in _PARTS:
             above = next((known.__name__ for known in _PARTS if isinstance(part, known)), None)
             hint = f" A subclass of {above} may compute anything: make it a plain {above}."
-            raise ConfigurationError(
-                f"Got {_called(kind)} in layer {number}; {_EXPECTED}.{hint if above else ''}"
-            )
+            hint = (hint if above else "") + _hint_of_images(module)
+            raise ConfigurationError(f"Got {_called(kind)} in layer {number}; {_EXPECTED}.{hint}")
         number += kind is torch.nn.Linear
         check_plain(part, f"layer {max(number - 1, 0)}")
     check_numbers(module)
     return module
+
+
+def _hint_of_images(module: torch.nn.Module) -> str:
+    """Where a network with layers of images is packed."""
+    parts = module.modules() if isinstance(module, torch.nn.Module) else ()
+    there = any(isinstance(part, _OF_IMAGES) for part in parts)
+    return " Convolutional networks are packed by ConvolutionalNetwork.from_torch." * there
 
 
 def _called(kind: type) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from qhyper.targets.convolutional.agreement import random_images, tied_images
-from qhyper.targets.convolutional.modules import ChannelScale, Residual
+from qhyper.targets.convolutional.modules import Affine2d, ChannelScale, Residual
 from qhyper.targets.convolutional.steps import Convolution
 from qhyper.targets.convolutional.steps import Residual as ResidualStep
 from qhyper.targets.sign import Sign
@@ -34,6 +34,17 @@ def test_images_are_tied_where_rounding_decides_a_sign():
         assert tied_images(module, x).tolist() == [True, False, True]
     stem.weight.data[0] = torch.tensor([0.5, 0.5, -1.0])[:, None, None]
     assert not tied_images(nn.Sequential(stem, Sign()), x).any()
+
+
+def test_products_and_sums_decide_a_sign_where_they_are_rounded_otherwise():
+    """0.1 times 3 less 0.3 is nearly 0; a half times 3 less 1.5 is 0, however it is done."""
+    x = np.array([3, 9], np.uint8)[:, None, None, None]
+    for factor, expected in ((0.1, [True, False]), (0.5, [False, False])):
+        numbers = torch.tensor([[factor], [round(-3 * factor, 1)]], dtype=torch.float64)
+        way = Residual(nn.Sequential(), nn.Sequential())
+        module = nn.Sequential(Affine2d(*numbers), way, Sign())
+        assert tied_images(module, x, affine=True).tolist() == expected
+        assert tied_images(module, x).tolist() == [False, False]
 
 
 def test_images_are_few_where_a_network_is_large():

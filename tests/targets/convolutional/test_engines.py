@@ -1,5 +1,8 @@
 """Both engines against torch in float64, and against each other."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 
 from qhyper.bits import unpack
 from qhyper.targets.convolutional import numba_engine, numpy_engine
+from qhyper.targets.convolutional.bounds import largest_number
 from qhyper.targets.convolutional.steps import (
     Affine,
     AvgPool,
@@ -151,6 +155,44 @@ def test_the_maximum_of_bits_is_an_or(engine, padding):
 
 
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
+def test_the_mean_of_bits_is_that_of_signs(engine):
+    rng = np.random.default_rng(16)
+    x = rng.integers(0, 2, (11, 70, 7, 6), dtype=np.uint8)
+    found = engine.Prepared((AvgPool((3, 2), (2, 1)),), Values("bits", x.shape[1:]))(x)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, F.avg_pool2d(signs(x), (3, 2), (2, 1)).numpy())
+
+
+@pytest.mark.parametrize("scale", [6e299, 1e290])
+def test_numbers_as_large_as_may_be_are_multiplied_by_both_engines(scale):
+    steps, values = (Affine([scale], [-scale]), Scale([1e-290])), Values("real", (1, 1, 1))
+    assert largest_number(steps, 1.0) > 0
+    x = np.array([0.7, -1, 0.5])[:, None, None, None]
+    found, expected = (engine.Prepared(steps, values)(x) for engine in ENGINES.values())
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_numpy_runs_fewer_images_together_where_a_later_step_is_wide(monkeypatch):
+    rng, sizes = np.random.default_rng(17), []
+    inner = (Convolution(rng.normal(size=(50, 1, 1, 1))), Convolution(np.ones((1, 50, 1, 1))))
+    run = numpy_engine.Prepared((Residual(inner),), Values("real", (1, 4, 4)))
+    monkeypatch.setattr(numpy_engine, "_PATCHES", 8 * 9 * 50 * 16 * 3)
+    few = numpy_engine.Prepared((Residual(inner),), Values("real", (1, 4, 4)))
+    right = numpy_engine._convolution
+
+    def counted(step, x):
+        sizes.append(len(x))
+        return right(step, x)
+
+    monkeypatch.setattr(numpy_engine, "_convolution", counted)
+    x = rng.normal(size=(7, 1, 4, 4))
+    found = few(x)
+    assert sizes == [3, 3, 3, 3, 1, 1]
+    np.testing.assert_allclose(found, run(x), rtol=1e-12)
+
+
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
 @pytest.mark.parametrize("padding", [0, 1])
 def test_signs_of_maxima_of_real_numbers_go_both_ways(engine, padding):
     rng = np.random.default_rng(15)
@@ -237,3 +279,16 @@ def test_bits_left_packed_are_those_that_are_not():
     assert words.shape == (2, 5, 4, 2, 8)
     by_image = words.transpose(0, 4, 1, 2, 3).reshape(16, 5, 4, 2)[:9]
     np.testing.assert_array_equal(unpack(by_image, 70).transpose(0, 3, 1, 2), run(x))
+
+
+def test_a_host_that_does_not_say_what_it_has_has_the_common_code():
+    """In a process of its own: what a processor has is asked once."""
+    code = (
+        "import llvmlite.binding\n"
+        "def fails(): raise RuntimeError('failed to query host cpu features.')\n"
+        "llvmlite.binding.get_host_cpu_features = fails\n"
+        "from qhyper.targets.convolutional import block\n"
+        "print(block.PLACES)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "1"

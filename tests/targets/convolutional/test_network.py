@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from qhyper.errors import ConfigurationError, MissingError, StorageError
+from qhyper.targets.convolutional import numpy_engine
+from qhyper.targets.convolutional.bounds import largest_number
+from qhyper.targets.convolutional.file import write
 from qhyper.targets.convolutional.network import ConvolutionalNetwork
 from qhyper.targets.convolutional.steps import (
     Affine,
@@ -184,6 +187,20 @@ def test_changed_files_are_refused(tmp_path, change, reason):
         ConvolutionalNetwork.load(path)
 
 
+@pytest.mark.parametrize(
+    ("image", "steps", "reason"),
+    [
+        ((2, 6, 8), small().steps, "network ends with whole sums of 3×1×2; expected"),
+        ((2, 6, 0), small().steps, "Got images of"),
+        ((1, 1, 1), (Scale([1e200]), Scale([1e200])), "may not fit float64"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_with_the_file(tmp_path, image, steps, reason):
+    write(image, steps, tmp_path / "net.npz")
+    with pytest.raises(StorageError, match=f"net.npz is damaged or no convo.*{reason}"):
+        ConvolutionalNetwork.load(tmp_path / "net.npz")
+
+
 def test_each_kind_of_network_names_the_reader_of_the_other(tmp_path):
     """A file of dense layers cannot hold convolutions."""
     small().save(tmp_path / "conv.npz")
@@ -259,6 +276,47 @@ def test_steps_that_do_not_fit_are_named(steps, reason):
         ConvolutionalNetwork((1, 4, 4), steps)
 
 
+@pytest.mark.parametrize(
+    ("steps", "where"),
+    [
+        ([Scale([1e300]), Scale([1e300])], r"step 0, Scale\(1\): its outputs may not fit float64"),
+        ([Scale([1e200]), Scale([1e200])], r"step 1, Scale.*expected up to 1.3e\+300 in size"),
+        ([Clamp(0, 1e-9), Affine([1e301], [0.0])], "step 1, .* or what it multiplies with does"),
+        ([Affine([1.0], [1e301])], "step 0, Affine"),
+        ([Convolution(np.full((1, 1, 3, 3), 1e297), padding=1)], "step 0, Convolution"),
+        ([Clamp(1e301, np.inf)], "step 0, Clamp"),
+        ([Residual((Scale([1.0]), Scale([1e299])))], "0, Residual.*: in its body, step 1, Scale"),
+        ([Residual((), (Scale([1e299]),))], "step 0, Residual.*: in its shortcut, step 0, Scale"),
+        ([Scale([1e296])] + [Residual(())] * 6, "step 6, Residual"),
+    ],
+)
+def test_numbers_that_may_overflow_are_refused(steps, where):
+    with pytest.raises(ConfigurationError, match=f"In the network, .*{where}"):
+        ConvolutionalNetwork((1, 4, 4), (*steps, AvgPool(4, 1)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_number_is_above_what_is_said(seed):
+    rng, largest = np.random.default_rng(seed), 255.0
+    pixels = rng.choice(np.array([0, 255], np.uint8), (50, 2, 6, 6))
+    steps = small().steps
+    for last in range(1, len(steps) + 1):
+        found = numpy_engine.Prepared(steps[:last], Values("real", (2, 6, 6)))(pixels)
+        largest = largest_number(steps[:last], 255.0)
+        assert np.abs(found.astype(float)).max() <= largest
+    assert largest == 4 * 2 * 2
+
+
+def test_arrays_of_steps_are_read_alone():
+    """What an engine prepared would else be of other numbers."""
+    network, given = small(), np.ones((2, 1, 1, 1))
+    for array in (network.steps[0].scale, network.steps[1].weight, network.steps[5].above,
+                  network.steps[7].bits, Convolution(given).weight):  # fmt: skip
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0
+    given[:] = 2  # it was copied
+
+
 @pytest.mark.parametrize("image", [(4, 4), (0, 4, 4), "144", None, (1, 4.5, 4)])
 def test_images_have_three_sizes(image):
     with pytest.raises(ConfigurationError, match=r"expected \(channels, rows, columns\), such as"):
@@ -285,6 +343,10 @@ def test_images_have_three_sizes(image):
         (lambda: Scale([np.inf]), "Got factor of shape .1,. with inf; expected finite"),
         (lambda: Clamp(1, 0), "Got a clamp from 1 to 0; .* the lower one first"),
         (lambda: Clamp(np.nan, 0), "Got a clamp from nan"),
+        (
+            lambda: Clamp(np.inf, np.inf),
+            "Got a clamp from inf to inf; .* leave a finite one",
+        ),
         (lambda: MaxPool(2, 2, 2), "Got a padding of .2, 2. for windows of .2, 2.; .* half of it"),
         (lambda: MaxPool((2, 2, 2), 1), "Got kernel=.2, 2, 2. of a MaxPool; expected two whole"),
     ],

@@ -1,5 +1,7 @@
 """Convolutional networks as ONNX files, in ONNX's runtime for CPUs."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -104,6 +106,28 @@ def test_weights_take_one_byte_each(small, tmp_path):
     )
     wide.to_onnx(tmp_path / "network.onnx")
     assert 9 * 99**2 < (tmp_path / "network.onnx").stat().st_size < 9 * 99**2 + 3000
+
+
+def test_a_sign_that_rounding_decides_may_be_another_one(tmp_path):
+    """Rounded once, 255 * 0.3 less that product is below 0, and rounded twice it is 0."""
+    factor, product = 0.3, 0.3 * 255
+    assert Fraction(product) > Fraction(factor) * 255
+    steps = (
+        Affine([factor], [-product]), Residual(()), Threshold(np.zeros(1), np.ones(1, bool)),
+        BinaryConvolution(np.ones((2, 1, 1, 1), int)),
+    )  # fmt: skip
+    network = ConvolutionalNetwork((1, 1, 1), steps)
+    network.to_onnx(tmp_path / "network.onnx")
+    pixels = np.array([[255], [254]], np.uint8).reshape(2, 1, 1, 1)
+    assert run(tmp_path / "network.onnx", pixels)[:, 0].tolist() == [1, -1]
+    assert network.outputs(pixels)[:, 0].tolist() == [-1, -1]
+
+
+def test_means_of_signs(tmp_path):
+    rng, signs = np.random.default_rng(5), Threshold(np.full(2, 100.0), np.array([True, False]))
+    steps = (signs, AvgPool((3, 2), 1), Convolution(rng.normal(size=(3, 2, 2, 3))))
+    network = ConvolutionalNetwork((2, 4, 4), steps)
+    check(network, tmp_path / "network.onnx", images(rng, 30, (2, 4, 4)))
 
 
 def test_a_file_that_is_there_is_not_overwritten(small, tmp_path):

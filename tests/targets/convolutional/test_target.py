@@ -10,7 +10,7 @@ from qhyper.checks.finding import examine
 from qhyper.checks.target import CHECKS, Target
 from qhyper.data.samples import Dataset, Samples
 from qhyper.errors import ConfigurationError
-from qhyper.targets.convolutional import engine
+from qhyper.targets.convolutional import engine, objective
 from qhyper.targets.convolutional.network import ConvolutionalNetwork
 from qhyper.targets.convolutional.steps import (
     Affine,
@@ -114,11 +114,30 @@ def test_what_comes_before_an_open_kernel_is_computed_once(monkeypatch):
         lengths.append(len(steps))
         return engine.prepared(steps, values)
 
-    monkeypatch.setattr("qhyper.targets.convolutional.target.prepared", counted)
     monkeypatch.setattr("qhyper.targets.convolutional.open_kernels.prepared", counted)
     objective = target.objective(DATA)
     objective(RNG.integers(0, 2, (3, 144), dtype=np.uint8))
     assert lengths == [4, 3, 3, 3]
+
+
+@pytest.mark.parametrize("free", ["3", "4.body.1"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "accuracy"])
+def test_what_takes_much_memory_is_computed_again_and_is_the_same(monkeypatch, free, loss):
+    target = ConvolutionalTarget.from_network(trained(), free=(free,))
+    bits = RNG.integers(0, 2, (3, target.n_bits), dtype=np.uint8)
+    kept = target.objective(DATA, loss)
+    place, octets = kept.all_rows.start, kept.all_rows.x.nbytes
+    assert place == int(free[0])
+    assert octets == 40 * 4 * 6 * 6 * (1 if free == "3" else 8)  # bits take one each
+    monkeypatch.setattr(objective, "_KEPT", octets - 1)
+    again = target.objective(DATA, loss)
+    assert again.all_rows.start == 0
+    assert again.all_rows.x.shape == (40, 2, 6, 6)
+    np.testing.assert_array_equal(again(bits), kept(bits))
+    np.testing.assert_array_equal(again.accuracy(bits), kept.accuracy(bits))
+    some = again.on_rows(np.arange(7))
+    assert some.start == place  # a mini-batch is small
+    np.testing.assert_array_equal(some.losses(bits), kept.on_rows(np.arange(7)).losses(bits))
 
 
 def test_a_draw_is_a_torch_module_that_takes_pixels():
@@ -192,11 +211,41 @@ def test_networks_that_cannot_be_are_refused(options, reason):
         (("1",), "Unknown place of a binary kernel '1'.* Known: 3, 4.body.1"),
         (("4.body.2",), "Unknown place .* Did you mean '4.body.1'"),
         ((), "Got no kernel that is free; expected one or more of 3, 4.body.1"),
+        ("4.body.1", "Got free='4.body.1'; expected a sequence of places of kernels, each the num"),
+        (3, r'Got free=3; expected .* One place is free=\("4.body.1",\)'),
+        ((3, 4.0), r"Got free=\(3, 4.0\); expected a sequence of places"),
+        ((True,), r"Got free=\(True,\); expected a sequence of places"),
     ],
 )
 def test_places_without_a_kernel_are_refused(free, reason):
     with pytest.raises(ConfigurationError, match=reason):
         ConvolutionalTarget.from_network(trained(), free=free)
+
+
+def test_real_kernels_that_may_be_free_are_known_too():
+    last = Convolution(np.ones((2, 1, 1, 1)))
+    network = ConvolutionalNetwork((1, 1, 1), (Affine([1.0], [0.0]), last))
+    with pytest.raises(ConfigurationError, match=r"Unknown place .* '0'.* Known: 1"):
+        ConvolutionalTarget(network, free=(0,))
+    assert ConvolutionalTarget(network, free=("1",)).n_bits == 2
+    network = ConvolutionalNetwork((1, 1, 1), (Convolution(np.full((2, 1, 1, 1), 0.5)),))
+    for free in ((), ("0",)):
+        with pytest.raises(ConfigurationError, match=r"Got a network without a kernel of weights"):
+            ConvolutionalTarget(network, free=free)
+
+
+def test_the_scale_is_a_number():
+    assert ConvolutionalTarget.from_network(trained(), scale=np.float32(2)).scale == 2
+    for scale in (True, "2", np.nan):
+        with pytest.raises(ConfigurationError, match=r"a finite number of at least 0.01; got"):
+            ConvolutionalTarget.from_network(trained(), scale=scale)
+
+
+def test_a_network_is_of_one_draw():
+    target = made()
+    for make in (target.to_packed, target.to_torch):
+        with pytest.raises(ConfigurationError, match=r"Got bits of shape \(3, 174\); .*bits\[0\]"):
+            make(np.zeros((3, 174), np.uint8))
 
 
 def test_other_data_and_networks_are_refused():

@@ -223,6 +223,29 @@ def test_weights_of_one_size_that_are_not_ones_stay_real():
     assert kinds(check(module, IMAGE, images(rng, 20, IMAGE)).steps) == [Threshold, Convolution]
 
 
+def test_the_mean_of_signs_is_a_real_number():
+    """And its sign one again."""
+    rng = np.random.default_rng(18)
+    parts = [
+        real(rng, 3, 5, 3),
+        Sign(),
+        nn.AvgPool2d(2),
+        norm(rng, 5),
+        Sign(),
+        binary(rng, 5, 7, 2),
+    ]
+    module = nn.Sequential(*parts, Sign(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear(rng, 7, 3))
+    network = check(module.eval(), IMAGE, images(rng, 40, IMAGE))
+    assert kinds(network.steps)[1:4] == [Threshold, AvgPool, Threshold]
+
+
+def test_a_module_without_numbers_is_packed():
+    module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    network = packed(module, (3, 4, 4))
+    pixels = images(np.random.default_rng(19), 5, (3, 4, 4))
+    np.testing.assert_array_equal(network.outputs(pixels), pixels.mean(axis=(2, 3)))
+
+
 def test_ones_on_real_numbers_stay_real():
     rng = np.random.default_rng(6)
     module = nn.Sequential(binary(rng, 3, 4, 8))

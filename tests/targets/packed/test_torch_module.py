@@ -243,6 +243,11 @@ def variance(value, **options):
         (sequential(linear(2, 4), Sign(), Votes(3)), "4 units, which are no whole number"),
         (sequential(Votes(1)), "Got no Linear; expected"),
         (
+            sequential(torch.nn.ReLU(), torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten()),
+            r"Got ReLU in layer 0; .* networks are packed by ConvolutionalNetwork.from_torch\.",
+        ),
+        (torch.nn.Conv2d(1, 2, 3), r"Got Conv2d; .* packed by ConvolutionalNetwork.from_torch\."),
+        (
             sequential(linear(3, 5), Sign(), linear(4, 2)),
             "Layer 1 takes 4 inputs, but the one before it has 5 units",
         ),
