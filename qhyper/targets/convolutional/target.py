@@ -7,7 +7,7 @@ was trained before: its real parts and thresholds stay as they are.
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -43,21 +43,28 @@ class ConvolutionalTarget:
 
     Made by `convolutional` for a data set, or by `from_network` of a trained network. Block k of
     the layout, "k.weight" [out, in, row, column], is the free kernel that comes k-th. `scale`
-    divides the outputs before the loss. Raises ConfigurationError as OpenKernels, and unless scale
-    is at least 0.01.
+    divides the outputs before the loss. `sees` says what the features of a data set are: "pixels",
+    (v - 127.5) / 128 of the whole pixels v that the network takes; or "features", whatever the
+    first step makes of pixels, which is left out then. Raises ConfigurationError as OpenKernels,
+    and unless scale is at least 0.01.
     """
 
     usual_held_out = 1 / 6
     """share of the training rows on which networks are chosen, and not trained, unless told"""
 
     def __init__(
-        self, network: ConvolutionalNetwork, *, free: Sequence[str | int], scale: float = 1.0
+        self,
+        network: ConvolutionalNetwork,
+        *,
+        free: Sequence[str | int],
+        scale: float = 1.0,
+        sees: Literal["pixels", "features"] = "pixels",
     ) -> None:
         if not 0.01 <= as_number(scale) < np.inf:
             raise ConfigurationError(
                 f"scale divides the outputs: a finite number of at least 0.01; got {scale!r}."
             )
-        self.network, self.scale = network, float(scale)
+        self.network, self.scale, self.sees = network, float(scale), sees
         self.kernels = OpenKernels(network, free)
 
     @classmethod
@@ -121,10 +128,10 @@ class ConvolutionalTarget:
     def objective(
         self, data: Samples, loss: LossName | str = "cross_entropy"
     ) -> ConvolutionalObjective:
-        """The mean loss of draws over `data`; ConfigurationError if they do not fit.
+        """The mean loss of draws over `data`.
 
-        Features are (v - 127.5) / 128 of whole pixels v, unless the network begins by making such
-        of them: then it takes any as they are.
+        Raises ConfigurationError if they do not fit, and for features that are no pixels where the
+        target `sees` pixels.
         """
         rows = self._rows(data, check_loss(loss))
         return ConvolutionalObjective(rows, str(self), self._rows, packed=_are_pixels(data))
@@ -148,16 +155,15 @@ class ConvolutionalTarget:
     def _rows(self, data: Samples, loss: LossName) -> ConvolutionalRows:
         """Rows with what comes before the first free kernel done, unless that takes much memory."""
         self.check(data)
-        x, start = data.x, 0
-        if self.kernels.first and _makes_features(self.network.steps[0]):
-            start = 1
-        elif _are_pixels(data):
-            x = x * _PIXEL + 127.5
-        else:
-            raise ConfigurationError(
-                "The network takes whole pixels v from 0 to 255, features (v - 127.5) / 128, as "
-                "images have them that are not made smaller."
-            )
+        x, start = data.x, 1  # without what makes features of pixels
+        if self.sees == "pixels":
+            if not _are_pixels(data):
+                raise ConfigurationError(
+                    f"Got features from {x.min():g} to {x.max():g}; the network takes whole pixels "
+                    "v from 0 to 255, features (v - 127.5) / 128. Load images with "
+                    "pixels='signed', in their own size."
+                )
+            x, start = x * _PIXEL + 127.5, 0
         x = x.reshape(-1, *self.network.image)
         return ConvolutionalRows(self.kernels, self.scale, x, start, data.y, loss).prepared()
 
@@ -210,7 +216,9 @@ def convolutional(
     free.append(str(len(steps)))
     last = np.zeros((dataset.n_classes, n_in, rows, columns), np.uint8)
     steps.append(BinaryConvolution(last))
-    return ConvolutionalTarget(ConvolutionalNetwork(shape, tuple(steps)), free=free, scale=scale)
+    return ConvolutionalTarget(
+        ConvolutionalNetwork(shape, tuple(steps)), free=free, scale=scale, sees="features"
+    )
 
 
 def _image(features: int, image: Sequence[int] | None) -> Shape:
@@ -238,12 +246,3 @@ def _image(features: int, image: Sequence[int] | None) -> Shape:
 def _are_pixels(data: Samples) -> bool:
     pixels = data.x * _PIXEL + 127.5
     return bool((pixels == np.rint(pixels)).all() and pixels.min() >= 0 and pixels.max() <= 255)
-
-
-def _makes_features(step: Step) -> bool:
-    """Whether a step makes the features of images of their pixels."""
-    return (
-        isinstance(step, Affine)
-        and bool((step.scale == 1 / _PIXEL).all())
-        and bool((step.shift == -127.5 / _PIXEL).all())
-    )
