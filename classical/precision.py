@@ -3,7 +3,8 @@
 Fu et al. (2021, arXiv:2101.09868), as released (github.com/GATECH-EIC/CPT): what goes into a
 convolution and its weights take so many levels between their least and their greatest number, and
 gradients of what comes out take 2^8. All is emulated in floating point, as it is there: the levels
-are those of a machine of few bits, and the work is not less but more.
+are those of a machine of few bits, and the work is not less but more. Where signs are taken of
+what is quantised, which they do not, levels can be symmetric about zero.
 """
 
 import math

@@ -166,7 +166,8 @@ class StaticConvolutional(ImageClassifier):
     parameters of its own, and the sign, or before a dense layer the hardtanh. No channel factors
     are needed: the normalisation would take them out. The maxima of a block stand before it.
 
-    Dropout draws from `draws`. Raises ConfigurationError for channels that cannot be generated.
+    Dropout draws from `draws`. Raises ConfigurationError for channels that cannot be generated,
+    as KernelHyperNetwork does, and for a `binary` that is neither True nor False.
     """
 
     def __init__(
