@@ -29,7 +29,7 @@ class _StochasticSign(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         ctx.save_for_backward(x)
-        drawn = torch.rand(x.shape, dtype=x.dtype, generator=generator)
+        drawn = torch.rand(x.shape, dtype=x.dtype, generator=generator).to(x.device)
         return torch.where(2 * drawn - 1 < x, 1.0, -1.0).to(x.dtype)
 
     @staticmethod
@@ -42,7 +42,7 @@ def stochastic_sign(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor
     """+1 with probability clip((x + 1)/2, 0, 1), else -1; gradient g 1[|x| <= 1].
 
     That is the derivative of the expectation, clip(x, -1, 1), but at ±1 (Courbariaux et al. 2016,
-    eqs. 2 to 4). Every number of x has a draw of its own.
+    eqs. 2 to 4). Every number of x has a draw of its own, of a generator on the CPU.
     """
     return _StochasticSign.apply(x, generator)
 
@@ -88,6 +88,10 @@ class BinarizedNetwork(ImageClassifier):
             start = torch.from_numpy(rng.uniform(-limit, limit, (n_out, n_in)))
             self.latent.append(torch.nn.Parameter(start.float()))
         self.norms = torch.nn.ModuleList(torch.nn.BatchNorm1d(n) for n in self.layers[1:])
+
+    def describe(self) -> str:
+        """The network and its options, but the seed, as text."""
+        return f"{super().describe()}, layers={self.layers}, binarisation={self.binarisation}"
 
     @property
     def binary(self) -> bool:
@@ -155,7 +159,7 @@ class BinarizedNetwork(ImageClassifier):
 
         It is Linear without bias, BatchNorm1d, then Sign (or ReLU, of full precision), Linear, and
         so on; weights of a binarised network are exactly -1 and +1. It maps x [row, input] of
-        float64 to logits [row, class], and has its own copy of all numbers.
+        float64 to logits [row, class], is on the CPU, and has its own copy of all numbers.
         """
         modules: list[torch.nn.Module] = []
         for latent, norm in zip(self.latent, self.norms, strict=True):
@@ -166,7 +170,7 @@ class BinarizedNetwork(ImageClassifier):
             # on `meta` it has no numbers yet, and takes none from torch's random stream
             plain = torch.nn.Linear(n_in, n_out, bias=False, device="meta")
             weight = sign(latent) if self.binary else latent
-            plain.weight = torch.nn.Parameter(weight.detach().to(torch.float64, copy=True))
+            plain.weight = torch.nn.Parameter(weight.detach().cpu().to(torch.float64, copy=True))
             copied = torch.nn.BatchNorm1d(n_out, eps=norm.eps)
             copied.load_state_dict(norm.state_dict())
             modules += [plain, copied]

@@ -1,12 +1,13 @@
 """The trainer of image classifiers: epochs of mini-batches, checkpointed, the best one kept."""
 
 import dataclasses
-import io
 import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,10 +15,11 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from classical.checkpoints import Checkpoint, described, digest, plain
 from classical.image_classifier import ImageClassifier
+from qhyper.arrays import as_number, is_whole
 from qhyper.data.images import Images
-from qhyper.errors import ConfigurationError, StorageError, unknown
-from qhyper.storage import storage, write_whole
+from qhyper.errors import ConfigurationError, unknown
 from qhyper.streams import Streams
 from qhyper.threads import torch_threads
 from qhyper.training.optimisers import check_optimizer
@@ -25,7 +27,7 @@ from qhyper.training.optimisers import check_optimizer
 _CHUNK = 500
 """Images that `accuracy` computes at once."""
 _FUSED = ("Adam", "AdamW", "SGD")
-_FORMAT = "qhyper training of an image classifier, version 1"
+_FORMAT = "qhyper training of an image classifier, version 2"
 
 Augment = Callable[[torch.Tensor, np.random.Generator], torch.Tensor]
 """Images uint8 [image, channel, row, column] of a mini-batch, changed at random, as such images."""
@@ -92,27 +94,40 @@ def fit_images(
 
     The same seed, threads, type and device give the same numbers.
     Raises ConfigurationError unless 2 <= batch <= len(training), epochs are 1 or more,
-    learning_rate is finite and above 0 and 0 <= warm_up < epochs; if images do not fit the network;
-    for an unknown optimiser or schedule, or options that it refuses; for a checkpoint of another
-    training; once the loss is no longer finite. Raises StorageError for a damaged checkpoint, and
-    if it cannot be written.
+    learning_rate is finite and above 0 and 0 <= warm_up < epochs, whole numbers all but the rate;
+    if images do not fit the network; for an unknown optimiser or schedule, or options that it
+    refuses, a schedule perhaps not before it comes to them; for a checkpoint of another training,
+    be it of other images or options; once the loss or logits are no longer finite. Raises
+    StorageError for a damaged checkpoint, and before training if none can be written.
     """
     _check(training, held_out, epochs, batch, learning_rate, warm_up, autocast)
+    # NumPy's numbers as Python's: a checkpoint could not be read with them
+    epochs, batch, warm_up, rate = int(epochs), int(batch), int(warm_up), float(learning_rate)
+    of_optimizer: dict[str, Any] = plain(optimizer_options or {})
+    of_schedule: dict[str, Any] = plain(schedule_options or {})
     steps = len(training) // batch
-    optimiser = _optimiser(network, optimizer, learning_rate, dict(optimizer_options or {}))
-    decay = _schedule(optimiser, schedule, dict(schedule_options or {}), steps, epochs, warm_up)
-    about = {
-        "format": _FORMAT, "network": type(network).__name__, "seeds": network.streams.seeds,
-        "images": (len(training), len(held_out)), "epochs": epochs, "batch": batch,
-        "learning_rate": learning_rate, "optimizer": optimizer,
-        "optimizer_options": repr(dict(optimizer_options or {})), "schedule": schedule,
-        "schedule_options": repr(dict(schedule_options or {})), "warm_up": warm_up,
-        "augmentation": repr(augmentation), "autocast": str(autocast),
-    }  # fmt: skip
+    optimiser = _optimiser(network, optimizer, rate, of_optimizer)
+    decay = _schedule(optimiser, schedule, of_schedule, steps, epochs, warm_up)
     found: list[Epoch] = []
     best: dict[str, torch.Tensor] = {}
-    if checkpoint is not None and checkpoint.exists():
-        found, best = _resumed(checkpoint, about, network, optimiser, decay)
+    kept: Checkpoint | None = None
+    if checkpoint is not None:
+        about = {
+            "format": _FORMAT, "network": network.describe(),
+            "dtype": str(next(network.parameters()).dtype),
+            "seeds": tuple(map(int, network.streams.seeds)),
+            "training images": digest(training), "held-out images": digest(held_out),
+            "epochs": epochs, "batch": batch, "learning_rate": rate, "optimizer": optimizer,
+            "optimizer_options": described(of_optimizer), "schedule": schedule,
+            "schedule_options": described(of_schedule), "warm_up": warm_up,
+            "augmentation": described(augmentation), "autocast": str(autocast),
+        }  # fmt: skip
+        kept = Checkpoint(checkpoint, about, network, optimiser, decay)
+        kept.prepare()
+        if checkpoint.exists():
+            past, best = kept.resume()
+            found = [Epoch(**epoch) for epoch in past]
+    advance = partial(_advance, decay, schedule, of_schedule)
     with torch_threads(threads):
         (x, y), chosen_by = _tensors(network, training), _tensors(network, held_out)
         for number in range(len(found) + 1, epochs + 1):
@@ -120,7 +135,7 @@ def fit_images(
             network.train()
             network.begin_epoch(number, epochs)
             loss = _epoch(
-                network, x, y, number, epochs, batch, optimiser, decay, augmentation, autocast
+                network, x, y, number, epochs, batch, optimiser, advance, augmentation, autocast
             )
             seconds = time.perf_counter() - began
             network.after_epoch(x)
@@ -128,8 +143,8 @@ def fit_images(
             if not best or epoch.accuracy > max(past.accuracy for past in found):
                 best = {name: value.clone() for name, value in network.state_dict().items()}
             found.append(epoch)
-            if checkpoint is not None:
-                _keep(checkpoint, about, network, optimiser, decay, found, best)
+            if kept is not None:
+                kept.keep([dataclasses.asdict(epoch) for epoch in found], best)
             progress(epoch)
     network.load_state_dict(best)
     network.eval()
@@ -140,7 +155,7 @@ def accuracy(network: ImageClassifier, images: Images, *, threads: int = 1) -> f
     """Share of the images that the network classifies correctly in eval mode.
 
     Ties of logits go to the lower class. Leaves the network in eval mode.
-    Raises ConfigurationError if the images do not fit the network.
+    Raises ConfigurationError if the images do not fit the network, or its logits are not finite.
     """
     with torch_threads(threads):
         return _share_right(network, *_tensors(network, images))
@@ -149,8 +164,15 @@ def accuracy(network: ImageClassifier, images: Images, *, threads: int = 1) -> f
 @torch.no_grad()
 def _share_right(network: ImageClassifier, x: torch.Tensor, y: torch.Tensor) -> float:
     network.eval()
-    chunks = zip(x.split(_CHUNK), y.split(_CHUNK), strict=True)
-    right = sum(int((network(rows).argmax(1) == labels).sum()) for rows, labels in chunks)
+    right = 0
+    for rows, labels in zip(x.split(_CHUNK), y.split(_CHUNK), strict=True):
+        logits = network(rows)
+        if not bool(torch.isfinite(logits).all()):
+            raise ConfigurationError(
+                "Got logits that are not finite, which choose no class. Choose a smaller "
+                "learning_rate, or look for weights that are not finite."
+            )
+        right += int((logits.argmax(1) == labels).sum())
     return right / len(y)
 
 
@@ -162,7 +184,7 @@ def _epoch(
     epochs: int,
     batch: int,
     optimiser: torch.optim.Optimizer,
-    decay: torch.optim.lr_scheduler.LRScheduler | None,
+    advance: Callable[[], None],
     augmentation: Augment | None,
     autocast: torch.dtype | None,
 ) -> float:
@@ -184,8 +206,7 @@ def _epoch(
             parameter.grad = None
         loss.backward()
         optimiser.step()
-        if decay is not None:
-            decay.step()
+        advance()
         network.after_step()
         total += loss.item()
     if not math.isfinite(total):
@@ -227,18 +248,19 @@ def _check(
                 f"Got {type(images).__name__} to train on or to hold out; expected "
                 "qhyper.data.images.Images."
             )
-    if epochs < 1 or not 2 <= batch <= len(training):
+    whole = is_whole(epochs, at_least=1) and is_whole(batch, at_least=2)
+    if not whole or batch > len(training):
         raise ConfigurationError(
-            f"Got epochs={epochs} and batch={batch}; expected 1 epoch or more, and batches of 2 "
-            f"images or more but no more than the {len(training)} of the training set."
+            f"Got epochs={epochs!r} and batch={batch!r}; expected 1 epoch or more, and batches of "
+            f"2 images or more but no more than the {len(training)} of the training set."
         )
-    if not 0 < learning_rate < math.inf:
+    if not 0 < as_number(learning_rate) < math.inf:
         raise ConfigurationError(
-            f"learning_rate is a finite number above 0, such as 0.01; got {learning_rate}."
+            f"learning_rate is a finite number above 0, such as 0.01; got {learning_rate!r}."
         )
-    if not 0 <= warm_up < epochs:
+    if not is_whole(warm_up, at_least=0) or warm_up >= epochs:
         raise ConfigurationError(
-            f"Got warm_up={warm_up} epochs of {epochs}; expected 0 or more, and fewer than all."
+            f"Got warm_up={warm_up!r} epochs of {epochs}; expected 0 or more, and fewer than all."
         )
     if autocast not in (None, torch.bfloat16):
         raise ConfigurationError(
@@ -253,12 +275,8 @@ def _optimiser(
     check_optimizer(name, 1)
     if name in _FUSED:
         options = {"fused": True, **options}
-    try:
+    with _refusals(f"torch.optim.{name}", options):
         return getattr(torch.optim, name)(network.parameters(), lr=learning_rate, **options)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(
-            f"torch.optim.{name} refused its options {options}: {error}."
-        ) from error
 
 
 def _schedule(
@@ -280,88 +298,33 @@ def _schedule(
             return None
     known = {
         n for n, c in vars(schedules).items()
-        if isinstance(c, type) and issubclass(c, schedules.LRScheduler)
+        if isinstance(c, type) and issubclass(c, schedules.LRScheduler) and n[0] != "_"
     } - {"LRScheduler", "ReduceLROnPlateau", "SequentialLR", "ChainedScheduler"}  # fmt: skip
     if name not in known:
         raise unknown("schedule of torch.optim.lr_scheduler", name, known | {"constant", "cosine"})
-    try:
-        with warnings.catch_warnings():  # a schedule begins by a step before the optimiser's first
-            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
-            after = getattr(schedules, name)(optimiser, **options)
-            if not warm_up:
-                return after
-            before = schedules.LinearLR(optimiser, start_factor=1 / rising, total_iters=rising)
-            return schedules.SequentialLR(optimiser, [before, after], milestones=[rising])
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(
-            f"torch.optim.lr_scheduler.{name} refused its options {options}: {error}."
-        ) from error
+    with _refusals(f"torch.optim.lr_scheduler.{name}", options), warnings.catch_warnings():
+        # a schedule begins by a step before the optimiser's first
+        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+        after = getattr(schedules, name)(optimiser, **options)
+        if not warm_up:
+            return after
+        before = schedules.LinearLR(optimiser, start_factor=1 / rising, total_iters=rising)
+        return schedules.SequentialLR(optimiser, [before, after], milestones=[rising])
 
 
-# -- checkpoints -----------------------------------------------------------------------------------
-
-
-def _keep(
-    path: Path,
-    about: Mapping[str, Any],
-    network: ImageClassifier,
-    optimiser: torch.optim.Optimizer,
-    decay: torch.optim.lr_scheduler.LRScheduler | None,
-    found: list[Epoch],
-    best: Mapping[str, torch.Tensor],
+def _advance(
+    decay: torch.optim.lr_scheduler.LRScheduler | None, name: str, options: dict[str, Any]
 ) -> None:
-    """Write everything that the next epoch depends on, whole or not at all."""
-    content = io.BytesIO()
-    state = {
-        "about": about,
-        "network": network.state_dict(),
-        "draws": network.draws.get_state(),
-        "optimiser": optimiser.state_dict(),
-        "schedule": None if decay is None else decay.state_dict(),
-        "epochs": [dataclasses.asdict(epoch) for epoch in found],
-        "best": best,
-    }
-    torch.save(state, content)
-    with storage(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, content.getvalue(), advice="Free some space, or choose another file.")
-
-
-def _resumed(
-    path: Path,
-    about: Mapping[str, Any],
-    network: ImageClassifier,
-    optimiser: torch.optim.Optimizer,
-    decay: torch.optim.lr_scheduler.LRScheduler | None,
-) -> tuple[list[Epoch], dict[str, torch.Tensor]]:
-    """Put everything into the state of a checkpoint: its epochs, and its best network."""
-    with storage(path, advice="Check its permissions."):
-        content = path.read_bytes()
-    try:
-        state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-        written, epochs = state["about"], [Epoch(**epoch) for epoch in state["epochs"]]
-        best, draws = state["best"], state["draws"]
-        network_state, optimiser_state = state["network"], state["optimiser"]
-    except Exception as error:  # whatever an unpickler makes of foreign bytes
-        raise StorageError(
-            f"{path} is damaged or no checkpoint of a training ({type(error).__name__}). Choose "
-            "another file, or remove it to begin anew."
-        ) from error
-    for key, value in about.items():
-        if written.get(key) != value:
-            raise ConfigurationError(
-                f"{path} is of another training: got {key} = {value!r}, and it has "
-                f"{written.get(key)!r}. Choose another file, or the same settings."
-            )
-    try:
-        network.load_state_dict(network_state)
-        optimiser.load_state_dict(optimiser_state)
-        network.draws.set_state(draws)
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise ConfigurationError(
-            f"{path} is of another network: {str(error).splitlines()[-1].strip()} Choose another "
-            "file, or the same network."
-        ) from error
+    """The schedule's next step; some refuse their options only then."""
     if decay is not None:
-        decay.load_state_dict(state["schedule"])
-    return epochs, best
+        with _refusals(f"The schedule {name}", options):
+            decay.step()
+
+
+@contextmanager
+def _refusals(what: str, options: dict[str, Any]) -> Iterator[None]:
+    """Turn errors of torch's optimisers and schedules into one that names them."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"{what} refused its options {options}: {error}.") from error

@@ -1,7 +1,8 @@
 """ImageClassifier: what `fit_images` trains, and what it calls on the way."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 
@@ -17,21 +18,15 @@ class ImageClassifier(torch.nn.Module, ABC):
     Subclasses give `forward`, and draw from `streams`, or in training from the torch generator
     `draws`, never from a global stream: the state of that is kept in checkpoints.
 
-    Raises ConfigurationError unless an image has three sizes of 1 or more
-    classes.
+    Raises ConfigurationError unless an image has three sizes of 1 or more, and for fewer than one
+    class.
     """
 
     def __init__(self, image: Sequence[int], classes: int, *, seed: int) -> None:
         super().__init__()
-        sizes = tuple(image)
-        if len(sizes) != 3 or not all(is_whole(size, at_least=1) for size in sizes):
-            raise ConfigurationError(
-                f"Got image={image!r}; expected (channels, rows, columns), whole numbers of 1 or "
-                "more, such as (3, 32, 32)."
-            )
+        self.image = checked_image(image)
         if not is_whole(classes, at_least=1):
             raise ConfigurationError(f"Got classes={classes!r}; expected 1 or more, such as 10.")
-        self.image = (int(sizes[0]), int(sizes[1]), int(sizes[2]))
         self.classes = int(classes)
         self.streams = Streams([seed])
         (rng,) = self.streams(0, "draw")
@@ -43,6 +38,13 @@ class ImageClassifier(torch.nn.Module, ABC):
 
         x is [image, channel, row, column]. Raises ConfigurationError for another shape.
         """
+
+    def describe(self) -> str:
+        """The network and its options, but the seed, as text: subclasses add all that they have.
+
+        Checkpoints of networks with another text are refused.
+        """
+        return f"{type(self).__name__} of {self.image} and {self.classes} classes"
 
     def begin_epoch(self, number: int, epochs: int) -> None:
         """What has to be done before an epoch, from 1 on: nothing, unless overridden."""
@@ -67,6 +69,30 @@ class ImageClassifier(torch.nn.Module, ABC):
                 f"{self.image}. Make the network for these images."
             )
         return torch.tensor(images.planes)
+
+
+def checked_image(image: Any) -> tuple[int, int, int]:
+    """(channels, rows, columns); ConfigurationError unless those are three sizes of 1 or more."""
+    sizes = tuple(image) if isinstance(image, Iterable) else ()
+    if len(sizes) != 3 or not are_sizes(sizes):
+        raise ConfigurationError(
+            f"Got image={image!r}; expected (channels, rows, columns), whole numbers of 1 or "
+            "more, such as (3, 32, 32)."
+        )
+    return (int(sizes[0]), int(sizes[1]), int(sizes[2]))
+
+
+def are_sizes(sizes: Any) -> bool:
+    """Whether they are a tuple or list of one whole number or more, each of 1 or more."""
+    several = isinstance(sizes, tuple | list) and len(sizes) > 0
+    return several and all(is_whole(size, at_least=1) for size in sizes)
+
+
+def check_flags(**flags: bool) -> None:
+    """Raise ConfigurationError for options that are neither True nor False."""
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):
+            raise ConfigurationError(f"Got {name}={flag!r}; expected True or False.")
 
 
 def standardised(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

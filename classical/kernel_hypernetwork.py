@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from qhyper.arrays import is_whole
+from qhyper.arrays import as_number, is_whole
 from qhyper.errors import ConfigurationError
 
 BASIC = 16
@@ -32,9 +32,15 @@ def put_together(kernels: torch.Tensor, c_in: int, c_out: int) -> torch.Tensor:
     """A layer's kernel [c_out, c_in, row, column] of basic ones [kernel, 16, 16, row, column].
 
     The first c_in / 16 of them give the first 16 channels out, and so on. Raises
-    ConfigurationError for channels that are no multiple of 16.
+    ConfigurationError for channels that are no multiple of 16, and for another number or shape of
+    kernels.
     """
-    count_kernels(c_in, c_out)
+    expected = (count_kernels(c_in, c_out), BASIC, BASIC)
+    if kernels.ndim != 5 or tuple(kernels.shape[:3]) != expected:
+        raise ConfigurationError(
+            f"Got kernels of shape {tuple(kernels.shape)} for {c_in} to {c_out} channels; expected "
+            f"[kernel, channel out, channel in, row, column] = {list(expected)} and two sizes."
+        )
     blocks = kernels.unflatten(0, (c_out // BASIC, c_in // BASIC))
     return blocks.transpose(1, 2).flatten(2, 3).flatten(0, 1)
 
@@ -59,7 +65,8 @@ class KernelHyperNetwork(torch.nn.Module):
     N(0, 1/d), and the rest is 0: the numbers of the kernels have variance 1. With `start`, all but
     the biases are N(0, start²).
 
-    Raises ConfigurationError unless all sizes are whole numbers of 1 or more.
+    Raises ConfigurationError unless all sizes are whole numbers of 1 or more, and for a start that
+    is not a finite number above 0.
     """
 
     def __init__(
@@ -78,6 +85,11 @@ class KernelHyperNetwork(torch.nn.Module):
         for name, size in sizes.items():
             if not is_whole(size, at_least=1):
                 raise ConfigurationError(f"Got {name}={size!r}; expected a whole number from 1.")
+        if start is not None and not 0 < as_number(start) < math.inf:
+            raise ConfigurationError(
+                f"Got start={start!r}; expected the deviation of the first numbers, finite and "
+                "above 0, such as 0.01, or None."
+            )
         self.kernel = kernel
 
         def normal(shape: tuple[int, ...], scale: float) -> torch.nn.Parameter:

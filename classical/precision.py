@@ -3,7 +3,8 @@
 Fu et al. (2021, arXiv:2101.09868), as released (github.com/GATECH-EIC/CPT): what goes into a
 convolution and its weights take so many levels between their least and their greatest number, and
 gradients of what comes out take 2^8. All is emulated in floating point, as it is there: the levels
-are those of a machine of few bits, and the work is not less but more.
+are those of a machine of few bits, and the work is not less but more. Where signs are taken of
+what is quantised, which they do not, levels can be symmetric about zero.
 """
 
 import math
@@ -36,15 +37,22 @@ def bits_of_step(step: int, steps: int, *, cycles: int = CYCLES) -> int:
     return round(LEAST + (MOST - LEAST) / 2 * (1 + math.cos(math.pi + math.pi * place)))
 
 
-def quantised(x: torch.Tensor, bits: int) -> torch.Tensor:
+def quantised(x: torch.Tensor, bits: int, *, symmetric: bool = False) -> torch.Tensor:
     """x rounded to the nearest of 2^bits even levels from its minimum to its maximum.
 
-    The gradient goes straight through. Numbers that are all the same stay so. If minimum and
-    maximum are opposite, no level is zero and every sign stays as it is, but of numbers that are
-    lost beside them in rounding. Raises ConfigurationError unless bits are 1 to 16.
+    With `symmetric` they are from -max|x| to max|x|: none is zero, and every number keeps its sign
+    (zero goes to the level above it). The gradient goes straight through. Numbers that are all the
+    same stay so, but zeros among symmetric levels become a tiny number. Raises ConfigurationError
+    unless bits are 2 to 16.
     """
-    _check_bits(bits)
-    return _Quantise.apply(x, bits)
+    check_bits(bits)
+    return _Quantise.apply(x, bits, symmetric)
+
+
+def check_bits(bits: int) -> None:
+    """Raise ConfigurationError unless bits are 2 to 16."""
+    if not is_whole(bits, at_least=2) or bits > 16:
+        raise ConfigurationError(f"Got bits={bits!r}; expected 2 to 16, such as 8.")
 
 
 def round_gradient(x: torch.Tensor, rng: torch.Generator, bits: int = GRADIENT_BITS) -> None:
@@ -58,32 +66,28 @@ def rounded_at_random(x: torch.Tensor, rng: torch.Generator, bits: int) -> torch
 
     Which of the two makes it right on average, but for at most 1/512 of the step between levels:
     `rng`, on x's device, gives each number a random byte. Raises ConfigurationError unless bits
-    are 1 to 16.
+    are 2 to 16.
     """
-    _check_bits(bits)
+    check_bits(bits)
     low, high = x.amin(), x.amax()
     step = ((high - low) / (2**bits - 1)).clamp_min(torch.finfo(x.dtype).tiny)
     levels = (x - low).div_(step).add_(_random_bytes(x, rng), alpha=1 / 256).add_(1 / 512)
     return levels.floor_().mul_(step).add_(low)
 
 
-def _check_bits(bits: int) -> None:
-    if not is_whole(bits, at_least=1) or bits > 16:
-        raise ConfigurationError(f"Got bits={bits!r}; expected 1 to 16, such as 8.")
-
-
 class _Quantise(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, bits: int) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, bits: int, symmetric: bool) -> torch.Tensor:
         low, high = x.amin(), x.amax()  # aminmax would copy what is not contiguous
-        size = (high - low).clamp_min(torch.finfo(x.dtype).tiny)
-        # in two steps, so that the middle is rounded upwards whatever the size: zero counts as +1
-        levels = (x - low).div_(size).mul_(2**bits - 1).round_()
-        return levels.mul_(size / (2**bits - 1)).add_(low)
+        size = 2 * torch.maximum(-low, high) if symmetric else high - low
+        step = (size / (2**bits - 1)).clamp_min(torch.finfo(x.dtype).tiny)
+        if symmetric:  # levels are (k + 1/2) steps
+            return x.div(step).floor_().add_(0.5).mul_(step)
+        return (x - low).div_(step).round_().mul_(step).add_(low)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor, None]:
-        return gradients[0], None
+    def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor, None, None]:
+        return gradients[0], None, None
 
 
 def _random_bytes(like: torch.Tensor, rng: torch.Generator) -> torch.Tensor:

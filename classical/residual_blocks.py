@@ -117,7 +117,7 @@ class Convolution(torch.nn.Module):
         if self.binary and self.recu:
             weight = rectified(weight, phase.tau)
         if phase.bits is not None:
-            weight, x = quantised(weight, phase.bits), quantised(x, phase.bits)
+            weight, x = (quantised(each, phase.bits, symmetric=self.binary) for each in (weight, x))
         if self.binary:
             weight = weight_sign(weight) if self.recu else sign(weight)
             weight = weight * self.alpha[:, None, None, None]  # a pass over the outputs less

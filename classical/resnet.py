@@ -11,8 +11,8 @@ from typing import Literal, get_args
 import torch
 from torch.nn.functional import conv2d, linear
 
-from classical.image_classifier import ImageClassifier, check_planes, standardised
-from classical.precision import CYCLES, bits_of_step
+from classical.image_classifier import ImageClassifier, check_flags, check_planes, standardised
+from classical.precision import CYCLES, bits_of_step, check_bits
 from classical.recu import tau_of_epoch
 from classical.residual_blocks import (
     Activation,
@@ -25,7 +25,7 @@ from classical.residual_blocks import (
     normal_kernels,
     plain_convolution,
 )
-from qhyper.arrays import is_whole
+from qhyper.arrays import as_number, is_whole
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.targets.convolutional.modules import Affine2d
 
@@ -59,9 +59,9 @@ class ResNet18(ImageClassifier):
       than another beginning of its bias, but for weight decay.
     - precision: "cyclic" is emulated in training, in the blocks' convolutions. What is quantised is
       what signs are taken of, latent weights after ReCU and activations; and the gradients of what
-      comes out, to 8 bits, rounded at random. In eval mode nothing is. Where numbers are clamped
-      at both ends, as hardtanh's and ReCU's are, no sign changes, and only gradients are others.
-      `cycles` are those of a whole training.
+      comes out, to 8 bits, rounded at random. In eval mode nothing is. Levels of binary networks
+      are symmetric about zero, so that no sign changes, and only gradients are others. `cycles`
+      are those of a whole training.
 
     Latent and real weights of convolutions start at He et al.'s (2015) normal draws. ReCU's clamp
     keeps all signs, so that the weights of eval mode are the signs of latent weights less their
@@ -69,7 +69,8 @@ class ResNet18(ImageClassifier):
 
     Raises ConfigurationError as ImageClassifier does, for other rows and columns, for a width that
     leaves no whole number of channels, an unknown kind of weights or precision, a shift that is not
-    finite, and fewer than one cycle.
+    a finite number, fewer than one cycle, and preactivation or recu that are neither True nor
+    False.
     """
 
     def __init__(
@@ -91,8 +92,11 @@ class ResNet18(ImageClassifier):
             raise unknown("kind of weights", str(weights), get_args(Weights))
         if precision not in get_args(Precision):
             raise unknown("precision", str(precision), get_args(Precision))
-        if not math.isfinite(shift):
-            raise ConfigurationError(f"Got shift={shift}; expected a finite number, such as 0.25.")
+        check_flags(preactivation=preactivation, recu=recu)
+        if not math.isfinite(as_number(shift)):
+            raise ConfigurationError(
+                f"Got shift={shift!r}; expected a finite number, such as 0.25."
+            )
         if not is_whole(cycles, at_least=1):
             raise ConfigurationError(f"Got cycles={cycles!r}; expected 1 or more, such as 32.")
         rows, columns = self.image[1:]
@@ -101,18 +105,19 @@ class ResNet18(ImageClassifier):
                 f"Got images of {rows} × {columns} pixels, which three halvings do not divide; "
                 "expected multiples of 8. Pad them, such as 28 to 32."
             )
-        channels = [n * width for n in STAGES]
+        channels = [n * as_number(width) for n in STAGES]
         if not (channels[0] >= 1 and float(channels[0]).is_integer()):
             raise ConfigurationError(
-                f"Got width={width}, which leaves {channels[0]:g} channels of {STAGES[0]}; "
+                f"Got width={width!r}, which leaves {channels[0]:g} channels of {STAGES[0]}; "
                 "expected a whole number of them. Choose a multiple of 1/64, such as 0.25."
             )
-        self.precision, self.cycles, self.phase = precision, cycles, Phase()
-        self.options = Options(weights, preactivation, recu, shift, self.phase)
+        self.width, self.precision, self.cycles = float(width), precision, int(cycles)
+        self.phase = Phase()
+        self.options = Options(weights, preactivation, recu, float(shift), self.phase)
         (rng,) = self.streams(0, "initialise")
         first, last = int(channels[0]), int(channels[-1])
         self.stem = normal_kernels(rng, self.image[0], first)
-        self.norm = Norm(first, 0.0 if preactivation else shift)
+        self.norm = Norm(first, 0.0 if preactivation else float(shift))
         self.activation = torch.nn.Identity() if preactivation else Activation(weights)
         self.blocks, n_in = torch.nn.ModuleList(), first
         for stage, n_out in enumerate(map(int, channels)):
@@ -140,6 +145,15 @@ class ResNet18(ImageClassifier):
             h = block(h)
         return linear(self.last_norm(h.mean((2, 3))), self.matrix, self.bias)
 
+    def describe(self) -> str:
+        """The network and its options, but the seed, as text."""
+        about = self.options
+        return (
+            f"{super().describe()}, width={self.width}, weights={about.weights}, "
+            f"preactivation={about.preactivation}, recu={about.recu}, shift={about.shift}, "
+            f"precision={self.precision}, cycles={self.cycles}"
+        )
+
     def begin_epoch(self, number: int, epochs: int) -> None:
         """Set ReCU's τ: that of epoch number - 1, so that training begins at 0.85."""
         self.phase.tau = tau_of_epoch(number - 1, epochs)
@@ -152,8 +166,11 @@ class ResNet18(ImageClassifier):
     def set_bits(self, bits: int | None) -> None:
         """Train with so many bits from now on, None for floating point; `begin_step` does it too.
 
-        Draws the seed of the gradients' rounding from `draws`.
+        Draws the seed of the gradients' rounding from `draws`. Raises ConfigurationError unless
+        bits are 2 to 16.
         """
+        if bits is not None:
+            check_bits(bits)
         self.phase.bits = bits
         seed = int(torch.randint(2**62, (), generator=self.draws))
         self.phase.rounding = torch.Generator(self.stem.device).manual_seed(seed)

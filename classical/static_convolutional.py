@@ -13,10 +13,16 @@ import numpy as np
 import torch
 from torch.nn.functional import conv2d, hardtanh, linear, max_pool2d, relu
 
-from classical.image_classifier import ImageClassifier, check_planes
+from classical.image_classifier import (
+    ImageClassifier,
+    are_sizes,
+    check_flags,
+    check_planes,
+    checked_image,
+)
 from classical.kernel_hypernetwork import KernelHyperNetwork, count_kernels, put_together
 from classical.straight_through import sign
-from qhyper.arrays import is_whole
+from qhyper.arrays import as_number, is_whole
 from qhyper.errors import ConfigurationError
 from qhyper.targets.convolutional.modules import Affine2d
 from qhyper.targets.sign import Sign
@@ -29,9 +35,10 @@ class Architecture:
     A block is its convolutions, the maxima of 2 x 2, and dropout. ReLU, which is not printed,
     follows each convolution and each dense layer but the last.
 
-    Raises ConfigurationError for a kernel that is not odd, a block without convolutions, images
-    of which the blocks leave nothing, dropout that is not from 0 to below 1, and pixels that are
-    not scaled by a finite number above 0.
+    Raises ConfigurationError for a kernel that is not odd, a block without convolutions, channels
+    and units that are no whole numbers of 1 or more, images of which the blocks leave nothing,
+    dropout that is not from 0 to below 1, and pixels that are not shifted by a finite number and
+    scaled by one above 0.
     """
 
     image: tuple[int, int, int]
@@ -57,10 +64,17 @@ class Architecture:
                 f"Got kernel={self.kernel!r}; expected an odd number of rows and columns, such as "
                 "3, so that an image keeps its size."
             )
-        if not self.blocks or not all(self.blocks):
+        checked_image(self.image)
+        blocks = self.blocks if isinstance(self.blocks, tuple | list) else ()
+        if not blocks or not all(map(are_sizes, blocks)):
             raise ConfigurationError(
                 f"Got blocks={self.blocks!r}; expected channels out of one convolution or more in "
-                "each block, such as ((16, 16), (32, 32))."
+                "each block, whole numbers from 1, such as ((16, 16), (32, 32))."
+            )
+        if self.dense != () and not are_sizes(self.dense):
+            raise ConfigurationError(
+                f"Got dense={self.dense!r}; expected units of each dense layer before the last, "
+                "whole numbers from 1, such as (128,), or ()."
             )
         if min(self.image[1:]) < 2 ** len(self.blocks):
             raise ConfigurationError(
@@ -68,11 +82,15 @@ class Architecture:
                 "nothing. Choose fewer blocks, or larger images."
             )
         for name in ("dropout", "dense_dropout"):
-            if not 0 <= getattr(self, name) < 1:
+            if not 0 <= as_number(getattr(self, name)) < 1:
                 raise ConfigurationError(
                     f"Got {name}={getattr(self, name)!r}; expected a share from 0 to below 1."
                 )
-        if not 0 < self.scale < math.inf:
+        if not math.isfinite(as_number(self.shift)):
+            raise ConfigurationError(
+                f"From pixels a shift is taken, a finite number; got {self.shift!r}."
+            )
+        if not 0 < as_number(self.scale) < math.inf:
             raise ConfigurationError(
                 f"Pixels are divided by scale, a finite number above 0; got {self.scale!r}."
             )
@@ -120,6 +138,9 @@ class Generated:
     KernelHyperNetwork; unless told, what is generated, of variance 1, is divided by
     √(inputs of a unit / 2), layer by layer, so that it starts as He et al. (2015) have it. With a
     start of its own it is the kernel as it is.
+
+    Raises ConfigurationError for `tied` and `bias` that are neither True nor False; what other
+    numbers have to be, KernelHyperNetwork says.
     """
 
     embedding: int
@@ -127,6 +148,9 @@ class Generated:
     tied: bool = True
     bias: bool = False
     start: float | None = None
+
+    def __post_init__(self) -> None:
+        check_flags(tied=self.tied, bias=self.bias)
 
 
 class StaticConvolutional(ImageClassifier):
@@ -142,7 +166,8 @@ class StaticConvolutional(ImageClassifier):
     parameters of its own, and the sign, or before a dense layer the hardtanh. No channel factors
     are needed: the normalisation would take them out. The maxima of a block stand before it.
 
-    Dropout draws from `draws`. Raises ConfigurationError for channels that cannot be generated.
+    Dropout draws from `draws`. Raises ConfigurationError for channels that cannot be generated,
+    as KernelHyperNetwork does, and for a `binary` that is neither True nor False.
     """
 
     def __init__(
@@ -154,6 +179,7 @@ class StaticConvolutional(ImageClassifier):
         seed: int = 0,
     ) -> None:
         super().__init__(architecture.image, architecture.classes, seed=seed)
+        check_flags(binary=binary)
         self.architecture, self.generated, self.binary = architecture, generated, binary
         (rng,) = self.streams(0, "initialise")
         (c_in, c_out), *later = architecture.convolutions
@@ -185,6 +211,10 @@ class StaticConvolutional(ImageClassifier):
             for _, c_out in architecture.convolutions
             if binary
         )
+
+    def describe(self) -> str:
+        """The network and its options, but the seed, as text."""
+        return f"{super().describe()}, {self.architecture}, {self.generated}, binary={self.binary}"
 
     @property
     def n_kernel(self) -> int:
@@ -244,11 +274,12 @@ class StaticConvolutional(ImageClassifier):
     def evaluation_network(self) -> torch.nn.Sequential:
         """The network of eval mode as plain torch layers, in eval mode and float64.
 
-        It takes pixels [image, channel, row, column] from 0 to 255, and has its own copy of all
-        numbers. Generated kernels stand there as they are; binary ones are exactly -1 and +1.
+        It takes pixels [image, channel, row, column] from 0 to 255, is on the CPU, and has its own
+        copy of all numbers. Generated kernels stand there as they are; binary ones are exactly -1
+        and +1.
         """
         about = self.architecture
-        scale = torch.full((about.image[0],), 1 / about.scale)
+        scale = torch.full((about.image[0],), 1 / about.scale, dtype=torch.float64)
         modules: list[torch.nn.Module] = [Affine2d(scale, -about.shift * scale)]
         biases = [self.first_bias, *(self.biases or [None] * len(self.later))]
         weights = iter(zip([self.first, *self.kernels()], biases, strict=True))
@@ -332,4 +363,4 @@ def _norm(norm: torch.nn.Module) -> torch.nn.BatchNorm2d:
 
 
 def _copied(numbers: torch.Tensor) -> torch.nn.Parameter:
-    return torch.nn.Parameter(numbers.detach().to(torch.float64, copy=True))
+    return torch.nn.Parameter(numbers.detach().cpu().to(torch.float64, copy=True))

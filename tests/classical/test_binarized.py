@@ -275,3 +275,21 @@ def test_statistics_are_taken_over_the_first_rows_alone(monkeypatch):
     other = copy.deepcopy(network.state_dict())
     network.set_statistics(torch.tensor(images.pixels[:7]))
     assert all(torch.equal(network.state_dict()[name], other[name]) for name in other)
+
+
+def test_the_evaluation_network_of_another_device_is_on_the_cpu(monkeypatch):
+    network = BinarizedNetwork((12, 8, 3), binarisation="deterministic")
+    norms = copy.deepcopy(network.norms)
+    network.to("meta").norms = norms
+    # nothing can be copied from `meta`; everything else is as on a device
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda x: torch.ones(x.shape, dtype=x.dtype))
+    plain = network.evaluation_network()
+    assert {tensor.device.type for tensor in plain.state_dict().values()} == {"cpu"}
+
+
+def test_stochastic_signs_are_drawn_on_the_cpu_for_any_device():
+    generator, same = (torch.Generator().manual_seed(0) for _ in range(2))
+    found = stochastic_sign(torch.zeros(3, 2, device="meta"), generator)
+    assert (found.device.type, found.shape) == ("meta", (3, 2))
+    stochastic_sign(torch.zeros(3, 2), same)
+    assert torch.equal(generator.get_state(), same.get_state())

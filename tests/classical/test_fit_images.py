@@ -132,6 +132,10 @@ def test_accuracy_counts_over_chunks(monkeypatch):
         ({"batch": 301}, "no more than the 300 of the training set"),
         ({"learning_rate": 0.0}, r"learning_rate is a finite number above 0.*got 0\.0"),
         ({"learning_rate": float("nan")}, r"learning_rate is a finite number above 0.*got nan"),
+        ({"learning_rate": "a"}, r"learning_rate is a finite number above 0.*got 'a'"),
+        ({"epochs": 2.5}, r"Got epochs=2.5 and batch=20; expected 1 epoch"),
+        ({"batch": 16.0}, r"Got epochs=8 and batch=16.0; expected 1 epoch"),
+        ({"warm_up": 0.5}, r"Got warm_up=0.5 epochs of 8; expected 0 or more"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changed, message):
@@ -161,6 +165,15 @@ def test_a_loss_that_is_not_finite_is_refused():
         network.latent[0].fill_(float("nan"))
     with pytest.raises(ConfigurationError, match="no longer finite in epoch 1"):
         fit_images(network, made_images(20), made_images(5), epochs=1, batch=10, learning_rate=0.1)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_logits_that_are_not_finite_have_no_accuracy(value):
+    network, _ = trained("none", epochs=1)
+    with torch.no_grad():
+        network.norms[-1].bias[1] = value
+    with pytest.raises(ConfigurationError, match="Got logits that are not finite"):
+        accuracy(network, made_images(10))
 
 
 # -- schedules -------------------------------------------------------------------------------------
@@ -354,7 +367,7 @@ def test_a_checkpoint_of_another_seed_or_network_is_refused(tmp_path):
     fit_images(BinarizedNetwork((12, 3), binarisation="none"), made, made, **settings)
     with pytest.raises(ConfigurationError, match=r"seeds = \(1,\), and it has \(0,\)"):
         fit_images(BinarizedNetwork((12, 3), binarisation="none", seed=1), made, made, **settings)
-    with pytest.raises(ConfigurationError, match="is of another network"):
+    with pytest.raises(ConfigurationError, match="is of another training: got network = "):
         fit_images(BinarizedNetwork((12, 4, 3), binarisation="none"), made, made, **settings)
 
 
@@ -373,14 +386,24 @@ def test_a_damaged_checkpoint_is_refused_and_kept(tmp_path):
         ({"optimizer_options": {"momentun": 1}}, "torch.optim.Adam refused its options"),
         ({"schedule": "cosin"}, "schedule of torch.optim.lr_scheduler .cosin.. Did you mean"),
         ({"schedule": "StepLR"}, "lr_scheduler.StepLR refused its options"),
+        ({"schedule": "_LRScheduler"}, "Known: ConstantLR, "),
+        (
+            {"schedule": "OneCycleLR", "schedule_options": {"max_lr": 1.0, "total_steps": 3}},
+            "The schedule OneCycleLR refused its options .*'total_steps': 3.*Tried to step 4 times",
+        ),
+        (
+            {"schedule": "CosineAnnealingLR", "schedule_options": {"T_max": 0}},
+            "CosineAnnealingLR refused its options {'T_max': 0}: .*zero",
+        ),
         ({"warm_up": 5}, "Got warm_up=5 epochs of 5; expected 0 or more, and fewer than all"),
         ({"threads": 0}, "Got threads=0; expected 1 or more"),
         ({"autocast": torch.float16}, "Got autocast=torch.float16; expected None or torch.bfloat"),
     ],
 )
 def test_more_settings_that_cannot_work_are_refused(changed, message):
+    settings = SETTINGS | {"warm_up": 0} | changed
     with pytest.raises(ConfigurationError, match=message):
-        fit_images(Counting(), squares(), squares(5), **SETTINGS | changed)
+        fit_images(Counting(), squares(), squares(5), **settings)
 
 
 def test_images_of_another_shape_are_refused():

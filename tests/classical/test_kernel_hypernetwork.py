@@ -77,6 +77,18 @@ def test_channels_that_are_no_multiple_of_a_basic_kernel_are_refused(channels):
         put_together(torch.zeros(1, 16, 16, 3, 3), *channels)
 
 
+@pytest.mark.parametrize("shape", [(5, 16, 16, 3, 3), (6, 16, 8, 3, 3), (6, 16, 16, 9), (0,)])
+def test_another_number_or_shape_of_kernels_is_refused(shape):
+    with pytest.raises(ConfigurationError, match=r"48 to 32 channels; expected .* = \[6, 16, 16\]"):
+        put_together(torch.zeros(shape), c_in=48, c_out=32)
+
+
+@pytest.mark.parametrize("start", [float("nan"), float("inf"), 0, -0.1, "a"])
+def test_a_start_is_a_finite_number_above_0(start):
+    with pytest.raises(ConfigurationError, match=f"Got start={start!r}; expected the deviation"):
+        made(start=start)
+
+
 @pytest.mark.parametrize("name", ["embedding", "projection", "kernel", "kernels"])
 @pytest.mark.parametrize("size", [0, 1.5, True])
 def test_sizes_are_whole_numbers_from_1(name, size):

@@ -38,7 +38,7 @@ def test_bits_of_fewer_steps_than_cycles_are_of_the_range():
     assert {bits_of_step(step, 5) for step in range(5)} <= set(range(3, 9))
 
 
-@pytest.mark.parametrize("bits", [1, 3, 8])
+@pytest.mark.parametrize("bits", [2, 3, 8])
 def test_quantised_numbers_are_those_of_the_formula(bits):
     x = torch.tensor(np.random.default_rng(bits).normal(size=(2, 3, 4, 5)))
     expected = slowly_quantised(x.flatten().tolist(), bits)
@@ -47,20 +47,40 @@ def test_quantised_numbers_are_those_of_the_formula(bits):
     torch.testing.assert_close(found.flatten(), torch.tensor(expected, dtype=torch.float64))
 
 
-def test_levels_between_minus_and_plus_one_keep_every_sign():
-    # hence activations and ReCU's weights that reach both ends have the same signs in any bits
-    x = torch.tensor(np.random.default_rng(1).uniform(-1, 1, 1000))
-    x[:3] = torch.tensor([-1.0, 0.0, 1.0])
-    for size in (1.0, 0.3, 2.7057):
-        for bits in range(3, 9):
-            assert torch.equal(signs(quantised(size * x, bits)), signs(x))
+def slowly_symmetric(number, most, bits):
+    step = 2 * most / (2**bits - 1)
+    levels = [(k + 0.5) * step for k in range(-(2 ** (bits - 1)), 2 ** (bits - 1))]
+    return min(levels, key=lambda level: (abs(level - number), -level))
+
+
+@pytest.mark.parametrize("bits", [2, 3, 8])
+def test_symmetric_levels_are_between_plus_and_minus_the_largest_size(bits):
+    x = torch.tensor(np.random.default_rng(bits).normal(0.4, 1, size=(2, 3, 4, 5)))
+    most = float(x.abs().max())
+    expected = [slowly_symmetric(number, most, bits) for number in x.flatten().tolist()]
+    found = quantised(x, bits, symmetric=True)
+    torch.testing.assert_close(found.flatten(), torch.tensor(expected, dtype=torch.float64))
+    assert found.abs().max().item() == pytest.approx(most, rel=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1.0, 0.3, 2.7057, 1e-20])
+def test_symmetric_levels_keep_every_sign(size, dtype):
+    x = torch.tensor(np.random.default_rng(1).uniform(-0.7, 1, 1000), dtype=dtype)
+    x[:5] = torch.tensor([1.0, 0.0, -0.0, 1e-15, -1e-15])
+    for bits in range(2, 17):
+        assert torch.equal(signs(quantised(size * x, bits, symmetric=True)), signs(size * x))
+    for number in (0.0, 0.3, -0.3):
+        same = torch.full((3,), number, dtype=dtype)
+        torch.testing.assert_close(quantised(same, 3, symmetric=True), same)
 
 
 def test_the_gradient_goes_straight_through():
     x = torch.randn(5, generator=rng_of(0), requires_grad=True)
     g = torch.arange(5.0)
-    (found,) = torch.autograd.grad(quantised(x, 3), x, g)
-    assert torch.equal(found, g)
+    for symmetric in (False, True):
+        (found,) = torch.autograd.grad(quantised(x, 3, symmetric=symmetric), x, g)
+        assert torch.equal(found, g)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3, -1e30])
@@ -99,10 +119,10 @@ def test_random_rounding_draws_for_each_number_by_itself():
 def test_the_gradient_of_a_tensor_is_rounded_and_the_tensor_is_not():
     x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
     y = x * 1
-    round_gradient(y, rng_of(6), bits=1)
+    round_gradient(y, rng_of(6), bits=2)
     (found,) = torch.autograd.grad(y, x, torch.tensor([0.0, 0.5, 1.0]))
     assert y.tolist() == [1, 2, 3]
-    assert found[1] in (0, 1)
+    assert min(abs(found[1] - level) for level in (1 / 3, 2 / 3)) < 1e-6
     round_gradient(torch.ones(3), rng_of(6))  # which has none
 
 
@@ -114,10 +134,10 @@ def test_nothing_comes_from_the_global_stream():
 
 
 def test_bad_bits_and_steps_are_refused():
-    for bits in (0, 17, 2.5):
-        with pytest.raises(ConfigurationError, match=rf"bits={bits}; expected 1 to 16"):
+    for bits in (0, 1, 17, 2.5):
+        with pytest.raises(ConfigurationError, match=rf"bits={bits}; expected 2 to 16"):
             quantised(torch.ones(2), bits)
-        with pytest.raises(ConfigurationError, match=rf"bits={bits}; expected 1 to 16"):
+        with pytest.raises(ConfigurationError, match=rf"bits={bits}; expected 2 to 16"):
             rounded_at_random(torch.ones(2), rng_of(0), bits)
     for step, steps, cycles in ((-1, 2, 1), (2, 2, 1), (0, 2, 0)):
         with pytest.raises(ConfigurationError, match=f"step {step} of {steps} in {cycles} cycles"):

@@ -163,25 +163,29 @@ def test_cyclic_precision_is_of_training_alone_and_of_every_binary_layer():
     assert floating.phase.bits is None
 
 
-def test_few_bits_of_what_signs_are_taken_of_change_gradients_alone():
-    x = planes(16, 6)
+def of_few_bits(bits, **options):
+    """Logits of training, and a gradient, in float64."""
+    # with a shift, what is normalised to 0 but for rounding is not at the limit of a sign
+    network = ResNet18(SMALL, 4, width=1 / 4, shift=0.3, **options).double()
+    network.set_bits(bits)
+    logits = network(planes(16, 6))
+    (gradient,) = torch.autograd.grad(logits.square().sum(), network.blocks[0].convolution1.weight)
+    return logits, gradient
 
-    def found(bits, **options):
-        # with a shift, what is normalised to 0 but for rounding is not at the limit of a sign
-        network = ResNet18(SMALL, 4, width=1 / 4, shift=0.3, **options).double()
-        network.set_bits(bits)
-        logits = network(x)
-        (gradient,) = torch.autograd.grad(
-            logits.square().sum(), network.blocks[0].convolution1.weight
-        )
-        return logits, gradient
 
-    exact, gradient = found(None)
-    few, other = found(3)
-    assert torch.equal(few, exact)  # both ends of hardtanh and of ReCU's clamp are reached
-    assert not torch.allclose(other, gradient)
-    for options in ({"recu": False}, {"weights": "real"}):  # latent weights are not clamped there
-        assert not torch.equal(found(3, **options)[0], found(None, **options)[0])
+@pytest.mark.parametrize("recu", [True, False])
+@pytest.mark.parametrize("preactivation", [True, False])
+def test_few_bits_of_what_signs_are_taken_of_change_gradients_alone(recu, preactivation):
+    options = {"recu": recu, "preactivation": preactivation}
+    exact, gradient = of_few_bits(None, **options)
+    for bits in (2, 3, 8):
+        few, other = of_few_bits(bits, **options)
+        assert torch.equal(few, exact)
+        assert not torch.allclose(other, gradient)
+
+
+def test_few_bits_of_real_weights_change_what_is_computed():
+    assert not torch.equal(of_few_bits(3, weights="real")[0], of_few_bits(None, weights="real")[0])
 
 
 def test_tau_rises_with_the_epochs():
@@ -258,8 +262,16 @@ def test_bad_settings_are_refused():
     for width, channels in ((1 / 128, "0.5"), (0, "0"), (0.3, "19.2"), (-0.25, "-16")):
         with pytest.raises(ConfigurationError, match=f"leaves {channels} channels of 64"):
             ResNet18(SMALL, 4, width=width)
-    with pytest.raises(ConfigurationError, match="Choose a multiple of 1/64"):
-        ResNet18(SMALL, 4, width=float("nan"))
+    for width in (float("nan"), float("inf"), "0.25", None):
+        with pytest.raises(ConfigurationError, match=f"width={width!r}.*Choose a multiple of 1/64"):
+            ResNet18(SMALL, 4, width=width)
+    for name in ("recu", "preactivation"):
+        with pytest.raises(ConfigurationError, match=f"Got {name}='no'; expected True or False"):
+            ResNet18(SMALL, 4, **{name: "no"})
+    with pytest.raises(ConfigurationError, match="shift='a'; expected a finite number"):
+        ResNet18(SMALL, 4, shift="a")
+    with pytest.raises(ConfigurationError, match=r"image=3; expected \(channels, rows, columns\)"):
+        ResNet18(3, 4)
     with pytest.raises(ConfigurationError, match=r"28 × 28 pixels.*Pad them, such as 28 to 32"):
         ResNet18((1, 28, 28), 10)
     with pytest.raises(ConfigurationError, match="kind of weights 'ternary'"):
@@ -271,6 +283,8 @@ def test_bad_settings_are_refused():
     with pytest.raises(ConfigurationError, match="cycles=0; expected 1 or more"):
         ResNet18(SMALL, 4, cycles=0)
     network = ResNet18(SMALL, 4, width=1 / 64)
+    with pytest.raises(ConfigurationError, match="bits=99; expected 2 to 16"):
+        network.set_bits(99)
     with pytest.raises(ConfigurationError, match=r"x of shape \(2, 3, 8, 8\)"):
         network(planes(2, 0, (3, 8, 8)))
     with pytest.raises(ConfigurationError, match="Make the network for these images"):

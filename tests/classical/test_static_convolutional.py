@@ -1,5 +1,6 @@
 """Networks with own and generated kernels against plain torch; parameter counts as printed."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -158,6 +159,25 @@ def test_the_evaluation_network_has_the_same_logits_in_plain_layers(generated, b
         assert plain[1].weight.any()  # a copy
 
 
+def test_the_evaluation_network_scales_pixels_in_float64():
+    network = spread(StaticConvolutional(dataclasses.replace(SMALL, shift=12.3, scale=99.9)))
+    x = torch.from_numpy(made_images(20, seed=3).planes).double()
+    with torch.no_grad():
+        scaled = network.evaluation_network()[0](x)
+    torch.testing.assert_close(scaled, (x - 12.3) / 99.9, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("generated", [None, Generated(3, 2)])
+def test_the_evaluation_network_of_another_device_is_on_the_cpu(generated, monkeypatch):
+    network = StaticConvolutional(SMALL, generated=generated, binary=True)
+    norms = copy.deepcopy(network.norms)
+    network.to("meta").norms = norms
+    # nothing can be copied from `meta`; everything else is as on a device
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda x: torch.ones(x.shape, dtype=x.dtype))
+    plain = network.evaluation_network()
+    assert {tensor.device.type for tensor in plain.state_dict().values()} == {"cpu"}
+
+
 def test_generated_kernels_are_put_together_and_scaled_layer_by_layer():
     network = StaticConvolutional(vgg(2), generated=Generated(4, 4), seed=3)
     (generator,) = network.generators
@@ -292,11 +312,38 @@ def test_channels_that_cannot_be_generated_are_refused():
         ({"dropout": 1.0}, "Got dropout=1.0; expected a share from 0 to below 1"),
         ({"dense_dropout": -0.1}, "Got dense_dropout=-0.1; expected a share"),
         ({"scale": 0.0}, "a finite number above 0; got 0.0"),
+        ({"scale": np.nan}, "a finite number above 0; got nan"),
+        ({"scale": np.inf}, "a finite number above 0; got inf"),
+        ({"scale": "a"}, "a finite number above 0; got 'a'"),
+        ({"shift": np.nan}, "a shift is taken, a finite number; got nan"),
+        ({"shift": -np.inf}, "a shift is taken, a finite number; got -inf"),
+        ({"blocks": ((16, -16),)}, r"blocks=\(\(16, -16\),\); expected channels out"),
+        ({"blocks": ((16.0,),)}, r"blocks=\(\(16.0,\),\); expected channels out"),
+        ({"blocks": (16,)}, r"blocks=\(16,\); expected channels out"),
+        ({"blocks": 16}, r"blocks=16; expected channels out"),
+        ({"dense": (0,)}, r"dense=\(0,\); expected units"),
+        ({"dense": 12}, r"dense=12; expected units"),
+        ({"dropout": np.nan}, "Got dropout=nan; expected a share"),
+        ({"image": 3}, r"image=3; expected \(channels, rows, columns\)"),
     ],
 )
 def test_an_architecture_that_cannot_be_is_refused(change, message):
     with pytest.raises(ConfigurationError, match=message):
         dataclasses.replace(SMALL, **change)
+
+
+@pytest.mark.parametrize("start", [np.nan, 0, -0.1])
+def test_a_start_that_cannot_be_is_refused(start):
+    with pytest.raises(ConfigurationError, match=f"Got start={start!r}; expected the deviation"):
+        StaticConvolutional(SMALL, generated=Generated(3, 2, start=start))
+
+
+def test_what_is_neither_true_nor_false_is_refused():
+    for name in ("tied", "bias"):
+        with pytest.raises(ConfigurationError, match=f"Got {name}='no'; expected True or False"):
+            Generated(3, 2, **{name: "no"})
+    with pytest.raises(ConfigurationError, match="Got binary='no'; expected True or False"):
+        StaticConvolutional(SMALL, binary="no")
 
 
 @pytest.mark.parametrize("blocks", [0, 4, 1.0])
