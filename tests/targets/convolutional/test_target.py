@@ -266,7 +266,8 @@ def test_a_trained_network_takes_pixels_however_it_begins():
     """It may scale them as data sets do: features that are no pixels are not scaled once more."""
     rng = np.random.default_rng(0)
     steps = (
-        Affine(np.full(1, 1 / 128), np.full(1, -127.5 / 128)), Threshold(np.zeros(1), np.ones(1) > 0),
+        Affine(np.full(1, 1 / 128), np.full(1, -127.5 / 128)),
+        Threshold(np.zeros(1), np.ones(1, bool)),
         BinaryConvolution(rng.integers(2, size=(2, 1, 3, 3), dtype=np.uint8)),
     )  # fmt: skip
     network = ConvolutionalNetwork((1, 3, 3), steps)
@@ -275,5 +276,7 @@ def test_a_trained_network_takes_pixels_however_it_begins():
     labels = network.predict(pixels)
     signed = target.objective(Samples((pixels - 127.5) / 128, labels))
     assert signed.accuracy(target.own_bits) == 1
-    with pytest.raises(ConfigurationError, match=r"from 0 to \S+; the network takes whole pixels.*'sig"):
+    with pytest.raises(
+        ConfigurationError, match=r"from 0 to \S+; the network takes whole pixels.*'sig"
+    ):
         target.objective(Samples(np.vstack([pixels, 0 * pixels[:1]]) / 255, np.append(labels, 0)))
