@@ -114,7 +114,7 @@ def _parts_of(names: Mapping[str, Any], seen: set[str]) -> set[Path]:
 
 def _stamp(compiled: Any, sources: Iterable[Path]) -> bool:
     """Add a hash of sources to what numba compares before it loads; False if that is not there."""
-    kept = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    kept: Any = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if not hasattr(kept, "_source_stamp"):
         return False
     kept._source_stamp = (kept._source_stamp, *map(_hash_of, sources))
