@@ -80,7 +80,7 @@ class Size:
 MORE = ("mnist-conv", "mnist-5-5")
 """Models with more seeds, enough for an interval of the median."""
 FULL = Size(
-    epochs={"mnist": 6, "block1": 12, "block2": 25, "block3": 25}, seeds=2, more_seeds=6,
+    epochs={"mnist": 6, "block1": 16, "block2": 20, "block3": 20}, seeds=2, more_seeds=6,
     variant_seeds=1, binary_seeds=1, bit_seeds=1, bit_steps=1_000,
 )  # fmt: skip
 QUICK = Size(
@@ -173,7 +173,7 @@ def _trained(
     network = StaticConvolutional(about, generated=generated, binary=binary, seed=seed)
     record = fit_images(
         network, training, held_out, epochs=size.epochs[data], batch=BATCH[images],
-        learning_rate=DEFAULT_RATES[images] if rate is None else rate,
+        learning_rate=DEFAULT_RATES[data][generated is not None] if rate is None else rate,
         augmentation=Augmentation(crop=CROP[images]),
         autocast=None if binary else torch.bfloat16,
     )  # fmt: skip
