@@ -1,13 +1,13 @@
 """ImageClassifier: what `fit_images` trains, and what it calls on the way."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from qhyper.arrays import is_whole
-from qhyper.data.images import Images
+from qhyper.data.images import Images, checked_image
 from qhyper.errors import ConfigurationError
 from qhyper.streams import Streams
 
@@ -69,17 +69,6 @@ class ImageClassifier(torch.nn.Module, ABC):
                 f"{self.image}. Make the network for these images."
             )
         return torch.tensor(images.planes)
-
-
-def checked_image(image: Any) -> tuple[int, int, int]:
-    """(channels, rows, columns); ConfigurationError unless those are three sizes of 1 or more."""
-    sizes = tuple(image) if isinstance(image, Iterable) else ()
-    if len(sizes) != 3 or not are_sizes(sizes):
-        raise ConfigurationError(
-            f"Got image={image!r}; expected (channels, rows, columns), whole numbers of 1 or "
-            "more, such as (3, 32, 32)."
-        )
-    return (int(sizes[0]), int(sizes[1]), int(sizes[2]))
 
 
 def are_sizes(sizes: Any) -> bool:

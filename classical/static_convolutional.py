@@ -18,11 +18,11 @@ from classical.image_classifier import (
     are_sizes,
     check_flags,
     check_planes,
-    checked_image,
 )
 from classical.kernel_hypernetwork import KernelHyperNetwork, count_kernels, put_together
 from classical.straight_through import sign
 from qhyper.arrays import as_number, is_whole
+from qhyper.data.images import checked_image
 from qhyper.errors import ConfigurationError
 from qhyper.targets.convolutional.modules import Affine2d
 from qhyper.targets.sign import Sign

@@ -71,6 +71,17 @@ class Images:
         return self.pixels.reshape(-1, *self.shape)
 
 
+def checked_image(image: Any) -> tuple[int, int, int]:
+    """(channels, rows, columns); ConfigurationError unless those are three sizes of 1 or more."""
+    sizes: tuple[Any, ...] = tuple(image) if isinstance(image, Sequence) else ()
+    if len(sizes) != 3 or not all(is_whole(size, at_least=1) for size in sizes):
+        raise ConfigurationError(
+            f"Got image={image!r}; expected (channels, rows, columns), whole numbers of 1 or "
+            "more, such as (3, 32, 32)."
+        )
+    return int(sizes[0]), int(sizes[1]), int(sizes[2])
+
+
 def _shape_of(given: Any, n_pixels: int) -> tuple[int, int, int] | None:
     """The shape of images, checked: as given, that of a square, or none."""
     if given is None:

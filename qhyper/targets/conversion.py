@@ -7,6 +7,7 @@ out say whether a conversion is right. Rows come from generators of their own, a
 import copy
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +85,17 @@ def short(numbers: torch.Tensor) -> torch.Tensor:
     """Which numbers have so few binary digits that sums of them do not round."""
     many = numbers * _SHORT
     return many == many.round()
+
+
+@torch.no_grad()
+def scale_and_shift(norm: Any) -> tuple[Float, Float]:
+    """What a batch normalisation multiplies with and adds, as torch works them out: [channel]."""
+    zeros = torch.zeros_like(norm.running_mean)
+    at_zero, at_one = (torch.full((1, len(zeros)), value, dtype=torch.float64) for value in (0, 1))
+    run = torch.nn.functional.batch_norm
+    scale = run(at_one, zeros, norm.running_var, norm.weight, zeros, eps=norm.eps)
+    shift = run(at_zero, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+    return scale[0].numpy(), shift[0].numpy()
 
 
 # -- warnings of other classes ---------------------------------------------------------------------

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.arrays import as_array, is_whole
+from qhyper.arrays import as_array
+from qhyper.data.images import checked_image
 from qhyper.errors import ConfigurationError
 from qhyper.targets.convolutional.bounds import largest_number
 from qhyper.targets.convolutional.engine import prepared
@@ -44,14 +45,7 @@ class ConvolutionalNetwork:
     steps: tuple[Step, ...]
 
     def __post_init__(self) -> None:
-        image, whole = self.image, False
-        if isinstance(image, Sequence) and len(image) == 3:
-            whole = all(is_whole(size, at_least=1) for size in image)
-        if not whole:
-            raise ConfigurationError(
-                f"Got images of {image!r}; expected (channels, rows, columns), such as (3, 32, 32)."
-            )
-        object.__setattr__(self, "image", tuple(int(size) for size in image))
+        object.__setattr__(self, "image", checked_image(self.image))
         object.__setattr__(self, "steps", checked_steps(self.steps))
         last = self.values[-1]
         if last.kind == "bits" or last.shape[1:] != (1, 1):

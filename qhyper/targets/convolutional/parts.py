@@ -8,7 +8,12 @@ import torch
 from qhyper.errors import ConfigurationError
 from qhyper.targets.convolutional.modules import Affine2d, ChannelScale, PadMinusOne, Residual
 from qhyper.targets.convolutional.steps import Float
-from qhyper.targets.packed.plain_module import check_plain, kind_of
+from qhyper.targets.packed.plain_module import (
+    called,
+    check_plain,
+    kind_of,
+    other_than_numbers,
+)
 from qhyper.targets.sign import Sign
 
 WITHOUT_EFFECT = (torch.nn.Identity, torch.nn.Dropout, torch.nn.Dropout2d)
@@ -46,7 +51,7 @@ def plain_parts(module: torch.nn.Module, within: str = "") -> list[Part]:
     """
     if not isinstance(module, torch.nn.Sequential) or kind_of(module) is not torch.nn.Sequential:
         raise ConfigurationError(
-            f"Got {called(type(module))}{f' as {within}' * bool(within)}; {EXPECTED}."
+            f"Got {called(type(module), PARTS)}{f' as {within}' * bool(within)}; {EXPECTED}."
         )
     check_plain(module, within or "all layers")
     parts: list[Part] = []
@@ -60,7 +65,7 @@ def plain_parts(module: torch.nn.Module, within: str = "") -> list[Part]:
             above = next((known.__name__ for known in PARTS if isinstance(part, known)), None)
             hint = f" A subclass of {above} may compute anything: make it a plain {above}."
             raise ConfigurationError(
-                f"Got {called(kind)} as layer {name}; {EXPECTED}.{hint if above else ''}"
+                f"Got {called(kind, PARTS)} as layer {name}; {EXPECTED}.{hint if above else ''}"
             )
         check_plain(part, f"layer {name}")
         if isinstance(part, Residual):
@@ -69,13 +74,6 @@ def plain_parts(module: torch.nn.Module, within: str = "") -> list[Part]:
         if not isinstance(part, WITHOUT_EFFECT):
             parts.append(Part(name, part))
     return parts
-
-
-def called(kind: type) -> str:
-    """The name of a class, with its module if it is but the name of a part that we know."""
-    known = (torch.nn.Sequential, *PARTS)
-    alike = kind not in known and kind.__name__ in {part.__name__ for part in known}
-    return f"{kind.__module__}.{kind.__qualname__}" if alike else kind.__name__
 
 
 def made(part: Part, make: Callable[..., Any], *fields: Any, **options: Any) -> Any:
@@ -87,18 +85,8 @@ def made(part: Part, make: Callable[..., Any], *fields: Any, **options: Any) -> 
 
 
 def numbers(part: Part, tensor: Any, what: str, dimensions: int) -> Float:
-    """A tensor of float64 with so many dimensions as an array, or ConfigurationError.
-
-    In a copy of float64 others are those that are no parameter or buffer, or hold whole numbers.
-    """
-    if (
-        not isinstance(tensor, torch.Tensor)
-        or tensor.dtype != torch.float64
-        or tensor.ndim != dimensions
-    ):
-        got = type(tensor).__name__
-        if isinstance(tensor, torch.Tensor):
-            got = f"{tensor.dtype} and shape {tuple(tensor.shape)}"
+    """A tensor of float64 with so many dimensions as an array, or ConfigurationError."""
+    if got := other_than_numbers(tensor, dimensions):
         raise error(
             part, f"got its {what} as {got}; expected floating point numbers in {dimensions} "
             "dimensions. Assign a torch.nn.Parameter",

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from qhyper.targets.conversion import scale_and_shift
 from qhyper.targets.convolutional.bounds import largest_after
 from qhyper.targets.convolutional.folding import folded
 from qhyper.targets.convolutional.modules import Affine2d, ChannelScale, PadMinusOne, Residual
@@ -237,7 +238,7 @@ class Reader:
 def _step_of(module: Any) -> Step:
     """The step of a layer that works on every channel alone."""
     if isinstance(module, NORMS):
-        return Affine(*_scale_and_shift(module))
+        return Affine(*scale_and_shift(module))
     if isinstance(module, Affine2d):
         return Affine(module.scale.detach().numpy(), module.shift.detach().numpy())
     if isinstance(module, ChannelScale):
@@ -245,17 +246,6 @@ def _step_of(module: Any) -> Step:
     if isinstance(module, torch.nn.Hardtanh):
         return Clamp(module.min_val, module.max_val)
     return Clamp(0.0, float("inf"))
-
-
-@torch.no_grad()
-def _scale_and_shift(norm: Any) -> tuple[Float, Float]:
-    """What a batch normalisation multiplies with and adds, as torch works them out."""
-    zeros = torch.zeros_like(norm.running_mean)
-    at_zero, at_one = (torch.full((1, len(zeros)), value, dtype=torch.float64) for value in (0, 1))
-    run = torch.nn.functional.batch_norm
-    scale = run(at_one, zeros, norm.running_var, norm.weight, zeros, eps=norm.eps)
-    shift = run(at_zero, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
-    return scale[0].numpy(), shift[0].numpy()
 
 
 def _windows(part: Part) -> dict[str, Any]:

@@ -212,8 +212,8 @@ class Scale:
 class Clamp:
     """Numbers below `low` become `low`, and above `high` become `high`: to real numbers.
 
-    ReLU is Clamp(0, inf). Raises ConfigurationError unless low <= high, which
-    leave a finite number between them.
+    ReLU is Clamp(0, inf). Raises ConfigurationError unless low <= high leave a finite number
+    between them.
     """
 
     low: float

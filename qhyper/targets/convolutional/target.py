@@ -134,7 +134,9 @@ class ConvolutionalTarget:
         target `sees` pixels.
         """
         rows = self._rows(data, check_loss(loss))
-        return ConvolutionalObjective(rows, str(self), self._rows, packed=_are_pixels(data))
+        return ConvolutionalObjective(
+            rows, str(self), self._rows, packed=self.sees == "pixels" or _are_pixels(data)
+        )
 
     def to_packed(self, bits: npt.ArrayLike) -> ConvolutionalNetwork:
         """The network of one draw [n_bits], which can be saved and asked for predictions.

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from qhyper.arrays import is_whole
+from qhyper.data.images import checked_image
 from qhyper.errors import ConfigurationError
 from qhyper.targets.conversion import check_same, warn_of_mode, warn_of_rounding, warn_of_ties
 from qhyper.targets.convolutional.agreement import random_images, run, tied_images
 from qhyper.targets.convolutional.modules import Affine2d, ChannelScale, PadMinusOne, Residual
-from qhyper.targets.convolutional.parts import EXPECTED, Part, called, plain_parts
+from qhyper.targets.convolutional.parts import EXPECTED, PARTS, Part, plain_parts
 from qhyper.targets.convolutional.reading import Reader
 from qhyper.targets.convolutional.steps import (
     Affine,
@@ -36,6 +36,7 @@ from qhyper.targets.convolutional.steps import (
     Values,
 )
 from qhyper.targets.packed.plain_module import (
+    called,
     check_no_global_hooks,
     check_numbers,
     copy_in_float64,
@@ -101,11 +102,11 @@ def from_module(
     a number is not finite; if what comes out is not one number a class; and if outputs differ on
     random images.
     """
-    image = _checked_image(image)
+    image = checked_image(image)
     if not isinstance(module, torch.nn.Sequential) or kind_of(module) is not torch.nn.Sequential:
         known = hasattr(module, "evaluation_network")
         hint = " Pass its evaluation_network()." if known else ""
-        raise ConfigurationError(f"Got {called(type(module))}; {EXPECTED}.{hint}")
+        raise ConfigurationError(f"Got {called(type(module), PARTS)}; {EXPECTED}.{hint}")
     check_no_global_hooks()
     plain_parts(module)
     check_numbers(module)
@@ -142,16 +143,6 @@ def to_torch(network: Convolutional) -> torch.nn.Sequential:
         rows="images",
     )  # fmt: skip
     return module
-
-
-def _checked_image(image: Sequence[int]) -> Shape:
-    three = isinstance(image, Sequence) and len(image) == 3
-    if not three or not all(is_whole(size, at_least=1) for size in image):
-        raise ConfigurationError(
-            f"Got image={image!r}; expected the channels, rows and columns of an image, such as "
-            "(3, 32, 32)."
-        )
-    return int(image[0]), int(image[1]), int(image[2])
 
 
 def _steps(parts: Sequence[Part], image: Shape) -> tuple[Step, ...]:

@@ -6,6 +6,7 @@ are then weights like any other.
 """
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch.nn.modules import module as torch_module
@@ -79,6 +80,24 @@ def copy_in_float64(module: torch.nn.Sequential) -> torch.nn.Sequential:
             f"The module cannot be copied ({error}). Put its weights into a new "
             "torch.nn.Sequential, as parameters."
         ) from error
+
+
+def other_than_numbers(tensor: object, dimensions: int) -> str | None:
+    """What something is, if it is no tensor of float64 with so many dimensions.
+
+    In a copy of float64 those are what is no parameter or buffer, or holds whole numbers.
+    """
+    if not isinstance(tensor, torch.Tensor):
+        return type(tensor).__name__
+    right = tensor.dtype == torch.float64 and tensor.ndim == dimensions
+    return None if right else f"{tensor.dtype} and shape {tuple(tensor.shape)}"
+
+
+def called(kind: type, parts: Sequence[type]) -> str:
+    """The name of a class, with its module if it is but the name of one of the known parts."""
+    known = (torch.nn.Sequential, *parts)
+    alike = kind not in known and kind.__name__ in {part.__name__ for part in known}
+    return f"{kind.__module__}.{kind.__qualname__}" if alike else kind.__name__
 
 
 def _no_plain_numbers(tensor: torch.Tensor) -> str | None:

@@ -18,17 +18,20 @@ from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.targets.conversion import (
     check_same,
+    scale_and_shift,
     tied_rows,
     warn_of_mode,
     warn_of_rounding,
     warn_of_ties,
 )
 from qhyper.targets.packed.plain_module import (
+    called,
     check_no_global_hooks,
     check_numbers,
     check_plain,
     copy_in_float64,
     kind_of,
+    other_than_numbers,
 )
 from qhyper.targets.packed.shape import Packed, PackedShape
 from qhyper.targets.sign import Sign
@@ -264,7 +267,7 @@ def _checked_parts(module: torch.nn.Module) -> torch.nn.Sequential:
         known = hasattr(module, "evaluation_network")
         hint = " Pass its evaluation_network()." if known else ""
         hint += _hint_of_images(module)
-        raise ConfigurationError(f"Got {_called(type(module))}; {_EXPECTED}.{hint}")
+        raise ConfigurationError(f"Got {called(type(module), _PARTS)}; {_EXPECTED}.{hint}")
     check_no_global_hooks()
     check_plain(module, "all layers")
     number = 0
@@ -274,7 +277,9 @@ def _checked_parts(module: torch.nn.Module) -> torch.nn.Sequential:
             above = next((known.__name__ for known in _PARTS if isinstance(part, known)), None)
             hint = f" A subclass of {above} may compute anything: make it a plain {above}."
             hint = (hint if above else "") + _hint_of_images(module)
-            raise ConfigurationError(f"Got {_called(kind)} in layer {number}; {_EXPECTED}.{hint}")
+            raise ConfigurationError(
+                f"Got {called(kind, _PARTS)} in layer {number}; {_EXPECTED}.{hint}"
+            )
         number += kind is torch.nn.Linear
         check_plain(part, f"layer {max(number - 1, 0)}")
     check_numbers(module)
@@ -286,13 +291,6 @@ def _hint_of_images(module: torch.nn.Module) -> str:
     parts = module.modules() if isinstance(module, torch.nn.Module) else ()
     there = any(isinstance(part, _OF_IMAGES) for part in parts)
     return " Convolutional networks are packed by ConvolutionalNetwork.from_torch." * there
-
-
-def _called(kind: type) -> str:
-    """The name of a class, with its module if it is but the name of a part that we know."""
-    known = (torch.nn.Sequential, *_PARTS)
-    alike = kind not in known and kind.__name__ in {part.__name__ for part in known}
-    return f"{kind.__module__}.{kind.__qualname__}" if alike else kind.__name__
 
 
 def _parsed(module: torch.nn.Sequential) -> tuple[list[_Layer], Votes | None]:
@@ -396,19 +394,9 @@ def _check_norm(norm: torch.nn.Module, units: int, number: int) -> None:
             raise ConfigurationError(f"Got a number that is not finite in layer {number}.")
 
 
-def _tensor(tensor: object, what: str, dimensions: int) -> torch.Tensor:
-    """A tensor of float64 with so many dimensions, or ConfigurationError.
-
-    In a copy of float64 others are those that are no parameter or buffer, or hold whole numbers.
-    """
-    if (
-        not isinstance(tensor, torch.Tensor)
-        or tensor.dtype != torch.float64
-        or tensor.ndim != dimensions
-    ):
-        got = type(tensor).__name__
-        if isinstance(tensor, torch.Tensor):
-            got = f"{tensor.dtype} and shape {tuple(tensor.shape)}"
+def _tensor(tensor: Any, what: str, dimensions: int) -> torch.Tensor:
+    """A tensor of float64 with so many dimensions, or ConfigurationError."""
+    if got := other_than_numbers(tensor, dimensions):
         raise ConfigurationError(
             f"Got the {what} as {got}; expected a parameter of floating point numbers, [unit, "
             "input] for weights and [unit] for all else. Assign a torch.nn.Parameter."
@@ -453,9 +441,7 @@ def _scaled(layer: _Layer) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.floa
     """Scale and shift of what stands behind the last sums, as torch works them out."""
     norm, scale = layer.norm, torch.ones_like(layer.bias)
     if isinstance(norm, torch.nn.BatchNorm1d):
-        assert norm.running_var is not None
-        scale = 1 / torch.sqrt(norm.running_var + norm.eps)
-        scale = scale if norm.weight is None else scale * norm.weight
+        scale = torch.from_numpy(scale_and_shift(norm)[0])
     elif isinstance(norm, Affine):
         scale = norm.scale
     with torch.no_grad():

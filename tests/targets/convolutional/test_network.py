@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import sys
 import warnings
 import zipfile
@@ -191,7 +192,11 @@ def test_changed_files_are_refused(tmp_path, change, reason):
     ("image", "steps", "reason"),
     [
         ((2, 6, 8), small().steps, "network ends with whole sums of 3×1×2; expected"),
-        ((2, 6, 0), small().steps, "Got images of"),
+        (
+            (2, 6, 0),
+            small().steps,
+            r"Got image=\(2, 6, 0\); expected \(channels, rows, columns\), whole",
+        ),
         ((1, 1, 1), (Scale([1e200]), Scale([1e200])), "may not fit float64"),
     ],
 )
@@ -319,7 +324,8 @@ def test_arrays_of_steps_are_read_alone():
 
 @pytest.mark.parametrize("image", [(4, 4), (0, 4, 4), "144", None, (1, 4.5, 4)])
 def test_images_have_three_sizes(image):
-    with pytest.raises(ConfigurationError, match=r"expected \(channels, rows, columns\), such as"):
+    message = rf"Got image={re.escape(repr(image))}; expected \(channels, rows, columns\), whole"
+    with pytest.raises(ConfigurationError, match=message):
         ConvolutionalNetwork(image, (AvgPool(4, 1),))
 
 

@@ -44,7 +44,10 @@ def test_only_a_sequential_is_taken():
 @pytest.mark.parametrize("image", [(3, 8), (3, 8, 0), "388", 5, (3, 8, 8.5)])
 def test_an_image_is_three_whole_numbers(image):
     module = nn.Sequential(nn.Flatten(), linear(RNG, 24, 2))
-    with pytest.raises(ConfigurationError, match="expected the channels, rows and columns"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"expected \(channels, rows, columns\), whole numbers of 1 or more",
+    ):
         ConvolutionalNetwork.from_torch(module, image=image)
 
 
