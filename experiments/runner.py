@@ -3,27 +3,28 @@
 <out>/
   provenance.json     where the results come from, and the wall seconds that they took
   parts/<part>.json   seconds and result of each part
+  claims/<part>/      the claim of the process that works on it, or why it was given up
   results.md, *.svg   the tables and pictures, made when all parts are there
 """
 
 import hashlib
 import json
-import multiprocessing
-import os
 import signal
 import sys
-import threading
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import classical
 import qhyper
 from experiments.study import Study
-from qhyper.errors import Interrupted, StorageError
+from qhyper.errors import Interrupted, QhyperError, StorageError
 from qhyper.run.directory import provenance, stop_on_signals, versions
+from qhyper.run.processes import Processes
+from qhyper.run.work import Failure, Progress, Stop, Task, Warn, carry_out
 from qhyper.storage import storage, write_whole
+from qhyper.threads import one_torch_thread
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 """Lines of a README.md between which the published tables stand."""
@@ -46,8 +47,8 @@ def run(study: Study, out: Path, *, quick: bool, workers: int) -> dict[str, Any]
     """Results of all parts, by name; those that `out` does not hold yet are worked out.
 
     Raises StorageError if `out` holds anything but results of the same study, setting, sources and
-    packages, or something damaged; Interrupted after a signal; and what a part raised, once the
-    parts beside it have ended. Whatever was finished is kept.
+    packages, or something damaged; Interrupted after a signal; and what a part raised, once all
+    others have ended. Whatever was finished is kept.
     """
     names, record = list(study.parts(quick)), _opened(study, out, quick)
     stored = _stored(out, names)
@@ -173,13 +174,17 @@ def _record(out: Path) -> dict[str, Any] | None:
 
 def _stored(out: Path, names: list[str]) -> dict[str, dict[str, Any]]:
     """Seconds and results of the named parts that are there."""
-    paths = {name: out / "parts" / f"{name}.json" for name in names}
+    paths = {name: _path(out, name) for name in names}
     advice = "Remove it, and `run` works it out again."
     return {
         name: _read(path, {"seconds", "result"}, advice)
         for name, path in paths.items()
         if path.exists()
     }
+
+
+def _path(out: Path, name: str) -> Path:
+    return out / "parts" / f"{name}.json"
 
 
 def _read(path: Path, keys: set[str], advice: str) -> dict[str, Any]:
@@ -199,92 +204,62 @@ def _write(path: Path, data: dict[str, Any]) -> None:
 # -- side by side ----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Works a part of a study out, wherever that is."""
+
+    study: Path
+    quick: bool
+
+    def __call__(self, task: Task, stop: Stop, progress: Progress, warn: Warn) -> bytes:
+        """Seconds and result, as JSON."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # parts do not ask whether to stop
+        warn(f"{task.name}: begun")
+        work = Study(self.study).parts(self.quick)[task.name]
+        with one_torch_thread():
+            began = time.perf_counter()
+            result = work()
+            seconds = time.perf_counter() - began
+        return json.dumps({"seconds": seconds, "result": result}).encode()
+
+
 def _work_off(
     study: Study, out: Path, missing: list[str], record: dict[str, Any], workers: int
 ) -> None:
-    """Work out and store the missing parts, so many at a time; `record` learns the wall seconds."""
-    waiting, left = list(missing), len(missing)
-    began, before = time.perf_counter(), record["wall_seconds"]
-    running: dict[Future[float], str] = {}
-    failures: list[BaseException] = []
-    context = multiprocessing.get_context("spawn")  # a fork would inherit threads of the kernels
-    shares = context.SimpleQueue()
-    for share in _shares(workers):
-        shares.put(share)
-    pool = ProcessPoolExecutor(workers, context, _begin_worker, (shares,))
-    with stop_on_signals() as stop, pool:
-        try:
-            while running or waiting:
-                while waiting and len(running) < workers:  # what is queued could not be cancelled
-                    name = waiting.pop(0)
-                    path = out / "parts" / f"{name}.json"
-                    future = pool.submit(_work_out, study.folder, name, record["quick"], path)
-                    running[future] = name
-                    _say(f"{name}: begun")
-                done, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
-                if stop():
-                    raise Interrupted(
-                        f"Stopped by a signal; finished parts are kept in {out}. Go on with the "
-                        "same command."
-                    )
-                for future in done:
-                    name, error = running.pop(future), future.exception()
-                    if error is not None:
-                        # the first one's message is the command's
-                        words = f": {error}" if failures else ""
-                        _say(f"{name}: failed with {type(error).__name__}{words}")
-                        failures.append(error)
-                        waiting.clear()
-                        continue
-                    left -= 1
-                    _say(f"{name}: done in {future.result():.1f} s, {left} left")
-                    record["wall_seconds"] = before + time.perf_counter() - began
-                    _write(out / "provenance.json", record)
-        except BaseException:
-            for worker in multiprocessing.active_children():
-                worker.terminate()
-            raise
-    if failures:
-        raise failures[0]
+    """Work out and store the missing parts, so many at a time; `record` learns the wall seconds.
 
-
-def _shares(workers: int) -> list[list[int]]:
-    """The cores of each worker; empty lists where the system cannot confine it to them.
-
-    Compiled kernels start a thread for each core that their process may use.
+    A part that fails is told of; the others go on, and the first failure is raised at the end.
     """
-    if not hasattr(os, "sched_setaffinity"):
-        return [[]] * workers
-    cores = sorted(os.sched_getaffinity(0))
-    return [cores[k::workers] or [cores[k % len(cores)]] for k in range(workers)]
-
-
-def _begin_worker(shares: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    if share := shares.get():
-        os.sched_setaffinity(0, share)
-
-
-def _end_with_parent() -> None:
-    """Should the parent be killed, nobody else would end this process."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _work_out(folder: Path, name: str, quick: bool, path: Path) -> float:
-    """In a worker: work a part out and store it; the seconds that it took."""
-    from qhyper.threads import one_torch_thread
-
-    work = Study(folder).parts(quick)[name]
-    with one_torch_thread():
-        began = time.perf_counter()
-        result = work()
-        seconds = time.perf_counter() - began
-    write_whole(path, json.dumps({"seconds": seconds, "result": result}).encode())
-    return seconds
+    began, before, left = time.perf_counter(), record["wall_seconds"], len(missing)
+    tasks = [Task(name, out / "claims" / name, _path(out, name)) for name in missing]
+    for task in tasks:
+        task.retry()
+    failures: list[Failure] = []
+    executor = Processes(workers, progress=lambda *told: None, warn=_say)
+    with stop_on_signals() as stop:
+        try:
+            for ended in carry_out(
+                tasks, _Part(study.folder, record["quick"]), executor, stop=stop
+            ):
+                left -= 1
+                if isinstance(ended, Failure):
+                    _say(f"{ended.task.name}: {ended.reason}")
+                    failures.append(ended)
+                    continue
+                seconds = _stored(out, [ended.name])[ended.name]["seconds"]
+                _say(f"{ended.name}: done in {seconds:.1f} s, {left} left")
+                record["wall_seconds"] = before + time.perf_counter() - began
+                _write(out / "provenance.json", record)
+        except Interrupted:
+            raise Interrupted(
+                f"Stopped by a signal; finished parts are kept in {out}. Go on with the same "
+                "command."
+            ) from None
+    if failures:
+        names = ", ".join(failure.task.name for failure in failures)
+        raise failures[0].error or QhyperError(
+            f"Given up: {names}. What is finished is kept in {out}; the same command tries again."
+        )
 
 
 def _say(line: str) -> None:

@@ -93,7 +93,7 @@ class Result:
     final_risk: BySeed = None
     """of fresh draws, where the risk is another than the mean loss"""
     seconds_per_step: Sequence[float] = ()
-    """of some steps, of all seeds together"""
+    """of some steps, of all seeds together: of the machine alone, and kept in a file of their own"""
     curve: Curve
     step: Spending | None = None
     """what a step costs each seed; this and the rest are of generators alone"""
@@ -142,7 +142,7 @@ class Result:
             values["step"] = restored(Spending, found["step"], where)
         if found.get("correlation") is not None:
             values["correlation"] = restored(Correlation, found["correlation"], where)
-        return restored(cls, values, where)
+        return restored(cls, values, where, optional={"seconds_per_step"})
 
 
 @dataclass(frozen=True)

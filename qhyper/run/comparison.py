@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,7 @@ import numpy as np
 
 from qhyper.data.samples import Samples, Targets
 from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
-from qhyper.machine import memory
 from qhyper.quantum.backends import is_cloud
-from qhyper.quantum.cloud.scope import TRAINING
 from qhyper.report.page import page
 from qhyper.report.results import Result, Spectrum
 from qhyper.report.summary import Summary, summarise
@@ -24,8 +22,9 @@ from qhyper.run.directory import Run
 from qhyper.run.lock import alone, at_work
 from qhyper.run.places import absolute
 from qhyper.run.problem import Problem, build_problem
-from qhyper.run.processes import Progress, side_by_side
 from qhyper.run.tested import Pair, chosen_pairs, default_pairs
+from qhyper.run.trials import results_of
+from qhyper.run.work import Progress
 from qhyper.targets.exact.certificate import nearest_provable
 from qhyper.targets.exact.unasked import UNASKED_BITS, certify_unasked
 from qhyper.targets.layered.network import HIDDEN
@@ -155,32 +154,9 @@ def _carry_out(
     certificate, spectrum, reason = _certificate(
         problem, config.temperature, run, progress, warn
     )  # fmt: skip
-    found: dict[str, Result] = {}
-    for trial in plan.trials:
-        finished = None if run is None else run.read_result(trial.entry.folder)
-        if finished is not None:
-            found[trial.entry.folder] = finished
-    missing = [trial for trial in plan.trials if trial.entry.folder not in found]
-
-    def work(
-        trial: "Trial", stop: Callable[[], bool], progress: Progress, warn: Callable[[str], None]
-    ) -> Result:
-        folder = None if run is None else run.path / trial.entry.folder
-        with _connected(trial, config, run, stop, warn):
-            return trial.execute(folder, stop, progress, warn)
-
-    for trial, result in side_by_side(
-        missing,
-        work,
-        _together(missing, config, processes),
-        stop=stop,
-        progress=progress,
-        warn=warn,
-    ):
-        found[trial.entry.folder] = result
-        if run is not None:
-            run.write(f"{trial.entry.folder}/result.json", json.dumps(result.to_json()))
-    results = [found[trial.entry.folder] for trial in plan.trials]
+    results = results_of(
+        config, plan.trials, run, stop=stop, progress=progress, warn=warn, processes=processes
+    )
     if certificate is not None and (refuted := _refuted(certificate, results)):
         certificate, spectrum, reason = None, None, refuted
         if run is not None:
@@ -209,14 +185,6 @@ def _pairs(plan: Plan, results: Sequence[Result]) -> list[Pair]:
     """Those that were asked for, or else the default ones."""
     asked = _chosen_pairs(plan.trials, plan.config)
     return default_pairs(plan.trials, results) if asked is None else asked
-
-
-def _together(trials: "Sequence[Trial]", config: Config, processes: int) -> int:
-    """How many of the trials may run side by side: as many as fit in memory, on the CPU alone."""
-    if config.device != "cpu" or any(trial.paid for trial in trials):
-        return 1
-    largest = max((trial.bytes for trial in trials), default=0)
-    return processes if not largest else max(1, min(processes, memory() // largest))
 
 
 def plan(
@@ -380,29 +348,6 @@ def _check_paid_shots(trials: "Sequence[Trial]", config: Config) -> None:
             f"--paid-shots {needed}, or lower --circuits, --shots or --draws."
         )
     config.caps.check_plan([trial.outlay() for trial in trials if trial.paid])
-
-
-def _connected(
-    trial: "Trial",
-    config: Config,
-    run: Run | None,
-    stop: Callable[[], bool],
-    warn: Callable[[str], None],
-) -> AbstractContextManager[Any]:
-    """Within, a trial on a quantum computer has its ledger."""
-    if not trial.paid:
-        return nullcontext()
-    if run is None:
-        raise ConfigurationError(
-            f"{trial.entry.title} sends jobs to {trial.backend}, which need a ledger in a run "
-            "directory: pass `run`, or use `qhyper train` or `qhyper compare`."
-        )
-    allowed = DEFAULT_PAID_SHOTS if config.paid_shots is None else config.paid_shots
-    if not trial.backend.service.local:
-        warn(f"{trial.entry.title} on {trial.backend}, price of the whole run: {trial.price()}.")
-    return trial.backend.connected(
-        run.path, run.identity, TRAINING, allowed, caps=config.caps, stop=stop, warn=warn
-    )
 
 
 def check_same_data(run: Run, problem: Problem) -> None:

@@ -8,7 +8,10 @@ runs/<utc>-<name>-<hash8>/
   <entry>/          one folder for each generator or control
     metrics.jsonl   one line for each point of its learning curve
     checkpoints/    the last two
-    result.json     written when the entry is complete
+    result.json     written when the entry is complete: the same bytes, whoever worked it out
+    seconds.json    what its steps took there
+    attempt-1       the claim of the process that works on it, if one does
+    failed.json     why it was given up, if it was
   summary.json      written last: its presence means that the run is complete
   report.html
   run.lock          which process is at work, if one is
@@ -43,6 +46,8 @@ from qhyper.run.config import Config, read, to_toml
 from qhyper.run.places import of_run
 from qhyper.storage import as_utf8, storage, write_whole
 
+RESULT, SECONDS = "result.json", "seconds.json"
+"""Of an entry, in its folder."""
 SUMMARY = "summary.json"
 """Its presence means that the run has ended."""
 KEPT_CHECKPOINTS = 2
@@ -130,9 +135,12 @@ class Run:
 
         Raises StorageError if another version wrote it.
         """
-        name = f"{folder}/result.json"
+        name = f"{folder}/{RESULT}"
         found = self.read_json(name)
-        return None if found is None else Result.from_json(found, str(self.path / name))
+        if found is None:
+            return None
+        timed = self.read_json(f"{folder}/{SECONDS}") or {}
+        return Result.from_json(found | timed, str(self.path / name))
 
     def read_summary(self) -> Summary | None:
         """What the run found, None if it has not ended.

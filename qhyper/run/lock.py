@@ -149,14 +149,14 @@ def _alive(file: IO[str]) -> bool:
     """Whether the process that the file names is there and has given a sign of life of late."""
     found = _read(file)
     here = found.get("host") == socket.gethostname()
-    if not found or (here and not _exists(found.get("pid"))):
+    if not found or (here and not exists(found.get("pid"))):
         return False
     with tempfile.TemporaryFile(dir=Path(file.name).parent) as now:  # by the same clock
         silent = os.fstat(now.fileno()).st_mtime - os.fstat(file.fileno()).st_mtime
     return silent < SILENCE
 
 
-def _exists(pid: Any) -> bool:
+def exists(pid: Any) -> bool:
     """Whether there is a process of this number here, as far as can be told."""
     if os.name != "posix" or not isinstance(pid, int):
         return True  # elsewhere the question would end it

@@ -1,119 +1,156 @@
-"""Entries side by side: processes of one thread each, which share nothing but what they began with.
+"""Executors on this machine: in this process, or in several of one thread each.
 
-A worker is forked, so that it has the problem, its data and its trial at once. Where a system
-cannot fork safely, entries are carried out one after another in this process; nothing of the
-results depends on it.
+A worker is made for each task, and leaves nothing behind. On Linux it is forked, so that it has the
+problem, its data and its trial at once. Other systems cannot fork safely: there it is begun anew,
+which takes seconds, if the work can be pickled. Nothing of the results depends on it.
 """
 
+import ctypes
 import multiprocessing
 import os
 import pickle
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
-from typing import Any, TypeVar
+from typing import Any
 
-from qhyper.errors import Interrupted, QhyperError
+from qhyper.errors import QhyperError
+from qhyper.run.work import Ended, Executor, Progress, Stop, Task, Warn, Work
 from qhyper.threads import limit_threads
 
-Item = TypeVar("Item")
-Progress = Callable[[str, int, int], None]
-"""Called with an entry's title, how much of its budget is spent, and all of it, in steps or
-evaluations."""
-Work = Callable[[Any, Callable[[], bool], Progress, Callable[[str], None]], Any]
-"""Called with an item, stop, progress and warn; its result is pickled."""
+
+METHOD = "fork" if sys.platform == "linux" else "spawn"
+"""How workers are made."""
 
 
 class WorkerError(RuntimeError):
     """What failed in another process, and is no error on purpose, with its traceback in words."""
 
 
-_POLL = 0.1
-"""Seconds between two looks at the signal."""
+def executor(processes: int, work: Work, *, stop: Stop, progress: Progress, warn: Warn) -> Executor:
+    """So many processes of this machine, each with its share of the cores; this one, for 1.
 
-
-def side_by_side(
-    items: Sequence[Item],
-    work: Work,
-    processes: int,
-    *,
-    stop: Callable[[], bool],
-    progress: Progress,
-    warn: Callable[[str], None],
-) -> Iterator[tuple[Item, Any]]:
-    """(item, result) of every item, as they are done, at most so many `processes` at a time.
-
-    The first error of a worker ends the others, which keep their checkpoints, and is raised;
-    so does Interrupted once `stop` returns true.
+    This one as well where workers are not forked, and the work cannot be pickled.
     """
-    if min(processes, len(items)) < 2 or sys.platform != "linux":
-        for item in items:
-            yield item, work(item, stop, progress, warn)
-        return
-    context = multiprocessing.get_context("fork")
-    waiting, running = list(items), dict[Any, tuple[Any, Item]]()
-    try:
-        while waiting or running:
-            while waiting and len(running) < processes:
-                item = waiting.pop(0)
-                receiver, sender = context.Pipe(duplex=False)
-                worker = context.Process(target=_work, args=(work, item, sender), daemon=True)
-                worker.start()
-                sender.close()
-                running[receiver] = (worker, item)
-            for receiver in wait(list(running), timeout=_POLL):
-                assert isinstance(receiver, Connection)
-                done = _received(receiver, running[receiver], progress, warn)
-                if done is not None:
-                    worker, item = running.pop(receiver)
-                    worker.join()
-                    yield item, done[0]
-            if stop():
-                raise Interrupted("Stopped by a signal.")
-    finally:
-        _end([worker for worker, _ in running.values()])
+    if processes < 2 or (METHOD != "fork" and not _can_be_pickled(work)):
+        return Here(stop=stop, progress=progress, warn=warn)
+    return Processes(processes, progress=progress, warn=warn)
 
 
-def _received(
-    receiver: Connection, of: tuple[Any, Any], progress: Progress, warn: Callable[[str], None]
-) -> tuple[Any] | None:
-    """Take one message of a worker: the result in a tuple, or None as long as it works."""
-    try:
-        kind, content = receiver.recv()
-    except EOFError:
-        of[0].join()
-        raise QhyperError(
-            f"A process that carried out an entry ended with exit code {of[0].exitcode} and no "
-            "word: it was killed, perhaps for its memory. Go on with fewer at a time: "
-            "--processes 1."
-        ) from None
-    if kind == "progress":
-        progress(*content)
-    elif kind == "warn":
-        warn(content)
-    elif kind == "error":
-        raise content
-    else:
-        return (content,)
-    return None
+class Here:
+    """In this process: a task is over once it is started."""
+
+    slots = 1
+
+    def __init__(self, *, stop: Stop, progress: Progress, warn: Warn) -> None:
+        self._told = stop, progress, warn
+        self._ended: list[Ended] = []
+
+    def start(self, task: Task, work: Work) -> None:
+        """Carry it out."""
+        try:
+            ended = Ended(task, work(task, *self._told))
+        except Exception as error:
+            ended = Ended(task, error=error)
+        self._ended.append(ended)
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """What has ended; nothing is ever to be waited for."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def close(self) -> None:
+        """Nothing runs."""
 
 
-def _work(work: Work, item: Any, sender: Connection) -> None:
-    """In a worker: carry out an item, and send what there is to say."""
+class Processes:
+    """Other processes of this machine, one for each task that runs."""
+
+    def __init__(self, slots: int, *, progress: Progress, warn: Warn, method: str = METHOD) -> None:
+        self.slots = slots
+        self._progress, self._warn = progress, warn
+        self._context = multiprocessing.get_context(method)
+        self._free = _shares(slots)
+        """cores of the workers that could be started"""
+        self._running: dict[Any, tuple[Any, Task, list[int]]] = {}
+
+    def start(self, task: Task, work: Work) -> None:
+        """Make a worker."""
+        receiver, sender = self._context.Pipe(duplex=False)
+        cores = self._free.pop()
+        arguments = (task, work, sender, cores)
+        worker = self._context.Process(target=_work, args=arguments, daemon=True)
+        worker.start()
+        sender.close()
+        self._running[receiver] = (worker, task, cores)
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """What has ended; progress and warnings are passed on meanwhile."""
+        ended = []
+        for receiver in wait(list(self._running), timeout=seconds) if self._running else ():
+            assert isinstance(receiver, Connection)
+            found = self._received(receiver)
+            if found is not None:
+                worker, _, cores = self._running.pop(receiver)
+                receiver.close()
+                worker.join()
+                self._free.append(cores)
+                ended.append(found)
+        return ended
+
+    def _received(self, receiver: Connection) -> Ended | None:
+        """Take one message of a worker; None as long as it works."""
+        worker, task, _ = self._running[receiver]
+        try:
+            kind, content = receiver.recv()
+        except (EOFError, OSError):
+            worker.join()
+            return Ended(task, death=f"exit code {worker.exitcode}")
+        if kind == "progress":
+            self._progress(*content)
+        elif kind == "warn":
+            self._warn(content)
+        else:
+            return Ended(task, **{kind: content})
+        return None
+
+    def close(self) -> None:
+        """Ask workers to stop after a checkpoint, and wait for them."""
+        workers = [worker for worker, *_ in self._running.values()]
+        self._running = {}
+        for worker in workers:
+            if worker.is_alive():
+                worker.terminate()
+        for worker in workers:
+            worker.join(timeout=30)
+            if worker.is_alive():
+                worker.kill()
+                worker.join()
+
+
+def _shares(workers: int) -> list[list[int]]:
+    """The cores of each worker; empty lists where the system cannot confine it to them."""
+    if not hasattr(os, "sched_setaffinity"):
+        return [[]] * workers
+    cores = sorted(os.sched_getaffinity(0))
+    return [cores[k::workers] or [cores[k % len(cores)]] for k in range(workers)]
+
+
+def _work(task: Task, work: Work, sender: Connection, cores: Sequence[int]) -> None:
+    """In a worker: carry out a task, and send what there is to say."""
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends its workers
-    limit_threads(1)
-    parent = os.getppid()
-
-    def stop() -> bool:
-        return bool(stopped) or os.getppid() != parent
-
+    _end_with_parent()
+    if cores:
+        os.sched_setaffinity(0, cores)
+    limit_threads(max(1, len(cores)))
     try:
         result = work(
-            item, stop, lambda *told: sender.send(("progress", told)),
+            task, lambda: bool(stopped), lambda *told: sender.send(("progress", told)),
             lambda words: sender.send(("warn", words)),
         )  # fmt: skip
         sender.send(("result", result))
@@ -123,6 +160,32 @@ def _work(work: Work, item: Any, sender: Connection) -> None:
         sender.send(("error", _portable(error)))
     sender.close()
     os._exit(0)  # what the parent registered for its own end is not for a worker
+
+
+def _end_with_parent() -> None:
+    """End this process with its parent: whoever goes on with the task then is to be alone."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    if sys.platform == "linux":  # at once, whatever this process is at
+        set_death_signal = 1
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+        if not parent.is_alive():  # it died before
+            os._exit(1)
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _can_be_pickled(work: Work) -> bool:
+    try:
+        pickle.dumps(work)
+    except Exception:  # an object of a user's own can fail in any way
+        return False
+    return True
 
 
 def _portable(error: Exception) -> Exception:
@@ -140,15 +203,3 @@ def _portable(error: Exception) -> Exception:
         f"A process that carried out an entry failed with {type(error).__name__}: {error}. Its "
         f"traceback:\n{''.join(traceback.format_exception(error))}"
     )
-
-
-def _end(workers: Sequence[Any]) -> None:
-    """Ask workers to stop after a checkpoint, and wait for them."""
-    for worker in workers:
-        if worker.is_alive():
-            worker.terminate()
-    for worker in workers:
-        worker.join(timeout=30)
-        if worker.is_alive():
-            worker.kill()
-            worker.join()

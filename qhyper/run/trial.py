@@ -19,7 +19,7 @@ from qhyper.run.config import BUDGETS, Entry, TrainingSettings
 from qhyper.run.correlation import correlation_of
 from qhyper.run.directory import Checkpoints, Metrics
 from qhyper.run.problem import Problem
-from qhyper.run.processes import Progress
+from qhyper.run.work import Progress
 from qhyper.spending import Budget
 from qhyper.storage import storage, write_whole
 from qhyper.streams import Streams

@@ -22,6 +22,7 @@ from experiments import study as studies
 from experiments.__main__ import main
 from experiments.study import Expectation, Study
 from qhyper.errors import ConfigurationError
+from qhyper.run.processes import WorkerError
 from qhyper.threads import n_threads
 
 ROOT = Path(__file__).parents[2]
@@ -297,19 +298,24 @@ def test_what_cannot_be_gone_on_with_is_refused(complete, spoil, message: str) -
     assert {p: p.read_bytes() for p in complete.root.rglob("*") if p.is_file()} == before
 
 
-def test_after_a_failure_running_parts_end_and_waiting_ones_do_not_begin(place) -> None:
-    """The first part fails while the second runs, which ends well later; the third waits."""
-    failed = place.study / "failed"
-    place.hook("nine", f"open({str(failed)!r}, 'w').close(); raise ValueError('no such square')")
-    place.hook(
-        "four", f"import time\nwhile not os.path.exists({str(failed)!r}): time.sleep(0.01)\n"
-        "time.sleep(0.5)",
-    )  # fmt: skip
-    with pytest.raises(ValueError, match="no such square"):
+def test_after_a_failure_the_others_go_on(place) -> None:
+    place.hook("nine", "raise ValueError('no such square')")
+    place.hook("four", "os._exit(7)")
+    with pytest.raises(WorkerError, match="ValueError: no such square"):
         place.call("run", "some-squares", "--workers", "2")
-    assert sorted(place.calls()) == ["of-four", "of-nine"]
-    assert [path.name for path in (place.out / "parts").iterdir()] == ["of-four.json"]
+    assert sorted(place.calls()) == ["of-four"] * 3 + ["of-nine", "of-one"]
+    assert [path.name for path in (place.out / "parts").iterdir()] == ["of-one.json"]
     assert not (place.out / "results.md").exists()
+    (place.study / "of-nine.hook").unlink()
+    code, out, err = place.call("run", "some-squares", "--workers", "2")
+    assert (code, out) == (2, "")
+    assert "of-four: 3 processes that carried it out ended with no word (exit code 7)" in err
+    assert err.endswith(
+        "experiments: Given up: of-four. What is finished is kept in runs/some-squares; the same "
+        "command tries again.\n"
+    )
+    (place.study / "of-four.hook").unlink()
+    assert place.call("run", "some-squares")[:2] == (0, place.call("run", "some-squares")[1])
 
 
 def test_a_failure_on_purpose_has_its_exit_code_and_its_part(complete) -> None:
@@ -317,7 +323,7 @@ def test_a_failure_on_purpose_has_its_exit_code_and_its_part(complete) -> None:
     complete.hook("four", "from qhyper.errors import MissingError; raise MissingError('no data')")
     code, out, err = complete.call("run", "some-squares")
     assert (code, out) == (3, "")
-    assert "of-four: failed with MissingError\nexperiments: no data\n" in err
+    assert "of-four: it failed with MissingError: no data\nexperiments: no data\n" in err
     code, _, err = complete.call("publish", "some-squares")
     assert code == 2
     assert "is not complete: it lacks of-four. Use `run` first" in err
@@ -361,16 +367,6 @@ def state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return "Z"
-
-
-def test_every_core_is_one_workers(monkeypatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5, 2, 3, 7, 11}, raising=False)
-    monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)
-    assert runner._shares(1) == [[2, 3, 5, 7, 11]]
-    assert runner._shares(2) == [[2, 5, 11], [3, 7]]
-    assert runner._shares(7) == [[2], [3], [5], [7], [11], [2], [3]]
-    monkeypatch.delattr(os, "sched_setaffinity")
-    assert runner._shares(2) == [[], []]
 
 
 def test_results_depend_on_the_packages_of_the_checkout() -> None:

@@ -1,0 +1,290 @@
+"""Contracts of executors: the same results whoever runs a task, and no silence."""
+
+import json
+import os
+import signal
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from qhyper import threads
+from qhyper.errors import ConfigurationError, Interrupted, JobError, StorageError
+from qhyper.run import processes
+from qhyper.run.comparison import compare
+from qhyper.run.config import Entry
+from qhyper.run.processes import Here, Processes, WorkerError
+from qhyper.run.work import ATTEMPTS, Failure, Task, carry_out
+from qhyper.targets.objective import Objective
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+
+
+def quiet(*told: object) -> None:
+    """Nothing is said."""
+
+
+def never() -> bool:
+    return False
+
+
+EXECUTORS = {
+    "here": lambda stop, progress, warn: Here(stop=stop, progress=progress, warn=warn),
+    "one worker": lambda stop, progress, warn: Processes(1, progress=progress, warn=warn),
+    "two workers": lambda stop, progress, warn: Processes(2, progress=progress, warn=warn),
+    "five workers": lambda stop, progress, warn: Processes(5, progress=progress, warn=warn),
+}
+IN_WORKERS = [name for name in EXECUTORS if name != "here"]
+
+
+@pytest.fixture(params=[pytest.param(n, marks=() if n == "here" else linux) for n in EXECUTORS])
+def made(request):
+    """Makes the executor of every kind."""
+    return EXECUTORS[request.param]
+
+
+@pytest.fixture(params=[pytest.param(n, marks=linux) for n in IN_WORKERS])
+def elsewhere(request):
+    """Makes executors whose tasks run in other processes."""
+    return EXECUTORS[request.param]
+
+
+@pytest.fixture
+def tasks(tmp_path):
+    return lambda *names: [
+        Task(str(n), tmp_path / str(n), tmp_path / str(n) / "result") for n in names
+    ]
+
+
+def run(tasks, work, make, *, stop=never, progress=quiet, warn=quiet):
+    return list(carry_out(tasks, work, make(stop, progress, warn), stop=stop))
+
+
+def test_results_progress_and_warnings_come_back(made, tasks) -> None:
+    told, warned = [], []
+
+    def work(task, stop, progress, warn):
+        progress(task.name, 1, 2)
+        warn(f"{task.name} is small")
+        return task.name.encode() * 3
+
+    three = tasks("a", "b", "c")
+    ended = run(three, work, made, progress=lambda *t: told.append(t), warn=warned.append)
+    assert sorted(task.name for task in ended) == ["a", "b", "c"]
+    assert [task.result.read_bytes() for task in three] == [b"aaa", b"bbb", b"ccc"]
+    assert sorted(told) == [(name, 1, 2) for name in "abc"]
+    assert sorted(warned) == [f"{name} is small" for name in "abc"]
+    for task in three:  # no claim is left
+        assert [path.name for path in task.folder.iterdir()] == ["result"]
+
+
+def test_what_is_there_is_not_worked_out_again(made, tasks) -> None:
+    (there,) = tasks("there")
+    there.folder.mkdir()
+    there.result.write_bytes(b"whole")
+    assert run([there], lambda *a: pytest.fail("worked"), made) == [there]
+    assert there.result.read_bytes() == b"whole"
+
+
+def test_a_large_result_comes_back(made, tasks) -> None:
+    (task,) = tasks("large")
+    run([task], lambda *a: bytes(10_000_000), made)
+    assert task.result.stat().st_size == 10_000_000
+
+
+def test_a_task_that_raises_is_given_up_and_the_others_go_on(made, tasks) -> None:
+    def work(task, stop, progress, warn):
+        if task.name == "wrong":
+            raise ConfigurationError("it cannot be")
+        return b"right"
+
+    wrong, *others = three = tasks("wrong", "one", "other")
+    ended = run(three, work, made)
+    (failure,) = [each for each in ended if isinstance(each, Failure)]
+    assert failure.reason == "it failed with ConfigurationError: it cannot be"
+    assert isinstance(failure.error, ConfigurationError)
+    assert {each for each in ended if isinstance(each, Task)} == set(others)
+    assert json.loads((wrong.folder / "failed.json").read_text()) == {"reason": failure.reason}
+    assert [path.name for path in wrong.folder.iterdir()] == ["failed.json"]
+    # nobody tries again unless told
+    (again,) = run([wrong], lambda *a: pytest.fail("worked"), made)
+    assert (again.reason, again.error) == (failure.reason, None)
+    wrong.retry()
+    assert run([wrong], lambda *a: b"right", made) == [wrong]
+
+
+@pytest.mark.parametrize("error", [StorageError("full"), JobError("lost"), Interrupted("stopped")])
+def test_what_concerns_all_is_raised_at_once(made, tasks, error) -> None:
+    def work(task, stop, progress, warn):
+        raise error
+
+    (task,) = tasks("one")
+    with pytest.raises(type(error), match=str(error)):
+        run([task], work, made)
+    assert list(task.folder.iterdir()) == []  # it can be begun again
+
+
+def test_stopping_stops_all(elsewhere, tasks, tmp_path) -> None:
+    def work(task, stop, progress, warn):
+        (tmp_path / f"{task.name} began").touch()
+        while not stop():
+            time.sleep(0.01)
+        (tmp_path / f"{task.name} saved").touch()
+        raise Interrupted("stopped")
+
+    three = tasks(1, 2, 3)
+    running = min(3, elsewhere(never, quiet, quiet).slots)
+    with pytest.raises(Interrupted, match=r"Stopped by a signal\."):
+        run(three, work, elsewhere, stop=lambda: len([*tmp_path.glob("* began")]) == running)
+    assert len([*tmp_path.glob("* saved")]) == running
+    assert [*tmp_path.glob("*/*")] == []
+
+
+def test_a_worker_is_another_process_with_its_share_of_the_cores(elsewhere, tasks) -> None:
+    def work(task, stop, progress, warn):
+        return json.dumps([os.getpid(), threads.n_threads(), torch.get_num_threads()]).encode()
+
+    two = tasks(1, 2)
+    run(two, work, elsewhere)
+    found = [json.loads(task.result.read_bytes()) for task in two]
+    assert len({os.getpid(), *(pid for pid, *_ in found)}) == 3
+    share = -(-threads.n_threads() // elsewhere(never, quiet, quiet).slots)
+    assert all(n <= share and in_torch <= share for _, n, in_torch in found)
+
+
+def test_every_core_is_one_workers(monkeypatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5, 2, 3, 7, 11}, raising=False)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)
+    assert processes._shares(1) == [[2, 3, 5, 7, 11]]
+    assert processes._shares(2) == [[2, 5, 11], [3, 7]]
+    assert processes._shares(7) == [[2], [3], [5], [7], [11], [2], [3]]
+    monkeypatch.delattr(os, "sched_setaffinity")
+    assert processes._shares(2) == [[], []]
+
+
+class OddError(Exception):
+    """One that cannot be made again from its text."""
+
+    def __init__(self, one: int, other: int) -> None:
+        super().__init__(f"odd {one}")
+
+
+def test_any_error_comes_back_with_its_reason(elsewhere, tasks) -> None:
+    class LocalError(Exception):
+        pass
+
+    def work(task, stop, progress, warn):
+        raise {"odd": OddError(3, 4), "local": LocalError("here"), "key": KeyError("x")}[task.name]
+
+    for name, text in (("odd", "OddError: odd 3"), ("local", "LocalError: here"), ("key", "'x'")):
+        (failure,) = run(tasks(name), work, elsewhere)
+        assert isinstance(failure.error, WorkerError)
+        assert f"failed with {text}" in str(failure.error) or name == "key"
+        assert text in failure.reason
+        assert "in work" in failure.reason  # its traceback
+
+
+def test_memory_that_is_not_there_is_missing_here_too(elsewhere, tasks) -> None:
+    (failure,) = run(tasks("one"), lambda *a: bytes(np.zeros(1 << 50)), elsewhere)
+    assert isinstance(failure.error, MemoryError)
+    assert "Unable to allocate 8" in failure.reason
+
+
+def test_a_task_that_kills_its_workers_fails_alone(elsewhere, tasks, tmp_path) -> None:
+    def work(task, stop, progress, warn):
+        if task.name == "deadly":
+            with (tmp_path / "deaths").open("a") as file:
+                file.write("x")
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.05)
+        return b"alive"
+
+    deadly, *others = three = tasks("deadly", "one", "other")
+    ended = run(three, work, elsewhere)
+    assert {each for each in ended if isinstance(each, Task)} == set(others)
+    (failure,) = [each for each in ended if isinstance(each, Failure)]
+    assert failure.task == deadly
+    assert failure.reason == (
+        f"{ATTEMPTS} processes that carried it out ended with no word (exit code -9): they were "
+        "killed, perhaps for their memory"
+    )
+    assert (tmp_path / "deaths").read_text() == "x" * ATTEMPTS
+
+
+def test_a_worker_that_was_killed_is_followed_by_another(elsewhere, tasks, tmp_path) -> None:
+    def work(task, stop, progress, warn):
+        if not (tmp_path / "once").exists():
+            (tmp_path / "once").touch()
+            os._exit(3)
+        return b"whole"
+
+    (task,) = tasks("one")
+    assert run([task], work, elsewhere) == [task]
+    assert [path.name for path in task.folder.iterdir()] == ["result"]
+
+
+def test_a_read_only_disk_ends_all(made, tasks, monkeypatch) -> None:
+    def refuse(*args, **kwargs):
+        raise OSError(30, "Read-only file system")
+
+    (task,) = tasks("one")
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StorageError, match=r"Cannot read or write .*: Read-only file system"):
+        run([task], lambda *a: b"", made)
+
+
+def test_a_full_disk_ends_all_and_leaves_no_half_result(made, tasks, monkeypatch) -> None:
+    def refuse(descriptor):
+        raise OSError(28, "No space left on device")
+
+    (task,) = tasks("one")
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(StorageError, match="No space left on device"):
+        run([task], lambda *a: b"result", made)
+    assert list(task.folder.iterdir()) == []
+
+
+def _doubled(task, stop, progress, warn) -> bytes:
+    warn(f"{os.getpid()}")
+    return task.name.encode() * 2
+
+
+def test_where_workers_are_not_forked_work_is_pickled(tasks, monkeypatch) -> None:
+    """As on macOS and Windows."""
+    monkeypatch.setattr(processes, "METHOD", "spawn")
+    told = {"stop": never, "progress": quiet, "warn": quiet}
+    assert isinstance(processes.executor(2, lambda *told: b"", **told), Here)
+    assert isinstance(processes.executor(1, _doubled, **told), Here)
+    assert isinstance(processes.executor(2, _doubled, **told), Processes)
+    pids, two = [], tasks("a", "b")
+    made = Processes(2, progress=quiet, warn=pids.append, method="spawn")
+    assert set(carry_out(two, _doubled, made, stop=never)) == set(two)
+    assert [task.result.read_bytes() for task in two] == [b"aa", b"bb"]
+    assert len({*pids, str(os.getpid())}) == 3
+
+
+def test_executors_can_be_closed_unused(made) -> None:
+    with closing(made(never, quiet, quiet)) as executor:
+        assert executor.wait(0.01) == []
+
+
+def test_a_comparison_is_the_same_for_any_number_of_processes() -> None:
+    entries = ["bernoulli", "product", Entry(name="mlp", training={"draws": 16}), "annealing"]
+
+    def outcome(together: int):
+        objective = Objective(lambda bits: (bits.sum(1) - 3.0) ** 2 + bits[:, 0], 6)
+        return compare(
+            objective, entries, seeds=[0, 3], evaluations=2_000, processes=together, warn=quiet
+        )
+
+    one = outcome(1)
+    for together in (2, 3, 8):
+        other = outcome(together)
+        for before, after in zip(one.results, other.results, strict=True):
+            first, second = before.to_json(), after.to_json()
+            first.pop("seconds_per_step"), second.pop("seconds_per_step")
+            assert first == second
