@@ -37,9 +37,11 @@ from qhyper.cli.options import (
     Out,
     OwnObjective,
     PaidShots,
+    Prepare,
     Processes,
     Rows,
     Scale,
+    Scheduler,
     Set,
     Shots,
     SignOfZero,
@@ -126,7 +128,9 @@ def compare(
     max_jobs_per_day: MaxJobsPerDay = None,
     yes: Yes = False,
     dry_run: DryRun = False,
+    prepare: Prepare = False,
     processes: Processes = None,
+    scheduler: Scheduler = None,
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -150,7 +154,8 @@ def compare(
         given["entries"] = combinations(entry_tables(given), axes)
     _start(
         "compare", given, out, as_json,
-        combined=combined, yes=yes, dry_run=dry_run, processes=processes,
+        combined=combined, yes=yes, dry_run=dry_run, prepare=prepare, processes=processes,
+        scheduler=scheduler,
     )  # fmt: skip
 
 
@@ -299,12 +304,40 @@ def certify(
 def resume(
     run: Annotated[Path, typer.Argument(help="Run directory.")],
     processes: Processes = None,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was interrupted; it ends as if it never had been."""
     from qhyper.run.directory import Run
 
-    _execute(Run.open(run), as_json, processes)
+    _execute(Run.open(run), as_json, processes, scheduler)
+
+
+@app.command()
+def work(
+    run: Annotated[Path, typer.Argument(help="Run directory, on a disk that all can see.")],
+    processes: Processes = None,
+    as_json: Json = False,
+) -> None:
+    """Help with a run: any number of these, on any machines that see its folder.
+
+    Each claims entries that no other has, and goes on with those of one that was killed. The last
+    one writes the report. A run is made by `qhyper compare ... --prepare`, or is under way.
+    """
+    from qhyper.run.comparison import work as help_with
+    from qhyper.run.directory import Run, stop_on_signals
+    from qhyper.run.lock import at_work
+    from qhyper.threads import n_threads
+
+    opened, together = Run.open(run), n_threads() if processes is None else processes
+    with stop_on_signals() as stop, progress() as show:
+        outcome = help_with(opened, processes=together, stop=stop, progress=show, warn=warn)
+    if outcome is None:
+        who = at_work(run)
+        ends = f"qhyper resume {run} ends the run" if who is None else f"{who} ends it"
+        print(f"Nothing is left to do here: {ends}.", file=sys.stderr)
+        return
+    _print(outcome, run, as_json)
 
 
 @app.command()
@@ -372,7 +405,9 @@ def _start(
     combined: bool = False,
     yes: bool = False,
     dry_run: bool = False,
+    prepare: bool = False,
     processes: int | None = None,
+    scheduler: str | None = None,
 ) -> None:
     from qhyper.run.config import Config
     from qhyper.run.named import check_named
@@ -393,7 +428,12 @@ def _start(
     if made.problem.dataset is not None:
         print(f"Data: {made.problem.dataset}", file=sys.stderr)
     if not dry_run:
-        _execute(Run.create(out, name, made.config), as_json, processes, made)
+        run = Run.create(out, name, made.config)
+        if prepare:
+            print(run.path)
+            print(f"Carry it out with: qhyper work {run.path}", file=sys.stderr)
+            return
+        _execute(run, as_json, processes, scheduler, made)
         return
     for caution in before(made.problem):
         warn(caution)
@@ -405,7 +445,9 @@ def _start(
         print_pairs(f"{name} {entry.pop('entry')}: nothing was run", entry)
 
 
-def _execute(run: Any, as_json: bool, processes: int | None, made: Any = None) -> None:
+def _execute(
+    run: Any, as_json: bool, processes: int | None, scheduler: str | None = None, made: Any = None
+) -> None:
     """Carry out what is not finished yet, and print the outcome."""
     from qhyper.machine import ignored_threads
     from qhyper.run.comparison import execute
@@ -418,18 +460,25 @@ def _execute(run: Any, as_json: bool, processes: int | None, made: Any = None) -
     print(f"Run directory: {run.path}", file=sys.stderr)
     with stop_on_signals() as stop, progress() as show:
         try:
-            outcome = execute(run, made, processes=together, stop=stop, progress=show, warn=warn)
+            outcome = execute(
+                run, made, processes=together, scheduler=scheduler, stop=stop, progress=show,
+                warn=warn,
+            )  # fmt: skip
         except Interrupted:
             raise Interrupted(
                 f"Stopped by a signal; what was done is kept. Go on with: qhyper resume {run.path}"
             ) from None
         except (JobError, PendingError) as error:
             raise type(error)(f"{error} Go on with: qhyper resume {run.path}") from None
+    _print(outcome, run.path, as_json)
+
+
+def _print(outcome: "Comparison", run: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps(outcome.summary.to_json()))
     else:
         _print_outcome(outcome)
-    print(f"Report: {run.path / 'report.html'}", file=sys.stderr)
+    print(f"Report: {run / 'report.html'}", file=sys.stderr)
 
 
 def _print_outcome(outcome: "Comparison") -> None:

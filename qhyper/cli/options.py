@@ -140,6 +140,21 @@ Processes = Annotated[
         "--processes", help="Entries side by side, each by one thread (all cores); same results."
     ),
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Carry the entries out on the workers of this scheduler of dask.distributed, such as "
+        "tcp://127.0.0.1:8786; same results.",
+    ),
+]
+Prepare = Annotated[
+    bool,
+    typer.Option(
+        "--prepare", help="Make the run directory and stop: `qhyper work` carries it out."
+    ),
+]
 Device = Annotated[
     str | None, typer.Option("--device", help="Where generators compute: cpu (default) or cuda.")
 ]

@@ -93,7 +93,7 @@ class Result:
     final_risk: BySeed = None
     """of fresh draws, where the risk is another than the mean loss"""
     seconds_per_step: Sequence[float] = ()
-    """of some steps, of all seeds together: of the machine alone, and kept in a file of their own"""
+    """of some steps, of all seeds together; kept in a file of their own, as no result"""
     curve: Curve
     step: Spending | None = None
     """what a step costs each seed; this and the rest are of generators alone"""

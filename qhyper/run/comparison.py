@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,12 @@ from qhyper.report.results import Result, Spectrum
 from qhyper.report.summary import Summary, summarise
 from qhyper.run import cautions
 from qhyper.run.config import COMPARED, DEFAULT_PAID_SHOTS, FULL_SIZE, Config, Entry
-from qhyper.run.directory import Run
+from qhyper.run.directory import Run, identity
 from qhyper.run.lock import alone, at_work
 from qhyper.run.places import absolute
 from qhyper.run.problem import Problem, build_problem
 from qhyper.run.tested import Pair, chosen_pairs, default_pairs
-from qhyper.run.trials import results_of
+from qhyper.run.trials import Where, help_out, results_of
 from qhyper.run.work import Progress
 from qhyper.targets.exact.certificate import nearest_provable
 from qhyper.targets.exact.unasked import UNASKED_BITS, certify_unasked
@@ -134,17 +134,18 @@ def compare(
     _check_paid_shots(trials, config)
     made = Plan(config, problem, trials)
     with nullcontext() if run is None else alone(run.path):
-        return _carry_out(made, run, stop=stop, progress=progress, warn=warn, processes=processes)
+        where = Where(processes)
+        return _carry_out(made, run, where, stop=stop, progress=progress, warn=warn)
 
 
 def _carry_out(
     plan: Plan,
     run: Run | None,
+    where: Where,
     *,
     stop: Callable[[], bool],
     progress: Progress,
     warn: Callable[[str], None],
-    processes: int,
 ) -> Comparison:
     """Train and search all that is not finished yet, and sum it up."""
     config, problem = plan.config, plan.problem
@@ -154,9 +155,7 @@ def _carry_out(
     certificate, spectrum, reason = _certificate(
         problem, config.temperature, run, progress, warn
     )  # fmt: skip
-    results = results_of(
-        config, plan.trials, run, stop=stop, progress=progress, warn=warn, processes=processes
-    )
+    results = results_of(config, plan.trials, run, where, stop=stop, progress=progress, warn=warn)
     if certificate is not None and (refuted := _refuted(certificate, results)):
         certificate, spectrum, reason = None, None, refuted
         if run is not None:
@@ -227,6 +226,7 @@ def execute(
     made: Plan | None = None,
     *,
     processes: int = 1,
+    scheduler: str | None = None,
     stop: Callable[[], bool] = lambda: False,
     progress: Progress = lambda title, spent, total: None,
     warn: Callable[[str], None] = print,
@@ -234,8 +234,9 @@ def execute(
     """Carry out what a run directory's configuration asks for, from where it was left.
 
     `made` is the plan that the run directory was created with, if it is still at hand. `processes`
-    is as for `compare`. Writes report.html and, last, summary.json. A complete run is read, not
-    carried out again. Raises StorageError, too, if another process is at work on the run.
+    is as for `compare`; `scheduler` is the address of one of dask.distributed, whose workers are to
+    carry the entries out instead. Writes report.html and, last, summary.json. A complete run is
+    read, not carried out again. Raises StorageError, too, if another process is at work on the run.
     """
     if run.complete:
         return stored(run)
@@ -247,12 +248,56 @@ def execute(
         if run.config.entries is None:  # made by hand, not by a plan
             run.configure(made.config)
         check_same_data(run, made.problem)
-        outcome = _carry_out(
-            made, run, stop=stop, progress=progress, warn=warn, processes=processes
-        )  # fmt: skip
+        where = Where(processes, scheduler)
+        outcome = _carry_out(made, run, where, stop=stop, progress=progress, warn=warn)
         write_report(run, outcome)
         run.write("summary.json", json.dumps(outcome.summary.to_json(), indent=1))
     return outcome
+
+
+def work(
+    run: Run,
+    *,
+    processes: int = 1,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda title, spent, total: None,
+    warn: Callable[[str], None] = print,
+) -> Comparison | None:
+    """Carry out, beside any other processes, the entries of a run that none of them has claimed.
+
+    Returns once nothing is left: the outcome, if all is done; None if an entry was given up, or is
+    for a quantum computer, or if another process is about to write the outcome. Raises StorageError
+    if the run began with other versions or other data.
+    """
+    check_same_versions(run)
+    if not run.complete:
+        made = plan(run.found_config, warn)
+        check_same_data(run, made.problem)
+        config = made.config
+        told: dict[str, Any] = {"stop": stop, "progress": progress, "warn": warn}
+        if not help_out(config, made.trials, run, processes, **told):
+            return None
+        with suppress(StorageError):  # another process is at it
+            return execute(run, made, **told)
+        return None
+    return stored(run)
+
+
+def check_same_versions(run: Run) -> None:
+    """Raise StorageError if a run began with other versions of what results depend on."""
+    begun = run.read_json("provenance.json")
+    git = begun.get("git") or {}
+    before = {**begun["versions"], "python": begun["python"], "revision": git.get("revision")}
+    differing = [
+        f"{name} {now} (there {before.get(name)})"
+        for name, now in identity().items()
+        if now != before.get(name)
+    ]
+    if differing:
+        raise StorageError(
+            f"{run.path} began with other versions than there are here: {', '.join(differing)}. "
+            "Results would not be the same. Install the same ones."
+        )
 
 
 def stored(run: Run) -> Comparison:

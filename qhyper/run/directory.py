@@ -267,6 +267,16 @@ def versions() -> dict[str, str | None]:
     return found
 
 
+def identity() -> dict[str, str | None]:
+    """What makes results the same wherever they are worked out: versions, and the checkout's."""
+    git = _git_revision()
+    return {
+        **versions(),
+        "python": platform.python_version(),
+        "revision": None if git is None else git["revision"],
+    }
+
+
 def provenance(seeds: list[int]) -> dict[str, Any]:
     """What a result came from; no environment variables."""
     return {

@@ -21,7 +21,6 @@ from qhyper.errors import QhyperError
 from qhyper.run.work import Ended, Executor, Progress, Stop, Task, Warn, Work
 from qhyper.threads import limit_threads
 
-
 METHOD = "fork" if sys.platform == "linux" else "spawn"
 """How workers are made."""
 
@@ -72,7 +71,7 @@ class Processes:
     def __init__(self, slots: int, *, progress: Progress, warn: Warn, method: str = METHOD) -> None:
         self.slots = slots
         self._progress, self._warn = progress, warn
-        self._context = multiprocessing.get_context(method)
+        self._context: Any = multiprocessing.get_context(method)
         self._free = _shares(slots)
         """cores of the workers that could be started"""
         self._running: dict[Any, tuple[Any, Task, list[int]]] = {}
@@ -157,7 +156,7 @@ def _work(task: Task, work: Work, sender: Connection, cores: Sequence[int]) -> N
     except BrokenPipeError:  # nobody listens any more
         os._exit(1)
     except Exception as error:
-        sender.send(("error", _portable(error)))
+        sender.send(("error", portable(error)))
     sender.close()
     os._exit(0)  # what the parent registered for its own end is not for a worker
 
@@ -188,7 +187,7 @@ def _can_be_pickled(work: Work) -> bool:
     return True
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """The error as it can be sent; where it cannot, one that says the same, with its traceback."""
     try:
         if isinstance(error, QhyperError) and type(pickle.loads(pickle.dumps(error))) is type(

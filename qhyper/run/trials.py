@@ -1,19 +1,24 @@
 """The trials of a run as tasks: where each one lives on the disk, and how it is carried out."""
 
+import functools
 import json
 import tempfile
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qhyper.errors import ConfigurationError, QhyperError
 from qhyper.machine import memory
 from qhyper.quantum.cloud.scope import TRAINING
-from qhyper.run.config import DEFAULT_PAID_SHOTS, Config
+from qhyper.run.cluster import Cluster
+from qhyper.run.config import DEFAULT_PAID_SHOTS, Config, to_toml
 from qhyper.run.directory import RESULT, SECONDS, Run
-from qhyper.run.processes import executor
-from qhyper.run.work import Failure, Progress, Stop, Task, Warn, carry_out
+from qhyper.run.problem import Problem, build_problem
+from qhyper.run.processes import Processes, executor
+from qhyper.run.work import Executor, Failure, Progress, Stop, Task, Warn, Work, carry_out
 from qhyper.storage import write_whole
 
 if TYPE_CHECKING:  # torch takes its time: what can be refused without it is
@@ -21,84 +26,151 @@ if TYPE_CHECKING:  # torch takes its time: what can be refused without it is
     from qhyper.run.trial import Trial
 
 
-def task_of(run: Run, title: str, folder: str) -> Task:
-    """The task that an entry of a run is."""
-    path = run.path / folder
-    return Task(title, path, path / RESULT)
+def task_of(run: Run, trial: "Trial") -> Task:
+    """The task that a trial is in a run."""
+    folder = run.path / trial.entry.folder
+    return Task(trial.entry.title, folder, folder / RESULT)
+
+
+def _stored(trials: "Mapping[str, Trial]", run: Run) -> "list[Result]":
+    found = [run.read_result(trial.entry.folder) for trial in trials.values()]
+    return [result for result in found if result is not None]
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where trials are carried out: at most so many processes of this machine, or a cluster."""
+
+    processes: int = 1
+    scheduler: str | None = None
+    """address of a scheduler of dask.distributed"""
 
 
 def results_of(
     config: Config,
     trials: "Iterable[Trial]",
     run: Run | None,
+    where: Where,
     *,
     stop: Stop,
     progress: Progress,
     warn: Warn,
-    processes: int,
 ) -> "list[Result]":
     """What every trial has measured: stored already, or worked out now, and stored.
 
     Without a run nothing is kept, and the first error ends all. In a run the others go on; the
     errors are raised at the end, and whoever carries the run out again tries these trials again.
-    """
-    trials = list(trials)
-    if run is None:
-        with tempfile.TemporaryDirectory(prefix="qhyper-") as folder:
-            kept = Run(Path(folder), config)
-            _carry_out(config, trials, kept, None, stop, progress, warn, processes)
-            return _stored(trials, kept)
-    _carry_out(config, trials, run, run, stop, progress, warn, processes)
-    return _stored(trials, run)
-
-
-def _stored(trials: "list[Trial]", run: Run) -> "list[Result]":
-    found = [run.read_result(trial.entry.folder) for trial in trials]
-    assert None not in found
-    return [result for result in found if result is not None]
-
-
-def _carry_out(
-    config: Config,
-    trials: "list[Trial]",
-    place: Run,
-    run: Run | None,
-    stop: Stop,
-    progress: Progress,
-    warn: Warn,
-    processes: int,
-) -> None:
-    """Work out what `place` does not hold yet.
 
     What sends jobs to quantum computers comes last, one after another in this process: there are
     the ledger and the tokens.
     """
-    by_task = {task_of(place, trial.entry.title, trial.entry.folder): trial for trial in trials}
-    missing = {task: trial for task, trial in by_task.items() if not task.done}
+    if run is None:
+        with tempfile.TemporaryDirectory(prefix="qhyper-") as folder:
+            place = Run(Path(folder), config)
+            work = _Prepared(trials, config, None)
+            for ended in _carried_out(work, place, where, stop=stop, progress=progress, warn=warn):
+                if isinstance(ended, Failure):
+                    raise _error([ended], "")
+            return _stored(work.trials, place)
+    work, failures = _Prepared(trials, config, run), []
+    for ended in _carried_out(work, run, where, stop=stop, progress=progress, warn=warn):
+        if isinstance(ended, Failure):
+            warn(f"{ended.task.name} was given up: {ended.reason}. The others go on.")
+            failures.append(ended)
+    if failures:
+        raise _error(failures, f" Go on with: qhyper resume {run.path}")
+    return _stored(work.trials, run)
 
-    def work(task: Task, stop: Stop, progress: Progress, warn: Warn) -> bytes:
-        trial = by_task[task]
-        with _connected(trial, config, run, stop, warn):
-            return carried_out(trial, task, stop, progress, warn, keep=run is not None)
 
-    failures: list[Failure] = []
+def help_out(
+    config: Config,
+    trials: "Iterable[Trial]",
+    run: Run,
+    processes: int,
+    *,
+    stop: Stop,
+    progress: Progress,
+    warn: Warn,
+) -> bool:
+    """Carry out what no other process has claimed, until nothing is left: whether all is done.
+
+    What sends jobs to quantum computers is left to `results_of`, and what was given up is not tried
+    again.
+    """
+    work = _Prepared(trials, config, run)
+    tasks = {task_of(run, trial): trial for trial in work.trials.values()}
+    made = Processes(processes, progress=progress, warn=warn)
+    for ended in carry_out([task for task in tasks if not tasks[task].paid], work, made, stop=stop):
+        if isinstance(ended, Failure):
+            warn(f"{ended.task.name} was given up: {ended.reason}. The others go on.")
+    return all(task.done for task in tasks)
+
+
+def _carried_out(
+    work: "_Prepared", place: Run, where: Where, *, stop: Stop, progress: Progress, warn: Warn
+) -> Iterator[Task | Failure]:
+    """How the tasks ended that `place` does not hold yet."""
+    missing = {task_of(place, trial): trial for trial in work.trials.values()}
+    missing = {task: trial for task, trial in missing.items() if not task.done}
+    told: dict[str, Any] = {"progress": progress, "warn": warn}
     for paid in (False, True):
         tasks = {task: trial for task, trial in missing.items() if trial.paid == paid}
+        if not tasks:
+            continue
         for task in tasks:
             task.retry()
-        together = 1 if paid else _together(tasks.values(), config, processes)
-        made = executor(min(together, len(tasks)), work, stop=stop, progress=progress, warn=warn)
-        for ended in carry_out(tasks, work, made, stop=stop):
-            if isinstance(ended, Failure):
-                if run is None:
-                    raise _error([ended], "")
-                warn(f"{ended.task.name} was given up: {ended.reason}. The others go on.")
-                failures.append(ended)
-    if failures:
-        raise _error(failures, f" Go on with: qhyper resume {place.path}")
+        elsewhere: Work = work
+        if where.scheduler is not None and not paid:
+            made: Executor = Cluster(where.scheduler, **told)
+            elsewhere = FromText(to_toml(work.config))
+        else:
+            together = 1 if paid else _together(tasks.values(), work.config, where.processes)
+            made = executor(min(together, len(tasks)), work, stop=stop, **told)
+        yield from carry_out(tasks, elsewhere, made, stop=stop)
 
 
-def carried_out(
+class _Prepared:
+    """Carries out trials that have been built in this process, or in the one it was forked from."""
+
+    def __init__(self, trials: "Iterable[Trial]", config: Config, run: Run | None) -> None:
+        self.trials = {trial.entry.title: trial for trial in trials}
+        self.config, self.run = config, run
+
+    def __call__(self, task: Task, stop: Stop, progress: Progress, warn: Warn) -> bytes:
+        trial = self.trials[task.name]
+        with _connected(trial, self.config, self.run, stop, warn):
+            return _carry_out(trial, task, stop, progress, warn, keep=self.run is not None)
+
+
+@dataclass(frozen=True)
+class FromText:
+    """Carries out trials of a configuration in full, in any process: all is made of the text."""
+
+    config: str
+    """in TOML"""
+
+    def __call__(self, task: Task, stop: Stop, progress: Progress, warn: Warn) -> bytes:
+        """Build the trial, and carry it out."""
+        from qhyper.run.trial import Trial
+
+        config, problem = _problem(self.config)
+        (entry,) = (entry for entry in config.entries or [] if entry.title == task.name)
+        trial = Trial(entry, problem, tuple(config.seeds), config.budget, device=config.device)
+        if trial.paid:  # its tokens stay where the ledger is
+            raise ConfigurationError(
+                f"{task.name} sends jobs to {trial.backend}, which only the process does that "
+                "began the run."
+            )
+        return _carry_out(trial, task, stop, progress, warn)
+
+
+@functools.lru_cache(maxsize=2)
+def _problem(text: str) -> tuple[Config, Problem]:
+    config = Config(**tomllib.loads(text))
+    return config, build_problem(config)
+
+
+def _carry_out(
     trial: "Trial", task: Task, stop: Stop, progress: Progress, warn: Warn, *, keep: bool = True
 ) -> bytes:
     """The result of a trial as it is stored; checkpoints and the time of steps go to its folder."""

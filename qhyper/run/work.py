@@ -98,8 +98,10 @@ class Failure:
 class Executor(Protocol):
     """Runs tasks side by side."""
 
-    slots: int
-    """how many at a time"""
+    @property
+    def slots(self) -> int:
+        """How many at a time."""
+        ...
 
     def start(self, task: Task, work: Work) -> None:
         """Begin a task; there has to be a free slot."""

@@ -1,0 +1,246 @@
+"""Executor on a cluster of dask.distributed: so on Slurm, PBS, SGE, LSF, HTCondor and Kubernetes.
+
+Each worker has one task at a time, sent to it alone: dask would blame whatever waits at a worker
+that dies, and try it elsewhere without telling. Where a worker sees the folder of its task, it
+keeps checkpoints there; elsewhere the files come back with the result.
+"""
+
+import queue
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from qhyper.errors import ConfigurationError, MissingError
+from qhyper.run.directory import identity
+from qhyper.run.processes import portable
+from qhyper.run.work import Ended, Progress, Stop, Task, Warn, Work
+from qhyper.storage import write_whole
+from qhyper.threads import limit_threads
+
+CONNECTING = 10.0
+"""Seconds that a scheduler has to answer."""
+_LOOK = 1.0
+"""Seconds between two looks at which workers there are."""
+_QUIET = 0.2
+"""Seconds between two reports of a task's progress."""
+_STOPPING = 30.0
+"""Seconds that tasks have for a checkpoint."""
+
+
+class Cluster:
+    """The workers of a scheduler.
+
+    Raises MissingError without dask.distributed or where no scheduler answers, ConfigurationError
+    for one of another version.
+    """
+
+    def __init__(self, address: str, *, progress: Progress, warn: Warn) -> None:
+        self._progress, self._warn = progress, warn
+        self._client = _connected(address)
+        self._topic = f"qhyper-{uuid4().hex}"
+        self._news: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._client.subscribe_topic(self._topic, lambda event: self._news.put(event[1]))
+        self._running: dict[Any, tuple[str, Task]] = {}
+        """by future: address of its worker, and its task"""
+        self._workers: set[str] = set()
+        self._looked = 0.0
+        self._look()
+        if not self._workers:
+            warn(f"The scheduler {address} has no workers yet: waiting for some.")
+
+    @property
+    def slots(self) -> int:
+        """How many workers there are now."""
+        return len(self._workers)
+
+    def start(self, task: Task, work: Work) -> None:
+        """Send a task to a worker that has none."""
+        busy = {worker for worker, _ in self._running.values()}
+        worker = min(self._workers - busy)
+        future = self._client.submit(
+            _carried_out, task, work, self._topic, workers=[worker], pure=False,
+            key=f"{self._topic}-{uuid4().hex}",
+        )  # fmt: skip
+        future.add_done_callback(lambda done: self._news.put(("done", done)))
+        self._running[future] = (worker, task)
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """What has ended; progress and warnings are passed on meanwhile."""
+        ended = self._lost()
+        with suppress(queue.Empty):
+            kind, content = self._news.get(timeout=0 if ended else seconds)
+            while True:
+                if kind == "progress":
+                    self._progress(*content)
+                elif kind == "warn":
+                    self._warn(content)
+                elif (running := self._running.pop(content, None)) is not None:
+                    ended.append(_ended(content, running[1]))
+                kind, content = self._news.get_nowait()
+        return ended
+
+    def _lost(self) -> list[Ended]:
+        """Tasks of workers that are there no more."""
+        if time.monotonic() < self._looked + _LOOK:
+            return []
+        self._look()
+        ended = []
+        for future, (worker, task) in list(self._running.items()):
+            if worker not in self._workers and not future.done():
+                del self._running[future]
+                future.cancel()
+                ended.append(Ended(task, death=f"the worker {worker} was lost"))
+        return ended
+
+    def _look(self) -> None:
+        """Learn which workers there are; ConfigurationError for one of another version."""
+        try:
+            there = set(self._client.sync(self._client.scheduler.identity)["workers"])
+        except OSError as error:
+            raise MissingError(
+                f"The scheduler does not answer any more: {error}. What was done is kept: begin "
+                "a scheduler, and go on."
+            ) from error
+        new = sorted(there - self._workers)
+        if new:
+            ours, theirs = identity(), self._client.run(identity, workers=new, on_error="return")
+            for worker, found in theirs.items():
+                _check_version(worker, ours, found)
+        self._workers, self._looked = there, time.monotonic()
+
+    def close(self) -> None:
+        """Ask tasks to stop after a checkpoint, wait for that, and leave the scheduler."""
+        keys = [future.key for future in self._running]
+        try:
+            if keys:
+                self._client.cancel(list(self._running))
+                deadline = time.monotonic() + _STOPPING
+                while time.monotonic() < deadline:
+                    at_work = self._client.run(_at_work, keys, on_error="ignore")
+                    if not any((at_work or {}).values()):
+                        break
+                    time.sleep(0.1)
+        except OSError:  # there is no scheduler any more
+            pass
+        finally:
+            self._running = {}
+            self._client.close(timeout=2)
+
+
+def _connected(address: str) -> Any:
+    try:
+        import distributed  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise MissingError(
+            f"Got --scheduler {address}, which needs dask.distributed: pip install "
+            "'qhyper[cluster]'. It does not go together with amazon-braket-sdk (cloudpickle), so "
+            "take an environment of its own."
+        ) from error
+    try:
+        client = distributed.Client(address, timeout=CONNECTING, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise MissingError(
+            f"No scheduler answers at {address}: {error}. Begin one with `dask scheduler --host "
+            "127.0.0.1`, and give its address, such as tcp://127.0.0.1:8786."
+        ) from error
+    found = client.get_versions()
+    ours, theirs = (found[who]["packages"]["distributed"] for who in ("client", "scheduler"))
+    if ours != theirs:
+        client.close()
+        raise ConfigurationError(
+            f"The scheduler at {address} has dask.distributed {theirs}; here it is {ours}. Install "
+            "the same version on both sides."
+        )
+    return client
+
+
+def _check_version(worker: str, ours: dict[str, Any], found: Any) -> None:
+    if isinstance(found, BaseException):
+        raise ConfigurationError(
+            f"The worker {worker} has no qhyper that works: {found}. Install the same version as "
+            "here in its environment."
+        )
+    differing = [
+        f"{name} {found.get(name)} (here {version})"
+        for name, version in ours.items()
+        if found.get(name) != version
+    ]
+    if differing:
+        raise ConfigurationError(
+            f"The worker {worker} has {', '.join(differing)}: results would not be the same. "
+            "Install the same versions on both sides."
+        )
+
+
+def _ended(future: Any, task: Task) -> Ended:
+    """What a future tells, its files stored."""
+    if future.status != "finished":
+        return Ended(task, death=f"its worker was lost ({future.status})")
+    result, error, files = future.result()
+    for name, data in files.items():
+        path = task.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, data)
+    return Ended(task, result, error)
+
+
+# -- on a worker -----------------------------------------------------------------------------------
+
+
+def _carried_out(
+    task: Task, work: Work, topic: str
+) -> tuple[bytes | None, Exception | None, dict[str, bytes]]:
+    """(result, error, files that the coordinator does not see) of a task."""
+    from distributed.worker import get_worker, thread_state  # type: ignore[import-not-found]
+
+    limit_threads(1)
+    worker, key = get_worker(), thread_state.key
+    last = [0.0]
+
+    def stop() -> bool:
+        at_work = worker.state.tasks.get(key)
+        return at_work is None or at_work.state == "cancelled"
+
+    def progress(*told: Any) -> None:
+        if time.monotonic() > last[0] + _QUIET:
+            last[0] = time.monotonic()
+            worker.log_event(topic, ("progress", told))
+
+    def warn(words: str) -> None:
+        worker.log_event(topic, ("warn", words))
+
+    if any(task.folder.glob("attempt-*")):  # the coordinator's claim
+        return *_tried(task, work, stop, progress, warn), {}
+    with tempfile.TemporaryDirectory(prefix="qhyper-") as folder:
+        own = replace(task, folder=Path(folder), result=Path(folder) / task.result.name)
+        result, error = _tried(own, work, stop, progress, warn)
+        return result, error, _files(Path(folder))
+
+
+def _tried(
+    task: Task, work: Work, stop: Stop, progress: Callable[..., None], warn: Warn
+) -> tuple[bytes | None, Exception | None]:
+    try:
+        return work(task, stop, progress, warn), None
+    except Exception as error:
+        return None, portable(error)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    """What a task has left in its folder, but for checkpoints."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in found
+        if "checkpoints" not in path.relative_to(folder).parts
+    }
+
+
+def _at_work(keys: list[str], dask_worker: Any = None) -> bool:
+    """Whether a worker is at work on one of these."""
+    return any(key in keys for key in dask_worker.active_threads.values())
