@@ -52,6 +52,7 @@ from qhyper.cli.options import (
     Values,
     Yes,
 )
+from qhyper.cli.sweep import sweep
 from qhyper.cli.terminal import console, output, print_pairs, progress, warn
 from qhyper.cli.values import (
     combinations,
@@ -365,6 +366,7 @@ def report(
                 print(f"{submission.title}: {write_page(submission)}", file=sys.stderr)
 
 
+app.command()(sweep)
 app.command()(check)
 app.command()(doctor)
 app.command()(cloud.submit)

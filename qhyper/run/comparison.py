@@ -18,7 +18,7 @@ from qhyper.report.results import Result, Spectrum
 from qhyper.report.summary import Summary, summarise
 from qhyper.run import cautions
 from qhyper.run.config import COMPARED, DEFAULT_PAID_SHOTS, FULL_SIZE, Config, Entry
-from qhyper.run.directory import Run, identity
+from qhyper.run.directory import SUMMARY, Run, identity
 from qhyper.run.lock import alone, at_work
 from qhyper.run.places import absolute
 from qhyper.run.problem import Problem, build_problem
@@ -190,17 +190,19 @@ def plan(
     config: Config,
     warn: Callable[[str], None] = print,
     *,
+    problem: Problem | None = None,
     combined: bool = False,
     paid: bool = False,
 ) -> Plan:
     """What a configuration asks for, in full: which entries, each with every training setting.
 
+    `problem` is the configuration's, if it is at hand.
     Entries that were `combined` from lists are left out where they cannot work, as the defaults
     are, and `warn` hears why. With `paid` the shot budget is as large as quantum computers need.
     Raises ConfigurationError or MissingError if something else cannot work, or if nothing is left.
     """
     config = absolute(config)  # found from wherever the run is resumed
-    problem = build_problem(config)
+    problem = build_problem(config) if problem is None else problem
     if problem.dataset is not None:  # said, if only by default
         config = config.model_copy(update={"data": config.data})
     config = _with_budget(config, problem)
@@ -251,8 +253,28 @@ def execute(
         where = Where(processes, scheduler)
         outcome = _carry_out(made, run, where, stop=stop, progress=progress, warn=warn)
         write_report(run, outcome)
-        run.write("summary.json", json.dumps(outcome.summary.to_json(), indent=1))
+        _write_summary(run, outcome)
     return outcome
+
+
+def finish(
+    run: Run,
+    made: Plan,
+    *,
+    progress: Progress = lambda title, spent, total: None,
+    warn: Callable[[str], None] = print,
+) -> Comparison:
+    """Sum up a run of which every entry is done; as `execute`, but for the page."""
+    with alone(run.path):
+        check_same_data(run, made.problem)
+        never = Where()
+        outcome = _carry_out(made, run, never, stop=lambda: False, progress=progress, warn=warn)
+        _write_summary(run, outcome)
+    return outcome
+
+
+def _write_summary(run: Run, outcome: Comparison) -> None:
+    run.write(SUMMARY, json.dumps(outcome.summary.to_json(), indent=1))
 
 
 def work(
@@ -269,7 +291,7 @@ def work(
     for a quantum computer, or if another process is about to write the outcome. Raises StorageError
     if the run began with other versions or other data.
     """
-    check_same_versions(run)
+    check_same_versions(run, identity())
     if not run.complete:
         made = plan(run.found_config, warn)
         check_same_data(run, made.problem)
@@ -283,14 +305,14 @@ def work(
     return stored(run)
 
 
-def check_same_versions(run: Run) -> None:
-    """Raise StorageError if a run began with other versions of what results depend on."""
+def check_same_versions(run: Run, here: Mapping[str, str | None]) -> None:
+    """Raise StorageError if a run began with other versions than are `here`, by `identity`."""
     begun = run.read_json("provenance.json")
     git = begun.get("git") or {}
     before = {**begun["versions"], "python": begun["python"], "revision": git.get("revision")}
     differing = [
         f"{name} {now} (there {before.get(name)})"
-        for name, now in identity().items()
+        for name, now in here.items()
         if now != before.get(name)
     ]
     if differing:

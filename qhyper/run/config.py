@@ -41,6 +41,9 @@ DATA_ALONE = {"data", "data_options", "test", "scale", "data_seed", "held_out", 
 OF_DATA = {*DATA_ALONE, "layers", *TARGET_CHOICES}
 """Settings that have no meaning with an own objective."""
 
+OF_PROBLEM = {*OF_DATA, "target", "target_options", "objective", "bits"}
+"""Settings that say what a run is about: the rest says what is tried on it."""
+
 DEFAULT_PAID_SHOTS = 100_000
 
 TAKEN = {"samples", "circuits", "submissions", "con", "prn", "aux", "nul"} | {
@@ -247,16 +250,36 @@ def assign(values: dict[str, Any], assignment: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
-    *parents, last = path.strip().split(".")
+    put(values, path.strip(), value)
+
+
+def put(values: dict[str, Any], path: str, value: Any) -> None:
+    """Set `a.b` in nested `values`; an entry goes by its title, or its number from 0.
+
+    Raises ConfigurationError for a path that leads nowhere.
+    """
+    *parents, last = path.split(".")
     at: Any = values
-    for parent in parents:
-        if isinstance(at, list) and parent.isdigit() and int(parent) < len(at):
-            at = at[int(parent)]
+    for nth, parent in enumerate(parents):
+        if isinstance(at, list):
+            titles = [str(each.get("label") or each.get("name")) for each in at]
+            if parent not in (*titles, *map(str, range(len(at)))):
+                raise ConfigurationError(
+                    f"Got the key {path}, and no entry '{parent}'. Entries go by their titles "
+                    f"({', '.join(titles)}) or are numbered from 0."
+                )
+            at = at[titles.index(parent) if parent in titles else int(parent)]
         else:
-            at = at.setdefault(parent, {}) if isinstance(at, dict) else None
+            at = at.setdefault(parent, {})
+        if not isinstance(at, dict) and not _are_tables(at):
+            raise ConfigurationError(
+                f"Got the key {path}, but {'.'.join(parents[: nth + 1])} is not a table of "
+                "settings."
+            )
     if not isinstance(at, dict):
-        raise ConfigurationError(
-            f"Got '--set {assignment}', but {'.'.join(parents)} is not a table of settings. "
-            "Entries are numbered from 0, and have to stand in the configuration file."
-        )
+        raise ConfigurationError(f"Got the key {path}, which names no setting of an entry.")
     at[last] = value
+
+
+def _are_tables(found: Any) -> bool:
+    return isinstance(found, list) and all(isinstance(each, dict) for each in found)

@@ -32,7 +32,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -63,15 +63,7 @@ class Run:
     @classmethod
     def create(cls, root: Path, name: str, config: Config) -> "Run":
         """Make a new run directory under `root`; nothing existing is ever overwritten."""
-        text = to_toml(config)
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ConfigurationError(
-                f"Got {text.splitlines()[text.count(chr(10), 0, error.start)]!r}, with bytes that "
-                "are no text in this system's encoding. Set PYTHONUTF8=1 in the environment, or "
-                "rename the file."
-            ) from error
+        text = _text(config)
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         for attempt in range(1, 1000):
@@ -84,10 +76,25 @@ class Run:
                 except FileExistsError:
                     if not path.is_dir():  # something else bars the way
                         raise
+        return cls._begun(path, config, provenance(config.seeds))
+
+    @classmethod
+    def make(cls, path: Path, config: Config, made: Mapping[str, Any]) -> "Run":
+        """Make a new run directory at `path`, where none is yet, of what `provenance` said.
+
+        Raises StorageError if there is one.
+        """
+        with storage(path):
+            path.mkdir(parents=True)
+        own = {"id": uuid.uuid4().hex, "seed_entropy": config.seeds}
+        return cls._begun(path, config, {**made, **own})
+
+    @classmethod
+    def _begun(cls, path: Path, config: Config, made: Mapping[str, Any]) -> "Run":
         run = cls(path, config)
-        made = provenance(config.seeds) | {"folder": str(path.resolve())}
+        made = {**made, "folder": str(path.resolve())}
         run.write("provenance.json", json.dumps(made, indent=2))
-        run.write("config.toml", text)  # last: it makes the folder a run directory
+        run.write("config.toml", _text(config))  # last: it makes the folder a run directory
         return run
 
     @classmethod
@@ -162,6 +169,20 @@ class Run:
                 f"{path} cannot be read as JSON: {error}. Remove it, and `qhyper resume "
                 f"{self.path}` makes it again."
             ) from error
+
+
+def _text(config: Config) -> str:
+    """A configuration as TOML; ConfigurationError for what no file can hold."""
+    text = to_toml(config)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigurationError(
+            f"Got {text.splitlines()[text.count(chr(10), 0, error.start)]!r}, with bytes that "
+            "are no text in this system's encoding. Set PYTHONUTF8=1 in the environment, or "
+            "rename the file."
+        ) from error
+    return text
 
 
 class Metrics:

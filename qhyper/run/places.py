@@ -39,6 +39,18 @@ def of_run(config: Config, folder: Path) -> Config:
     return _changed(config, lambda path: _first(_moved(path, folder)))
 
 
+def files_of(config: Config) -> list[str]:
+    """The paths of all files that a configuration names."""
+    found: list[str] = []
+
+    def note(path: str) -> str:
+        found.append(path)
+        return path
+
+    _changed(config, note)
+    return found
+
+
 def beside(
     values: Mapping[str, Any], file: Path, warn: Callable[[str], None] = print
 ) -> dict[str, Any]:

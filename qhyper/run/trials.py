@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import tomli_w
+
 from qhyper.errors import ConfigurationError, QhyperError
 from qhyper.machine import memory
 from qhyper.quantum.cloud.scope import TRAINING
 from qhyper.run.cluster import Cluster
-from qhyper.run.config import DEFAULT_PAID_SHOTS, Config, to_toml
+from qhyper.run.config import DEFAULT_PAID_SHOTS, OF_PROBLEM, Config, Entry, to_toml
 from qhyper.run.directory import RESULT, SECONDS, Run
+from qhyper.run.places import files_of
 from qhyper.run.problem import Problem, build_problem
 from qhyper.run.processes import Processes, executor
-from qhyper.run.work import Executor, Failure, Progress, Stop, Task, Warn, Work, carry_out
+from qhyper.run.work import Failure, Progress, Stop, Task, Warn, carry_out
 from qhyper.storage import write_whole
 
 if TYPE_CHECKING:  # torch takes its time: what can be refused without it is
@@ -26,10 +29,10 @@ if TYPE_CHECKING:  # torch takes its time: what can be refused without it is
     from qhyper.run.trial import Trial
 
 
-def task_of(run: Run, trial: "Trial") -> Task:
-    """The task that a trial is in a run."""
-    folder = run.path / trial.entry.folder
-    return Task(trial.entry.title, folder, folder / RESULT)
+def task_of(run: Run, entry: Entry, text: str, name: str | None = None) -> Task:
+    """The task that an entry is in a run, whose configuration in full is `text`, in TOML."""
+    folder = run.path / entry.folder
+    return Task(name or entry.title, folder, folder / RESULT, (text, entry.title))
 
 
 def _stored(trials: "Mapping[str, Trial]", run: Run) -> "list[Result]":
@@ -97,8 +100,8 @@ def help_out(
     What sends jobs to quantum computers is left to `results_of`, and what was given up is not tried
     again.
     """
-    work = _Prepared(trials, config, run)
-    tasks = {task_of(run, trial): trial for trial in work.trials.values()}
+    work, text = _Prepared(trials, config, run), to_toml(config)
+    tasks = {task_of(run, trial.entry, text): trial for trial in work.trials.values()}
     made = Processes(processes, progress=progress, warn=warn)
     for ended in carry_out([task for task in tasks if not tasks[task].paid], work, made, stop=stop):
         if isinstance(ended, Failure):
@@ -110,7 +113,8 @@ def _carried_out(
     work: "_Prepared", place: Run, where: Where, *, stop: Stop, progress: Progress, warn: Warn
 ) -> Iterator[Task | Failure]:
     """How the tasks ended that `place` does not hold yet."""
-    missing = {task_of(place, trial): trial for trial in work.trials.values()}
+    text = to_toml(work.config)
+    missing = {task_of(place, trial.entry, text): trial for trial in work.trials.values()}
     missing = {task: trial for task, trial in missing.items() if not task.done}
     told: dict[str, Any] = {"progress": progress, "warn": warn}
     for paid in (False, True):
@@ -119,14 +123,13 @@ def _carried_out(
             continue
         for task in tasks:
             task.retry()
-        elsewhere: Work = work
         if where.scheduler is not None and not paid:
-            made: Executor = Cluster(where.scheduler, **told)
-            elsewhere = FromText(to_toml(work.config))
-        else:
-            together = 1 if paid else _together(tasks.values(), work.config, where.processes)
-            made = executor(min(together, len(tasks)), work, stop=stop, **told)
-        yield from carry_out(tasks, elsewhere, made, stop=stop)
+            cluster = Cluster(where.scheduler, **told)
+            yield from carry_out(tasks, from_text, cluster, stop=stop)
+            continue
+        at_once = 1 if paid else together(tasks.values(), work.config, where.processes)
+        made = executor(min(at_once, len(tasks)), work, stop=stop, **told)
+        yield from carry_out(tasks, work, made, stop=stop)
 
 
 class _Prepared:
@@ -142,32 +145,50 @@ class _Prepared:
             return _carry_out(trial, task, stop, progress, warn, keep=self.run is not None)
 
 
-@dataclass(frozen=True)
-class FromText:
-    """Carries out trials of a configuration in full, in any process: all is made of the text."""
+def from_text(task: Task, stop: Stop, progress: Progress, warn: Warn) -> bytes:
+    """Carry out a trial in any process: all is made of the task's (configuration, title)."""
+    from qhyper.run.trial import Trial
 
-    config: str
-    """in TOML"""
-
-    def __call__(self, task: Task, stop: Stop, progress: Progress, warn: Warn) -> bytes:
-        """Build the trial, and carry it out."""
-        from qhyper.run.trial import Trial
-
-        config, problem = _problem(self.config)
-        (entry,) = (entry for entry in config.entries or [] if entry.title == task.name)
-        trial = Trial(entry, problem, tuple(config.seeds), config.budget, device=config.device)
-        if trial.paid:  # its tokens stay where the ledger is
-            raise ConfigurationError(
-                f"{task.name} sends jobs to {trial.backend}, which only the process does that "
-                "began the run."
-            )
-        return _carry_out(trial, task, stop, progress, warn)
-
-
-@functools.lru_cache(maxsize=2)
-def _problem(text: str) -> tuple[Config, Problem]:
+    text, title = task.about
     config = Config(**tomllib.loads(text))
-    return config, build_problem(config)
+    (entry,) = (entry for entry in config.entries or [] if entry.title == title)
+    trial = Trial(
+        entry, problem_of(config), tuple(config.seeds), config.budget, device=config.device
+    )
+    if trial.paid:  # its tokens stay where the ledger is
+        raise ConfigurationError(
+            f"{title} sends jobs to {trial.backend}, which only the process does that began the "
+            "run."
+        )
+    return _carry_out(trial, task, stop, progress, warn)
+
+
+def problem_of(config: Config) -> Problem:
+    """The problem of a configuration; those of late are kept, since many trials share one.
+
+    A file that has changed since is read again.
+    """
+    stamps = tuple((path, *_stamp(path)) for path in files_of(config))
+    return _problem(problem_text(config), stamps)
+
+
+def problem_text(config: Config) -> str:
+    """What a problem is made of, in TOML: the same for all configurations that share it."""
+    about = config.model_dump(include=OF_PROBLEM & config.model_fields_set, exclude_none=True)
+    return tomli_w.dumps(about)
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    try:
+        found = Path(path).stat()
+    except OSError:  # whoever reads it says so
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_size)
+
+
+@functools.lru_cache(maxsize=4)
+def _problem(text: str, stamps: tuple[Any, ...]) -> Problem:
+    return build_problem(Config(**tomllib.loads(text)))
 
 
 def _carry_out(
@@ -189,7 +210,7 @@ def _error(failures: list[Failure], advice: str) -> Exception:
     return QhyperError(f"{len(failures)} of the entries were given up. {told}.{advice}")
 
 
-def _together(trials: "Iterable[Trial]", config: Config, processes: int) -> int:
+def together(trials: "Iterable[Trial]", config: Config, processes: int) -> int:
     """How many of the trials may run side by side: as many as fit in memory, on the CPU alone."""
     if config.device != "cpu":
         return 1

@@ -47,6 +47,8 @@ class Task:
     """of its claims, checkpoints and other files; made when it is begun"""
     result: Path
     """the file that is written last, and whole: its presence means that the task is done"""
+    about: tuple[str, ...] = ()
+    """what a process that has nothing else makes it of"""
 
     @property
     def done(self) -> bool:
