@@ -63,19 +63,6 @@ class Lease:
             finally:
                 os.close(claim)
 
-    def release(self) -> None:
-        """Let another process go on with the work, which has not ended."""
-        if self.holds:
-            with suppress(OSError):
-                self.path.unlink()
-
-    def close(self) -> None:
-        """The work has ended, and that is on the disk: no claim to it is needed any more."""
-        if self.holds:
-            for number in range(self.number, 0, -1):
-                with suppress(OSError):
-                    _file(self.folder, number).unlink()
-
 
 class Leases:
     """All claims of this process, which a thread gives signs of life of as long as they are held.
@@ -125,14 +112,21 @@ class Leases:
         return lease
 
     def release(self, lease: Lease) -> None:
-        """As `Lease.release`."""
-        self._held.discard(lease)
-        lease.release()
+        """Let another process go on with the work, which has not ended."""
+        if self._let_go(lease):
+            _remove(lease.path)
 
     def close(self, lease: Lease) -> None:
-        """As `Lease.close`."""
+        """The work has ended, and that is on the disk: no claim to it is needed any more."""
+        if self._let_go(lease):
+            for number in range(lease.number, 0, -1):
+                _remove(_file(lease.folder, number))
+
+    def _let_go(self, lease: Lease) -> bool:
+        """Hold a claim no longer; whether it was held, and is not another process's by now."""
+        held = lease in self._held
         self._held.discard(lease)
-        lease.close()
+        return held and lease.holds
 
     def died(self, lease: Lease, how: str) -> None:
         """Leave the claim behind: what carried the work out for this process has died."""
@@ -163,6 +157,11 @@ class Leases:
 
 def _file(folder: Path, number: int) -> Path:
     return folder / f"attempt-{number}"
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
 
 
 # -- which process it is ---------------------------------------------------------------------------

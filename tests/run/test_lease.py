@@ -73,7 +73,7 @@ def test_of_many_that_claim_at_once_one_gets_it(tmp_path):
         for thread in threads:
             thread.join()
         (lease,) = [each for each in found if each is not None]
-        lease.release()
+        next(each for each in held if lease in each._held).release(lease)
 
 
 def test_a_process_of_this_machine_that_is_gone_holds_nobody_up(tmp_path, leases):
@@ -141,7 +141,7 @@ def test_who_was_taken_for_dead_removes_nothing_and_gives_no_signs_of_what_is_go
     leave(tmp_path, ELSEWHERE, 2)
     assert not lease.holds
     leases.release(lease)
-    lease.close()
+    leases.close(lease)
     assert claims(tmp_path) == ["attempt-1", "attempt-2"]
     (tmp_path / "attempt-1").unlink()
     lease.beat()
@@ -189,6 +189,16 @@ def test_who_waits_can_be_stopped(tmp_path):
             carry_out([task], lambda *told: b"", here, stop=lambda: time.monotonic() > began + 0.5)
         )
     assert claims(tmp_path) == ["attempt-1"]
+
+
+def test_what_is_given_back_twice_is_not_taken_from_another(tmp_path, leases):
+    lease = leases.claim(tmp_path)
+    leases.release(lease)
+    with Leases() as others:
+        assert others.claim(tmp_path).number == 1
+        leases.release(lease)
+        leases.close(lease)
+        assert claims(tmp_path) == ["attempt-1"]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path, leases):
