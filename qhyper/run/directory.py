@@ -2,7 +2,7 @@
 
 runs/<utc>-<name>-<hash8>/
   config.toml       what was asked, resolved
-  provenance.json   versions, machine, seeds, git revision, arguments
+  provenance.json   name, versions, machine, seeds, git revision, arguments
   data.json         checksum of the data, so that a resumed run has the same
   certificate.json  the certificate and a histogram of the spectrum
   <entry>/          one folder for each generator or control
@@ -27,6 +27,7 @@ import io
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -43,7 +44,7 @@ from qhyper.errors import ConfigurationError, StorageError
 from qhyper.report.results import Result
 from qhyper.report.summary import Summary
 from qhyper.run.config import Config, read, to_toml
-from qhyper.run.places import of_run
+from qhyper.run.places import PROVENANCE, of_run
 from qhyper.storage import as_utf8, storage, write_whole
 
 RESULT, SECONDS = "result.json", "seconds.json"
@@ -51,7 +52,17 @@ RESULT, SECONDS = "result.json", "seconds.json"
 SUMMARY = "summary.json"
 """Its presence means that the run has ended."""
 KEPT_CHECKPOINTS = 2
+NAME_LENGTH = 48
 PACKAGES = ("qhyper", "torch", "numpy", "numba", "scipy", "pennylane", "qiskit", "qiskit-aer")
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigurationError for a name of a run that is no part of a folder's on all systems."""
+    if len(name) > NAME_LENGTH or not re.fullmatch(r"[^\W_][\w.-]*", name):
+        raise ConfigurationError(
+            f"Got {name!r} as the name of a run; expected up to {NAME_LENGTH} letters, digits, "
+            "'-', '_' and '.', with a letter or digit first: it is part of the folder's name."
+        )
 
 
 class Run:
@@ -62,7 +73,11 @@ class Run:
 
     @classmethod
     def create(cls, root: Path, name: str, config: Config) -> "Run":
-        """Make a new run directory under `root`; nothing existing is ever overwritten."""
+        """Make a new run directory under `root`; nothing existing is ever overwritten.
+
+        Raises ConfigurationError for a name that cannot be part of the folder's.
+        """
+        check_name(name)
         text = to_toml(config)
         try:
             text.encode()
@@ -85,15 +100,15 @@ class Run:
                     if not path.is_dir():  # something else bars the way
                         raise
         run = cls(path, config)
-        made = provenance(config.seeds) | {"folder": str(path.resolve())}
-        run.write("provenance.json", json.dumps(made, indent=2))
+        made = {"name": name, **provenance(config.seeds), "folder": str(path.resolve())}
+        run.write(PROVENANCE, json.dumps(made, indent=2))
         run.write("config.toml", text)  # last: it makes the folder a run directory
         return run
 
     @classmethod
     def open(cls, path: Path) -> "Run":
         """The run at `path`; raises StorageError if it is not a run directory."""
-        if not (path / "config.toml").is_file() or not (path / "provenance.json").is_file():
+        if not (path / "config.toml").is_file() or not (path / PROVENANCE).is_file():
             raise StorageError(
                 f"{path} is not a run directory: expected a folder with config.toml and "
                 "provenance.json, such as `qhyper compare` and `qhyper train` make under runs/."
@@ -114,9 +129,14 @@ class Run:
         return of_run(self.config, self.path)
 
     @property
+    def name(self) -> str | None:
+        """What it is called: its name, or else the command that made it; None if nobody said."""
+        return self.read_json(PROVENANCE).get("name")
+
+    @property
     def identity(self) -> str:
         """What tells this run from any other, whatever its folder is called."""
-        found = self.read_json("provenance.json")
+        found = self.read_json(PROVENANCE)
         return found.get("id") or hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
     @property

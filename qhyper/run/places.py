@@ -39,6 +39,11 @@ def of_run(config: Config, folder: Path) -> Config:
     return _changed(config, lambda path: _first(_moved(path, folder)))
 
 
+def without_folders(config: Config) -> Config:
+    """The configuration with the names of files alone, to compare it with another machine's."""
+    return _changed(config, lambda path: re.split(r"[\\/]", path)[-1])
+
+
 def beside(
     values: Mapping[str, Any], file: Path, warn: Callable[[str], None] = print
 ) -> dict[str, Any]:
