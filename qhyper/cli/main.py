@@ -3,13 +3,15 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from qhyper.cli import cloud
 from qhyper.cli.check import check
 from qhyper.cli.doctor import doctor
+from qhyper.cli.export import export
+from qhyper.cli.merge import merge
 from qhyper.cli.options import (
     Activation,
     Biases,
@@ -32,6 +34,7 @@ from qhyper.cli.options import (
     MaxJobs,
     MaxJobsPerDay,
     Missing,
+    Name,
     NumberOfBits,
     Optional,
     Out,
@@ -52,8 +55,16 @@ from qhyper.cli.options import (
     Values,
     Yes,
 )
+from qhyper.cli.runs import runs
 from qhyper.cli.sweep import sweep
-from qhyper.cli.terminal import console, output, print_pairs, progress, warn
+from qhyper.cli.terminal import (
+    output,
+    print_comparison,
+    print_outcome,
+    print_pairs,
+    progress,
+    warn,
+)
 from qhyper.cli.values import (
     combinations,
     entry_tables,
@@ -65,9 +76,6 @@ from qhyper.cli.values import (
 )
 from qhyper.errors import ConfigurationError, Interrupted, JobError, PendingError, QhyperError
 from qhyper.quantum.cloud.redaction import redacted, traceback_of
-
-if TYPE_CHECKING:
-    from qhyper.run.comparison import Comparison
 
 app = typer.Typer(
     help="Compare classical and quantum generators of binary networks, against a proven optimum.",
@@ -132,6 +140,7 @@ def compare(
     prepare: Prepare = False,
     processes: Processes = None,
     scheduler: Scheduler = None,
+    name: Name = None,
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -154,7 +163,7 @@ def compare(
     if combined:
         given["entries"] = combinations(entry_tables(given), axes)
     _start(
-        "compare", given, out, as_json,
+        name or "compare", given, out, as_json,
         combined=combined, yes=yes, dry_run=dry_run, prepare=prepare, processes=processes,
         scheduler=scheduler,
     )  # fmt: skip
@@ -230,6 +239,7 @@ def train(
     max_jobs_per_day: MaxJobsPerDay = None,
     yes: Yes = False,
     dry_run: DryRun = False,
+    name: Name = None,
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -243,7 +253,7 @@ def train(
                   {"draws": draws, "learning_rate": learning_rate, "restarts": restarts,
                    "estimator": estimator, "risk": risk})
     ]  # fmt: skip
-    _start("train", given, out, as_json, yes=yes, dry_run=dry_run)
+    _start(name or "train", given, out, as_json, yes=yes, dry_run=dry_run)
 
 
 @app.command()
@@ -338,7 +348,7 @@ def work(
         ends = f"qhyper resume {run} ends the run" if who is None else f"{who} ends it"
         print(f"Nothing is left to do here: {ends}.", file=sys.stderr)
         return
-    _print(outcome, run, as_json)
+    print_comparison(outcome, run, as_json)
 
 
 @app.command()
@@ -354,12 +364,12 @@ def report(
     opened = [Run.open(path) for path in runs]
     outcomes = [stored(run) for run in opened]
     if as_json:
-        found = [outcome.summary.to_json() for outcome in outcomes]
+        found = [outcome.to_json() for outcome in outcomes]
         print(json.dumps(found[0] if len(found) == 1 else found))
     for run, outcome in zip(opened, outcomes, strict=True):
         report_file = write_report(run, outcome)
         if not as_json:
-            _print_outcome(outcome)
+            print_outcome(outcome)
         print(f"Report: {report_file}", file=sys.stderr)
         for submission in submissions(run):
             if submission.read().found is not None:
@@ -367,6 +377,9 @@ def report(
 
 
 app.command()(sweep)
+app.command()(export)
+app.command()(runs)
+app.command()(merge)
 app.command()(check)
 app.command()(doctor)
 app.command()(cloud.submit)
@@ -412,9 +425,11 @@ def _start(
     scheduler: str | None = None,
 ) -> None:
     from qhyper.run.config import Config
+    from qhyper.run.directory import Run, check_name
     from qhyper.run.named import check_named
     from qhyper.storage import check_folder
 
+    check_name(name)
     config = Config(**values)
     if not combined:  # else what cannot work is left out
         check_named(config.entries or [])
@@ -423,7 +438,6 @@ def _start(
     print("Preparing: data, target and entries are read and checked.", file=sys.stderr)
     from qhyper.run.cautions import before
     from qhyper.run.comparison import plan
-    from qhyper.run.directory import Run
 
     # before a folder is made
     made = plan(config, warn, combined=combined, paid=yes or dry_run)
@@ -472,25 +486,4 @@ def _execute(
             ) from None
         except (JobError, PendingError) as error:
             raise type(error)(f"{error} Go on with: qhyper resume {run.path}") from None
-    _print(outcome, run.path, as_json)
-
-
-def _print(outcome: "Comparison", run: Path, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(outcome.summary.to_json()))
-    else:
-        _print_outcome(outcome)
-    print(f"Report: {run / 'report.html'}", file=sys.stderr)
-
-
-def _print_outcome(outcome: "Comparison") -> None:
-    from qhyper.report.table import correlation_table, table, tests_table
-    from qhyper.report.words import remarks
-
-    console().print(table(outcome.summary))
-    if outcome.summary.tests:
-        console().print(tests_table(outcome.summary))
-    if (correlations := correlation_table(outcome.summary)) is not None:
-        console().print(correlations)
-    for remark in remarks(outcome.summary):
-        console().print(remark, markup=False, highlight=False)
+    print_comparison(outcome, run.path, as_json)

@@ -188,5 +188,9 @@ OwnObjective = Annotated[
     typer.Option("--objective", help="Your own loss, module:callable, in place of data."),
 ]
 NumberOfBits = Annotated[int | None, typer.Option("--bits", help="Bits of your own objective.")]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", help="What the run is called, in its folder's name too."),
+]
 Out = Annotated[Path, typer.Option("--out", help="Folder that run directories are made in.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]

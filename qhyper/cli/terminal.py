@@ -1,10 +1,15 @@
 """What commands print: progress and warnings to stderr, tables to stdout."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qhyper.run.comparison import Comparison
 
 
 @contextmanager
@@ -59,6 +64,29 @@ def _plain(title: str, spent: int, total: int) -> None:
 def warn(message: str) -> None:
     """Say something that a user should know, on stderr."""
     print(f"qhyper: {message}", file=sys.stderr)
+
+
+def print_comparison(outcome: "Comparison", run: Path, as_json: bool) -> None:
+    """Print the outcome of the run in a folder, as tables or as one JSON object."""
+    if as_json:
+        print(json.dumps(outcome.to_json()))
+    else:
+        print_outcome(outcome)
+    print(f"Report: {run / 'report.html'}", file=sys.stderr)
+
+
+def print_outcome(outcome: "Comparison") -> None:
+    """Print the tables of an outcome, and what is to be said of it."""
+    from qhyper.report.table import correlation_table, table, tests_table
+    from qhyper.report.words import remarks
+
+    console().print(table(outcome.summary))
+    if outcome.summary.tests:
+        console().print(tests_table(outcome.summary))
+    if (correlations := correlation_table(outcome.summary)) is not None:
+        console().print(correlations)
+    for remark in remarks(outcome.summary):
+        console().print(remark, markup=False, highlight=False)
 
 
 def print_pairs(title: str, pairs: dict[str, Any]) -> None:

@@ -116,10 +116,22 @@ def unit_of(summary: Summary) -> str:
 def figures(
     summary: Summary, results: Sequence[Result], spectrum: Spectrum | None
 ) -> dict[str, str]:
-    """SVG elements by name: "learning", "draws", and "hits" or, without certificate, "best".
+    """SVG elements by name, as `draw` has them.
 
-    They can stand inline in one page, where they take its text colour. A figure without anything
-    to show is left out.
+    They can stand inline in one page, where they take its text colour.
+    """
+    return {
+        name: svg(figure, name, FIGURES[name][0])
+        for name, figure in draw(summary, results, spectrum).items()
+    }
+
+
+def draw(
+    summary: Summary, results: Sequence[Result], spectrum: Spectrum | None
+) -> "dict[str, Figure]":
+    """Figures by name: "learning", "draws", and "hits" or, without certificate, "best".
+
+    A figure without anything to show is left out.
     """
     styles = styles_of(results)
     drawn = {"learning": _learning(summary, results, styles)}
@@ -128,11 +140,7 @@ def figures(
     else:
         drawn["best"] = _best(summary, results, styles)
     drawn["draws"] = _draws(summary, results, spectrum, styles)
-    return {
-        name: svg(figure, name, FIGURES[name][0])
-        for name, figure in drawn.items()
-        if figure is not None
-    }
+    return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
 def _learning(

@@ -16,6 +16,7 @@ from qhyper.quantum.backends import is_cloud
 from qhyper.report.page import page
 from qhyper.report.results import Result, Spectrum
 from qhyper.report.summary import Summary, summarise
+from qhyper.report.tidy import as_frame, tidy
 from qhyper.run import cautions
 from qhyper.run.config import COMPARED, DEFAULT_PAID_SHOTS, FULL_SIZE, Config, Entry
 from qhyper.run.directory import SUMMARY, Run, identity
@@ -33,6 +34,8 @@ from qhyper.training.search import is_control
 from qhyper.training.settings import BUDGETS
 
 if TYPE_CHECKING:  # torch takes its time: what can be refused without it is
+    from pandas import DataFrame
+
     from qhyper.hypernetwork import HyperNetwork
     from qhyper.run.trial import Trial
 
@@ -44,11 +47,29 @@ class Comparison:
     """The outcome of a comparison."""
 
     summary: Summary
-    """certificate, figures of merit of each entry, paired tests: what `--json` prints"""
+    """certificate, figures of merit of each entry, paired tests"""
     results: list[Result]
     """of each trial: every seed's losses, best bitstring, learning curve"""
     spectrum: Spectrum | None
     """the losses of all bitstrings, where there is a certificate"""
+    run: Run | None = None
+    """where it is kept"""
+
+    def tidy(self) -> list[dict[str, Any]]:
+        """One row a seed and entry; see `qhyper.report.tidy`."""
+        if self.run is None:
+            return tidy(self.summary, self.results)
+        where = str(self.run.path.resolve())
+        return tidy(self.summary, self.results, run=where, name=self.run.name)
+
+    def to_pandas(self) -> "DataFrame":
+        """The same as a data frame; MissingError without the extra `data`."""
+        return as_frame(self.tidy())
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary, with the run's path and every seed's values: what `--json` prints."""
+        where = None if self.run is None else str(self.run.path.resolve())
+        return self.summary.to_json() | {"run": where, "results": self.tidy()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +191,7 @@ def _carry_out(
         budget=config.budget.limits(),
         warnings=warnings + late, pairs=_pairs(plan, results),
     )  # fmt: skip
-    return Comparison(summary, results, spectrum)
+    return Comparison(summary, results, spectrum, run)
 
 
 def _chosen_pairs(trials: "Sequence[Trial]", config: Config) -> list[Pair] | None:
@@ -336,7 +357,7 @@ def stored(run: Run) -> Comparison:
         )
     certified = run.read_json(CERTIFICATE)
     spectrum = None if certified is None else Spectrum(**certified["spectrum"])
-    return Comparison(summary, results, spectrum)
+    return Comparison(summary, results, spectrum, run)
 
 
 def _how_to_finish(run: Run) -> str:

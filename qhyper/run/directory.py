@@ -2,7 +2,7 @@
 
 runs/<utc>-<name>-<hash8>/
   config.toml       what was asked, resolved
-  provenance.json   versions, machine, seeds, git revision, arguments
+  provenance.json   name, versions, machine, seeds, git revision, arguments
   data.json         checksum of the data, so that a resumed run has the same
   certificate.json  the certificate and a histogram of the spectrum
   <entry>/          one folder for each generator or control
@@ -27,6 +27,7 @@ import io
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -43,7 +44,7 @@ from qhyper.errors import ConfigurationError, StorageError
 from qhyper.report.results import Result
 from qhyper.report.summary import Summary
 from qhyper.run.config import Config, read, to_toml
-from qhyper.run.places import of_run
+from qhyper.run.places import PROVENANCE, of_run
 from qhyper.storage import as_utf8, storage, write_whole
 
 RESULT, SECONDS = "result.json", "seconds.json"
@@ -51,7 +52,17 @@ RESULT, SECONDS = "result.json", "seconds.json"
 SUMMARY = "summary.json"
 """Its presence means that the run has ended."""
 KEPT_CHECKPOINTS = 2
+NAME_LENGTH = 48
 PACKAGES = ("qhyper", "torch", "numpy", "numba", "scipy", "pennylane", "qiskit", "qiskit-aer")
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigurationError for a name of a run that is no part of a folder's on all systems."""
+    if len(name) > NAME_LENGTH or not re.fullmatch(r"[^\W_][\w.-]*", name):
+        raise ConfigurationError(
+            f"Got {name!r} as the name of a run; expected up to {NAME_LENGTH} letters, digits, "
+            "'-', '_' and '.', with a letter or digit first: it is part of the folder's name."
+        )
 
 
 class Run:
@@ -62,7 +73,11 @@ class Run:
 
     @classmethod
     def create(cls, root: Path, name: str, config: Config) -> "Run":
-        """Make a new run directory under `root`; nothing existing is ever overwritten."""
+        """Make a new run directory under `root`; nothing existing is ever overwritten.
+
+        Raises ConfigurationError for a name that cannot be part of the folder's.
+        """
+        check_name(name)
         text = _text(config)
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -76,7 +91,7 @@ class Run:
                 except FileExistsError:
                     if not path.is_dir():  # something else bars the way
                         raise
-        return cls._begun(path, config, provenance(config.seeds))
+        return cls._begun(path, config, {"name": name, **provenance(config.seeds)})
 
     @classmethod
     def make(cls, path: Path, config: Config, made: Mapping[str, Any]) -> "Run":
@@ -93,14 +108,14 @@ class Run:
     def _begun(cls, path: Path, config: Config, made: Mapping[str, Any]) -> "Run":
         run = cls(path, config)
         made = {**made, "folder": str(path.resolve())}
-        run.write("provenance.json", json.dumps(made, indent=2))
+        run.write(PROVENANCE, json.dumps(made, indent=2))
         run.write("config.toml", _text(config))  # last: it makes the folder a run directory
         return run
 
     @classmethod
     def open(cls, path: Path) -> "Run":
         """The run at `path`; raises StorageError if it is not a run directory."""
-        if not (path / "config.toml").is_file() or not (path / "provenance.json").is_file():
+        if not (path / "config.toml").is_file() or not (path / PROVENANCE).is_file():
             raise StorageError(
                 f"{path} is not a run directory: expected a folder with config.toml and "
                 "provenance.json, such as `qhyper compare` and `qhyper train` make under runs/."
@@ -121,9 +136,14 @@ class Run:
         return of_run(self.config, self.path)
 
     @property
+    def name(self) -> str | None:
+        """What it is called: its name, or else the command that made it; None if nobody said."""
+        return self.read_json(PROVENANCE).get("name")
+
+    @property
     def identity(self) -> str:
         """What tells this run from any other, whatever its folder is called."""
-        found = self.read_json("provenance.json")
+        found = self.read_json(PROVENANCE)
         return found.get("id") or hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
     @property

@@ -25,6 +25,8 @@ BEAT = 5.0
 """Seconds between two signs of life."""
 SILENCE = 60.0
 """Seconds without one after which a process is taken for dead."""
+_SILENT_BY_CLOCKS = 600.0
+"""The same where only the clocks of two machines tell."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +155,27 @@ class Leases:
             self._seen[path] = (len(data), now)
             return False
         return now - since > self._silence
+
+
+def claimant(folder: Path) -> str | None:
+    """The process that has claimed the work of a folder, in words; None if none is known to live.
+
+    Of a process elsewhere that is as far as its signs of life tell by the clocks of both machines,
+    with minutes to spare: this is for people to read, and decides nothing.
+    """
+    last = 0
+    while _file(folder, last + 1).exists():
+        last += 1
+    try:
+        path = _file(folder, last)
+        line = path.read_bytes().partition(b"\n")[0]
+        silent = time.time() - path.stat().st_mtime
+        found = json.loads(line)
+    except (OSError, ValueError):
+        return None
+    if _is_gone(line) or silent > _SILENT_BY_CLOCKS or not isinstance(found, dict):
+        return None
+    return f"Another process ({found.get('pid', '?')} on {found.get('host', '?')})"
 
 
 def _file(folder: Path, number: int) -> Path:

@@ -51,6 +51,11 @@ def files_of(config: Config) -> list[str]:
     return found
 
 
+def without_folders(config: Config) -> Config:
+    """The configuration with the names of files alone, to compare it with another machine's."""
+    return _changed(config, lambda path: re.split(r"[\\/]", path)[-1])
+
+
 def beside(
     values: Mapping[str, Any], file: Path, warn: Callable[[str], None] = print
 ) -> dict[str, Any]:

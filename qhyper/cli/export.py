@@ -1,0 +1,104 @@
+"""The command that writes results for other programs, and figures for papers."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qhyper.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from qhyper.run.comparison import Comparison
+
+SUFFIXES = (".csv", ".parquet", ".tex")
+ADVICE = "Free some space or choose another place."
+
+
+def export(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories.")],
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to",
+            metavar="FILE",
+            help=".csv or .parquet: one row a seed and entry; .tex: a table of LaTeX, one row an "
+            "entry. Replaced if it is there.",
+        ),
+    ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            "--figures",
+            metavar="FOLDER",
+            help="Figures as SVG, PDF and PNG for one column (3.35 inches) and two (6.9 inches).",
+        ),
+    ] = None,
+) -> None:
+    """Write the results of finished runs to one file, or their figures to a folder."""
+    if to is None and figures is None:
+        raise ConfigurationError("Nothing to write: give --to FILE, --figures FOLDER, or both.")
+    if to is not None and to.suffix.lower() not in SUFFIXES:
+        raise ConfigurationError(
+            f"Got --to {to}; expected a file that ends in {', '.join(SUFFIXES)}."
+        )
+    if len({path.resolve() for path in runs}) < len(runs):
+        raise ConfigurationError(
+            "A run stands twice, and its rows would: give each run directory once."
+        )
+    from qhyper.run.comparison import stored
+    from qhyper.run.directory import Run
+    from qhyper.storage import storage, write_whole
+
+    outcomes = [stored(Run.open(path)) for path in runs]
+    if to is not None:
+        content = _content(outcomes, to.suffix.lower())
+        with storage(to, advice=ADVICE):
+            to.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(to, content, advice=ADVICE)
+        print(f"Results: {to}", file=sys.stderr)
+    if figures is not None:
+        for folder, outcome in zip(_folders(figures, outcomes), outcomes, strict=True):
+            _write_figures(folder, outcome)
+            print(f"Figures: {folder}", file=sys.stderr)
+
+
+def _content(outcomes: "list[Comparison]", suffix: str) -> bytes:
+    from qhyper.report.export import as_csv, as_parquet
+    from qhyper.report.latex import latex_table
+    from qhyper.storage import as_utf8
+
+    if suffix == ".tex":
+        return as_utf8(latex_table([(_title(each), each.summary) for each in outcomes]))
+    rows = [row for each in outcomes for row in each.tidy()]
+    return as_parquet(rows) if suffix == ".parquet" else as_utf8(as_csv(rows))
+
+
+def _title(outcome: "Comparison") -> str:
+    """The name of a run, and of its folder where that says when it was."""
+    assert outcome.run is not None
+    return outcome.run.path.resolve().name
+
+
+def _folders(root: Path, outcomes: "list[Comparison]") -> list[Path]:
+    """Where the figures of each run go: below the root, where there are several runs."""
+    if len(outcomes) == 1:
+        return [root]
+    titles = [_title(outcome) for outcome in outcomes]
+    if len(set(titles)) < len(titles):
+        raise ConfigurationError(
+            "Two run directories have the same name, and their figures would have the same folder. "
+            "Export them one by one."
+        )
+    return [root / title for title in titles]
+
+
+def _write_figures(folder: Path, outcome: "Comparison") -> None:
+    from qhyper.report.paper import figure_files
+    from qhyper.storage import storage, write_whole
+
+    files = figure_files(outcome.summary, outcome.results, outcome.spectrum)
+    with storage(folder, advice=ADVICE):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        write_whole(folder / name, content, advice=ADVICE)

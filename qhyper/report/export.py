@@ -1,0 +1,30 @@
+"""Tidy rows as the content of files: CSV and Parquet."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qhyper.report.tidy import COLUMNS, as_arrow
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def as_csv(rows: Rows) -> str:
+    """Tidy rows as CSV with a header: floats in full, nothing in a cell for None."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(COLUMNS), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def as_parquet(rows: Rows) -> bytes:
+    """Tidy rows as a Parquet file; MissingError without the extra `data`."""
+    table = as_arrow(rows)
+    import pyarrow
+    from pyarrow import parquet
+
+    out = pyarrow.BufferOutputStream()
+    parquet.write_table(table, out)
+    return out.getvalue().to_pybytes()

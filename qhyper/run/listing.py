@@ -1,0 +1,96 @@
+"""Which runs a folder has, and how far each one is."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from qhyper.errors import MissingError, QhyperError
+from qhyper.run.directory import RESULT, Run
+from qhyper.run.lease import claimant
+from qhyper.run.lock import at_work
+from qhyper.run.places import PROVENANCE
+from qhyper.run.work import Task
+
+COMPLETE, AT_WORK, GIVEN_UP = "complete", "at work", "given up"
+INTERRUPTED, NOT_BEGUN, DAMAGED = "interrupted", "not begun", "damaged"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A run at a glance; None where its files do not tell."""
+
+    path: str
+    name: str | None = None
+    begun: str | None = None
+    """when it was made, as ISO 8601 in UTC"""
+    data: str | None = None
+    entries: int | None = None
+    done: int | None = None
+    """entries that are finished"""
+    seeds: int | None = None
+    state: str
+    """complete, at work, given up (an entry is, and nobody is at work), interrupted, not begun, or
+    damaged"""
+    detail: str | None = None
+    """who is at work, which entries were given up and why, or what is damaged"""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers and strings."""
+        return asdict(self)
+
+
+def listed(folder: Path) -> list[Listed]:
+    """The runs of a folder, or the run that it is, in the order of their folders' names.
+
+    Raises MissingError for a folder that is not there. A run that cannot be read is listed as one.
+    """
+    if not folder.is_dir():
+        raise MissingError(
+            f"There is no folder {folder}. Runs are in runs/ unless --out said another."
+        )
+    return [_listed(path) for path in _runs(folder)]
+
+
+def _runs(folder: Path) -> Iterator[Path]:
+    places = [folder] if (folder / PROVENANCE).is_file() else sorted(folder.iterdir())
+    return (path for path in places if (path / PROVENANCE).is_file())
+
+
+def _listed(path: Path) -> Listed:
+    where = str(path.resolve())
+    try:
+        run = Run.open(path)
+        begun = run.read_json(PROVENANCE)
+        name, utc = begun.get("name"), begun.get("utc")
+    except (QhyperError, AttributeError) as error:
+        return Listed(path=where, state=DAMAGED, detail=str(error))
+    config = run.config
+    tasks = [
+        Task(entry.title, path / entry.folder, path / entry.folder / RESULT)
+        for entry in config.entries or []
+    ]
+    done = sum(task.done for task in tasks)
+    state, detail = _state(run, tasks)
+    without_data = "data" not in config.model_fields_set
+    return Listed(
+        path=where, name=name, begun=utc,
+        data=config.objective or (config.target if without_data else config.data),
+        entries=None if config.entries is None else len(tasks), done=done,
+        seeds=len(config.seeds), state=state, detail=detail,
+    )  # fmt: skip
+
+
+def _state(run: Run, tasks: list[Task]) -> tuple[str, str | None]:
+    """How far a run is, and what is to be said of that."""
+    if run.complete:
+        return COMPLETE, None
+    busy = {task: who for task in tasks if (who := claimant(task.folder)) and not task.done}
+    who = dict.fromkeys(filter(None, [at_work(run.path), *busy.values()]))
+    if who:
+        return AT_WORK, ", ".join(who)
+    failures = [f"{task.name}: {task.failure}" for task in tasks if task.failure and not task.done]
+    if failures:
+        return GIVEN_UP, "; ".join(failures)
+    begun = any(task.folder.is_dir() for task in tasks)
+    return (INTERRUPTED if begun else NOT_BEGUN), None
