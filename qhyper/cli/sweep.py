@@ -3,13 +3,16 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from qhyper.cli.options import DryRun, Json, Processes, Scheduler
-from qhyper.cli.terminal import progress, warn
+from qhyper.cli.terminal import console, progress, warn
 from qhyper.errors import Interrupted
+
+FIRST = 10
+"""Places that are printed; the page has more, and the CSV all."""
 
 
 def sweep(
@@ -29,8 +32,9 @@ def sweep(
     The same command goes on where it was stopped. With more points or seeds in the file, only these
     are worked out. `qhyper work FOLDER` helps, on any machine that sees the folder.
     """
+    from qhyper.report.sweep_summary import summarise_points
     from qhyper.run.directory import stop_on_signals
-    from qhyper.run.sweep import carry_out_sweep, places, read_sweep
+    from qhyper.run.sweep import carry_out_sweep, places, read_sweep, results, write_results
     from qhyper.run.trials import Where
     from qhyper.threads import n_threads
 
@@ -49,5 +53,30 @@ def sweep(
             raise Interrupted(
                 "Stopped by a signal; what was done is kept. Go on with the same command."
             ) from None
+    write_results(asked, found, folder, f"qhyper sweep {file} --out {folder}")
     if as_json:
-        print(json.dumps([dict(place.point) for place in found]))
+        print(json.dumps(results(found, folder)))
+    else:
+        print_ranking(summarise_points(results(found, folder)))
+    print(f"Report: {folder / 'sweep.html'}, {folder / 'results.csv'}", file=sys.stderr)
+
+
+def print_ranking(summaries: Any) -> None:
+    """The first places of each problem."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from qhyper.report.words import format_loss
+
+    for problem in dict.fromkeys(each.problem for each in summaries):
+        own = [each for each in summaries if each.problem == problem]
+        keys = list(own[0].point)
+        table = Table(title=Text(problem), box=box.SIMPLE_HEAD)
+        for heading in ("Rank", "Entry", *(key.rpartition(".")[2] for key in keys), "Final loss"):
+            table.add_column(heading)
+        for place, each in enumerate(own[:FIRST], 1):
+            values = ("–" if each.point[key] is None else f"{each.point[key]}" for key in keys)
+            cells = (str(place), each.entry, *values, format_loss(each.final_loss.median))
+            table.add_row(*map(Text, cells))
+        console().print(table)

@@ -10,10 +10,14 @@ from qhyper.report.tidy import COLUMNS, as_arrow
 Rows = Sequence[Mapping[str, Any]]
 
 
-def as_csv(rows: Rows) -> str:
-    """Tidy rows as CSV with a header: floats in full, nothing in a cell for None."""
+def as_csv(rows: Rows, before: Sequence[str] = ()) -> str:
+    """Tidy rows as CSV with a header: floats in full, nothing in a cell for None.
+
+    `before` are columns of their own, which come first; what else the rows have is left out.
+    """
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(COLUMNS), lineterminator="\n")
+    columns = [*before, *COLUMNS]
+    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()

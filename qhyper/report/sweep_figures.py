@@ -36,6 +36,7 @@ def by_entry(summaries: Sequence[PointSummary]) -> dict[str, list[PointSummary]]
 
 def curves(summaries: Sequence[PointSummary], key: str, *, name: str) -> str:
     """Final loss of every entry along one setting: every point, and the median where it repeats."""
+    summaries = [each for each in summaries if each.point[key] is not None]
     entries = _panels(summaries)
     figure, panels = _figure(len(entries), height=1.75)
     logarithmic = _spans_decades([each.point[key] for each in summaries])
@@ -64,6 +65,7 @@ def heat_maps(summaries: Sequence[PointSummary], across: str, down: str, *, name
 
     Cells where they repeat, dots where points were drawn.
     """
+    summaries = [e for e in summaries if None not in (e.point[across], e.point[down])]
     entries = _panels(summaries)
     losses = [each.final_loss.median for each in summaries]
     low, high = min(losses), max(losses)
@@ -106,10 +108,11 @@ def importance(found: Sequence[Effect], *, name: str) -> str:
         )
         for place, key in enumerate(keys):
             axes.text(
-                min(shares[key] + 0.02, 0.86), place, f"{100 * shares[key]:.0f} %", color=INK,
-                va="center", fontsize=8,
+                shares[key] + 0.02, place, f"{100 * shares[key]:.0f} %", color=INK, va="center",
+                fontsize=8,
             )  # fmt: skip
-        axes.set_xlim(0, 1)
+        axes.set_xlim(0, 1.2)
+        axes.set_xticks([0, 0.5, 1])
         axes.set_title(short(entry), color=INK, fontsize=9.5, parse_math=False)
     return svg(figure, name, "How much each setting explains")
 

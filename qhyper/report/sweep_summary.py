@@ -17,7 +17,7 @@ class PointSummary:
     """One entry at one point, over all seeds."""
 
     point: Mapping[str, Any]
-    """the value of each key that the sweep goes over"""
+    """the value of each key that the sweep goes over; None where it is no setting of the entry"""
     path: str
     """folder of the point, in the sweep's"""
     problem: str
@@ -45,12 +45,14 @@ class Effect:
 def summarise_points(rows: Sequence[Mapping[str, Any]]) -> list[PointSummary]:
     """One summary a point and entry, the lowest final loss first within each problem.
 
-    `rows` are tidy, one a seed and entry, each with its `point` and `path` beside.
+    `rows` are tidy, one a seed and entry, each with its `point` and `path` beside. Where points
+    differ in nothing that is an entry's, it is there once.
     """
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["path"], row["entry"]), []).append(row)
-    found = [_point(group) for group in groups.values()]
+    points = {(repr(group[0]["point"]), group[0]["entry"]): group for group in groups.values()}
+    found = [_point(group) for group in points.values()]
     return sorted(found, key=lambda each: (each.problem, each.final_loss.median))
 
 
@@ -84,8 +86,8 @@ def effects(summaries: Sequence[PointSummary]) -> list[Effect]:
         own = [each for each in summaries if (each.problem, each.entry) == (problem, entry)]
         losses = np.array([each.final_loss.median for each in own])
         for key in dict.fromkeys(key for each in own for key in each.point):
-            groups = _groups([each.point.get(key) for each in own])
-            share = _epsilon_squared(losses, groups)
+            values = [each.point[key] for each in own]
+            share = None if None in values else _epsilon_squared(losses, _groups(values))
             if share is not None:
                 found.append(Effect(entry, key, share))
     return sorted(found, key=lambda effect: -effect.share)

@@ -22,8 +22,12 @@ from typing import Any
 import tomli_w
 
 from qhyper.errors import ConfigurationError, QhyperError, StorageError
+from qhyper.report.export import as_csv
+from qhyper.report.sweep_page import sweep_page
+from qhyper.report.sweep_summary import summarise_points
+from qhyper.report.tidy import tidy
 from qhyper.run.cluster import Cluster
-from qhyper.run.comparison import CERTIFICATE, Plan, check_same_versions, finish, plan
+from qhyper.run.comparison import CERTIFICATE, Plan, check_same_versions, finish, plan, stored
 from qhyper.run.config import COMPARED, Config, read, to_toml
 from qhyper.run.directory import Run, identity, provenance
 from qhyper.run.lock import FILE as LOCK
@@ -192,6 +196,53 @@ def carry_out_sweep(
             f"{failures[0].task.name}: {failures[0].reason}. The same command tries them again."
         )
     return found
+
+
+def results(found: Sequence[Place], folder: Path) -> list[dict[str, Any]]:
+    """Tidy rows, one a point, entry and seed that is asked for now, as far as they are there.
+
+    Beside the usual columns: `point`, its values by key, and `path`, its folder in the sweep's.
+    """
+    rows = []
+    for place in found:
+        wanted, path = set(place.config.seeds), place.folder.relative_to(folder).as_posix()
+        titles = [entry.title for entry in place.config.entries or []]
+        for run in place.blocks():
+            if run.complete:
+                outcome = stored(run)
+                own = tidy(outcome.summary, outcome.results, run=str(run.path))
+                rows += [
+                    row | {"path": path, "point": _own(place.point, row, titles)}
+                    for row in own
+                    if row["seed"] in wanted
+                ]
+    return rows
+
+
+def _own(point: Point, row: Mapping[str, Any], titles: Sequence[str]) -> dict[str, Any]:
+    """A point's values; None for a setting of other entries."""
+    number = str(titles.index(row["entry"])) if row["entry"] in titles else ""
+    own = {}
+    for key, value in point.items():
+        first, _, rest = key.partition(".")
+        named = "" if first != "entries" else rest.partition(".")[0]
+        trains = rest.partition(".")[2].startswith("training.") and row["kind"] == "control"
+        others = named and (named not in ("*", number, row["entry"]) or trains)
+        own[key] = None if others else value
+    return own
+
+
+def write_results(asked: Asked, found: Sequence[Place], folder: Path, command: str) -> None:
+    """Write results.csv, with a column point.KEY for each key, and sweep.html."""
+    rows = results(found, folder)
+    keys = [axis.key for axis in asked.space.axes]
+    of_keys = [row | {f"point.{key}": row["point"][key] for key in keys} for row in rows]
+    columns = [f"point.{key}" for key in keys]
+    write_whole(folder / "results.csv", as_csv(of_keys, columns).encode())
+    shown = sweep_page(
+        summarise_points(rows), title=f"Sweep {folder.name}", asked=asked.values, command=command
+    )
+    write_whole(folder / "sweep.html", shown.encode())
 
 
 def help_with_sweep(
