@@ -1,0 +1,242 @@
+"""Sweeps: every point a run, extended without paying again, the same on any processes."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from qhyper.errors import ConfigurationError, Interrupted, MissingError, QhyperError, StorageError
+from qhyper.run.comparison import stored
+from qhyper.run.directory import Run
+from qhyper.run.sweep import (
+    carry_out_sweep,
+    help_with_sweep,
+    places,
+    read_sweep,
+    results,
+    write_results,
+)
+from qhyper.run.trials import Where
+
+TEXT = """
+data = "digits"
+layers = [4, 3, 2]
+evaluations = 64
+seeds = [0, 1]
+
+[[entries]]
+name = "bernoulli"
+training = {{ draws = 16 }}
+
+[[entries]]
+name = "random"
+
+[sweep]
+{sweep}
+"""
+RATES = '[sweep.over]\n"entries.*.training.learning_rate" = [0.1, 0.3]\n'
+
+
+def quiet(*told: object) -> None:
+    """Nothing is said."""
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """The sweep of a file with these lines."""
+
+    def write(sweep: str = RATES, **changes: str):
+        text = TEXT.format(sweep=sweep)
+        for old, new in changes.values():
+            assert old in text
+            text = text.replace(old, new)
+        path = tmp_path / "mine.toml"
+        path.write_text(text)
+        return read_sweep(path, quiet)
+
+    return write
+
+
+def carry_out(asked, folder: Path, processes: int = 2, **told):
+    return carry_out_sweep(asked, folder, Where(processes), **{"warn": quiet, **told})
+
+
+def written(folder: Path) -> dict[str, int]:
+    """Every result, and when it was written."""
+    return {
+        path.relative_to(folder).as_posix(): path.stat().st_mtime_ns
+        for path in folder.glob("points/*/*/*/result.json")
+    }
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in written(folder)}
+
+
+def test_every_point_is_a_run(asked, tmp_path) -> None:
+    folder = tmp_path / "sweep"
+    found = carry_out(asked(), folder)
+    assert [dict(place.point) for place in found] == [
+        {"entries.*.training.learning_rate": rate} for rate in (0.1, 0.3)
+    ]
+    for place in found:
+        (run,) = place.blocks()
+        outcome = stored(run)
+        assert [result.name for result in outcome.results] == ["bernoulli", "random"]
+        (rate,) = place.point.values()
+        assert run.config.entries[0].training["learning_rate"] == rate
+        assert outcome.summary.certificate is not None  # of 18 bits, worked out once
+    assert len(list((folder / "certificates").iterdir())) == 1
+
+
+def test_the_same_again_works_out_nothing(asked, tmp_path) -> None:
+    folder = tmp_path / "sweep"
+    carry_out(asked(), folder)
+    before = written(folder)
+    assert len(before) == 4
+    carry_out(asked(), folder, warn=pytest.fail)
+    assert written(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "new"),
+    [
+        ({"seeds": ("seeds = [0, 1]", "seeds = [0, 1, 2, 5]")}, 4),
+        ({"points": ("[0.1, 0.3]", "[0.1, 0.3, 0.2]")}, 2),
+        ({"both": ("[0.1, 0.3]", "[0.1]"), "seeds": ("[0, 1]", "[1]")}, 0),
+    ],
+)
+def test_only_what_is_new_is_worked_out(asked, tmp_path, change, new) -> None:
+    folder = tmp_path / "sweep"
+    carry_out(asked(), folder)
+    before = written(folder)
+    more = asked(**change)
+    found = carry_out(more, folder)
+    after = written(folder)
+    assert before.items() <= after.items()
+    assert len(after) - len(before) == new
+    rows = results(found, folder)
+    seeds = more.base["seeds"]
+    assert len(rows) == len(found) * 2 * len(seeds)
+    assert {row["seed"] for row in rows} == set(seeds)
+
+
+def test_one_process_two_and_helpers_give_the_same_bytes(asked, tmp_path) -> None:
+    one, two, helped = (tmp_path / name for name in ("one", "two", "helped"))
+    carry_out(asked(), one, 1)
+    carry_out(asked(), two, 2)
+    assert content(one) == content(two)
+    calls = iter(range(1000))
+    with pytest.raises(Interrupted):
+        carry_out(asked(), helped, 1, stop=lambda: next(calls) > 0)
+    assert help_with_sweep(helped, 1, stop=lambda: False, progress=quiet, warn=quiet)
+    carry_out(asked(), helped, 1)
+    assert content(helped) == content(one)
+
+
+def test_rows_and_page(asked, tmp_path) -> None:
+    folder, mine = tmp_path / "sweep", asked()
+    found = carry_out(mine, folder)
+    write_results(mine, found, folder, "qhyper sweep mine.toml")
+    with (folder / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 8
+    key = "point.entries.*.training.learning_rate"
+    trained = [row for row in rows if row["entry"] == "bernoulli"]
+    assert sorted({row[key] for row in trained}) == ["0.1", "0.3"]
+    assert {row[key] for row in rows if row["entry"] == "random"} == {""}  # it trains nothing
+    for row in trained:
+        run = Run.open(Path(row["run"]))
+        (result,) = (r for r in stored(run).results if r.name == "bernoulli")
+        place = list(result.seeds).index(int(row["seed"]))
+        assert float(row["final_loss"]) == result.final_loss[place]
+    page = (folder / "sweep.html").read_text()
+    assert "qhyper sweep mine.toml" in page
+    assert page.count("<svg role") == 1  # along the rates; two points do not tell what matters
+
+
+def test_what_kills_its_workers_fails_alone_and_is_named(asked, tmp_path, monkeypatch) -> None:
+    (tmp_path / "deadly_loss.py").write_text(
+        "import os\ndef loss(bits):\n    os.kill(os.getpid(), 9)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / "deadly.toml"
+    path.write_text(
+        'seeds = [0]\nevaluations = 32\nobjective = "deadly_loss:loss"\nbits = 40\n'
+        '[[entries]]\nname = "random"\n[sweep.over]\ntemperature = [0.1]\n'
+    )
+    with pytest.raises(
+        QhyperError, match=r"1 of 1 trials were given up, the first: .* 3 processes"
+    ):
+        carry_out(read_sweep(path, quiet), tmp_path / "sweep")
+
+
+@pytest.mark.parametrize(
+    ("sweep", "message"),
+    [
+        ("[sweep.over]\nevaluation = [1]", "At the point evaluation=1: Unknown key in the config"),
+        ("[sweep.over]\nevaluation = [1]", "Did you mean 'evaluations'?"),
+        (
+            '[sweep.over]\n"entries.bernoulli.training.learning_rat" = [1.0]',
+            "Unknown key in the training 'learning_rat'. Did you mean 'learning_rate'?",
+        ),
+        ('[sweep.over]\n"entries.mlp.options.hidden" = [1]', "no entry 'mlp'. Entries go by their"),
+        ("[sweep.over]\nseeds = [1, 2]", "Got seeds in [sweep.over], which makes no other point."),
+        ("[sweep.over]\nevaluations = [-1]", "At the point evaluations=-1: evaluations = -1"),
+    ],
+)
+def test_keys_and_values_that_do_not_exist_are_refused_before_anything_runs(
+    asked, tmp_path, sweep, message
+) -> None:
+    folder = tmp_path / "sweep"
+    with pytest.raises(ConfigurationError) as refused:
+        places(asked(sweep), folder)
+    assert message in str(refused.value)
+    assert not folder.exists()
+
+
+def test_an_option_that_does_not_exist_is_refused_before_anything_runs(asked, tmp_path) -> None:
+    folder = tmp_path / "sweep"
+    mine = asked('[sweep.over]\n"entries.bernoulli.options.hiden" = [1, 2]')
+    with pytest.raises(ConfigurationError, match="hiden"):
+        carry_out(mine, folder)
+    assert not list(folder.glob("points"))
+
+
+def test_what_is_no_sweep_is_refused(tmp_path) -> None:
+    path = tmp_path / "mine.toml"
+    with pytest.raises(MissingError, match="There is no configuration file"):
+        read_sweep(path)
+    path.write_text("seeds = [0]")
+    with pytest.raises(ConfigurationError, match=r"has no table \[sweep\]: there is nothing to go"):
+        read_sweep(path)
+
+
+def test_a_folder_of_something_else_is_refused(asked, tmp_path) -> None:
+    with pytest.raises(StorageError, match=r"holds files that are no sweep \(mine\.toml\)"):
+        carry_out(asked(), tmp_path)
+
+
+def test_points_that_other_versions_made_are_not_gone_on_with(asked, tmp_path) -> None:
+    folder = tmp_path / "sweep"
+    carry_out(asked(), folder)
+    for path in folder.glob("points/*/*/provenance.json"):
+        begun = json.loads(path.read_text())
+        begun["versions"]["numpy"] = "0.1"
+        path.write_text(json.dumps(begun))
+    with pytest.raises(StorageError, match=r"other versions than there are here: numpy"):
+        carry_out(asked(seeds=("[0, 1]", "[0, 1, 2]")), folder)
+
+
+def test_the_command(cli, tmp_path) -> None:
+    (tmp_path / "mine.toml").write_text(TEXT.format(sweep=RATES))
+    code, out, _ = cli("sweep", "mine.toml", "--dry-run")
+    assert (code, out) == (0, "2 points of 2 seeds; nothing was run.\n")
+    code, out, err = cli("sweep", "mine.toml", "--processes", "1")
+    assert code == 0
+    assert "learning_rate" in out
+    assert "Report: runs/mine/sweep.html, runs/mine/results.csv" in err
+    code, out, _ = cli("sweep", "mine.toml", "--json")
+    assert code == 0
+    assert len(json.loads(out)) == 8
