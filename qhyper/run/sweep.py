@@ -1,4 +1,4 @@
-"""A sweep: a comparison at every point of a space; each point is a run that can be opened.
+"""A sweep: a comparison at every point that is asked for; each is a run that can be opened.
 
 <folder>/
   sweep.toml                what was asked last: a configuration, and the table [sweep]
@@ -33,8 +33,8 @@ from qhyper.run.directory import Run, identity, provenance
 from qhyper.run.lock import FILE as LOCK
 from qhyper.run.lock import alone
 from qhyper.run.places import beside
+from qhyper.run.points import Point, Points, configured, read_points
 from qhyper.run.processes import Processes
-from qhyper.run.space import Point, Space, configured, read_space
 from qhyper.run.trials import Where, from_text, problem_of, problem_text, task_of, together
 from qhyper.run.work import Executor, Failure, Progress, Stop, Task, Warn, carry_out
 from qhyper.storage import storage, write_whole
@@ -52,7 +52,7 @@ class Asked:
 
     base: Mapping[str, Any]
     """values of the configuration that all points share"""
-    space: Space
+    points: Points
     values: Mapping[str, Any]
     """all that the file says"""
 
@@ -84,16 +84,16 @@ def read_sweep(file: Path, warn: Warn = print) -> Asked:
             f"{file}` carries it out once."
         )
     base = {key: value for key, value in values.items() if key != "sweep"}
-    space = read_space(values["sweep"])
-    if any(axis.key.startswith("entries.") for axis in space.axes):
+    points = read_points(values["sweep"])
+    if any(axis.key.startswith("entries.") for axis in points.axes):
         base.setdefault("entries", [{"name": name} for name in COMPARED])
-    for axis in space.axes:
+    for axis in points.axes:
         if axis.key.partition(".")[0] in OF_SEEDS | {"sweep"}:
             raise ConfigurationError(
                 f"Got {axis.key} in [sweep.over], which makes no other point. Set it beside: more "
                 "seeds are worked out for every point."
             )
-    return Asked(base, space, values)
+    return Asked(base, points, values)
 
 
 def places(asked: Asked, folder: Path) -> list[Place]:
@@ -102,7 +102,7 @@ def places(asked: Asked, folder: Path) -> list[Place]:
     Raises ConfigurationError, which names the point, for a key or a value that does not exist.
     """
     found: dict[Path, Place] = {}
-    for point in asked.space:
+    for point in asked.points:
         try:
             config = Config(**configured(asked.base, _spread(asked.base, point)))
         except ConfigurationError as error:
@@ -235,7 +235,7 @@ def _own(point: Point, row: Mapping[str, Any], titles: Sequence[str]) -> dict[st
 def write_results(asked: Asked, found: Sequence[Place], folder: Path, command: str) -> None:
     """Write results.csv, with a column point.KEY for each key, and sweep.html."""
     rows = results(found, folder)
-    keys = [axis.key for axis in asked.space.axes]
+    keys = [axis.key for axis in asked.points.axes]
     of_keys = [row | {f"point.{key}": row["point"][key] for key in keys} for row in rows]
     columns = [f"point.{key}" for key in keys]
     write_whole(folder / "results.csv", as_csv(of_keys, columns).encode())

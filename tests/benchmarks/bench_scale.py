@@ -189,7 +189,7 @@ def scale_extended() -> Iterator[Line]:
                 f'data = "digits"\nevaluations = 32\nseeds = {seeds}\n[[entries]]\n'
                 'name = "bernoulli"\ntraining = { draws = 16 }\n[sweep]\nmethod = "sobol"\n'
                 'points = 1000\n[sweep.over]\n"entries.*.training.learning_rate" = '
-                "{ from = 0.01, to = 1.0, log = true }\n"
+                "{ low = 0.01, high = 1.0, log = true }\n"
             )
             begun = time.perf_counter()
             carry_out_sweep(read_sweep(file, quiet), folder / "out", Where(2), warn=quiet)

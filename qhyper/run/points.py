@@ -13,7 +13,7 @@ from qhyper.run.config import put
 
 METHODS = ("grid", "random", "sobol")
 MOST_POINTS = 100_000
-RANGE = {"from", "to", "log", "n"}
+RANGE = {"low", "high", "log", "n"}
 
 Point = Mapping[str, Any]
 """A value for each key."""
@@ -60,7 +60,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Space:
+class Points:
     """All axes of a sweep, and how points are taken of them."""
 
     axes: Sequence[Axis]
@@ -98,8 +98,8 @@ class Space:
         return Sobol(len(self.axes), rng=self.seed).random_base2(exponent)[: self.n]
 
 
-def read_space(table: Any) -> Space:
-    """The space that the table `sweep` of a configuration file says.
+def read_points(table: Any) -> Points:
+    """The points that the table `sweep` of a configuration file says.
 
     Raises ConfigurationError for what is none, and for more than 100,000 points.
     """
@@ -107,7 +107,7 @@ def read_space(table: Any) -> Space:
         raise ConfigurationError(
             f"Got sweep = {table!r}; expected a table [sweep.over] with a list or a range for "
             'each key, such as evaluations = [1000, 10000], or "entries.*.training.learning_rate" '
-            "= { from = 0.01, to = 0.3, log = true, n = 5 }."
+            "= { low = 0.01, high = 0.3, log = true, n = 5 }."
         )
     for key in table:
         if key not in ("method", "points", "seed", "over"):
@@ -133,13 +133,13 @@ def read_space(table: Any) -> Space:
         )
     if not _is_whole(seed, 0):
         raise ConfigurationError(f"Got seed = {seed!r} in [sweep]; expected a number from 0 up.")
-    space = Space([_axis(key, value) for key, value in _flat(over)], method, n, seed)
-    if len(space) > MOST_POINTS:
+    found = Points([_axis(key, value) for key, value in _flat(over)], method, n, seed)
+    if len(found) > MOST_POINTS:
         raise ConfigurationError(
-            f"The sweep has {len(space):,} points; at most {MOST_POINTS:,} are carried out. Draw "
+            f"The sweep has {len(found):,} points; at most {MOST_POINTS:,} are carried out. Draw "
             'some of them with method = "sobol" and points = 1000, or give shorter lists.'
         )
-    return space
+    return found
 
 
 def configured(base: Mapping[str, Any], point: Point) -> dict[str, Any]:
@@ -158,16 +158,16 @@ def _axis(key: str, given: Any) -> Axis:
         if not given:
             raise ConfigurationError(f"Got an empty list for {key} in [sweep.over].")
         return Axis(key, tuple(given))
-    if not isinstance(given, Mapping) or not {"from", "to"} <= set(given) <= RANGE:
+    if not isinstance(given, Mapping) or not {"low", "high"} <= set(given) <= RANGE:
         raise ConfigurationError(
             f"Got {key} = {given!r} in [sweep.over]; expected a list, or a range such as "
-            "{ from = 0.01, to = 0.3, log = true, n = 5 }."
+            "{ low = 0.01, high = 0.3, log = true, n = 5 }."
         )
-    low, high, log, n = given["from"], given["to"], given.get("log", False), given.get("n")
+    low, high, log, n = given["low"], given["high"], given.get("log", False), given.get("n")
     numbers = all(type(x) in (int, float) and math.isfinite(x) for x in (low, high))
     if not numbers or not low < high or (log and low <= 0) or type(log) is not bool:
         raise ConfigurationError(
-            f"Got {key} = {given!r} in [sweep.over]; expected finite numbers from < to"
+            f"Got {key} = {given!r} in [sweep.over]; expected finite numbers low < high"
             f"{', above 0 where log = true' * bool(log)}."
         )
     if n is not None and not _is_whole(n, 2):

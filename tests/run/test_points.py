@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qhyper.errors import ConfigurationError
-from qhyper.run.space import Axis, Space, configured, read_space
+from qhyper.run.points import Axis, Points, configured, read_points
 
 
 def test_a_grid_is_every_combination() -> None:
-    space = read_space({"over": {"a": [1, 2, 3], "b": {"c": ["x", [1, 2]]}}})
+    space = read_points({"over": {"a": [1, 2, 3], "b": {"c": ["x", [1, 2]]}}})
     assert [dict(point) for point in space] == [
         {"a": a, "b.c": c} for a, c in itertools.product([1, 2, 3], ["x", [1, 2]])
     ]
@@ -23,26 +23,26 @@ def test_a_grid_is_every_combination() -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"from": 1, "to": 4}, [1, 2, 3, 4]),
-        ({"from": 0.0, "to": 1.0, "n": 3}, [0.0, 0.5, 1.0]),
-        ({"from": 1e-3, "to": 1e-1, "log": True, "n": 3}, [0.001, 0.01, 0.1]),
-        ({"from": 1, "to": 1000, "log": True, "n": 4}, [1, 10, 100, 1000]),
-        ({"from": 1, "to": 3, "n": 9}, [1, 2, 3]),
+        ({"low": 1, "high": 4}, [1, 2, 3, 4]),
+        ({"low": 0.0, "high": 1.0, "n": 3}, [0.0, 0.5, 1.0]),
+        ({"low": 1e-3, "high": 1e-1, "log": True, "n": 3}, [0.001, 0.01, 0.1]),
+        ({"low": 1, "high": 1000, "log": True, "n": 4}, [1, 10, 100, 1000]),
+        ({"low": 1, "high": 3, "n": 9}, [1, 2, 3]),
     ],
 )
 def test_ranges_of_a_grid(given, expected) -> None:
-    (axis,) = read_space({"over": {"a": given}}).axes
+    (axis,) = read_points({"over": {"a": given}}).axes
     assert axis.grid() == expected
     assert [type(value) for value in axis.grid()] == [type(value) for value in expected]
 
 
 @pytest.mark.parametrize("method", ["random", "sobol"])
 def test_more_points_begin_with_the_same(method) -> None:
-    over = {"a": {"from": 0.0, "to": 1.0}, "b": ["x", "y"], "c": {"from": 1, "to": 6}}
+    over = {"a": {"low": 0.0, "high": 1.0}, "b": ["x", "y"], "c": {"low": 1, "high": 6}}
 
     def points(n, seed=0):
         table = {"method": method, "points": n, "seed": seed, "over": over}
-        return [dict(point) for point in read_space(table)]
+        return [dict(point) for point in read_points(table)]
 
     assert points(37)[:10] == points(10)
     assert points(10) != points(10, seed=1)
@@ -52,11 +52,11 @@ def test_more_points_begin_with_the_same(method) -> None:
 def test_draws_are_uniform_over_lists_whole_numbers_and_decades(method) -> None:
     """4,096 points, seed 0: shares within 5 standard errors of a binomial."""
     n = 4096
-    space = read_space({
+    space = read_points({
         "method": method, "points": n,
         "over": {
-            "list": ["x", "y", "z"], "whole": {"from": 1, "to": 6},
-            "log": {"from": 1e-4, "to": 1.0, "log": True},
+            "list": ["x", "y", "z"], "whole": {"low": 1, "high": 6},
+            "log": {"low": 1e-4, "high": 1.0, "log": True},
         },
     })  # fmt: skip
     points = [dict(point) for point in space]
@@ -72,8 +72,8 @@ def test_draws_are_uniform_over_lists_whole_numbers_and_decades(method) -> None:
 
 def test_sobol_points_fill_space_more_evenly() -> None:
     """Of 64 points in 8 x 8 cells Sobol's first 64 have one in each (a (0, 6, 2)-net)."""
-    over = {"a": {"from": 0.0, "to": 1.0}, "b": {"from": 0.0, "to": 1.0}}
-    space = read_space({"method": "sobol", "points": 64, "over": over})
+    over = {"a": {"low": 0.0, "high": 1.0}, "b": {"low": 0.0, "high": 1.0}}
+    space = read_points({"method": "sobol", "points": 64, "over": over})
     points = np.array([list(point.values()) for point in space])
     cells = {tuple(cell) for cell in np.minimum((8 * points).astype(int), 7)}
     assert len(cells) == 64
@@ -108,23 +108,23 @@ def test_keys_are_set_in_a_copy() -> None:
         ({"seed": -1, "over": {"a": [1]}}, "Got seed = -1"),
         ({"over": {"a": []}}, "Got an empty list for a in [sweep.over]."),
         ({"over": {"a": 3}}, "Got a = 3 in [sweep.over]; expected a list, or a range such as"),
-        ({"over": {"a": {"from": 3, "to": 1}}}, "expected finite numbers from < to."),
-        ({"over": {"a": {"from": 0, "to": 1, "log": True}}}, "from < to, above 0 where log"),
-        ({"over": {"a": {"from": 0.0, "to": math.inf}}}, "expected finite numbers"),
-        ({"over": {"a": {"from": 0.0, "to": True}}}, "expected finite numbers"),
-        ({"over": {"a": {"from": 0.0, "to": 1.0, "n": 1}}}, "Got n = 1 for a"),
-        ({"over": {"a": {"from": 0.0, "to": 1.0}}}, "for a in a grid; expected how many points"),
+        ({"over": {"a": {"low": 3, "high": 1}}}, "expected finite numbers low < high."),
+        ({"over": {"a": {"low": 0, "high": 1, "log": True}}}, "low < high, above 0 where log"),
+        ({"over": {"a": {"low": 0.0, "high": math.inf}}}, "expected finite numbers"),
+        ({"over": {"a": {"low": 0.0, "high": True}}}, "expected finite numbers"),
+        ({"over": {"a": {"low": 0.0, "high": 1.0, "n": 1}}}, "Got n = 1 for a"),
+        ({"over": {"a": {"low": 0.0, "high": 1.0}}}, "for a in a grid; expected how many points"),
         (
-            {"over": {"a": {"from": 1, "to": 400}, "b": {"from": 1, "to": 300}}},
+            {"over": {"a": {"low": 1, "high": 400}, "b": {"low": 1, "high": 300}}},
             "The sweep has 120,000 points; at most 100,000 are carried out.",
         ),
     ],
 )
 def test_what_is_no_space_is_refused(table, message) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        read_space(table)
+        read_points(table)
     assert message in str(refused.value)
 
 
 def test_a_space_of_one_point() -> None:
-    assert list(Space([Axis("a", (5,))])) == [{"a": 5}]
+    assert list(Points([Axis("a", (5,))])) == [{"a": 5}]
