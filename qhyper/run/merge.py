@@ -218,10 +218,9 @@ def _check_same_data(first: Run, other: Run) -> None:
         raise StorageError(
             f"{first.path} has other data than {other.path}: got SHA-256 {one} and {two}."
         )
-    one, two = ((run.read_json(CERTIFICATE) or {}).get("certificate") for run in (first, other))
-    minima = [None if found is None else found["minimum_loss"] for found in (one, two)]
-    proven = None not in minima
-    if minima[0] != minima[1] and not (proven and abs(minima[0] - minima[1]) <= SAME_LOSS):
+    certified = [(run.read_json(CERTIFICATE) or {}).get("certificate") for run in (first, other)]
+    minima = [None if found is None else found["minimum_loss"] for found in certified]
+    if minima[0] != minima[1] and (None in minima or abs(minima[0] - minima[1]) > SAME_LOSS):
         raise StorageError(
             f"{first.path} has another certified minimum than {other.path}: got {minima[0]} and "
             f"{minima[1]}. Their objectives are not the same."
