@@ -70,8 +70,9 @@ def merge(
     run = Run.create(root, name, config)
     run.write(PROVENANCE, json.dumps(_provenance(run, runs), indent=2))
     for file in (DATA, CERTIFICATE):
-        if (content := first.read_json(file)) is not None:
-            run.write(file, json.dumps(content, indent=1))
+        if (first.path / file).is_file():
+            with storage(first.path / file):
+                run.write(file, (first.path / file).read_text("utf-8"))
     for trial, result in zip(made.trials, results, strict=True):
         folder = run.path / trial.entry.folder
         with storage(folder):
@@ -219,7 +220,7 @@ def _check_same_data(first: Run, other: Run) -> None:
             f"{first.path} has other data than {other.path}: got SHA-256 {one} and {two}."
         )
     certified = [(run.read_json(CERTIFICATE) or {}).get("certificate") for run in (first, other)]
-    minima = [None if found is None else found["minimum_loss"] for found in certified]
+    minima: list[Any] = [None if found is None else found["minimum_loss"] for found in certified]
     if minima[0] != minima[1] and (None in minima or abs(minima[0] - minima[1]) > SAME_LOSS):
         raise StorageError(
             f"{first.path} has another certified minimum than {other.path}: got {minima[0]} and "
