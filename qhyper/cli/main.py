@@ -510,7 +510,7 @@ def _logged(run: Any, log: str | None, show: Any) -> Iterator[tuple[Any, Any]]:
     if log is None:
         yield show, lambda outcome: None
         return
-    from qhyper.run.sinks import Followed, find_sink
+    from qhyper.run.sinks import Followed, build_sink
 
-    with Followed(run, find_sink(log)(run), show, warn) as followed:
+    with Followed(run, build_sink(log, run), show, warn) as followed:
         yield followed, followed.end

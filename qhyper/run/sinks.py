@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from qhyper.errors import MissingError, unknown
+from qhyper.errors import ConfigurationError, MissingError, unknown
 from qhyper.registry import load_object
 from qhyper.run.comparison import Comparison
 from qhyper.run.directory import Run
@@ -20,7 +20,6 @@ from qhyper.run.work import Progress
 
 Values = Mapping[str, float]
 """Numbers by what they are: `bernoulli/mean_loss/seed-0`."""
-
 
 _MEASURED = (
     "best_loss", "best_regret", "hit", "evaluations_to_hit", "held_out_loss", "train_accuracy",
@@ -75,14 +74,14 @@ class Followed:
     def __call__(self, title: str, spent: int, total: int) -> None:
         """Show progress, and tell the sink the new lines of that entry."""
         self._progress(title, spent, total)
-        if title in self._entries and not self._failed:
-            self._tell_lines(title)
+        if title in self._entries:
+            self._tell(self._tell_lines, title)
 
     def end(self, outcome: Comparison) -> None:
         """Tell the rest of all lines, the curves of what writes none, and the outcome."""
         self._entries = {entry.title: entry.folder for entry in self.run.config.entries or []}
         for result in outcome.results:
-            self._tell_lines(result.name)
+            self._tell(self._tell_lines, result.name)
             if result.name in self._read:
                 continue
             for point, losses in enumerate(zip(*result.curve.mean_loss, strict=True)):
@@ -245,3 +244,15 @@ def find_sink(name: str) -> Callable[[Run], Sink]:
             f"pip install {package}"
         )
     return sink
+
+
+def build_sink(name: str, run: Run) -> Sink:
+    """The sink called `name`, made for a run; ConfigurationError, too, if it cannot begin."""
+    make = find_sink(name)
+    try:
+        return make(run)
+    except Exception as error:  # no login, no server, another version
+        raise ConfigurationError(
+            f"The sink '{name}' cannot begin: {type(error).__name__}: {error}. Mend that, or go on "
+            f"without it: qhyper resume {run.path}"
+        ) from error

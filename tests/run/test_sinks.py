@@ -12,7 +12,7 @@ from qhyper.errors import ConfigurationError, Interrupted, MissingError
 from qhyper.run.comparison import execute, plan, stored
 from qhyper.run.config import Config, Entry
 from qhyper.run.directory import Run
-from qhyper.run.sinks import SINKS, Followed, find_sink
+from qhyper.run.sinks import SINKS, Followed, build_sink, find_sink
 
 TRAINING = {"draws": 10, "checkpoint_every": 7}
 ENTRIES = [Entry(name="bernoulli", training=TRAINING), Entry(name="random")]
@@ -147,7 +147,7 @@ def stub(monkeypatch):
 
 def logged(run: Run, name: str) -> None:
     said: list[str] = []
-    with Followed(run, find_sink(name)(run), quiet, said.append) as followed:
+    with Followed(run, build_sink(name, run), quiet, said.append) as followed:
         followed.end(execute(run, progress=followed, warn=quiet))
     assert said == []
 
@@ -208,6 +208,13 @@ def test_a_package_that_is_missing_is_named(name: str, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingError, match=f"The sink '{name}' needs.*pip install {name}"):
         find_sink(name)
+
+
+def test_a_sink_that_cannot_begin_is_an_error_that_says_how_to_go_on(run: Run, stub) -> None:
+    stub("mlflow")
+    sys.modules["mlflow"].__getattr__ = lambda name: 1 / 0  # type: ignore[method-assign]
+    with pytest.raises(ConfigurationError, match=r"cannot begin: ZeroDiv.*qhyper resume .*logged"):
+        build_sink("mlflow", run)
 
 
 def test_an_unknown_sink_is_refused_before_anything_runs(cli, tmp_path: Path) -> None:
