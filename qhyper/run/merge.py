@@ -32,6 +32,8 @@ _BY_SEED = (
     "best_loss", "best_bits", "improvements", "held_out_loss", "train_accuracy", "test_accuracy",
     "final_loss", "final_losses", "final_risk",
 )  # fmt: skip
+_OF_A_SHARD = ("id", "utc", "seed_entropy", "system", "processor", "cores", "argv")
+"""What the provenance of a merged run keeps of each shard's."""
 _SHOWN = 3
 """Differences that an error lists."""
 
@@ -252,7 +254,11 @@ def _provenance(run: Run, runs: Sequence[Run]) -> dict[str, Any]:
     if git is not None:
         git = git | {"dirty": any((shard.get("git") or {}).get("dirty") for shard in shards)}
     same = {"git": git, "versions": shards[0]["versions"], "python": shards[0]["python"]}
-    return {**made, **same, "merged": shards}
+    merged = {
+        str(each.path.resolve()): {key: shard.get(key) for key in _OF_A_SHARD}
+        for each, shard in zip(runs, shards, strict=True)
+    }
+    return {**made, **same, "merged": merged}
 
 
 def _merge_generators(

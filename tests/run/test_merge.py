@@ -93,7 +93,10 @@ def test_provenance_tells_of_the_shards(copies, tmp_path):
     run = merge(copies, tmp_path, warn=quiet).run
     assert run is not None
     told = run.read_json("provenance.json")
-    assert told["merged"] == [copy.read_json("provenance.json") for copy in copies]
+    assert list(told["merged"]) == [str(copy.path.resolve()) for copy in copies]
+    for copy, shard in zip(copies, told["merged"].values(), strict=True):
+        assert shard.items() <= copy.read_json("provenance.json").items()
+    assert [shard["seed_entropy"] for shard in told["merged"].values()] == [[5, 1], [3]]
     assert told["versions"]["numpy"] == "2.0.0"  # which its results were made with
     assert told["git"] == {"revision": "abc", "dirty": True}
     assert told["seed_entropy"] == [1, 3, 5]
