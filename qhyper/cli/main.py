@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +30,7 @@ from qhyper.cli.options import (
     Json,
     Label,
     Layers,
+    Log,
     Loss,
     MaxCost,
     MaxCostPerDay,
@@ -141,6 +144,7 @@ def compare(
     processes: Processes = None,
     scheduler: Scheduler = None,
     name: Name = None,
+    log: Log = None,
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -165,7 +169,7 @@ def compare(
     _start(
         name or "compare", given, out, as_json,
         combined=combined, yes=yes, dry_run=dry_run, prepare=prepare, processes=processes,
-        scheduler=scheduler,
+        scheduler=scheduler, log=log,
     )  # fmt: skip
 
 
@@ -240,6 +244,7 @@ def train(
     yes: Yes = False,
     dry_run: DryRun = False,
     name: Name = None,
+    log: Log = None,
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -253,7 +258,7 @@ def train(
                   {"draws": draws, "learning_rate": learning_rate, "restarts": restarts,
                    "estimator": estimator, "risk": risk})
     ]  # fmt: skip
-    _start(name or "train", given, out, as_json, yes=yes, dry_run=dry_run)
+    _start(name or "train", given, out, as_json, yes=yes, dry_run=dry_run, log=log)
 
 
 @app.command()
@@ -316,12 +321,13 @@ def resume(
     run: Annotated[Path, typer.Argument(help="Run directory.")],
     processes: Processes = None,
     scheduler: Scheduler = None,
+    log: Log = None,
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was interrupted; it ends as if it never had been."""
     from qhyper.run.directory import Run
 
-    _execute(Run.open(run), as_json, processes, scheduler)
+    _execute(Run.open(run), as_json, processes, scheduler, log=log)
 
 
 @app.command()
@@ -423,6 +429,7 @@ def _start(
     prepare: bool = False,
     processes: int | None = None,
     scheduler: str | None = None,
+    log: str | None = None,
 ) -> None:
     from qhyper.run.config import Config
     from qhyper.run.directory import Run, check_name
@@ -440,6 +447,10 @@ def _start(
     from qhyper.run.comparison import plan
 
     # before a folder is made
+    if log is not None:
+        from qhyper.run.sinks import find_sink
+
+        find_sink(log)
     made = plan(config, warn, combined=combined, paid=yes or dry_run)
     if made.problem.dataset is not None:
         print(f"Data: {made.problem.dataset}", file=sys.stderr)
@@ -449,7 +460,7 @@ def _start(
             print(run.path)
             print(f"Carry it out with: qhyper work {run.path}", file=sys.stderr)
             return
-        _execute(run, as_json, processes, scheduler, made)
+        _execute(run, as_json, processes, scheduler, made, log)
         return
     for caution in before(made.problem):
         warn(caution)
@@ -462,7 +473,12 @@ def _start(
 
 
 def _execute(
-    run: Any, as_json: bool, processes: int | None, scheduler: str | None = None, made: Any = None
+    run: Any,
+    as_json: bool,
+    processes: int | None,
+    scheduler: str | None = None,
+    made: Any = None,
+    log: str | None = None,
 ) -> None:
     """Carry out what is not finished yet, and print the outcome."""
     from qhyper.machine import ignored_threads
@@ -474,12 +490,13 @@ def _execute(
         warn(f"{name}={text} is no number of threads from 1 up, and is ignored.")
     together = n_threads() if processes is None else processes
     print(f"Run directory: {run.path}", file=sys.stderr)
-    with stop_on_signals() as stop, progress() as show:
+    with stop_on_signals() as stop, progress() as show, _logged(run, log, show) as (show, end):
         try:
             outcome = execute(
                 run, made, processes=together, scheduler=scheduler, stop=stop, progress=show,
                 warn=warn,
             )  # fmt: skip
+            end(outcome)
         except Interrupted:
             raise Interrupted(
                 f"Stopped by a signal; what was done is kept. Go on with: qhyper resume {run.path}"
@@ -487,3 +504,15 @@ def _execute(
         except (JobError, PendingError) as error:
             raise type(error)(f"{error} Go on with: qhyper resume {run.path}") from None
     print_comparison(outcome, run.path, as_json)
+
+
+@contextmanager
+def _logged(run: Any, log: str | None, show: Any) -> Iterator[tuple[Any, Any]]:
+    """Within, progress that is logged too, and what logs the outcome."""
+    if log is None:
+        yield show, lambda outcome: None
+        return
+    from qhyper.run.sinks import Followed, build_sink
+
+    with Followed(run, build_sink(log, run), show, warn) as followed:
+        yield followed, followed.end

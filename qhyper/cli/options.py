@@ -192,5 +192,14 @@ Name = Annotated[
     str | None,
     typer.Option("--name", help="What the run is called, in its folder's name too."),
 ]
+Log = Annotated[
+    str | None,
+    typer.Option(
+        "--log",
+        metavar="SINK",
+        help="Log learning curves and results: tensorboard (in the run's folder), mlflow or wandb "
+        "(where their environment says), or module:Class.",
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", help="Folder that run directories are made in.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]

@@ -20,14 +20,18 @@ DOTS = 600
 
 _POINTS = {"one-column": 7.0, "two-columns": 8.0}
 """Size of the letters of ticks and legend, which a page on a screen has at 9."""
-_ON_SCREEN = 9.0
+_ON_SCREEN, _WIDTH_ON_SCREEN = 9.0, 5.0
+_STACKED = 0.7
+"""Of the height that a column of a page on a screen has, for axes one under another."""
 _LETTER = 0.55
 """Width of a letter on the average, as a share of its size, with some to spare."""
 _HANDLE = 6.5
 """Width of a line in a legend with what surrounds it, as a multiple of the letters' size."""
-_LINE = 1.45
+_LINE = 1.75
 """Height of a row of a legend in the same way."""
-_SETTINGS = {"pdf.fonttype": 42, "svg.hashsalt": "qhyper"}
+_ROWS = 3
+"""Of a legend, for which a figure has room."""
+_SETTINGS: Any = {"pdf.fonttype": 42, "svg.hashsalt": "qhyper"}
 """Letters in a PDF are TrueType, as publishers ask for; the same figure has the same bytes."""
 _METADATA: Mapping[str, Mapping[str, Any]] = {
     "svg": {"Date": None},
@@ -66,44 +70,39 @@ def _fit(figure: "Figure", width: float, points: float) -> None:
     from matplotlib.text import Text
 
     scale = points / _ON_SCREEN
-    height = figure.get_figheight() * scale
+    height = figure.get_figheight() * scale * (_STACKED if len(figure.axes) > 1 else 1.0)
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
-        text.set_fontsize(text.get_fontsize() * scale)
+        text.set_fontsize(float(text.get_fontsize()) * scale)
     for axes in figure.axes:
         axes.tick_params(which="both", labelsize=points)
         for line in axes.lines:
-            line.set_linewidth(line.get_linewidth() * scale)
-            line.set_markersize(line.get_markersize() * scale)
-    rows_before = rows = 0
-    if figure.legends:
-        rows_before, rows = _legend_anew(figure, width, points, scale)
-    more = (rows - rows_before) * _LINE * points / 72
-    figure.set_size_inches(width, height + max(0.0, more))
+            _scale(line, scale)
+        for outline in axes.patches:
+            outline.set_linewidth(outline.get_linewidth() * min(1.0, width / _WIDTH_ON_SCREEN))
+    rows = _legend_anew(figure, width, points, scale) if figure.legends else 0
+    height += max(0, rows - _ROWS) * _LINE * points / 72
+    figure.set_size_inches(width, height)
 
 
-def _legend_anew(figure: "Figure", width: float, points: float, scale: float) -> tuple[int, int]:
-    """The legend with as many columns as the width has room for: its rows before and now."""
+def _scale(line: Any, scale: float) -> None:
+    line.set(linewidth=line.get_linewidth() * scale, markersize=line.get_markersize() * scale)
+
+
+def _legend_anew(figure: "Figure", width: float, points: float, scale: float) -> int:
+    """The legend with as many columns as the width has room for: how many rows it has."""
     (before,) = figure.legends
-    handles, words = before.legend_handles, [text.get_text() for text in before.get_texts()]
+    handles = [handle for handle in before.legend_handles if handle is not None]
+    words = [text.get_text() for text in before.get_texts()]
     for handle in handles:
-        handle.set(
-            linewidth=handle.get_linewidth() * scale, markersize=handle.get_markersize() * scale
-        )
+        _scale(handle, scale)
     each = (max(map(len, words)) * _LETTER + _HANDLE) * points / 72
     columns = max(1, min(len(words), int(width / each)))
-    columns_before = 3 if max(map(len, words)) <= 16 else 2
     before.remove()
     made = figure.legend(
-        handles,
-        words,
-        loc="outside lower center",
-        ncols=columns,
-        frameon=False,
-        fontsize=points,
-        labelcolor=INK,
-        handlelength=3,
-    )
+        handles, words, loc="outside lower center", ncols=columns, frameon=False, fontsize=points,
+        labelcolor=INK, handlelength=3,
+    )  # fmt: skip
     for text in made.get_texts():
         text.set_parse_math(False)
-    return -(-len(words) // columns_before), -(-len(words) // columns)
+    return -(-len(words) // columns)

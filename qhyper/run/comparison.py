@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +52,7 @@ class Comparison:
     """of each trial: every seed's losses, best bitstring, learning curve"""
     spectrum: Spectrum | None
     """the losses of all bitstrings, where there is a certificate"""
-    run: Run | None = None
+    run: Run | None = field(default=None, compare=False)
     """where it is kept"""
 
     def tidy(self) -> list[dict[str, Any]]:

@@ -46,9 +46,9 @@ OF_PROBLEM = {*OF_DATA, "target", "target_options", "objective", "bits"}
 
 DEFAULT_PAID_SHOTS = 100_000
 
-TAKEN = {"samples", "circuits", "submissions", "con", "prn", "aux", "nul"} | {
-    f"{device}{number}" for device in ("com", "lpt") for number in range(10)
-}
+TAKEN = {
+    "samples", "circuits", "submissions", "tensorboard", "wandb", "con", "prn", "aux", "nul",
+} | {f"{device}{number}" for device in ("com", "lpt") for number in range(10)}  # fmt: skip
 """Folders of a run that are no entry's, and names that Windows gives to devices."""
 
 

@@ -19,6 +19,7 @@ runs/<utc>-<name>-<hash8>/
   samples/          what its jobs measured
   circuits/         the circuits of trainings on quantum computers, as transpiled
   submissions/      one folder for each `qhyper submit`: what was asked, draws, outcome, page
+  tensorboard/      what `--log tensorboard` has written; wandb/ the same
 """
 
 import datetime

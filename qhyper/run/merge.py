@@ -32,6 +32,8 @@ _BY_SEED = (
     "best_loss", "best_bits", "improvements", "held_out_loss", "train_accuracy", "test_accuracy",
     "final_loss", "final_losses", "final_risk",
 )  # fmt: skip
+_OF_A_SHARD = ("id", "utc", "seed_entropy", "system", "processor", "cores", "argv")
+"""What the provenance of a merged run keeps of each shard's."""
 _SHOWN = 3
 """Differences that an error lists."""
 
@@ -70,8 +72,9 @@ def merge(
     run = Run.create(root, name, config)
     run.write(PROVENANCE, json.dumps(_provenance(run, runs), indent=2))
     for file in (DATA, CERTIFICATE):
-        if (content := first.read_json(file)) is not None:
-            run.write(file, json.dumps(content, indent=1))
+        if (first.path / file).is_file():
+            with storage(first.path / file):
+                run.write(file, (first.path / file).read_text("utf-8"))
     for trial, result in zip(made.trials, results, strict=True):
         folder = run.path / trial.entry.folder
         with storage(folder):
@@ -218,10 +221,9 @@ def _check_same_data(first: Run, other: Run) -> None:
         raise StorageError(
             f"{first.path} has other data than {other.path}: got SHA-256 {one} and {two}."
         )
-    one, two = ((run.read_json(CERTIFICATE) or {}).get("certificate") for run in (first, other))
-    minima = [None if found is None else found["minimum_loss"] for found in (one, two)]
-    proven = None not in minima
-    if minima[0] != minima[1] and not (proven and abs(minima[0] - minima[1]) <= SAME_LOSS):
+    certified = [(run.read_json(CERTIFICATE) or {}).get("certificate") for run in (first, other)]
+    minima: list[Any] = [None if found is None else found["minimum_loss"] for found in certified]
+    if minima[0] != minima[1] and (None in minima or abs(minima[0] - minima[1]) > SAME_LOSS):
         raise StorageError(
             f"{first.path} has another certified minimum than {other.path}: got {minima[0]} and "
             f"{minima[1]}. Their objectives are not the same."
@@ -252,7 +254,11 @@ def _provenance(run: Run, runs: Sequence[Run]) -> dict[str, Any]:
     if git is not None:
         git = git | {"dirty": any((shard.get("git") or {}).get("dirty") for shard in shards)}
     same = {"git": git, "versions": shards[0]["versions"], "python": shards[0]["python"]}
-    return {**made, **same, "merged": shards}
+    merged = {
+        str(each.path.resolve()): {key: shard.get(key) for key in _OF_A_SHARD}
+        for each, shard in zip(runs, shards, strict=True)
+    }
+    return {**made, **same, "merged": merged}
 
 
 def _merge_generators(
