@@ -53,6 +53,7 @@ from qhyper.cli.options import (
     Yes,
 )
 from qhyper.cli.terminal import console, output, print_pairs, progress, warn
+from qhyper.cli.tune import tune_by
 from qhyper.cli.values import (
     combinations,
     entry_tables,
@@ -365,6 +366,7 @@ def report(
                 print(f"{submission.title}: {write_page(submission)}", file=sys.stderr)
 
 
+app.command()(tune_by(compare))
 app.command()(check)
 app.command()(doctor)
 app.command()(cloud.submit)
@@ -414,6 +416,7 @@ def _start(
     from qhyper.storage import check_folder
 
     config = Config(**values)
+    name = "tune" if config.tune is not None else name
     if not combined:  # else what cannot work is left out
         check_named(config.entries or [])
     if not dry_run:
@@ -482,7 +485,7 @@ def _print(outcome: "Comparison", run: Path, as_json: bool) -> None:
 
 
 def _print_outcome(outcome: "Comparison") -> None:
-    from qhyper.report.table import correlation_table, table, tests_table
+    from qhyper.report.table import correlation_table, table, tests_table, tuned_table
     from qhyper.report.words import remarks
 
     console().print(table(outcome.summary))
@@ -490,5 +493,7 @@ def _print_outcome(outcome: "Comparison") -> None:
         console().print(tests_table(outcome.summary))
     if (correlations := correlation_table(outcome.summary)) is not None:
         console().print(correlations)
+    if (searches := tuned_table(outcome.summary)) is not None:
+        console().print(searches)
     for remark in remarks(outcome.summary):
         console().print(remark, markup=False, highlight=False)

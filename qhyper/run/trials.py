@@ -70,7 +70,7 @@ def results_of(
             work = _Prepared(trials, config, None)
             for ended in _carried_out(work, place, where, stop=stop, progress=progress, warn=warn):
                 if isinstance(ended, Failure):
-                    raise _error([ended], "")
+                    raise error_of([ended], "")
             return _stored(work.trials, place)
     work, failures = _Prepared(trials, config, run), []
     for ended in _carried_out(work, run, where, stop=stop, progress=progress, warn=warn):
@@ -78,7 +78,7 @@ def results_of(
             warn(f"{ended.task.name} was given up: {ended.reason}. The others go on.")
             failures.append(ended)
     if failures:
-        raise _error(failures, f" Go on with: qhyper resume {run.path}")
+        raise error_of(failures, f" Go on with: qhyper resume {run.path}")
     return _stored(work.trials, run)
 
 
@@ -124,8 +124,8 @@ def _carried_out(
             made: Executor = Cluster(where.scheduler, **told)
             elsewhere = FromText(to_toml(work.config))
         else:
-            together = 1 if paid else _together(tasks.values(), work.config, where.processes)
-            made = executor(min(together, len(tasks)), work, stop=stop, **told)
+            side_by_side = 1 if paid else together(tasks.values(), work.config, where.processes)
+            made = executor(min(side_by_side, len(tasks)), work, stop=stop, **told)
         yield from carry_out(tasks, elsewhere, made, stop=stop)
 
 
@@ -153,7 +153,7 @@ class FromText:
         """Build the trial, and carry it out."""
         from qhyper.run.trial import Trial
 
-        config, problem = _problem(self.config)
+        config, problem = problem_of(self.config)
         (entry,) = (entry for entry in config.entries or [] if entry.title == task.name)
         trial = Trial(entry, problem, tuple(config.seeds), config.budget, device=config.device)
         if trial.paid:  # its tokens stay where the ledger is
@@ -165,7 +165,8 @@ class FromText:
 
 
 @functools.lru_cache(maxsize=2)
-def _problem(text: str) -> tuple[Config, Problem]:
+def problem_of(text: str) -> tuple[Config, Problem]:
+    """The configuration in TOML that a task is made of, and its problem; kept for the next."""
     config = Config(**tomllib.loads(text))
     return config, build_problem(config)
 
@@ -180,7 +181,7 @@ def _carry_out(
     return json.dumps(result).encode()
 
 
-def _error(failures: list[Failure], advice: str) -> Exception:
+def error_of(failures: list[Failure], advice: str) -> Exception:
     """What is raised for trials that were given up: the error itself, where there is but one."""
     errors = [failure.error for failure in failures if failure.error is not None]
     if len(failures) == 1 and errors:
@@ -189,7 +190,7 @@ def _error(failures: list[Failure], advice: str) -> Exception:
     return QhyperError(f"{len(failures)} of the entries were given up. {told}.{advice}")
 
 
-def _together(trials: "Iterable[Trial]", config: Config, processes: int) -> int:
+def together(trials: "Iterable[Trial]", config: Config, processes: int) -> int:
     """How many of the trials may run side by side: as many as fit in memory, on the CPU alone."""
     if config.device != "cpu":
         return 1
