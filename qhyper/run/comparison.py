@@ -164,6 +164,8 @@ def _carry_out(
         warn(warning)
     plan = _tuned(plan, run, where, stop=stop, progress=progress, warn=warn)
     config = plan.config
+    if run is not None and plan.searches is not None:
+        run.configure(run.config.model_copy(update={"entries": config.entries}))
     certificate, spectrum, reason = _certificate(
         problem, config.temperature, run, progress, warn
     )  # fmt: skip
@@ -186,7 +188,7 @@ def _carry_out(
 
 
 def _tuned(plan: Plan, run: Run | None, where: Where, *, again: bool = True, **told: Any) -> Plan:
-    """The plan with the settings that its entries search first, if they are to; the run's, too."""
+    """The plan with the settings that its entries search first, if they are to."""
     if plan.config.tune is None or plan.searches is not None:
         return plan
     with TemporaryDirectory(prefix="qhyper-") if run is None else nullcontext(run.path) as place:
@@ -194,9 +196,6 @@ def _tuned(plan: Plan, run: Run | None, where: Where, *, again: bool = True, **t
         config, searches = tuning.tuned(
             plan.config, plan.problem, plan.trials, folder, where, again=again, **told
         )
-    if run is not None:
-        found = {"entries": config.entries, "tune": config.tune}
-        run.configure(run.config.model_copy(update=found))
     return replace(
         plan, config=config, trials=_trials(plan.problem, config, told["warn"]), searches=searches
     )
@@ -297,7 +296,8 @@ def work(
 
     Returns once nothing is left: the outcome, if all is done; None if an entry was given up, or is
     for a quantum computer, or if another process is about to write the outcome. Raises StorageError
-    if the run began with other versions or other data.
+    if the run began with other versions or other data, and what a search of settings raised: no
+    entry is compared before all of these are over.
     """
     check_same_versions(run)
     if not run.complete:

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from qhyper.errors import ConfigurationError
+from qhyper.spending import Budget
 from qhyper.training.settings import BUDGETS, Limits, Strict, TrainingSettings
 
 
@@ -96,7 +98,8 @@ class Space(Strict):
             head = name.partition(".")[0]
             if head in BUDGETS or head == "minutes":
                 raise ValueError(f"{head} is what a training may spend, the same for all")
-            TrainingSettings(**{head: {} if head != name else training[name].first})
+            value: Any = training[name].first if head == name else {}
+            TrainingSettings(**{head: value})
         return training
 
     @property
@@ -153,3 +156,31 @@ class Tuning(Limits):
         """The limits that are set, by name."""
         found = {unit: getattr(self, unit) for unit in BUDGETS}
         return {unit: limit for unit, limit in found.items() if limit is not None}
+
+    def each(self, budget: Budget) -> dict[str, int]:
+        """What one setting may spend, by name, on all seeds together: `budget` on each."""
+        return {unit: limit * len(self.seeds) for unit, limit in budget.limits().items()}
+
+    def settings(self, budget: Budget) -> int:
+        """How many settings each entry tries, at what a seed of the comparison may spend.
+
+        Raises ConfigurationError if that is none, or if the limits are not in the budget's units.
+        """
+        each = self.each(budget)
+        strange = sorted(set(self.limits) - set(each))
+        if strange:
+            raise ConfigurationError(
+                f"Got a search budget in {' and '.join(strange)}, and for the comparison one of "
+                f"{budget}. Give both in the same units."
+            )
+        fitting = {unit: limit // each[unit] for unit, limit in self.limits.items()}
+        unit = min(fitting, key=lambda unit: fitting[unit])
+        if fitting[unit] < 1:
+            seeds = f"{len(self.seeds)} tuning seed{'s' * (len(self.seeds) > 1)}"
+            raise ConfigurationError(
+                f"Got a search budget of {self.limits[unit]:,} {unit} for each entry; one start "
+                f"takes {each[unit]:,}: {getattr(budget, unit):,} for each of {seeds}. Raise "
+                f"--tuning-{unit} (tune.{unit}), take fewer --tuning-seeds, or lower the budget of "
+                "the comparison."
+            )
+        return fitting[unit]
