@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from qhyper.cli.values import integers
+from qhyper.errors import ConfigurationError
 
-TUNING = 1000
+FIRST = 1000
 """The first tuning seed, where only their number is given."""
 
 Seeds = Annotated[
@@ -57,7 +58,11 @@ def tune_by(compare: Callable[..., None]) -> Callable[..., None]:
 
         numbers = integers(tuning_seeds, "--tuning-seeds")
         if numbers is not None and "," not in str(tuning_seeds):
-            numbers = list(range(TUNING, TUNING + numbers[0]))
+            if numbers[0] < 1:
+                raise ConfigurationError(
+                    f"Got --tuning-seeds {tuning_seeds}; expected at least 1 tuning seed."
+                )
+            numbers = list(range(FIRST, FIRST + numbers[0]))
         asked = {
             "seeds": numbers, "sampler": sampler, "evaluations": tuning_evaluations,
             "shots": tuning_shots, "circuits": tuning_circuits, "rows": tuning_rows,
