@@ -20,7 +20,13 @@ from qhyper.report.figures import (
 from qhyper.report.pairs import certificate_pairs, entry_settings, flat_pairs
 from qhyper.report.results import Result, Spectrum
 from qhyper.report.summary import EntrySummary, Summary
-from qhyper.report.tuned import TUNED_COLUMNS, tuned_rows, tuned_words, tuning_line, tuning_note
+from qhyper.report.tuning_words import (
+    TUNED_COLUMNS,
+    tuned_rows,
+    tuned_words,
+    tuning_line,
+    tuning_note,
+)
 from qhyper.report.words import (
     CORRELATION_COLUMNS,
     HELD_OUT_NOTE,
@@ -92,7 +98,7 @@ def page(
                 "style": styles[entry.name],
                 "cells": row_cells(entry),
                 "spent": _spent(entry, list(summary.budget))
-                + tuned_words(summary.searches, entry.name),
+                + tuned_words(summary.tuning, entry.name),
             }
             for entry in summary.generators
         ],

@@ -150,7 +150,7 @@ class Summary:
     """of chosen pairs, or else of every circuit against the best classical generator"""
     warnings: Sequence[str]
     """what the numbers do not say of themselves, and what to do about it"""
-    searches: Searches | None = None
+    tuning: Searches | None = None
     """what found the entries' settings, on other seeds; None where they are as they stand"""
 
     @property
@@ -177,9 +177,9 @@ class Summary:
             values["tests"] = [restored(PairedTest, test, where) for test in found["tests"]]
         if "reference" in found:
             values["reference"] = restored(Reference, found["reference"], where)
-        if found.get("searches") is not None:
-            values["searches"] = Searches.from_json(found["searches"], where)
-        return restored(cls, values, where, optional={"searches"})
+        if found.get("tuning") is not None:
+            values["tuning"] = Searches.from_json(found["tuning"], where)
+        return restored(cls, values, where, optional={"tuning"})
 
 
 def summarise(
@@ -193,7 +193,7 @@ def summarise(
     budget: Mapping[str, int] | None = None,
     warnings: Sequence[str] = (),
     pairs: Sequence[tuple[str, str]] | None = None,
-    searches: Searches | None = None,
+    tuning: Searches | None = None,
 ) -> Summary:
     """Results of several searches over the same seeds as one comparison.
 
@@ -204,7 +204,7 @@ def summarise(
     chosen on held-out rows, has none of these. Medians over the seeds come with bootstrap
     intervals, shares with Wilson's. `budget` is what each seed could spend, evaluations alone
     unless told. `pairs` are tested by final loss: every quantum entry and the classical one with
-    the lowest median unless told. `searches` are what found the entries' settings. Raises
+    the lowest median unless told. `tuning` is what found the entries' settings. Raises
     ConfigurationError if there are no results, names repeat, a kind is unknown, seeds differ, or a
     loss lies below the certified minimum.
     """
@@ -235,7 +235,7 @@ def summarise(
         generators=[_summary(result, reference, to_compare) for result in results],
         tests=_tests(results, pairs),
         warnings=list(warnings),
-        searches=searches,
+        tuning=tuning,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from qhyper.report.summary import Summary
-from qhyper.report.tuned import TUNED_COLUMNS, tuned_rows, tuning_line, tuning_note
+from qhyper.report.tuning_words import TUNED_COLUMNS, tuned_rows, tuning_line, tuning_note
 from qhyper.report.words import (
     CORRELATION_COLUMNS,
     HELD_OUT_NOTE,
@@ -38,7 +38,7 @@ def table(summary: Summary) -> "Table":
 
     columns = dict(columns_shown(summary))
     caption = setting_line(summary)
-    caption += f"; {tuning_line(summary)}" * (summary.searches is not None)
+    caption += f"; {tuning_line(summary)}" * (summary.tuning is not None)
     caption += "; ms per step of all seeds together" * ("seconds_per_step" in columns)
     caption += f". {RISK_NOTE}" * other_risks(summary)
     caption += f". {HELD_OUT_NOTE}" * summary.chosen_on_held_out

@@ -39,6 +39,9 @@ class Searches:
     seeds: Sequence[int]
     """of the tuning"""
     sampler: str
+    """tpe or random"""
+    optuna: str
+    """version of Optuna, whose samplers these are"""
     entries: Sequence[Tuned]
 
     def of(self, name: str) -> Tuned:

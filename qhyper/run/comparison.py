@@ -62,7 +62,7 @@ class Plan:
     config: Config
     problem: Problem
     trials: "list[Trial]"
-    searches: Searches | None = None
+    tuning: Searches | None = None
     """what the entries' settings were found by, once they are"""
 
     def outlook(self) -> list[dict[str, Any]]:
@@ -164,7 +164,7 @@ def _carry_out(
         warn(warning)
     plan = _tuned(plan, run, where, stop=stop, progress=progress, warn=warn)
     config = plan.config
-    if run is not None and plan.searches is not None:
+    if run is not None and plan.tuning is not None:
         run.configure(run.config.model_copy(update={"entries": config.entries}))
     certificate, spectrum, reason = _certificate(
         problem, config.temperature, run, progress, warn
@@ -182,14 +182,14 @@ def _carry_out(
         results, certificate=certificate, no_certificate=reason, data=problem.name,
         network=problem.objective.subject, loss=problem.objective.loss,
         budget=config.budget.limits(),
-        warnings=warnings + late, pairs=_pairs(plan, results), searches=plan.searches,
+        warnings=warnings + late, pairs=_pairs(plan, results), tuning=plan.tuning,
     )  # fmt: skip
     return Comparison(summary, results, spectrum)
 
 
 def _tuned(plan: Plan, run: Run | None, where: Where, *, again: bool = True, **told: Any) -> Plan:
     """The plan with the settings that its entries search first, if they are to."""
-    if plan.config.tune is None or plan.searches is not None:
+    if plan.config.tune is None or plan.tuning is not None:
         return plan
     with TemporaryDirectory(prefix="qhyper-") if run is None else nullcontext(run.path) as place:
         folder = Path(place) / tuning.FOLDER
@@ -197,7 +197,7 @@ def _tuned(plan: Plan, run: Run | None, where: Where, *, again: bool = True, **t
             plan.config, plan.problem, plan.trials, folder, where, again=again, **told
         )
     return replace(
-        plan, config=config, trials=_trials(plan.problem, config, told["warn"]), searches=searches
+        plan, config=config, trials=_trials(plan.problem, config, told["warn"]), tuning=searches
     )
 
 

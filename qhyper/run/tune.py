@@ -31,6 +31,7 @@ from qhyper.run.spaces import space_of, with_settings
 from qhyper.run.trials import Where, error_of, together
 from qhyper.run.work import Executor, Failure, Progress, Stop, Task, Warn, Work, carry_out
 from qhyper.spending import Spending
+from qhyper.training.search import is_control
 
 if TYPE_CHECKING:  # torch takes its time: what can be refused without it is
     from qhyper.run.trial import Trial
@@ -61,15 +62,22 @@ def checked(config: Config, trials: "Sequence[Trial]") -> Config:
     for title in tuning.space:
         if title not in titles:
             raise unknown("entry in the search space", title, titles)
-    spaces = [space_of(entry, tuning).ranges for entry in entries]
-    if not any(spaces):
+    spaces = [space_of(entry, tuning) for entry in entries]
+    if not any(space.ranges for space in spaces):
         raise ConfigurationError(
             f"There is nothing to search: {', '.join(titles)} have no settings with ranges. Give "
             "them some, such as [tune.space.NAME.options] p = {low = 0.01, high = 0.5} in the "
             "configuration file, or compare them as they stand: qhyper compare."
         )
-    for entry, ranges in zip(entries, spaces, strict=True):
-        check_named([with_settings(entry, {key: r.first for key, r in ranges.items()})])
+    for entry, space in zip(entries, spaces, strict=True):
+        if space.training and is_control(entry.name):
+            raise ConfigurationError(
+                f"'{entry.title}' is a control: it has no training to search. Give "
+                f"[tune.space.{entry.title}.options]."
+            )
+        firsts = {name: of_one.first for name, of_one in space.ranges.items()}
+        named = [{k: value} for k, r in space.ranges.items() for value in r.choices or ()]
+        check_named(with_settings(entry, settings) for settings in [firsts, *named])
     for trial in trials:
         if trial.paid:
             raise ConfigurationError(
@@ -149,7 +157,7 @@ def tuned(
         entries.append(with_settings(trial.entry, outcome.found))
     searches = Searches(
         budget=tuning.limits, settings=tuning.settings(config.budget), seeds=tuning.seeds,
-        sampler=tuning.sampler, entries=found,
+        sampler=tuning.sampler, optuna=load_optuna().__version__, entries=found,
     )  # fmt: skip
     return config.model_copy(update={"entries": entries}), searches
 

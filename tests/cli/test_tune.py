@@ -17,7 +17,7 @@ def test_tune_searches_and_compares_on_fresh_seeds(cli, tmp_path: Path) -> None:
     found = json.loads(out)
     assert found["seeds"] == [0, 1, 2]
     assert found["budget"] == {"evaluations": 640}
-    searches = found["searches"]
+    searches = found["tuning"]
     assert searches["seeds"] == [1000, 1001]
     assert searches["budget"] == {"evaluations": 3840}
     assert [entry["settings"] for entry in searches["entries"]] == [3, 3]
@@ -55,7 +55,7 @@ def test_a_run_that_is_prepared_is_searched_by_who_helps(cli, tmp_path: Path) ->
     assert code == 0, err
     code, out, err = cli("work", out.strip(), "--processes", "1", "--json")
     assert code == 0, err
-    assert [entry["settings"] for entry in json.loads(out)["searches"]["entries"]] == [3, 3]
+    assert [entry["settings"] for entry in json.loads(out)["tuning"]["entries"]] == [3, 3]
 
 
 @pytest.mark.parametrize(

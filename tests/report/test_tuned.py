@@ -10,8 +10,8 @@ from qhyper.errors import StorageError
 from qhyper.report.page import page
 from qhyper.report.summary import Summary, summarise
 from qhyper.report.table import table, tuned_table
-from qhyper.report.tuned import tuned_words, tuning_line
 from qhyper.report.tuning import Searches, Tuned
+from qhyper.report.tuning_words import tuned_words, tuning_line
 from qhyper.spending import Spending
 from tests.conftest import ABOUT, CERTIFICATE
 
@@ -20,6 +20,7 @@ SEARCHES = Searches(
     settings=10,
     seeds=[50, 51, 52],
     sampler="tpe",
+    optuna="4.9.0",
     entries=[
         Tuned(
             name="product",
@@ -40,7 +41,7 @@ SEARCHES = Searches(
 def summary(result) -> Summary:
     results = [result("product", "quantum", [0, 1, 1]), result("random", "control", [3, 3, 3])]
     return summarise(
-        results, certificate=CERTIFICATE, no_certificate=None, searches=SEARCHES, **ABOUT
+        results, certificate=CERTIFICATE, no_certificate=None, tuning=SEARCHES, **ABOUT
     )
 
 
@@ -65,6 +66,7 @@ def test_the_table_of_searches_says_what_was_spent_and_found(summary) -> None:
         "product 10 (2 failed) 89,280 evaluations – 0.1234 learning_rate 0.0315, draws 128" in text
     )
     assert "random 0 – – – –" in text
+    assert "The TPE of Optuna 4.9.0 chose settings" in text
     assert "within 90,000 evaluations for each entry, all tuning seeds together" in text
     assert "tuning seeds 50, 51, 52, of which the comparison sees none" in text
 
@@ -89,9 +91,9 @@ def test_without_searches_nothing_is_said_of_them(ten_seeds, certified) -> None:
 def test_a_summary_comes_back_from_its_file(summary, ten_seeds, certified) -> None:
     assert Summary.from_json(json.loads(json.dumps(summary.to_json()))) == summary
     found = json.loads(json.dumps(certified(ten_seeds).to_json()))
-    del found["searches"]  # of a version that had none
-    assert Summary.from_json(found).searches is None
+    del found["tuning"]  # of a version that had none
+    assert Summary.from_json(found).tuning is None
     found = json.loads(json.dumps(summary.to_json()))
-    found["searches"]["entries"][0]["best"] = 1
+    found["tuning"]["entries"][0]["best"] = 1
     with pytest.raises(StorageError, match="has best, which this version does not know"):
         Summary.from_json(found)

@@ -219,8 +219,8 @@ def test_the_best_value_is_found_where_it_is_known(sampler, near) -> None:
     tune = Tuning(seeds=[50], evaluations=400, sampler=sampler)
     found = compare(Objective(ones, 8), ["made_up_searches:Bowl"], seeds=[0, 1], evaluations=10,
                     tune=tune, warn=quiet)  # fmt: skip
-    assert found.summary.searches is not None
-    (one,) = found.summary.searches.entries
+    assert found.summary.tuning is not None
+    (one,) = found.summary.tuning.entries
     assert (one.settings, one.failed, one.spent.evaluations) == (40, 0, 400)
     assert abs(np.log10(one.found["options.p"]) + 2) < near
     assert one.loss_before == 5  # at p = 1
@@ -239,8 +239,8 @@ def test_the_learning_rate_that_learns_is_found(tmp_path) -> None:
         tune=Tuning(seeds=[50, 51], evaluations=10 * 2 * 2560, space=space, sampler="random"),
         warn=quiet,
     )  # fmt: skip
-    assert found.summary.searches is not None
-    (one,) = found.summary.searches.entries
+    assert found.summary.tuning is not None
+    (one,) = found.summary.tuning.entries
     assert dict(one.found) == {"training.learning_rate": 0.3}
     assert one.loss_before == pytest.approx(0.5, abs=0.1)  # uniform draws, half of them ones
     assert one.loss is not None
@@ -253,8 +253,8 @@ def test_of_equally_good_settings_the_entry_as_it_stands_is_kept() -> None:
         Objective(lambda bits: np.ones(len(bits)), 8), ["annealing"], seeds=[0], evaluations=50,
         tune=Tuning(seeds=[50], evaluations=250), warn=quiet,
     )  # fmt: skip
-    assert found.summary.searches is not None
-    assert dict(found.summary.searches.of("annealing").found) == {
+    assert found.summary.tuning is not None
+    assert dict(found.summary.tuning.of("annealing").found) == {
         "options.t_start": 1.0, "options.t_end": 0.01,
     }  # fmt: skip
 
@@ -263,8 +263,8 @@ def test_what_cannot_be_trained_is_a_bad_setting_and_not_the_end() -> None:
     tune = Tuning(seeds=[50], evaluations=300, sampler="tpe")
     found = compare(Objective(ones, 8), ["made_up_searches:Broken"], seeds=[0], evaluations=10,
                     tune=tune, warn=quiet)  # fmt: skip
-    assert found.summary.searches is not None
-    (one,) = found.summary.searches.entries
+    assert found.summary.tuning is not None
+    (one,) = found.summary.tuning.entries
     assert one.settings == 30
     assert 1 <= one.failed < 15
     assert one.spent.evaluations == 300  # as if these had spent all that they could
@@ -393,6 +393,10 @@ def test_spaces_of_what_there_is_not_are_refused() -> None:
         planned({"annealing": {"options": {"t_begin": [1.0, 2.0]}}})
     with pytest.raises(ConfigurationError, match=r"There is nothing to search: random have no"):
         planned({}, "random")
+    with pytest.raises(ConfigurationError, match="'annealing' is a control: it has no training"):
+        planned({"annealing": {"training": {"learning_rate": [0.1, 0.2]}}})
+    with pytest.raises(ConfigurationError, match=r"Unknown optimiser of torch\.optim 'Sdg'"):
+        planned({"bernoulli": {"training": {"optimizer": ["Adam", "Sdg"]}}}, "bernoulli")
 
 
 def test_without_optuna_nothing_runs(monkeypatch) -> None:
@@ -470,6 +474,24 @@ def test_a_search_that_is_interrupted_ends_as_if_it_never_had_been(
     assert files(run) == undisturbed
 
 
+@pytest.mark.parametrize("settings", [0, 1, 7, 11])
+def test_a_search_goes_on_from_any_setting(settings, undisturbed, tmp_path) -> None:
+    """What a process leaves behind that is killed: whole lines, and half a training."""
+    made = plan(in_digits(), quiet)
+    (entry, *_) = made.config.entries or []
+    task = task_for(entry, tmp_path)
+    task.folder.mkdir()
+    lines = undisturbed["tuning/bernoulli/tried.jsonl"].splitlines(keepends=True)
+    (task.folder / "tried.jsonl").write_bytes(b"".join(lines[:settings]))
+    asked = iter(range(10**6))
+    search = Search(made.config, made.problem)
+    with pytest.raises(Interrupted):
+        search(task, lambda: next(asked) >= 4, quiet, quiet)
+    assert (task.folder / f"setting-{settings}" / "checkpoints").is_dir()
+    found = search(task, never, quiet, quiet)
+    assert found == undisturbed["tuning/bernoulli/search.jsonl"]
+
+
 def test_helpers_search_and_compare_too(undisturbed, tmp_path) -> None:
     made = plan(in_digits(), quiet)
     run = Run.create(tmp_path, "tune", made.config)
@@ -489,8 +511,8 @@ def test_the_configuration_of_the_run_has_what_was_found(whole) -> None:
     config = tomllib.loads((run.path / "config.toml").read_text())
     summary = run.read_summary()
     assert summary is not None
-    assert summary.searches is not None
-    found = summary.searches.of("bernoulli").found
+    assert summary.tuning is not None
+    found = summary.tuning.of("bernoulli").found
     assert config["entries"][0]["training"]["learning_rate"] == found["training.learning_rate"]
     assert config["tune"]["seeds"] == [50, 51]
     again = compare(

@@ -13,7 +13,7 @@ TUNED_COLUMNS = ("Entry", "Settings tried", "Spent", "As it stood", "Found", "Wh
 
 def tuning_line(summary: Summary) -> str:
     """The budget of the searches in one line, beside that of the comparison; empty without any."""
-    searches = summary.searches
+    searches = summary.tuning
     if searches is None:
         return ""
     seeds = len(searches.seeds)
@@ -39,7 +39,7 @@ def tuned_words(searches: Searches | None, name: str) -> str:
 
 def tuned_rows(summary: Summary) -> list[tuple[str, ...]]:
     """The search of each entry, a cell for each of TUNED_COLUMNS; none without searches."""
-    searches = summary.searches
+    searches = summary.tuning
     if searches is None:
         return []
     return [
@@ -57,16 +57,17 @@ def tuned_rows(summary: Summary) -> list[tuple[str, ...]]:
 
 def tuning_note(summary: Summary) -> str:
     """What that table shows; empty without searches."""
-    searches = summary.searches
+    searches = summary.tuning
     if searches is None:
         return ""
-    sampler = {"tpe": "Optuna’s TPE", "random": "Uniform draws"}[searches.sampler]
+    sampler = {"tpe": "TPE", "random": "random sampler"}[searches.sampler]
+    budget = counts(searches.budget, [*searches.budget])
     return (
-        f"{sampler} chose settings within {counts(searches.budget, [*searches.budget])} for each "
-        "entry, all tuning seeds together: the first is the entry as it stood, and each may spend "
-        "what a seed of the comparison may. Losses are final mean losses, in the mean over the "
-        f"tuning seeds {', '.join(map(str, searches.seeds))}, of which the comparison sees none; "
-        "the least of many is lower than what it will be on fresh seeds"
+        f"The {sampler} of Optuna {searches.optuna} chose settings within {budget} for each entry, "
+        "all tuning seeds together: the first is the entry as it stood, and each may spend what a "
+        "seed of the comparison may. Losses are final mean losses, in the mean over the tuning "
+        f"seeds {', '.join(map(str, searches.seeds))}, of which the comparison sees none; the "
+        "least of many is lower than what it will be on fresh seeds"
     )
 
 
