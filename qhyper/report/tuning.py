@@ -21,9 +21,9 @@ class Tuned:
     spent: Spending
     """by all tuning seeds together"""
     found: Mapping[str, Any]
-    """the settings that were searched, by name, at the least mean loss"""
+    """the settings that were searched, by name, at the least of the next"""
     loss: float | None
-    """mean over the tuning seeds of their final loss with these, None where nothing was tried"""
+    """their measure with these, in the mean over the tuning seeds; None where nothing was tried"""
     loss_before: float | None
     """the same of the entry as it stood, None where it could not be trained"""
 
@@ -40,6 +40,8 @@ class Searches:
     """of the tuning"""
     sampler: str
     """tpe or random"""
+    measure: str
+    """final_loss or best_loss: what was to be low in the mean over the tuning seeds"""
     optuna: str
     """version of Optuna, whose samplers these are"""
     entries: Sequence[Tuned]

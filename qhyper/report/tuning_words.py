@@ -61,11 +61,12 @@ def tuning_note(summary: Summary) -> str:
     if searches is None:
         return ""
     sampler = {"tpe": "TPE", "random": "random sampler"}[searches.sampler]
+    losses = {"final_loss": "final mean losses", "best_loss": "best losses"}[searches.measure]
     budget = counts(searches.budget, [*searches.budget])
     return (
         f"The {sampler} of Optuna {searches.optuna} chose settings within {budget} for each entry, "
         "all tuning seeds together: the first is the entry as it stood, and each may spend what a "
-        "seed of the comparison may. Losses are final mean losses, in the mean over the tuning "
+        f"seed of the comparison may. Losses are {losses}, in the mean over the tuning "
         f"seeds {', '.join(map(str, searches.seeds))}, of which the comparison sees none; the "
         "least of many is lower than what it will be on fresh seeds"
     )

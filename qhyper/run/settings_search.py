@@ -36,7 +36,7 @@ class Tried:
     loss: float | None
     """the mean of the next; None where it could not be trained"""
     losses: Sequence[float] | None
-    """[seed]: final mean loss"""
+    """[seed]: as `Tuning.measure` says"""
     spent: Spending
     """by all seeds together; of what failed, all that it could have spent"""
     error: str | None = None
@@ -148,11 +148,11 @@ class Search:
             words = f"{type(error).__name__}: {error}"
             return Tried(settings=settings, loss=None, losses=None, spent=spent, error=words)
         spent = Spending(**{unit: n * len(seeds) for unit, n in vars(result.spent).items()})
-        loss = float(np.mean(result.final_loss))
-        if not np.isfinite(loss):
-            words = f"the final losses were {', '.join(map(str, result.final_loss))}"
+        losses = [float("nan") if x is None else x for x in getattr(result, config.tune.measure)]
+        if not np.isfinite(losses).all():
+            words = f"its {config.tune.measure} is no number on every seed: {losses}"
             return Tried(settings=settings, loss=None, losses=None, spent=spent, error=words)
-        return Tried(settings=settings, loss=loss, losses=list(result.final_loss), spent=spent)
+        return Tried(settings=settings, loss=float(np.mean(losses)), losses=losses, spent=spent)
 
 
 @dataclass(frozen=True)

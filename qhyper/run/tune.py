@@ -3,9 +3,9 @@
 A comparison whose settings were found by hand may be one of efforts (Bowles et al. 2024,
 arXiv:2403.07059). Here each setting that is tried is a training or search at the comparison's own
 budget, since a good learning rate depends on how many steps there are; so a budget is a number of
-settings, the same for every entry. They are measured by the mean of the final losses over the
-tuning seeds, which are replicas of one training. The fresh draws by which generators are measured
-are outside the budget, as in the comparison.
+settings, the same for every entry. They are measured by the mean, over the tuning seeds, of the
+final losses or of the best ones; the seeds are replicas of one training. The fresh draws by which
+generators are measured are outside the budget, as in the comparison.
 """
 
 from collections.abc import Sequence
@@ -157,7 +157,8 @@ def tuned(
         entries.append(with_settings(trial.entry, outcome.found))
     searches = Searches(
         budget=tuning.limits, settings=tuning.settings(config.budget), seeds=tuning.seeds,
-        sampler=tuning.sampler, optuna=load_optuna().__version__, entries=found,
+        sampler=tuning.sampler, measure=tuning.measure, optuna=load_optuna().__version__,
+        entries=found,
     )  # fmt: skip
     return config.model_copy(update={"entries": entries}), searches
 

@@ -140,6 +140,9 @@ class Tuning(Limits):
     """on which settings are tried; none may be one of the comparison"""
     sampler: Literal["tpe", "random"] = "tpe"
     """tree-structured Parzen estimator (Bergstra et al. 2011), or uniform draws"""
+    measure: Literal["final_loss", "best_loss"] = "final_loss"
+    """what is to be low, in the mean over the seeds: what a trained entry draws, or the best that
+    it drew on its way. An entry that is sure of one network early may find fewer of the best"""
     space: dict[str, Space] = Field(default={})
     """by title of an entry, in place of its usual one: that of `TRAINED` for what is trained, and
     the options that its class has ranges for in the attribute `tuned`"""

@@ -20,6 +20,7 @@ SEARCHES = Searches(
     settings=10,
     seeds=[50, 51, 52],
     sampler="tpe",
+    measure="final_loss",
     optuna="4.9.0",
     entries=[
         Tuned(

@@ -248,6 +248,23 @@ def test_the_learning_rate_that_learns_is_found(tmp_path) -> None:
     assert max(found.results[0].final_loss) < 0.1
 
 
+def test_settings_are_measured_by_the_best_loss_where_that_is_asked_for(tmp_path) -> None:
+    made = config("annealing", measure="best_loss", evaluations=12)
+    (tried,) = searched(made, tmp_path)
+    for one in tried:
+        entry = with_settings(Entry(name="annealing"), one["settings"])
+        alone = compare(Objective(ones, 8), [entry], seeds=[50, 51], evaluations=12, warn=quiet)
+        assert alone.results[0].best_loss == one["losses"]
+    exact = Entry(name="bernoulli", training={"estimator": "exact"})
+    rates = {"bernoulli": {"training": {"learning_rate": [0.1, 0.3]}}}
+    with_exact = Config(
+        seeds=[0], circuits=20, entries=[exact],
+        tune=Tuning(seeds=[50, 51], circuits=80, measure="best_loss", space=rates),
+    )  # fmt: skip
+    ((first, *_),) = searched(with_exact, tmp_path)  # it draws nothing on its way
+    assert first["error"] == "its best_loss is no number on every seed: [nan, nan]"
+
+
 def test_of_equally_good_settings_the_entry_as_it_stands_is_kept() -> None:
     found = compare(
         Objective(lambda bits: np.ones(len(bits)), 8), ["annealing"], seeds=[0], evaluations=50,
