@@ -1,6 +1,7 @@
 """SimulatedAnnealing: one chain a replica, a flip of one bit a step, cooled over the budget."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from qhyper.streams import Rngs
 from qhyper.targets.objective import checked
 from qhyper.targets.target import Losses
 from qhyper.training.search import Evaluated
+from qhyper.training.space import Range
 
 BLOCK = 1000
 """Steps between two reports; random numbers are drawn a block at a time."""
@@ -21,6 +23,11 @@ class SimulatedAnnealing:
     The temperature falls geometrically from `t_start` at the first flip to `t_end` at the last.
     Raises ConfigurationError if n_bits < 1 or unless t_start >= t_end > 0.
     """
+
+    tuned: ClassVar[Mapping[str, Range]] = {
+        "t_start": Range(low=0.03, high=10.0, log=True),
+        "t_end": Range(low=0.0003, high=0.03, log=True),
+    }
 
     def __init__(self, n_bits: int, *, t_start: float = 1.0, t_end: float = 0.01) -> None:
         if n_bits < 1:

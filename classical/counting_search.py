@@ -5,7 +5,8 @@ signs: `qhyper.targets.packed.wrong` says which weights count as wrong, and
 `classical.evolution.counting_step` is the same on majority networks alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.streams import Rngs
 from qhyper.targets.target import MiniBatch, Objective
 from qhyper.training.search import Evaluated
+from qhyper.training.space import Range
 
 
 class CountingSearch:
@@ -34,6 +36,8 @@ class CountingSearch:
     with p_all = 0 the parent then stays as it is. Raises ConfigurationError for n_bits or children
     < 1, for what is no probability or batch, and for several children on rows of one class.
     """
+
+    tuned: ClassVar[Mapping[str, Range]] = {"p": Range(low=0.001, high=0.5, log=True)}
 
     def __init__(
         self,

@@ -5,7 +5,8 @@ that lower scores are better. `classical.evolution.elite_step` is the same on pa
 networks alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from qhyper.errors import ConfigurationError
 from qhyper.streams import Rngs
 from qhyper.targets.target import Objective
 from qhyper.training.search import Evaluated
+from qhyper.training.space import Range
 
 
 class EliteSearch:
@@ -36,6 +38,12 @@ class EliteSearch:
     Raises ConfigurationError for n_bits, networks or children < 1, for what is no probability or
     batch, and unless the weights are finite numbers a > 0 and b >= 0.
     """
+
+    tuned: ClassVar[Mapping[str, Range]] = {
+        "p": Range(low=0.001, high=0.5, log=True),
+        "networks": Range(low=1, high=16, log=True),
+        "children": Range(low=2, high=32, log=True),
+    }
 
     def __init__(
         self,

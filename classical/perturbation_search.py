@@ -4,7 +4,8 @@ The naive perturbation of Fontana (2022), appendix .1, on any objective: losses 
 `classical.evolution.naive_step` is the same on packed majority networks alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from qhyper.bits import Bits
 from qhyper.streams import Rngs
 from qhyper.targets.target import SAME_LOSS, Float, Objective
 from qhyper.training.search import Evaluated
+from qhyper.training.space import Range
 
 BLOCK = 1000
 """Generations between two reports on all rows, where one is a single evaluation."""
@@ -30,6 +32,8 @@ class PerturbationSearch:
     evaluation, that of the new bitstring. On mini-batches it is two: old and new are scored on the
     same fresh rows. Raises ConfigurationError for n_bits < 1, or what is no probability or batch.
     """
+
+    tuned: ClassVar[Mapping[str, Range]] = {"p": Range(low=0.001, high=0.5, log=True)}
 
     def __init__(self, n_bits: int, *, p: float | None = None, batch: int | None = None) -> None:
         check_search(n_bits, batch, {} if p is None else {"p": p})

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from qhyper.targets.packed.target import PackedTarget
     from qhyper.training.minimise import Minima, minimise
     from qhyper.training.search import Control, Evaluated
+    from qhyper.training.space import Tuning
     from qhyper.training.trainer import Trainer, train
 
 _HOME = {
@@ -114,6 +115,7 @@ _HOME = {
     "Streams": "qhyper.streams",
     "Trainer": "qhyper.training.trainer",
     "TrainingSettings": "qhyper.run.config",
+    "Tuning": "qhyper.training.space",
     "Unentangled": "qhyper.quantum.ansatz",
     "UnitChain": "qhyper.quantum.ansatz",
     "WeightSpace": "qhyper.targets.layered.space",
@@ -192,6 +194,7 @@ __all__ = [
     "Streams",
     "Trainer",
     "TrainingSettings",
+    "Tuning",
     "Unentangled",
     "UnitChain",
     "WeightSpace",

@@ -68,6 +68,7 @@ from qhyper.cli.terminal import (
     progress,
     warn,
 )
+from qhyper.cli.tune import tune_by
 from qhyper.cli.values import (
     combinations,
     entry_tables,
@@ -386,6 +387,7 @@ app.command()(sweep)
 app.command()(export)
 app.command()(runs)
 app.command()(merge)
+app.command()(tune_by(compare))
 app.command()(check)
 app.command()(doctor)
 app.command()(cloud.submit)
@@ -438,6 +440,7 @@ def _start(
 
     check_name(name)
     config = Config(**values)
+    name = "tune" if config.tune is not None else name
     if not combined:  # else what cannot work is left out
         check_named(config.entries or [])
     if not dry_run:

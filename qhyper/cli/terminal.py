@@ -77,7 +77,7 @@ def print_comparison(outcome: "Comparison", run: Path, as_json: bool) -> None:
 
 def print_outcome(outcome: "Comparison") -> None:
     """Print the tables of an outcome, and what is to be said of it."""
-    from qhyper.report.table import correlation_table, table, tests_table
+    from qhyper.report.table import correlation_table, table, tests_table, tuned_table
     from qhyper.report.words import remarks
 
     console().print(table(outcome.summary))
@@ -85,6 +85,8 @@ def print_outcome(outcome: "Comparison") -> None:
         console().print(tests_table(outcome.summary))
     if (correlations := correlation_table(outcome.summary)) is not None:
         console().print(correlations)
+    if (searches := tuned_table(outcome.summary)) is not None:
+        console().print(searches)
     for remark in remarks(outcome.summary):
         console().print(remark, markup=False, highlight=False)
 

@@ -20,6 +20,13 @@ from qhyper.report.figures import (
 from qhyper.report.pairs import certificate_pairs, entry_settings, flat_pairs
 from qhyper.report.results import Result, Spectrum
 from qhyper.report.summary import EntrySummary, Summary
+from qhyper.report.tuning_words import (
+    TUNED_COLUMNS,
+    tuned_rows,
+    tuned_words,
+    tuning_line,
+    tuning_note,
+)
 from qhyper.report.words import (
     CORRELATION_COLUMNS,
     HELD_OUT_NOTE,
@@ -81,7 +88,7 @@ def page(
     return rendered(
         "report/report.html.j2",
         title=_title(summary),
-        setting=setting_line(summary),
+        setting="; ".join(filter(None, [setting_line(summary), tuning_line(summary)])),
         answer=answer(summary),
         columns=columns,
         rows=[
@@ -90,7 +97,8 @@ def page(
                 "kind": kind_words(entry),
                 "style": styles[entry.name],
                 "cells": row_cells(entry),
-                "spent": _spent(entry, list(summary.budget)),
+                "spent": _spent(entry, list(summary.budget))
+                + tuned_words(summary.tuning, entry.name),
             }
             for entry in summary.generators
         ],
@@ -112,6 +120,9 @@ def page(
         correlation_columns=CORRELATION_COLUMNS,
         correlations=correlation_rows(summary),
         correlation_note=correlation_note(summary),
+        tuned_columns=TUNED_COLUMNS,
+        tuned=tuned_rows(summary),
+        tuning_note=tuning_note(summary),
         certificate=certificate_pairs(summary.certificate or {}),
         setting_headings=headings,
         setting_rows=entries,

@@ -18,6 +18,7 @@ from qhyper.report.statistics import (
     paired_tests,
     wilson,
 )
+from qhyper.report.tuning import Searches
 from qhyper.spending import Spending
 from qhyper.storage import restored
 from qhyper.targets.target import SAME_LOSS
@@ -149,6 +150,8 @@ class Summary:
     """of chosen pairs, or else of every circuit against the best classical generator"""
     warnings: Sequence[str]
     """what the numbers do not say of themselves, and what to do about it"""
+    tuning: Searches | None = None
+    """what found the entries' settings, on other seeds; None where they are as they stand"""
 
     @property
     def chosen_on_held_out(self) -> bool:
@@ -174,7 +177,9 @@ class Summary:
             values["tests"] = [restored(PairedTest, test, where) for test in found["tests"]]
         if "reference" in found:
             values["reference"] = restored(Reference, found["reference"], where)
-        return restored(cls, values, where)
+        if found.get("tuning") is not None:
+            values["tuning"] = Searches.from_json(found["tuning"], where)
+        return restored(cls, values, where, optional={"tuning"})
 
 
 def summarise(
@@ -188,6 +193,7 @@ def summarise(
     budget: Mapping[str, int] | None = None,
     warnings: Sequence[str] = (),
     pairs: Sequence[tuple[str, str]] | None = None,
+    tuning: Searches | None = None,
 ) -> Summary:
     """Results of several searches over the same seeds as one comparison.
 
@@ -198,8 +204,9 @@ def summarise(
     chosen on held-out rows, has none of these. Medians over the seeds come with bootstrap
     intervals, shares with Wilson's. `budget` is what each seed could spend, evaluations alone
     unless told. `pairs` are tested by final loss: every quantum entry and the classical one with
-    the lowest median unless told. Raises ConfigurationError if there are no results, names repeat,
-    a kind is unknown, seeds differ, or a loss lies below the certified minimum.
+    the lowest median unless told. `tuning` is what found the entries' settings. Raises
+    ConfigurationError if there are no results, names repeat, a kind is unknown, seeds differ, or a
+    loss lies below the certified minimum.
     """
     _check(results)
     best = min(_seen(results))
@@ -228,6 +235,7 @@ def summarise(
         generators=[_summary(result, reference, to_compare) for result in results],
         tests=_tests(results, pairs),
         warnings=list(warnings),
+        tuning=tuning,
     )
 
 

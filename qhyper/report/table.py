@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from qhyper.report.summary import Summary
+from qhyper.report.tuning_words import TUNED_COLUMNS, tuned_rows, tuning_line, tuning_note
 from qhyper.report.words import (
     CORRELATION_COLUMNS,
     HELD_OUT_NOTE,
@@ -37,6 +38,7 @@ def table(summary: Summary) -> "Table":
 
     columns = dict(columns_shown(summary))
     caption = setting_line(summary)
+    caption += f"; {tuning_line(summary)}" * (summary.tuning is not None)
     caption += "; ms per step of all seeds together" * ("seconds_per_step" in columns)
     caption += f". {RISK_NOTE}" * other_risks(summary)
     caption += f". {HELD_OUT_NOTE}" * summary.chosen_on_held_out
@@ -132,6 +134,25 @@ def correlation_table(summary: Summary) -> "Table | None":
     for index, title in enumerate(CORRELATION_COLUMNS):
         title = title.replace(" (", "\n(").replace("As a ", "As a\n")
         shown.add_column(title, justify="right" if index else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*map(Text, row))
+    return shown
+
+
+def tuned_table(summary: Summary) -> "Table | None":
+    """What the search of each entry spent and found; None where nothing was searched."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = tuned_rows(summary)
+    if not rows:
+        return None
+    caption = Text(tuning_note(summary))
+    shown = Table(box=box.SIMPLE_HEAD, caption=caption, padding=(0, 1, 0, 0))
+    for index, title in enumerate(TUNED_COLUMNS):
+        title = title.replace("Settings ", "Settings\n").replace("As it ", "As it\n")
+        shown.add_column(title, justify="right" if 1 <= index <= 4 else "left", overflow="fold")
     for row in rows:
         shown.add_row(*map(Text, row))
     return shown

@@ -4,8 +4,9 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from qhyper.report.page import page
 from qhyper.report.results import Result, Spectrum
 from qhyper.report.summary import Summary, summarise
 from qhyper.report.tidy import as_frame, tidy
+from qhyper.report.tuning import Searches
 from qhyper.run import cautions
+from qhyper.run import tune as tuning
 from qhyper.run.config import COMPARED, DEFAULT_PAID_SHOTS, FULL_SIZE, Config, Entry
 from qhyper.run.directory import SUMMARY, Run, identity
 from qhyper.run.lock import alone, at_work
@@ -32,6 +35,7 @@ from qhyper.targets.layered.network import HIDDEN
 from qhyper.targets.target import SAME_LOSS, Objective
 from qhyper.training.search import is_control
 from qhyper.training.settings import BUDGETS
+from qhyper.training.space import Tuning
 
 if TYPE_CHECKING:  # torch takes its time: what can be refused without it is
     from pandas import DataFrame
@@ -79,10 +83,13 @@ class Plan:
     config: Config
     problem: Problem
     trials: "list[Trial]"
+    tuning: Searches | None = None
+    """what the entries' settings were found by, once they are"""
 
     def outlook(self) -> list[dict[str, Any]]:
         """What each entry would spend, in words; nothing is run."""
-        return [trial.outlook() for trial in self.trials]
+        searched = tuning.outlook(self.config)
+        return [trial.outlook() | searched for trial in self.trials]
 
 
 def compare(
@@ -101,6 +108,7 @@ def compare(
     temperature: float = 0.05,
     paid_shots: int | None = None,
     tests: Sequence[str] | None = None,
+    tune: Tuning | None = None,
     run: Run | None = None,
     processes: int = 1,
     stop: Callable[[], bool] = lambda: False,
@@ -122,6 +130,7 @@ def compare(
     - paid_shots: how many shots quantum computers may be sent in all, 100,000 unless told
     - tests: pairs of entries, "A:B", that are tested against one another; every entangled circuit
       with the same without entanglement, and with the best classical entry, unless told
+    - tune: how every entry searches its settings before, on other seeds; as they stand unless told
     - run: finished entries are taken from it, and the rest is checkpointed in it
     - processes: how many entries are carried out side by side, each by one thread; the results are
       the same for any number
@@ -146,11 +155,12 @@ def compare(
     config = Config(
         seeds=list(seeds), evaluations=evaluations, shots=shots, circuits=circuits, rows=rows,
         device=device, temperature=temperature, entries=named, paid_shots=paid_shots,
-        tests=None if tests is None else list(tests),
+        tests=None if tests is None else list(tests), tune=tune,
     )  # fmt: skip
     problem = Problem(objective, watch, test, name)
     config = _with_budget(config, problem)
     trials = _trials(problem, config, warn)
+    config = config if tune is None else tuning.checked(config, trials)
     _chosen_pairs(trials, config)
     _check_paid_shots(trials, config)
     made = Plan(config, problem, trials)
@@ -169,10 +179,14 @@ def _carry_out(
     warn: Callable[[str], None],
 ) -> Comparison:
     """Train and search all that is not finished yet, and sum it up."""
-    config, problem = plan.config, plan.problem
+    problem = plan.problem
     warnings = cautions.before(problem)
     for warning in warnings:
         warn(warning)
+    plan = _tuned(plan, run, where, stop=stop, progress=progress, warn=warn)
+    config = plan.config
+    if run is not None and plan.tuning is not None:
+        run.configure(run.config.model_copy(update={"entries": config.entries}))
     certificate, spectrum, reason = _certificate(
         problem, config.temperature, run, progress, warn
     )  # fmt: skip
@@ -189,9 +203,23 @@ def _carry_out(
         results, certificate=certificate, no_certificate=reason, data=problem.name,
         network=problem.objective.subject, loss=problem.objective.loss,
         budget=config.budget.limits(),
-        warnings=warnings + late, pairs=_pairs(plan, results),
+        warnings=warnings + late, pairs=_pairs(plan, results), tuning=plan.tuning,
     )  # fmt: skip
     return Comparison(summary, results, spectrum, run)
+
+
+def _tuned(plan: Plan, run: Run | None, where: Where, *, again: bool = True, **told: Any) -> Plan:
+    """The plan with the settings that its entries search first, if they are to."""
+    if plan.config.tune is None or plan.tuning is not None:
+        return plan
+    with TemporaryDirectory(prefix="qhyper-") if run is None else nullcontext(run.path) as place:
+        folder = Path(place) / tuning.FOLDER
+        config, searches = tuning.tuned(
+            plan.config, plan.problem, plan.trials, folder, where, again=again, **told
+        )
+    return replace(
+        plan, config=config, trials=_trials(plan.problem, config, told["warn"]), tuning=searches
+    )
 
 
 def _chosen_pairs(trials: "Sequence[Trial]", config: Config) -> list[Pair] | None:
@@ -228,6 +256,7 @@ def plan(
         config = config.model_copy(update={"data": config.data})
     config = _with_budget(config, problem)
     trials = _trials(problem, config, warn, combined)
+    config = config if config.tune is None else tuning.checked(config, trials)
     _chosen_pairs(trials, config)
     if paid and any(trial.paid for trial in trials):
         needed = sum(trial.paid_shots for trial in trials)
@@ -310,14 +339,16 @@ def work(
 
     Returns once nothing is left: the outcome, if all is done; None if an entry was given up, or is
     for a quantum computer, or if another process is about to write the outcome. Raises StorageError
-    if the run began with other versions or other data.
+    if the run began with other versions or other data, and what a search of settings raised: no
+    entry is compared before all of these are over.
     """
     check_same_versions(run, identity())
     if not run.complete:
         made = plan(run.found_config, warn)
         check_same_data(run, made.problem)
-        config = made.config
         told: dict[str, Any] = {"stop": stop, "progress": progress, "warn": warn}
+        made = _tuned(made, run, Where(processes), again=False, **told)
+        config = made.config
         if not help_out(config, made.trials, run, processes, **told):
             return None
         with suppress(StorageError):  # another process is at it

@@ -21,6 +21,7 @@ from qhyper.training.settings import (
     Strict,
     TrainingSettings,
 )
+from qhyper.training.space import Tuning
 
 COMPARED = (
     "product", "quantum-depth2", "quantum-depth4",
@@ -47,7 +48,8 @@ OF_PROBLEM = {*OF_DATA, "target", "target_options", "objective", "bits"}
 DEFAULT_PAID_SHOTS = 100_000
 
 TAKEN = {
-    "samples", "circuits", "submissions", "tensorboard", "wandb", "con", "prn", "aux", "nul",
+    "samples", "circuits", "submissions", "tuning", "tensorboard", "wandb", "con", "prn", "aux",
+    "nul",
 } | {f"{device}{number}" for device in ("com", "lpt") for number in range(10)}  # fmt: skip
 """Folders of a run that are no entry's, and names that Windows gives to devices."""
 
@@ -155,6 +157,8 @@ class Config(Limits):
     """pairs of entries that are tested against one another, such as "quantum-depth2:product";
     every entangled circuit with the same without entanglement, and with the best classical entry,
     unless told"""
+    tune: Tuning | None = None
+    """how every entry searches its settings before; as they stand, they are compared without"""
 
     @property
     def caps(self) -> Caps:
@@ -170,6 +174,16 @@ class Config(Limits):
             )
         if self.objective is None and self.bits is not None:
             raise ValueError("`bits` is for an own objective: leave it out, or set `objective`")
+        return self
+
+    @model_validator(mode="after")
+    def _fresh_seeds(self) -> "Config":
+        seen = sorted(set(self.seeds) & set(self.tune.seeds if self.tune else ()))
+        if seen:
+            raise ValueError(
+                f"settings would be tried on the seeds {', '.join(map(str, seen))}, on which the "
+                "comparison is to be: choose other --tuning-seeds (tune.seeds), or other --seeds"
+            )
         return self
 
     @property

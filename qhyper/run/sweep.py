@@ -84,6 +84,11 @@ def read_sweep(file: Path, warn: Warn = print) -> Asked:
             f"{file}` carries it out once."
         )
     base = {key: value for key, value in values.items() if key != "sweep"}
+    if "tune" in values:
+        raise ConfigurationError(
+            f"{file} has a table [tune], and a sweep searches nothing: it carries out every point. "
+            "Use `qhyper tune`, or leave the table out."
+        )
     points = read_points(values["sweep"])
     if any(axis.key.startswith("entries.") for axis in points.axes):
         base.setdefault("entries", [{"name": name} for name in COMPARED])

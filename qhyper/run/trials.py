@@ -73,7 +73,7 @@ def results_of(
             work = _Prepared(trials, config, None)
             for ended in _carried_out(work, place, where, stop=stop, progress=progress, warn=warn):
                 if isinstance(ended, Failure):
-                    raise _error([ended], "")
+                    raise error_of([ended], "")
             return _stored(work.trials, place)
     work, failures = _Prepared(trials, config, run), []
     for ended in _carried_out(work, run, where, stop=stop, progress=progress, warn=warn):
@@ -81,7 +81,7 @@ def results_of(
             warn(f"{ended.task.name} was given up: {ended.reason}. The others go on.")
             failures.append(ended)
     if failures:
-        raise _error(failures, f" Go on with: qhyper resume {run.path}")
+        raise error_of(failures, f" Go on with: qhyper resume {run.path}")
     return _stored(work.trials, run)
 
 
@@ -201,7 +201,7 @@ def _carry_out(
     return json.dumps(result).encode()
 
 
-def _error(failures: list[Failure], advice: str) -> Exception:
+def error_of(failures: list[Failure], advice: str) -> Exception:
     """What is raised for trials that were given up: the error itself, where there is but one."""
     errors = [failure.error for failure in failures if failure.error is not None]
     if len(failures) == 1 and errors:

@@ -202,6 +202,13 @@ def test_an_option_that_does_not_exist_is_refused_before_anything_runs(asked, tm
     assert not list(folder.glob("points"))
 
 
+def test_a_sweep_that_is_to_search_as_well_is_refused(asked) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"has a table \[tune\], and a sweep searches noth"
+    ):
+        asked(RATES + "[tune]\nevaluations = 1000\n")
+
+
 def test_what_is_no_sweep_is_refused(tmp_path) -> None:
     path = tmp_path / "mine.toml"
     with pytest.raises(MissingError, match="There is no configuration file"):

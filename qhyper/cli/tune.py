@@ -1,0 +1,80 @@
+"""`qhyper tune`: a comparison before which every entry searches its own settings."""
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from qhyper.cli.values import integers
+from qhyper.errors import ConfigurationError
+
+FIRST = 1000
+"""The first tuning seed, where only their number is given."""
+
+Seeds = Annotated[
+    str | None,
+    typer.Option(
+        "--tuning-seeds",
+        help="Seeds on which settings are tried, none of the comparison's: how many (3, from 1000 "
+        "on), or a list such as 50,51.",
+    ),
+]
+Sampler = Annotated[
+    str | None, typer.Option("--sampler", help="tpe (default) or random: which settings come next.")
+]
+_LIMIT = "Budget of each entry's search, in {} of all tuning seeds together"
+Evaluations = Annotated[
+    int | None,
+    typer.Option("--tuning-evaluations", help=f"{_LIMIT.format('evaluations')} (20 settings)."),
+]
+Shots = Annotated[int | None, typer.Option("--tuning-shots", help=f"{_LIMIT.format('shots')}.")]
+Circuits = Annotated[
+    int | None, typer.Option("--tuning-circuits", help=f"{_LIMIT.format('circuits')}.")
+]
+Rows = Annotated[int | None, typer.Option("--tuning-rows", help=f"{_LIMIT.format('rows')}.")]
+
+
+def tune_by(compare: Callable[..., None]) -> Callable[..., None]:
+    """The command: all options of `compare`, which it calls, and those of the search."""
+
+    def tune(
+        tuning_seeds: Seeds = None,
+        sampler: Sampler = None,
+        tuning_evaluations: Evaluations = None,
+        tuning_shots: Shots = None,
+        tuning_circuits: Circuits = None,
+        tuning_rows: Rows = None,
+        **given: Any,
+    ) -> None:
+        """Let every entry search its own settings, then compare them on fresh seeds.
+
+        Each search has the same budget, which is reported beside that of the comparison. Every
+        setting that is tried may spend what a seed of the comparison may, on every tuning seed. A
+        space of one's own is [tune.space.NAME.training] learning_rate = {low = 0.01, high = 1.0,
+        log = true} in a configuration file, or a list of choices.
+        """
+        from qhyper.run.config import read
+
+        numbers = integers(tuning_seeds, "--tuning-seeds")
+        if numbers is not None and "," not in str(tuning_seeds):
+            if numbers[0] < 1:
+                raise ConfigurationError(
+                    f"Got --tuning-seeds {tuning_seeds}; expected at least 1 tuning seed."
+                )
+            numbers = list(range(FIRST, FIRST + numbers[0]))
+        asked = {
+            "seeds": numbers, "sampler": sampler, "evaluations": tuning_evaluations,
+            "shots": tuning_shots, "circuits": tuning_circuits, "rows": tuning_rows,
+        }  # fmt: skip
+        told = [f"tune.{name}={value}" for name, value in asked.items() if value is not None]
+        if given["config"] is None or "tune" not in read(given["config"]):
+            told = ["tune={}", *told]
+        compare(**given | {"setting": [*told, *(given["setting"] or [])]})
+
+    own = [p for p in inspect.signature(tune).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    of_compare = inspect.signature(compare).parameters.values()
+    both = [p.replace(kind=p.KEYWORD_ONLY) for p in (*of_compare, *own)]
+    tune.__signature__ = inspect.Signature(both)  # type: ignore[attr-defined]
+    tune.__annotations__ = {p.name: p.annotation for p in both}
+    return tune
