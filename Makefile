@@ -1,6 +1,7 @@
 # Every target makes the environment it needs, once: `make compare` works on a fresh clone.
 PYTHON ?= python3
 VENV := .venv
+CLUSTER := .venv-cluster
 BIN := $(VENV)/bin
 
 .PHONY: compare test lint bench clean
@@ -8,8 +9,9 @@ BIN := $(VENV)/bin
 compare: $(VENV)/installed
 	$(BIN)/qhyper compare
 
-test: $(VENV)/dev
+test: $(VENV)/dev $(CLUSTER)/made
 	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(CLUSTER)/bin/python -m pytest tests/run/test_cluster.py
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -20,7 +22,7 @@ bench: $(VENV)/dev
 	$(BIN)/python tests/benchmarks/run.py
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(CLUSTER) build *.egg-info
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,4 +32,12 @@ $(VENV)/installed: pyproject.toml constraints.txt
 # with the tools, and with every vendor's packages, which the tests run
 $(VENV)/dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".[dev]"
+	touch $@
+
+# the environment above, with dask in front of it: see tests/cluster.txt
+$(CLUSTER)/made: $(VENV)/dev tests/cluster.txt
+	$(PYTHON) -m venv $(CLUSTER)
+	$(CLUSTER)/bin/python -m pip install --quiet --no-compile --no-deps -r tests/cluster.txt
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+		> $$($(CLUSTER)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/environment.pth
 	touch $@
