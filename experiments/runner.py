@@ -235,7 +235,7 @@ def _work_off(
     for task in tasks:
         task.retry()
     failures: list[Failure] = []
-    executor = Processes(workers, progress=lambda *told: None, warn=_say)
+    executor = Processes(workers, progress=lambda *told: None, warn=_say, confined=True)
     with stop_on_signals() as stop:
         try:
             for ended in carry_out(

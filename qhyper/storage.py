@@ -2,6 +2,7 @@
 
 import errno
 import os
+import secrets
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -25,7 +26,8 @@ def write_whole(path: Path, data: bytes, *, advice: str = OF_RUNS) -> None:
 
     Raises StorageError, with the advice, if it cannot be written; what was there before stays.
     """
-    temporary = path.with_name(f".{path.name}.part")
+    # its own: another process may be about to write the same
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     with storage(path, advice=advice):
         try:
             with temporary.open("wb") as file:

@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ class Lease:
     folder: Path
     number: int
     """1 for the first process that begins on the work; each one more is a death before it"""
+    line: bytes
+    """what its file begins with, and no other's does"""
 
     @property
     def path(self) -> Path:
@@ -45,7 +48,11 @@ class Lease:
     @property
     def holds(self) -> bool:
         """Whether no other process has taken this one for dead."""
-        return self.path.exists() and not _file(self.folder, self.number + 1).exists()
+        try:
+            own = self.path.read_bytes().startswith(self.line)
+        except OSError:
+            return False
+        return own and not _file(self.folder, self.number + 1).exists()
 
     def deaths(self) -> list[str]:
         """How the processes ended that had claims before, in words, as far as that is known."""
@@ -58,6 +65,8 @@ class Lease:
 
     def beat(self) -> None:
         """Give a sign of life; none, if the claim is gone or the disk refuses."""
+        if not self.holds:
+            return
         with suppress(OSError):
             claim = os.open(self.path, os.O_WRONLY | os.O_APPEND)
             try:
@@ -75,8 +84,8 @@ class Leases:
     def __init__(self, *, beat: float = BEAT, silence: float = SILENCE) -> None:
         self._beat, self._silence = beat, silence
         self._held: set[Lease] = set()
-        self._seen: dict[Path, tuple[int, float]] = {}
-        """of each claim of others: bytes, and when there were so many for the first time"""
+        self._seen: dict[Path, tuple[bytes, float]] = {}
+        """of each claim of others: what it was, and since when"""
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._give_signs, daemon=True)
 
@@ -103,13 +112,17 @@ class Leases:
                 last += 1
             if last and not self._is_dead(_file(folder, last)):
                 return None
-            lease = Lease(folder, last + 1)
+            lease = Lease(folder, last + 1, json.dumps(_this_process()).encode() + b"\n")
             try:
                 claim = os.open(lease.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
             except FileExistsError:  # another was quicker
                 return None
-            with os.fdopen(claim, "wb") as file:
-                file.write(json.dumps(_this_process()).encode() + b"\n")
+            try:
+                with os.fdopen(claim, "wb") as file:
+                    file.write(lease.line)
+            except OSError:  # nobody is to wait for a claim that says nothing
+                _remove(lease.path)
+                raise
         self._held.add(lease)
         return lease
 
@@ -145,14 +158,14 @@ class Leases:
         """Whether the process that made a claim is known to be dead, or silent for long."""
         try:
             data = path.read_bytes()
-        except FileNotFoundError:  # released just now
+        except OSError:  # released just now, or NFS holds what it was
             return False
         if _is_gone(data.partition(b"\n")[0]):
             return True
         now = time.monotonic()
-        size, since = self._seen.get(path, (-1, now))
-        if len(data) != size:
-            self._seen[path] = (len(data), now)
+        before, since = self._seen.get(path, (b"", now))
+        if data != before:
+            self._seen[path] = (data, now)
             return False
         return now - since > self._silence
 
@@ -192,7 +205,7 @@ def _remove(path: Path) -> None:
 
 def _this_process() -> dict[str, Any]:
     return {"host": socket.gethostname(), "space": _space(), "pid": os.getpid(),
-            "began": _began(os.getpid())}  # fmt: skip
+            "began": _began(os.getpid()), "claim": uuid.uuid4().hex}  # fmt: skip
 
 
 def _is_gone(line: bytes) -> bool:
@@ -208,14 +221,14 @@ def _is_gone(line: bytes) -> bool:
     if (found.get("host"), found.get("space")) != (socket.gethostname(), _space()):
         return False
     pid = found.get("pid")
-    # its number may be another process's by now
-    return not exists(pid) or _began(pid) != found.get("began")
+    # its number may be another process's by now; what cannot be asked is nothing known
+    return not exists(pid) or _began(pid) not in (found.get("began"), None)
 
 
 def _space() -> str:
     """Where numbers of processes mean the same: this boot of this machine, or of a container."""
     if sys.platform != "linux":
-        return ""
+        return f"{uuid.getnode()}"
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -224,10 +237,13 @@ def _space() -> str:
 
 
 def _began(pid: Any) -> str | None:
-    """When a process began, in ticks since the boot; None if it has ended, or cannot be asked."""
+    """When a process began, in ticks since the boot; "ended" of one whose end nobody has asked for.
+
+    None where that is not to be known, as of other people's.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     about = text.rpartition(")")[2].split()
-    return None if about[0] in "ZX" else about[19]  # killed, and nobody has asked for its end
+    return "ended" if about[0] in "ZX" else about[19]

@@ -12,6 +12,7 @@ import pickle
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
@@ -19,8 +20,10 @@ from typing import Any
 
 from qhyper.errors import QhyperError
 from qhyper.run.work import Ended, Executor, Progress, Stop, Task, Warn, Work
-from qhyper.threads import limit_threads
+from qhyper.threads import limit_threads, n_threads
 
+_STOPPING = 30.0
+"""Seconds that workers have for a checkpoint."""
 METHOD = "fork" if sys.platform == "linux" else "spawn"
 """How workers are made."""
 
@@ -30,11 +33,12 @@ class WorkerError(RuntimeError):
 
 
 def executor(processes: int, work: Work, *, stop: Stop, progress: Progress, warn: Warn) -> Executor:
-    """So many processes of this machine, each with its share of the cores; this one, for 1.
+    """So many processes of this machine, each with its share of the cores.
 
-    This one as well where workers are not forked, and the work cannot be pickled.
+    One, too, is another process: this one outlives what kills a worker. Where workers are not
+    forked, and the work cannot be pickled, it is this process.
     """
-    if processes < 2 or (METHOD != "fork" and not _can_be_pickled(work)):
+    if METHOD != "fork" and not _can_be_pickled(work):
         return Here(stop=stop, progress=progress, warn=warn)
     return Processes(processes, progress=progress, warn=warn)
 
@@ -68,19 +72,28 @@ class Here:
 class Processes:
     """Other processes of this machine, one for each task that runs."""
 
-    def __init__(self, slots: int, *, progress: Progress, warn: Warn, method: str = METHOD) -> None:
+    def __init__(
+        self,
+        slots: int,
+        *,
+        progress: Progress,
+        warn: Warn,
+        confined: bool = False,
+        method: str = METHOD,
+    ) -> None:
         self.slots = slots
         self._progress, self._warn = progress, warn
         self._context: Any = multiprocessing.get_context(method)
-        self._free = _shares(slots)
-        """cores of the workers that could be started"""
+        self._threads = max(1, n_threads() // slots)
+        self._free = _shares(slots) if confined else [[]] * slots
+        """cores that the next workers are confined to; none if they are not"""
         self._running: dict[Any, tuple[Any, Task, list[int]]] = {}
 
     def start(self, task: Task, work: Work) -> None:
         """Make a worker."""
         receiver, sender = self._context.Pipe(duplex=False)
         cores = self._free.pop()
-        arguments = (task, work, sender, cores)
+        arguments = (task, work, sender, cores, self._threads)
         worker = self._context.Process(target=_work, args=arguments, daemon=True)
         worker.start()
         sender.close()
@@ -118,16 +131,24 @@ class Processes:
 
     def close(self) -> None:
         """Ask workers to stop after a checkpoint, and wait for them."""
-        workers = [worker for worker, *_ in self._running.values()]
-        self._running = {}
-        for worker in workers:
+        running, self._running = self._running, {}
+        for worker, *_ in running.values():
             if worker.is_alive():
                 worker.terminate()
-        for worker in workers:
-            worker.join(timeout=30)
+        deadline, waited_for = time.monotonic() + _STOPPING, list(running)
+        while waited_for and time.monotonic() < deadline:  # who is about to send has to be heard
+            for receiver in wait(waited_for, timeout=0.1):
+                assert isinstance(receiver, Connection)
+                try:
+                    receiver.recv()
+                except (EOFError, OSError):
+                    waited_for.remove(receiver)
+        for receiver, (worker, *_) in running.items():
+            worker.join(timeout=max(0.0, deadline - time.monotonic()))
             if worker.is_alive():
                 worker.kill()
                 worker.join()
+            receiver.close()
 
 
 def _shares(workers: int) -> list[list[int]]:
@@ -138,7 +159,7 @@ def _shares(workers: int) -> list[list[int]]:
     return [cores[k::workers] or [cores[k % len(cores)]] for k in range(workers)]
 
 
-def _work(task: Task, work: Work, sender: Connection, cores: Sequence[int]) -> None:
+def _work(task: Task, work: Work, sender: Connection, cores: Sequence[int], threads: int) -> None:
     """In a worker: carry out a task, and send what there is to say."""
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
@@ -146,7 +167,7 @@ def _work(task: Task, work: Work, sender: Connection, cores: Sequence[int]) -> N
     _end_with_parent()
     if cores:
         os.sched_setaffinity(0, cores)
-    limit_threads(max(1, len(cores)))
+    limit_threads(threads)
     try:
         result = work(
             task, lambda: bool(stopped), lambda *told: sender.send(("progress", told)),

@@ -4,7 +4,7 @@ import functools
 import json
 import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,8 @@ from qhyper.run.config import DEFAULT_PAID_SHOTS, OF_PROBLEM, Config, Entry, to_
 from qhyper.run.directory import RESULT, SECONDS, Run
 from qhyper.run.places import files_of
 from qhyper.run.problem import Problem, build_problem
-from qhyper.run.processes import Processes, executor
-from qhyper.run.work import Failure, Progress, Stop, Task, Warn, carry_out
+from qhyper.run.processes import Here, executor
+from qhyper.run.work import Executor, Failure, Progress, Stop, Task, Warn, Work, carry_out
 from qhyper.storage import write_whole
 
 if TYPE_CHECKING:  # torch takes its time: what can be refused without it is
@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # torch takes its time: what can be refused without it is
 
 def task_of(run: Run, entry: Entry, text: str, name: str | None = None) -> Task:
     """The task that an entry is in a run, whose configuration in full is `text`, in TOML."""
-    folder = run.path / entry.folder
+    folder = run.path.resolve() / entry.folder  # for whoever stands elsewhere
     return Task(name or entry.title, folder, folder / RESULT, (text, entry.title))
 
 
@@ -102,8 +102,10 @@ def help_out(
     """
     work, text = _Prepared(trials, config, run), to_toml(config)
     tasks = {task_of(run, trial.entry, text): trial for trial in work.trials.values()}
-    made = Processes(processes, progress=progress, warn=warn)
-    for ended in carry_out([task for task in tasks if not tasks[task].paid], work, made, stop=stop):
+    free = [task for task, trial in tasks.items() if not trial.paid and not task.done]
+    told: dict[str, Any] = {"stop": stop, "progress": progress, "warn": warn}
+    made = executor_for(config, [tasks[task] for task in free], processes, work, **told)
+    for ended in carry_out(free, work, made, stop=stop):
         if isinstance(ended, Failure):
             warn(f"{ended.task.name} was given up: {ended.reason}. The others go on.")
     return all(task.done for task in tasks)
@@ -113,7 +115,7 @@ def _carried_out(
     work: "_Prepared", place: Run, where: Where, *, stop: Stop, progress: Progress, warn: Warn
 ) -> Iterator[Task | Failure]:
     """How the tasks ended that `place` does not hold yet."""
-    text = to_toml(work.config)
+    text = "" if work.run is None else to_toml(work.config)
     missing = {task_of(place, trial.entry, text): trial for trial in work.trials.values()}
     missing = {task: trial for task, trial in missing.items() if not task.done}
     told: dict[str, Any] = {"progress": progress, "warn": warn}
@@ -127,8 +129,11 @@ def _carried_out(
             cluster = Cluster(where.scheduler, **told)
             yield from carry_out(tasks, from_text, cluster, stop=stop)
             continue
-        at_once = 1 if paid else together(tasks.values(), work.config, where.processes)
-        made = executor(min(at_once, len(tasks)), work, stop=stop, **told)
+        if paid or (work.run is None and where.processes < 2):
+            made: Executor = Here(stop=stop, **told)
+        else:
+            of_tasks = list(tasks.values())
+            made = executor_for(work.config, of_tasks, where.processes, work, stop=stop, **told)
         yield from carry_out(tasks, work, made, stop=stop)
 
 
@@ -210,12 +215,26 @@ def error_of(failures: list[Failure], advice: str) -> Exception:
     return QhyperError(f"{len(failures)} of the entries were given up. {told}.{advice}")
 
 
-def together(trials: "Iterable[Trial]", config: Config, processes: int) -> int:
-    """How many of the trials may run side by side: as many as fit in memory, on the CPU alone."""
+def executor_for(
+    config: Config,
+    trials: "Sequence[Trial]",
+    processes: int,
+    work: Work,
+    *,
+    stop: Stop,
+    progress: Progress,
+    warn: Warn,
+) -> Executor:
+    """At most so many workers of this machine: as many as there are trials, and fit in its memory.
+
+    On a GPU it is this process, in which the trials were built there: CUDA does not survive a fork.
+    """
     if config.device != "cpu":
-        return 1
+        return Here(stop=stop, progress=progress, warn=warn)
     largest = max((trial.bytes for trial in trials), default=0)
-    return processes if not largest else max(1, min(processes, memory() // largest))
+    fitting = memory() // largest if largest else processes
+    at_once = max(1, min(processes, len(trials), fitting))
+    return executor(at_once, work, stop=stop, progress=progress, warn=warn)
 
 
 def _connected(

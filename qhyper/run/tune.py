@@ -18,7 +18,6 @@ from qhyper.run.cluster import Cluster
 from qhyper.run.config import Config, Entry, to_toml
 from qhyper.run.named import check_named
 from qhyper.run.problem import Problem
-from qhyper.run.processes import Processes, executor
 from qhyper.run.settings_search import (
     Search,
     SearchFromText,
@@ -28,7 +27,7 @@ from qhyper.run.settings_search import (
     title_of,
 )
 from qhyper.run.spaces import space_of, with_settings
-from qhyper.run.trials import Where, error_of, together
+from qhyper.run.trials import Where, error_of, executor_for
 from qhyper.run.work import Executor, Failure, Progress, Stop, Task, Warn, Work, carry_out
 from qhyper.spending import Spending
 from qhyper.training.search import is_control
@@ -131,15 +130,13 @@ def tuned(
         for task in missing if again else ():
             task.retry()
         work: Work = Search(config, problem)
-        slots = together((tasks[task] for task in missing), config, where.processes)
         told: dict[str, Any] = {"progress": progress, "warn": warn}
         if where.scheduler is not None:
             made: Executor = Cluster(where.scheduler, **told)
             work = SearchFromText(to_toml(config))
-        elif again:
-            made = executor(min(slots, len(missing)), work, stop=stop, **told)
-        else:  # a search that kills its worker is not to end who helps
-            made = Processes(min(slots, len(missing)), **told)
+        else:
+            of_tasks = [tasks[task] for task in missing]
+            made = executor_for(config, of_tasks, where.processes, work, stop=stop, **told)
         for ended in carry_out(missing, work, made, stop=stop):
             if isinstance(ended, Failure):
                 warn(f"{ended.task.name} was given up: {ended.reason}. The others go on.")

@@ -137,6 +137,9 @@ def carry_out(
                 waiting.append(claimed.popleft()[1])
             while waiting and len(running) < executor.slots:
                 task = waiting.popleft()
+                if task.done:
+                    yield task
+                    continue
                 lease = leases.claim(task.folder)
                 if lease is None and not task.done:
                     claimed.append((time.monotonic() + _AGAIN, task))
@@ -148,12 +151,18 @@ def carry_out(
                     assert lease is not None
                     running[task] = lease
                     executor.start(task, work)
-            for ended in executor.wait(_POLL):
+            if claimed and not running:  # an executor has nothing to wait for
+                time.sleep(_POLL)
+            # results first: what is raised must not take them with it
+            for ended in sorted(executor.wait(_POLL), key=lambda each: each.result is None):
                 task, lease = ended.task, running.pop(ended.task)
-                if isinstance(ended.error, _FOR_ALL):
+                if isinstance(ended.error, Interrupted) and not stop():
+                    leases.release(lease)  # its worker was told to stop, as at the end of its time
+                    waiting.append(task)
+                elif isinstance(ended.error, _FOR_ALL):
                     leases.release(lease)
                     raise ended.error
-                if not lease.holds:  # taken for dead, it is another process's now
+                elif not lease.holds:  # taken for dead, it is another process's now
                     leases.release(lease)
                     waiting.append(task)
                 elif ended.result is not None:
@@ -164,6 +173,8 @@ def carry_out(
                     reason = f"it failed with {type(ended.error).__name__}: {ended.error}"
                     yield _give_up(task, reason, ended.error)
                     leases.close(lease)
+                elif stop():  # all are being ended, and it was not the task
+                    leases.release(lease)
                 else:
                     leases.died(lease, ended.death)
                     waiting.appendleft(task)

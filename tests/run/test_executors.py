@@ -117,7 +117,7 @@ def test_a_task_that_raises_is_given_up_and_the_others_go_on(made, tasks) -> Non
     assert run([wrong], lambda *a: b"right", made) == [wrong]
 
 
-@pytest.mark.parametrize("error", [StorageError("full"), JobError("lost"), Interrupted("stopped")])
+@pytest.mark.parametrize("error", [StorageError("full"), JobError("lost")])
 def test_what_concerns_all_is_raised_at_once(made, tasks, error) -> None:
     def work(task, stop, progress, warn):
         raise error
@@ -126,6 +126,21 @@ def test_what_concerns_all_is_raised_at_once(made, tasks, error) -> None:
     with pytest.raises(type(error), match=str(error)):
         run([task], work, made)
     assert list(task.folder.iterdir()) == []  # it can be begun again
+
+
+def test_a_task_whose_worker_alone_was_told_to_stop_is_begun_again(elsewhere, tasks, tmp_path):
+    def work(task, stop, progress, warn):
+        if not (tmp_path / "once").exists():
+            (tmp_path / "once").touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+            while not stop():
+                time.sleep(0.01)
+            raise Interrupted("stopped")
+        return b"whole"
+
+    (task,) = tasks("one")
+    assert run([task], work, elsewhere) == [task]
+    assert [path.name for path in task.folder.iterdir()] == ["result"]
 
 
 def test_stopping_stops_all(elsewhere, tasks, tmp_path) -> None:
@@ -258,8 +273,7 @@ def test_where_workers_are_not_forked_work_is_pickled(tasks, monkeypatch) -> Non
     monkeypatch.setattr(processes, "METHOD", "spawn")
     told = {"stop": never, "progress": quiet, "warn": quiet}
     assert isinstance(processes.executor(2, lambda *told: b"", **told), Here)
-    assert isinstance(processes.executor(1, _doubled, **told), Here)
-    assert isinstance(processes.executor(2, _doubled, **told), Processes)
+    assert isinstance(processes.executor(1, _doubled, **told), Processes)
     pids, two = [], tasks("a", "b")
     made = Processes(2, progress=quiet, warn=pids.append, method="spawn")
     assert set(carry_out(two, _doubled, made, stop=never)) == set(two)

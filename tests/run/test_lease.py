@@ -98,7 +98,7 @@ def test_a_process_whose_end_nobody_has_asked_for_is_dead(tmp_path, leases):
     leave(tmp_path, module._this_process() | {"pid": child.pid, "began": began})
     assert leases.claim(tmp_path) is None
     child.kill()
-    while module._began(child.pid):
+    while module._began(child.pid) != "ended":
         time.sleep(0.01)
     assert leases.claim(tmp_path).number == 2
     child.communicate()
@@ -191,6 +191,35 @@ def test_who_waits_can_be_stopped(tmp_path):
     assert claims(tmp_path) == ["attempt-1"]
 
 
+def test_who_wakes_up_long_after_does_not_touch_a_new_claim_of_its_number(tmp_path, leases):
+    sleeper = leases.claim(tmp_path)
+    sleeper.path.unlink()  # another took it over, gave the work up, and removed all claims
+    with Leases() as others:
+        lease = others.claim(tmp_path)
+        assert (lease.number, lease.holds, sleeper.holds) == (1, True, False)
+        before = lease.path.read_bytes()
+        sleeper.beat()
+        leases.close(sleeper)
+        assert lease.path.read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is seen in /proc")
+def test_what_cannot_be_asked_of_a_process_is_no_death(tmp_path, leases, monkeypatch):
+    leave(tmp_path, module._this_process() | {"began": "7"})
+    monkeypatch.setattr(module, "_began", lambda pid: None)  # /proc with hidepid
+    assert leases.claim(tmp_path) is None
+
+
+def test_a_claim_that_cannot_be_written_is_not_left_behind(tmp_path, leases, monkeypatch):
+    def refuse(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fdopen", refuse)
+    with pytest.raises(StorageError, match="No space left on device"):
+        leases.claim(tmp_path)
+    assert claims(tmp_path) == []
+
+
 def test_what_is_given_back_twice_is_not_taken_from_another(tmp_path, leases):
     lease = leases.claim(tmp_path)
     leases.release(lease)
@@ -227,11 +256,11 @@ print(list(carry_out([task], work, Processes(1, progress=print, warn=print), sto
     while not (tmp_path / "pid").exists():
         time.sleep(0.02)
     worker = int((tmp_path / "pid").read_text())
-    assert module._began(worker) is not None
+    assert module._began(worker) not in (None, "ended")
     os.kill(coordinator.pid, signal.SIGKILL)
     coordinator.wait()
     deadline = time.monotonic() + 5
-    while module._began(worker) is not None:
+    while module._began(worker) not in (None, "ended"):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     with Leases() as leases:

@@ -203,9 +203,7 @@ def test_an_option_that_does_not_exist_is_refused_before_anything_runs(asked, tm
 
 
 def test_a_sweep_that_is_to_search_as_well_is_refused(asked) -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"has a table \[tune\], and a sweep searches"
-    ):
+    with pytest.raises(ConfigurationError, match=r"has a table \[tune\], and a sweep searches"):
         asked(RATES + "[tune]\nevaluations = 1000\n")
 
 
