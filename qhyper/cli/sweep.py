@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qhyper.cli.options import DryRun, Json, Processes, Scheduler
+from qhyper.cli.options import DryRun, Json, Prepare, Processes, Scheduler
 from qhyper.cli.terminal import console, progress, warn
 from qhyper.errors import Interrupted
 
@@ -23,6 +23,7 @@ def sweep(
         Path | None, typer.Option("--out", help="Folder of the sweep (runs/NAME-OF-THE-FILE).")
     ] = None,
     dry_run: DryRun = False,
+    prepare: Prepare = False,
     processes: Processes = None,
     scheduler: Scheduler = None,
     as_json: Json = False,
@@ -34,7 +35,7 @@ def sweep(
     """
     from qhyper.report.sweep_summary import summarise_points
     from qhyper.run.directory import stop_on_signals
-    from qhyper.run.sweep import carry_out_sweep, places, read_sweep, results, write_results
+    from qhyper.run.sweep import carry_out_sweep, make, places, read_sweep
     from qhyper.run.trials import Where
     from qhyper.threads import n_threads
 
@@ -46,18 +47,24 @@ def sweep(
         return
     where = Where(n_threads() if processes is None else processes, scheduler)
     print(f"Folder of the sweep: {folder}", file=sys.stderr)
+    command = f"qhyper sweep {file} --out {folder}"
     with stop_on_signals() as stop, progress() as show:
+        told: dict[str, Any] = {"stop": stop, "progress": show, "warn": warn}
         try:
-            found = carry_out_sweep(asked, folder, where, stop=stop, progress=show, warn=warn)
+            if prepare:
+                make(asked, folder, **told)
+                print(folder)
+                print(f"Carry it out with: qhyper work {folder}", file=sys.stderr)
+                return
+            rows = carry_out_sweep(asked, folder, where, command=command, **told)
         except Interrupted:
             raise Interrupted(
                 "Stopped by a signal; what was done is kept. Go on with the same command."
             ) from None
-    write_results(asked, found, folder, f"qhyper sweep {file} --out {folder}")
     if as_json:
-        print(json.dumps(results(found, folder)))
+        print(json.dumps(rows))
     else:
-        print_ranking(summarise_points(results(found, folder)))
+        print_ranking(summarise_points(rows))
     print(f"Report: {folder / 'sweep.html'}, {folder / 'results.csv'}", file=sys.stderr)
 
 
@@ -67,13 +74,15 @@ def print_ranking(summaries: Any) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from qhyper.report.sweep_summary import short_names
     from qhyper.report.words import format_loss
 
     for problem in dict.fromkeys(each.problem for each in summaries):
         own = [each for each in summaries if each.problem == problem]
         keys = list(own[0].point)
+        shown = short_names(keys).values()
         table = Table(title=Text(problem), box=box.SIMPLE_HEAD)
-        for heading in ("Rank", "Entry", *(key.rpartition(".")[2] for key in keys), "Final loss"):
+        for heading in ("Rank", "Entry", *shown, "Final loss"):
             table.add_column(heading)
         for place, each in enumerate(own[:FIRST], 1):
             values = ("–" if each.point[key] is None else f"{each.point[key]}" for key in keys)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qhyper.report.drawing import COLOURS, INK, bare, short, svg
-from qhyper.report.sweep_summary import Effect, PointSummary
+from qhyper.report.sweep_summary import Effect, PointSummary, short_names
 from qhyper.report.words import format_loss
 
 if TYPE_CHECKING:
@@ -100,11 +100,14 @@ def importance(found: Sequence[Effect], *, name: str) -> str:
         by_key.setdefault(effect.key, []).append(effect)
     entries = list(dict.fromkeys(effect.entry for effect in found))[:PANELS]
     figure, panels = _figure(len(entries), height=0.7 + 0.22 * len(by_key))
+    names = short_names(by_key)
     for axes, entry in zip(panels, entries, strict=True):
         shares = {e.key: e.share for e in found if e.entry == entry}
         keys = sorted(shares, key=lambda key: shares[key])
         axes.barh(
-            [_last(key) for key in keys], [shares[k] for k in keys], color=COLOURS["quantum"][0]
+            [short(names[key]) for key in keys],
+            [shares[k] for k in keys],
+            color=COLOURS["quantum"][0],
         )
         for place, key in enumerate(keys):
             axes.text(

@@ -8,7 +8,7 @@ from typing import Any
 
 from qhyper.report.page import rendered
 from qhyper.report.sweep_figures import curves, heat_maps, importance
-from qhyper.report.sweep_summary import PointSummary, effects
+from qhyper.report.sweep_summary import PointSummary, effects, is_number, short_names
 from qhyper.report.words import format_loss
 
 SHOWN = 50
@@ -67,8 +67,8 @@ def _answer(own: Sequence[PointSummary]) -> str:
 
 def _headings(own: Sequence[PointSummary]) -> list[str]:
     hits = ["Seeds that hit"] if any(each.hits is not None for each in own) else []
-    keys = [key.rpartition(".")[2] for key in own[0].point]
-    return ["", "Entry", *keys, "Seeds", "Final loss", "Best loss", *hits]
+    keys = short_names(own[0].point).values()
+    return ["Rank", "Entry", *keys, "Seeds", "Final loss", "Best loss", *hits]
 
 
 def _row(place: int, each: PointSummary) -> dict[str, Any]:
@@ -92,12 +92,7 @@ def _figures(
     own: Sequence[PointSummary], found: Sequence[Any], name: str
 ) -> list[tuple[str, str, str]]:
     """(title, caption, SVG) of every figure that the points allow."""
-    values = {key: {each.point[key] for each in own} - {None} for key in own[0].point}
-    numeric = [
-        key
-        for key, found_values in values.items()
-        if len(found_values) > 1 and all(isinstance(v, int | float) for v in found_values)
-    ]
+    numeric = [key for key in own[0].point if _is_axis([each.point[key] for each in own])]
     drawn = []
     if found:
         drawn.append((
@@ -113,7 +108,12 @@ def _figures(
             "from six on; the line goes through the medians.",
             curves(own, key, name=f"{name}-along-{numeric.index(key)}"),
         ))  # fmt: skip
-    pairs = [(a, b) for k, a in enumerate(numeric) for b in numeric[k + 1 :]]
+    pairs = [
+        (a, b)
+        for k, a in enumerate(numeric)
+        for b in numeric[k + 1 :]
+        if any(None not in (each.point[a], each.point[b]) for each in own)
+    ]
     for number, (across, down) in enumerate(pairs[:MAPS]):
         drawn.append((
             f"{across} and {down}",
@@ -123,9 +123,16 @@ def _figures(
     return drawn
 
 
+def _is_axis(values: Sequence[Any]) -> bool:
+    """Whether a setting has several values, and all are numbers, where it is one of the entry's."""
+    there = [value for value in values if value is not None]
+    return all(map(is_number, there)) and len(set(there)) > 1
+
+
 def _point(each: PointSummary) -> str:
     own = {key: value for key, value in each.point.items() if value is not None}
-    return ", ".join(f"{key.rpartition('.')[2]} {_value(value)}" for key, value in own.items())
+    names = short_names(each.point)
+    return ", ".join(f"{names[key]} {_value(value)}" for key, value in own.items())
 
 
 def _value(value: Any) -> str:

@@ -1,6 +1,6 @@
 """What a sweep found: every entry at every point, ranked, and how much each setting matters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ class PointSummary:
     path: str
     """folder of the point, in the sweep's"""
     problem: str
-    """data and network: losses of different ones do not compare"""
+    """data, network and loss: losses of different ones do not compare"""
     entry: str
     kind: str
     seeds: int
@@ -45,14 +45,12 @@ class Effect:
 def summarise_points(rows: Sequence[Mapping[str, Any]]) -> list[PointSummary]:
     """One summary a point and entry, the lowest final loss first within each problem.
 
-    `rows` are tidy, one a seed and entry, each with its `point` and `path` beside. Where points
-    differ in nothing that is an entry's, it is there once.
+    `rows` are tidy, one a seed and entry, each with its `point`, `path` and `problem` beside.
     """
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
-        groups.setdefault((row["path"], row["entry"]), []).append(row)
-    points = {(repr(group[0]["point"]), group[0]["entry"]): group for group in groups.values()}
-    found = [_point(group) for group in points.values()]
+        groups.setdefault((repr(row["point"]), row["entry"]), []).append(row)
+    found = [_point(group) for group in groups.values()]
     return sorted(found, key=lambda each: (each.problem, each.final_loss.median))
 
 
@@ -63,7 +61,7 @@ def _point(rows: Sequence[Mapping[str, Any]]) -> PointSummary:
     return PointSummary(
         point=first["point"],
         path=first["path"],
-        problem=f"{first['data']}, {first['network']}",
+        problem=first["problem"],
         entry=first["entry"],
         kind=first["kind"],
         seeds=len(rows),
@@ -77,9 +75,9 @@ def effects(summaries: Sequence[PointSummary]) -> list[Effect]:
     """Every setting that takes two values or more, of every entry, the largest effect first.
 
     The share is epsilon squared, what a one-way analysis of variance explains beyond what chance
-    would (Kelley, 1935, "An unbiased correlation ratio measure"). A range with more values than
-    points in a group is cut into groups of equal size. None without a spread, or with no point
-    more than there are groups.
+    would (Kelley, 1935, "An unbiased correlation ratio measure"). Numbers of which hardly any two
+    are equal, as of a drawn range, are cut into groups of neighbours. There is none without a
+    spread, or with no point more than there are groups.
     """
     found = []
     for problem, entry in dict.fromkeys((each.problem, each.entry) for each in summaries):
@@ -98,14 +96,28 @@ def _groups(values: Sequence[Any]) -> np.ndarray:
     distinct = sorted({repr(value): value for value in values}.values(), key=_order)
     places = {repr(value): place for place, value in enumerate(distinct)}
     at = np.array([places[repr(value)] for value in values])
-    if 2 * len(distinct) <= len(values):
+    if 2 * len(distinct) <= len(values) or not all(map(is_number, values)):
         return at
     n = max(2, min(BINS, len(values) // 4))
     return at * n // len(distinct)
 
 
 def _order(value: Any) -> tuple[int, Any]:
-    return (0, value) if isinstance(value, int | float) else (1, repr(value))
+    return (0, value) if is_number(value) else (1, repr(value))
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of a setting is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def short_names(keys: Iterable[str]) -> dict[str, str]:
+    """Keys as tables and figures have room for: their last part, where no other has the same."""
+    keys = list(keys)
+    last = [key.rpartition(".")[2] for key in keys]
+    return {
+        key: part if last.count(part) == 1 else key for key, part in zip(keys, last, strict=True)
+    }
 
 
 def _epsilon_squared(losses: np.ndarray, groups: np.ndarray) -> float | None:

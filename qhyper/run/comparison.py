@@ -1,9 +1,8 @@
 """Compare generators and controls on one objective, at the same budget, over the same seeds."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -351,9 +350,12 @@ def work(
         config = made.config
         if not help_out(config, made.trials, run, processes, **told):
             return None
-        with suppress(StorageError):  # another process is at it
+        try:
             return execute(run, made, **told)
-        return None
+        except StorageError:
+            if at_work(run.path) is None:  # it is not that another process writes the outcome
+                raise
+            return None
     return stored(run)
 
 
@@ -471,25 +473,16 @@ def _check_paid_shots(trials: "Sequence[Trial]", config: Config) -> None:
 
 def check_same_data(run: Run, problem: Problem) -> None:
     """Raise StorageError if data, or a table of costs, are not those that the run began with."""
-    digest = hashlib.sha256()
-    if problem.objective.capabilities.table:
-        digest.update(problem.objective.losses.data)
-    elif problem.dataset is None:
+    if problem.digest is None:
         return
-    else:
-        for part in (problem.dataset.train, problem.dataset.test):
-            digest.update(str(part.x.shape).encode())
-            digest.update(part.x.data)
-            digest.update(part.y.data)
-    found = {"sha256": digest.hexdigest()}
     begun = run.read_json("data.json")
     if begun is None:
         said = {} if problem.dataset is None else problem.dataset.about()
-        run.write("data.json", json.dumps(found | said))
-    elif begun["sha256"] != found["sha256"]:
+        run.write("data.json", json.dumps({"sha256": problem.digest} | said))
+    elif begun["sha256"] != problem.digest:
         raise StorageError(
             f"The data '{problem.name}' are not those that {run.path} began with: got SHA-256 "
-            f"{found['sha256']}, expected {begun['sha256']}. Put the data back, or begin a new run."
+            f"{problem.digest}, expected {begun['sha256']}. Put the data back, or begin a new run."
         )
 
 

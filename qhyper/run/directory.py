@@ -23,6 +23,7 @@ runs/<utc>-<name>-<hash8>/
 """
 
 import datetime
+import errno
 import hashlib
 import io
 import json
@@ -98,10 +99,12 @@ class Run:
     def make(cls, path: Path, config: Config, made: Mapping[str, Any]) -> "Run":
         """Make a new run directory at `path`, where none is yet, of what `provenance` said.
 
-        Raises StorageError if there is one.
+        Raises StorageError if there is one; what was killed while it made one is gone on with.
         """
         with storage(path):
-            path.mkdir(parents=True)
+            path.mkdir(parents=True, exist_ok=True)
+            if (path / "config.toml").exists():
+                raise FileExistsError(errno.EEXIST, "there is a run directory already")
         own = {"id": uuid.uuid4().hex, "seed_entropy": config.seeds}
         return cls._begun(path, config, {**made, **own})
 

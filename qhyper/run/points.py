@@ -35,17 +35,29 @@ class Axis:
     n: int | None = None
     """points of a range in a grid"""
 
-    def grid(self) -> list[Any]:
-        """Its values in a grid."""
+    @property
+    def size(self) -> int:
+        """How many values it has in a grid, before any repeats.
+
+        Raises ConfigurationError for a range that does not say so.
+        """
         if self.values:
-            return list(self.values)
-        if self.n is None and self.whole:
-            return list(range(int(self.low), int(self.high) + 1))
-        if self.n is None:
+            return len(self.values)
+        if self.n is not None:
+            return self.n
+        if not self.whole:
             raise ConfigurationError(
                 f"Got the range {self.low:g} to {self.high:g} for {self.key} in a grid; expected "
                 "how many points of it: n = 5, or a list of values."
             )
+        return int(self.high) - int(self.low) + 1
+
+    def grid(self) -> list[Any]:
+        """Its values in a grid."""
+        if self.values:
+            return list(self.values)
+        if self.n is None:
+            return list(range(int(self.low), int(self.low) + self.size))
         return list(dict.fromkeys(self.at(share) for share in np.linspace(0, 1, self.n)))
 
     def at(self, share: float) -> Any:
@@ -53,7 +65,7 @@ class Axis:
         if self.values:
             return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
         low, high = self.low, self.high
-        if self.whole and not self.log and self.n is None:
+        if self.whole and not self.log and self.n is None:  # each as often as any other
             return int(low) + min(int(share * (high - low + 1)), int(high - low))
         value = low * (high / low) ** share if self.log else low + share * (high - low)
         return round(value) if self.whole else float(f"{value:.6g}")
@@ -70,12 +82,13 @@ class Points:
     seed: int = 0
     """of the points that are drawn; more of them begin with the same"""
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
         """How many points there are; of a grid, before any repeats."""
         if self.method != "grid":
             assert self.n is not None
             return self.n
-        return math.prod(len(axis.grid()) for axis in self.axes)
+        return math.prod(axis.size for axis in self.axes)
 
     def __iter__(self) -> Iterator[Point]:
         """Every point."""
@@ -134,9 +147,9 @@ def read_points(table: Any) -> Points:
     if not _is_whole(seed, 0):
         raise ConfigurationError(f"Got seed = {seed!r} in [sweep]; expected a number from 0 up.")
     found = Points([_axis(key, value) for key, value in _flat(over)], method, n, seed)
-    if len(found) > MOST_POINTS:
+    if found.size > MOST_POINTS:
         raise ConfigurationError(
-            f"The sweep has {len(found):,} points; at most {MOST_POINTS:,} are carried out. Draw "
+            f"The sweep has {found.size:,} points; at most {MOST_POINTS:,} are carried out. Draw "
             'some of them with method = "sobol" and points = 1000, or give shorter lists.'
         )
     return found

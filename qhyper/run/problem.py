@@ -1,8 +1,10 @@
 """Problem: what a run is about, made once: objective, held-out rows, test rows, certificate."""
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -34,6 +36,21 @@ class Problem:
     name: str = "own data"
     """what the data are called in tables"""
     dataset: Dataset | None = None
+
+    @cached_property
+    def digest(self) -> str | None:
+        """SHA-256 of the data, or of a table of costs; None where there are neither."""
+        digest = hashlib.sha256()
+        if self.objective.capabilities.table:
+            digest.update(self.objective.losses.data)
+        elif self.dataset is None:
+            return None
+        else:
+            for part in (self.dataset.train, self.dataset.test):
+                digest.update(str(part.x.shape).encode())
+                digest.update(part.x.data)
+                digest.update(part.y.data)
+        return digest.hexdigest()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "objective", checked(self.objective))

@@ -12,33 +12,42 @@ more points, more seeds or other settings cost no more than what is new.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from qhyper.errors import ConfigurationError, QhyperError, StorageError
+from qhyper.errors import ConfigurationError, Interrupted, QhyperError, StorageError
 from qhyper.report.export import as_csv
 from qhyper.report.sweep_page import sweep_page
 from qhyper.report.sweep_summary import summarise_points
 from qhyper.report.tidy import tidy
 from qhyper.run.cluster import Cluster
-from qhyper.run.comparison import CERTIFICATE, Plan, check_same_versions, finish, plan, stored
-from qhyper.run.config import COMPARED, Config, read, to_toml
+from qhyper.run.comparison import (
+    CERTIFICATE,
+    Plan,
+    check_same_data,
+    check_same_versions,
+    finish,
+    plan,
+    stored,
+)
+from qhyper.run.config import COMPARED, OF_PROBLEM, Config, read, to_toml
 from qhyper.run.directory import Run, identity, provenance
 from qhyper.run.lock import FILE as LOCK
 from qhyper.run.lock import alone
-from qhyper.run.places import beside
+from qhyper.run.places import absolute, beside
 from qhyper.run.points import Point, Points, configured, read_points
-from qhyper.run.processes import Processes
-from qhyper.run.trials import Where, from_text, problem_of, problem_text, task_of, together
+from qhyper.run.trials import Where, executor_for, from_text, problem_of, problem_text, task_of
 from qhyper.run.work import Executor, Failure, Progress, Stop, Task, Warn, carry_out
 from qhyper.storage import storage, write_whole
 from qhyper.training.search import is_control
+
+if TYPE_CHECKING:
+    from qhyper.run.trial import Trial
 
 FILE = "sweep.toml"
 POINTS = "points"
@@ -117,50 +126,67 @@ def places(asked: Asked, folder: Path) -> list[Place]:
     return list(found.values())
 
 
-def prepare(
-    asked: Asked,
-    folder: Path,
-    *,
-    progress: Progress,
-    warn: Warn,
-) -> tuple[list[Place], list[Plan], list[Run]]:
-    """(every point, plans and runs of what is not complete), after run directories are made for it.
+@dataclass(frozen=True)
+class Prepared:
+    """A sweep whose run directories are all there."""
+
+    places: Sequence[Place]
+    runs: Sequence[Run]
+    """that are not complete"""
+    digests: Mapping[Path, str | None]
+    """of the data of each of these, by its folder"""
+    trials: "Sequence[Trial]"
+    """of one of them, which tell what a trial takes of the machine"""
+
+
+def prepare(asked: Asked, folder: Path, *, stop: Stop, progress: Progress, warn: Warn) -> Prepared:
+    """Every point, after run directories are made for what is new.
 
     Nothing is made before every point has been checked. Raises StorageError if the folder holds
-    what other versions made.
+    what other versions made, or other data did.
     """
-    all_places = places(asked, folder)
-    new: list[tuple[Place, Plan]] = []
-    plans, runs = [], []
-    versions, about = identity(), provenance([])
+    all_places, versions = places(asked, folder), identity()
+    for path in sorted(folder.glob(f"{POINTS}/*/*/config.toml"))[:1]:
+        check_same_versions(Run.open(path.parent), versions)
+    new: list[tuple[Path, Config]] = []
+    runs, digests, largest = [], {}, []
     for number, place in enumerate(all_places, 1):
+        if stop():
+            raise Interrupted("Stopped by a signal.")
         blocks = place.blocks()
-        for run in blocks:
-            if not run.complete:
-                check_same_versions(run, versions)
-                config = run.found_config
-                plans.append(plan(config, warn, problem=problem_of(config)))
-                runs.append(run)
         there = {seed for run in blocks for seed in run.config.seeds}
         missing = [seed for seed in place.config.seeds if seed not in there]
-        if missing:
-            for run in blocks[:1]:
-                check_same_versions(run, versions)
-            config = place.config.model_copy(update={"seeds": missing})
-            made = plan(config, warn, problem=problem_of(config))
-            if any(trial.paid for trial in made.trials):
-                raise ConfigurationError(
-                    f"At the point {_words(place.point)}, an entry sends jobs to a quantum "
-                    "computer. A sweep sends none: use `qhyper compare`."
-                )
-            new.append((place, made))
+        unfinished = [run for run in blocks if not run.complete]
+        if missing or unfinished:
+            config = place.config.model_copy(update={"seeds": missing or [0]})
+            made = _planned(place, config, warn)
+            for run in blocks:
+                check_same_data(run, made.problem)
+            digest = made.problem.digest
+            digests |= {run.path: digest for run in unfinished}
+            runs += unfinished
+            largest = max(largest, made.trials, key=_bytes)
+            if missing:
+                path = place.folder / _seeds_name(missing)
+                new.append((path, made.config))
+                digests[path] = digest
         progress("points checked", number, len(all_places))
     write_whole(folder / FILE, tomli_w.dumps(asked.values).encode())
-    for place, made in new:
-        path = place.folder / _seeds_name(made.config.seeds)
-        runs.append(Run.make(path, made.config, about))
-        plans.append(made)
-    return all_places, plans, runs
+    about = provenance([])
+    runs += [Run.make(path, config, about) for path, config in new]
+    return Prepared(all_places, runs, digests, largest)
+
+
+def make(asked: Asked, folder: Path, *, stop: Stop, progress: Progress, warn: Warn) -> Prepared:
+    """Make the folder of a sweep, with a run directory for every point; nothing is carried out.
+
+    Raises StorageError if it holds anything else, or another process is at work on it.
+    """
+    _check_folder(folder)
+    with storage(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder):
+        return prepare(asked, folder, stop=stop, progress=progress, warn=warn)
 
 
 def carry_out_sweep(
@@ -168,60 +194,165 @@ def carry_out_sweep(
     folder: Path,
     where: Where,
     *,
+    command: str = "qhyper sweep",
     stop: Stop = lambda: False,
     progress: Progress = lambda title, spent, total: None,
     warn: Warn = print,
-) -> list[Place]:
-    """Work out whatever `folder` does not hold yet; every point.
+) -> list[dict[str, Any]]:
+    """Work out whatever `folder` does not hold yet; tidy rows of every point, as `rows_of`.
 
-    Raises Interrupted once `stop` returns true, after checkpoints; ConfigurationError before
-    anything runs; and, when all others are done, QhyperError for entries that were given up.
+    Writes results.csv and sweep.html, which names the `command` that makes it. Raises Interrupted
+    once `stop` returns true, after checkpoints; ConfigurationError before anything runs; and, when
+    all others are done and written, QhyperError for trials that were given up.
     """
     told: dict[str, Any] = {"progress": progress, "warn": warn}
     _check_folder(folder)
     with storage(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with alone(folder):
-        found, plans, runs = prepare(asked, folder, **told)
-        tasks = [task for run in runs for task in tasks_of(run) if not task.done]
-        for task in tasks:
+        made = prepare(asked, folder, stop=stop, **told)
+        tasks = [task for run in made.runs for task in tasks_of(run, made.digests[run.path])]
+        missing = [task for task in tasks if not task.done]
+        for task in missing:
             task.retry()
-        failures, made = [], _executor(plans, where, **told)
-        for done, ended in enumerate(carry_out(tasks, from_text, made, stop=stop), 1):
-            progress("trials", done, len(tasks))
-            if isinstance(ended, Failure):
-                warn(f"{ended.task.name} was given up: {ended.reason}. The others go on.")
-                failures.append(ended)
-        for run, of_run in zip(runs, plans, strict=True):
-            if all(task.done for task in tasks_of(run)):
-                _finish(folder, run, of_run, **told)
+        failures = _carry_out(missing, made, where, stop=stop, **told)
+        for run in made.runs:
+            if all(task.done for task in tasks_of(run, None)):
+                _finish(folder, run, **told)
+        rows = rows_of(made.places, folder)
+        if rows:
+            _write(asked, rows, folder, command)
     if failures:
         raise QhyperError(
-            f"{len(failures)} of {len(tasks)} trials were given up, the first: "
-            f"{failures[0].task.name}: {failures[0].reason}. The same command tries them again."
+            f"{len(failures)} of {len(missing)} trials were given up, the first: "
+            f"{failures[0].task.name}: {failures[0].reason}. The same command tries them again; "
+            f"the others are in {folder / 'sweep.html'}."
         )
-    return found
+    return rows
 
 
-def results(found: Sequence[Place], folder: Path) -> list[dict[str, Any]]:
+def help_with_sweep(
+    folder: Path, processes: int, *, stop: Stop, progress: Progress, warn: Warn
+) -> bool:
+    """Carry out trials of a sweep that no other process has claimed: whether all are done.
+
+    Raises StorageError for other versions or data than the sweep's.
+    """
+    runs = [Run.open(path.parent) for path in sorted(folder.glob(f"{POINTS}/*/*/config.toml"))]
+    for run in runs[:1]:
+        check_same_versions(run, identity())
+    unfinished = [run for run in runs if not run.complete]
+    if not unfinished:
+        return True
+    made = plan(unfinished[0].found_config, warn)
+    digests = {}
+    for run in unfinished:
+        problem = problem_of(run.found_config)
+        check_same_data(run, problem)
+        digests[run.path] = problem.digest
+    tasks = [task for run in unfinished for task in tasks_of(run, digests[run.path])]
+    missing = [task for task in tasks if not task.done]
+    about = Prepared([], unfinished, digests, made.trials)
+    _carry_out(missing, about, Where(processes), stop=stop, progress=progress, warn=warn)
+    return all(task.done for task in tasks)
+
+
+def tasks_of(run: Run, digest: str | None) -> list[Task]:
+    """The entries of a point's run, as tasks that any process can carry out."""
+    text, name = to_toml(run.found_config), f"{run.path.parent.name} {run.path.name} "
+    entries = run.config.entries or []
+    return [task_of(run, entry, text, digest, before=name) for entry in entries]
+
+
+def _planned(place: Place, config: Config, warn: Warn) -> Plan:
+    """The plan of a point; ConfigurationError, which names it, for what cannot work there."""
+    try:
+        made = plan(config, warn, problem=problem_of(absolute(config)))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"At the point {_words(place.point)}: {error}") from None
+    if any(trial.paid for trial in made.trials):
+        raise ConfigurationError(
+            f"At the point {_words(place.point)}, an entry sends jobs to a quantum computer. A "
+            "sweep sends none: use `qhyper compare`."
+        )
+    return made
+
+
+def _bytes(trials: "Sequence[Trial]") -> int:
+    """What the largest of some trials takes of the memory; -1 without any."""
+    return max((trial.bytes for trial in trials), default=-1)
+
+
+def _carry_out(
+    tasks: Sequence[Task], made: Prepared, where: Where, *, stop: Stop, progress: Progress,
+    warn: Warn,
+) -> list[Failure]:  # fmt: skip
+    """Carry trials out; those that were given up, of which `warn` has heard."""
+    if not tasks:
+        return []
+    quiet: Progress = lambda *told: None  # noqa: E731 (of one trial among thousands)
+    if where.scheduler is not None:
+        executor: Executor = Cluster(where.scheduler, progress=quiet, warn=warn)
+    else:
+        executor = executor_for(
+            from_text, made.trials, processes=min(where.processes, len(tasks)), apart=True,
+            stop=stop, progress=quiet, warn=warn,
+        )  # fmt: skip
+    failures = []
+    for done, ended in enumerate(carry_out(tasks, from_text, executor, stop=stop), 1):
+        progress("trials", done, len(tasks))
+        if isinstance(ended, Failure):
+            warn(f"{ended.task.name} was given up: {ended.reason}. The others go on.")
+            failures.append(ended)
+    return failures
+
+
+def _finish(folder: Path, run: Run, *, progress: Progress, warn: Warn) -> None:
+    """Sum a point up, with the certificate that others of the same problem have."""
+    config = run.found_config
+    problem = problem_of(config)
+    about = f"{problem_text(config)} {problem.digest} {config.temperature}"
+    digest = hashlib.sha256(about.encode()).hexdigest()[:16]
+    shared = folder / "certificates" / f"{digest}.json"
+    if shared.is_file():
+        write_whole(run.path / CERTIFICATE, shared.read_bytes())
+    finish(run, plan(config, warn, problem=problem), progress=progress, warn=warn)
+    if not shared.is_file() and (run.path / CERTIFICATE).is_file():
+        shared.parent.mkdir(exist_ok=True)
+        write_whole(shared, (run.path / CERTIFICATE).read_bytes())
+
+
+# -- what was found --------------------------------------------------------------------------------
+
+
+def rows_of(found: Sequence[Place], folder: Path) -> list[dict[str, Any]]:
     """Tidy rows, one a point, entry and seed that is asked for now, as far as they are there.
 
-    Beside the usual columns: `point`, its values by key, and `path`, its folder in the sweep's.
+    Beside the usual columns: `point`, its values by key, None for what is no setting of the entry;
+    `path`, its folder in the sweep's; and `problem`, within which losses compare. Points that
+    differ in nothing that is an entry's have its rows once.
     """
-    rows = []
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for place in found:
         wanted, path = set(place.config.seeds), place.folder.relative_to(folder).as_posix()
         titles = [entry.title for entry in place.config.entries or []]
         for run in place.blocks():
-            if run.complete:
-                outcome = stored(run)
-                own = tidy(outcome.summary, outcome.results, run=str(run.path))
-                rows += [
-                    row | {"path": path, "point": _own(place.point, row, titles)}
-                    for row in own
-                    if row["seed"] in wanted
-                ]
-    return rows
+            if not run.complete:
+                continue
+            outcome = stored(run)
+            for row in tidy(outcome.summary, outcome.results, run=str(run.path)):
+                own = _own(place.point, row, titles)
+                key = (repr(own), row["entry"], row["seed"])
+                if row["seed"] in wanted and key not in rows:
+                    rows[key] = row | {"path": path, "point": own, "problem": _problem(row, own)}
+    return list(rows.values())
+
+
+def _problem(row: Mapping[str, Any], own: Point) -> str:
+    """What a point is about, in words."""
+    words = [row["data"], row["network"], row["loss"]]
+    settings = {key: value for key, value in own.items() if key.partition(".")[0] in OF_PROBLEM}
+    return ", ".join([*words, *(f"{key} {value}" for key, value in settings.items())])
 
 
 def _own(point: Point, row: Mapping[str, Any], titles: Sequence[str]) -> dict[str, Any]:
@@ -237,75 +368,16 @@ def _own(point: Point, row: Mapping[str, Any], titles: Sequence[str]) -> dict[st
     return own
 
 
-def write_results(asked: Asked, found: Sequence[Place], folder: Path, command: str) -> None:
+def _write(asked: Asked, rows: Sequence[Mapping[str, Any]], folder: Path, command: str) -> None:
     """Write results.csv, with a column point.KEY for each key, and sweep.html."""
-    rows = results(found, folder)
     keys = [axis.key for axis in asked.points.axes]
-    of_keys = [row | {f"point.{key}": row["point"][key] for key in keys} for row in rows]
+    of_keys = [{**row, **{f"point.{key}": row["point"][key] for key in keys}} for row in rows]
     columns = [f"point.{key}" for key in keys]
     write_whole(folder / "results.csv", as_csv(of_keys, columns).encode())
     shown = sweep_page(
         summarise_points(rows), title=f"Sweep {folder.name}", asked=asked.values, command=command
     )
     write_whole(folder / "sweep.html", shown.encode())
-
-
-def help_with_sweep(
-    folder: Path,
-    processes: int,
-    *,
-    stop: Stop,
-    progress: Progress,
-    warn: Warn,
-) -> bool:
-    """Carry out trials of a sweep that no other process has claimed: whether all are done."""
-    runs = [Run.open(path.parent) for path in sorted(folder.glob(f"{POINTS}/*/*/config.toml"))]
-    here = identity()
-    for run in runs:
-        check_same_versions(run, here)
-    tasks = [task for run in runs for task in tasks_of(run) if not task.done]
-    made = Processes(processes, progress=lambda *told: None, warn=warn)
-    for done, ended in enumerate(carry_out(tasks, from_text, made, stop=stop), 1):
-        progress("trials", done, len(tasks))
-        if isinstance(ended, Failure):
-            warn(f"{ended.task.name} was given up: {ended.reason}. The others go on.")
-    return all(task.done for task in tasks)
-
-
-def tasks_of(run: Run) -> list[Task]:
-    """The entries of a point's run, as tasks that any process can carry out."""
-    text, name = to_toml(run.config), f"{run.path.parent.name} {run.path.name}"
-    return [
-        task_of(run, entry, text, f"{name} {entry.title}") for entry in run.config.entries or []
-    ]
-
-
-def _executor(plans: Sequence[Plan], where: Where, *, progress: Progress, warn: Warn) -> Executor:
-    """Always other processes: what a trial does to its own is not to end the sweep."""
-    quiet: Progress = lambda *told: None  # noqa: E731 (of one trial among thousands)
-    if where.scheduler is not None:
-        return Cluster(where.scheduler, progress=quiet, warn=warn)
-    trials = [trial for made in plans for trial in made.trials]
-    at_once = together(trials, plans[0].config, where.processes) if plans else 1
-    return Processes(at_once, progress=quiet, warn=warn)
-
-
-def _finish(folder: Path, run: Run, made: Plan, *, progress: Progress, warn: Warn) -> None:
-    """Sum a point up, with the certificate that others of the same problem have."""
-    digest = hashlib.sha256(problem_text(run.config).encode()).hexdigest()[:16]
-    shared = folder / "certificates" / f"{digest}.json"
-    temperature = run.config.temperature
-    if shared.is_file() and _temperature(shared) == temperature:
-        write_whole(run.path / CERTIFICATE, shared.read_bytes())
-    finish(run, made, progress=progress, warn=warn)
-    if not shared.is_file() and (run.path / CERTIFICATE).is_file():
-        shared.parent.mkdir(exist_ok=True)
-        write_whole(shared, (run.path / CERTIFICATE).read_bytes())
-
-
-def _temperature(certificate: Path) -> float:
-    """Of a stored certificate's log Z."""
-    return json.loads(certificate.read_text(encoding="utf-8"))["certificate"]["temperature"]
 
 
 # -- names -----------------------------------------------------------------------------------------
@@ -327,8 +399,8 @@ def _spread(base: Mapping[str, Any], point: Point) -> dict[str, Any]:
 
 def _name(point: Point, config: Config) -> str:
     """What a point's folder is called: its settings in short, and a digest of all of them."""
-    about = config.model_dump(mode="json", exclude=OF_SEEDS)
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:10]
+    same = config.model_copy(update=dict.fromkeys(OF_SEEDS) | {"seeds": [0]})
+    digest = hashlib.sha256(to_toml(absolute(same)).encode()).hexdigest()[:10]
     return f"{re.sub(r'[^A-Za-z0-9_.=,+-]+', '_', _words(point))[:60]}-{digest}"
 
 

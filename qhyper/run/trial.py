@@ -50,7 +50,7 @@ class Trial:
         *,
         device: str = "cpu",
     ) -> None:
-        self.problem, self.seeds, self.budget = problem, seeds, budget
+        self.problem, self.seeds, self.budget, self.device = problem, seeds, budget, device
         self.objective = objective = problem.objective
         self.entry = entry  # with every training setting in full, once they are known
         self.generator: HyperNetwork | None = None

@@ -2,9 +2,10 @@
 
 import functools
 import json
+import socket
 import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from qhyper.errors import ConfigurationError, QhyperError
+from qhyper.errors import ConfigurationError, QhyperError, StorageError
 from qhyper.machine import memory
 from qhyper.quantum.cloud.scope import TRAINING
 from qhyper.run.cluster import Cluster
@@ -29,10 +30,15 @@ if TYPE_CHECKING:  # torch takes its time: what can be refused without it is
     from qhyper.run.trial import Trial
 
 
-def task_of(run: Run, entry: Entry, text: str, name: str | None = None) -> Task:
-    """The task that an entry is in a run, whose configuration in full is `text`, in TOML."""
+def task_of(run: Run, entry: Entry, text: str, digest: str | None, *, before: str = "") -> Task:
+    """The task that an entry is in a run.
+
+    `text` is the configuration in full, in TOML, and `digest` that of the problem's data: what any
+    process needs. The task's name is the entry's title, with words `before` it.
+    """
     folder = run.path.resolve() / entry.folder  # for whoever stands elsewhere
-    return Task(name or entry.title, folder, folder / RESULT, (text, entry.title))
+    about = (text, entry.title, digest or "")
+    return Task(f"{before}{entry.title}", folder, folder / RESULT, about)
 
 
 def _stored(trials: "Mapping[str, Trial]", run: Run) -> "list[Result]":
@@ -101,10 +107,16 @@ def help_out(
     again.
     """
     work, text = _Prepared(trials, config, run), to_toml(config)
-    tasks = {task_of(run, trial.entry, text): trial for trial in work.trials.values()}
+    tasks = {
+        task_of(run, trial.entry, text, trial.problem.digest): trial
+        for trial in work.trials.values()
+    }
     free = [task for task, trial in tasks.items() if not trial.paid and not task.done]
     told: dict[str, Any] = {"stop": stop, "progress": progress, "warn": warn}
-    made = executor_for(config, [tasks[task] for task in free], processes, work, **told)
+    made = executor_for(
+        work, (tasks[task] for task in free), processes=min(processes, max(1, len(free))),
+        apart=True, **told,
+    )  # fmt: skip
     for ended in carry_out(free, work, made, stop=stop):
         if isinstance(ended, Failure):
             warn(f"{ended.task.name} was given up: {ended.reason}. The others go on.")
@@ -116,7 +128,10 @@ def _carried_out(
 ) -> Iterator[Task | Failure]:
     """How the tasks ended that `place` does not hold yet."""
     text = "" if work.run is None else to_toml(work.config)
-    missing = {task_of(place, trial.entry, text): trial for trial in work.trials.values()}
+    missing = {
+        task_of(place, trial.entry, text, trial.problem.digest if text else None): trial
+        for trial in work.trials.values()
+    }
     missing = {task: trial for task, trial in missing.items() if not task.done}
     told: dict[str, Any] = {"progress": progress, "warn": warn}
     for paid in (False, True):
@@ -129,11 +144,11 @@ def _carried_out(
             cluster = Cluster(where.scheduler, **told)
             yield from carry_out(tasks, from_text, cluster, stop=stop)
             continue
-        if paid or (work.run is None and where.processes < 2):
-            made: Executor = Here(stop=stop, **told)
-        else:
-            of_tasks = list(tasks.values())
-            made = executor_for(work.config, of_tasks, where.processes, work, stop=stop, **told)
+        apart = where.processes > 1 and not paid
+        made = executor_for(
+            work, tasks.values(), processes=min(where.processes, len(tasks)), apart=apart,
+            stop=stop, **told,
+        )  # fmt: skip
         yield from carry_out(tasks, work, made, stop=stop)
 
 
@@ -151,15 +166,22 @@ class _Prepared:
 
 
 def from_text(task: Task, stop: Stop, progress: Progress, warn: Warn) -> bytes:
-    """Carry out a trial in any process: all is made of the task's (configuration, title)."""
+    """Carry out a trial in any process: all is made of the configuration that the task has.
+
+    Raises StorageError if the data are others here than where the task comes from.
+    """
     from qhyper.run.trial import Trial
 
-    text, title = task.about
+    text, title, digest = task.about
     config = Config(**tomllib.loads(text))
+    problem = problem_of(config)
+    if digest and problem.digest != digest:
+        raise StorageError(
+            f"The data '{problem.name}' on {socket.gethostname()} are not those of the run: got "
+            f"SHA-256 {problem.digest}, expected {digest}. Put the same data there."
+        )
     (entry,) = (entry for entry in config.entries or [] if entry.title == title)
-    trial = Trial(
-        entry, problem_of(config), tuple(config.seeds), config.budget, device=config.device
-    )
+    trial = Trial(entry, problem, tuple(config.seeds), config.budget, device=config.device)
     if trial.paid:  # its tokens stay where the ledger is
         raise ConfigurationError(
             f"{title} sends jobs to {trial.backend}, which only the process does that began the "
@@ -216,25 +238,26 @@ def error_of(failures: list[Failure], advice: str) -> Exception:
 
 
 def executor_for(
-    config: Config,
-    trials: "Sequence[Trial]",
-    processes: int,
     work: Work,
+    trials: "Iterable[Trial]",
     *,
+    processes: int,
+    apart: bool,
     stop: Stop,
     progress: Progress,
     warn: Warn,
 ) -> Executor:
-    """At most so many workers of this machine: as many as there are trials, and fit in its memory.
+    """At most so many workers of this machine: as many as fit in its memory, if all are like these.
 
+    It is this process unless they are to be `apart` from it, so that it outlives what kills one.
     On a GPU it is this process, in which the trials were built there: CUDA does not survive a fork.
     """
-    if config.device != "cpu":
+    trials = list(trials)
+    if not apart or any(trial.device != "cpu" for trial in trials):
         return Here(stop=stop, progress=progress, warn=warn)
     largest = max((trial.bytes for trial in trials), default=0)
-    fitting = memory() // largest if largest else processes
-    at_once = max(1, min(processes, len(trials), fitting))
-    return executor(at_once, work, stop=stop, progress=progress, warn=warn)
+    at_once = min(processes, memory() // largest) if largest else processes
+    return executor(max(1, at_once), work, stop=stop, progress=progress, warn=warn)
 
 
 def _connected(

@@ -135,8 +135,11 @@ def tuned(
             made: Executor = Cluster(where.scheduler, **told)
             work = SearchFromText(to_toml(config))
         else:
-            of_tasks = [tasks[task] for task in missing]
-            made = executor_for(config, of_tasks, where.processes, work, stop=stop, **told)
+            made = executor_for(
+                work, (tasks[task] for task in missing),
+                processes=min(where.processes, len(missing)),
+                apart=where.processes > 1 or not again, stop=stop, **told,
+            )  # fmt: skip
         for ended in carry_out(missing, work, made, stop=stop):
             if isinstance(ended, Failure):
                 warn(f"{ended.task.name} was given up: {ended.reason}. The others go on.")

@@ -17,7 +17,7 @@ def test_a_grid_is_every_combination() -> None:
     assert [dict(point) for point in space] == [
         {"a": a, "b.c": c} for a, c in itertools.product([1, 2, 3], ["x", [1, 2]])
     ]
-    assert len(space) == 6
+    assert space.size == 6
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,10 @@ def test_keys_are_set_in_a_copy() -> None:
         (
             {"over": {"a": {"low": 1, "high": 400}, "b": {"low": 1, "high": 300}}},
             "The sweep has 120,000 points; at most 100,000 are carried out.",
+        ),
+        (
+            {"over": {"a": {"low": 0, "high": 10**30}, "b": {"low": 0.0, "high": 1.0, "n": 10**9}}},
+            "points; at most 100,000 are carried out.",
         ),
     ],
 )
