@@ -333,23 +333,33 @@ def resume(
 
 @app.command()
 def work(
-    run: Annotated[Path, typer.Argument(help="Run directory, on a disk that all can see.")],
+    run: Annotated[
+        Path, typer.Argument(help="Run directory or sweep, on a disk that all can see.")
+    ],
     processes: Processes = None,
     as_json: Json = False,
 ) -> None:
-    """Help with a run: any number of these, on any machines that see its folder.
+    """Help with a run or a sweep: any number of these, on any machines that see its folder.
 
-    Each claims entries that no other has, and goes on with those of one that was killed. The last
-    one writes the report. A run is made by `qhyper compare ... --prepare`, or is under way.
+    Each claims trials that no other has, and goes on with those of one that was killed. The last
+    one writes the report of a run. It is made by `qhyper compare ... --prepare` or `qhyper sweep
+    FILE --prepare`, or is under way.
     """
     from qhyper.run.comparison import work as help_with
     from qhyper.run.directory import Run, stop_on_signals
     from qhyper.run.lock import at_work
+    from qhyper.run.sweep import help_with_sweep, is_sweep
     from qhyper.threads import n_threads
 
-    opened, together = Run.open(run), n_threads() if processes is None else processes
+    together = n_threads() if processes is None else processes
     with stop_on_signals() as stop, progress() as show:
-        outcome = help_with(opened, processes=together, stop=stop, progress=show, warn=warn)
+        told: dict[str, Any] = {"stop": stop, "progress": show, "warn": warn}
+        if is_sweep(run):
+            done = help_with_sweep(run, together, **told)
+            what = "All trials are done" if done else "Nothing is left to do here"
+            print(f"{what}: `qhyper sweep` writes its tables and page.", file=sys.stderr)
+            return
+        outcome = help_with(Run.open(run), processes=together, **told)
     if outcome is None:
         who = at_work(run)
         ends = f"qhyper resume {run} ends the run" if who is None else f"{who} ends it"

@@ -104,11 +104,8 @@ def importance(found: Sequence[Effect], *, name: str) -> str:
     for axes, entry in zip(panels, entries, strict=True):
         shares = {e.key: e.share for e in found if e.entry == entry}
         keys = sorted(shares, key=lambda key: shares[key])
-        axes.barh(
-            [short(names[key]) for key in keys],
-            [shares[k] for k in keys],
-            color=COLOURS["quantum"][0],
-        )
+        labels, widths = [short(names[key]) for key in keys], [shares[key] for key in keys]
+        axes.barh(labels, widths, color=COLOURS["quantum"][0])
         for place, key in enumerate(keys):
             axes.text(
                 shares[key] + 0.02, place, f"{100 * shares[key]:.0f} %", color=INK, va="center",

@@ -81,6 +81,11 @@ class Place:
         return sorted(found, key=lambda run: run.config.seeds)
 
 
+def is_sweep(folder: Path) -> bool:
+    """Whether a folder is one of a sweep."""
+    return (folder / FILE).is_file()
+
+
 def read_sweep(file: Path, warn: Warn = print) -> Asked:
     """The sweep of a file.
 

@@ -9,14 +9,7 @@ import pytest
 from qhyper.errors import ConfigurationError, Interrupted, MissingError, QhyperError, StorageError
 from qhyper.run.comparison import stored
 from qhyper.run.directory import Run
-from qhyper.run.sweep import (
-    carry_out_sweep,
-    help_with_sweep,
-    places,
-    read_sweep,
-    results,
-    write_results,
-)
+from qhyper.run.sweep import carry_out_sweep, help_with_sweep, places, read_sweep
 from qhyper.run.trials import Where
 
 TEXT = """
@@ -76,7 +69,8 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_every_point_is_a_run(asked, tmp_path) -> None:
     folder = tmp_path / "sweep"
-    found = carry_out(asked(), folder)
+    carry_out(asked(), folder)
+    found = places(asked(), folder)
     assert [dict(place.point) for place in found] == [
         {"entries.*.training.learning_rate": rate} for rate in (0.1, 0.3)
     ]
@@ -112,13 +106,12 @@ def test_only_what_is_new_is_worked_out(asked, tmp_path, change, new) -> None:
     carry_out(asked(), folder)
     before = written(folder)
     more = asked(**change)
-    found = carry_out(more, folder)
+    rows = carry_out(more, folder)
     after = written(folder)
     assert before.items() <= after.items()
     assert len(after) - len(before) == new
-    rows = results(found, folder)
-    seeds = more.base["seeds"]
-    assert len(rows) == len(found) * 2 * len(seeds)
+    seeds, points = more.base["seeds"], more.points.size
+    assert len(rows) == (points + 1) * len(seeds)  # a rate is nothing to a control
     assert {row["seed"] for row in rows} == set(seeds)
 
 
@@ -137,11 +130,10 @@ def test_one_process_two_and_helpers_give_the_same_bytes(asked, tmp_path) -> Non
 
 def test_rows_and_page(asked, tmp_path) -> None:
     folder, mine = tmp_path / "sweep", asked()
-    found = carry_out(mine, folder)
-    write_results(mine, found, folder, "qhyper sweep mine.toml")
+    carry_out(mine, folder, command="qhyper sweep mine.toml")
     with (folder / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 8
+    assert len(rows) == 6
     key = "point.entries.*.training.learning_rate"
     trained = [row for row in rows if row["entry"] == "bernoulli"]
     assert sorted({row[key] for row in trained}) == ["0.1", "0.3"]
@@ -154,6 +146,65 @@ def test_rows_and_page(asked, tmp_path) -> None:
     page = (folder / "sweep.html").read_text()
     assert "qhyper sweep mine.toml" in page
     assert page.count("<svg role") == 1  # along the rates; two points do not tell what matters
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        "layers = [[4, 3, 2], [4, 2, 2]]",
+        '"entries.bernoulli.training.learning_rate" = [0.1, 0.3]\n'
+        '"entries.product.training.learning_rate" = [0.1, 0.2]',
+        'loss = ["cross_entropy", "accuracy"]\nevaluations = [32, 64, 128]',
+    ],
+)
+def test_lists_settings_of_different_entries_and_losses_have_a_page(asked, tmp_path, over) -> None:
+    mine = asked(f"[sweep.over]\n{over}\n", names=('name = "random"', 'name = "product"'))
+    rows = carry_out(mine, tmp_path / "sweep")
+    page = (tmp_path / "sweep" / "sweep.html").read_text()
+    problems = {row["problem"] for row in rows}
+    assert all(f"<h2>{problem}</h2>" in page for problem in problems)
+    assert len(problems) == (1 if "entries" in over else 2)
+    keys = [(repr(row["point"]), row["entry"], row["seed"]) for row in rows]
+    assert len(set(keys)) == len(keys)
+
+
+def test_what_was_killed_while_points_were_made_is_gone_on_with(asked, tmp_path) -> None:
+    folder = tmp_path / "sweep"
+    carry_out(asked(), folder)
+    before = content(folder)
+    for path in folder.glob("points/*0.3*/*/config.toml"):
+        path.unlink()
+        for result in path.parent.glob("*/result.json"):
+            result.unlink()
+    carry_out(asked(), folder)
+    assert content(folder) == before
+
+
+def test_other_data_are_refused(tmp_path) -> None:
+    data, file = tmp_path / "mine.csv", tmp_path / "mine.toml"
+    data.write_text("a,b,y\n" + "1,2,0\n3,1,1\n" * 20)
+    file.write_text(
+        'data = "mine.csv"\nevaluations = 32\nseeds = [0]\n[[entries]]\nname = "random"\n'
+        "[sweep.over]\nlayers = [[2, 2, 2]]\n"
+    )
+    carry_out(read_sweep(file, quiet), tmp_path / "sweep")
+    data.write_text("a,b,y\n" + "1,2,0\n3,1,0\n2,2,1\n" * 20)
+    file.write_text(file.read_text().replace("[0]", "[0, 1]"))
+    with pytest.raises(StorageError, match="The data 'mine' are not those that"):
+        carry_out(read_sweep(file, quiet), tmp_path / "sweep")
+
+
+def test_a_sweep_made_now_is_carried_out_later(cli, tmp_path) -> None:
+    (tmp_path / "mine.toml").write_text(TEXT.format(sweep=RATES))
+    code, out, err = cli("sweep", "mine.toml", "--prepare")
+    assert (code, out) == (0, "runs/mine\n")
+    assert "Carry it out with: qhyper work runs/mine" in err
+    assert written(tmp_path / "runs" / "mine") == {}
+    code, out, err = cli("work", "runs/mine", "--processes", "1")
+    assert (code, out) == (0, "")
+    assert "All trials are done: `qhyper sweep` writes its tables and page." in err
+    assert len(written(tmp_path / "runs" / "mine")) == 4
+    assert cli("sweep", "mine.toml")[0] == 0
 
 
 def test_what_kills_its_workers_fails_alone_and_is_named(asked, tmp_path, monkeypatch) -> None:
@@ -242,4 +293,4 @@ def test_the_command(cli, tmp_path) -> None:
     assert "Report: runs/mine/sweep.html, runs/mine/results.csv" in err
     code, out, _ = cli("sweep", "mine.toml", "--json")
     assert code == 0
-    assert len(json.loads(out)) == 8
+    assert len(json.loads(out)) == 6
