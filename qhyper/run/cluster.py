@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from qhyper.errors import ConfigurationError, MissingError
+from qhyper.errors import ConfigurationError, Interrupted, MissingError, StorageError
 from qhyper.run.directory import identity
-from qhyper.run.processes import portable
+from qhyper.run.processes import WorkerError, portable
 from qhyper.run.work import Ended, Progress, Stop, Task, Warn, Work
 from qhyper.storage import write_whole
 from qhyper.threads import limit_threads
@@ -36,7 +36,8 @@ class Cluster:
     """The workers of a scheduler.
 
     Raises MissingError without dask.distributed or where no scheduler answers, ConfigurationError
-    for one of another version.
+    for one of another version, or without a worker that can be sent tasks. A cluster that grows and
+    shrinks by itself sees no more tasks than it has workers: give it a number of them.
     """
 
     def __init__(self, address: str, *, progress: Progress, warn: Warn) -> None:
@@ -45,9 +46,12 @@ class Cluster:
         self._topic = f"qhyper-{uuid4().hex}"
         self._news: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._client.subscribe_topic(self._topic, lambda event: self._news.put(event[1]))
-        self._running: dict[Any, tuple[str, Task]] = {}
-        """by future: address of its worker, and its task"""
-        self._workers: set[str] = set()
+        self._running: dict[Any, tuple[str, str, Task]] = {}
+        """by future: address and id of its worker, and its task"""
+        self._workers: dict[str, str] = {}
+        """those that can be sent tasks: an id that no other has, by address"""
+        self._refused: set[str] = set()
+        """ids of those that cannot"""
         self._looked = 0.0
         self._look()
         if not self._workers:
@@ -60,14 +64,14 @@ class Cluster:
 
     def start(self, task: Task, work: Work) -> None:
         """Send a task to a worker that has none."""
-        busy = {worker for worker, _ in self._running.values()}
-        worker = min(self._workers - busy)
+        busy = {worker for worker, *_ in self._running.values()}
+        worker = min(set(self._workers) - busy)
         future = self._client.submit(
             _carried_out, task, work, self._topic, workers=[worker], pure=False,
             key=f"{self._topic}-{uuid4().hex}",
         )  # fmt: skip
         future.add_done_callback(lambda done: self._news.put(("done", done)))
-        self._running[future] = (worker, task)
+        self._running[future] = (worker, self._workers[worker], task)
 
     def wait(self, seconds: float) -> list[Ended]:
         """What has ended; progress and warnings are passed on meanwhile."""
@@ -80,7 +84,7 @@ class Cluster:
                 elif kind == "warn":
                     self._warn(content)
                 elif (running := self._running.pop(content, None)) is not None:
-                    ended.append(_ended(content, running[1]))
+                    ended.append(self._ended(content, running[-1]))
                 kind, content = self._news.get_nowait()
         return ended
 
@@ -90,28 +94,70 @@ class Cluster:
             return []
         self._look()
         ended = []
-        for future, (worker, task) in list(self._running.items()):
-            if worker not in self._workers and not future.done():
+        for future, (worker, its_id, task) in list(self._running.items()):
+            if self._workers.get(worker) != its_id and not future.done():
                 del self._running[future]
                 future.cancel()
                 ended.append(Ended(task, death=f"the worker {worker} was lost"))
         return ended
 
     def _look(self) -> None:
-        """Learn which workers there are; ConfigurationError for one of another version."""
+        """Learn which workers there are; one of another version is left out.
+
+        Raises MissingError if the scheduler is there no more, ConfigurationError if it has workers,
+        and none that can be sent tasks.
+        """
         try:
-            there = set(self._client.sync(self._client.scheduler.identity)["workers"])
+            found = self._client.sync(self._client.scheduler.identity)["workers"]
         except OSError as error:
             raise MissingError(
                 f"The scheduler does not answer any more: {error}. What was done is kept: begin "
                 "a scheduler, and go on."
             ) from error
-        new = sorted(there - self._workers)
+        there = {address: str(worker["id"]) for address, worker in found.items()}
+        known = {address: its_id for address, its_id in self._workers.items()
+                 if there.get(address) == its_id}  # fmt: skip
+        new = sorted(
+            address
+            for address, its_id in there.items()
+            if address not in known and its_id not in self._refused
+        )
+        refusal = ""
         if new:
             ours, theirs = identity(), self._client.run(identity, workers=new, on_error="return")
-            for worker, found in theirs.items():
-                _check_version(worker, ours, found)
-        self._workers, self._looked = there, time.monotonic()
+            for worker, told in theirs.items():
+                if isinstance(told, OSError):  # it is gone by now
+                    continue
+                if refusal := _refusal(worker, ours, told):
+                    self._refused.add(there[worker])
+                    self._warn(f"{refusal} It is sent nothing.")
+                else:
+                    known[worker] = there[worker]
+        self._workers, self._looked = known, time.monotonic()
+        if refusal and not known:
+            raise ConfigurationError(refusal)
+
+    def _ended(self, future: Any, task: Task) -> Ended:
+        """What a future tells, its files stored."""
+        status, waiting = future.status, {"timeout": _STOPPING}
+        try:
+            if status == "finished":
+                result, error, files = future.result(**waiting)
+                for name, data in files.items():
+                    path = task.folder / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_whole(path, data)
+                return Ended(task, result, error)
+            if status == "error":
+                error = future.exception(**waiting)
+                if type(error).__name__ == "KilledWorker":
+                    return Ended(task, death="its workers were killed")
+                return Ended(task, error=portable(error))
+        except TimeoutError:  # the worker that has the result is gone
+            future.cancel()
+            return Ended(task, death="its worker was lost with the result")
+        self._look()  # where the scheduler is gone, all are cancelled at once
+        return Ended(task, error=Interrupted("Cancelled by the scheduler."))
 
     def close(self) -> None:
         """Ask tasks to stop after a checkpoint, wait for that, and leave the scheduler."""
@@ -159,9 +205,10 @@ def _connected(address: str) -> Any:
     return client
 
 
-def _check_version(worker: str, ours: dict[str, Any], found: Any) -> None:
+def _refusal(worker: str, ours: dict[str, Any], found: Any) -> str:
+    """Why a worker cannot be sent tasks; nothing if it can."""
     if isinstance(found, BaseException):
-        raise ConfigurationError(
+        return (
             f"The worker {worker} has no qhyper that works: {found}. Install the same version as "
             "here in its environment."
         )
@@ -170,23 +217,12 @@ def _check_version(worker: str, ours: dict[str, Any], found: Any) -> None:
         for name, version in ours.items()
         if found.get(name) != version
     ]
-    if differing:
-        raise ConfigurationError(
-            f"The worker {worker} has {', '.join(differing)}: results would not be the same. "
-            "Install the same versions on both sides."
-        )
-
-
-def _ended(future: Any, task: Task) -> Ended:
-    """What a future tells, its files stored."""
-    if future.status != "finished":
-        return Ended(task, death=f"its worker was lost ({future.status})")
-    result, error, files = future.result()
-    for name, data in files.items():
-        path = task.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data)
-    return Ended(task, result, error)
+    if not differing:
+        return ""
+    return (
+        f"The worker {worker} has {', '.join(differing)}: results would not be the same. Install "
+        "the same versions on both sides."
+    )
 
 
 # -- on a worker -----------------------------------------------------------------------------------
@@ -196,6 +232,7 @@ def _carried_out(
     task: Task, work: Work, topic: str
 ) -> tuple[bytes | None, Exception | None, dict[str, bytes]]:
     """(result, error, files that the coordinator does not see) of a task."""
+    from distributed.core import Status  # type: ignore[import-not-found]
     from distributed.worker import get_worker, thread_state  # type: ignore[import-not-found]
 
     limit_threads(1)
@@ -204,7 +241,8 @@ def _carried_out(
 
     def stop() -> bool:
         at_work = worker.state.tasks.get(key)
-        return at_work is None or at_work.state == "cancelled"
+        cancelled = at_work is None or at_work.state == "cancelled"
+        return cancelled or worker.status in (Status.closing, Status.closing_gracefully)
 
     def progress(*told: Any) -> None:
         if time.monotonic() > last[0] + _QUIET:
@@ -219,6 +257,8 @@ def _carried_out(
     with tempfile.TemporaryDirectory(prefix="qhyper-") as folder:
         own = replace(task, folder=Path(folder), result=Path(folder) / task.result.name)
         result, error = _tried(own, work, stop, progress, warn)
+        if isinstance(error, StorageError):  # this machine's disk is not everybody's
+            error = WorkerError(str(error))
         return result, error, _files(Path(folder))
 
 
