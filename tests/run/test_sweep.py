@@ -154,7 +154,7 @@ def test_rows_and_page(asked, tmp_path) -> None:
         "layers = [[4, 3, 2], [4, 2, 2]]",
         '"entries.bernoulli.training.learning_rate" = [0.1, 0.3]\n'
         '"entries.product.training.learning_rate" = [0.1, 0.2]',
-        'loss = ["cross_entropy", "accuracy"]\nevaluations = [32, 64, 128]',
+        'loss = ["cross_entropy", "accuracy"]\nevaluations = [64, 128, 192]',
     ],
 )
 def test_lists_settings_of_different_entries_and_losses_have_a_page(asked, tmp_path, over) -> None:
