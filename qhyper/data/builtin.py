@@ -34,7 +34,7 @@ def digits(*, seed: int = 0) -> Dataset:
     from sklearn.datasets import load_digits
 
     rng = _stream(seed)
-    images, labels = load_digits(n_class=2, return_X_y=True)
+    images, labels = map(np.asarray, load_digits(n_class=2, return_X_y=True))
     blocks = images.reshape(-1, 2, 4, 2, 4).mean(axis=(2, 4))
     return Dataset(
         "digits", *stratified_split(Samples((blocks.reshape(-1, 4) - 8) / 8, labels), rng, "digits")
