@@ -73,12 +73,20 @@ class Images:
 
 def checked_image(image: Any) -> tuple[int, int, int]:
     """(channels, rows, columns); ConfigurationError unless those are three sizes of 1 or more."""
-    sizes: tuple[Any, ...] = tuple(image) if isinstance(image, Sequence) else ()
-    if len(sizes) != 3 or not all(is_whole(size, at_least=1) for size in sizes):
+    sizes = _three_sizes(image)
+    if sizes is None:
         raise ConfigurationError(
             f"Got image={image!r}; expected (channels, rows, columns), whole numbers of 1 or "
             "more, such as (3, 32, 32)."
         )
+    return sizes
+
+
+def _three_sizes(given: Any) -> tuple[int, int, int] | None:
+    """Three whole numbers of 1 or more; None for anything else."""
+    sizes: tuple[Any, ...] = tuple(given) if isinstance(given, Sequence) else ()
+    if len(sizes) != 3 or not all(is_whole(size, at_least=1) for size in sizes):
+        return None
     return int(sizes[0]), int(sizes[1]), int(sizes[2])
 
 
@@ -87,14 +95,13 @@ def _shape_of(given: Any, n_pixels: int) -> tuple[int, int, int] | None:
     if given is None:
         side = math.isqrt(n_pixels)
         return (1, side, side) if side and side * side == n_pixels else None
-    sizes: tuple[Any, ...] = tuple(given) if isinstance(given, Sequence) else ()
-    whole = len(sizes) == 3 and all(is_whole(size, at_least=1) for size in sizes)
-    if not whole or math.prod(sizes) != n_pixels:
+    sizes = _three_sizes(given)
+    if sizes is None or math.prod(sizes) != n_pixels:
         raise ConfigurationError(
             f"Got the shape {given!r} for images of {n_pixels} pixels; expected (channels, rows, "
             "columns), whole numbers whose product that is."
         )
-    return int(sizes[0]), int(sizes[1]), int(sizes[2])
+    return sizes
 
 
 class _Format(NamedTuple):
