@@ -16,7 +16,9 @@ ADVICE = "Free some space or choose another place."
 
 
 def export(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories.")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run directories; for CSV and Parquet, sweeps too.")
+    ],
     to: Annotated[
         Path | None,
         typer.Option(
@@ -35,7 +37,10 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write the results of finished runs to one file, or their figures to a folder."""
+    """Write the results of finished runs to one file, or their figures to a folder.
+
+    A sweep's rows have a column point.KEY for each setting that it goes over.
+    """
     if to is None and figures is None:
         raise ConfigurationError("Nothing to write: give --to FILE, --figures FOLDER, or both.")
     if to is not None and to.suffix.lower() not in SUFFIXES:
@@ -48,11 +53,18 @@ def export(
         )
     from qhyper.run.comparison import stored
     from qhyper.run.directory import Run
+    from qhyper.run.sweep import is_sweep
     from qhyper.storage import storage, write_whole
 
-    outcomes = [stored(Run.open(path)) for path in runs]
+    sweeps = [path for path in runs if is_sweep(path)]
+    if sweeps and (figures is not None or (to is not None and to.suffix.lower() == ".tex")):
+        raise ConfigurationError(
+            f"{sweeps[0]} is a sweep: it goes to .csv or .parquet. Its page has its figures; for "
+            "those of a point and for LaTeX, give runs of its folder points/."
+        )
+    outcomes = [stored(Run.open(path)) for path in runs if path not in sweeps]
     if to is not None:
-        content = _content(outcomes, to.suffix.lower())
+        content = _content(outcomes, sweeps, to.suffix.lower())
         with storage(to, advice=ADVICE):
             to.parent.mkdir(parents=True, exist_ok=True)
         write_whole(to, content, advice=ADVICE)
@@ -63,15 +75,21 @@ def export(
             print(f"Figures: {folder}", file=sys.stderr)
 
 
-def _content(outcomes: "list[Comparison]", suffix: str) -> bytes:
+def _content(outcomes: "list[Comparison]", sweeps: list[Path], suffix: str) -> bytes:
     from qhyper.report.export import as_csv, as_parquet
     from qhyper.report.latex import latex_table
+    from qhyper.run.sweep import sweep_rows
     from qhyper.storage import as_utf8
 
     if suffix == ".tex":
         return as_utf8(latex_table([(_title(each), each.summary) for each in outcomes]))
-    rows = [row for each in outcomes for row in each.tidy()]
-    return as_parquet(rows) if suffix == ".parquet" else as_utf8(as_csv(rows))
+    rows, points = [row for each in outcomes for row in each.tidy()], dict[str, None]()
+    for folder in sweeps:
+        of_sweep, columns = sweep_rows(folder)
+        rows += of_sweep
+        points |= dict.fromkeys(columns)
+    before = list(points)
+    return as_parquet(rows, before) if suffix == ".parquet" else as_utf8(as_csv(rows, before))
 
 
 def _title(outcome: "Comparison") -> str:

@@ -16,7 +16,7 @@ def runs(
     ] = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """List the runs of a folder: name, data, entries, seeds, and how far each one is."""
+    """List the runs and sweeps of a folder: name, data, entries, seeds, and how far each is."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

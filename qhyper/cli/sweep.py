@@ -17,7 +17,7 @@ FIRST = 10
 
 def sweep(
     file: Annotated[
-        Path, typer.Argument(help="TOML file: a configuration, with a table [sweep.over].")
+        Path, typer.Argument(help="TOML file: a configuration, with a table \\[sweep.over].")
     ],
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the sweep (runs/NAME-OF-THE-FILE).")

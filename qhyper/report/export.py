@@ -23,9 +23,9 @@ def as_csv(rows: Rows, before: Sequence[str] = ()) -> str:
     return out.getvalue()
 
 
-def as_parquet(rows: Rows) -> bytes:
-    """Tidy rows as a Parquet file; MissingError without the extra `data`."""
-    table = as_arrow(rows)
+def as_parquet(rows: Rows, before: Sequence[str] = ()) -> bytes:
+    """Tidy rows as a Parquet file, as `as_csv`; MissingError without the extra `data`."""
+    table = as_arrow(rows, before)
     import pyarrow
     from pyarrow import parquet
 

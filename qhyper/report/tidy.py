@@ -100,16 +100,31 @@ def as_frame(rows: Sequence[Mapping[str, Any]]) -> "DataFrame":
     return frame.astype({column: types[kind] for column, kind in COLUMNS.items()})
 
 
-def as_arrow(rows: Sequence[Mapping[str, Any]]) -> "Table":
-    """Tidy rows as an Arrow table, null for what was not measured; MissingError as `as_frame`."""
+def as_arrow(rows: Sequence[Mapping[str, Any]], before: Sequence[str] = ()) -> "Table":
+    """Tidy rows as an Arrow table, null for what was not measured; MissingError as `as_frame`.
+
+    `before` are columns of their own, which come first: numbers, or else text.
+    """
     with needs("data", "An Arrow table"):
         import pyarrow
     types = {
         str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(),
         bool: pyarrow.bool_(),
     }  # fmt: skip
-    schema = pyarrow.schema([(column, types[kind]) for column, kind in COLUMNS.items()])
-    return pyarrow.Table.from_pylist(list(rows), schema=schema)
+    kinds = {column: _kind([row.get(column) for row in rows]) for column in before} | COLUMNS
+    as_text = [column for column in before if kinds[column] is str]
+    rows = [{**row, **{c: None if row.get(c) is None else str(row[c]) for c in as_text}}
+            for row in rows]  # fmt: skip
+    schema = pyarrow.schema([(column, types[kind]) for column, kind in kinds.items()])
+    return pyarrow.Table.from_pylist(rows, schema=schema)
+
+
+def _kind(values: Sequence[Any]) -> type:
+    """The type that holds all values, of which None is none."""
+    found = {type(value) for value in values if value is not None}
+    if found <= {int, float} and found:
+        return float if float in found else int
+    return bool if found == {bool} else str
 
 
 def _of_entry(result: Result) -> dict[str, Any]:

@@ -1,16 +1,16 @@
-"""Which runs a folder has, and how far each one is."""
+"""Which runs and sweeps a folder has, and how far each one is."""
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from qhyper.errors import MissingError, QhyperError
-from qhyper.run.directory import RESULT, Run
+from qhyper.run.directory import RESULT, SUMMARY, Run
 from qhyper.run.lease import claimant
 from qhyper.run.lock import at_work
 from qhyper.run.places import PROVENANCE
-from qhyper.run.work import Task
+from qhyper.run.sweep import POINTS, is_sweep
+from qhyper.run.work import FAILED, Task
 
 COMPLETE, AT_WORK, GIVEN_UP = "complete", "at work", "given up"
 INTERRUPTED, NOT_BEGUN, DAMAGED = "interrupted", "not begun", "damaged"
@@ -33,7 +33,8 @@ class Listed:
     """complete, at work, given up (an entry is, and nobody is at work), interrupted, not begun, or
     damaged"""
     detail: str | None = None
-    """who is at work, which entries were given up and why, or what is damaged"""
+    """who is at work, which entries were given up and why, or what is damaged; how many runs of a
+    sweep are complete"""
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and strings."""
@@ -41,7 +42,7 @@ class Listed:
 
 
 def listed(folder: Path) -> list[Listed]:
-    """The runs of a folder, or the run that it is, in the order of their folders' names.
+    """The runs and sweeps of a folder, or the one that it is, in the order of their folders' names.
 
     Raises MissingError for a folder that is not there. A run that cannot be read is listed as one.
     """
@@ -49,12 +50,36 @@ def listed(folder: Path) -> list[Listed]:
         raise MissingError(
             f"There is no folder {folder}. Runs are in runs/ unless --out said another."
         )
-    return [_listed(path) for path in _runs(folder)]
+    places = [folder] if _is_one(folder) else sorted(folder.iterdir())
+    return [
+        _listed_sweep(path) if is_sweep(path) else _listed(path) for path in places if _is_one(path)
+    ]
 
 
-def _runs(folder: Path) -> Iterator[Path]:
-    places = [folder] if (folder / PROVENANCE).is_file() else sorted(folder.iterdir())
-    return (path for path in places if (path / PROVENANCE).is_file())
+def _is_one(path: Path) -> bool:
+    return is_sweep(path) or (path / PROVENANCE).is_file()
+
+
+def _listed_sweep(path: Path) -> Listed:
+    """A sweep, by the files that its runs have: there may be thousands."""
+    runs = sorted(file.parent for file in path.glob(f"{POINTS}/*/*/{PROVENANCE}"))
+    complete = sum((run / SUMMARY).is_file() for run in runs)
+    begun = complete or next(path.glob(f"{POINTS}/*/*/*/{RESULT}"), None) is not None
+    who = at_work(path)
+    if runs and complete == len(runs):
+        state = COMPLETE
+    elif who:
+        state = AT_WORK
+    elif next(path.glob(f"{POINTS}/*/*/*/{FAILED}"), None) is not None:
+        state = GIVEN_UP
+    else:
+        state = INTERRUPTED if begun else NOT_BEGUN
+    first = _listed(runs[0]) if runs else None
+    return Listed(
+        path=str(path.resolve()), begun=first.begun if first else None,
+        data=first.data if first else None, state=state,
+        detail=", ".join(filter(None, [f"a sweep, {complete} of {len(runs)} runs", who])),
+    )  # fmt: skip
 
 
 def _listed(path: Path) -> Listed:

@@ -353,6 +353,21 @@ def rows_of(found: Sequence[Place], folder: Path) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
+def sweep_rows(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Tidy rows of a sweep's folder, as far as they are there, and their columns point.KEY."""
+    asked = read_sweep(folder / FILE)
+    return _with_columns(rows_of(places(asked, folder), folder), asked)
+
+
+def _with_columns(
+    rows: Sequence[Mapping[str, Any]], asked: Asked
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows with the values of their points in columns, and these."""
+    columns = {f"point.{axis.key}": axis.key for axis in asked.points.axes}
+    wide = [{**row, **{c: row["point"][key] for c, key in columns.items()}} for row in rows]
+    return wide, list(columns)
+
+
 def _problem(row: Mapping[str, Any], own: Point) -> str:
     """What a point is about, in words."""
     words = [row["data"], row["network"], row["loss"]]
@@ -375,10 +390,7 @@ def _own(point: Point, row: Mapping[str, Any], titles: Sequence[str]) -> dict[st
 
 def _write(asked: Asked, rows: Sequence[Mapping[str, Any]], folder: Path, command: str) -> None:
     """Write results.csv, with a column point.KEY for each key, and sweep.html."""
-    keys = [axis.key for axis in asked.points.axes]
-    of_keys = [{**row, **{f"point.{key}": row["point"][key] for key in keys}} for row in rows]
-    columns = [f"point.{key}" for key in keys]
-    write_whole(folder / "results.csv", as_csv(of_keys, columns).encode())
+    write_whole(folder / "results.csv", as_csv(*_with_columns(rows, asked)).encode())
     shown = sweep_page(
         summarise_points(rows), title=f"Sweep {folder.name}", asked=asked.values, command=command
     )

@@ -8,10 +8,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
 
+import numpy as np
+import torch
 from bars import Line, bar, paired_seconds
 
+from qhyper.hypernetwork import build_generator
 from qhyper.run.comparison import execute, work
 from qhyper.run.config import Config
 from qhyper.run.directory import Run
@@ -19,11 +24,12 @@ from qhyper.run.processes import Processes
 from qhyper.run.sweep import carry_out_sweep, read_sweep
 from qhyper.run.trials import Where
 from qhyper.run.work import Failure, Task, carry_out
+from qhyper.streams import Streams
 
 HERE = Path(__file__).parents[1] / "run"
 KILLS = 20
 TRIALS, SECONDS = 1_000, 0.05
-WORKERS = (1, 2, 10, 100, 1_000)
+WORKERS = (1, 10, 100, 1_000)
 
 
 def quiet(*told: object) -> None:
@@ -32,7 +38,7 @@ def quiet(*told: object) -> None:
 
 @bar
 def scale_same() -> Iterator[Line]:
-    """Bytes of the default entries' results: 2 and 4 processes and two `work`, against serial."""
+    """Bytes of the default entries' results, carried out in every way, against one process."""
     with tempfile.TemporaryDirectory() as folder:
         config = Config(evaluations=5_000, seeds=[0, 1, 2])
         serial = _results(folder, "serial", config, lambda run: execute(run, warn=quiet))
@@ -40,6 +46,8 @@ def scale_same() -> Iterator[Line]:
             f"{n} processes": lambda run, n=n: execute(run, processes=n, warn=quiet) for n in (2, 4)
         }
         ways["two that work"] = _two_that_work
+        if find_spec("distributed") is not None:
+            ways["dask"] = _on_dask
         for name, how in ways.items():
             found = _results(folder, name, config, how)
             differing = sum(found.get(entry) != result for entry, result in serial.items())
@@ -69,14 +77,39 @@ def _two_that_work(run: Run) -> None:
         os.waitpid(child, 0)
 
 
+def _on_dask(run: Run) -> None:
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+        execute(run, scheduler=cluster.scheduler_address, warn=quiet)
+
+
 @bar
 def scale_killed() -> Iterator[Line]:
-    """Of two that work on a run, one is killed at 20 random moments, and begun again."""
+    """SIGKILL at random moments, of who carries a run out."""
+    for who, kills in (("helper", 20), ("worker", 20), ("coordinator", 5)):
+        yield _killed("killed_workers.py", who, kills)
+
+
+@bar
+def scale_killed_on_dask() -> Iterator[Line]:
+    """The same of a cluster's workers and of its scheduler."""
+    if find_spec("distributed") is None:
+        yield Line("scale-killed-on-dask", 0, detail="not measured: needs `make cluster`")
+        return
+    for who, kills in (("worker", 20), ("scheduler", 5)):
+        yield _killed("killed_cluster.py", who, kills)
+
+
+def _killed(program: str, who: str, kills: int) -> Line:
+    """How many results differ from one process's; a result that was written twice raises."""
     with tempfile.TemporaryDirectory() as folder:
         one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         done = subprocess.run(
-            [sys.executable, HERE / "killed_workers.py", folder, "0", str(KILLS), "2"],
-            capture_output=True, text=True, check=True, env=one_thread,
+            [sys.executable, HERE / program, folder, "0", str(kills), who],
+            stdout=subprocess.PIPE, text=True, check=True, env=one_thread,
         )  # fmt: skip
         results = [
             {
@@ -87,8 +120,8 @@ def scale_killed() -> Iterator[Line]:
         ]
         differing = sum(results[1].get(entry) != found for entry, found in results[0].items())
         there = json.loads(done.stdout)
-        yield Line(
-            "scale-killed-differing", differing, at_most=0,
+        return Line(
+            f"{program[:-3].replace('_', '-')}-{who}", differing, at_most=0,
             detail=f"{len(there)} kills, when {there} of {len(results[0])} results were there",
         )  # fmt: skip
 
@@ -135,7 +168,6 @@ def scale_overhead() -> Iterator[Line]:
     overhead = 1000 * (2 * two / TRIALS - SECONDS)
     yield Line("scale-overhead", overhead, " ms", at_most=50, detail=f"{two:.1f} s on two")
     yield Line("scale-speed-up", one / two, "x", at_least=1.7, detail=f"{one:.1f} s on one")
-    yield from _simulated(max(0.0, one / TRIALS - SECONDS))
 
 
 def _busy(task: Task, *told: object) -> bytes:
@@ -143,23 +175,6 @@ def _busy(task: Task, *told: object) -> bytes:
     while time.process_time() - begun < SECONDS:
         pass
     return b"done"
-
-
-def _simulated(each: float) -> Iterator[Line]:
-    """What more workers would take, from the measured cost of a task to the coordinator.
-
-    The coordinator serves one task after another; a worker waits until it is served.
-    """
-    for seconds_of_a_trial in (SECONDS, 5.0):
-        for workers in WORKERS:
-            free, served = [0.0] * workers, 0.0
-            for _ in range(TRIALS):
-                served = max(served, heapq.heappop(free)) + each
-                heapq.heappush(free, served + seconds_of_a_trial)
-            yield Line(
-                f"scale-{workers}-workers-{seconds_of_a_trial:g}-s", max(free), " s",
-                detail=f"{TRIALS:,} trials, {1000 * each:.1f} ms of the coordinator each",
-            )  # fmt: skip
 
 
 @bar
@@ -202,7 +217,67 @@ def scale_extended() -> Iterator[Line]:
         again = sum(both.get(path) != at for path, at in first.items())
         yield Line("scale-extended-again", again, at_most=0, detail=f"{len(first)} points")
         yield Line("scale-extended-new", len(both) - len(first), at_least=1000, at_most=1000)
+        yield from _simulated(folder / "out")
         yield Line(
             "scale-sweep-a-trial", 1000 * first_seconds / 1000, " ms",
             detail=f"checked, carried out, summed up; {1000 * seconds / 1000:.0f} ms with 10 seeds",
         )  # fmt: skip
+
+
+def _simulated(sweep: Path) -> Iterator[Line]:
+    """What a sweep would take on more workers, from what its trials took, on `WORKERS` of them.
+
+    The coordinator serves one trial after another, and each takes it what a trial of nothing takes
+    on one process here, fork and files included: more than its own part. A worker waits for it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        executor, tasks = Processes(1, progress=quiet, warn=quiet), _tasks(Path(folder), 200)
+        begun = time.perf_counter()
+        for _ in carry_out(tasks, lambda *told: b"nothing", executor, stop=bool):
+            pass
+        each = (time.perf_counter() - begun) / len(tasks)
+    found = (json.loads(path.read_text()) for path in sweep.glob("points/*/*/*/seconds.json"))
+    measured = [sum(seconds["seconds_per_step"]) for seconds in found]
+    for longer in (1, 100):
+        for workers in WORKERS:
+            free, served = [0.0] * workers, 0.0
+            for seconds in measured:
+                served = max(served, heapq.heappop(free)) + each
+                heapq.heappush(free, served + longer * seconds)
+            yield Line(
+                f"scale-{workers}-workers-{longer}x", max(free), " s",
+                detail=f"{len(measured):,} trials of {longer * median(measured):.3g} s, "
+                f"{1000 * each:.1f} ms of the coordinator each",
+            )  # fmt: skip
+
+
+@bar
+def scale_cuda() -> Iterator[Line]:
+    """A step of training of many replicas at once, on a GPU and on this machine's processor."""
+    if not torch.cuda.is_available():
+        yield Line("scale-cuda", 0, detail="not measured: no CUDA device")
+        return
+    for depth in (2, 4):
+        for replicas in (1, 16, 256):
+            here, there = (_step(depth, replicas, device) for device in ("cpu", "cuda"))
+            one, other = paired_seconds(here, there, repeats=5)
+            yield Line(
+                f"scale-cuda-depth{depth}-{replicas}-replicas", one / other, "x",
+                detail=f"{1000 * one:.1f} ms on the processor, {1000 * other:.1f} ms on "
+                f"{torch.cuda.get_device_name()}: 64 draws and their scores, 36 qubits",
+            )  # fmt: skip
+
+
+def _step(depth: int, replicas: int, device: str) -> Callable[[], object]:
+    """Draws and scores at new parameters each time: nothing is kept from the step before."""
+    seeds = range(replicas)
+    generator = build_generator(f"quantum-depth{depth}", 36, seeds=seeds).to(device)
+    rng, numbers = Streams(seeds)(0), np.random.default_rng(0)
+
+    def step() -> None:
+        with torch.no_grad():
+            generator.theta.add_(0.01)
+        bits = generator.sample(64, rng=rng)
+        generator.accumulate_scores(bits, numbers.normal(size=bits.shape[:3]))
+
+    return step

@@ -1,57 +1,119 @@
-"""A comparison on a cluster whose workers are killed at random moments, and one in one process.
+"""A comparison on a cluster that is killed at random moments, and one in one process.
 
-`python killed_cluster.py FOLDER SEED KILLS`; it fails if they differ, or if a result that is there
-is written again.
+`python killed_cluster.py FOLDER SEED KILLS WHO`, where WHO is a `worker` or the `scheduler`; it
+fails if they differ, or if a result that is there is written again, and prints as JSON how many
+results were there at each kill.
 """
 
+import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from distributed import Client, LocalCluster
-from killed_workers import config, quiet, written
+from distributed import Client
+from killed_workers import config, quiet, wait_for_moment, written
 
+from qhyper.errors import QhyperError
 from qhyper.run.comparison import execute
 from qhyper.run.directory import Run
 
 
-def main(folder: Path, seed: int, kills: int) -> None:
-    whole = Run.create(folder / "whole", "compare", config(4_000))
-    execute(whole, warn=quiet)
-    killed = Run.create(folder / "killed", "compare", config(4_000))
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
-    ) as cluster:
-        thread = threading.Thread(
-            target=execute, args=(killed,),
-            kwargs={"scheduler": cluster.scheduler_address, "warn": quiet},
+class LocalCluster:
+    """A scheduler and two workers, each a program of its own, as on a cluster."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "scheduler.json"
+        self._file.unlink(missing_ok=True)
+        self._log = (folder / "dask.log").open("a")
+        self._scheduler = self._begin("scheduler", "--host", "127.0.0.1", "--port", "0")
+        while not self._file.exists():
+            time.sleep(0.05)
+        self._workers = [
+            self._begin("worker", "--host", "127.0.0.1", "--nthreads", "1") for _ in range(2)
+        ]
+        self.address: str = json.loads(self._file.read_text())["address"]
+        with Client(self.address, set_as_default=False) as client:
+            client.wait_for_workers(2)
+
+    def _begin(self, what: str, *options: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli.dask_" + what, *options, "--no-dashboard",
+             "--scheduler-file", str(self._file)],
+            stdout=self._log, stderr=self._log,
         )  # fmt: skip
-        thread.start()
-        rng, there = np.random.default_rng(seed), {}
-        with Client(cluster, set_as_default=False) as client:
-            for kill in range(kills):
-                while len(written(killed)) < 8 * kill // (kills + 2):
-                    time.sleep(0.01)
-                time.sleep(rng.uniform(0, 2))
-                pids = sorted(client.run(os.getpid).values())
-                os.kill(pids[rng.integers(len(pids))], signal.SIGKILL)
-                now = written(killed)
-                assert there.items() <= now.items(), (there, now)
-                there = now
-                client.wait_for_workers(2)
-        thread.join()
-    assert there.items() <= written(killed).items()
+
+    def kill_worker(self, k: int) -> None:
+        """One that works: a nanny, which begins another, is not killed."""
+        with Client(self.address, set_as_default=False) as client:
+            with suppress(OSError, IndexError):  # it has just ended
+                os.kill(sorted(client.run(os.getpid).values())[k], signal.SIGKILL)
+            client.wait_for_workers(2)
+
+    def kill_scheduler(self) -> None:
+        """And what is left without it."""
+        self._scheduler.kill()
+        self._scheduler.wait()
+        self.close()
+
+    def close(self) -> None:
+        """End all."""
+        for process in (*self._workers, self._scheduler):
+            process.terminate()
+            process.wait()
+        self._log.close()
+
+
+def begin(run: Run, cluster: LocalCluster) -> threading.Thread:
+    def carry_out() -> None:
+        with suppress(QhyperError):  # the scheduler is gone, or a trial was struck three times
+            execute(run, scheduler=cluster.address, warn=quiet)
+
+    thread = threading.Thread(target=carry_out)
+    thread.start()
+    return thread
+
+
+def main(folder: Path, seed: int, kills: int, who: str) -> None:
+    whole = Run.create(folder / "whole", "compare", config(4_000))
+    begun = time.monotonic()
+    execute(whole, warn=quiet)
+    seconds = time.monotonic() - begun
+    run = Run.create(folder / "killed", "compare", config(4_000))
+    rng, there, left = np.random.default_rng(seed), {}, []
+    cluster = LocalCluster(folder)
+    coordinator = begin(run, cluster)
+    for kill in range(kills):
+        wait_for_moment(run, kill, kills, rng.uniform(0, seconds / kills), coordinator.is_alive)
+        if who == "worker":
+            cluster.kill_worker(int(rng.integers(2)))
+        else:
+            cluster.kill_scheduler()
+            coordinator.join()
+        now = written(run)
+        assert there.items() <= now.items(), (there, now)
+        there, left = now, [*left, len(now)]
+        if not coordinator.is_alive():
+            if who == "scheduler":
+                cluster = LocalCluster(folder)
+            coordinator = begin(run, cluster)
+    coordinator.join()
+    execute(run, scheduler=cluster.address, warn=quiet)
+    cluster.close()
+    assert there.items() <= written(run).items()
     results = [
-        {path.parent.name: path.read_bytes() for path in run.path.glob("*/result.json")}
-        for run in (whole, killed)
+        {path.parent.name: path.read_bytes() for path in each.path.glob("*/result.json")}
+        for each in (whole, run)
     ]
     assert results[0] == results[1]
     assert len(results[0]) == 8
+    json.dump(left, sys.stdout)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -1,8 +1,12 @@
-"""Processes that help with one run, killed at random moments. A program of its own: it forks.
+"""Processes that carry out a run, killed at random moments. A program of its own: it forks.
 
-`python killed_workers.py FOLDER SEED KILLS WORKERS` leaves the runs FOLDER/whole/... of one
-process, and FOLDER/killed/... of so many that were killed, and prints as JSON how many results were
-there at each kill. A result that is there is never written again, or it says which.
+`python killed_workers.py FOLDER SEED KILLS WHO` leaves the runs FOLDER/whole/... of one process,
+and FOLDER/killed/... of several, and prints as JSON how many results were there at each kill. A
+result that is there is never written again, or it says which. WHO is killed:
+
+    helper       one of two processes that each carry out the run (`qhyper work`)
+    coordinator  the process that has two workers
+    worker       one of the two workers
 """
 
 import json
@@ -10,10 +14,13 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from qhyper.errors import QhyperError
 from qhyper.run.comparison import execute, work
 from qhyper.run.config import Config, Entry
 from qhyper.run.directory import Run
@@ -37,12 +44,23 @@ def quiet(*told: object) -> None:
     """Nothing is said."""
 
 
-def begin(run: Run) -> int:
+def begin(run: Run, processes: int) -> int:
     child = os.fork()
     if child == 0:
-        work(run, processes=1, warn=quiet)
+        with suppress(QhyperError):  # a trial that was struck three times is given up
+            work(run, processes=processes, warn=quiet)
         os._exit(0)
     return child
+
+
+def workers_of(process: int) -> list[int]:
+    """Its children, none if it has ended."""
+    try:
+        return [
+            int(n) for n in Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        ]
+    except OSError:
+        return []
 
 
 def written(run: Run) -> dict[str, tuple[int, int]]:
@@ -51,7 +69,22 @@ def written(run: Run) -> dict[str, tuple[int, int]]:
     return {path.parent.name: (each.st_ino, each.st_mtime_ns) for path, each in found.items()}
 
 
-def main(folder: Path, seed: int, kills: int, workers: int) -> None:
+def wait_for_moment(
+    run: Run, kill: int, kills: int, wait: float, alive: Callable[[], bool]
+) -> None:
+    """A random moment of the run, at all times of it on a machine of any speed.
+
+    It is over at once if nothing is alive that carries the run out.
+    """
+    least = len(run.config.entries or []) * kill // (kills + 2)
+    while len(written(run)) < least and alive():
+        time.sleep(0.001)
+    moment = time.monotonic() + wait
+    while time.monotonic() < moment and len(written(run)) < least + 2 and alive():
+        time.sleep(0.001)
+
+
+def main(folder: Path, seed: int, kills: int, who: str) -> None:
     execute(Run.create(folder / "warm", "compare", config(320)), warn=quiet)
     long = config(4_000)
     begun = time.monotonic()
@@ -59,18 +92,26 @@ def main(folder: Path, seed: int, kills: int, workers: int) -> None:
     seconds = time.monotonic() - begun
     run = Run.create(folder / "killed", "compare", long)
     rng, there, left = np.random.default_rng(seed), {}, []
-    running = [begin(run) for _ in range(workers)]
+    processes = 1 if who == "helper" else 2
+    running = [begin(run, processes) for _ in range(2 if who == "helper" else 1)]
     for kill in range(kills):
-        while len(written(run)) < len(run.config.entries or []) * kill // (kills + 2):
-            time.sleep(0.001)  # on a machine of any speed, at all times of the run
-        time.sleep(rng.uniform(0, seconds / kills))
-        victim = running[rng.integers(workers)]
-        os.kill(victim, signal.SIGKILL)
-        os.waitpid(victim, 0)
+        wait_for_moment(
+            run, kill, kills, rng.uniform(0, seconds / kills),
+            lambda: os.waitid(os.P_PID, running[0], os.WEXITED | os.WNOHANG | os.WNOWAIT) is None,
+        )  # fmt: skip
+        k = int(rng.integers(len(running)))
+        if who == "worker":
+            victims = workers_of(running[k])
+            with suppress(IndexError, ProcessLookupError):  # it has just ended
+                os.kill(victims[int(rng.integers(8)) % 2], signal.SIGKILL)
+        else:
+            os.kill(running[k], signal.SIGKILL)
+            os.waitpid(running[k], 0)
         now = written(run)
         assert there.items() <= now.items(), (there, now)
         there, left = now, [*left, len(now)]
-        running[running.index(victim)] = begin(run)
+        if who != "worker":
+            running[k] = begin(run, processes)
     for child in running:
         os.waitpid(child, 0)
     assert there.items() <= written(run).items()
@@ -79,4 +120,4 @@ def main(folder: Path, seed: int, kills: int, workers: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -203,12 +203,14 @@ def test_a_comparison_has_the_same_bytes_as_in_one_process(address, tmp_path) ->
     assert len(results(one)) == 5
 
 
-def test_workers_killed_at_random_moments_change_nothing(local, address, tmp_path) -> None:
-    """SIGKILL of a worker at 5 random moments (seed 0); 20 of them are in the benchmark."""
+@pytest.mark.parametrize(("who", "kills"), [("worker", 3), ("scheduler", 2)])
+def test_who_is_killed_at_random_moments_changes_nothing(tmp_path, who, kills) -> None:
+    """SIGKILL (seed 0); more of them are in the benchmark."""
     program = Path(__file__).with_name("killed_cluster.py")
     done = subprocess.run(
-        [sys.executable, program, tmp_path, "0", "5"], capture_output=True, text=True, check=False
-    )
+        [sys.executable, program, tmp_path, "0", str(kills), who],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 

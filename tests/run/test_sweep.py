@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from qhyper.errors import ConfigurationError, Interrupted, MissingError, QhyperError, StorageError
+from qhyper.report.tidy import COLUMNS
 from qhyper.run.comparison import stored
 from qhyper.run.directory import Run
+from qhyper.run.listing import listed
 from qhyper.run.sweep import carry_out_sweep, help_with_sweep, places, read_sweep
 from qhyper.run.trials import Where
 
@@ -281,6 +283,38 @@ def test_points_that_other_versions_made_are_not_gone_on_with(asked, tmp_path) -
         path.write_text(json.dumps(begun))
     with pytest.raises(StorageError, match=r"other versions than there are here: numpy"):
         carry_out(asked(seeds=("[0, 1]", "[0, 1, 2]")), folder)
+
+
+def test_sweeps_are_listed_among_the_runs(cli, tmp_path) -> None:
+    (tmp_path / "mine.toml").write_text(TEXT.format(sweep=RATES))
+    cli("sweep", "mine.toml", "--prepare")
+    (found,) = listed(tmp_path / "runs")
+    assert (found.state, found.detail) == ("not begun", "a sweep, 0 of 2 runs")
+    assert found.data == "digits"
+    cli("work", "runs/mine", "--processes", "1")
+    (found,) = listed(tmp_path / "runs" / "mine")
+    assert (found.state, found.detail) == ("complete", "a sweep, 2 of 2 runs")
+
+
+def test_rows_of_a_sweep_go_to_csv_and_parquet(cli, tmp_path) -> None:
+    pandas = pytest.importorskip("pandas")
+    over = '"entries.*.training.learning_rate" = [0.1, 0.3]\nloss = ["cross_entropy", "accuracy"]\n'
+    (tmp_path / "mine.toml").write_text(TEXT.format(sweep=f"[sweep.over]\n{over}"))
+    cli("sweep", "mine.toml", "--processes", "1")
+    assert cli("export", "runs/mine", "--to", "all.csv")[0] == 0
+    assert (tmp_path / "all.csv").read_bytes() == (
+        tmp_path / "runs" / "mine" / "results.csv"
+    ).read_bytes()
+    assert cli("export", "runs/mine", "--to", "all.parquet")[0] == 0
+    frame = pandas.read_parquet(tmp_path / "all.parquet")
+    rates = frame.pop("point.entries.*.training.learning_rate")
+    assert rates.dtype == float
+    assert set(rates[frame["kind"] == "control"].isna()) == {True}
+    assert set(frame.pop("point.loss")) == {"cross_entropy", "accuracy"}
+    assert list(frame) == list(COLUMNS)
+    code, _, err = cli("export", "runs/mine", "--figures", "here")
+    assert code == 2
+    assert "runs/mine is a sweep: it goes to .csv or .parquet." in err
 
 
 def test_the_command(cli, tmp_path) -> None:

@@ -28,12 +28,15 @@ def config(**changes) -> Config:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it forks")
-def test_two_that_are_killed_lose_nothing_and_do_nothing_twice(tmp_path: Path) -> None:
-    """SIGKILL of one of two at 6 random moments (seed 0); 20 of them are in the benchmark."""
+@pytest.mark.parametrize(("who", "kills"), [("helper", 6), ("coordinator", 3), ("worker", 3)])
+def test_who_is_killed_loses_nothing_and_nothing_is_done_twice(
+    tmp_path: Path, who: str, kills: int
+) -> None:
+    """SIGKILL at random moments (seed 0); more of them are in the benchmark."""
     one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     program = Path(__file__).with_name("killed_workers.py")
     done = subprocess.run(
-        [sys.executable, program, tmp_path, "0", "6", "2"],
+        [sys.executable, program, tmp_path, "0", str(kills), who],
         capture_output=True, text=True, env=one_thread,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
