@@ -1,13 +1,16 @@
 """Which generator finds the best 4-6-2 binary network? Forty seeds of all that `compare` has.
 
+Each entry as it stands, with its built-in recipe, and with the settings that it finds by a search
+of its own, on other seeds and within the same budget.
+
 python -m experiments run main-comparison
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,11 +19,13 @@ from experiments.markdown import table
 from qhyper import BinaryNetwork, load
 from qhyper.report.figures import figures
 from qhyper.report.results import Result
-from qhyper.report.statistics import Share, wilson
+from qhyper.report.statistics import Share, paired_tests, wilson
 from qhyper.report.summary import EntrySummary, Summary, summarise
 from qhyper.run.comparison import compare
 from qhyper.run.config import COMPARED
 from qhyper.storage import write_whole
+from qhyper.targets.target import SAME_LOSS
+from qhyper.training.space import Tuning
 
 TITLE = "Which generator finds the best 4-6-2 binary network, at the same budget?"
 
@@ -37,28 +42,62 @@ class Size:
     seeds: int
     evaluations: int
     """of each seed"""
+    tuning_seeds: int
+    """from `FIRST_TUNING_SEED`, which no comparison has"""
+    settings: int
+    """that an entry tries, its own recipe first, each on all tuning seeds at that budget"""
 
 
-FULL = Size(seeds=40, evaluations=300_000)
-QUICK = Size(seeds=3, evaluations=4_000)
+FULL = Size(seeds=40, evaluations=300_000, tuning_seeds=10, settings=20)
+QUICK = Size(seeds=3, evaluations=4_000, tuning_seeds=2, settings=2)
+FIRST_TUNING_SEED = 1000
+
+MEASURES: dict[str, Literal["final_loss", "best_loss"]] = {
+    "mean": "final_loss",  # what it draws in the end, in the mean
+    "best": "best_loss",  # the best that it has drawn
+}
+"""What a search of settings is to make low."""
+TUNED = [name for name in COMPARED if name != "random"]
+"""Uniform draws have no settings."""
 
 
 def parts(quick: bool) -> dict[str, Callable[[], Any]]:
-    """Every generator and control on every data set; the controls, which are quick, come last."""
+    """Every generator and control on every data set, as it stands and tuned; the longest first."""
     size = QUICK if quick else FULL
-    return {
+    tuned = {
+        tuned_part(name, data, measure): partial(search, name, data, size, measure)
+        for name in TUNED
+        for data in DATA
+        for measure in MEASURES
+    }
+    return tuned | {
         f"{name}-{data}": partial(search, name, data, size) for name in COMPARED for data in DATA
     }
 
 
-def search(name: str, data: str, size: Size) -> dict[str, Any]:
-    """One entry with its own recipe over all seeds, and the certificate of what it looked for."""
+def tuned_part(name: str, data: str, measure: str) -> str:
+    """What the part is called in which an entry is tuned."""
+    return f"{name}-{data}-tuned-{measure}"
+
+
+def search(name: str, data: str, size: Size, measure: str | None = None) -> dict[str, Any]:
+    """One entry over all seeds, with its recipe or tuned, and the certificate of its problem."""
     dataset = load(data)
+    seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + size.tuning_seeds)
+    tune = measure and Tuning(
+        seeds=list(seeds), evaluations=size.settings * len(seeds) * size.evaluations,
+        measure=MEASURES[measure],
+    )  # fmt: skip
     outcome = compare(
         NETWORK.objective(dataset.train), [name], seeds=range(size.seeds),
-        evaluations=size.evaluations, test=dataset.test, name=data,
+        evaluations=size.evaluations, test=dataset.test, name=data, tune=tune or None,
     )  # fmt: skip
-    return {"certificate": outcome.summary.certificate, "result": outcome.results[0].to_json()}
+    found = outcome.summary.tuning
+    return {
+        "certificate": outcome.summary.certificate,
+        "result": outcome.results[0].to_json(),
+        "search": None if found is None else asdict(found.of(name)),
+    }
 
 
 # -- what came out ---------------------------------------------------------------------------------
@@ -77,16 +116,23 @@ def summary(results: Results, data: str) -> Summary:
     )  # fmt: skip
 
 
-def within(results: Results, name: str, data: str) -> Share:
+def within(results: Results, part: str) -> Share:
     """Share of the seeds whose final mean loss is within 5 % of the certified minimum."""
-    minimum = results[f"{name}-{data}"]["certificate"]["minimum_loss"]
-    final = np.array(result(results, name, data).final_loss)
+    minimum = results[part]["certificate"]["minimum_loss"]
+    final = np.array(result(results, part).final_loss)
     return wilson(int((final <= 1.05 * minimum).sum()), len(final))
 
 
-def result(results: Results, name: str, data: str) -> Result:
-    """What the trial of one entry on one data set measured."""
-    return Result.from_json(results[f"{name}-{data}"]["result"])
+def hits(results: Results, part: str) -> Share:
+    """Share of the seeds that drew a network with the certified minimum."""
+    minimum = results[part]["certificate"]["minimum_loss"]
+    best = np.array(result(results, part).best_loss)
+    return wilson(int((best <= minimum + SAME_LOSS).sum()), len(best))
+
+
+def result(results: Results, part: str) -> Result:
+    """What the trial of one part measured."""
+    return Result.from_json(results[part]["result"])
 
 
 def tables(results: Results) -> str:
@@ -98,9 +144,11 @@ def tables(results: Results) -> str:
         for data, one in summaries.items()
     )
     tests = [_tests(summaries[data], title) for data, title in DATA.items()]
-    return "\n\n".join(
-        [_shares(results, summaries), f"Certified minima of the cross-entropy: {minima}.", *tests]
-    )
+    tuned = [_tuned(results, data, title) for data, title in DATA.items()]
+    return "\n\n".join([
+        _shares(results, summaries), f"Certified minima of the cross-entropy: {minima}.", *tests,
+        *tuned, *(_found(results, data, title) for data, title in DATA.items()),
+    ])  # fmt: skip
 
 
 def draw(results: Results, folder: Path) -> None:
@@ -118,13 +166,18 @@ def measured(results: Results) -> dict[str, float]:
         found[f"{data}-minimum-loss"] = one.reference.loss
         for entry in one.generators:
             name = entry.name
-            found[f"{data}-{name}-within-5-percent"] = within(results, name, data).value
+            found[f"{data}-{name}-within-5-percent"] = within(results, f"{name}-{data}").value
             found[f"{data}-{name}-hit"] = _hits(entry).value
+        for name in TUNED:
+            for measure in MEASURES:
+                part = tuned_part(name, data, measure)
+                found[f"{part}-within-5-percent"] = within(results, part).value
+                found[f"{part}-hit"] = hits(results, part).value
     return found
 
 
 def _trials(results: Results, data: str) -> list[Result]:
-    return [result(results, name, data) for name in COMPARED]
+    return [result(results, f"{name}-{data}") for name in COMPARED]
 
 
 def _shares(results: Results, summaries: Mapping[str, Summary]) -> str:
@@ -135,7 +188,7 @@ def _shares(results: Results, summaries: Mapping[str, Summary]) -> str:
         for data, entry in entries.items():
             needed = entry.evaluations_to_hit and entry.evaluations_to_hit.median
             row += [
-                _share(within(results, name, data)),
+                _share(within(results, f"{name}-{data}")),
                 _share(_hits(entry)),
                 f"> {entry.evaluations:,}" if needed is None else f"{needed:,.0f}",
             ]
@@ -168,3 +221,47 @@ def _tests(found: Summary, title: str) -> str:
         f"{title}: final mean loss of a circuit minus a classical model's, median (p after Holm)",
         ["circuit", *classical], rows,
     )  # fmt: skip
+
+
+def _tuned(results: Results, data: str, title: str) -> str:
+    """Every entry's shares with its recipe and tuned, and what became of its final mean loss."""
+    columns = {name: _variants(name, data) for name in TUNED}
+    losses = {
+        part: result(results, part).final_loss for own in columns.values() for part in own.values()
+    }
+    pairs = [(own["mean"], own["recipe"]) for own in columns.values()]
+    tests = {test.one: test for test in paired_tests(losses, pairs)}
+    rows = []
+    for name, own in columns.items():
+        row = [name]
+        for part in own.values():
+            row += [_share(within(results, part)), _share(hits(results, part))]
+        test = tests[own["mean"]]
+        rows.append([*row, f"{test.median_difference:+.4f} ({test.p_holm:.2g})"])
+    head = ["generator"]
+    for variant in ("recipe", "tuned for the mean", "tuned for the best"):
+        head += [f"{variant}: within 5 %", "hit"]
+    return table(
+        f"{title}: with recipes, and with what searches found",
+        [*head, "final mean loss, tuned for it minus recipe, median (p after Holm)"], rows,
+    )  # fmt: skip
+
+
+def _found(results: Results, data: str, title: str) -> str:
+    """The settings that every entry's searches found, and what each search spent."""
+    rows = []
+    for name in TUNED:
+        row = [name]
+        for measure in MEASURES:
+            search = results[tuned_part(name, data, measure)]["search"]
+            settings = {key.rpartition(".")[2]: value for key, value in search["found"].items()}
+            row.append(", ".join(f"{key} {value}" for key, value in settings.items()))
+        rows.append([*row, f"{search['settings']}", f"{search['spent']['evaluations']:,}"])
+    head = ["generator", "for the mean", "for the best", "settings tried", "evaluations"]
+    return table(f"{title}: what each search found and spent", head, rows, words=3)
+
+
+def _variants(name: str, data: str) -> dict[str, str]:
+    """The parts of an entry on one data set: with its recipe, and tuned for each measure."""
+    tuned = {measure: tuned_part(name, data, measure) for measure in MEASURES}
+    return {"recipe": f"{name}-{data}", **tuned}

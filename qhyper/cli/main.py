@@ -59,7 +59,7 @@ from qhyper.cli.options import (
     Yes,
 )
 from qhyper.cli.runs import runs
-from qhyper.cli.sweep import sweep
+from qhyper.cli.sweep import print_sweep, sweep
 from qhyper.cli.terminal import (
     output,
     print_comparison,
@@ -342,30 +342,31 @@ def work(
     """Help with a run or a sweep: any number of these, on any machines that see its folder.
 
     Each claims trials that no other has, and goes on with those of one that was killed. The last
-    one writes the report of a run. It is made by `qhyper compare ... --prepare` or `qhyper sweep
+    one writes the report. It is made by `qhyper compare ... --prepare` or `qhyper sweep
     FILE --prepare`, or is under way.
     """
     from qhyper.run.comparison import work as help_with
     from qhyper.run.directory import Run, stop_on_signals
     from qhyper.run.lock import at_work
-    from qhyper.run.sweep import help_with_sweep, is_sweep
+    from qhyper.run.sweep import FILE, help_with_sweep, is_sweep
     from qhyper.threads import n_threads
 
     together = n_threads() if processes is None else processes
     with stop_on_signals() as stop, progress() as show:
         told: dict[str, Any] = {"stop": stop, "progress": show, "warn": warn}
         if is_sweep(run):
-            done = help_with_sweep(run, together, **told)
-            what = "All trials are done" if done else "Nothing is left to do here"
-            print(f"{what}: `qhyper sweep` writes its tables and page.", file=sys.stderr)
-            return
-        outcome = help_with(Run.open(run), processes=together, **told)
+            outcome = help_with_sweep(run, together, **told)
+        else:
+            outcome = help_with(Run.open(run), processes=together, **told)
     if outcome is None:
+        again = f"sweep {run / FILE} --out {run}" if is_sweep(run) else f"resume {run}"
         who = at_work(run)
-        ends = f"qhyper resume {run} ends the run" if who is None else f"{who} ends it"
+        ends = f"qhyper {again} ends it" if who is None else f"{who} ends it"
         print(f"Nothing is left to do here: {ends}.", file=sys.stderr)
-        return
-    print_comparison(outcome, run, as_json)
+    elif isinstance(outcome, list):
+        print_sweep(outcome, run, as_json)
+    else:
+        print_comparison(outcome, run, as_json)
 
 
 @app.command()

@@ -33,7 +33,6 @@ def sweep(
     The same command goes on where it was stopped. With more points or seeds in the file, only these
     are worked out. `qhyper work FOLDER` helps, on any machine that sees the folder.
     """
-    from qhyper.report.sweep_summary import summarise_points
     from qhyper.run.directory import stop_on_signals
     from qhyper.run.sweep import carry_out_sweep, make, places, read_sweep
     from qhyper.run.trials import Where
@@ -61,14 +60,21 @@ def sweep(
             raise Interrupted(
                 "Stopped by a signal; what was done is kept. Go on with the same command."
             ) from None
+    print_sweep(rows, folder, as_json)
+
+
+def print_sweep(rows: list[dict[str, Any]], folder: Path, as_json: bool) -> None:
+    """Tidy rows of a sweep as JSON, or its ranking, and where the page is."""
+    from qhyper.report.sweep_summary import summarise_points
+
     if as_json:
         print(json.dumps(rows))
     else:
-        print_ranking(summarise_points(rows))
+        _print_ranking(summarise_points(rows))
     print(f"Report: {folder / 'sweep.html'}, {folder / 'results.csv'}", file=sys.stderr)
 
 
-def print_ranking(summaries: Any) -> None:
+def _print_ranking(summaries: Any) -> None:
     """The first places of each problem."""
     from rich import box
     from rich.table import Table

@@ -38,7 +38,7 @@ from qhyper.run.comparison import (
 from qhyper.run.config import COMPARED, OF_PROBLEM, Config, read, to_toml
 from qhyper.run.directory import Run, identity, provenance
 from qhyper.run.lock import FILE as LOCK
-from qhyper.run.lock import alone
+from qhyper.run.lock import alone, at_work
 from qhyper.run.places import absolute, beside
 from qhyper.run.points import Point, Points, configured, read_points
 from qhyper.run.trials import Where, executor_for, from_text, problem_of, problem_text, task_of
@@ -238,28 +238,39 @@ def carry_out_sweep(
 
 def help_with_sweep(
     folder: Path, processes: int, *, stop: Stop, progress: Progress, warn: Warn
-) -> bool:
-    """Carry out trials of a sweep that no other process has claimed: whether all are done.
+) -> list[dict[str, Any]] | None:
+    """Carry out, beside any other processes, the trials of a sweep that none of them has claimed.
 
-    Raises StorageError for other versions or data than the sweep's.
+    Returns once nothing is left: what `carry_out_sweep` returns, after writing the same, if all is
+    done; None if a trial was given up, or another process is about to write. Raises StorageError
+    for other versions or data than the sweep's.
     """
     runs = [Run.open(path.parent) for path in sorted(folder.glob(f"{POINTS}/*/*/config.toml"))]
     for run in runs[:1]:
         check_same_versions(run, identity())
+    told: dict[str, Any] = {"stop": stop, "progress": progress, "warn": warn}
     unfinished = [run for run in runs if not run.complete]
-    if not unfinished:
-        return True
-    made = plan(unfinished[0].found_config, warn)
-    digests = {}
-    for run in unfinished:
-        problem = problem_of(run.found_config)
-        check_same_data(run, problem)
-        digests[run.path] = problem.digest
-    tasks = [task for run in unfinished for task in tasks_of(run, digests[run.path])]
-    missing = [task for task in tasks if not task.done]
-    about = Prepared([], unfinished, digests, made.trials)
-    _carry_out(missing, about, Where(processes), stop=stop, progress=progress, warn=warn)
-    return all(task.done for task in tasks)
+    if unfinished:
+        made = plan(unfinished[0].found_config, warn)
+        digests = {}
+        for run in unfinished:
+            problem = problem_of(run.found_config)
+            check_same_data(run, problem)
+            digests[run.path] = problem.digest
+        tasks = [task for run in unfinished for task in tasks_of(run, digests[run.path])]
+        missing = [task for task in tasks if not task.done]
+        about = Prepared([], unfinished, digests, made.trials)
+        _carry_out(missing, about, Where(processes), **told)
+        if not all(task.done for task in tasks):
+            return None
+    file = folder / FILE
+    command = f"qhyper sweep {file} --out {folder}"
+    try:
+        return carry_out_sweep(read_sweep(file, warn), folder, Where(), command=command, **told)
+    except StorageError:
+        if at_work(folder) is None:  # it is not that another process writes the same
+            raise
+        return None
 
 
 def tasks_of(run: Run, digest: str | None) -> list[Task]:

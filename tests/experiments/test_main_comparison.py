@@ -1,5 +1,6 @@
 """The main comparison: its quick setting end to end, and that its parts add up to a comparison."""
 
+import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
@@ -20,11 +21,22 @@ needs_mnist = pytest.mark.skipif(
     reason="MNIST: QHYPER_DATA is not set",
 )
 
+SEARCHED = ("bernoulli", "mlp")
+
 
 @pytest.fixture(scope="module")
 def results():
+    """Two entries are tuned; what the others find stands for theirs, for the time it takes."""
     with one_torch_thread():
-        return {name: work() for name, work in study.parts(quick=True).items()}
+        found = {
+            name: work()
+            for name, work in study.parts(quick=True).items()
+            if "-tuned-" not in name or name.startswith(SEARCHED)
+        }
+    for name in study.parts(quick=True):
+        if name not in found:
+            found[name] = found["mlp" + name[re.search("-(toy|mnist)-", name).start() :]]
+    return found
 
 
 @needs_mnist
@@ -35,7 +47,7 @@ def test_the_tables_show_what_the_parts_found(results):
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
     assert [row[0] for row in rows[2:11]] == list(COMPARED)
     for name, row in zip(COMPARED, rows[2:11], strict=True):
-        assert row[1] == study.result(results, name, "toy").kind
+        assert row[1] == study.result(results, f"{name}-toy").kind
         for data, (share, hit, _) in (("toy", row[3:6]), ("mnist", row[6:9])):
             found, minimum = _of(results, name, data)
             near = [loss / minimum - 1 <= 0.05 for loss in found.final_loss]
@@ -81,10 +93,33 @@ def test_one_entry_at_a_time_is_one_comparison(results):
             assert getattr(apart[entry.name], key) == getattr(entry, key), key
 
 
+@needs_mnist
+def test_searches_are_shown_with_what_they_found_and_spent(results):
+    text = study.tables(results)
+    for name in SEARCHED:
+        part = study.tuned_part(name, "toy", "best")
+        search = results[part]["search"]
+        assert search["settings"] == study.QUICK.settings
+        budget = study.QUICK.settings * study.QUICK.tuning_seeds * study.QUICK.evaluations
+        assert 0.9 * budget < search["spent"]["evaluations"] <= budget
+        assert search["loss"] <= search["loss_before"]  # the recipe is the first that is tried
+        settings = ", ".join(f"{k.rpartition('.')[2]} {v}" for k, v in search["found"].items())
+        (row,) = [
+            line for line in text.partition("toy: what each search found")[2].splitlines()
+            if line.startswith(f"| {name} ")
+        ][:1]  # fmt: skip
+        assert f" {settings} | 2 | {search['spent']['evaluations']:,} |" in row
+    one, other = (results[part] for part in ("mlp-mnist-tuned-mean", "mlp-mnist"))
+    difference = np.median(np.subtract(*(r["result"]["final_loss"] for r in (one, other))))
+    _, _, tuned = text.partition("MNIST 0/1 at 2×2: with recipes, and")
+    (row,) = [line for line in tuned.splitlines() if line.startswith("| mlp ")][:1]
+    assert f" {difference:+.4f} (" in row
+
+
 def test_within_5_percent_counts_the_border(result):
     found = replace(result("x", "quantum", [0, 0, 0]), final_loss=[0.2, 1.05 * 0.2, 0.22])
     made = {"certificate": {"minimum_loss": 0.2}, "result": found.to_json()}
-    assert study.within({"x-toy": made}, "x", "toy").value == pytest.approx(2 / 3)
+    assert study.within({"x-toy": made}, "x-toy").value == pytest.approx(2 / 3)
 
 
 def test_both_settings_have_the_same_parts():
@@ -93,4 +128,4 @@ def test_both_settings_have_the_same_parts():
 
 def _of(results, name, data):
     minimum = results[f"{name}-{data}"]["certificate"]["minimum_loss"]
-    return study.result(results, name, data), minimum
+    return study.result(results, f"{name}-{data}"), minimum

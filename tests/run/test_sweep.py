@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from qhyper.report.tidy import COLUMNS
 from qhyper.run.comparison import stored
 from qhyper.run.directory import Run
 from qhyper.run.listing import listed
+from qhyper.run.lock import alone
 from qhyper.run.sweep import carry_out_sweep, help_with_sweep, places, read_sweep
 from qhyper.run.trials import Where
 
@@ -126,8 +128,18 @@ def test_one_process_two_and_helpers_give_the_same_bytes(asked, tmp_path) -> Non
     with pytest.raises(Interrupted):
         carry_out(asked(), helped, 1, stop=lambda: next(calls) > 0)
     assert help_with_sweep(helped, 1, stop=lambda: False, progress=quiet, warn=quiet)
-    carry_out(asked(), helped, 1)
     assert content(helped) == content(one)
+    assert (helped / "sweep.html").is_file()
+
+
+def test_another_that_writes_the_tables_is_left_to_it(cli, asked, tmp_path) -> None:
+    (tmp_path / "mine.toml").write_text(TEXT.format(sweep=RATES))
+    cli("sweep", "mine.toml", "--prepare")
+    with alone(tmp_path / "runs" / "mine"):
+        code, out, err = cli("work", "runs/mine", "--processes", "1")
+    assert (code, out) == (0, "")
+    assert f"Nothing is left to do here: Another process ({os.getpid()}" in err
+    assert len(written(tmp_path / "runs" / "mine")) == 4
 
 
 def test_rows_and_page(asked, tmp_path) -> None:
@@ -203,10 +215,12 @@ def test_a_sweep_made_now_is_carried_out_later(cli, tmp_path) -> None:
     assert "Carry it out with: qhyper work runs/mine" in err
     assert written(tmp_path / "runs" / "mine") == {}
     code, out, err = cli("work", "runs/mine", "--processes", "1")
-    assert (code, out) == (0, "")
-    assert "All trials are done: `qhyper sweep` writes its tables and page." in err
+    assert code == 0
+    assert "learning_rate" in out
+    assert "Report: runs/mine/sweep.html, runs/mine/results.csv" in err
     assert len(written(tmp_path / "runs" / "mine")) == 4
-    assert cli("sweep", "mine.toml")[0] == 0
+    code, again, _ = cli("sweep", "mine.toml")
+    assert (code, again) == (0, out)
 
 
 def test_what_kills_its_workers_fails_alone_and_is_named(asked, tmp_path, monkeypatch) -> None:
