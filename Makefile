@@ -4,13 +4,17 @@ VENV := .venv
 CLUSTER := .venv-cluster
 BIN := $(VENV)/bin
 
-.PHONY: compare test lint bench clean
+.PHONY: compare test test-suite test-cluster lint bench clean
 
 compare: $(VENV)/installed
 	$(BIN)/qhyper compare
 
-test: $(VENV)/dev $(CLUSTER)/made
+test: test-suite test-cluster
+
+test-suite: $(VENV)/dev
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-cluster: $(CLUSTER)/made
 	$(CLUSTER)/bin/python -m pytest tests/run/test_cluster.py
 
 lint: $(VENV)/dev

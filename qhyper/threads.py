@@ -18,12 +18,16 @@ from qhyper.machine import cores
 _limit: list[int] = []
 
 
-def limit_threads(threads: int) -> None:
-    """Use no more threads in this process from now on: for a worker beside others."""
+def limit_threads(threads: int, *, forked: bool = False) -> None:
+    """Use no more threads in this process from now on: for a worker beside others.
+
+    Torch has one where this process was `forked`: if its parent has used several, GNU OpenMP would
+    wait for ever for those that did not come along.
+    """
     import torch
 
     _limit[:] = [threads]
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1 if forked else threads)
 
 
 def n_threads() -> int:

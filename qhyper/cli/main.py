@@ -347,6 +347,7 @@ def work(
     """
     from qhyper.run.comparison import work as help_with
     from qhyper.run.directory import Run, stop_on_signals
+    from qhyper.run.listing import GIVEN_UP, listed
     from qhyper.run.lock import at_work
     from qhyper.run.sweep import FILE, help_with_sweep, is_sweep
     from qhyper.threads import n_threads
@@ -354,12 +355,20 @@ def work(
     together = n_threads() if processes is None else processes
     with stop_on_signals() as stop, progress() as show:
         told: dict[str, Any] = {"stop": stop, "progress": show, "warn": warn}
-        if is_sweep(run):
-            outcome = help_with_sweep(run, together, **told)
-        else:
-            outcome = help_with(Run.open(run), processes=together, **told)
+        try:
+            if is_sweep(run):
+                outcome = help_with_sweep(run, together, **told)
+            else:
+                outcome = help_with(Run.open(run), processes=together, **told)
+        except Interrupted:
+            raise Interrupted(
+                f"Stopped by a signal; what was done is kept. Go on with: qhyper work {run}"
+            ) from None
     if outcome is None:
         again = f"sweep {run / FILE} --out {run}" if is_sweep(run) else f"resume {run}"
+        (found,) = listed(run)
+        if found.state == GIVEN_UP:
+            raise QhyperError(f"Given up: {found.detail}. Try again with: qhyper {again}")
         who = at_work(run)
         ends = f"qhyper {again} ends it" if who is None else f"{who} ends it"
         print(f"Nothing is left to do here: {ends}.", file=sys.stderr)
@@ -449,6 +458,11 @@ def _start(
     from qhyper.run.named import check_named
     from qhyper.storage import check_folder
 
+    if prepare and (scheduler or log or processes):
+        raise ConfigurationError(
+            "Got --prepare, which carries nothing out, with --processes, --scheduler or --log. "
+            "Give these to what does: qhyper work RUN, or qhyper resume RUN."
+        )
     check_name(name)
     config = Config(**values)
     name = "tune" if config.tune is not None else name
@@ -456,6 +470,10 @@ def _start(
         check_named(config.entries or [])
     if not dry_run:
         check_folder(out)
+    if scheduler is not None:
+        from qhyper.run.cluster import check_scheduler
+
+        check_scheduler(scheduler)
     print("Preparing: data, target and entries are read and checked.", file=sys.stderr)
     from qhyper.run.cautions import before
     from qhyper.run.comparison import plan

@@ -137,7 +137,9 @@ Rows = Annotated[
 Processes = Annotated[
     int | None,
     typer.Option(
-        "--processes", help="Entries side by side, each by one thread (all cores); same results."
+        "--processes",
+        min=1,
+        help="Entries side by side, each by one thread (all cores); same results.",
     ),
 ]
 Scheduler = Annotated[

@@ -9,7 +9,7 @@ import typer
 
 from qhyper.cli.options import DryRun, Json, Prepare, Processes, Scheduler
 from qhyper.cli.terminal import console, progress, warn
-from qhyper.errors import Interrupted
+from qhyper.errors import ConfigurationError, Interrupted
 
 FIRST = 10
 """Places that are printed; the page has more, and the CSV all."""
@@ -44,6 +44,15 @@ def sweep(
         found = places(asked, folder)
         print(f"{len(found):,} points of {len(found[0].config.seeds)} seeds; nothing was run.")
         return
+    if prepare and (scheduler or processes):
+        raise ConfigurationError(
+            "Got --prepare, which carries nothing out, with --processes or --scheduler. Give these "
+            "to what does: qhyper work FOLDER, or the same command without --prepare."
+        )
+    if scheduler is not None:
+        from qhyper.run.cluster import check_scheduler
+
+        check_scheduler(scheduler)
     where = Where(n_threads() if processes is None else processes, scheduler)
     print(f"Folder of the sweep: {folder}", file=sys.stderr)
     command = f"qhyper sweep {file} --out {folder}"

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from qhyper.errors import ConfigurationError, Interrupted, MissingError, StorageError
 from qhyper.run.directory import identity
-from qhyper.run.processes import WorkerError, portable
+from qhyper.run.processes import portable
 from qhyper.run.work import Ended, Progress, Stop, Task, Warn, Work
 from qhyper.storage import write_whole
 from qhyper.threads import limit_threads
@@ -30,6 +30,10 @@ _QUIET = 0.2
 """Seconds between two reports of a task's progress."""
 _STOPPING = 30.0
 """Seconds that tasks have for a checkpoint."""
+_ANSWER = 10.0
+"""Seconds that workers have to say what they are; who says nothing is asked again after a while."""
+_AGAIN = 60.0
+"""Seconds until then."""
 
 
 class Cluster:
@@ -50,10 +54,16 @@ class Cluster:
         """by future: address and id of its worker, and its task"""
         self._workers: dict[str, str] = {}
         """those that can be sent tasks: an id that no other has, by address"""
-        self._refused: set[str] = set()
-        """ids of those that cannot"""
+        self._refused: dict[str, float] = {}
+        """ids of those that cannot, and until when"""
+        self._leaving: set[str] = set()
+        """keys of tasks whose workers are about to end"""
         self._looked = 0.0
-        self._look()
+        try:
+            self._look()
+        except BaseException:
+            self._client.close()
+            raise
         if not self._workers:
             warn(f"The scheduler {address} has no workers yet: waiting for some.")
 
@@ -75,18 +85,20 @@ class Cluster:
 
     def wait(self, seconds: float) -> list[Ended]:
         """What has ended; progress and warnings are passed on meanwhile."""
-        ended = self._lost()
+        ended = []
         with suppress(queue.Empty):
-            kind, content = self._news.get(timeout=0 if ended else seconds)
+            kind, content = self._news.get(timeout=seconds)
             while True:
                 if kind == "progress":
                     self._progress(*content)
                 elif kind == "warn":
                     self._warn(content)
+                elif kind == "leaving":
+                    self._leaving.add(content)
                 elif (running := self._running.pop(content, None)) is not None:
-                    ended.append(self._ended(content, running[-1]))
+                    ended.append(self._ended(content, *running))
                 kind, content = self._news.get_nowait()
-        return ended
+        return ended + self._lost()
 
     def _lost(self) -> list[Ended]:
         """Tasks of workers that are there no more."""
@@ -98,8 +110,23 @@ class Cluster:
             if self._workers.get(worker) != its_id and not future.done():
                 del self._running[future]
                 future.cancel()
-                ended.append(Ended(task, death=f"the worker {worker} was lost"))
+                if future.key in self._leaving or self._was_to_end(worker):
+                    self._warn(f"The worker {worker} has ended; {task.name} goes on elsewhere.")
+                    ended.append(Ended(task, error=Interrupted("Its worker has ended.")))
+                else:
+                    ended.append(Ended(task, death=f"the worker {worker} was lost"))
         return ended
+
+    def _was_to_end(self, worker: str) -> bool:
+        """Whether a worker that is there no more was retired, as at the end of its lifetime."""
+        try:
+            events = self._client.sync(
+                self._client.scheduler.events, topic=worker, callback_timeout=_ANSWER
+            )
+        except OSError:  # the next look tells of it
+            return False
+        removed = [event for _, event in events if event.get("action") == "remove-worker"]
+        return bool(removed) and bool(removed[-1].get("expected"))
 
     def _look(self) -> None:
         """Learn which workers there are; one of another version is left out.
@@ -108,41 +135,62 @@ class Cluster:
         and none that can be sent tasks.
         """
         try:
-            found = self._client.sync(self._client.scheduler.identity)["workers"]
+            found = self._client.sync(self._client.scheduler.identity, callback_timeout=_STOPPING)
+            there = {address: str(one["id"]) for address, one in found["workers"].items()}
+            known = {a: its_id for a, its_id in self._workers.items() if there.get(a) == its_id}
+            now = time.monotonic()
+            new = sorted(
+                address
+                for address, its_id in there.items()
+                if address not in known and self._refused.get(its_id, now) <= now
+            )
+            ours, theirs = identity(), self._asked(new)
         except OSError as error:
             raise MissingError(
                 f"The scheduler does not answer any more: {error}. What was done is kept: begin "
                 "a scheduler, and go on."
             ) from error
-        there = {address: str(worker["id"]) for address, worker in found.items()}
-        known = {address: its_id for address, its_id in self._workers.items()
-                 if there.get(address) == its_id}  # fmt: skip
-        new = sorted(
-            address
-            for address, its_id in there.items()
-            if address not in known and its_id not in self._refused
-        )
         refusal = ""
-        if new:
-            ours, theirs = identity(), self._client.run(identity, workers=new, on_error="return")
-            for worker, told in theirs.items():
-                if isinstance(told, OSError):  # it is gone by now
-                    continue
-                if refusal := _refusal(worker, ours, told):
-                    self._refused.add(there[worker])
-                    self._warn(f"{refusal} It is sent nothing.")
-                else:
-                    known[worker] = there[worker]
+        for worker, told in theirs.items():
+            if isinstance(told, OSError):  # it is gone by now
+                continue
+            if refusal := _refusal(worker, ours, told):
+                self._refuse(there[worker], refusal)
+            else:
+                known[worker] = there[worker]
         self._workers, self._looked = known, time.monotonic()
         if refusal and not known:
             raise ConfigurationError(refusal)
 
-    def _ended(self, future: Any, task: Task) -> Ended:
+    def _asked(self, workers: list[str]) -> dict[str, Any]:
+        """What each of these is, or what asking it has raised."""
+        if not workers:
+            return {}
+        try:
+            return self._client.sync(
+                self._client._run, identity, workers=workers, on_error="return",
+                callback_timeout=_ANSWER,
+            )  # fmt: skip
+        except TimeoutError:  # one of them hangs, and nobody says which: each alone
+            if len(workers) > 1:
+                return {k: told for each in workers for k, told in self._asked([each]).items()}
+            return {workers[0]: MissingError(f"no answer in {_ANSWER:g} seconds")}
+
+    def _refuse(self, its_id: str, why: str) -> None:
+        """Send a worker nothing for a while."""
+        self._refused[its_id] = time.monotonic() + _AGAIN
+        self._warn(f"{why} It is sent nothing.")
+
+    def _ended(self, future: Any, worker: str, its_id: str, task: Task) -> Ended:
         """What a future tells, its files stored."""
+        from distributed.client import FutureCancelledError  # type: ignore[import-not-found]
+
         status, waiting = future.status, {"timeout": _STOPPING}
         try:
             if status == "finished":
                 result, error, files = future.result(**waiting)
+                if isinstance(error, StorageError | MissingError):
+                    return self._cannot(worker, its_id, task, error)
                 for name, data in files.items():
                     path = task.folder / name
                     path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,26 +204,47 @@ class Cluster:
         except TimeoutError:  # the worker that has the result is gone
             future.cancel()
             return Ended(task, death="its worker was lost with the result")
+        except (OSError, FutureCancelledError):
+            pass
         self._look()  # where the scheduler is gone, all are cancelled at once
         return Ended(task, error=Interrupted("Cancelled by the scheduler."))
 
-    def close(self) -> None:
+    def _cannot(self, worker: str, its_id: str, task: Task, error: Exception) -> Ended:
+        """A task goes to others where its worker lacks something, until none is left."""
+        self._workers.pop(worker, None)
+        if not self._workers:
+            return Ended(task, error=error)
+        self._refuse(its_id, f"The worker {worker} cannot carry out {task.name}: {error}")
+        return Ended(task, error=Interrupted("Its worker lacks something."))
+
+    def close(self) -> list[Ended]:
         """Ask tasks to stop after a checkpoint, wait for that, and leave the scheduler."""
-        keys = [future.key for future in self._running]
+        ended: list[Ended] = []
         try:
+            ended += self.wait(0)
+            keys = [future.key for future in self._running]
             if keys:
                 self._client.cancel(list(self._running))
                 deadline = time.monotonic() + _STOPPING
                 while time.monotonic() < deadline:
-                    at_work = self._client.run(_at_work, keys, on_error="ignore")
+                    at_work = self._client.sync(
+                        self._client._run, _at_work, keys, on_error="ignore",
+                        callback_timeout=_ANSWER,
+                    )  # fmt: skip
                     if not any((at_work or {}).values()):
                         break
                     time.sleep(0.1)
-        except OSError:  # there is no scheduler any more
+        except (OSError, MissingError):  # there is no scheduler any more
             pass
         finally:
             self._running = {}
             self._client.close(timeout=2)
+        return ended
+
+
+def check_scheduler(address: str) -> None:
+    """Raise what `Cluster` does of the scheduler, before anything else is done."""
+    _connected(address).close()
 
 
 def _connected(address: str) -> Any:
@@ -241,11 +310,14 @@ def _carried_out(
 
     def stop() -> bool:
         at_work = worker.state.tasks.get(key)
-        cancelled = at_work is None or at_work.state == "cancelled"
-        return cancelled or worker.status in (Status.closing, Status.closing_gracefully)
+        if worker.status in (Status.closing, Status.closing_gracefully):
+            worker.log_event(topic, ("leaving", key))
+            return True
+        return at_work is None or at_work.state == "cancelled"
 
-    def progress(*told: Any) -> None:
-        if time.monotonic() > last[0] + _QUIET:
+    def progress(title: str, spent: int, total: int) -> None:
+        told = title, spent, total
+        if spent == total or time.monotonic() > last[0] + _QUIET:
             last[0] = time.monotonic()
             worker.log_event(topic, ("progress", told))
 
@@ -254,12 +326,12 @@ def _carried_out(
 
     if any(task.folder.glob("attempt-*")):  # the coordinator's claim
         return *_tried(task, work, stop, progress, warn), {}
-    with tempfile.TemporaryDirectory(prefix="qhyper-") as folder:
-        own = replace(task, folder=Path(folder), result=Path(folder) / task.result.name)
-        result, error = _tried(own, work, stop, progress, warn)
-        if isinstance(error, StorageError):  # this machine's disk is not everybody's
-            error = WorkerError(str(error))
-        return result, error, _files(Path(folder))
+    try:
+        with tempfile.TemporaryDirectory(prefix="qhyper-") as folder:
+            own = replace(task, folder=Path(folder), result=Path(folder) / task.result.name)
+            return *_tried(own, work, stop, progress, warn), _files(Path(folder))
+    except OSError as error:
+        return None, StorageError(f"Its own disk: {error}."), {}
 
 
 def _tried(
@@ -267,7 +339,7 @@ def _tried(
 ) -> tuple[bytes | None, Exception | None]:
     try:
         return work(task, stop, progress, warn), None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return None, portable(error)
 
 

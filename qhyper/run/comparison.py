@@ -22,7 +22,7 @@ from qhyper.run import cautions
 from qhyper.run import tune as tuning
 from qhyper.run.config import COMPARED, DEFAULT_PAID_SHOTS, FULL_SIZE, Config, Entry
 from qhyper.run.directory import SUMMARY, Run, identity
-from qhyper.run.lock import alone, at_work
+from qhyper.run.lock import alone, at_work, unless_others
 from qhyper.run.places import absolute
 from qhyper.run.problem import Problem, build_problem
 from qhyper.run.tested import Pair, chosen_pairs, default_pairs
@@ -350,12 +350,9 @@ def work(
         config = made.config
         if not help_out(config, made.trials, run, processes, **told):
             return None
-        try:
-            return execute(run, made, **told)
-        except StorageError:
-            if at_work(run.path) is None:  # it is not that another process writes the outcome
-                raise
-            return None
+        ended = unless_others(run.path, lambda: execute(run, made, **told))
+        if ended is not None or not run.complete:
+            return ended
     return stored(run)
 
 

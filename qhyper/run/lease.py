@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from qhyper.errors import StorageError
 from qhyper.run.lock import exists
-from qhyper.storage import storage
+from qhyper.storage import storage, write_whole
 
 BEAT = 5.0
 """Seconds between two signs of life."""
@@ -50,9 +51,11 @@ class Lease:
         """Whether no other process has taken this one for dead."""
         try:
             own = self.path.read_bytes().startswith(self.line)
-        except OSError:
+            return own and not _file(self.folder, self.number + 1).exists()
+        except FileNotFoundError:
             return False
-        return own and not _file(self.folder, self.number + 1).exists()
+        except OSError:  # a disk that cannot be read just now takes no claim away
+            return True
 
     def deaths(self) -> list[str]:
         """How the processes ended that had claims before, in words, as far as that is known."""
@@ -146,8 +149,8 @@ class Leases:
     def died(self, lease: Lease, how: str) -> None:
         """Leave the claim behind: what carried the work out for this process has died."""
         self._held.discard(lease)
-        with suppress(OSError):
-            lease.path.write_bytes(json.dumps({"death": how}).encode() + b"\n")
+        with suppress(StorageError):  # the claim stays, and tells of the death by its silence
+            write_whole(lease.path, json.dumps({"death": how}).encode() + b"\n")
 
     def _give_signs(self) -> None:
         while not self._done.wait(self._beat):
@@ -177,9 +180,9 @@ def claimant(folder: Path) -> str | None:
     with minutes to spare: this is for people to read, and decides nothing.
     """
     last = 0
-    while _file(folder, last + 1).exists():
-        last += 1
     try:
+        while _file(folder, last + 1).exists():
+            last += 1
         path = _file(folder, last)
         line = path.read_bytes().partition(b"\n")[0]
         silent = time.time() - path.stat().st_mtime

@@ -65,20 +65,21 @@ def _listed_sweep(path: Path) -> Listed:
     runs = sorted(file.parent for file in path.glob(f"{POINTS}/*/*/{PROVENANCE}"))
     complete = sum((run / SUMMARY).is_file() for run in runs)
     begun = complete or next(path.glob(f"{POINTS}/*/*/*/{RESULT}"), None) is not None
-    who = at_work(path)
+    who, given_up = at_work(path), None
     if runs and complete == len(runs):
         state = COMPLETE
     elif who:
         state = AT_WORK
-    elif next(path.glob(f"{POINTS}/*/*/*/{FAILED}"), None) is not None:
-        state = GIVEN_UP
+    elif (failed := next(path.glob(f"{POINTS}/*/*/*/{FAILED}"), None)) is not None:
+        state, own = GIVEN_UP, failed.parent.relative_to(path / POINTS)
+        given_up = f"{own}: {Task('', failed.parent, failed).failure}"
     else:
         state = INTERRUPTED if begun else NOT_BEGUN
     first = _listed(runs[0]) if runs else None
     return Listed(
         path=str(path.resolve()), begun=first.begun if first else None,
         data=first.data if first else None, state=state,
-        detail=", ".join(filter(None, [f"a sweep, {complete} of {len(runs)} runs", who])),
+        detail=", ".join(filter(None, [f"a sweep, {complete} of {len(runs)} runs", who, given_up])),
     )  # fmt: skip
 
 

@@ -14,10 +14,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from qhyper.errors import StorageError
 from qhyper.storage import storage
+
+T = TypeVar("T")
 
 FILE = "run.lock"
 BEAT = 5.0
@@ -46,6 +48,22 @@ def alone(folder: Path) -> Iterator[None]:
             )
         with _named(file), nullcontext() if taken else _beating(file):
             yield
+
+
+def unless_others(folder: Path, end: Callable[[], T]) -> T | None:
+    """What `end` returns, which takes the folder for itself; None if another process has it.
+
+    Whoever but looks (`at_work`) has it for a moment, after which it is tried again.
+    """
+    for last in (False, True):
+        try:
+            return end()
+        except StorageError:
+            if at_work(folder) is not None:
+                return None
+            if last:
+                raise
+    return None
 
 
 def at_work(folder: Path) -> str | None:

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -65,8 +66,9 @@ class Here:
         ended, self._ended = self._ended, []
         return ended
 
-    def close(self) -> None:
+    def close(self) -> list[Ended]:
         """Nothing runs."""
+        return self.wait(0)
 
 
 class Processes:
@@ -93,7 +95,8 @@ class Processes:
         """Make a worker."""
         receiver, sender = self._context.Pipe(duplex=False)
         cores = self._free.pop()
-        arguments = (task, work, sender, cores, self._threads)
+        forked = self._context.get_start_method() == "fork"
+        arguments = (task, work, sender, cores, self._threads, forked)
         worker = self._context.Process(target=_work, args=arguments, daemon=True)
         worker.start()
         sender.close()
@@ -129,26 +132,20 @@ class Processes:
             return Ended(task, **{kind: content})
         return None
 
-    def close(self) -> None:
-        """Ask workers to stop after a checkpoint, and wait for them."""
-        running, self._running = self._running, {}
-        for worker, *_ in running.values():
+    def close(self) -> list[Ended]:
+        """Ask workers to stop after a checkpoint, and wait for them: how they ended."""
+        for worker, *_ in self._running.values():
             if worker.is_alive():
                 worker.terminate()
-        deadline, waited_for = time.monotonic() + _STOPPING, list(running)
-        while waited_for and time.monotonic() < deadline:  # who is about to send has to be heard
-            for receiver in wait(waited_for, timeout=0.1):
-                assert isinstance(receiver, Connection)
-                try:
-                    receiver.recv()
-                except (EOFError, OSError):
-                    waited_for.remove(receiver)
-        for receiver, (worker, *_) in running.items():
-            worker.join(timeout=max(0.0, deadline - time.monotonic()))
-            if worker.is_alive():
-                worker.kill()
-                worker.join()
+        deadline, ended = time.monotonic() + _STOPPING, []
+        while self._running and time.monotonic() < deadline:
+            ended += self.wait(0.1)
+        for receiver, (worker, *_) in self._running.items():
+            worker.kill()
+            worker.join()
             receiver.close()
+        self._running = {}
+        return ended
 
 
 def _shares(workers: int) -> list[list[int]]:
@@ -159,26 +156,38 @@ def _shares(workers: int) -> list[list[int]]:
     return [cores[k::workers] or [cores[k % len(cores)]] for k in range(workers)]
 
 
-def _work(task: Task, work: Work, sender: Connection, cores: Sequence[int], threads: int) -> None:
+def _work(
+    task: Task, work: Work, sender: Connection, cores: Sequence[int], threads: int, forked: bool
+) -> None:
     """In a worker: carry out a task, and send what there is to say."""
+    # the parent's may be those of a progress bar, whose lock another thread had at the fork
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends its workers
     _end_with_parent()
     if cores:
         os.sched_setaffinity(0, cores)
-    limit_threads(threads)
+    limit_threads(threads, forked=forked)
+
+    def send(kind: str, content: Any) -> None:
+        try:
+            sender.send((kind, content))
+        except BrokenPipeError:  # nobody listens any more
+            os._exit(1)
+
     try:
         result = work(
-            task, lambda: bool(stopped), lambda *told: sender.send(("progress", told)),
-            lambda words: sender.send(("warn", words)),
+            task, lambda: bool(stopped), lambda *told: send("progress", told),
+            lambda words: send("warn", words),
         )  # fmt: skip
-        sender.send(("result", result))
-    except BrokenPipeError:  # nobody listens any more
-        os._exit(1)
-    except Exception as error:
-        sender.send(("error", portable(error)))
+        send("result", result)
+    except (Exception, SystemExit) as error:
+        send("error", portable(error))
     sender.close()
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        with suppress(OSError):
+            stream.flush()
     os._exit(0)  # what the parent registered for its own end is not for a worker
 
 
@@ -208,7 +217,7 @@ def _can_be_pickled(work: Work) -> bool:
     return True
 
 
-def portable(error: Exception) -> Exception:
+def portable(error: BaseException) -> Exception:
     """The error as it can be sent; where it cannot, one that says the same, with its traceback."""
     try:
         if isinstance(error, QhyperError) and type(pickle.loads(pickle.dumps(error))) is type(

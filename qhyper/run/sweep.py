@@ -38,7 +38,7 @@ from qhyper.run.comparison import (
 from qhyper.run.config import COMPARED, OF_PROBLEM, Config, read, to_toml
 from qhyper.run.directory import Run, identity, provenance
 from qhyper.run.lock import FILE as LOCK
-from qhyper.run.lock import alone, at_work
+from qhyper.run.lock import alone, unless_others
 from qhyper.run.places import absolute, beside
 from qhyper.run.points import Point, Points, configured, read_points
 from qhyper.run.trials import Where, executor_for, from_text, problem_of, problem_text, task_of
@@ -265,12 +265,10 @@ def help_with_sweep(
             return None
     file = folder / FILE
     command = f"qhyper sweep {file} --out {folder}"
-    try:
-        return carry_out_sweep(read_sweep(file, warn), folder, Where(), command=command, **told)
-    except StorageError:
-        if at_work(folder) is None:  # it is not that another process writes the same
-            raise
-        return None
+    asked = read_sweep(file, warn)
+    return unless_others(
+        folder, lambda: carry_out_sweep(asked, folder, Where(), command=command, **told)
+    )
 
 
 def tasks_of(run: Run, digest: str | None) -> list[Task]:

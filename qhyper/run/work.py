@@ -9,7 +9,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -113,8 +113,8 @@ class Executor(Protocol):
         """What has ended; if nothing has, waits for it, at most so long."""
         ...
 
-    def close(self) -> None:
-        """Ask what runs to stop after a checkpoint, and wait until it has."""
+    def close(self) -> list[Ended]:
+        """Ask what runs to stop after a checkpoint, and wait until it has: how it ended."""
         ...
 
 
@@ -129,57 +129,81 @@ def carry_out(
     Raises Interrupted, after checkpoints, once `stop` returns true; StorageError for a disk that
     refuses; and what a quantum computer's jobs raise.
     """
-    waiting, claimed = deque(tasks), deque[tuple[float, Task]]()
     running: dict[Task, Lease] = {}
-    with Leases() as leases, closing(executor):
-        while waiting or claimed or running:
-            while claimed and claimed[0][0] <= time.monotonic():
-                waiting.append(claimed.popleft()[1])
-            while waiting and len(running) < executor.slots:
-                task = waiting.popleft()
-                if task.done:
-                    yield task
-                    continue
-                lease = leases.claim(task.folder)
-                if lease is None and not task.done:
-                    claimed.append((time.monotonic() + _AGAIN, task))
-                elif (over := _over(task, lease)) is not None:
-                    if lease is not None:
-                        leases.close(lease)
-                    yield over
-                else:
-                    assert lease is not None
-                    running[task] = lease
-                    executor.start(task, work)
-            if claimed and not running:  # an executor has nothing to wait for
-                time.sleep(_POLL)
-            # results first: what is raised must not take them with it
-            for ended in sorted(executor.wait(_POLL), key=lambda each: each.result is None):
-                task, lease = ended.task, running.pop(ended.task)
-                if isinstance(ended.error, Interrupted) and not stop():
-                    leases.release(lease)  # its worker was told to stop, as at the end of its time
-                    waiting.append(task)
-                elif isinstance(ended.error, _FOR_ALL):
-                    leases.release(lease)
-                    raise ended.error
-                elif not lease.holds:  # taken for dead, it is another process's now
-                    leases.release(lease)
-                    waiting.append(task)
-                elif ended.result is not None:
-                    write_whole(task.result, ended.result)
+    with Leases() as leases:
+        try:
+            yield from _carried_out(deque(tasks), running, leases, work, executor, stop)
+        finally:
+            for ended in executor.close():  # some end before they hear that they are to stop
+                lease = running[ended.task]
+                if ended.result is not None and lease.holds:
+                    with suppress(StorageError):  # it is told of already
+                        _keep(ended, lease, leases)
+
+
+def _carried_out(
+    waiting: deque[Task],
+    running: dict[Task, Lease],
+    leases: Leases,
+    work: Work,
+    executor: Executor,
+    stop: Stop,
+) -> Iterator[Task | Failure]:
+    claimed = deque[tuple[float, Task]]()
+    while waiting or claimed or running:
+        while claimed and claimed[0][0] <= time.monotonic():
+            waiting.append(claimed.popleft()[1])
+        while waiting and len(running) < executor.slots:
+            task = waiting.popleft()
+            if task.done:
+                yield task
+                continue
+            lease = leases.claim(task.folder)
+            if lease is None and not task.done:
+                claimed.append((time.monotonic() + _AGAIN, task))
+            elif (over := _over(task, lease)) is not None:
+                if lease is not None:
                     leases.close(lease)
-                    yield task
-                elif ended.error is not None:
-                    reason = f"it failed with {type(ended.error).__name__}: {ended.error}"
-                    yield _give_up(task, reason, ended.error)
-                    leases.close(lease)
-                elif stop():  # all are being ended, and it was not the task
-                    leases.release(lease)
-                else:
-                    leases.died(lease, ended.death)
-                    waiting.appendleft(task)
-            if stop():
-                raise Interrupted("Stopped by a signal.")
+                yield over
+            else:
+                assert lease is not None
+                running[task] = lease
+                executor.start(task, work)
+        if claimed and not running:  # an executor has nothing to wait for
+            time.sleep(_POLL)
+        # results first: what is raised must not take them with it
+        for ended in sorted(executor.wait(_POLL), key=lambda each: each.result is None):
+            task, lease = ended.task, running.pop(ended.task)
+            if isinstance(ended.error, Interrupted) and not stop():
+                leases.release(lease)  # its worker was told to stop, as at its time's end
+                waiting.append(task)
+            elif isinstance(ended.error, _FOR_ALL):
+                leases.release(lease)
+                raise ended.error
+            elif not lease.holds:  # taken for dead, it is another process's now
+                leases.release(lease)
+                waiting.append(task)
+            elif ended.result is not None:
+                _keep(ended, lease, leases)
+                yield task
+            elif ended.error is not None:
+                reason = f"it failed with {type(ended.error).__name__}: {ended.error}"
+                yield _give_up(task, reason, ended.error)
+                leases.close(lease)
+            elif stop():  # all are being ended, and it was not the task
+                leases.release(lease)
+            else:
+                leases.died(lease, ended.death)
+                waiting.appendleft(task)
+        if stop():
+            raise Interrupted("Stopped by a signal.")
+
+
+def _keep(ended: Ended, lease: Lease, leases: Leases) -> None:
+    """Write a result: the task is done."""
+    assert ended.result is not None
+    write_whole(ended.task.result, ended.result)
+    leases.close(lease)
 
 
 def _over(task: Task, lease: Lease | None) -> Task | Failure | None:

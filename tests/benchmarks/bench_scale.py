@@ -89,41 +89,39 @@ def _on_dask(run: Run) -> None:
 @bar
 def scale_killed() -> Iterator[Line]:
     """SIGKILL at random moments, of who carries a run out."""
-    for who, kills in (("helper", 20), ("worker", 20), ("coordinator", 5)):
-        yield _killed("killed_workers.py", who, kills)
+    yield from _killed("killed_workers.py", helper=20, worker=20, coordinator=5)
 
 
 @bar
 def scale_killed_on_dask() -> Iterator[Line]:
     """The same of a cluster's workers and of its scheduler."""
     if find_spec("distributed") is None:
-        yield Line("scale-killed-on-dask", 0, detail="not measured: needs `make cluster`")
+        yield Line("scale-killed-on-dask", 0, detail="not measured: dask.distributed is missing")
         return
-    for who, kills in (("worker", 20), ("scheduler", 5)):
-        yield _killed("killed_cluster.py", who, kills)
+    yield from _killed("killed_cluster.py", worker=20, scheduler=5)
 
 
-def _killed(program: str, who: str, kills: int) -> Line:
+def _killed(program: str, **kills: int) -> Iterator[Line]:
     """How many results differ from one process's; a result that was written twice raises."""
     with tempfile.TemporaryDirectory() as folder:
         one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         done = subprocess.run(
-            [sys.executable, HERE / program, folder, "0", str(kills), who],
+            [sys.executable, HERE / program, folder, "0", *(f"{k}={n}" for k, n in kills.items())],
             stdout=subprocess.PIPE, text=True, check=True, env=one_thread,
         )  # fmt: skip
-        results = [
-            {
+        results = {
+            who: {
                 path.parent.name: path.read_bytes()
-                for path in Path(folder, name).glob("*/*/result.json")
+                for path in Path(folder, who).glob("*/*/result.json")
             }
-            for name in ("whole", "killed")
-        ]
-        differing = sum(results[1].get(entry) != found for entry, found in results[0].items())
-        there = json.loads(done.stdout)
-        return Line(
-            f"{program[:-3].replace('_', '-')}-{who}", differing, at_most=0,
-            detail=f"{len(there)} kills, when {there} of {len(results[0])} results were there",
-        )  # fmt: skip
+            for who in ("whole", *kills)
+        }
+        for who, there in json.loads(done.stdout).items():
+            differing = sum(results[who].get(k) != v for k, v in results["whole"].items())
+            yield Line(
+                f"scale-{program[:-3].replace('_', '-')}-{who}", differing, at_most=0,
+                detail=f"{len(there)} kills, when {there} of 8 results were there",
+            )  # fmt: skip
 
 
 @bar

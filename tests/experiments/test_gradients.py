@@ -14,8 +14,22 @@ from qhyper.threads import one_torch_thread
 
 @pytest.fixture(scope="module")
 def results():
+    """Of the trainings, which are alike, one of draws, one of shifts and one in chunks."""
+    trained = {
+        "training-": ("training-score-function", "training-parameter-shift"),
+        "chunked-training-": ("chunked-training-spsa",),
+    }
     with one_torch_thread():
-        return {name: work() for name, work in study.parts(quick=True).items()}
+        found = {
+            name: work()
+            for name, work in study.parts(quick=True).items()
+            if "training-" not in name or any(name in alike for alike in trained.values())
+        }
+    for name in study.parts(quick=True):
+        (kind,) = (kind for kind in trained if name.startswith(kind)) if name not in found else [""]
+        if kind:
+            found[name] = found[trained[kind][0]]
+    return found
 
 
 def test_the_tables_show_what_the_parts_found(results):

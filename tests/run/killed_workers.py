@@ -1,8 +1,8 @@
 """Processes that carry out a run, killed at random moments. A program of its own: it forks.
 
-`python killed_workers.py FOLDER SEED KILLS WHO` leaves the runs FOLDER/whole/... of one process,
-and FOLDER/killed/... of several, and prints as JSON how many results were there at each kill. A
-result that is there is never written again, or it says which. WHO is killed:
+`python killed_workers.py FOLDER SEED WHO=KILLS ...` leaves the runs FOLDER/whole/... of one
+process, and FOLDER/WHO/... of several, and prints as JSON how many results were there at each kill,
+by WHO. A result that is there is never written again, or it says which. WHO is killed:
 
     helper       one of two processes that each carry out the run (`qhyper work`)
     coordinator  the process that has two workers
@@ -54,13 +54,13 @@ def begin(run: Run, processes: int) -> int:
 
 
 def workers_of(process: int) -> list[int]:
-    """Its children, none if it has ended."""
-    try:
-        return [
-            int(n) for n in Path(f"/proc/{process}/task/{process}/children").read_text().split()
-        ]
-    except OSError:
-        return []
+    """Its children that are forks of it, not git, say; none if it has ended."""
+    found, ours = [], Path("/proc/self/cmdline").read_bytes()
+    with suppress(OSError):
+        for number in Path(f"/proc/{process}/task/{process}/children").read_text().split():
+            if Path(f"/proc/{number}/cmdline").read_bytes() == ours:
+                found.append(int(number))
+    return found
 
 
 def written(run: Run) -> dict[str, tuple[int, int]]:
@@ -84,14 +84,9 @@ def wait_for_moment(
         time.sleep(0.001)
 
 
-def main(folder: Path, seed: int, kills: int, who: str) -> None:
-    execute(Run.create(folder / "warm", "compare", config(320)), warn=quiet)
-    long = config(4_000)
-    begun = time.monotonic()
-    execute(Run.create(folder / "whole", "compare", long), warn=quiet)
-    seconds = time.monotonic() - begun
-    run = Run.create(folder / "killed", "compare", long)
-    rng, there, left = np.random.default_rng(seed), {}, []
+def killed(run: Run, rng: np.random.Generator, who: str, kills: int, seconds: float) -> list[int]:
+    """Carry a run out that takes one process so many seconds, killing `who` on the way."""
+    there, left = {}, []
     processes = 1 if who == "helper" else 2
     running = [begin(run, processes) for _ in range(2 if who == "helper" else 1)]
     for kill in range(kills):
@@ -116,8 +111,25 @@ def main(folder: Path, seed: int, kills: int, who: str) -> None:
         os.waitpid(child, 0)
     assert there.items() <= written(run).items()
     execute(run, warn=quiet)
+    return left
+
+
+def main(folder: Path, seed: int, wanted: dict[str, int]) -> None:
+    execute(Run.create(folder / "warm", "compare", config(320)), warn=quiet)
+    long = config(4_000)
+    begun = time.monotonic()
+    execute(Run.create(folder / "whole", "compare", long), warn=quiet)
+    seconds = time.monotonic() - begun
+    left = {
+        who: killed(
+            Run.create(folder / who, "compare", long), np.random.default_rng(seed), who, kills,
+            seconds,
+        )
+        for who, kills in wanted.items()
+    }  # fmt: skip
     json.dump(left, sys.stdout)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    pairs = (argument.partition("=") for argument in sys.argv[3:])
+    main(Path(sys.argv[1]), int(sys.argv[2]), {who: int(kills) for who, _, kills in pairs})

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from qhyper.errors import ConfigurationError, Interrupted, MissingError
+from qhyper.errors import ConfigurationError, Interrupted, MissingError, StorageError
 from qhyper.run import cluster as module
 from qhyper.run.cluster import Cluster
 from qhyper.run.comparison import execute
@@ -180,6 +180,53 @@ list(carry_out([task], patient, Cluster({address!r}, progress=print, warn=print)
     assert run([task], tripled, address) == [task]
 
 
+def test_a_worker_that_was_to_end_is_no_death(tasks) -> None:
+    """As by --lifetime, at the end of a job's time."""
+    (task,) = tasks("one")
+
+    def stop_once() -> bool:
+        if (task.folder / "began").exists() and not retired:
+            (worker,) = (w for w, keys in client.processing().items() if keys)
+            retired.append(worker)
+            client.retire_workers([worker])
+        return False
+
+    def until_retired(task, stop, progress, warn):
+        if (task.folder / "saved").exists():
+            return b"gone on with"
+        patient(task, stop, progress, warn)
+
+    retired, warned = [], []
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
+            silence_logs=50,
+        ) as short,
+        distributed.Client(short, set_as_default=False) as client,
+    ):  # fmt: skip
+        ended = run(
+            [task], until_retired, short.scheduler_address, stop=stop_once, warn=warned.append
+        )
+    assert ended == [task]
+    assert task.result.read_bytes() == b"gone on with"
+    assert warned == [f"The worker {retired[0]} has ended; one goes on elsewhere."]
+
+
+def lacking(task, stop, progress, warn):
+    if not (task.folder / "tried").exists():
+        (task.folder / "tried").touch()
+        raise StorageError("The data are others here.")
+    return b"elsewhere"
+
+
+def test_a_worker_that_lacks_something_is_sent_nothing_more(address, tasks) -> None:
+    (task,), warned = tasks("one"), []
+    assert run([task], lacking, address, warn=warned.append) == [task]
+    assert task.result.read_bytes() == b"elsewhere"
+    (words,) = warned
+    assert "cannot carry out one: The data are others here. It is sent nothing." in words
+
+
 def config() -> Config:
     training = {"draws": 16, "checkpoint_every": 7}
     return Config(
@@ -203,15 +250,20 @@ def test_a_comparison_has_the_same_bytes_as_in_one_process(address, tmp_path) ->
     assert len(results(one)) == 5
 
 
-@pytest.mark.parametrize(("who", "kills"), [("worker", 3), ("scheduler", 2)])
-def test_who_is_killed_at_random_moments_changes_nothing(tmp_path, who, kills) -> None:
+def test_who_is_killed_at_random_moments_changes_nothing(tmp_path) -> None:
     """SIGKILL (seed 0); more of them are in the benchmark."""
     program = Path(__file__).with_name("killed_cluster.py")
     done = subprocess.run(
-        [sys.executable, program, tmp_path, "0", str(kills), who],
+        [sys.executable, program, tmp_path, "0", "worker=3", "scheduler=2"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    whole, *others = (
+        {path.parent.name: path.read_bytes() for path in (tmp_path / who).glob("*/*/result.json")}
+        for who in ("whole", "worker", "scheduler")
+    )
+    assert len(whole) == 8
+    assert others == [whole, whole]
 
 
 def test_no_scheduler_no_run() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from contextlib import closing
@@ -159,6 +160,20 @@ def test_stopping_stops_all(elsewhere, tasks, tmp_path) -> None:
     assert [*tmp_path.glob("*/*")] == []
 
 
+def test_what_ends_while_all_stop_is_kept(elsewhere, tasks, tmp_path) -> None:
+    def work(task, stop, progress, warn):
+        (tmp_path / "began").touch()
+        while not stop():
+            time.sleep(0.01)
+        return b"whole"
+
+    (task,) = tasks("one")
+    with pytest.raises(Interrupted):
+        run([task], work, elsewhere, stop=lambda: (tmp_path / "began").exists())
+    assert task.result.read_bytes() == b"whole"
+    assert [path.name for path in task.folder.iterdir()] == ["result"]
+
+
 def test_a_worker_is_another_process_with_its_share_of_the_cores(elsewhere, tasks) -> None:
     def work(task, stop, progress, warn):
         return json.dumps([os.getpid(), threads.n_threads(), torch.get_num_threads()]).encode()
@@ -193,14 +208,67 @@ def test_any_error_comes_back_with_its_reason(elsewhere, tasks) -> None:
         pass
 
     def work(task, stop, progress, warn):
-        raise {"odd": OddError(3, 4), "local": LocalError("here"), "key": KeyError("x")}[task.name]
+        raise {
+            "odd": OddError(3, 4), "local": LocalError("here"), "key": KeyError("x"),
+            "pipe": BrokenPipeError(32, "the user's own"), "exit": SystemExit(3),
+        }[task.name]  # fmt: skip
 
-    for name, text in (("odd", "OddError: odd 3"), ("local", "LocalError: here"), ("key", "'x'")):
+    for name, text in (
+        ("odd", "OddError: odd 3"), ("local", "LocalError: here"), ("key", "'x'"),
+        ("pipe", "BrokenPipeError: [Errno 32] the user's own"), ("exit", "SystemExit: 3"),
+    ):  # fmt: skip
         (failure,) = run(tasks(name), work, elsewhere)
         assert isinstance(failure.error, WorkerError)
         assert f"failed with {text}" in str(failure.error) or name == "key"
         assert text in failure.reason
         assert "in work" in failure.reason  # its traceback
+
+
+class Locked:
+    """A stream that nothing in a worker may come to: another thread had its lock at the fork."""
+
+    def write(self, text: str) -> None:
+        os._exit(7)
+
+    def flush(self) -> None:
+        """Before a fork, this is the parent."""
+
+
+def test_a_worker_has_streams_of_its_own(elsewhere, tasks, monkeypatch) -> None:
+    def work(task, stop, progress, warn):
+        print("said")
+        print("said", file=sys.stderr)
+        return b"said"
+
+    monkeypatch.setattr(sys, "stdout", Locked())
+    monkeypatch.setattr(sys, "stderr", Locked())
+    (task,) = tasks("one")
+    ended = run([task], work, elsewhere)
+    monkeypatch.undo()
+    assert ended == [task]
+
+
+@linux
+def test_torch_works_in_a_worker_whose_parent_used_several_threads() -> None:
+    program = """
+import tempfile, torch
+from pathlib import Path
+from qhyper.run.processes import Processes
+from qhyper.run.work import Task, carry_out
+def large():
+    return torch.ones(4_000_000).sin().sum().item()
+torch.set_num_threads(2)
+large()
+folder = Path(tempfile.mkdtemp())
+task = Task("one", folder, folder / "result")
+made = Processes(1, progress=print, warn=print)
+made._threads = 2
+print(list(carry_out([task], lambda *told: str(large()).encode(), made, stop=bool)) == [task])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], timeout=120, check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "True\n"
 
 
 def test_memory_that_is_not_there_is_missing_here_too(elsewhere, tasks) -> None:

@@ -1,5 +1,6 @@
 """Leases: one process at a time on a piece of work, whatever clocks and deaths there are."""
 
+import errno
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -218,6 +220,21 @@ def test_a_claim_that_cannot_be_written_is_not_left_behind(tmp_path, leases, mon
     with pytest.raises(StorageError, match="No space left on device"):
         leases.claim(tmp_path)
     assert claims(tmp_path) == []
+
+
+def test_a_disk_that_fails_for_a_moment_takes_no_claim_away(tmp_path, leases, monkeypatch):
+    lease = leases.claim(tmp_path)
+
+    def refuse(*args):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    for name in ("read_bytes", "exists"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, name, refuse)
+            assert lease.holds
+            lease.beat()
+    lease.path.unlink()
+    assert not lease.holds
 
 
 def test_what_is_given_back_twice_is_not_taken_from_another(tmp_path, leases):

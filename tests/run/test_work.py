@@ -13,7 +13,9 @@ from qhyper.run.comparison import execute, stored, work
 from qhyper.run.config import Config, Entry
 from qhyper.run.directory import Run
 from qhyper.run.lease import Leases
-from qhyper.run.lock import alone
+from qhyper.run.lock import alone, unless_others
+
+RESULTS = "*/*/result.json"
 
 
 def quiet(*told: object) -> None:
@@ -28,25 +30,25 @@ def config(**changes) -> Config:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it forks")
-@pytest.mark.parametrize(("who", "kills"), [("helper", 6), ("coordinator", 3), ("worker", 3)])
-def test_who_is_killed_loses_nothing_and_nothing_is_done_twice(
-    tmp_path: Path, who: str, kills: int
-) -> None:
+def test_who_is_killed_loses_nothing_and_nothing_is_done_twice(tmp_path: Path) -> None:
     """SIGKILL at random moments (seed 0); more of them are in the benchmark."""
     one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     program = Path(__file__).with_name("killed_workers.py")
+    kills = {"helper": 5, "coordinator": 3, "worker": 3}
     done = subprocess.run(
-        [sys.executable, program, tmp_path, "0", str(kills), who],
+        [sys.executable, program, tmp_path, "0", *(f"{who}={n}" for who, n in kills.items())],
         capture_output=True, text=True, env=one_thread,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    left = json.loads(done.stdout)
-    assert left[0] < left[-1] < 8  # they struck on the way
-    whole, killed = (next((tmp_path / name).iterdir()) for name in ("whole", "killed"))
-    results = {path.parent.name: path.read_bytes() for path in whole.glob("*/result.json")}
-    assert len(results) == 8
-    assert results == {p.parent.name: p.read_bytes() for p in killed.glob("*/result.json")}
-    assert not list(killed.glob("*/attempt-*"))
+    results = {
+        who: {path.parent.name: path.read_bytes() for path in (tmp_path / who).glob(RESULTS)}
+        for who in ("whole", *kills)
+    }
+    assert len(results["whole"]) == 8
+    for who, left in json.loads(done.stdout).items():
+        assert len(left) == kills[who]
+        assert left[0] < 8, who  # they struck on the way
+        assert results[who] == results["whole"], who
 
 
 def test_one_alone_ends_the_run(tmp_path: Path) -> None:
@@ -113,3 +115,36 @@ def test_who_has_nothing_left_to_do_says_who_ends_the_run(cli, tmp_path) -> None
         code, out, err = cli("work", str(run.path))
     assert (code, out) == (0, "")
     assert f"Nothing is left to do here: Another process ({os.getpid()}" in err
+
+
+def test_an_entry_that_was_given_up_is_an_error_with_its_reason(cli, tmp_path) -> None:
+    run = Run.create(tmp_path, "mine", config())
+    (run.path / "random").mkdir()
+    (run.path / "random" / "failed.json").write_text(json.dumps({"reason": "it was killed"}))
+    code, out, err = cli("work", str(run.path), "--processes", "1")
+    assert (code, out) == (2, "")
+    assert f"Given up: random: it was killed. Try again with: qhyper resume {run.path}" in err
+
+
+def test_options_that_prepare_does_not_use_are_refused(cli, tmp_path) -> None:
+    code, _, err = cli("compare", "--prepare", "--processes", "2")
+    assert code == 2
+    assert "Got --prepare, which carries nothing out, with --processes" in err
+    assert cli("compare", "--processes", "0")[0] == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_was_held_for_a_moment_is_tried_again(tmp_path) -> None:
+    calls = []
+
+    def end() -> str:
+        calls.append(1)
+        if len(calls) == 1:
+            raise StorageError("another process was looking")
+        return "ended"
+
+    assert unless_others(tmp_path, end) == "ended"
+    with pytest.raises(StorageError, match="full"):
+        unless_others(tmp_path, lambda: (_ for _ in ()).throw(StorageError("full")))
+    with alone(tmp_path):
+        assert unless_others(tmp_path, lambda: (_ for _ in ()).throw(StorageError("x"))) is None
