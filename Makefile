@@ -22,8 +22,8 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: $(VENV)/dev
-	$(BIN)/python tests/benchmarks/run.py
+bench: $(CLUSTER)/made
+	$(CLUSTER)/bin/python tests/benchmarks/run.py
 
 clean:
 	rm -rf $(VENV) $(CLUSTER) build *.egg-info

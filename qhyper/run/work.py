@@ -16,7 +16,7 @@ from typing import Protocol
 
 from qhyper.errors import Interrupted, JobError, PendingError, StorageError
 from qhyper.run.lease import Lease, Leases
-from qhyper.storage import write_whole
+from qhyper.storage import storage, write_whole
 
 ATTEMPTS = 3
 """Workers that a task may kill before it is given up. Whoever started them has to see it: what is
@@ -68,7 +68,8 @@ class Task:
 
     def retry(self) -> None:
         """Forget that it was given up."""
-        (self.folder / FAILED).unlink(missing_ok=True)
+        with storage(self.folder / FAILED):
+            (self.folder / FAILED).unlink(missing_ok=True)
 
 
 Work = Callable[[Task, Stop, Progress, Warn], bytes]

@@ -96,7 +96,7 @@ def scale_killed() -> Iterator[Line]:
 def scale_killed_on_dask() -> Iterator[Line]:
     """The same of a cluster's workers and of its scheduler."""
     if find_spec("distributed") is None:
-        yield Line("scale-killed-on-dask", 0, detail="not measured: dask.distributed is missing")
+        yield Line("scale-killed-on-dask", 0, detail="not measured: needs dask, as `make bench` has")
         return
     yield from _killed("killed_cluster.py", worker=20, scheduler=5)
 

@@ -1,5 +1,8 @@
 """What of a wrong log p is seen before a generator trains."""
 
+import random
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from classical.conditional import ConditionalBernoulli
 from qhyper.errors import ConfigurationError
 from qhyper.targets.objective import Objective
 from qhyper.training.log_prob import check_log_prob, total_probability
+from qhyper.training.randomness import check_streams
 from qhyper.training.settings import TrainingSettings
 from qhyper.training.trainer import Trainer
 
@@ -105,6 +109,7 @@ class Global(Bernoulli):
     [
         (torch.rand, "torch's global generator"),
         (np.random.rand, r"NumPy's global generator \(np\.random\)"),
+        (lambda *shape: np.full(shape, random.random()), "Python's module random"),
     ],
 )
 def test_draws_from_a_global_generator_are_refused(draw, name):
@@ -113,6 +118,25 @@ def test_draws_from_a_global_generator_are_refused(draw, name):
     message = rf"\(Global\) draws from {name}, so that the same seeds would give other runs\. Draw"
     with pytest.raises(ConfigurationError, match=message):
         begin(generator)
+
+
+def test_what_another_thread_draws_is_not_the_generators():
+    def draw(*shape):
+        if not calls:
+            random.random()  # as if by the other thread at this moment
+        calls.append(shape)
+        return np.zeros(shape)
+
+    generator, calls, done = Global(5, seeds=(1, 2)), [], threading.Event()
+    generator.draw = draw
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    try:
+        check_streams(generator)
+    finally:
+        done.set()
+        thread.join()
+    assert len(calls) == 2
 
 
 def test_a_generator_that_sees_inputs_is_asked_at_them():
