@@ -120,9 +120,7 @@ class Cluster:
     def _was_to_end(self, worker: str) -> bool:
         """Whether a worker that is there no more was retired, as at the end of its lifetime."""
         try:
-            events = self._client.sync(
-                self._client.scheduler.events, topic=worker, callback_timeout=_ANSWER
-            )
+            events = self._told(self._client.scheduler.events, _ANSWER, topic=worker)
         except OSError:  # the next look tells of it
             return False
         removed = [event for _, event in events if event.get("action") == "remove-worker"]
@@ -135,7 +133,7 @@ class Cluster:
         and none that can be sent tasks.
         """
         try:
-            found = self._client.sync(self._client.scheduler.identity, callback_timeout=_STOPPING)
+            found = self._told(self._client.scheduler.identity, _STOPPING)
             there = {address: str(one["id"]) for address, one in found["workers"].items()}
             known = {a: its_id for a, its_id in self._workers.items() if there.get(a) == its_id}
             now = time.monotonic()
@@ -162,15 +160,21 @@ class Cluster:
         if refusal and not known:
             raise ConfigurationError(refusal)
 
+    def _told(self, call: Any, seconds: float, *args: Any, **kwargs: Any) -> Any:
+        """What the scheduler answers; OSError if it does not within so many seconds."""
+        try:
+            return self._client.sync(call, *args, callback_timeout=seconds, **kwargs)
+        except RuntimeError as error:  # the client has given up to reach it
+            raise ConnectionError(str(error)) from error
+
     def _asked(self, workers: list[str]) -> dict[str, Any]:
         """What each of these is, or what asking it has raised."""
         if not workers:
             return {}
         try:
-            return self._client.sync(
-                self._client._run, identity, workers=workers, on_error="return",
-                callback_timeout=_ANSWER,
-            )  # fmt: skip
+            return self._told(
+                self._client._run, _ANSWER, identity, workers=workers, on_error="return"
+            )
         except TimeoutError:  # one of them hangs, and nobody says which: each alone
             if len(workers) > 1:
                 return {k: told for each in workers for k, told in self._asked([each]).items()}
@@ -227,10 +231,9 @@ class Cluster:
                 self._client.cancel(list(self._running))
                 deadline = time.monotonic() + _STOPPING
                 while time.monotonic() < deadline:
-                    at_work = self._client.sync(
-                        self._client._run, _at_work, keys, on_error="ignore",
-                        callback_timeout=_ANSWER,
-                    )  # fmt: skip
+                    at_work = self._told(
+                        self._client._run, _ANSWER, _at_work, keys, on_error="ignore"
+                    )
                     if not any((at_work or {}).values()):
                         break
                     time.sleep(0.1)
