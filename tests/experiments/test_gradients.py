@@ -12,23 +12,21 @@ from qhyper import BinaryNetwork, Brickwork, Expectation, QuantumHyperNetwork, l
 from qhyper.threads import one_torch_thread
 
 
+TRAINED = ("training-score-function", "training-parameter-shift", "chunked-training-spsa")
+
+
 @pytest.fixture(scope="module")
 def results():
     """Of the trainings, which are alike, one of draws, one of shifts and one in chunks."""
-    trained = {
-        "training-": ("training-score-function", "training-parameter-shift"),
-        "chunked-training-": ("chunked-training-spsa",),
-    }
     with one_torch_thread():
         found = {
             name: work()
             for name, work in study.parts(quick=True).items()
-            if "training-" not in name or any(name in alike for alike in trained.values())
+            if "training-" not in name or name in TRAINED
         }
     for name in study.parts(quick=True):
-        (kind,) = (kind for kind in trained if name.startswith(kind)) if name not in found else [""]
-        if kind:
-            found[name] = found[trained[kind][0]]
+        if name not in found:
+            found[name] = found[TRAINED[2 if name.startswith("chunked-") else 0]]
     return found
 
 
