@@ -11,7 +11,6 @@ from experiments.study import find
 from qhyper import BinaryNetwork, Brickwork, Expectation, QuantumHyperNetwork, load
 from qhyper.threads import one_torch_thread
 
-
 TRAINED = ("training-score-function", "training-parameter-shift", "chunked-training-spsa")
 
 
