@@ -53,7 +53,7 @@ def export(
         )
     from qhyper.run.comparison import stored
     from qhyper.run.directory import Run
-    from qhyper.run.sweep import is_sweep
+    from qhyper.run.sweep_file import is_sweep
     from qhyper.storage import storage, write_whole
 
     sweeps = [path for path in runs if is_sweep(path)]
@@ -78,7 +78,7 @@ def export(
 def _content(outcomes: "list[Comparison]", sweeps: list[Path], suffix: str) -> bytes:
     from qhyper.report.export import as_csv, as_parquet
     from qhyper.report.latex import latex_table
-    from qhyper.run.sweep import sweep_rows
+    from qhyper.run.sweep_rows import sweep_rows
     from qhyper.storage import as_utf8
 
     if suffix == ".tex":

@@ -168,7 +168,7 @@ def compare(
     if combined:
         given["entries"] = combinations(entry_tables(given), axes)
     _start(
-        name or "compare", given, out, as_json,
+        name or ("tune" if "tune" in given else "compare"), given, out, as_json,
         combined=combined, yes=yes, dry_run=dry_run, prepare=prepare, processes=processes,
         scheduler=scheduler, log=log,
     )  # fmt: skip
@@ -349,7 +349,9 @@ def work(
     from qhyper.run.directory import Run, stop_on_signals
     from qhyper.run.listing import GIVEN_UP, listed
     from qhyper.run.lock import at_work
-    from qhyper.run.sweep import FILE, help_with_sweep, is_sweep
+    from qhyper.run.places import SWEEP
+    from qhyper.run.sweep import help_with_sweep
+    from qhyper.run.sweep_file import is_sweep
     from qhyper.threads import n_threads
 
     together = n_threads() if processes is None else processes
@@ -365,7 +367,7 @@ def work(
                 f"Stopped by a signal; what was done is kept. Go on with: qhyper work {run}"
             ) from None
     if outcome is None:
-        again = f"sweep {run / FILE} --out {run}" if is_sweep(run) else f"resume {run}"
+        again = f"sweep {run / SWEEP} --out {run}" if is_sweep(run) else f"resume {run}"
         (found,) = listed(run)
         if found.state == GIVEN_UP:
             raise QhyperError(f"Given up: {found.detail}. Try again with: qhyper {again}")
@@ -465,7 +467,6 @@ def _start(
         )
     check_name(name)
     config = Config(**values)
-    name = "tune" if config.tune is not None else name
     if not combined:  # else what cannot work is left out
         check_named(config.entries or [])
     if not dry_run:

@@ -34,7 +34,8 @@ def sweep(
     are worked out. `qhyper work FOLDER` helps, on any machine that sees the folder.
     """
     from qhyper.run.directory import stop_on_signals
-    from qhyper.run.sweep import carry_out_sweep, make, places, read_sweep
+    from qhyper.run.sweep import carry_out_sweep, make
+    from qhyper.run.sweep_file import places, read_sweep
     from qhyper.run.trials import Where
     from qhyper.threads import n_threads
 

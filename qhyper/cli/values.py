@@ -26,9 +26,14 @@ def read_values(
     cannot be read.
     """
     from qhyper.run.config import assign, read
-    from qhyper.run.places import beside
+    from qhyper.run.places import PROVENANCE, beside
 
     values = beside(read(config), config, warn) if config is not None else {}
+    if config is not None and "tune" in values and (config.parent / PROVENANCE).is_file():
+        warn(
+            f"{config} is of a run whose entries have searched their settings: they search again, "
+            "from what was found. To compare what was found, leave the table [tune] out."
+        )
     if asked.get("file") is not None:
         if asked.get("data") is not None:
             raise ConfigurationError(

@@ -341,7 +341,7 @@ def work(
     if the run began with other versions or other data, and what a search of settings raised: no
     entry is compared before all of these are over.
     """
-    check_same_versions(run, identity())
+    check_same_versions(run, identity(run.config))
     if not run.complete:
         made = plan(run.found_config, warn)
         check_same_data(run, made.problem)

@@ -35,7 +35,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -46,7 +46,7 @@ from qhyper.errors import ConfigurationError, StorageError
 from qhyper.report.results import Result
 from qhyper.report.summary import Summary
 from qhyper.run.config import Config, read, to_toml
-from qhyper.run.places import PROVENANCE, of_run
+from qhyper.run.places import PROVENANCE, SWEEP, of_run
 from qhyper.storage import as_utf8, storage, write_whole
 
 RESULT, SECONDS = "result.json", "seconds.json"
@@ -56,6 +56,9 @@ SUMMARY = "summary.json"
 KEPT_CHECKPOINTS = 2
 NAME_LENGTH = 48
 PACKAGES = ("qhyper", "torch", "numpy", "numba", "scipy", "pennylane", "qiskit", "qiskit-aer")
+"""That every result depends on."""
+OF_SEARCHES = ("optuna",)
+"""That the settings depend on that are searched."""
 
 
 def check_name(name: str) -> None:
@@ -119,6 +122,11 @@ class Run:
     @classmethod
     def open(cls, path: Path) -> "Run":
         """The run at `path`; raises StorageError if it is not a run directory."""
+        if (path / SWEEP).is_file():
+            raise StorageError(
+                f"{path} is a sweep: its page is {path / 'sweep.html'}, and each folder of "
+                f"{path / 'points'} has runs. Go on with it by `qhyper work {path}`."
+            )
         if not (path / "config.toml").is_file() or not (path / PROVENANCE).is_file():
             raise StorageError(
                 f"{path} is not a run directory: expected a folder with config.toml and "
@@ -301,10 +309,10 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def versions() -> dict[str, str | None]:
-    """Installed versions of the packages that results depend on, None where missing."""
+def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str | None]:
+    """Installed versions of packages, None where missing."""
     found: dict[str, str | None] = {}
-    for package in PACKAGES:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -312,11 +320,14 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def identity() -> dict[str, str | None]:
-    """What makes results the same wherever they are worked out: versions, and the checkout's."""
-    git = _git_revision()
+def identity(config: Config | None = None) -> dict[str, str | None]:
+    """What makes results the same wherever they are worked out: versions, and the checkout's.
+
+    Those of searches as well, where the configuration asks for them.
+    """
+    git, searches = _git_revision(), config is not None and config.tune is not None
     return {
-        **versions(),
+        **versions((*PACKAGES, *OF_SEARCHES) if searches else PACKAGES),
         "python": platform.python_version(),
         "revision": None if git is None else git["revision"],
     }
@@ -328,7 +339,7 @@ def provenance(seeds: list[int]) -> dict[str, Any]:
         "id": uuid.uuid4().hex,
         "utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "git": _git_revision(),
-        "versions": versions(),
+        "versions": versions((*PACKAGES, *OF_SEARCHES)),
         "python": platform.python_version(),
         "system": platform.platform(),
         "processor": platform.processor() or platform.machine(),

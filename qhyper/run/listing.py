@@ -9,7 +9,7 @@ from qhyper.run.directory import RESULT, SUMMARY, Run
 from qhyper.run.lease import claimant
 from qhyper.run.lock import at_work
 from qhyper.run.places import PROVENANCE
-from qhyper.run.sweep import POINTS, is_sweep
+from qhyper.run.sweep_file import POINTS, is_sweep
 from qhyper.run.work import FAILED, Task
 
 COMPLETE, AT_WORK, GIVEN_UP = "complete", "at work", "given up"
@@ -77,7 +77,7 @@ def _listed_sweep(path: Path) -> Listed:
         state = INTERRUPTED if begun else NOT_BEGUN
     first = _listed(runs[0]) if runs else None
     return Listed(
-        path=str(path.resolve()), begun=first.begun if first else None,
+        path=str(path.resolve()), name=path.resolve().name, begun=first.begun if first else None,
         data=first.data if first else None, state=state,
         detail=", ".join(filter(None, [f"a sweep, {complete} of {len(runs)} runs", who, given_up])),
     )  # fmt: skip

@@ -7,6 +7,7 @@ in an order that their number decides.
 
 import io
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,9 +17,10 @@ import numpy as np
 
 from qhyper.errors import ConfigurationError, StorageError
 from qhyper.report.results import Correlation, Curve, Result
+from qhyper.run import tune as tuning
 from qhyper.run.comparison import CERTIFICATE, Comparison, Plan, execute, plan, stored
 from qhyper.run.config import Config
-from qhyper.run.directory import RESULT, Metrics, Run
+from qhyper.run.directory import PACKAGES, RESULT, Metrics, Run
 from qhyper.run.places import PROVENANCE, without_folders
 from qhyper.storage import storage, write_whole
 from qhyper.targets.target import SAME_LOSS
@@ -56,10 +58,11 @@ def merge(
         raise ConfigurationError(f"Got {len(runs)} run to merge; expected two or more.")
     outcomes = [stored(run) for run in runs]
     first = runs[0]
-    for other in runs[1:]:
+    for other, outcome in zip(runs[1:], outcomes[1:], strict=True):
         _check_same_settings(first, other)
         _check_same_versions(first, other)
         _check_same_data(first, other)
+        _check_same_searches(first, outcomes[0], other, outcome)
     seeds = _seeds(runs)
     order = np.argsort(seeds, kind="stable").tolist()
     results = [
@@ -75,6 +78,10 @@ def merge(
         if (first.path / file).is_file():
             with storage(first.path / file):
                 run.write(file, (first.path / file).read_text("utf-8"))
+    tuned = outcomes[0].summary.tuning
+    if tuned is not None and (first.path / tuning.FOLDER).is_dir():
+        with storage(run.path):
+            shutil.copytree(first.path / tuning.FOLDER, run.path / tuning.FOLDER)
     for trial, result in zip(made.trials, results, strict=True):
         folder = run.path / trial.entry.folder
         with storage(folder):
@@ -87,7 +94,7 @@ def merge(
         del told["seconds_per_step"]
         write_whole(folder / RESULT, json.dumps(told).encode())
     # every result is there: nothing is carried out, all is summed up and written
-    return execute(run, Plan(config, made.problem, made.trials), warn=warn)
+    return execute(run, Plan(config, made.problem, made.trials, tuned), warn=warn)
 
 
 def merged(results: Sequence[Result], order: Sequence[int]) -> Result:
@@ -212,7 +219,8 @@ def _check_same_versions(first: Run, other: Run) -> None:
 def _versions(run: Run) -> dict[str, Any]:
     found = run.read_json(PROVENANCE)
     revision = (found.get("git") or {}).get("revision")
-    return {**found["versions"], "python": found["python"], "revision": revision}
+    same = {name: found["versions"].get(name) for name in PACKAGES}
+    return {**same, "python": found["python"], "revision": revision}
 
 
 def _check_same_data(first: Run, other: Run) -> None:
@@ -227,6 +235,15 @@ def _check_same_data(first: Run, other: Run) -> None:
         raise StorageError(
             f"{first.path} has another certified minimum than {other.path}: got {minima[0]} and "
             f"{minima[1]}. Their objectives are not the same."
+        )
+
+
+def _check_same_searches(first: Run, one: Comparison, other: Run, two: Comparison) -> None:
+    if one.summary.tuning != two.summary.tuning:
+        raise ConfigurationError(
+            f"The entries of {first.path} have searched otherwise than those of {other.path}: "
+            f"{_short(one.summary.tuning)} and {_short(two.summary.tuning)}. Search once, and give "
+            "the shards the entries of that run's config.toml, without its table [tune]."
         )
 
 

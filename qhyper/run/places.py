@@ -19,6 +19,8 @@ from qhyper.run.config import Config
 
 PROVENANCE = "provenance.json"
 """Its `folder` is where a run was when its paths were written."""
+SWEEP = "sweep.toml"
+"""What was asked of the sweep whose folder has this file."""
 ABOVE = 2
 """Folders above a run's that are looked into, too: runs/, and the project that it lies in."""
 
@@ -71,7 +73,8 @@ def beside(
         if not Path(path).is_absolute():
             return _either(path, file)
         moved = (place for place in _moved(path, file.parent) if place.is_file())
-        if Path(path).is_file() or not (file.parent / PROVENANCE).is_file():
+        ours = file.name == SWEEP or (file.parent / PROVENANCE).is_file()
+        if Path(path).is_file() or not ours:
             return path
         found = str(next(moved, path))
         if found != path:
@@ -79,6 +82,21 @@ def beside(
         return found
 
     return _with_paths(values, locate)
+
+
+def absolute_beside(
+    values: Mapping[str, Any], file: Path, warn: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """The same with absolute paths."""
+    return _with_paths(beside(values, file, warn), lambda path: str(Path(path).resolve()))
+
+
+def absolute_value(key: str, value: Any, file: Path, warn: Callable[[str], None] = print) -> Any:
+    """A value that a configuration file gives for a key, such as target_options.path, the same."""
+    first, _, rest = key.partition(".")
+    values = {"target": "table", first: {rest: value} if rest else value}
+    found = absolute_beside(values, file, warn)[first]
+    return found[rest] if rest else found
 
 
 def _changed(config: Config, locate: Locate) -> Config:

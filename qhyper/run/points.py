@@ -146,7 +146,7 @@ def read_points(table: Any) -> Points:
         )
     if not _is_whole(seed, 0):
         raise ConfigurationError(f"Got seed = {seed!r} in [sweep]; expected a number from 0 up.")
-    found = Points([_axis(key, value) for key, value in _flat(over)], method, n, seed)
+    found = Points([_axis(key, value) for key, value in flat(over)], method, n, seed)
     if found.size > MOST_POINTS:
         raise ConfigurationError(
             f"The sweep has {found.size:,} points; at most {MOST_POINTS:,} are carried out. Draw "
@@ -189,13 +189,19 @@ def _axis(key: str, given: Any) -> Axis:
     return Axis(key, (), float(low), float(high), log, whole, n)
 
 
-def _flat(over: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def flat(over: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     """Keys with their dots, however TOML has nested them."""
     for key, value in over.items():
-        if isinstance(value, Mapping) and not set(value) <= RANGE:
-            yield from _flat(value, f"{above}{key}.")
+        if isinstance(value, Mapping) and value and not _is_range(value):
+            yield from flat(value, f"{above}{key}.")
         else:
             yield f"{above}{key}", value
+
+
+def _is_range(table: Mapping[str, Any]) -> bool:
+    """Whether it is to be one: an option may be called n, and then has a list or a table."""
+    given = [table[name] for name in RANGE & set(table)]
+    return bool(given) and not any(isinstance(value, list | Mapping) for value in given)
 
 
 def _copy(value: Any) -> Any:

@@ -123,7 +123,7 @@ class Search:
             else:
                 values = proposed(ranges, tried, sampler=tuning.sampler, seed=tuning.seeds[0])
             folder = task.folder / f"setting-{number}"
-            tried.append(self._try(with_settings(entry, values), values, folder, stop, share))
+            tried.append(self._try(entry, values, folder, stop, share))
             write_whole(so_far, _lines(tried))
             shutil.rmtree(folder, ignore_errors=True)
             progress(task.name, number + 1, settings)
@@ -132,7 +132,7 @@ class Search:
     def _try(
         self, entry: Entry, settings: Settings, folder: Path, stop: Stop, progress: Progress
     ) -> Tried:
-        """Train an entry on the tuning seeds; what cannot be trained is a bad setting."""
+        """Train an entry with settings, on the tuning seeds; what cannot be trained is a bad one."""
         import torch
 
         from qhyper.run.trial import Trial
@@ -141,6 +141,7 @@ class Search:
         assert config.tune is not None
         seeds = tuple(config.tune.seeds)
         try:
+            entry = with_settings(entry, settings)
             trial = Trial(entry, self.problem, seeds, config.budget, device=config.device)
             # that a start has few steps, or the like, is for nobody to mend
             result = trial.execute(folder, stop, progress, lambda words: None)

@@ -74,9 +74,9 @@ def checked(config: Config, trials: "Sequence[Trial]") -> Config:
                 f"'{entry.title}' is a control: it has no training to search. Give "
                 f"[tune.space.{entry.title}.options]."
             )
-        firsts = {name: of_one.first for name, of_one in space.ranges.items()}
+        ends = [{name: r.ends[end] for name, r in space.ranges.items()} for end in (0, 1)]
         named = [{k: value} for k, r in space.ranges.items() for value in r.choices or ()]
-        check_named(with_settings(entry, settings) for settings in [firsts, *named])
+        check_named(with_settings(entry, settings) for settings in [*ends, *named])
     for trial in trials:
         if trial.paid:
             raise ConfigurationError(

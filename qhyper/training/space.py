@@ -33,6 +33,10 @@ class Range(Strict):
                     f"got choices = {self.choices} with low = {low}, high = {high} and log = "
                     f"{str(self.log).lower()}; expected two choices or more, and nothing beside"
                 )
+            if len(set(self.choices)) < len(self.choices):
+                raise ValueError(
+                    f"got choices = {self.choices}, of which two are equal; expected each once"
+                )
         elif low is None or high is None or low >= high or (self.log and low <= 0):
             raise ValueError(
                 f"got low = {low} and high = {high}; expected low < high, above 0 with log = true, "
@@ -46,9 +50,11 @@ class Range(Strict):
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     @property
-    def first(self) -> Any:
-        """One of them: the lowest, or the first choice."""
-        return self.low if self.choices is None else self.choices[0]
+    def ends(self) -> tuple[Any, Any]:
+        """Two of them: the lowest and the highest, or the first choice and the last."""
+        if self.choices is not None:
+            return self.choices[0], self.choices[-1]
+        return self.low, self.high
 
     def holds(self, value: Any) -> bool:
         """Whether a value is one of these."""
@@ -98,8 +104,8 @@ class Space(Strict):
             head = name.partition(".")[0]
             if head in BUDGETS or head == "minutes":
                 raise ValueError(f"{head} is what a training may spend, the same for all")
-            value: Any = training[name].first if head == name else {}
-            TrainingSettings(**{head: value})
+            for value in training[name].ends if head == name else ({},):
+                TrainingSettings(**{head: value})
         return training
 
     @property

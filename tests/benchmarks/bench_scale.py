@@ -21,7 +21,8 @@ from qhyper.run.comparison import execute, work
 from qhyper.run.config import Config
 from qhyper.run.directory import Run
 from qhyper.run.processes import Processes
-from qhyper.run.sweep import carry_out_sweep, read_sweep
+from qhyper.run.sweep import carry_out_sweep
+from qhyper.run.sweep_file import read_sweep
 from qhyper.run.trials import Where
 from qhyper.run.work import Failure, Task, carry_out
 from qhyper.streams import Streams
@@ -96,7 +97,9 @@ def scale_killed() -> Iterator[Line]:
 def scale_killed_on_dask() -> Iterator[Line]:
     """The same of a cluster's workers and of its scheduler."""
     if find_spec("distributed") is None:
-        yield Line("scale-killed-on-dask", 0, detail="not measured: needs dask, as `make bench` has")
+        yield Line(
+            "scale-killed-on-dask", 0, detail="not measured: needs dask, as `make bench` has"
+        )
         return
     yield from _killed("killed_cluster.py", worker=20, scheduler=5)
 

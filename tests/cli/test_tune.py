@@ -51,11 +51,24 @@ def test_what_the_file_says_of_the_search_stands_unless_an_option_says_otherwise
 
 
 def test_a_run_that_is_prepared_is_searched_by_who_helps(cli, tmp_path: Path) -> None:
-    code, out, err = cli("tune", *SMALL, *TWO, *SEARCH, "--prepare")
+    code, out, err = cli("tune", *SMALL, *TWO[:2], *SEARCH, "--prepare")
     assert code == 0, err
     code, out, err = cli("work", out.strip(), "--processes", "1", "--json")
     assert code == 0, err
     assert [entry["settings"] for entry in json.loads(out)["tuning"]["entries"]] == [3, 3]
+
+
+def test_a_tuned_run_has_the_name_that_it_is_given(cli, tmp_path: Path) -> None:
+    code, out, err = cli("tune", *SMALL, *TWO[:2], *SEARCH, "--name", "mine", "--prepare")
+    assert code == 0, err
+    assert "-mine-" in out
+
+
+def test_the_configuration_of_a_tuned_run_searches_again_and_says_so(cli, tmp_path: Path) -> None:
+    run = cli("tune", *SMALL, *TWO[:2], *SEARCH, "--prepare")[1].strip()
+    code, _, err = cli("compare", "--config", f"{run}/config.toml", "--dry-run")
+    assert code == 0, err
+    assert "they search again, from what was found." in " ".join(err.split())
 
 
 @pytest.mark.parametrize(

@@ -218,3 +218,36 @@ def test_what_one_alone_has_measured_is_refused(result):
     assert both.correlation == replace(
         bits, total_correlation=[0.1] * 2, loss=[0.5] * 2, product_loss=[0.7] * 2
     )
+
+
+def test_tuned_shards_are_merged_without_another_search(tmp_path, monkeypatch):
+    pytest.importorskip("optuna")
+    tune = {"seeds": [100], "evaluations": 600, "sampler": "random"}
+    base = {"layers": [4, 3, 2], "evaluations": 200, "entries": [Entry(name="annealing")]}
+    shards = [
+        carried_out(tmp_path, name, seeds, tune=tune, **base)
+        for name, seeds in (("a", [0]), ("b", [1, 2]))
+    ]
+    monkeypatch.setattr("qhyper.run.tune.tuned", pytest.fail)
+    outcome = merge(shards, tmp_path, "both", warn=quiet)
+    assert outcome.run is not None
+    assert outcome.summary.tuning == stored(shards[0]).summary.tuning
+    assert stored(Run.open(outcome.run.path)) == outcome
+    searched = sorted(path.name for path in (outcome.run.path / "tuning" / "annealing").iterdir())
+    assert "search.jsonl" in searched
+
+
+def test_shards_that_have_searched_otherwise_are_refused(tmp_path):
+    pytest.importorskip("optuna")
+    tune = {"seeds": [100], "evaluations": 600, "sampler": "random"}
+    base = {"layers": [4, 3, 2], "evaluations": 200, "entries": [Entry(name="annealing")]}
+    shards = [
+        carried_out(tmp_path, name, seeds, tune=tune, **base)
+        for name, seeds in (("a", [0]), ("b", [1]))
+    ]
+    summary = shards[1].path / "summary.json"
+    found = json.loads(summary.read_text())
+    found["tuning"]["optuna"] = "0.1"
+    summary.write_text(json.dumps(found))
+    with pytest.raises(ConfigurationError, match="have searched otherwise than those of"):
+        merge(shards, tmp_path, "both", warn=quiet)

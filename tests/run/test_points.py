@@ -132,3 +132,16 @@ def test_what_is_no_space_is_refused(table, message) -> None:
 
 def test_a_space_of_one_point() -> None:
     assert list(Points([Axis("a", (5,))])) == [{"a": 5}]
+
+
+def test_an_option_may_be_called_as_a_part_of_a_range() -> None:
+    (axis,) = read_points({"over": {"options": {"n": [1, 2]}}}).axes
+    assert (axis.key, axis.values) == ("options.n", (1, 2))
+    (axis,) = read_points({"over": {"options": {"n": {"low": 1, "high": 3}}}}).axes
+    assert (axis.key, axis.grid()) == ("options.n", [1, 2, 3])
+
+
+@pytest.mark.parametrize("table", [{"low": 1, "hihg": 3}, {"low": 1, "high": 3, "step": 1}, {}])
+def test_a_range_with_a_strange_word_is_refused(table) -> None:
+    with pytest.raises(ConfigurationError, match=r"Got draws = .* expected a list, or a range"):
+        read_points({"over": {"draws": table}})

@@ -9,11 +9,12 @@ import pytest
 
 from qhyper.errors import ConfigurationError, Interrupted, MissingError, QhyperError, StorageError
 from qhyper.report.tidy import COLUMNS
-from qhyper.run.comparison import stored
+from qhyper.run.comparison import execute, stored
 from qhyper.run.directory import Run
 from qhyper.run.listing import listed
 from qhyper.run.lock import alone
-from qhyper.run.sweep import carry_out_sweep, help_with_sweep, places, read_sweep
+from qhyper.run.sweep import carry_out_sweep, help_with_sweep
+from qhyper.run.sweep_file import places, read_sweep
 from qhyper.run.trials import Where
 
 TEXT = """
@@ -124,9 +125,9 @@ def test_one_process_two_and_helpers_give_the_same_bytes(asked, tmp_path) -> Non
     carry_out(asked(), one, 1)
     carry_out(asked(), two, 2)
     assert content(one) == content(two)
-    calls = iter(range(1000))
     with pytest.raises(Interrupted):
-        carry_out(asked(), helped, 1, stop=lambda: next(calls) > 0)
+        carry_out(asked(), helped, 1, stop=lambda: bool(written(helped)))
+    assert len(written(helped)) < 4
     assert help_with_sweep(helped, 1, stop=lambda: False, progress=quiet, warn=quiet)
     assert content(helped) == content(one)
     assert (helped / "sweep.html").is_file()
@@ -192,6 +193,107 @@ def test_what_was_killed_while_points_were_made_is_gone_on_with(asked, tmp_path)
             result.unlink()
     carry_out(asked(), folder)
     assert content(folder) == before
+
+
+def test_a_trial_that_several_points_share_is_carried_out_once(asked, tmp_path) -> None:
+    both = {"names": ('name = "random"', 'name = "product"\ntraining = { draws = 16 }')}
+    over = (
+        '[sweep.over]\n"entries.bernoulli.training.learning_rate" = [0.1, 0.2, 0.3]\n'
+        '"entries.product.training.learning_rate" = [0.1, 0.2]\n'
+    )
+    titles = []
+    carry_out(
+        asked(over, **both), tmp_path / "sweep",
+        progress=lambda title, done, total: titles.append((title, total)),
+    )  # fmt: skip
+    assert len(written(tmp_path / "sweep")) == 12
+    assert ("trials", 5) in titles
+    for point in (tmp_path / "sweep" / "points").iterdir():
+        for entry in ("bernoulli", "product"):
+            (run,) = (Run.open(path) for path in point.iterdir())
+            alone_ = trained_alone(run, entry, tmp_path)
+            assert (run.path / entry / "result.json").read_bytes() == alone_
+
+
+def trained_alone(run: Run, entry: str, tmp_path: Path) -> bytes:
+    """The result of an entry of a run, in a comparison of its own."""
+    config = run.config.model_copy(
+        update={"entries": [each for each in run.config.entries if each.title == entry]}
+    )
+    own = Run.create(tmp_path, "alone", config)
+    execute(own, warn=quiet)
+    return (own.path / entry / "result.json").read_bytes()
+
+
+def test_an_added_entry_and_another_label_cost_what_is_new_alone(asked, tmp_path) -> None:
+    folder, trials = tmp_path / "sweep", []
+    told = {"progress": lambda title, done, total: trials.append(total) if title == "trials" else 0}
+    carry_out(asked(), folder, **told)
+    assert set(trials) == {3}
+    trials.clear()
+    labelled = (
+        'name = "random"',
+        'name = "random"\nlabel = "guesses"\n[[entries]]\nname="product"',
+    )
+    rows = carry_out(asked(names=labelled), folder, **told)
+    assert set(trials) == {2}
+    assert {row["entry"] for row in rows} == {"bernoulli", "guesses", "product"}
+    named = [Run.open(path.parent) for path in folder.glob("points/*/*/config.toml")]
+    found = [r.name for run in named for r in stored(run).results]
+    assert sorted(set(found)) == ["bernoulli", "guesses", "product", "random"]
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_sweep_is_the_same_from_any_folder(cli, tmp_path, monkeypatch, moved) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "mine.csv").write_text("a,b,y\n" + "1,2,0\n3,1,1\n" * 20)
+    (home / "other.csv").write_text("a,b,y\n" + "1,2,0\n3,1,1\n2,2,1\n" * 20)
+    (home / "mine.toml").write_text(
+        'evaluations = 32\nseeds = [0]\n[[entries]]\nname = "random"\n'
+        '[sweep.over]\ndata = ["mine.csv", "other.csv"]\n'
+    )
+    monkeypatch.chdir(home)
+    assert cli("sweep", "mine.toml", "--prepare")[0] == 0
+    if moved:
+        home = home.rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    sweep = home / "runs" / "mine"
+    assert cli("work", str(sweep), "--processes", "1")[0] == 0
+    before = written(sweep)
+    assert len(before) == 2
+    code, _, _ = cli("sweep", f"{home.name}/mine.toml", "--out", str(sweep))
+    assert (code, written(sweep)) == (0, before)
+    assert cli("export", str(sweep), "--to", "all.csv")[0] == 0
+    assert len((tmp_path / "all.csv").read_text().splitlines()) == 3
+
+
+def test_a_sweep_is_no_run_and_says_so(cli, tmp_path) -> None:
+    (tmp_path / "mine.toml").write_text(TEXT.format(sweep=RATES))
+    cli("sweep", "mine.toml", "--prepare")
+    for command in ("report", "resume"):
+        code, _, err = cli(command, "runs/mine")
+        assert code == 3
+        assert "runs/mine is a sweep: its page is runs/mine/sweep.html" in err
+        assert "Go on with it by `qhyper work runs/mine`." in err
+    (listing,) = listed(tmp_path / "runs")
+    assert listing.name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        ("entries.*.training.draws", "entries.bernoulli.training.draws", "entries.bernoulli"),
+        ("entries.0.training.draws", "entries.bernoulli.training.draws", "entries.bernoulli"),
+        ("data_options", "data_options.size", "data_options.size"),
+    ],
+)
+def test_two_keys_that_set_the_same_are_refused(asked, one, other, shared) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        asked(f'[sweep.over]\n"{one}" = [16, 32]\n"{other}" = [16, 64]\n')
+    assert f"Got {one} and {other} in [sweep.over], which set the same: {shared}" in str(
+        refused.value
+    )
 
 
 def test_other_data_are_refused(tmp_path) -> None:

@@ -390,6 +390,9 @@ def test_a_dotted_name_is_one_of_a_table() -> None:
         ({"evaluations": [10, 20]}, "evaluations is what a training may spend, the same for all"),
         ({"minutes": [1, 2]}, "minutes is what a training may spend"),
         ({"draws": [0, 5]}, "draws = 0"),
+        ({"learning_rate": {"low": -1.0, "high": 1.0}}, "learning_rate = -1"),
+        ({"draws": {"low": 16, "high": 32.5}}, r"draws = 32\.5"),
+        ({"draws": [16, 32, 16]}, "of which two are equal; expected each once"),
     ],
 )
 def test_a_space_that_makes_no_sense_is_refused(space, words) -> None:

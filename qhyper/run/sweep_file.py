@@ -1,0 +1,194 @@
+"""What a sweep file asks for, and where each of its points lives on the disk.
+
+A point's folder is called by its settings, in which files count by their contents: where the sweep
+and the files lie, and from where a command is given, makes no other point.
+"""
+
+import functools
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qhyper.errors import ConfigurationError
+from qhyper.run.config import COMPARED, Config, read, to_toml
+from qhyper.run.directory import Run
+from qhyper.run.places import SWEEP, absolute_beside, absolute_value, files_of, without_folders
+from qhyper.run.points import Point, Points, configured, flat, read_points
+from qhyper.run.work import Warn
+from qhyper.training.search import is_control
+
+POINTS = "points"
+OF_SEEDS = {"seeds", "paid_shots", "max_cost", "max_jobs", "max_cost_per_day", "max_jobs_per_day"}
+"""Settings that tell no point from another."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a sweep file asks for."""
+
+    base: Mapping[str, Any]
+    """values of the configuration that all points share"""
+    points: Points
+    values: Mapping[str, Any]
+    """all that the file says, with absolute paths"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A point of a sweep on the disk."""
+
+    point: Point
+    config: Config
+    """with the seeds that are asked for now"""
+    folder: Path
+
+    def blocks(self) -> list[Run]:
+        """Its runs, each with other seeds."""
+        return blocks_of(self.folder)
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether a folder is one of a sweep."""
+    return (folder / SWEEP).is_file()
+
+
+def blocks_of(folder: Path) -> list[Run]:
+    """The runs of a point's folder, each with other seeds."""
+    found = [Run.open(path.parent) for path in sorted(folder.glob("*/config.toml"))]
+    return sorted(found, key=lambda run: run.config.seeds)
+
+
+def runs_of(sweep: Path) -> Iterator[Run]:
+    """Every run of a sweep's folder, those of points that are not asked for any more as well."""
+    for path in sorted(sweep.glob(f"{POINTS}/*/*/config.toml")):
+        yield Run.open(path.parent)
+
+
+def read_sweep(file: Path, warn: Warn = print) -> Asked:
+    """The sweep of a file.
+
+    Raises MissingError without the file, ConfigurationError for what is none.
+    """
+    values = absolute_beside(read(file), file, warn)
+    if "sweep" not in values:
+        raise ConfigurationError(
+            f"{file} has no table [sweep]: there is nothing to go over. `qhyper compare --config "
+            f"{file}` carries it out once."
+        )
+    if "tune" in values:
+        raise ConfigurationError(
+            f"{file} has a table [tune], and a sweep searches nothing: it carries out every point. "
+            "Use `qhyper tune`, or leave the table out."
+        )
+    points = read_points(values["sweep"])
+    over = {
+        key: [absolute_value(key, value, file, warn) for value in given]
+        if isinstance(given, list)
+        else given
+        for key, given in flat(values["sweep"]["over"])
+    }
+    values = {**values, "sweep": {**values["sweep"], "over": over}}
+    points = read_points(values["sweep"])
+    base = {key: value for key, value in values.items() if key != "sweep"}
+    if any(axis.key.startswith("entries.") for axis in points.axes):
+        base.setdefault("entries", [{"name": name} for name in COMPARED])
+    for axis in points.axes:
+        if axis.key.partition(".")[0] in OF_SEEDS | {"sweep"}:
+            raise ConfigurationError(
+                f"Got {axis.key} in [sweep.over], which makes no other point. Set it beside: more "
+                "seeds are worked out for every point."
+            )
+    _check_apart(base, [axis.key for axis in points.axes])
+    return Asked(base, points, values)
+
+
+def places(asked: Asked, folder: Path) -> list[Place]:
+    """Every point, checked as a configuration, once.
+
+    Raises ConfigurationError, which names the point, for a key or a value that does not exist.
+    """
+    found: dict[Path, Place] = {}
+    for point in asked.points:
+        try:
+            config = Config(**configured(asked.base, _spread(asked.base, point)))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"At the point {in_words(point)}: {error}") from None
+        place = Place(point, config, folder / POINTS / _name(point, config))
+        found.setdefault(place.folder, place)
+    return list(found.values())
+
+
+def in_words(point: Point) -> str:
+    """A point's settings in short."""
+    return ",".join(f"{key.rpartition('.')[2]}={_short(value)}" for key, value in point.items())
+
+
+def seeds_name(seeds: Sequence[int]) -> str:
+    """What a block of seeds is called: seeds-0-9, seeds-3+5+8."""
+    parts: list[list[int]] = []
+    for seed in sorted(seeds):
+        if parts and parts[-1][-1] == seed - 1:
+            parts[-1].append(seed)
+        else:
+            parts.append([seed])
+    words = "+".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
+    if len(words) > 60:
+        words = f"{words[:40]}-{hashlib.sha256(words.encode()).hexdigest()[:10]}"
+    return f"seeds-{words}"
+
+
+def _spread(base: Mapping[str, Any], point: Point) -> dict[str, Any]:
+    """A point whose keys of all entries, entries.*, are keys of each: of generators, training."""
+    found = {}
+    for key, value in point.items():
+        first, _, rest = key.partition(".*.")
+        if first != "entries" or not rest:
+            found[key] = value
+            continue
+        for number, entry in enumerate(base.get("entries", [])):
+            if not (rest.startswith("training.") and is_control(entry.get("name", ""))):
+                found[f"entries.{number}.{rest}"] = value
+    return found
+
+
+def _check_apart(base: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """Raise ConfigurationError if two keys set the same: one would take the other's place."""
+    entries = base.get("entries", [])
+    titles = [str(entry.get("label") or entry.get("name")) for entry in entries]
+    setting: dict[str, str] = {}
+    for key in keys:
+        for each in _spread(base, {key: None}):
+            first, *rest = each.split(".")
+            if first == "entries" and rest and rest[0] in titles:
+                rest[0] = str(titles.index(rest[0]))
+            full = ".".join([first, *rest])
+            for other, by in setting.items():
+                if f"{full}.".startswith(f"{other}.") or f"{other}.".startswith(f"{full}."):
+                    raise ConfigurationError(
+                        f"Got {by} and {key} in [sweep.over], which set the same: {each}. Leave "
+                        "one of them out, or name the entries one by one."
+                    )
+            setting[full] = key
+
+
+def _name(point: Point, config: Config) -> str:
+    """What a point's folder is called: its settings in short, and a digest of all of them."""
+    same = config.model_copy(update=dict.fromkeys(OF_SEEDS) | {"seeds": [0]})
+    contents = [_contents(path, Path(path).stat().st_mtime_ns) for path in files_of(config)
+                if Path(path).is_file()]  # fmt: skip
+    text = "\n".join([to_toml(without_folders(same)), *contents])
+    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    return f"{re.sub(r'[^A-Za-z0-9_.=,+-]+', '_', in_words(point))[:60]}-{digest}"
+
+
+@functools.lru_cache(maxsize=256)
+def _contents(path: str, changed: int) -> str:
+    """The SHA-256 of a file, read once for all points."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _short(value: Any) -> Any:
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value

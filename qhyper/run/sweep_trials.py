@@ -1,0 +1,82 @@
+"""The trials of a sweep: what tells one from another, and a result that several points share.
+
+A point is a whole comparison, and many of its entries do not have the setting that sets it apart
+from another: their trials are the same, and are carried out once. So are those of points that a
+sweep has gone over before under other names, as without an entry that was added.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from qhyper.run.config import Entry, to_toml
+from qhyper.run.directory import SECONDS, Run
+from qhyper.run.places import without_folders
+from qhyper.run.trials import problem_text, task_of
+from qhyper.run.work import Task
+from qhyper.storage import storage, write_whole
+
+
+def tasks_of(run: Run, digest: str | None) -> dict[Task, str]:
+    """The entries of a point's run, as tasks that any process can carry out.
+
+    With each goes a digest of what its result depends on: tasks of one digest have the same.
+    `digest` is that of the problem's data.
+    """
+    text, name = to_toml(run.found_config), f"{run.path.parent.name} {run.path.name} "
+    entries = run.config.entries or []
+    return {
+        task_of(run, entry, text, digest, before=name): _alike(run, entry, digest)
+        for entry in entries
+    }
+
+
+def share(tasks: Mapping[Task, str], others: Iterable[Run]) -> None:
+    """Give every task that is not done the result of one with the same digest, if one is.
+
+    Looked for among `tasks`, and among the trials of `others`.
+    """
+    missing = {digest for task, digest in tasks.items() if not task.done}
+    if not missing:
+        return
+    done = {digest: task for task, digest in tasks.items() if task.done}
+    if not missing <= set(done):
+        for run in others:
+            found = tasks_of(run, (run.read_json("data.json") or {}).get("sha256"))
+            done |= {digest: task for task, digest in found.items() if task.done}
+    for task, digest in tasks.items():
+        if digest in done and not task.done:
+            _copy(done[digest], task)
+
+
+def firsts(tasks: Mapping[Task, str]) -> list[Task]:
+    """Of those that are not done, the first of each digest."""
+    found: dict[str, Task] = {}
+    for task, digest in tasks.items():
+        if not task.done:
+            found.setdefault(digest, task)
+    return list(found.values())
+
+
+def _alike(run: Run, entry: Entry, digest: str | None) -> str:
+    config = run.config
+    about: list[Any] = [
+        problem_text(without_folders(config)), digest, config.budget.limits(), config.seeds,
+        config.device, entry.model_dump(exclude={"label"}),
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _copy(one: Task, other: Task) -> None:
+    """Give a task the files of another, with its own name; the result last."""
+    with storage(other.folder):
+        other.folder.mkdir(parents=True, exist_ok=True)
+    _, title, _ = other.about
+    for path in (one.folder / name for name in ("metrics.jsonl", "generator.pt", SECONDS)):
+        if path.is_file():
+            with storage(path):
+                write_whole(other.folder / path.name, path.read_bytes())
+    with storage(one.result):
+        result = json.loads(one.result.read_bytes())
+    write_whole(other.result, json.dumps({**result, "name": title}).encode())
