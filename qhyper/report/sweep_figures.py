@@ -1,16 +1,27 @@
-"""Figures of a sweep, as SVG in the page's text colour: one panel an entry, however many there are.
+"""Figures of a sweep, as SVG in the page's text colour: one panel an entry.
 
-Panels stand in for a legend, which nobody can read from some six lines on.
+Panels stand in for a legend, which nobody can read from some six lines on. Entries come in the
+order of their summaries, in every figure.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qhyper.report.drawing import COLOURS, INK, bare, short, svg
-from qhyper.report.sweep_summary import Effect, PointSummary, short_names
+from qhyper.report.drawing import COLOURS, INK, bare, svg
+from qhyper.report.sweep_effects import MIN_MEMBERS, Effect, groups, mean_shares
+from qhyper.report.sweep_summary import (
+    PointSummary,
+    distinct,
+    is_drawn,
+    is_number,
+    settings,
+    values_of,
+)
 from qhyper.report.words import format_loss
 
 if TYPE_CHECKING:
@@ -18,10 +29,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 3
-PANELS = 24
-"""Entries that have a panel; the table has all."""
+WIDTH = 11.2
+"""Inches of a figure, whatever it has of panels: letters are of one size on a page."""
 CELLS = 12
-"""Columns of a heat map whose numbers can still be read."""
+"""Rows of a heat map whose numbers can still be read, and twice the columns."""
 MAP = "viridis_r"
 """Colours of losses: even steps, in grey and for the colour-blind as well; low is bright."""
 
@@ -35,29 +46,50 @@ def by_entry(summaries: Sequence[PointSummary]) -> dict[str, list[PointSummary]]
 
 
 def curves(summaries: Sequence[PointSummary], key: str, *, name: str) -> str:
-    """Final loss of every entry along one setting: every point, and the median where it repeats."""
-    summaries = [each for each in summaries if each.point[key] is not None]
-    entries = _panels(summaries)
-    figure, panels = _figure(len(entries), height=1.75)
-    logarithmic = _spans_decades([each.point[key] for each in summaries])
+    """Final loss of every entry along one setting: every point, and medians by `middle`."""
+    entries = by_entry([each for each in summaries if each.point[key] is not None])
+    scale = _Scale(values_of(summaries, key))
+    figure, panels = _figure(len(entries), height=1.75 + scale.below)
     for axes, (entry, own) in zip(panels, entries.items(), strict=True):
         colour = COLOURS[own[0].kind][0]
-        values = sorted({each.point[key] for each in own})
-        medians = [
-            np.median([e.final_loss.median for e in own if e.point[key] == value])
-            for value in values
-        ]
-        for each in own:
-            x, loss = each.point[key], each.final_loss
-            axes.plot([x], [loss.median], "o", color=colour, markersize=3.5, alpha=0.6)
-            if loss.low is not None and loss.high is not None:
-                axes.plot([x, x], [loss.low, loss.high], color=colour, linewidth=1, alpha=0.6)
-        if len(values) < len(own) or len(own) > 1:
-            axes.plot(values, medians, color=colour, linewidth=1.5)
-        if logarithmic:
-            axes.set_xscale("log")
+        x = [scale.at(each.point[key]) for each in own]
+        losses = [each.final_loss for each in own]
+        axes.plot(x, [e.median for e in losses], "o", color=colour, markersize=3.5, alpha=0.6)
+        known = [(at, e.low, e.high) for at, e in zip(x, losses, strict=True) if e.low is not None]
+        if known:
+            at, low, high = zip(*known, strict=True)
+            axes.vlines(at, low, high, color=colour, linewidth=1, alpha=0.6)
+        along, medians = middle(own, key)
+        if scale.numbers:
+            axes.plot(along, medians, color=colour, linewidth=1.5)
+        else:  # no line: there is nothing between two categories
+            axes.plot([scale.at(value) for value in along], medians, "_", color=colour,
+                      markersize=16, markeredgewidth=2)  # fmt: skip
+        scale.draw(axes, "x")
         _titled(axes, entry, key)
-    return svg(figure, name, f"Final loss along {key}")
+    return svg(figure, name, escape(f"Final loss along {key}"))
+
+
+def middle(own: Sequence[PointSummary], key: str) -> tuple[list[Any], list[float]]:
+    """Values of a setting, and the median final loss at each, of one entry's points.
+
+    Of a drawn range, where other settings differ as well, those of groups of neighbours: a line
+    through every point would show the others' ups and downs. Empty with too few points for two
+    groups.
+    """
+    values = [each.point[key] for each in own]
+    losses = np.array([each.final_loss.median for each in own])
+    if is_drawn(values) and len(settings(own)) > 1:
+        n = min(5, len(own) // MIN_MEMBERS)
+        if n < 2:
+            return [], []
+        at = groups(values, n)
+        numbers = np.array(values, dtype=float)
+        along = [float(np.median(numbers[at == group])) for group in range(n)]
+    else:
+        along = distinct(values)
+        at = groups(values, len(along))
+    return along, [float(np.median(losses[at == group])) for group in range(len(along))]
 
 
 def heat_maps(summaries: Sequence[PointSummary], across: str, down: str, *, name: str) -> str:
@@ -66,55 +98,102 @@ def heat_maps(summaries: Sequence[PointSummary], across: str, down: str, *, name
     Cells where they repeat, dots where points were drawn.
     """
     summaries = [e for e in summaries if None not in (e.point[across], e.point[down])]
-    entries = _panels(summaries)
+    entries = by_entry(summaries)
     losses = [each.final_loss.median for each in summaries]
     low, high = min(losses), max(losses)
-    figure, panels = _figure(len(entries), height=2.2)
+    scales = {key: _Scale(values_of(summaries, key)) for key in (across, down)}
+    figure, panels = _figure(len(entries), height=2.2 + scales[across].below, bar=0.7)
     image: Any = None
     for axes, (entry, own) in zip(panels, entries.items(), strict=True):
-        columns, rows = (sorted({each.point[key] for each in own}) for key in (across, down))
+        columns, rows = (distinct(values_of(own, key)) for key in (across, down))
         if len(columns) * len(rows) <= 2 * len(own):
             image = _cells(axes, own, (across, columns), (down, rows), low, high)
         else:
-            x, y = ([each.point[key] for each in own] for key in (across, down))
+            x, y = ([scales[key].at(e.point[key]) for e in own] for key in (across, down))
             image = axes.scatter(
                 x, y, c=[each.final_loss.median for each in own], cmap=MAP, vmin=low, vmax=high,
                 s=22,
             )  # fmt: skip
-            for axis, numbers in (("x", x), ("y", y)):
-                if _spans_decades(numbers):
-                    axes.set(**{f"{axis}scale": "log"})
+            scales[across].draw(axes, "x")
+            scales[down].draw(axes, "y")
         _titled(axes, entry, across)
-        axes.set_ylabel(_last(down), color=INK, fontsize=8.5)
-    bar = figure.colorbar(image, ax=panels, location="bottom", shrink=0.5, aspect=40)
+        axes.set_ylabel(_wrapped(down, 24), color=INK, fontsize=8.5, parse_math=False)
+    inch = 1 / figure.get_figheight()
+    place = figure.add_axes((0.04, 0.42 * inch, 0.3, 0.1 * inch))
+    bar = figure.colorbar(image, cax=place, orientation="horizontal")
     bar.ax.tick_params(color=INK, labelcolor=INK, labelsize=8)
-    bar.set_label("final mean loss, median over the seeds", color=INK, fontsize=8.5)
+    bar.set_label("final mean loss", color=INK, fontsize=8.5)
     bar.outline.set_edgecolor(INK)  # type: ignore[operator]
-    return svg(figure, name, f"Final loss over {across} and {down}")
+    return svg(figure, name, escape(f"Final loss over {across} and {down}"))
 
 
 def importance(found: Sequence[Effect], *, name: str) -> str:
-    """How much of the spread of each entry's final loss each setting explains: bars from 0 to 1."""
-    by_key: dict[str, list[Effect]] = {}
+    """How much of the spread of each entry's final loss each setting explains: bars from 0 to 1.
+
+    Settings come in one order, that of their mean shares.
+    """
+    entries: dict[str, dict[str, float]] = {}
     for effect in found:
-        by_key.setdefault(effect.key, []).append(effect)
-    entries = list(dict.fromkeys(effect.entry for effect in found))[:PANELS]
-    figure, panels = _figure(len(entries), height=0.7 + 0.22 * len(by_key))
-    names = short_names(by_key)
-    for axes, entry in zip(panels, entries, strict=True):
-        shares = {e.key: e.share for e in found if e.entry == entry}
-        keys = sorted(shares, key=lambda key: shares[key])
-        labels, widths = [short(names[key]) for key in keys], [shares[key] for key in keys]
-        axes.barh(labels, widths, color=COLOURS["quantum"][0])
+        entries.setdefault(effect.entry, {})[effect.key] = effect.share
+    kinds = {effect.entry: effect.kind for effect in found}
+    order = list(mean_shares(found))[::-1]
+    most = max(map(len, entries.values()))
+    figure, panels = _figure(len(entries), height=0.7 + 0.22 * most)
+    for axes, (entry, shares) in zip(panels, entries.items(), strict=True):
+        keys = [key for key in order if key in shares]
+        axes.barh(range(len(keys)), [shares[key] for key in keys], color=COLOURS[kinds[entry]][0])
+        axes.set_yticks(range(len(keys)), [_wrapped(key, 24) for key in keys], parse_math=False)
         for place, key in enumerate(keys):
             axes.text(
                 shares[key] + 0.02, place, f"{100 * shares[key]:.0f} %", color=INK, va="center",
                 fontsize=8,
             )  # fmt: skip
-        axes.set_xlim(0, 1.2)
-        axes.set_xticks([0, 0.5, 1])
-        axes.set_title(short(entry), color=INK, fontsize=9.5, parse_math=False)
+        axes.set_xlim(0, 1.25)
+        axes.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+        _titled(axes, entry, "")
     return svg(figure, name, "How much each setting explains")
+
+
+class _Scale:
+    """Where values of a setting stand on an axis: numbers as such, any others at even steps."""
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self.values = distinct(values)
+        self.numbers = all(map(is_number, values))
+        self._places = {repr(value): place for place, value in enumerate(self.values)}
+        self._labels = [_wrapped(_text(value), 18) for value in self.values]
+        long = max(len(line) for label in self._labels for line in label.split("\n"))
+        self._upright = not self.numbers and long * len(self.values) > 32
+        self.below = 0.07 * long * self._upright
+        """inches that labels need below a panel, beyond one line"""
+
+    def at(self, value: Any) -> float:
+        return value if self.numbers else self._places[repr(value)]
+
+    def draw(self, axes: "Axes", axis: str) -> None:
+        """Set the ticks of the axis x or y, and whether it is logarithmic."""
+        if self.numbers:
+            self._number(axes, axis)
+            return
+        places = range(len(self.values))
+        if axis == "x":
+            rotation = 90 if self._upright else 0
+            axes.set_xticks(places, self._labels, parse_math=False, rotation=rotation)
+            axes.set_xlim(-0.5, len(self.values) - 0.5)
+        else:
+            axes.set_yticks(places, self._labels, parse_math=False)
+            axes.set_ylim(-0.5, len(self.values) - 0.5)
+
+    def _number(self, axes: "Axes", axis: str) -> None:
+        if self.values[0] > 0 and self.values[-1] / self.values[0] >= 8:
+            axes.set(**{f"{axis}scale": "log"})
+        of = getattr(axes, f"{axis}axis")
+        if len(self.values) <= 5:
+            of.set_ticks(self.values, self._labels)
+            of.set_ticks([], minor=True)
+        elif of.get_scale() == "log":
+            of.set_major_formatter(lambda value, _: f"{value:g}")
+            of.set_minor_formatter("")
 
 
 def _cells(
@@ -126,64 +205,57 @@ def _cells(
     high: float,
 ) -> Any:
     (x, columns), (y, rows) = across, down
+    there: dict[tuple[str, str], list[float]] = {}
+    for each in own:
+        cell = repr(each.point[y]), repr(each.point[x])
+        there.setdefault(cell, []).append(each.final_loss.median)
     grid = np.full((len(rows), len(columns)), np.nan)
     for r, row in enumerate(rows):
         for c, column in enumerate(columns):
-            there = [
-                each.final_loss.median
-                for each in own
-                if each.point[x] == column and each.point[y] == row
-            ]
-            grid[r, c] = np.median(there) if there else np.nan
+            found = there.get((repr(row), repr(column)))
+            grid[r, c] = np.nan if found is None else np.median(found)
     image = axes.imshow(grid, cmap=MAP, vmin=low, vmax=high, origin="lower", aspect="auto")
     axes.grid(False)
-    axes.set_xticks(range(len(columns)), [_short_number(value) for value in columns])
-    axes.set_yticks(range(len(rows)), [_short_number(value) for value in rows])
+    labels = [_wrapped(_text(value), 18) for value in columns]
+    upright = sum(max(map(len, label.split("\n"))) for label in labels) > 32
+    axes.set_xticks(range(len(columns)), labels, rotation=90 * upright, parse_math=False)
+    axes.set_yticks(range(len(rows)), [_wrapped(_text(v), 18) for v in rows], parse_math=False)
     if len(columns) <= CELLS // 2 and len(rows) <= CELLS:
-        middle = (low + high) / 2
+        dark = (low + high) / 2
         for (r, c), loss in np.ndenumerate(grid):
             if np.isfinite(loss):
-                colour = "white" if loss > middle else "black"
+                colour = "white" if loss > dark else "black"
                 axes.text(
                     c, r, format_loss(loss), ha="center", va="center", fontsize=7, color=colour
                 )
     return image
 
 
-def _panels(summaries: Sequence[PointSummary]) -> Mapping[str, list[PointSummary]]:
-    return dict(list(by_entry(summaries).items())[:PANELS])
-
-
-def _figure(n: int, *, height: float) -> "tuple[Figure, list[Axes]]":
-    """A figure of n panels in rows of three, each so high in inches."""
+def _figure(n: int, *, height: float, bar: float = 0.0) -> "tuple[Figure, list[Axes]]":
+    """A figure of n panels in rows of three, each so high in inches; `bar` are kept free below."""
     from matplotlib.figure import Figure
 
-    columns = min(COLUMNS, n)
-    rows = math.ceil(n / columns)
-    figure = Figure(
-        figsize=(3.1 * columns, height * rows + 0.6), layout="constrained", facecolor="none"
-    )
-    panels = [figure.add_subplot(rows, columns, k + 1) for k in range(n)]
+    rows = math.ceil(n / COLUMNS)
+    whole = height * rows + 0.3 + bar
+    figure = Figure(figsize=(WIDTH, whole), layout="constrained", facecolor="none")
+    # between rows, room for the labels of one and the title of the next
+    figure.get_layout_engine().set(h_pad=0.08, rect=(0, bar / whole, 1, 1 - bar / whole))  # type: ignore
+    grid = figure.add_gridspec(rows, COLUMNS)
+    panels = [figure.add_subplot(grid[k // COLUMNS, k % COLUMNS]) for k in range(n)]
     for axes in panels:
         bare(axes, fontsize=8)
     return figure, panels
 
 
 def _titled(axes: "Axes", entry: str, key: str) -> None:
-    axes.set_title(short(entry), color=INK, fontsize=9.5, parse_math=False)
-    axes.set_xlabel(_last(key), color=INK, fontsize=8.5, parse_math=False)
+    axes.set_title(_wrapped(entry, 32), color=INK, fontsize=9.5, parse_math=False)
+    axes.set_xlabel(_wrapped(key, 40), color=INK, fontsize=8.5, parse_math=False)
 
 
-def _last(key: str) -> str:
-    """A key as an axis has room for."""
-    return short(key.rpartition(".")[2])
+def _wrapped(words: str, width: int) -> str:
+    """Words in whole, over several lines where they are long: cut, two could read the same."""
+    return textwrap.fill(words, width)
 
 
-def _short_number(value: Any) -> str:
+def _text(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _spans_decades(values: Sequence[Any]) -> bool:
-    """Whether numbers are better shown on a logarithmic axis."""
-    numbers = [value for value in values if isinstance(value, int | float)]
-    return bool(numbers) and min(numbers) > 0 and max(numbers) / min(numbers) >= 8

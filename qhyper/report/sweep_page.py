@@ -1,83 +1,142 @@
-"""What a sweep found, as one HTML page: a ranking, maps of its settings, and which of them matter.
+"""What a sweep found, as one HTML page: rankings, maps of its settings, and which of them matter.
 
-Made for many entries: a panel each and no legend, a ranking in place of a table of everything.
+Made for many entries: a panel each and no legend, the best point of each before all others.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 from qhyper.report.page import rendered
+from qhyper.report.sweep_effects import MIN_MEMBERS, MIN_POINTS, Effect, effects, mean_shares
 from qhyper.report.sweep_figures import curves, heat_maps, importance
-from qhyper.report.sweep_summary import PointSummary, effects, is_number, short_names
-from qhyper.report.words import format_loss
+from qhyper.report.sweep_summary import (
+    BUDGETS,
+    PointSummary,
+    Ranking,
+    rankings,
+    settings,
+    with_short_names,
+)
+from qhyper.report.words import counts, format_loss
 
+PANELS = 24
+"""Entries that figures have a panel of; rankings have all."""
 SHOWN = 50
-"""Rows of a ranking; the CSV has all."""
+"""Points of a ranking after the best ones of the entries; the CSV has all."""
+CURVES = 6
+"""Settings that losses are drawn along."""
 MAPS = 3
 """Pairs of settings that are drawn."""
 
 
 def sweep_page(
-    summaries: Sequence[PointSummary], *, title: str, asked: Mapping[str, Any], command: str
+    summaries: Sequence[PointSummary],
+    *,
+    title: str,
+    asked: Mapping[str, Any],
+    command: str,
+    points: int | None = None,
 ) -> str:
     """The whole report as one HTML page that loads nothing from elsewhere.
 
     - summaries: as `summarise_points` has them
     - asked: the sweep's file
     - command: what works it out again, with more points or seeds
+    - points: how many were asked for; as many as there are unless told
     """
-    from markupsafe import Markup
-
-    sections = []
-    for number, problem in enumerate(dict.fromkeys(each.problem for each in summaries)):
-        own = [each for each in summaries if each.problem == problem]
-        found = effects(own)
-        sections.append(
-            {
-                "problem": problem,
-                "answer": _answer(own),
-                "headings": _headings(own),
-                "rows": [_row(place, each) for place, each in enumerate(own[:SHOWN], 1)],
-                "left_out": len(own) - min(len(own), SHOWN),
-                "figures": [
-                    {"title": name, "caption": caption, "svg": Markup(svg)}
-                    for name, caption, svg in _figures(own, found, f"problem-{number}")
-                ],
-            }
-        )
+    summaries = with_short_names(summaries)
+    found = rankings(summaries)
+    sections = [
+        _section(problem, summaries, [each for each in found if each.problem == problem], number)
+        for number, problem in enumerate(dict.fromkeys(each.problem for each in found))
+    ]
+    there = len({each.path for each in summaries})
     return rendered(
         "report/sweep.html.j2", title=title, sections=sections, command=command,
-        points=len({each.path for each in summaries}),
+        points=there if points is None else points,
         entries=len({each.entry for each in summaries}),
+        warnings=_warnings(summaries, there),
         settings=_flat(asked),
     )  # fmt: skip
 
 
-def _answer(own: Sequence[PointSummary]) -> str:
-    best = own[0]
-    words = f"The lowest final loss is {_loss(best)}: {best.entry} at {_point(best)}"
-    others = [each for each in own if each.entry != best.entry]
-    if others:
-        words += f"; the best other entry is {others[0].entry} with {_loss(others[0])}"
-    return words + (
-        ". The first of a ranking was chosen for its luck, too, and looks better than it is: try "
-        "it on fresh seeds."
-    )
+def _section(
+    problem: str, summaries: Sequence[PointSummary], found: Sequence[Ranking], number: int
+) -> dict[str, Any]:
+    from markupsafe import Markup
 
-
-def _headings(own: Sequence[PointSummary]) -> list[str]:
-    hits = ["Seeds that hit"] if any(each.hits is not None for each in own) else []
-    keys = short_names(own[0].point).values()
-    return ["Rank", "Entry", *keys, "Seeds", "Final loss", "Best loss", *hits]
-
-
-def _row(place: int, each: PointSummary) -> dict[str, Any]:
-    cells = ["–" if value is None else _value(value) for value in each.point.values()]
-    best = "–" if each.best_loss is None else format_loss(each.best_loss.median)
-    hits = [] if each.hits is None else [f"{each.hits} of {each.seeds}"]
+    own = [each for each in summaries if each.problem == problem]
+    shares = effects(own)
+    entries = list(dict.fromkeys(each.entry for each in own))
+    drawn = [each for each in own if each.entry in entries[:PANELS]]
+    too_few = f"fewer than {MIN_POINTS} points, or than {MIN_MEMBERS} of a value, tell nothing"
     return {
-        "place": place, "entry": each.entry, "kind": each.kind, "path": each.path,
-        "cells": [*cells, str(each.seeds), _loss(each), best, *hits],
+        "problem": problem,
+        "rankings": [_ranking(each) for each in found],
+        "without_panel": entries[PANELS:],
+        "no_shares": "" if shares or not settings(own) else f"Which settings matter: {too_few}.",
+        "figures": [
+            {"title": name, "caption": caption, "svg": Markup(svg)}
+            for name, caption, svg in _figures(drawn, shares, f"problem-{number}")
+        ],
+    }
+
+
+# -- rankings --------------------------------------------------------------------------------------
+
+
+def _ranking(found: Ranking) -> dict[str, Any]:
+    keys = _varied(found)
+    hits = any(each.hits is not None for each in found.points)
+    places = {id(each): place for place, each in enumerate(found.points, 1)}
+    best = found.best
+    others = [each for each in found.points if not any(each is one for one in best)]
+
+    def rows(points: Sequence[PointSummary]) -> list[dict[str, Any]]:
+        return [_row(places[id(each)], each, keys, hits) for each in points]
+
+    spent = counts(found.budget or {}, BUDGETS)
+    return {
+        "heading": f"Within {spent} a seed" if spent else "",
+        "answer": _answer(found, keys),
+        "columns": [*keys, "Seeds", "Final loss", "Best loss", *["Seeds that hit"] * hits],
+        "best": [(row, found.tried[row["entry"]]) for row in rows(best)],
+        "others": rows(others[:SHOWN]),
+        "left_out": len(others[SHOWN:]),
+        "unequal": found.budget is None,
+    }
+
+
+def _varied(found: Ranking) -> list[str]:
+    """The settings that its points differ in, without what its heading says."""
+    return [key for key in settings(found.points) if not found.budget or key not in BUDGETS]
+
+
+def _answer(found: Ranking, keys: Sequence[str]) -> str:
+    first, *others = found.best
+
+    def words(each: PointSummary) -> str:
+        n = found.tried[each.entry]
+        of = f", the best of its {n:,} points" if n > 1 else ", its only point"
+        own = [f"{key} {_value(each.point[key])}" for key in keys if each.point[key] is not None]
+        return f"{each.entry} with {_loss(each)}" + f" at {', '.join(own)}" * bool(own) + of
+
+    said = f"The lowest final loss has {words(first)}"
+    if others:
+        said += f". The best other entry is {words(others[0])}"
+    return said
+
+
+def _row(place: int, each: PointSummary, keys: Sequence[str], hits: bool) -> dict[str, Any]:
+    cells = [_value(each.point[key]) for key in keys]
+    n = len(each.losses)
+    best = "–" if each.best_loss is None else format_loss(each.best_loss)
+    hit = "–" if each.hits is None else f"{each.hits} of {n}"
+    return {
+        "place": place, "entry": each.entry, "kind": each.kind,
+        "runs": [(run, run.rpartition("/")[2]) for run in each.runs],
+        "cells": [*cells, str(n), _loss(each), best, *[hit] * hits],
     }  # fmt: skip
 
 
@@ -88,54 +147,75 @@ def _loss(each: PointSummary) -> str:
     return f"{format_loss(found.median)} ({format_loss(found.low)} to {format_loss(found.high)})"
 
 
+# -- figures ---------------------------------------------------------------------------------------
+
+
 def _figures(
-    own: Sequence[PointSummary], found: Sequence[Any], name: str
+    own: Sequence[PointSummary], found: Sequence[Effect], name: str
 ) -> list[tuple[str, str, str]]:
     """(title, caption, SVG) of every figure that the points allow."""
-    numeric = [key for key in own[0].point if _is_axis([each.point[key] for each in own])]
+    shares = mean_shares(found)
+    entries = {each.entry for each in own}
+    keys = sorted(settings(own), key=lambda key: -shares.get(key, -1.0))
     drawn = []
     if found:
         drawn.append((
             "Which settings matter",
-            "Share of the spread of an entry's final loss over the points that a setting explains "
-            "alone, beyond chance (epsilon squared). What settings do only together is not in it.",
-            importance(found, name=f"{name}-importance"),
+            "Share of the spread of an entry’s final losses, over points and seeds, that a setting "
+            "explains alone: omega squared, corrected for chance. What is missing to 100 % is of "
+            "the seeds, of settings together, and of chance. Values of a drawn range count in "
+            "groups of neighbours.",
+            importance([e for e in found if e.entry in entries], name=f"{name}-importance"),
         ))  # fmt: skip
-    for key in numeric[:MAPS]:
+    chosen = "largest mean share first" if found else "in the order of the file"
+    for number, key in enumerate(keys[:CURVES]):
+        left_out = len(keys) - CURVES
+        more = f" {left_out} more settings are not drawn ({chosen})." if left_out > 0 else ""
         drawn.append((
             f"Along {key}",
-            "A dot is a point of the sweep, its line the interval of the median over the seeds, "
-            "from six on; the line goes through the medians.",
-            curves(own, key, name=f"{name}-along-{numeric.index(key)}"),
+            "A dot is a point of the sweep, the line at it the interval of the median over the "
+            "seeds, from six on. Medians are joined, or marked where values are no numbers; of a "
+            f"drawn range, those of groups of neighbours.{more * (number == CURVES - 1)}",
+            curves(own, key, name=f"{name}-along-{number}"),
         ))  # fmt: skip
-    pairs = [
-        (a, b)
-        for k, a in enumerate(numeric)
-        for b in numeric[k + 1 :]
-        if any(None not in (each.point[a], each.point[b]) for each in own)
-    ]
+    pairs = sorted(
+        (pair for pair in combinations(keys, 2) if _meet(own, *pair)),
+        key=lambda pair: -sum(shares.get(key, 0.0) for key in pair),
+    )
     for number, (across, down) in enumerate(pairs[:MAPS]):
+        which = f" These are {MAPS} of {len(pairs)} pairs of settings, {chosen}."
         drawn.append((
             f"{across} and {down}",
-            "Final mean loss, the median over the seeds and all other settings: bright is low.",
+            "Final mean loss, the median over the seeds and all other settings: bright is low."
+            + which * (number == 0 and len(pairs) > MAPS),
             heat_maps(own, across, down, name=f"{name}-map-{number}"),
         ))  # fmt: skip
     return drawn
 
 
-def _is_axis(values: Sequence[Any]) -> bool:
-    """Whether a setting has several values, and all are numbers, where it is one of the entry's."""
-    there = [value for value in values if value is not None]
-    return all(map(is_number, there)) and len(set(there)) > 1
+def _meet(own: Sequence[PointSummary], *keys: str) -> bool:
+    """Whether an entry has both settings."""
+    return any(all(each.point[key] is not None for key in keys) for each in own)
 
 
-def _point(each: PointSummary) -> str:
-    own = {key: value for key, value in each.point.items() if value is not None}
-    names = short_names(each.point)
-    return ", ".join(f"{names[key]} {_value(value)}" for key, value in own.items())
+# -- words -----------------------------------------------------------------------------------------
+
+
+def _warnings(summaries: Sequence[PointSummary], points: int) -> list[str]:
+    """Every warning once, with how many points it is of."""
+    paths: dict[str, set[str]] = {}
+    for each in summaries:
+        for text in each.warnings:
+            paths.setdefault(text, set()).add(each.path)
+    return [
+        f"{text} ({len(of):,} of {points:,} points)" if points > 1 else text
+        for text, of in paths.items()
+    ]
 
 
 def _value(value: Any) -> str:
+    if value is None:
+        return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -1,15 +1,18 @@
-"""What a sweep found: every entry at every point, ranked, and how much each setting matters."""
+"""What a sweep found: every entry at every point, and what of it compares and can be ranked."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from qhyper.report.statistics import Median, median_interval
+from qhyper.spending import Spending
 
-BINS = 5
-"""Groups that the many values of a drawn range are put into."""
+BUDGETS = tuple(field.name for field in fields(Spending))
+"""Settings that limit what a seed may spend."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,32 +23,55 @@ class PointSummary:
     """the value of each key that the sweep goes over; None where it is no setting of the entry"""
     path: str
     """folder of the point, in the sweep's"""
+    runs: Sequence[str]
+    """folders of its runs, in the sweep's: each has other seeds"""
     problem: str
     """data, network and loss: losses of different ones do not compare"""
     entry: str
     kind: str
-    seeds: int
+    losses: Mapping[int, float]
+    """final loss of each seed"""
     final_loss: Median
-    best_loss: Median | None
-    """None where nothing was drawn"""
+    best_loss: float | None
+    """in the median; None where nothing was drawn"""
     hits: int | None
     """seeds that drew the certified minimum; None without a certificate"""
+    warnings: Sequence[str] = ()
+
+    @property
+    def budget(self) -> dict[str, int]:
+        """The limits that the sweep goes over, by name; empty where all points have the same."""
+        return {key: limit for key, limit in self.point.items() if key in BUDGETS}
 
 
 @dataclass(frozen=True)
-class Effect:
-    """How much of the spread of an entry's final loss over the points one setting explains."""
+class Ranking:
+    """Points of one problem, the lowest final loss first."""
 
-    entry: str
-    key: str
-    share: float
-    """from 0, none, to 1, all"""
+    problem: str
+    budget: Mapping[str, int] | None
+    """what each could spend, where the sweep goes over that; None where they differ in it"""
+    points: Sequence[PointSummary]
+
+    @property
+    def best(self) -> list[PointSummary]:
+        """The best point of each entry, the lowest loss first."""
+        found: dict[str, PointSummary] = {}
+        for each in self.points:
+            found.setdefault(each.entry, each)
+        return list(found.values())
+
+    @property
+    def tried(self) -> Counter[str]:
+        """How many points there are of each entry."""
+        return Counter(each.entry for each in self.points)
 
 
 def summarise_points(rows: Sequence[Mapping[str, Any]]) -> list[PointSummary]:
     """One summary a point and entry, the lowest final loss first within each problem.
 
-    `rows` are tidy, one a seed and entry, each with its `point`, `path` and `problem` beside.
+    `rows` are tidy, one a seed and entry, each with its `point`, `path` and `problem` beside, and
+    with the `warnings` of its run, if there are any.
     """
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -58,52 +84,118 @@ def _point(rows: Sequence[Mapping[str, Any]]) -> PointSummary:
     first = rows[0]
     best = [row["best_loss"] for row in rows]
     hits = [row["hit"] for row in rows]
+    runs = (f"{row['path']}/{Path(row['run']).name}" for row in rows)
     return PointSummary(
         point=first["point"],
         path=first["path"],
+        runs=list(dict.fromkeys(runs)),
         problem=first["problem"],
         entry=first["entry"],
         kind=first["kind"],
-        seeds=len(rows),
+        losses={row["seed"]: row["final_loss"] for row in rows},
         final_loss=median_interval([row["final_loss"] for row in rows]),
-        best_loss=None if None in best else median_interval(best),
+        best_loss=None if None in best else float(np.median(best)),
         hits=None if None in hits else sum(hits),
+        warnings=list(dict.fromkeys(text for row in rows for text in row.get("warnings", ()))),
     )
 
 
-def effects(summaries: Sequence[PointSummary]) -> list[Effect]:
-    """Every setting that takes two values or more, of every entry, the largest effect first.
+def rankings(summaries: Sequence[PointSummary], *, most: int = 6) -> list[Ranking]:
+    """A ranking of each problem and budget; one over all budgets where there are more than `most`.
 
-    The share is epsilon squared, what a one-way analysis of variance explains beyond what chance
-    would (Kelley, 1935, "An unbiased correlation ratio measure"). Numbers of which hardly any two
-    are equal, as of a drawn range, are cut into groups of neighbours. There is none without a
-    spread, or with no point more than there are groups.
+    `summaries` as `summarise_points` has them. Problems as they come up, large budgets first.
     """
     found = []
-    for problem, entry in dict.fromkeys((each.problem, each.entry) for each in summaries):
-        own = [each for each in summaries if (each.problem, each.entry) == (problem, entry)]
-        losses = np.array([each.final_loss.median for each in own])
-        for key in dict.fromkeys(key for each in own for key in each.point):
-            values = [each.point[key] for each in own]
-            share = None if None in values else _epsilon_squared(losses, _groups(values))
-            if share is not None:
-                found.append(Effect(entry, key, share))
-    return sorted(found, key=lambda effect: -effect.share)
+    for problem in dict.fromkeys(each.problem for each in summaries):
+        own = [each for each in summaries if each.problem == problem]
+        budgets = distinct([tuple(each.budget.items()) for each in own])[::-1]
+        if len(budgets) > most:
+            found.append(Ranking(problem, None, own))
+            continue
+        for budget in map(dict, budgets):
+            found.append(Ranking(problem, budget, [e for e in own if e.budget == budget]))
+    return found
 
 
-def _groups(values: Sequence[Any]) -> np.ndarray:
-    """The group of each value: equal values, or neighbours where hardly any two are equal."""
-    distinct = sorted({repr(value): value for value in values}.values(), key=_order)
-    places = {repr(value): place for place, value in enumerate(distinct)}
-    at = np.array([places[repr(value)] for value in values])
-    if 2 * len(distinct) <= len(values) or not all(map(is_number, values)):
-        return at
-    n = max(2, min(BINS, len(values) // 4))
-    return at * n // len(distinct)
+# -- settings and their values ---------------------------------------------------------------------
+
+
+def with_short_names(summaries: Sequence[PointSummary]) -> list[PointSummary]:
+    """The same, their settings by the shortest names that tell them apart.
+
+    The same setting of several entries, as training.learning_rate is, has one name: each entry has
+    a value of its own. Where two such settings meet in an entry, they stay apart.
+    """
+    groups: dict[str, list[str]] = {}
+    for key in dict.fromkeys(key for each in summaries for key in each.point):
+        groups.setdefault(_of_any_entry(key), []).append(key)
+    same = {key: whole for whole, keys in groups.items() for key in keys}
+    for keys in groups.values():
+        if any(sum(each.point.get(key) is not None for key in keys) > 1 for each in summaries):
+            same |= {key: key for key in keys}
+    names = short_names(dict.fromkeys(same.values()))
+    return [replace(each, point=_renamed(each.point, same, names)) for each in summaries]
+
+
+def _of_any_entry(key: str) -> str:
+    first, _, rest = key.partition(".")
+    return f"entries.*.{rest.partition('.')[2]}" if first == "entries" else key
+
+
+def _renamed(
+    point: Mapping[str, Any], same: Mapping[str, str], names: Mapping[str, str]
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in point.items():
+        name = names[same[key]]
+        found[name] = value if value is not None else found.get(name)
+    return found
+
+
+def short_names(keys: Iterable[str]) -> dict[str, str]:
+    """Keys as tables and figures have room for: the last part, and as few others as tell it apart.
+
+    Such as learning_rate, or mlp.learning_rate where other entries have one, too.
+    """
+    shorter = {key: list(_shorter(key)) for key in keys}
+    taken = Counter(name for names in shorter.values() for name in dict.fromkeys(names))
+    return {
+        key: next((name for name in names if taken[name] == 1), key)
+        for key, names in shorter.items()
+    }
+
+
+def _shorter(key: str) -> Iterator[str]:
+    """A key in fewer parts: the last, any other with the last, and ends of two parts or more."""
+    *others, last = key.split(".")
+    yield last
+    yield from (f"{part}.{last}" for part in others[::-1])
+    yield from (".".join([*others[at:], last]) for at in reversed(range(len(others))))
+
+
+def settings(summaries: Sequence[PointSummary]) -> list[str]:
+    """The settings that take two values or more, in the order of the sweep."""
+    keys = dict.fromkeys(key for each in summaries for key in each.point)
+    return [key for key in keys if len(distinct(values_of(summaries, key))) > 1]
+
+
+def values_of(summaries: Sequence[PointSummary], key: str) -> list[Any]:
+    """The values of a setting at points that have it."""
+    found = (each.point.get(key) for each in summaries)
+    return [value for value in found if value is not None]
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """Every value once: numbers in their order, then all others in that of their texts."""
+    return sorted({repr(value): value for value in values}.values(), key=_order)
 
 
 def _order(value: Any) -> tuple[int, Any]:
-    return (0, value) if is_number(value) else (1, repr(value))
+    if is_number(value):
+        return 0, value
+    if isinstance(value, tuple):  # of a budget
+        return 1, value
+    return 2, repr(value)
 
 
 def is_number(value: Any) -> bool:
@@ -111,21 +203,6 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def short_names(keys: Iterable[str]) -> dict[str, str]:
-    """Keys as tables and figures have room for: their last part, where no other has the same."""
-    keys = list(keys)
-    last = [key.rpartition(".")[2] for key in keys]
-    return {
-        key: part if last.count(part) == 1 else key for key, part in zip(keys, last, strict=True)
-    }
-
-
-def _epsilon_squared(losses: np.ndarray, groups: np.ndarray) -> float | None:
-    n, k = len(losses), len(np.unique(groups))
-    total = ((losses - losses.mean()) ** 2).sum()
-    if k < 2 or n <= k or total == 0:
-        return None
-    within = sum(
-        ((part - part.mean()) ** 2).sum() for part in (losses[groups == g] for g in set(groups))
-    )
-    return max(0.0, float(1 - within / total * (n - 1) / (n - k)))
+def is_drawn(values: Sequence[Any]) -> bool:
+    """Whether values are those of a range that was drawn from: numbers that hardly ever repeat."""
+    return all(map(is_number, values)) and 2 * len(distinct(values)) > len(values)
