@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from qhyper.report.summary import Summary
+from qhyper.report.tuning_words import tuning_line
 from qhyper.report.words import COLUMNS, columns_shown, row_cells, setting_line
 
 _LETTERS = {
@@ -25,13 +26,16 @@ def latex_table(runs: Sequence[tuple[str, Summary]]) -> str:
     """One row an entry: medians over the seeds with the intervals that the page has.
 
     Each run comes with its title, which heads its rows where there are several; columns are those
-    that any of them shows.
+    that any of them shows. Below them stands within which budget settings were searched, if any
+    were.
     """
     found = {key for _, summary in runs for key, _ in columns_shown(summary)}
     shown = {key: title for key, title in COLUMNS if key in found}
     titles = ["Generator", *shown.values()]
     lines = [_NEEDS]
-    lines += [f"% {_one_line(f'{title}: {setting_line(summary)}')}" for title, summary in runs]
+    for title, summary in runs:
+        setting = "; ".join(filter(None, [setting_line(summary), tuning_line(summary)]))
+        lines.append(f"% {_one_line(f'{title}: {setting}')}")
     lines += [rf"\begin{{tabular}}{{l{'r' * len(shown)}}}", r"\toprule"]
     lines += [_row(map(escaped, titles)), r"\midrule"]
     for number, (title, summary) in enumerate(runs):
@@ -41,7 +45,17 @@ def latex_table(runs: Sequence[tuple[str, Summary]]) -> str:
         for entry in summary.generators:
             cells = row_cells(entry)
             lines.append(_row([escaped(entry.name), *(_cell(*cells[key]) for key in shown)]))
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+    lines.append(r"\bottomrule")
+    for title, summary in runs:
+        if tuning_line(summary):
+            words = f"{title}: " * (len(runs) > 1) + tuning_line(summary)
+            lines.append(_row([_note(words[0].upper() + words[1:], len(titles))]))
+    return "\n".join([*lines, r"\end{tabular}", ""])
+
+
+def _note(words: str, columns: int) -> str:
+    """Words over all columns of a table, in as many lines as they need."""
+    return rf"\multicolumn{{{columns}}}{{p{{0.95\linewidth}}}}{{\footnotesize {escaped(words)}.}}"
 
 
 def _cell(value: str, interval: str) -> str:

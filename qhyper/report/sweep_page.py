@@ -120,11 +120,11 @@ def _answer(found: Ranking, keys: Sequence[str]) -> str:
         n = found.tried[each.entry]
         of = f", the best of its {n:,} points" if n > 1 else ", its only point"
         own = [f"{key} {_value(each.point[key])}" for key in keys if each.point[key] is not None]
-        return f"{each.entry} with {_loss(each)}" + f" at {', '.join(own)}" * bool(own) + of
+        return f"{_loss(each)}: {each.entry}" + f" at {', '.join(own)}" * bool(own) + of
 
-    said = f"The lowest final loss has {words(first)}"
+    said = f"The lowest final loss is {words(first)}"
     if others:
-        said += f". The best other entry is {words(others[0])}"
+        said += f". The best other entry has {words(others[0])}"
     return said
 
 
@@ -167,15 +167,10 @@ def _figures(
             "groups of neighbours.",
             importance([e for e in found if e.entry in entries], name=f"{name}-importance"),
         ))  # fmt: skip
-    chosen = "largest mean share first" if found else "in the order of the file"
     for number, key in enumerate(keys[:CURVES]):
-        left_out = len(keys) - CURVES
-        more = f" {left_out} more settings are not drawn ({chosen})." if left_out > 0 else ""
         drawn.append((
-            f"Along {key}",
-            "A dot is a point of the sweep, the line at it the interval of the median over the "
-            "seeds, from six on. Medians are joined, or marked where values are no numbers; of a "
-            f"drawn range, those of groups of neighbours.{more * (number == CURVES - 1)}",
+            f"Final loss along {key}",
+            _CURVES + _left_out(CURVES, len(keys), "settings", found) if number == 0 else "",
             curves(own, key, name=f"{name}-along-{number}"),
         ))  # fmt: skip
     pairs = sorted(
@@ -183,14 +178,28 @@ def _figures(
         key=lambda pair: -sum(shares.get(key, 0.0) for key in pair),
     )
     for number, (across, down) in enumerate(pairs[:MAPS]):
-        which = f" These are {MAPS} of {len(pairs)} pairs of settings, {chosen}."
         drawn.append((
-            f"{across} and {down}",
-            "Final mean loss, the median over the seeds and all other settings: bright is low."
-            + which * (number == 0 and len(pairs) > MAPS),
+            f"Final loss over {across} and {down}",
+            _MAPS + _left_out(MAPS, len(pairs), "pairs of settings", found) if number == 0 else "",
             heat_maps(own, across, down, name=f"{name}-map-{number}"),
         ))  # fmt: skip
     return drawn
+
+
+_CURVES = (
+    "A dot is a point of the sweep, the line at it the interval of the median over the seeds, from "
+    "six on. Medians are joined, or marked where values are no numbers; of a drawn range, they are "
+    "those of groups of neighbours. Each panel has an axis of its own."
+)
+_MAPS = "The median over the seeds and all other settings, in the same colours for all: bright is low."
+
+
+def _left_out(shown: int, there: int, what: str, found: Sequence[Effect]) -> str:
+    """Which of the settings, or pairs of them, are drawn; empty where all are."""
+    if there <= shown:
+        return ""
+    first = "those with the largest shares" if found else "the first of the file"
+    return f" These are {shown} of {there} {what}, {first}."
 
 
 def _meet(own: Sequence[PointSummary], *keys: str) -> bool:

@@ -33,7 +33,7 @@ from qhyper.run.comparison import (
     finish,
     plan,
 )
-from qhyper.run.config import Config
+from qhyper.run.config import OF_PROBLEM, Config
 from qhyper.run.directory import Run, identity, provenance
 from qhyper.run.lock import FILE as LOCK
 from qhyper.run.lock import alone, unless_others
@@ -80,7 +80,7 @@ def prepare(asked: Asked, folder: Path, *, stop: Stop, progress: Progress, warn:
     there = list(runs_of(folder))
     for run in there[:1]:
         check_same_versions(run, versions)
-    begun = {problem_text(run.config): run for run in there}
+    begun = {_of_problem(run.config): run for run in there}
     new: list[tuple[Path, Config]] = []
     runs, digests, largest = [], {}, []
     for number, place in enumerate(all_places, 1):
@@ -93,7 +93,7 @@ def prepare(asked: Asked, folder: Path, *, stop: Stop, progress: Progress, warn:
         if missing or unfinished:
             config = place.config.model_copy(update={"seeds": missing or [0]})
             made = _planned(place, config, warn)
-            if (run := begun.get(problem_text(made.config))) is not None:
+            if (run := begun.get(_of_problem(made.config))) is not None:
                 check_same_data(run, made.problem)
             digest = made.problem.digest
             digests |= {run.path: digest for run in unfinished}
@@ -192,6 +192,11 @@ def help_with_sweep(
     return unless_others(
         folder, lambda: carry_out_sweep(asked, folder, Where(), command=command, **told)
     )
+
+
+def _of_problem(config: Config) -> str:
+    """What the problem is made of, whether it was set or is so by default."""
+    return repr(config.model_dump(include=OF_PROBLEM))
 
 
 def _planned(place: Place, config: Config, warn: Warn) -> Plan:

@@ -10,10 +10,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from qhyper.run.config import Entry, to_toml
+from qhyper.run.config import OF_PROBLEM, Entry, to_toml
 from qhyper.run.directory import SECONDS, Run
 from qhyper.run.places import without_folders
-from qhyper.run.trials import problem_text, task_of
+from qhyper.run.trials import task_of
 from qhyper.run.work import Task
 from qhyper.storage import storage, write_whole
 
@@ -62,7 +62,7 @@ def firsts(tasks: Mapping[Task, str]) -> list[Task]:
 def _alike(run: Run, entry: Entry, digest: str | None) -> str:
     config = run.config
     about: list[Any] = [
-        problem_text(without_folders(config)), digest, config.budget.limits(), config.seeds,
+        without_folders(config).model_dump(include=OF_PROBLEM), digest, config.budget.limits(), config.seeds,
         config.device, entry.model_dump(exclude={"label"}),
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()

@@ -227,15 +227,19 @@ def trained_alone(run: Run, entry: str, tmp_path: Path) -> bytes:
 
 def test_an_added_entry_and_another_label_cost_what_is_new_alone(asked, tmp_path) -> None:
     folder, trials = tmp_path / "sweep", []
-    told = {"progress": lambda title, done, total: trials.append(total) if title == "trials" else 0}
-    carry_out(asked(), folder, **told)
+
+    def count(title: str, done: int, total: int) -> None:
+        if title == "trials":
+            trials.append(total)
+
+    carry_out(asked(), folder, progress=count)
     assert set(trials) == {3}
     trials.clear()
     labelled = (
         'name = "random"',
         'name = "random"\nlabel = "guesses"\n[[entries]]\nname="product"',
     )
-    rows = carry_out(asked(names=labelled), folder, **told)
+    rows = carry_out(asked(names=labelled), folder, progress=count)
     assert set(trials) == {2}
     assert {row["entry"] for row in rows} == {"bernoulli", "guesses", "product"}
     named = [Run.open(path.parent) for path in folder.glob("points/*/*/config.toml")]
@@ -273,7 +277,7 @@ def test_a_sweep_is_no_run_and_says_so(cli, tmp_path) -> None:
     cli("sweep", "mine.toml", "--prepare")
     for command in ("report", "resume"):
         code, _, err = cli(command, "runs/mine")
-        assert code == 3
+        assert code == StorageError.exit_code
         assert "runs/mine is a sweep: its page is runs/mine/sweep.html" in err
         assert "Go on with it by `qhyper work runs/mine`." in err
     (listing,) = listed(tmp_path / "runs")
