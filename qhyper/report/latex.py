@@ -47,9 +47,10 @@ def latex_table(runs: Sequence[tuple[str, Summary]]) -> str:
             lines.append(_row([escaped(entry.name), *(_cell(*cells[key]) for key in shown)]))
     lines.append(r"\bottomrule")
     for title, summary in runs:
-        if tuning_line(summary):
-            words = f"{title}: " * (len(runs) > 1) + tuning_line(summary)
-            lines.append(_row([_note(words[0].upper() + words[1:], len(titles))]))
+        words = tuning_line(summary)
+        if words:
+            words = f"{title}: {words}" if len(runs) > 1 else words[0].upper() + words[1:]
+            lines.append(_row([_note(words, len(titles))]))
     return "\n".join([*lines, r"\end{tabular}", ""])
 
 

@@ -191,7 +191,9 @@ _CURVES = (
     "six on. Medians are joined, or marked where values are no numbers; of a drawn range, they are "
     "those of groups of neighbours. Each panel has an axis of its own."
 )
-_MAPS = "The median over the seeds and all other settings, in the same colours for all: bright is low."
+_MAPS = (
+    "The median over the seeds and all other settings, in the same colours for all: bright is low."
+)
 
 
 def _left_out(shown: int, there: int, what: str, found: Sequence[Effect]) -> str:

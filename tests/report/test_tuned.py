@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from qhyper.errors import StorageError
+from qhyper.report.latex import latex_table
 from qhyper.report.page import page
 from qhyper.report.summary import Summary, summarise
 from qhyper.report.table import table, tuned_table
@@ -82,11 +83,30 @@ def test_the_page_says_both_budgets_and_each_search(summary, result) -> None:
     assert "learning_rate 0.0315, draws 128" in text
 
 
+def test_the_table_of_latex_says_both_budgets_where_it_is_printed(
+    summary, ten_seeds, certified
+) -> None:
+    before = "within 90,000 evaluations (10 settings, 3 other seeds)"
+    one = latex_table([("mine", summary)])
+    columns = len(one.splitlines()[4].split(" & "))
+    comments = [line for line in one.splitlines() if line.startswith("%")]
+    assert f"settings of each entry found before, {before}" in comments[-1]
+    note = one.splitlines()[-2 - (not one.splitlines()[-1])]
+    assert note == (
+        rf"\multicolumn{{{columns}}}{{p{{0.95\linewidth}}}}{{\footnotesize Settings of each entry "
+        rf"found before, {before}.}} \\"
+    )
+    both = latex_table([("mine", summary), ("un_tuned", certified(ten_seeds))])
+    assert both.count(before) == 2  # where it is printed, and in a comment
+    assert rf"\footnotesize mine: settings of each entry found before, {before}." in both
+
+
 def test_without_searches_nothing_is_said_of_them(ten_seeds, certified) -> None:
     summary = certified(ten_seeds)
     assert tuned_table(summary) is None
     assert tuning_line(summary) == tuned_words(None, "product") == ""
     assert "tune" not in page(summary, ten_seeds)
+    assert "found before" not in latex_table([("mine", summary)])
 
 
 def test_a_summary_comes_back_from_its_file(summary, ten_seeds, certified) -> None:
