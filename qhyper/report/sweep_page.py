@@ -70,17 +70,22 @@ def _section(
     shares = effects(own)
     entries = list(dict.fromkeys(each.entry for each in own))
     drawn = [each for each in own if each.entry in entries[:PANELS]]
-    too_few = f"fewer than {MIN_POINTS} points, or than {MIN_MEMBERS} of a value, tell nothing"
     return {
         "problem": problem,
         "rankings": [_ranking(each) for each in found],
         "without_panel": entries[PANELS:],
-        "no_shares": "" if shares or not settings(own) else f"Which settings matter: {too_few}.",
+        "no_shares": _NO_SHARES if settings(own) and not shares else "",
         "figures": [
             {"title": name, "caption": caption, "svg": Markup(svg)}
             for name, caption, svg in _figures(drawn, shares, f"problem-{number}")
         ],
     }
+
+
+_NO_SHARES = (
+    f"Which settings matter cannot be told: it takes {MIN_POINTS} points of an entry or more, "
+    f"{MIN_MEMBERS} of each value, and twice as many points as there are values to compare."
+)
 
 
 # -- rankings --------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def test_the_same_setting_of_many_entries_is_one_column() -> None:
     ]  # fmt: skip
     page = page_of(rows)
     assert tables_of(page)[0][0].count("learning_rate") == 1
-    assert "entries." not in words_of(page)
+    assert "entries.mlp" not in words_of(page)
     assert page.count("<svg role") == 1
 
 
