@@ -218,14 +218,14 @@ def _meet(own: Sequence[PointSummary], *keys: str) -> bool:
 
 
 def _warnings(summaries: Sequence[PointSummary], points: int) -> list[str]:
-    """Every warning once, with how many points it is of."""
+    """Every warning once, with how many points it is of: those of the most first."""
     paths: dict[str, set[str]] = {}
     for each in summaries:
         for text in each.warnings:
             paths.setdefault(text, set()).add(each.path)
     return [
         f"{text} ({len(of):,} of {points:,} points)" if points > 1 else text
-        for text, of in paths.items()
+        for text, of in sorted(paths.items(), key=lambda pair: -len(pair[1]))
     ]
 
 

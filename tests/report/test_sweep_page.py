@@ -111,6 +111,10 @@ def test_a_warning_stands_once_with_how_many_points_it_is_of() -> None:
     assert re.findall(r'class="warning"><strong>Warning:</strong> (.*?)</p>', page) == [
         "Few draws. (3 of 3 points)", "Too wide. (2 of 3 points)"
     ]  # fmt: skip
+    rows = [row({"rate": n}, n, warnings=[f"The {n}th." for n in range(n)]) for n in (1, 9)]
+    page = page_of(rows)
+    assert page.count('class="warning"') == 9
+    assert page.index("The 2th.") < page.index("6 more warnings") < page.index("The 3th.")
     assert 'class="warning"' not in page_of([row({"rate": 1}, 1), row({"rate": 2}, 1)])
 
 
