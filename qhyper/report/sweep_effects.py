@@ -77,7 +77,7 @@ def _factors(own: Sequence[PointSummary]) -> dict[str, np.ndarray]:
     """The group of each point by every setting, with as many groups of ranges as points allow."""
     keys = [key for key in settings(own) if all(each.point.get(key) is not None for each in own)]
     values = {key: [each.point[key] for each in own] for key in keys}
-    for n in range(GROUPS, 1, -1):
+    for n in range(min(GROUPS, len(own) // MIN_MEMBERS), 1, -1):
         found = {key: groups(each, n) for key, each in values.items()}
         found = {key: at for key, at in found.items() if np.bincount(at).min() >= MIN_MEMBERS}
         if found and 2 * sum(at.max() for at in found.values()) < len(own):

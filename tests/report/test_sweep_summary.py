@@ -124,6 +124,14 @@ def test_a_drawn_range_counts_in_groups_and_a_list_does_not() -> None:
     assert shares_of(losses, {"rate": rates})["rate"] == pytest.approx(0.96, abs=0.03)
 
 
+def test_a_range_of_few_points_is_cut_into_few_groups() -> None:
+    rng = np.random.default_rng(6)
+    rates, kind = np.sort(rng.random(12)), np.arange(12) % 3
+    losses = (np.arange(12) // 3 + 2 * kind)[:, None] + np.zeros(2)  # four groups of three
+    found = shares_of(losses, {"rate": rates.tolist(), "kind": [f"{x}" for x in kind]})
+    assert found == pytest.approx({"rate": 1.25 / (1.25 + 8 / 3), "kind": 8 / 3 / (1.25 + 8 / 3)})
+
+
 def test_too_few_points_or_of_a_value_tell_nothing() -> None:
     rng = np.random.default_rng(5)
     a, b = grid(3, 3)
