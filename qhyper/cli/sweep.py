@@ -85,22 +85,22 @@ def print_sweep(rows: list[dict[str, Any]], folder: Path, as_json: bool) -> None
 
 
 def _print_ranking(summaries: Any) -> None:
-    """The first places of each problem."""
+    """The first places of each problem and budget."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    from qhyper.report.sweep_summary import short_names
-    from qhyper.report.words import format_loss
+    from qhyper.report.sweep_summary import rankings, settings, with_short_names
+    from qhyper.report.words import counts, format_loss
 
-    for problem in dict.fromkeys(each.problem for each in summaries):
-        own = [each for each in summaries if each.problem == problem]
-        keys = list(own[0].point)
-        shown = short_names(keys).values()
-        table = Table(title=Text(problem), box=box.SIMPLE_HEAD)
-        for heading in ("Rank", "Entry", *shown, "Final loss"):
+    for found in rankings(with_short_names(summaries)):
+        keys = settings(found.points)
+        spent = counts(found.budget or {}, list(found.budget or {}))
+        title = f"{found.problem}, {spent} a seed" if spent else found.problem
+        table = Table(title=Text(title), box=box.SIMPLE_HEAD)
+        for heading in ("Rank", "Entry", *keys, "Final loss"):
             table.add_column(heading)
-        for place, each in enumerate(own[:FIRST], 1):
+        for place, each in enumerate(found.points[:FIRST], 1):
             values = ("–" if each.point[key] is None else f"{each.point[key]}" for key in keys)
             cells = (str(place), each.entry, *values, format_loss(each.final_loss.median))
             table.add_row(*map(Text, cells))

@@ -132,7 +132,7 @@ class Search:
     def _try(
         self, entry: Entry, settings: Settings, folder: Path, stop: Stop, progress: Progress
     ) -> Tried:
-        """Train an entry with settings, on the tuning seeds; what cannot be trained is a bad one."""
+        """Train an entry with them on the tuning seeds; what cannot be trained are bad ones."""
         import torch
 
         from qhyper.run.trial import Trial

@@ -120,7 +120,7 @@ def make(asked: Asked, folder: Path, *, stop: Stop, progress: Progress, warn: Wa
     with storage(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with alone(folder):
-        return prepare(asked, folder, stop=stop, progress=progress, warn=warn)
+        return prepare(asked, folder, stop=stop, progress=progress, warn=_once(warn))
 
 
 def carry_out_sweep(
@@ -139,7 +139,7 @@ def carry_out_sweep(
     once `stop` returns true, after checkpoints; ConfigurationError before anything runs; and, when
     all others are done and written, QhyperError for trials that were given up.
     """
-    told: dict[str, Any] = {"progress": progress, "warn": warn}
+    told: dict[str, Any] = {"progress": progress, "warn": _once(warn)}
     _check_folder(folder)
     with storage(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -173,7 +173,7 @@ def help_with_sweep(
     runs = [run for path, _ in Index.read(folder).points for run in blocks_of(folder / path)]
     for run in runs[:1]:
         check_same_versions(run, identity())
-    told: dict[str, Any] = {"stop": stop, "progress": progress, "warn": warn}
+    told: dict[str, Any] = {"stop": stop, "progress": progress, "warn": _once(warn)}
     unfinished = [run for run in runs if not run.complete]
     if unfinished:
         trials = plan(unfinished[0].found_config, warn).trials
@@ -278,9 +278,22 @@ def _write(
     """Write results.csv, with a column point.KEY for each key, and sweep.html."""
     write_whole(folder / "results.csv", as_csv(rows, columns).encode())
     shown = sweep_page(
-        summarise_points(rows), title=f"Sweep {folder.name}", asked=asked.values, command=command
-    )
+        summarise_points(rows), title=f"Sweep {folder.name}", asked=asked.values, command=command,
+        points=len(Index.read(folder).points),
+    )  # fmt: skip
     write_whole(folder / "sweep.html", shown.encode())
+
+
+def _once(warn: Warn) -> Warn:
+    """Says the same but once: most of what is to be said of a point is so of all."""
+    said = set[str]()
+
+    def told(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            warn(text)
+
+    return told
 
 
 def _check_folder(folder: Path) -> None:

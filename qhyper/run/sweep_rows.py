@@ -55,9 +55,9 @@ def sweep_rows(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """Tidy rows, one a point, entry and seed that is asked for, and their columns point.KEY.
 
     As far as they are there. Beside the usual columns: `point`, its values by key, None for what is
-    no setting of the entry; `path`, its folder in the sweep's; and `problem`, within which losses
-    compare. Points that differ in nothing that is an entry's have its rows once. Raises
-    StorageError for a folder that is no sweep's.
+    no setting of the entry; `path`, its folder in the sweep's; `problem`, within which losses
+    compare; and the `warnings` of its run. Points that differ in nothing that is an entry's have
+    its rows once. Raises StorageError for a folder that is no sweep's.
     """
     index = Index.read(folder)
     columns = {f"point.{key}": key for key in index.keys}
@@ -81,7 +81,8 @@ def _rows(folder: Path, index: Index) -> Iterator[dict[str, Any]]:
                 key = (repr(own), row["entry"], row["seed"])
                 if row["seed"] in index.seeds and key not in seen:
                     seen.add(key)
-                    yield {**row, "path": path, "point": own, "problem": _problem(row, own)}
+                    about = {"path": path, "problem": _problem(row, own)}
+                    yield {**row, **about, "point": own, "warnings": outcome.summary.warnings}
 
 
 def _problem(row: Mapping[str, Any], own: Point) -> str:

@@ -62,8 +62,8 @@ def firsts(tasks: Mapping[Task, str]) -> list[Task]:
 def _alike(run: Run, entry: Entry, digest: str | None) -> str:
     config = run.config
     about: list[Any] = [
-        without_folders(config).model_dump(include=OF_PROBLEM), digest, config.budget.limits(), config.seeds,
-        config.device, entry.model_dump(exclude={"label"}),
+        without_folders(config).model_dump(include=OF_PROBLEM), digest, config.budget.limits(),
+        config.seeds, config.device, entry.model_dump(exclude={"label"}),
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
 
