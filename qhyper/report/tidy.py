@@ -111,7 +111,8 @@ def as_arrow(rows: Sequence[Mapping[str, Any]], before: Sequence[str] = ()) -> "
         str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(),
         bool: pyarrow.bool_(),
     }  # fmt: skip
-    kinds = {column: _kind([row.get(column) for row in rows]) for column in before} | COLUMNS
+    own = {column: _kind([row.get(column) for row in rows]) for column in before}
+    kinds = {**own, **COLUMNS}
     as_text = [column for column in before if kinds[column] is str]
     rows = [{**row, **{c: None if row.get(c) is None else str(row[c]) for c in as_text}}
             for row in rows]  # fmt: skip

@@ -104,7 +104,8 @@ class Space(Strict):
             head = name.partition(".")[0]
             if head in BUDGETS or head == "minutes":
                 raise ValueError(f"{head} is what a training may spend, the same for all")
-            for value in training[name].ends if head == name else ({},):
+            values: tuple[Any, ...] = training[name].ends if head == name else ({},)
+            for value in values:
                 TrainingSettings(**{head: value})
         return training
 
