@@ -12,6 +12,11 @@ EXTRAS = {
     "qiskit-ionq": "ionq",
     "azure-quantum": "azure",
     "mthree": "mitigate",
+    "onnx": "onnx",
+    "pandas": "data",
+    "pyarrow": "data",
+    "optuna": "tune",
+    "distributed": "cluster",
 }
 """Optional packages, and the extras that bring them."""
 

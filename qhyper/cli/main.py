@@ -70,6 +70,7 @@ from qhyper.cli.terminal import (
 )
 from qhyper.cli.tune import tune_by
 from qhyper.cli.values import (
+    check_where,
     combinations,
     entry_tables,
     files_and_pairs,
@@ -328,6 +329,7 @@ def resume(
     """Go on with a run that was interrupted; it ends as if it never had been."""
     from qhyper.run.directory import Run
 
+    check_where(processes, scheduler)
     _execute(Run.open(run), as_json, processes, scheduler, log=log)
 
 
@@ -463,8 +465,9 @@ def _start(
     if prepare and (scheduler or log or processes):
         raise ConfigurationError(
             "Got --prepare, which carries nothing out, with --processes, --scheduler or --log. "
-            "Give these to what does: qhyper work RUN, or qhyper resume RUN."
+            "Give these to what does: qhyper resume RUN, or --processes to qhyper work RUN."
         )
+    check_where(processes, scheduler)
     check_name(name)
     config = Config(**values)
     if not combined:  # else what cannot work is left out

@@ -9,6 +9,7 @@ import typer
 
 from qhyper.cli.options import DryRun, Json, Prepare, Processes, Scheduler
 from qhyper.cli.terminal import console, progress, warn
+from qhyper.cli.values import check_where
 from qhyper.errors import ConfigurationError, Interrupted
 
 FIRST = 10
@@ -50,6 +51,7 @@ def sweep(
             "Got --prepare, which carries nothing out, with --processes or --scheduler. Give these "
             "to what does: qhyper work FOLDER, or the same command without --prepare."
         )
+    check_where(processes, scheduler)
     if scheduler is not None:
         from qhyper.run.cluster import check_scheduler
 

@@ -210,3 +210,12 @@ def pairs(texts: list[str] | None) -> list[list[float]] | None:
             f"Got --values {' --values '.join(texts)}; expected two numbers with a comma between, "
             "such as --values -1,1, and the option again for every other pair."
         ) from None
+
+
+def check_where(processes: int | None, scheduler: str | None) -> None:
+    """Raise ConfigurationError if trials are to be carried out both here and on a cluster."""
+    if processes is not None and scheduler is not None:
+        raise ConfigurationError(
+            f"Got --processes {processes} and --scheduler {scheduler}; expected one of them. How "
+            "many trials run at a time on a cluster, its workers say."
+        )

@@ -264,7 +264,7 @@ def _connected(address: str) -> Any:
     except (OSError, ValueError, TypeError) as error:
         raise MissingError(
             f"No scheduler answers at {address}: {error}. Begin one with `dask scheduler --host "
-            "127.0.0.1`, and give its address, such as tcp://127.0.0.1:8786."
+            "127.0.0.1 --no-dashboard`, and give its address, such as tcp://127.0.0.1:8786."
         ) from error
     found = client.get_versions()
     ours, theirs = (found[who]["packages"]["distributed"] for who in ("client", "scheduler"))

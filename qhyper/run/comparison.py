@@ -21,7 +21,7 @@ from qhyper.report.tuning import Searches
 from qhyper.run import cautions
 from qhyper.run import tune as tuning
 from qhyper.run.config import COMPARED, DEFAULT_PAID_SHOTS, FULL_SIZE, Config, Entry
-from qhyper.run.directory import SUMMARY, Run, identity
+from qhyper.run.directory import OF_CHECKOUT, SUMMARY, Run, identity
 from qhyper.run.lock import alone, at_work, unless_others
 from qhyper.run.places import absolute
 from qhyper.run.problem import Problem, build_problem
@@ -360,7 +360,8 @@ def check_same_versions(run: Run, here: Mapping[str, str | None]) -> None:
     """Raise StorageError if a run began with other versions than are `here`, by `identity`."""
     begun = run.read_json("provenance.json")
     git = begun.get("git") or {}
-    before = {**begun["versions"], "python": begun["python"], "revision": git.get("revision")}
+    of_checkout = {name: git.get(name) for name in OF_CHECKOUT}
+    before = {**begun["versions"], "python": begun["python"], **of_checkout}
     differing = [
         f"{name} {now} (there {before.get(name)})"
         for name, now in here.items()

@@ -57,6 +57,8 @@ KEPT_CHECKPOINTS = 2
 NAME_LENGTH = 48
 PACKAGES = ("qhyper", "torch", "numpy", "numba", "scipy", "pennylane", "qiskit", "qiskit-aer")
 """That every result depends on."""
+OF_CHECKOUT = ("revision", "changes")
+"""What is compared of a checkout."""
 OF_SEARCHES = ("optuna",)
 """That the settings depend on that are searched."""
 
@@ -179,7 +181,8 @@ class Run:
         if found is None:
             return None
         timed = self.read_json(f"{folder}/{SECONDS}") or {}
-        return Result.from_json(found | timed, str(self.path / name))
+        steps = {k: v for k, v in timed.items() if k == "seconds_per_step"}
+        return Result.from_json(found | steps, str(self.path / name))
 
     def read_summary(self) -> Summary | None:
         """What the run found, None if it has not ended.
@@ -329,7 +332,7 @@ def identity(config: Config | None = None) -> dict[str, str | None]:
     return {
         **versions((*PACKAGES, *OF_SEARCHES) if searches else PACKAGES),
         "python": platform.python_version(),
-        "revision": None if git is None else git["revision"],
+        **{name: None if git is None else git[name] for name in OF_CHECKOUT},
     }
 
 
@@ -350,7 +353,10 @@ def provenance(seeds: list[int]) -> dict[str, Any]:
 
 
 def _git_revision() -> dict[str, Any] | None:
-    """Revision of the checkout that this package runs from, None for an installed one."""
+    """Revision of the checkout that this package runs from, None for an installed one.
+
+    With a digest of the changes to its source files that are in no commit, None without any.
+    """
     here = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str:
@@ -362,6 +368,11 @@ def _git_revision() -> dict[str, Any] | None:
     try:
         if Path(git("rev-parse", "--show-toplevel")) != here.parents[1]:
             return None
-        return {"revision": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+        changes = git("diff", "HEAD", "--", ":/qhyper/*.py", ":/classical/*.py")
+        return {
+            "revision": git("rev-parse", "HEAD"),
+            "dirty": bool(git("status", "--porcelain")),
+            "changes": hashlib.sha256(changes.encode()).hexdigest()[:16] if changes else None,
+        }
     except (OSError, subprocess.CalledProcessError):
         return None

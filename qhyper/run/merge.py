@@ -20,7 +20,7 @@ from qhyper.report.results import Correlation, Curve, Result
 from qhyper.run import tune as tuning
 from qhyper.run.comparison import CERTIFICATE, Comparison, Plan, execute, plan, stored
 from qhyper.run.config import Config
-from qhyper.run.directory import PACKAGES, RESULT, Metrics, Run
+from qhyper.run.directory import OF_CHECKOUT, PACKAGES, RESULT, Metrics, Run
 from qhyper.run.places import PROVENANCE, without_folders
 from qhyper.storage import storage, write_whole
 from qhyper.targets.target import SAME_LOSS
@@ -218,9 +218,9 @@ def _check_same_versions(first: Run, other: Run) -> None:
 
 def _versions(run: Run) -> dict[str, Any]:
     found = run.read_json(PROVENANCE)
-    revision = (found.get("git") or {}).get("revision")
+    git = found.get("git") or {}
     same = {name: found["versions"].get(name) for name in PACKAGES}
-    return {**same, "python": found["python"], "revision": revision}
+    return {**same, "python": found["python"], **{n: git.get(n) for n in OF_CHECKOUT}}
 
 
 def _check_same_data(first: Run, other: Run) -> None:

@@ -18,7 +18,7 @@ from qhyper.errors import ConfigurationError, MissingError, StorageError
 from qhyper.run.config import Config, Entry
 from qhyper.run.problem import Problem
 from qhyper.run.spaces import Settings, settings_of, space_of, with_settings
-from qhyper.run.trials import problem_of
+from qhyper.run.trials import same_problem_of
 from qhyper.run.work import Progress, Stop, Task, Warn
 from qhyper.spending import Spending
 from qhyper.storage import restored, storage, write_whole
@@ -163,11 +163,13 @@ class SearchFromText:
 
     config: str
     """in TOML"""
+    digest: str
+    """of the problem's data; empty without any"""
 
     def __call__(self, task: Task, stop: Stop, progress: Progress, warn: Warn) -> bytes:
-        """Build the problem, and carry the search out."""
+        """Build the problem, and carry the search out; StorageError if the data are others here."""
         config = Config(**tomllib.loads(self.config))
-        return Search(config, problem_of(config))(task, stop, progress, warn)
+        return Search(config, same_problem_of(config, self.digest))(task, stop, progress, warn)
 
 
 def _lines(tried: Sequence[Tried]) -> bytes:

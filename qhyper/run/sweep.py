@@ -41,6 +41,7 @@ from qhyper.run.places import SWEEP, absolute, without_folders
 from qhyper.run.sweep_file import (
     Asked,
     Place,
+    at_point,
     blocks_of,
     in_words,
     places,
@@ -204,7 +205,7 @@ def _planned(place: Place, config: Config, warn: Warn) -> Plan:
     try:
         made = plan(config, warn, problem=problem_of(absolute(config)))
     except ConfigurationError as error:
-        raise ConfigurationError(f"At the point {in_words(place.point)}: {error}") from None
+        raise at_point(place.point, error) from None
     if any(trial.paid for trial in made.trials):
         raise ConfigurationError(
             f"At the point {in_words(place.point)}, an entry sends jobs to a quantum computer. A "

@@ -115,10 +115,20 @@ def places(asked: Asked, folder: Path) -> list[Place]:
         try:
             config = Config(**configured(asked.base, _spread(asked.base, point)))
         except ConfigurationError as error:
-            raise ConfigurationError(f"At the point {in_words(point)}: {error}") from None
+            raise at_point(point, error) from None
         place = Place(point, config, folder / POINTS / _name(point, config))
         found.setdefault(place.folder, place)
     return list(found.values())
+
+
+def at_point(point: Point, error: ConfigurationError) -> ConfigurationError:
+    """What is raised for an error of a point's configuration."""
+    every = next((key for key in point if key.startswith("entries.*.options.")), None)
+    advice = "" if every is None else (
+        f" {every} sets it for every entry: to set it for one, write its title in the place of "
+        "the *."
+    )  # fmt: skip
+    return ConfigurationError(f"At the point {in_words(point)}: {error}{advice}")
 
 
 def in_words(point: Point) -> str:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from qhyper.errors import StorageError
 from qhyper.run.config import OF_PROBLEM, Entry, to_toml
 from qhyper.run.directory import SECONDS, Run
 from qhyper.run.places import without_folders
@@ -78,5 +79,12 @@ def _copy(one: Task, other: Task) -> None:
             with storage(path):
                 write_whole(other.folder / path.name, path.read_bytes())
     with storage(one.result):
-        result = json.loads(one.result.read_bytes())
-    write_whole(other.result, json.dumps({**result, "name": title}).encode())
+        text = one.result.read_bytes()
+    try:
+        result = {**json.loads(text), "name": title}
+    except (ValueError, TypeError) as error:
+        raise StorageError(
+            f"{one.result} cannot be read as JSON: {error}. Remove it, and the same command works "
+            "it out again."
+        ) from error
+    write_whole(other.result, json.dumps(result).encode())

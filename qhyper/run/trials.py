@@ -4,6 +4,7 @@ import functools
 import json
 import socket
 import tempfile
+import time
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -174,12 +175,7 @@ def from_text(task: Task, stop: Stop, progress: Progress, warn: Warn) -> bytes:
 
     text, title, digest = task.about
     config = Config(**tomllib.loads(text))
-    problem = problem_of(config)
-    if digest and problem.digest != digest:
-        raise StorageError(
-            f"The data '{problem.name}' on {socket.gethostname()} are not those of the run: got "
-            f"SHA-256 {problem.digest}, expected {digest}. Put the same data there."
-        )
+    problem = same_problem_of(config, digest)
     (entry,) = (entry for entry in config.entries or [] if entry.title == title)
     trial = Trial(entry, problem, tuple(config.seeds), config.budget, device=config.device)
     if trial.paid:  # its tokens stay where the ledger is
@@ -197,6 +193,20 @@ def problem_of(config: Config) -> Problem:
     """
     stamps = tuple((path, *_stamp(path)) for path in files_of(config))
     return _problem(problem_text(config), stamps)
+
+
+def same_problem_of(config: Config, digest: str) -> Problem:
+    """The problem of a configuration, whose data have this digest; empty for one without data.
+
+    Raises StorageError for another.
+    """
+    problem = problem_of(config)
+    if digest and problem.digest != digest:
+        raise StorageError(
+            f"The data '{problem.name}' on {socket.gethostname()} are not those of the run: got "
+            f"SHA-256 {problem.digest}, expected {digest}. Put the same data there."
+        )
+    return problem
 
 
 def problem_text(config: Config) -> str:
@@ -222,8 +232,12 @@ def _carry_out(
     trial: "Trial", task: Task, stop: Stop, progress: Progress, warn: Warn, *, keep: bool = True
 ) -> bytes:
     """The result of a trial as it is stored; checkpoints and the time of steps go to its folder."""
+    begun = time.perf_counter()
     result = trial.execute(task.folder if keep else None, stop, progress, warn).to_json()
-    seconds = {"seconds_per_step": result.pop("seconds_per_step")}
+    seconds = {
+        "seconds_per_step": result.pop("seconds_per_step"),
+        "seconds": time.perf_counter() - begun,  # since it was last gone on with
+    }
     write_whole(task.folder / SECONDS, json.dumps(seconds).encode())
     return json.dumps(result).encode()
 

@@ -133,7 +133,7 @@ def tuned(
         told: dict[str, Any] = {"progress": progress, "warn": warn}
         if where.scheduler is not None:
             made: Executor = Cluster(where.scheduler, **told)
-            work = SearchFromText(to_toml(config))
+            work = SearchFromText(to_toml(config), problem.digest or "")
         else:
             made = executor_for(
                 work, (tasks[task] for task in missing),

@@ -9,7 +9,7 @@ def test_doctor(cli) -> None:
     found = json.loads(out)
     assert "bernoulli" in found["generators"]
     assert found["versions"]["torch"]
-    assert "qiskit-ibm-runtime" in found["versions"]
+    assert {"qiskit-ibm-runtime", "optuna", "pyarrow"} <= set(found["versions"])
     assert {"mps", "statevector", "pennylane:lightning.qubit", "aer"} <= set(found["backends"])
     assert "brickwork" in found["ansätze"]
     assert "near-product" in found["starts"]

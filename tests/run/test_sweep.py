@@ -215,6 +215,14 @@ def test_a_trial_that_several_points_share_is_carried_out_once(asked, tmp_path) 
             assert (run.path / entry / "result.json").read_bytes() == alone_
 
 
+def test_a_shared_result_that_is_half_written_is_named(asked, tmp_path) -> None:
+    carry_out(asked(), tmp_path / "sweep")
+    for result in tmp_path.glob("sweep/points/*/*/random/result.json"):
+        result.write_bytes(result.read_bytes()[:100])
+    with pytest.raises(StorageError, match=r"random/result\.json cannot be read as JSON: "):
+        carry_out(asked(RATES.replace("0.3]", "0.3, 0.2]")), tmp_path / "sweep")
+
+
 def trained_alone(run: Run, entry: str, tmp_path: Path) -> bytes:
     """The result of an entry of a run, in a comparison of its own."""
     config = run.config.model_copy(
@@ -371,6 +379,9 @@ def test_an_option_that_does_not_exist_is_refused_before_anything_runs(asked, tm
     folder = tmp_path / "sweep"
     mine = asked('[sweep.over]\n"entries.bernoulli.options.hiden" = [1, 2]')
     with pytest.raises(ConfigurationError, match="hiden"):
+        carry_out(mine, folder)
+    mine = asked('[sweep.over]\n"entries.*.options.depth" = [1, 2]')
+    with pytest.raises(ConfigurationError, match=r"depth.* to set it for one, write its title"):
         carry_out(mine, folder)
     assert not list(folder.glob("points"))
 

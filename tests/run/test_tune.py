@@ -522,8 +522,15 @@ def test_helpers_search_and_compare_too(undisturbed, tmp_path) -> None:
 def test_a_search_that_is_made_of_text_is_the_same(undisturbed, tmp_path) -> None:
     made = plan(in_digits(), quiet).config
     (entry, *_) = made.entries or []
-    found = SearchFromText(to_toml(made))(task_for(entry, tmp_path), never, quiet, quiet)
+    found = SearchFromText(to_toml(made), "")(task_for(entry, tmp_path), never, quiet, quiet)
     assert found == undisturbed["tuning/bernoulli/search.jsonl"]
+
+
+def test_a_search_that_is_made_of_text_looks_at_the_data(tmp_path) -> None:
+    made = plan(config(), quiet).config
+    entry = made.entries[0]
+    with pytest.raises(StorageError, match=r"are not those of the run: got SHA-256 .* expected 00"):
+        SearchFromText(to_toml(made), "00")(task_for(entry, tmp_path), never, quiet, quiet)
 
 
 def test_the_configuration_of_the_run_has_what_was_found(whole) -> None:

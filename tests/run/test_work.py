@@ -1,5 +1,6 @@
 """`qhyper work`: any number of processes on a run, killed or not, make what one makes."""
 
+import errno
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from qhyper.errors import StorageError
+from qhyper.run import lock
 from qhyper.run.comparison import execute, stored, work
 from qhyper.run.config import Config, Entry
 from qhyper.run.directory import Run
@@ -49,6 +51,31 @@ def test_who_is_killed_loses_nothing_and_nothing_is_done_twice(tmp_path: Path) -
         assert len(left) == kills[who]
         assert left[0] < 8, who  # they struck on the way
         assert results[who] == results["whole"], who
+
+
+def test_neither_locks_of_the_file_system_nor_sqlite_are_needed(tmp_path, monkeypatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(lock, "_system_lock", lambda: refuse)
+    monkeypatch.setattr("sqlite3.connect", pytest.fail)
+    run = Run.create(tmp_path, "mine", config())
+    assert work(run, warn=quiet) is not None
+
+
+def test_a_result_half_written_is_named_and_worked_out_again_once_removed(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "mine", config())
+    before = work(run, warn=quiet)
+    assert before is not None
+    result = run.path / "product" / "result.json"
+    (run.path / "summary.json").unlink()
+    result.write_bytes(result.read_bytes()[:100])
+    with pytest.raises(
+        StorageError, match=r"product/result\.json cannot be read as JSON: "
+    ):
+        work(run, warn=quiet)
+    result.unlink()
+    assert work(run, warn=quiet).summary == before.summary
 
 
 def test_one_alone_ends_the_run(tmp_path: Path) -> None:
