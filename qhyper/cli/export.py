@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qhyper.errors import ConfigurationError
+from qhyper.cli.terminal import warn
+from qhyper.errors import ConfigurationError, StorageError
 
 if TYPE_CHECKING:
     from qhyper.run.comparison import Comparison
@@ -78,6 +79,7 @@ def export(
 def _content(outcomes: "list[Comparison]", sweeps: list[Path], suffix: str) -> bytes:
     from qhyper.report.export import as_csv, as_parquet
     from qhyper.report.latex import latex_table
+    from qhyper.run.listing import COMPLETE, listed
     from qhyper.run.sweep_rows import sweep_rows
     from qhyper.storage import as_utf8
 
@@ -86,6 +88,14 @@ def _content(outcomes: "list[Comparison]", sweeps: list[Path], suffix: str) -> b
     rows, points = [row for each in outcomes for row in each.tidy()], dict[str, None]()
     for folder in sweeps:
         of_sweep, columns = sweep_rows(folder)
+        (found,) = listed(folder)
+        if not of_sweep:
+            raise StorageError(
+                f"{folder} has no results yet: {found.detail}. Carry it out with: qhyper work "
+                f"{folder}"
+            )
+        if found.state != COMPLETE:
+            warn(f"{folder} is {found.state}: {found.detail}. What is there is written.")
         rows += of_sweep
         points |= dict.fromkeys(columns)
     before = list(points)

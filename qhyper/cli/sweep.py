@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from qhyper.cli.options import DryRun, Json, Prepare, Processes, Scheduler
-from qhyper.cli.terminal import console, progress, warn
+from qhyper.cli.terminal import console, print_pairs, progress, warn
 from qhyper.cli.values import check_where
 from qhyper.errors import ConfigurationError, Interrupted
 
@@ -35,21 +35,30 @@ def sweep(
     are worked out. `qhyper work FOLDER` helps, on any machine that sees the folder.
     """
     from qhyper.run.directory import stop_on_signals
-    from qhyper.run.sweep import carry_out_sweep, make
-    from qhyper.run.sweep_file import places, read_sweep
+    from qhyper.run.sweep import carry_out_sweep, make, outlook
+    from qhyper.run.sweep_file import read_sweep
     from qhyper.run.trials import Where
     from qhyper.threads import n_threads
 
-    folder = Path("runs") / file.stem if out is None else out
+    folder = _usual_folder(file) if out is None else out
     asked = read_sweep(file, warn)
     if dry_run:
-        found = places(asked, folder)
-        print(f"{len(found):,} points of {len(found[0].config.seeds)} seeds; nothing was run.")
+        if prepare or scheduler or processes:
+            raise ConfigurationError(
+                "Got --dry-run, which makes nothing, with --prepare, --processes or --scheduler. "
+                "Leave it or these out."
+            )
+        with stop_on_signals() as stop, progress() as show:
+            numbers = outlook(asked, folder, stop=stop, progress=show, warn=warn)
+        if as_json:
+            print(json.dumps(numbers))
+        else:
+            print_pairs(f"{folder}: nothing was run", numbers)
         return
-    if prepare and (scheduler or processes):
+    if prepare and (scheduler or processes or as_json):
         raise ConfigurationError(
-            "Got --prepare, which carries nothing out, with --processes or --scheduler. Give these "
-            "to what does: qhyper work FOLDER, or the same command without --prepare."
+            "Got --prepare, which carries nothing out, with --processes, --scheduler or --json. "
+            "Give these to what does: qhyper work FOLDER, or the same command without --prepare."
         )
     check_where(processes, scheduler)
     if scheduler is not None:
@@ -73,6 +82,14 @@ def sweep(
                 "Stopped by a signal; what was done is kept. Go on with the same command."
             ) from None
     print_sweep(rows, folder, as_json)
+
+
+def _usual_folder(file: Path) -> Path:
+    """Where a sweep goes unless told: runs/NAME, or where it is."""
+    from qhyper.run.sweep_file import is_sweep
+
+    ours = file.name == "sweep.toml" and is_sweep(file.parent) and (file.parent / "points").is_dir()
+    return file.parent if ours else Path("runs") / file.stem
 
 
 def print_sweep(rows: list[dict[str, Any]], folder: Path, as_json: bool) -> None:
@@ -102,7 +119,8 @@ def _print_ranking(summaries: Any) -> None:
         table = Table(title=Text(title), box=box.SIMPLE_HEAD)
         for heading in ("Rank", "Entry", *keys, "Final loss"):
             table.add_column(heading)
-        for place, each in enumerate(found.points[:FIRST], 1):
+        for each in found.points[:FIRST]:
+            place = found.place(each) or "–"
             values = ("–" if each.point[key] is None else f"{each.point[key]}" for key in keys)
             cells = (str(place), each.entry, *values, format_loss(each.final_loss.median))
             table.add_row(*map(Text, cells))

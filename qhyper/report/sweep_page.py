@@ -94,12 +94,11 @@ _NO_SHARES = (
 def _ranking(found: Ranking) -> dict[str, Any]:
     keys = _varied(found)
     hits = any(each.hits is not None for each in found.points)
-    places = {id(each): place for place, each in enumerate(found.points, 1)}
     best = found.best
     others = [each for each in found.points if not any(each is one for one in best)]
 
     def rows(points: Sequence[PointSummary]) -> list[dict[str, Any]]:
-        return [_row(places[id(each)], each, keys, hits) for each in points]
+        return [_row(found, each, keys, hits) for each in points]
 
     spent = counts(found.budget or {}, BUDGETS)
     return {
@@ -114,8 +113,8 @@ def _ranking(found: Ranking) -> dict[str, Any]:
 
 
 def _varied(found: Ranking) -> list[str]:
-    """The settings that its points differ in, without what its heading says."""
-    return [key for key in settings(found.points) if not found.budget or key not in BUDGETS]
+    """The settings that its points differ in; its heading says the others."""
+    return settings(found.points)
 
 
 def _answer(found: Ranking, keys: Sequence[str]) -> str:
@@ -133,15 +132,16 @@ def _answer(found: Ranking, keys: Sequence[str]) -> str:
     return said
 
 
-def _row(place: int, each: PointSummary, keys: Sequence[str], hits: bool) -> dict[str, Any]:
+def _row(found: Ranking, each: PointSummary, keys: Sequence[str], hits: bool) -> dict[str, Any]:
     cells = [_value(each.point[key]) for key in keys]
-    n = len(each.losses)
+    n, place = len(each.losses), found.place(each)
+    seeds = str(n) if n == found.seeds else f"{n} of {found.seeds}"
     best = "–" if each.best_loss is None else format_loss(each.best_loss)
     hit = "–" if each.hits is None else f"{each.hits} of {n}"
     return {
-        "place": place, "entry": each.entry, "kind": each.kind,
+        "place": "–" if place is None else place, "entry": each.entry, "kind": each.kind,
         "runs": [(run, run.rpartition("/")[2]) for run in each.runs],
-        "cells": [*cells, str(n), _loss(each), best, *[hit] * hits],
+        "cells": [*cells, seeds, _loss(each), best, *[hit] * hits],
     }  # fmt: skip
 
 

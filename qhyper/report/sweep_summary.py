@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from qhyper.report.statistics import Median, median_interval
 from qhyper.spending import Spending
 
-BUDGETS = tuple(field.name for field in fields(Spending))
+BUDGETS = tuple(unit.name for unit in fields(Spending))
 """Settings that limit what a seed may spend."""
 
 
@@ -36,22 +36,30 @@ class PointSummary:
     """in the median; None where nothing was drawn"""
     hits: int | None
     """seeds that drew the certified minimum; None without a certificate"""
+    budget: Mapping[str, int] = field(default_factory=dict)
+    """the limits that the sweep goes over, by name; empty where all points have the same"""
     warnings: Sequence[str] = ()
-
-    @property
-    def budget(self) -> dict[str, int]:
-        """The limits that the sweep goes over, by name; empty where all points have the same."""
-        return {key: limit for key, limit in self.point.items() if key in BUDGETS}
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Points of one problem, the lowest final loss first."""
+    """Points of one problem, the lowest final loss first; those without all seeds last."""
 
     problem: str
     budget: Mapping[str, int] | None
     """what each could spend, where the sweep goes over that; None where they differ in it"""
     points: Sequence[PointSummary]
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds a point has, unless some could not be worked out."""
+        return max(len(each.losses) for each in self.points)
+
+    def place(self, each: PointSummary) -> int | None:
+        """Its place, from 1 up; None where seeds are missing: it does not compare."""
+        if len(each.losses) < self.seeds:
+            return None
+        return 1 + next(at for at, one in enumerate(self.points) if one is each)
 
     @property
     def best(self) -> list[PointSummary]:
@@ -87,6 +95,7 @@ def _point(rows: Sequence[Mapping[str, Any]]) -> PointSummary:
     runs = (f"{row['path']}/{Path(row['run']).name}" for row in rows)
     return PointSummary(
         point=first["point"],
+        budget={key: limit for key, limit in first["point"].items() if key in BUDGETS},
         path=first["path"],
         runs=list(dict.fromkeys(runs)),
         problem=first["problem"],
@@ -110,11 +119,17 @@ def rankings(summaries: Sequence[PointSummary], *, most: int = 6) -> list[Rankin
         own = [each for each in summaries if each.problem == problem]
         budgets = distinct([tuple(each.budget.items()) for each in own])[::-1]
         if len(budgets) > most:
-            found.append(Ranking(problem, None, own))
+            found.append(Ranking(problem, None, _whole_first(own)))
             continue
         for budget in map(dict, budgets):
-            found.append(Ranking(problem, budget, [e for e in own if e.budget == budget]))
+            found.append(
+                Ranking(problem, budget, _whole_first(e for e in own if e.budget == budget))
+            )
     return found
+
+
+def _whole_first(points: Iterable[PointSummary]) -> list[PointSummary]:
+    return sorted(points, key=lambda each: -len(each.losses))  # else as they stand
 
 
 # -- settings and their values ---------------------------------------------------------------------

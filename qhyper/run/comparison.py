@@ -21,8 +21,9 @@ from qhyper.report.tuning import Searches
 from qhyper.run import cautions
 from qhyper.run import tune as tuning
 from qhyper.run.config import COMPARED, DEFAULT_PAID_SHOTS, FULL_SIZE, Config, Entry
-from qhyper.run.directory import OF_CHECKOUT, SUMMARY, Run, identity
+from qhyper.run.directory import DATA, OF_CHECKOUT, SO_FAR, SUMMARY, Run, identity
 from qhyper.run.lock import alone, at_work, unless_others
+from qhyper.run.own_code import code_of
 from qhyper.run.places import absolute
 from qhyper.run.problem import Problem, build_problem
 from qhyper.run.tested import Pair, chosen_pairs, default_pairs
@@ -186,23 +187,34 @@ def _carry_out(
     config = plan.config
     if run is not None and plan.tuning is not None:
         run.configure(run.config.model_copy(update={"entries": config.entries}))
-    certificate, spectrum, reason = _certificate(
-        problem, config.temperature, run, progress, warn
-    )  # fmt: skip
+    certified = _certificate(problem, config.temperature, run, progress, warn)
     results = results_of(config, plan.trials, run, where, stop=stop, progress=progress, warn=warn)
+    outcome = _summed_up(plan, run, results, certified, warnings)
+    if run is None:  # there is no command that prints the outcome, nor a page
+        for warning in outcome.summary.warnings[len(warnings) :]:
+            warn(warning)
+    return outcome
+
+
+def _summed_up(
+    plan: Plan,
+    run: Run | None,
+    results: list[Result],
+    certified: tuple[dict[str, Any] | None, Spectrum | None, str | None],
+    warnings: list[str],
+) -> Comparison:
+    """The outcome of results: of all entries, or of those that there are."""
+    (certificate, spectrum, reason), problem = certified, plan.problem
     if certificate is not None and (refuted := _refuted(certificate, results)):
         certificate, spectrum, reason = None, None, refuted
         if run is not None:
             (run.path / CERTIFICATE).unlink(missing_ok=True)
-    late = cautions.after(problem, results, certificate)
-    if run is None:  # there is no command that prints the outcome, nor a page
-        for warning in late:
-            warn(warning)
     summary = summarise(
         results, certificate=certificate, no_certificate=reason, data=problem.name,
         network=problem.objective.subject, loss=problem.objective.loss,
-        budget=config.budget.limits(),
-        warnings=warnings + late, pairs=_pairs(plan, results), tuning=plan.tuning,
+        budget=plan.config.budget.limits(),
+        warnings=warnings + cautions.after(problem, results, certificate),
+        pairs=_pairs(plan, results), tuning=plan.tuning,
     )  # fmt: skip
     return Comparison(summary, results, spectrum, run)
 
@@ -229,9 +241,11 @@ def _chosen_pairs(trials: "Sequence[Trial]", config: Config) -> list[Pair] | Non
 
 
 def _pairs(plan: Plan, results: Sequence[Result]) -> list[Pair]:
-    """Those that were asked for, or else the default ones."""
-    asked = _chosen_pairs(plan.trials, plan.config)
-    return default_pairs(plan.trials, results) if asked is None else asked
+    """Those that were asked for, or else the default ones; of entries with results."""
+    asked, names = _chosen_pairs(plan.trials, plan.config), {result.name for result in results}
+    if asked is not None:
+        return [pair for pair in asked if names.issuperset(pair)]
+    return default_pairs([t for t in plan.trials if t.entry.title in names], results)
 
 
 def plan(
@@ -312,14 +326,34 @@ def finish(
     *,
     progress: Progress = lambda title, spent, total: None,
     warn: Callable[[str], None] = print,
-) -> Comparison:
-    """Sum up a run of which every entry is done; as `execute`, but for the page."""
+) -> None:
+    """Sum up what is done of a run; nothing is carried out, and no page written.
+
+    Of a run of which every entry is done that is its end, as `execute` writes it.
+    """
     with alone(run.path):
         check_same_data(run, made.problem)
-        never = Where()
-        outcome = _carry_out(made, run, never, stop=lambda: False, progress=progress, warn=warn)
-        _write_summary(run, outcome)
-    return outcome
+        found = [run.read_result(trial.entry.folder) for trial in made.trials]
+        results = [result for result in found if result is not None]
+        if not results:
+            return
+        certified = _certificate(made.problem, made.config.temperature, run, progress, warn)
+        outcome = _summed_up(made, run, results, certified, cautions.before(made.problem))
+        if len(results) == len(found):
+            _write_summary(run, outcome)
+        else:
+            run.write(SO_FAR, json.dumps(outcome.summary.to_json(), indent=1))
+
+
+def check_same_code(run: Run) -> None:
+    """Raise StorageError if a run began with another source of a module of the user's own."""
+    before, here = run.read_json("provenance.json").get("code") or {}, code_of(run.config)
+    differing = [name for name in {**before, **here} if before.get(name) != here.get(name)]
+    if differing:
+        raise StorageError(
+            f"{run.path} began with another source of {', '.join(differing)} than there is here: "
+            "results would not be the same. Put it back as it was, or begin a new run."
+        )
 
 
 def _write_summary(run: Run, outcome: Comparison) -> None:
@@ -342,6 +376,7 @@ def work(
     entry is compared before all of these are over.
     """
     check_same_versions(run, identity(run.config))
+    check_same_code(run)
     if not run.complete:
         made = plan(run.found_config, warn)
         check_same_data(run, made.problem)
@@ -473,15 +508,22 @@ def check_same_data(run: Run, problem: Problem) -> None:
     """Raise StorageError if data, or a table of costs, are not those that the run began with."""
     if problem.digest is None:
         return
-    begun = run.read_json("data.json")
+    begun = run.read_json(DATA)
     if begun is None:
-        said = {} if problem.dataset is None else problem.dataset.about()
-        run.write("data.json", json.dumps({"sha256": problem.digest} | said))
+        run.write(DATA, json.dumps(about_data(problem)))
     elif begun["sha256"] != problem.digest:
         raise StorageError(
             f"The data '{problem.name}' are not those that {run.path} began with: got SHA-256 "
             f"{problem.digest}, expected {begun['sha256']}. Put the data back, or begin a new run."
         )
+
+
+def about_data(problem: Problem) -> dict[str, Any] | None:
+    """What a run directory keeps of the problem's data; None for a problem without any."""
+    if problem.digest is None:
+        return None
+    said = {} if problem.dataset is None else problem.dataset.about()
+    return {"sha256": problem.digest} | said
 
 
 def _trials(

@@ -46,13 +46,17 @@ from qhyper.errors import ConfigurationError, StorageError
 from qhyper.report.results import Result
 from qhyper.report.summary import Summary
 from qhyper.run.config import Config, read, to_toml
+from qhyper.run.own_code import code_of
 from qhyper.run.places import PROVENANCE, SWEEP, of_run
 from qhyper.storage import as_utf8, storage, write_whole
 
 RESULT, SECONDS = "result.json", "seconds.json"
 """Of an entry, in its folder."""
+DATA = "data.json"
 SUMMARY = "summary.json"
 """Its presence means that the run has ended."""
+SO_FAR = "so-far.json"
+"""The same of the entries that are done, of a run of which others were given up."""
 KEPT_CHECKPOINTS = 2
 NAME_LENGTH = 48
 PACKAGES = ("qhyper", "torch", "numpy", "numba", "scipy", "pennylane", "qiskit", "qiskit-aer")
@@ -101,22 +105,27 @@ class Run:
         return cls._begun(path, config, {"name": name, **provenance(config.seeds)})
 
     @classmethod
-    def make(cls, path: Path, config: Config, made: Mapping[str, Any]) -> "Run":
+    def make(
+        cls, path: Path, config: Config, made: Mapping[str, Any], data: Mapping[str, Any] | None
+    ) -> "Run":
         """Make a new run directory at `path`, where none is yet, of what `provenance` said.
 
-        Raises StorageError if there is one; what was killed while it made one is gone on with.
+        `data` is what data.json is to hold, if the problem has data. Raises StorageError if there
+        is one; what was killed while it made one is gone on with.
         """
         with storage(path):
             path.mkdir(parents=True, exist_ok=True)
             if (path / "config.toml").exists():
                 raise FileExistsError(errno.EEXIST, "there is a run directory already")
         own = {"id": uuid.uuid4().hex, "seed_entropy": config.seeds}
+        if data is not None:
+            write_whole(path / DATA, json.dumps(data).encode())
         return cls._begun(path, config, {**made, **own})
 
     @classmethod
     def _begun(cls, path: Path, config: Config, made: Mapping[str, Any]) -> "Run":
         run = cls(path, config)
-        made = {**made, "folder": str(path.resolve())}
+        made = {**made, "folder": str(path.resolve()), "code": code_of(config)}
         run.write(PROVENANCE, json.dumps(made, indent=2))
         run.write("config.toml", _text(config))  # last: it makes the folder a run directory
         return run
@@ -184,13 +193,13 @@ class Run:
         steps = {k: v for k, v in timed.items() if k == "seconds_per_step"}
         return Result.from_json(found | steps, str(self.path / name))
 
-    def read_summary(self) -> Summary | None:
+    def read_summary(self, file: str = SUMMARY) -> Summary | None:
         """What the run found, None if it has not ended.
 
         Raises StorageError if another version wrote it.
         """
-        found = self.read_json(SUMMARY)
-        return None if found is None else Summary.from_json(found, str(self.path / SUMMARY))
+        found = self.read_json(file)
+        return None if found is None else Summary.from_json(found, str(self.path / file))
 
     def read_json(self, name: str) -> Any:
         """The content of a JSON file of the run, None if it is not there."""

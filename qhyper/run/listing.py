@@ -65,7 +65,9 @@ def _listed_sweep(path: Path) -> Listed:
     runs = sorted(file.parent for file in path.glob(f"{POINTS}/*/*/{PROVENANCE}"))
     complete = sum((run / SUMMARY).is_file() for run in runs)
     begun = complete or next(path.glob(f"{POINTS}/*/*/*/{RESULT}"), None) is not None
-    who, given_up = at_work(path), None
+    claims = path.glob(f"{POINTS}/*/*/*/attempt-*")
+    who = at_work(path) or next(filter(None, (claimant(claim.parent) for claim in claims)), None)
+    given_up = None
     if runs and complete == len(runs):
         state = COMPLETE
     elif who:

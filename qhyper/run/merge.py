@@ -20,12 +20,11 @@ from qhyper.report.results import Correlation, Curve, Result
 from qhyper.run import tune as tuning
 from qhyper.run.comparison import CERTIFICATE, Comparison, Plan, execute, plan, stored
 from qhyper.run.config import Config
-from qhyper.run.directory import OF_CHECKOUT, PACKAGES, RESULT, Metrics, Run
+from qhyper.run.directory import DATA, OF_CHECKOUT, PACKAGES, RESULT, Metrics, Run
 from qhyper.run.places import PROVENANCE, without_folders
 from qhyper.storage import storage, write_whole
 from qhyper.targets.target import SAME_LOSS
 
-DATA = "data.json"
 OF_THE_RUN = {
     "seeds", "paid_shots", "max_cost", "max_jobs", "max_cost_per_day", "max_jobs_per_day",
 }  # fmt: skip
@@ -220,7 +219,8 @@ def _versions(run: Run) -> dict[str, Any]:
     found = run.read_json(PROVENANCE)
     git = found.get("git") or {}
     same = {name: found["versions"].get(name) for name in PACKAGES}
-    return {**same, "python": found["python"], **{n: git.get(n) for n in OF_CHECKOUT}}
+    code = {f"the source of {name}": sha for name, sha in (found.get("code") or {}).items()}
+    return {**same, **code, "python": found["python"], **{n: git.get(n) for n in OF_CHECKOUT}}
 
 
 def _check_same_data(first: Run, other: Run) -> None:

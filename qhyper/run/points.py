@@ -68,7 +68,7 @@ class Axis:
         if self.whole and not self.log and self.n is None:  # each as often as any other
             return int(low) + min(int(share * (high - low + 1)), int(high - low))
         value = low * (high / low) ** share if self.log else low + share * (high - low)
-        return round(value) if self.whole else float(f"{value:.6g}")
+        return round(value) if self.whole else min(max(float(f"{value:.6g}"), low), high)
 
 
 @dataclass(frozen=True)
@@ -144,9 +144,20 @@ def read_points(table: Any) -> Points:
             f"Got points = {n!r} in [sweep]; expected how many points the method {method} draws, 1 "
             "or more."
         )
+    if method == "grid" and "seed" in table:
+        raise ConfigurationError(
+            f"Got seed = {seed!r} in [sweep]; of a grid nothing is drawn. Leave it out."
+        )
     if not _is_whole(seed, 0):
         raise ConfigurationError(f"Got seed = {seed!r} in [sweep]; expected a number from 0 up.")
-    found = Points([_axis(key, value) for key, value in flat(over)], method, n, seed)
+    axes = [_axis(key, value) for key, value in flat(over)]
+    for axis in axes:
+        if method != "grid" and axis.n is not None:
+            raise ConfigurationError(
+                f"Got n = {axis.n} for {axis.key} in [sweep.over]; {method} draws points of the "
+                "whole range. Leave it out."
+            )
+    found = Points(axes, method, n, seed)
     if found.size > MOST_POINTS:
         raise ConfigurationError(
             f"The sweep has {found.size:,} points; at most {MOST_POINTS:,} are carried out. Draw "

@@ -14,7 +14,7 @@ more points, more seeds or other settings cost no more than what is new.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +28,18 @@ from qhyper.run.cluster import Cluster
 from qhyper.run.comparison import (
     CERTIFICATE,
     Plan,
+    about_data,
+    check_same_code,
     check_same_data,
     check_same_versions,
     finish,
     plan,
 )
 from qhyper.run.config import OF_PROBLEM, Config
-from qhyper.run.directory import Run, identity, provenance
+from qhyper.run.directory import DATA, Run, identity, provenance
 from qhyper.run.lock import FILE as LOCK
 from qhyper.run.lock import alone, unless_others
+from qhyper.run.own_code import code_of
 from qhyper.run.places import SWEEP, absolute, without_folders
 from qhyper.run.sweep_file import (
     Asked,
@@ -50,7 +53,7 @@ from qhyper.run.sweep_file import (
     seeds_name,
 )
 from qhyper.run.sweep_rows import Index, sweep_rows
-from qhyper.run.sweep_trials import firsts, share, tasks_of
+from qhyper.run.sweep_trials import alike, firsts, share, tasks_of
 from qhyper.run.trials import Where, executor_for, from_text, problem_of, problem_text
 from qhyper.run.work import Executor, Failure, Progress, Stop, Task, Warn, carry_out
 from qhyper.storage import storage, write_whole
@@ -60,56 +63,129 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class New:
+    """A run that is not there yet: a point, with seeds that are new of it."""
+
+    path: Path
+    config: Config
+    data: Mapping[str, Any] | None
+    """what its data.json is to hold"""
+
+
+@dataclass(frozen=True)
 class Prepared:
-    """A sweep whose run directories are all there."""
+    """What a sweep's folder does not hold yet."""
 
+    places: Sequence[Place]
+    new: Sequence[New]
     runs: Sequence[Run]
-    """that are not complete"""
+    """that are there and not complete"""
     digests: Mapping[Path, str | None]
-    """of the data of each of these, by its folder"""
+    """of the data of all of these, by their folders"""
     trials: "Sequence[Trial]"
-    """of one of them, which tell what a trial takes of the machine"""
+    """of the largest, which tell what a trial takes of the machine"""
 
 
-def prepare(asked: Asked, folder: Path, *, stop: Stop, progress: Progress, warn: Warn) -> Prepared:
-    """Every point, after run directories are made for what is new.
+def missing_of(
+    asked: Asked, folder: Path, *, stop: Stop, progress: Progress, warn: Warn
+) -> Prepared:
+    """What the folder of a sweep does not hold; nothing is written.
 
-    Nothing is made before every point has been checked. Raises StorageError if the folder holds
-    what other versions made, or other data did.
+    Every point is checked. Raises StorageError if the folder holds what other versions made, or
+    other data did.
     """
-    all_places, versions = places(asked, folder), identity()
-    there = list(runs_of(folder))
+    all_places, there = places(asked, folder), list(runs_of(folder))
     for run in there[:1]:
-        check_same_versions(run, versions)
+        check_same_versions(run, identity())
     begun = {_of_problem(run.config): run for run in there}
-    new: list[tuple[Path, Config]] = []
+    blocks = sorted({tuple(run.config.seeds) for run in there}, key=len, reverse=True)
+    new: list[New] = []
     runs, digests, largest = [], {}, []
     for number, place in enumerate(all_places, 1):
         if stop():
             raise Interrupted("Stopped by a signal.")
-        blocks = place.blocks()
-        done = {seed for run in blocks for seed in run.config.seeds}
+        own = place.blocks()
+        done = {seed for run in own for seed in run.config.seeds}
         missing = [seed for seed in place.config.seeds if seed not in done]
-        unfinished = [run for run in blocks if not run.complete]
-        if missing or unfinished:
-            config = place.config.model_copy(update={"seeds": missing or [0]})
-            made = _planned(place, config, warn)
+        unfinished = [run for run in own if not run.complete]
+        together = [*_in_blocks(missing, blocks), *(run.config.seeds for run in unfinished)]
+        if together:
+            seeds = max(together, key=len)
+            made = _planned(place, place.config.model_copy(update={"seeds": seeds}), warn)
             if (run := begun.get(_of_problem(made.config))) is not None:
                 check_same_data(run, made.problem)
-            digest = made.problem.digest
-            digests |= {run.path: digest for run in unfinished}
-            runs += unfinished
             largest = max(largest, made.trials, key=_bytes)
-            if missing:
-                path = place.folder / seeds_name(missing)
-                new.append((path, made.config))
-                digests[path] = digest
+            for block in _in_blocks(missing, blocks):
+                path = place.folder / seeds_name(block)
+                config = made.config.model_copy(update={"seeds": block})
+                new.append(New(path, config, about_data(made.problem)))
+            runs += unfinished
+            paths = [run.path for run in unfinished] + [each.path for each in new]
+            digests |= {path: made.problem.digest for path in paths if path not in digests}
         progress("points checked", number, len(all_places))
+    return Prepared(all_places, new, runs, digests, largest)
+
+
+def _in_blocks(seeds: Sequence[int], known: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    """Seeds that are missing, together as they are elsewhere: trials of the same are shared."""
+    left, found = list(seeds), []
+    for block in known:
+        if set(block) <= set(left):
+            found.append(list(block))
+            left = [seed for seed in left if seed not in block]
+    return [*found, left] if left else found
+
+
+def outlook(
+    asked: Asked, folder: Path, *, stop: Stop, progress: Progress, warn: Warn
+) -> dict[str, int]:
+    """What a sweep would carry out, in numbers; nothing is written."""
+    made = missing_of(asked, folder, stop=stop, progress=progress, warn=_once(warn))
+    tasks: list[tuple[str, bool]] = []
+    for each in made.new:
+        digest, code = made.digests[each.path], code_of(each.config)
+        tasks += [(alike(each.config, e, digest, code), False) for e in each.config.entries or []]
+    for run in made.runs:
+        found = tasks_of(run, made.digests[run.path])
+        tasks += [(digest, task.done) for task, digest in found.items()]
+    shared = {digest for digest, _ in tasks}
+    if any(not done for _, done in tasks):
+        for run in runs_of(folder):
+            found = tasks_of(run, (run.read_json(DATA) or {}).get("sha256"))
+            shared -= {digest for task, digest in found.items() if task.done}
+    return {
+        "points": len(made.places),
+        "seeds": len(made.places[0].config.seeds),
+        "runs to make": len(made.new),
+        "runs to end": len(made.runs),
+        "trials to carry out": len(shared),
+    }
+
+
+def prepare(asked: Asked, folder: Path, *, stop: Stop, progress: Progress, warn: Warn) -> Prepared:
+    """Make what is missing of a sweep's folder; nothing is made before all points are checked."""
+    made = missing_of(asked, folder, stop=stop, progress=progress, warn=warn)
+    keys, file = [axis.key for axis in asked.points.axes], _file_of(asked, folder)
+    Index.of(made.places, keys, folder, file).write(folder)
     write_whole(folder / SWEEP, tomli_w.dumps(asked.values).encode())
-    Index.of(all_places, [axis.key for axis in asked.points.axes], folder).write(folder)
     about = provenance([])
-    runs += [Run.make(path, config, about) for path, config in new]
-    return Prepared(runs, digests, largest)
+    runs = [Run.make(each.path, each.config, about, each.data) for each in made.new]
+    return replace(made, new=[], runs=[*made.runs, *runs])
+
+
+def _file_of(asked: Asked, folder: Path) -> Path:
+    """Whose sweep a folder is; StorageError if it is that of another file."""
+    if not (folder / SWEEP).is_file():
+        return asked.file
+    before = Path(Index.read(folder).file)
+    if asked.file == (folder / SWEEP).resolve():
+        return before
+    if before != asked.file and before.is_file():
+        raise StorageError(
+            f"{folder} holds the sweep of {before}, not of {asked.file}. Choose another folder "
+            "with --out."
+        )
+    return asked.file
 
 
 def make(asked: Asked, folder: Path, *, stop: Stop, progress: Progress, warn: Warn) -> Prepared:
@@ -148,16 +224,16 @@ def carry_out_sweep(
         made = prepare(asked, folder, stop=stop, **told)
         failures, tried = _carry_out(made, folder, where, again=True, stop=stop, **told)
         for run in made.runs:
-            if all(task.done for task in tasks_of(run, None)):
-                _finish(folder, run, **told)
+            _finish(folder, run, **told)
         rows, columns = sweep_rows(folder)
         if rows:
             _write(asked, rows, columns, folder, command)
     if failures:
+        others = f"; the others are in {folder / 'sweep.html'}" if rows else ""
         raise QhyperError(
             f"{len(failures)} of {tried} trials were given up, the first: "
-            f"{failures[0].task.name}: {failures[0].reason}. The same command tries them again; "
-            f"the others are in {folder / 'sweep.html'}."
+            f"{failures[0].task.name}: {failures[0].reason.strip()}. The same command tries them "
+            f"again{others}."
         )
     return rows
 
@@ -177,13 +253,14 @@ def help_with_sweep(
     told: dict[str, Any] = {"stop": stop, "progress": progress, "warn": _once(warn)}
     unfinished = [run for run in runs if not run.complete]
     if unfinished:
-        trials = plan(unfinished[0].found_config, warn).trials
         digests = {}
         for run in unfinished:
+            check_same_code(run)
             problem = problem_of(run.found_config)
             check_same_data(run, problem)
             digests[run.path] = problem.digest
-        made = Prepared(unfinished, digests, trials)
+        trials = max((plan(c, warn).trials for c in _sizes(unfinished)), key=_bytes)
+        made = Prepared([], [], unfinished, digests, trials)
         failures, _ = _carry_out(made, folder, Where(processes), again=False, **told)
         if failures:
             return None
@@ -212,6 +289,17 @@ def _planned(place: Place, config: Config, warn: Warn) -> Plan:
             "sweep sends none: use `qhyper compare`."
         )
     return made
+
+
+def _sizes(runs: Sequence[Run]) -> list[Config]:
+    """Configurations of runs, one of all that take the same of the memory."""
+    found = {}
+    for run in runs:
+        config = run.found_config
+        entries = [(entry.name, entry.options, entry.training.get("draws"))
+                   for entry in config.entries or []]  # fmt: skip
+        found.setdefault(repr((_of_problem(config), entries, len(config.seeds))), config)
+    return list(found.values())
 
 
 def _bytes(trials: "Sequence[Trial]") -> int:

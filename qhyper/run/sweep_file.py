@@ -1,10 +1,10 @@
 """What a sweep file asks for, and where each of its points lives on the disk.
 
-A point's folder is called by its settings, in which files count by their contents: where the sweep
+A point's folder is called by its settings, in which files and modules of the user's own count by
+their contents: where the sweep
 and the files lie, and from where a command is given, makes no other point.
 """
 
-import functools
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +15,7 @@ from typing import Any
 from qhyper.errors import ConfigurationError
 from qhyper.run.config import COMPARED, Config, read, to_toml
 from qhyper.run.directory import Run
+from qhyper.run.own_code import code_of, file_digest
 from qhyper.run.places import SWEEP, absolute_beside, absolute_value, files_of, without_folders
 from qhyper.run.points import Point, Points, configured, flat, read_points
 from qhyper.run.work import Warn
@@ -34,6 +35,8 @@ class Asked:
     points: Points
     values: Mapping[str, Any]
     """all that the file says, with absolute paths"""
+    file: Path
+    """where it is"""
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,19 @@ def read_sweep(file: Path, warn: Warn = print) -> Asked:
     if any(axis.key.startswith("entries.") for axis in points.axes):
         base.setdefault("entries", [{"name": name} for name in COMPARED])
     for axis in points.axes:
-        if axis.key.partition(".")[0] in OF_SEEDS | {"sweep"}:
+        first = axis.key.partition(".")[0]
+        if first in OF_SEEDS | {"sweep"}:
             raise ConfigurationError(
                 f"Got {axis.key} in [sweep.over], which makes no other point. Set it beside: more "
                 "seeds are worked out for every point."
             )
+        if first == "tune":
+            raise ConfigurationError(
+                f"Got {axis.key} in [sweep.over], and a sweep searches nothing: it carries out "
+                "every point. Use `qhyper tune`."
+            )
     _check_apart(base, [axis.key for axis in points.axes])
-    return Asked(base, points, values)
+    return Asked(base, points, values, file.resolve())
 
 
 def places(asked: Asked, folder: Path) -> list[Place]:
@@ -187,17 +196,11 @@ def _check_apart(base: Mapping[str, Any], keys: Sequence[str]) -> None:
 def _name(point: Point, config: Config) -> str:
     """What a point's folder is called: its settings in short, and a digest of all of them."""
     same = config.model_copy(update=dict.fromkeys(OF_SEEDS) | {"seeds": [0]})
-    contents = [_contents(path, Path(path).stat().st_mtime_ns) for path in files_of(config)
-                if Path(path).is_file()]  # fmt: skip
-    text = "\n".join([to_toml(without_folders(same)), *contents])
+    files = [path for path in map(Path, files_of(config)) if path.is_file()]
+    contents = [file_digest(path, path.stat().st_mtime_ns) for path in files]
+    text = "\n".join([to_toml(without_folders(same)), *contents, *code_of(config).values()])
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]
     return f"{re.sub(r'[^A-Za-z0-9_.=,+-]+', '_', in_words(point))[:60]}-{digest}"
-
-
-@functools.lru_cache(maxsize=256)
-def _contents(path: str, changed: int) -> str:
-    """The SHA-256 of a file, read once for all points."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _short(value: Any) -> Any:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from qhyper.errors import StorageError
+from qhyper.report.results import Result
+from qhyper.report.summary import Summary
 from qhyper.report.tidy import tidy
-from qhyper.run.comparison import stored
 from qhyper.run.config import OF_PROBLEM
+from qhyper.run.directory import SO_FAR, Run
 from qhyper.run.points import Point
 from qhyper.run.sweep_file import Place, blocks_of
 from qhyper.storage import storage, write_whole
@@ -24,23 +26,31 @@ class Index:
     seeds: list[int]
     keys: list[str]
     """of the settings that tell points apart"""
-    points: list[tuple[str, Point]]
+    file: str
+    """of the sweep, which asked"""
+    points: Sequence[tuple[str, Point]]
     """each with its folder in the sweep's"""
 
     @classmethod
-    def of(cls, places: Sequence[Place], keys: Sequence[str], folder: Path) -> Self:
+    def of(cls, places: Sequence[Place], keys: Sequence[str], folder: Path, file: Path) -> Self:
         """That of these places, whose sweep is in `folder`."""
         points = [(place.folder.relative_to(folder).as_posix(), place.point) for place in places]
-        return cls(places[0].config.seeds, list(keys), points)
+        return cls(places[0].config.seeds, list(keys), str(file), points)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """That of a sweep's folder; StorageError if it has none, or a damaged one."""
+        if not (folder / INDEX).is_file():
+            raise StorageError(
+                f"{folder} has no {INDEX}: no sweep is prepared there yet. `qhyper sweep FILE "
+                f"--out {folder}` does it."
+            )
         with storage(folder / INDEX):
             text = (folder / INDEX).read_text(encoding="utf-8")
         try:
             found = json.loads(text)
-            return cls(found["seeds"], found["keys"], [(at, dict(p)) for at, p in found["points"]])
+            points = [(at, dict(point)) for at, point in found["points"]]
+            return cls(found["seeds"], found["keys"], found["file"], points)
         except (ValueError, LookupError, TypeError) as error:
             raise StorageError(
                 f"{folder / INDEX} is damaged: {error}. The sweep's command makes it again."
@@ -54,10 +64,11 @@ class Index:
 def sweep_rows(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """Tidy rows, one a point, entry and seed that is asked for, and their columns point.KEY.
 
-    As far as they are there. Beside the usual columns: `point`, its values by key, None for what is
-    no setting of the entry; `path`, its folder in the sweep's; `problem`, within which losses
-    compare; and the `warnings` of its run. Points that differ in nothing that is an entry's have
-    its rows once. Raises StorageError for a folder that is no sweep's.
+    As far as they are there: of an entry that was given up there are none. Beside the usual
+    columns: `point`, its values by key, None for what is no setting of the entry; `path`, its
+    folder in the sweep's; `problem`, within which losses compare; and the `warnings` of its run.
+    Points that differ in nothing that is an entry's have its rows once. Raises StorageError for a
+    folder that is no sweep's.
     """
     index = Index.read(folder)
     columns = {f"point.{key}": key for key in index.keys}
@@ -72,17 +83,25 @@ def _rows(folder: Path, index: Index) -> Iterator[dict[str, Any]]:
     seen = set[tuple[Any, ...]]()
     for path, point in index.points:
         for run in blocks_of(folder / path):
-            if not run.complete:
+            summary = run.read_summary() or run.read_summary(SO_FAR)
+            if summary is None:
                 continue
-            outcome = stored(run)
             titles = [entry.title for entry in run.config.entries or []]
-            for row in tidy(outcome.summary, outcome.results, run=str(run.path.resolve())):
+            for row in tidy(summary, _results(run, summary), run=str(run.path.resolve())):
                 own = _own(point, row, titles)
                 key = (repr(own), row["entry"], row["seed"])
                 if row["seed"] in index.seeds and key not in seen:
                     seen.add(key)
                     about = {"path": path, "problem": _problem(row, own)}
-                    yield {**row, **about, "point": own, "warnings": outcome.summary.warnings}
+                    yield {**row, **about, "point": own, "warnings": summary.warnings}
+
+
+def _results(run: Run, summary: Summary) -> list[Result]:
+    """Of the entries that were done when it was written."""
+    names = {each.name for each in summary.generators}
+    folders = [entry.folder for entry in run.config.entries or [] if entry.title in names]
+    found = [run.read_result(folder) for folder in folders]
+    return [result for result in found if result is not None]
 
 
 def _problem(row: Mapping[str, Any], own: Point) -> str:
@@ -94,12 +113,13 @@ def _problem(row: Mapping[str, Any], own: Point) -> str:
 
 def _own(point: Point, row: Mapping[str, Any], titles: Sequence[str]) -> dict[str, Any]:
     """A point's values; None for a setting of other entries."""
-    number = str(titles.index(row["entry"])) if row["entry"] in titles else ""
     own = {}
     for key, value in point.items():
         first, _, rest = key.partition(".")
         named = "" if first != "entries" else rest.partition(".")[0]
+        if named.isdigit() and named not in titles:  # titles come first
+            named = titles[int(named)]
         trains = rest.partition(".")[2].startswith("training.") and row["kind"] == "control"
-        others = named and (named not in ("*", number, row["entry"]) or trains)
+        others = named and (named not in ("*", row["entry"]) or trains)
         own[key] = None if others else value
     return own

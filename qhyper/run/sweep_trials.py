@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from qhyper.errors import StorageError
-from qhyper.run.config import OF_PROBLEM, Entry, to_toml
-from qhyper.run.directory import SECONDS, Run
-from qhyper.run.places import without_folders
+from qhyper.run.config import OF_PROBLEM, Config, Entry, to_toml
+from qhyper.run.directory import DATA, SECONDS, Run
+from qhyper.run.lease import Leases
+from qhyper.run.places import PROVENANCE, without_folders
 from qhyper.run.trials import task_of
 from qhyper.run.work import Task
 from qhyper.storage import storage, write_whole
@@ -26,17 +27,30 @@ def tasks_of(run: Run, digest: str | None) -> dict[Task, str]:
     `digest` is that of the problem's data.
     """
     text, name = to_toml(run.found_config), f"{run.path.parent.name} {run.path.name} "
-    entries = run.config.entries or []
+    code = run.read_json(PROVENANCE).get("code")
     return {
-        task_of(run, entry, text, digest, before=name): _alike(run, entry, digest)
-        for entry in entries
+        task_of(run, entry, text, digest, before=name): alike(run.config, entry, digest, code)
+        for entry in run.config.entries or []
     }
+
+
+def alike(config: Config, entry: Entry, digest: str | None, code: Mapping[str, str] | None) -> str:
+    """A digest of what the result of an entry depends on, beside versions.
+
+    `digest` is that of the problem's data, and `code` of modules of the user's own.
+    """
+    about: list[Any] = [
+        without_folders(config).model_dump(include=OF_PROBLEM), digest, code,
+        config.budget.limits(), config.seeds, config.device, entry.model_dump(exclude={"label"}),
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def share(tasks: Mapping[Task, str], others: Iterable[Run]) -> None:
     """Give every task that is not done the result of one with the same digest, if one is.
 
-    Looked for among `tasks`, and among the trials of `others`.
+    Looked for among `tasks`, and among the trials of `others`. What another process works on is
+    left to it.
     """
     missing = {digest for task, digest in tasks.items() if not task.done}
     if not missing:
@@ -44,35 +58,29 @@ def share(tasks: Mapping[Task, str], others: Iterable[Run]) -> None:
     done = {digest: task for task, digest in tasks.items() if task.done}
     if not missing <= set(done):
         for run in others:
-            found = tasks_of(run, (run.read_json("data.json") or {}).get("sha256"))
+            found = tasks_of(run, (run.read_json(DATA) or {}).get("sha256"))
             done |= {digest: task for task, digest in found.items() if task.done}
-    for task, digest in tasks.items():
-        if digest in done and not task.done:
-            _copy(done[digest], task)
+    with Leases() as leases:
+        for task, digest in tasks.items():
+            if digest not in done or task.done:
+                continue
+            if (lease := leases.claim(task.folder)) is not None:
+                if not task.done:
+                    _copy(done[digest], task)
+                leases.close(lease)
 
 
 def firsts(tasks: Mapping[Task, str]) -> list[Task]:
-    """Of those that are not done, the first of each digest."""
+    """Of those that are not done, one of each digest: the same whoever asks."""
     found: dict[str, Task] = {}
-    for task, digest in tasks.items():
+    for task in sorted(tasks, key=lambda each: each.folder):
         if not task.done:
-            found.setdefault(digest, task)
-    return list(found.values())
-
-
-def _alike(run: Run, entry: Entry, digest: str | None) -> str:
-    config = run.config
-    about: list[Any] = [
-        without_folders(config).model_dump(include=OF_PROBLEM), digest, config.budget.limits(),
-        config.seeds, config.device, entry.model_dump(exclude={"label"}),
-    ]  # fmt: skip
-    return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
+            found.setdefault(tasks[task], task)
+    return [task for task in tasks if found.get(tasks[task]) is task]
 
 
 def _copy(one: Task, other: Task) -> None:
     """Give a task the files of another, with its own name; the result last."""
-    with storage(other.folder):
-        other.folder.mkdir(parents=True, exist_ok=True)
     _, title, _ = other.about
     for path in (one.folder / name for name in ("metrics.jsonl", "generator.pt", SECONDS)):
         if path.is_file():

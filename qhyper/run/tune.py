@@ -74,9 +74,8 @@ def checked(config: Config, trials: "Sequence[Trial]") -> Config:
                 f"'{entry.title}' is a control: it has no training to search. Give "
                 f"[tune.space.{entry.title}.options]."
             )
-        ends = [{name: r.ends[end] for name, r in space.ranges.items()} for end in (0, 1)]
-        named = [{k: value} for k, r in space.ranges.items() for value in r.choices or ()]
-        check_named(with_settings(entry, settings) for settings in [*ends, *named])
+        some = [{name: value} for name, r in space.ranges.items() for value in r.some]
+        check_named(with_settings(entry, settings) for settings in some)
     for trial in trials:
         if trial.paid:
             raise ConfigurationError(

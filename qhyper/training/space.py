@@ -50,11 +50,14 @@ class Range(Strict):
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     @property
-    def ends(self) -> tuple[Any, Any]:
-        """Two of them: the lowest and the highest, or the first choice and the last."""
+    def some(self) -> list[Any]:
+        """Some of them, to see whether all can work: all choices, or the ends and one between."""
         if self.choices is not None:
-            return self.choices[0], self.choices[-1]
-        return self.low, self.high
+            return self.choices
+        assert self.low is not None
+        assert self.high is not None
+        between = self.low + 0.37 * (self.high - self.low)
+        return [self.low, round(between) if self.whole else self.rounded(between), self.high]
 
     def holds(self, value: Any) -> bool:
         """Whether a value is one of these."""
@@ -104,7 +107,7 @@ class Space(Strict):
             head = name.partition(".")[0]
             if head in BUDGETS or head == "minutes":
                 raise ValueError(f"{head} is what a training may spend, the same for all")
-            values: tuple[Any, ...] = training[name].ends if head == name else ({},)
+            values: list[Any] = training[name].some if head == name else [{}]
             for value in values:
                 TrainingSettings(**{head: value})
         return training

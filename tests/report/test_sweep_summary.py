@@ -247,3 +247,28 @@ def test_settings_that_meet_in_an_entry_stay_apart() -> None:
     every, mlp = "entries.*.training.rate", "entries.mlp.training.rate"
     (found,) = with_short_names(summarise_points([row({every: 0.1, mlp: 0.2}, 1)]))
     assert found.point == {"*.rate": 0.1, "mlp.rate": 0.2}
+
+
+def test_points_without_all_seeds_stand_last_and_have_no_place() -> None:
+    rows = [
+        {"point": {"rate": rate}, "path": f"points/{rate}", "run": f"points/{rate}/seeds",
+         "problem": "one", "entry": "mlp", "kind": "classical", "seed": seed, "final_loss": loss,
+         "best_loss": loss, "hit": None}
+        for rate, loss, seeds in ((0.1, 5.0, 4), (0.2, 1.0, 1), (0.3, 6.0, 4))
+        for seed in range(seeds)
+    ]  # fmt: skip
+    (found,) = rankings(summarise_points(rows))
+    assert [each.point["rate"] for each in found.points] == [0.1, 0.3, 0.2]
+    assert [found.place(each) for each in found.points] == [1, 2, None]
+    assert [each.point["rate"] for each in found.best] == [0.1]
+
+
+def test_an_option_that_is_called_as_a_budget_is_none() -> None:
+    rows = [
+        {"point": {"entries.*.options.shots": shots}, "path": f"points/{shots}",
+         "run": f"points/{shots}/seeds", "problem": "one", "entry": "mine", "kind": "quantum",
+         "seed": 0, "final_loss": 1.0, "best_loss": 1.0, "hit": None}
+        for shots in (10, 100)
+    ]  # fmt: skip
+    (found,) = rankings(with_short_names(summarise_points(rows)))
+    assert (found.budget, len(found.points)) == ({}, 2)

@@ -21,17 +21,11 @@ from qhyper.run.comparison import execute
 from qhyper.run.config import Config, Entry
 from qhyper.run.directory import Run
 from qhyper.run.work import ATTEMPTS, Failure, Task, carry_out
+from tests.run.executor_contracts import *  # noqa: F403 (tests, and their fixture `tasks`)
+from tests.run.executor_contracts import never, quiet
 
 distributed = pytest.importorskip("distributed", reason="needs dask.distributed: `make test`")
 pytestmark = pytest.mark.filterwarnings("default")  # dask's own are not ours
-
-
-def quiet(*told: object) -> None:
-    """Nothing is said."""
-
-
-def never() -> bool:
-    return False
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +33,8 @@ def local():
     """A cluster of two workers, which know what is defined here."""
     import cloudpickle
 
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    for name in (__name__, "tests.run.executor_contracts"):
+        cloudpickle.register_pickle_by_value(sys.modules[name])
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
         silence_logs=50,
@@ -56,10 +51,9 @@ def address(local):
 
 
 @pytest.fixture
-def tasks(tmp_path):
-    return lambda *names: [
-        Task(str(n), tmp_path / str(n), tmp_path / str(n) / "result") for n in names
-    ]
+def made(address):
+    """Makes an executor on the cluster."""
+    return lambda stop, progress, warn: Cluster(address, progress=progress, warn=warn)
 
 
 def run(tasks, work, address, *, stop=never, progress=quiet, warn=quiet):

@@ -105,7 +105,12 @@ def test_keys_are_set_in_a_copy() -> None:
         ({"points": 3, "over": {"a": [1]}}, "Got points = 3 in [sweep]; a grid has as many as"),
         ({"method": "sobol", "over": {"a": [1]}}, "Got points = None in [sweep]; expected how"),
         ({"method": "random", "points": 0, "over": {"a": [1]}}, "Got points = 0"),
-        ({"seed": -1, "over": {"a": [1]}}, "Got seed = -1"),
+        ({"method": "sobol", "points": 2, "seed": -1, "over": {"a": [1]}}, "Got seed = -1"),
+        ({"seed": 7, "over": {"a": [1]}}, "Got seed = 7 in .* of a grid nothing is drawn"),
+        (
+            {"method": "random", "points": 2, "over": {"a": {"low": 0.0, "high": 1.0, "n": 2}}},
+            "Got n = 2 for a in .* random draws points of the whole range",
+        ),
         ({"over": {"a": []}}, "Got an empty list for a in [sweep.over]."),
         ({"over": {"a": 3}}, "Got a = 3 in [sweep.over]; expected a list, or a range such as"),
         ({"over": {"a": {"low": 3, "high": 1}}}, "expected finite numbers low < high."),
@@ -145,3 +150,8 @@ def test_an_option_may_be_called_as_a_part_of_a_range() -> None:
 def test_a_range_with_a_strange_word_is_refused(table) -> None:
     with pytest.raises(ConfigurationError, match=r"Got draws = .* expected a list, or a range"):
         read_points({"over": {"draws": table}})
+
+
+def test_the_ends_of_a_range_are_its_own() -> None:
+    (axis,) = read_points({"over": {"a": {"low": 0.5, "high": 0.99999999, "n": 3}}}).axes
+    assert axis.grid()[-1] == 0.99999999

@@ -3,12 +3,14 @@
 import csv
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from qhyper.errors import ConfigurationError, Interrupted, MissingError, QhyperError, StorageError
 from qhyper.report.tidy import COLUMNS
+from qhyper.run import trials as trials_module
 from qhyper.run.comparison import execute, stored
 from qhyper.run.directory import Run
 from qhyper.run.listing import listed
@@ -215,6 +217,108 @@ def test_a_trial_that_several_points_share_is_carried_out_once(asked, tmp_path) 
             assert (run.path / entry / "result.json").read_bytes() == alone_
 
 
+def test_results_of_old_data_are_not_those_of_new_ones(tmp_path) -> None:
+    """Stopped after its first trial, with other data then: nothing of before is taken."""
+    data, file = tmp_path / "mine.csv", tmp_path / "mine.toml"
+    old, new = "a,b,y\n" + "1,2,0\n3,1,1\n" * 20, "a,b,y\n" + "1,2,0\n3,1,0\n2,2,1\n" * 20
+    data.write_text(old)
+    file.write_text(
+        'data = "mine.csv"\nlayers = [2, 2, 2]\nevaluations = 32\nseeds = [0]\n'
+        '[[entries]]\nname = "random"\n[[entries]]\nname = "annealing"\n'
+        "[sweep.over]\ntemperature = [0.05, 0.1]\n"
+    )
+    mixed, fresh = tmp_path / "mixed", tmp_path / "fresh"
+    with pytest.raises(Interrupted):
+        carry_out(read_sweep(file, quiet), mixed, 1, stop=lambda: bool(written(mixed)))
+    data.write_text(new)
+    with pytest.raises(StorageError, match=r"The data '.*mine\.csv' are not those that"):
+        carry_out(read_sweep(file, quiet), mixed)
+    carry_out(read_sweep(file, quiet), fresh)
+    assert not set(content(mixed).values()) & set(content(fresh).values())
+
+
+def test_trials_of_another_source_are_others(tmp_path, monkeypatch) -> None:
+    module, file, folder = tmp_path / "my_losses.py", tmp_path / "mine.toml", tmp_path / "sweep"
+    monkeypatch.syspath_prepend(tmp_path)
+    file.write_text(
+        'objective = "my_losses:ones"\nbits = 8\nevaluations = 32\nseeds = [0, 1]\n'
+        '[[entries]]\nname = "random"\n[sweep.over]\ntemperature = [0.1, 0.2]\n'
+    )
+    module.write_text("def ones(bits):\n    return bits.mean(axis=-1)\n")
+    carry_out(read_sweep(file, quiet), folder, 2)
+    module.write_text("def ones(bits):\n    return 2.0 * bits.mean(axis=-1) + 1\n# another\n")
+    monkeypatch.delitem(sys.modules, "my_losses", raising=False)
+    trials_module._problem.cache_clear()
+    rows = carry_out(read_sweep(file, quiet), folder, 2)
+    assert len(rows) == 4
+    assert min(row["best_loss"] for row in rows) >= 1
+
+
+DEADLY = """
+class Deadly:
+    def __init__(self, n_bits: int) -> None:
+        self.n_bits = n_bits
+
+    def search(self, objective, *, evaluations, rng):
+        yield from ()
+        raise RuntimeError("it cannot be")
+"""
+
+
+def test_an_entry_that_is_given_up_leaves_the_others_their_rows(tmp_path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "deadly_search.py").write_text(DEADLY)
+    file = tmp_path / "mine.toml"
+    file.write_text(TEXT.format(sweep=RATES).replace('"random"', '"deadly_search:Deadly"'))
+    with pytest.raises(QhyperError, match=r"^1 of 3 trials were given up, .*; the others are in "):
+        carry_out(read_sweep(file, quiet), tmp_path / "sweep")
+    with (tmp_path / "sweep" / "results.csv").open() as found:
+        rows = list(csv.DictReader(found))
+    assert {row["entry"] for row in rows} == {"bernoulli"}
+    assert len(rows) == 4
+    assert all(row["certified_minimum"] for row in rows)
+
+
+def test_new_points_have_their_seeds_in_the_blocks_that_there_are(asked, tmp_path) -> None:
+    folder, trials = tmp_path / "sweep", []
+
+    def count(title: str, done: int, total: int) -> None:
+        if title == "trials":
+            trials.append(total)
+
+    carry_out(asked(), folder)
+    carry_out(asked(seeds=("seeds = [0, 1]", "seeds = [0, 1, 2]")), folder)
+    more = {"seeds": ("seeds = [0, 1]", "seeds = [0, 1, 2]"), "points": ("0.3]", "0.3, 0.2]")}
+    rows = carry_out(asked(**more), folder, progress=count)
+    assert set(trials) == {2}  # of bernoulli, in two blocks; the control is there
+    assert len(rows) == 3 * 3 + 3
+
+
+def test_a_folder_is_of_one_file(cli, tmp_path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.toml").write_text(TEXT.format(sweep=RATES))
+    assert cli("sweep", "a/mine.toml", "--prepare")[0] == 0
+    code, _, err = cli("sweep", "b/mine.toml", "--prepare")
+    assert code == StorageError.exit_code
+    assert f"runs/mine holds the sweep of {tmp_path / 'a' / 'mine.toml'}, not of" in err
+    code, out, _ = cli("sweep", "runs/mine/sweep.toml", "--prepare")
+    assert (code, out) == (0, "runs/mine\n")
+
+
+def test_what_is_not_there_yet_is_not_exported(cli, tmp_path) -> None:
+    (tmp_path / "mine.toml").write_text(TEXT.format(sweep=RATES))
+    cli("sweep", "mine.toml", "--prepare")
+    code, _, err = cli("export", "runs/mine", "--to", "all.csv")
+    assert code == StorageError.exit_code
+    assert "runs/mine has no results yet: a sweep, 0 of 2 runs. Carry it out with: qhyper" in err
+    assert not (tmp_path / "all.csv").exists()
+    (tmp_path / "runs" / "mine" / "points.json").unlink()
+    code, _, err = cli("work", "runs/mine")
+    assert code == StorageError.exit_code
+    assert "no sweep is prepared there yet. `qhyper sweep FILE --out runs/mine` does it." in err
+
+
 def test_a_shared_result_that_is_half_written_is_named(asked, tmp_path) -> None:
     carry_out(asked(), tmp_path / "sweep")
     for result in tmp_path.glob("sweep/points/*/*/random/result.json"):
@@ -362,6 +466,7 @@ def test_what_kills_its_workers_fails_alone_and_is_named(asked, tmp_path, monkey
         ),
         ('[sweep.over]\n"entries.mlp.options.hidden" = [1]', "no entry 'mlp'. Entries go by their"),
         ("[sweep.over]\nseeds = [1, 2]", "Got seeds in [sweep.over], which makes no other point."),
+        ('[sweep.over]\n"tune.evaluations" = [9]', "Got tune.evaluations in [sweep.over], and a"),
         ("[sweep.over]\nevaluations = [-1]", "At the point evaluations=-1: evaluations = -1"),
     ],
 )
@@ -451,7 +556,13 @@ def test_rows_of_a_sweep_go_to_csv_and_parquet(cli, tmp_path) -> None:
 def test_the_command(cli, tmp_path) -> None:
     (tmp_path / "mine.toml").write_text(TEXT.format(sweep=RATES))
     code, out, _ = cli("sweep", "mine.toml", "--dry-run")
-    assert (code, out) == (0, "2 points of 2 seeds; nothing was run.\n")
+    assert code == 0
+    assert "runs/mine: nothing was run" in out
+    code, out, _ = cli("sweep", "mine.toml", "--dry-run", "--json")
+    assert json.loads(out) == {
+        "points": 2, "seeds": 2, "runs to make": 2, "runs to end": 0, "trials to carry out": 3
+    }  # fmt: skip
+    assert not (tmp_path / "runs").exists()
     code, out, err = cli("sweep", "mine.toml", "--processes", "1")
     assert code == 0
     assert "learning_rate" in out
@@ -459,3 +570,5 @@ def test_the_command(cli, tmp_path) -> None:
     code, out, _ = cli("sweep", "mine.toml", "--json")
     assert code == 0
     assert len(json.loads(out)) == 6
+    code, out, _ = cli("sweep", "mine.toml", "--dry-run", "--json")
+    assert json.loads(out)["trials to carry out"] == 0

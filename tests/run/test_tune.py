@@ -391,7 +391,7 @@ def test_a_dotted_name_is_one_of_a_table() -> None:
         ({"minutes": [1, 2]}, "minutes is what a training may spend"),
         ({"draws": [0, 5]}, "draws = 0"),
         ({"learning_rate": {"low": -1.0, "high": 1.0}}, "learning_rate = -1"),
-        ({"draws": {"low": 16, "high": 32.5}}, r"draws = 32\.5"),
+        ({"draws": {"low": 16.0, "high": 64.0}}, r"draws = 33\.8"),
         ({"draws": [16, 32, 16]}, "of which two are equal; expected each once"),
     ],
 )
