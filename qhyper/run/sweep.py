@@ -229,11 +229,11 @@ def carry_out_sweep(
         if rows:
             _write(asked, rows, columns, folder, command)
     if failures:
+        said = failures[0].reason.partition(". Its traceback")[0]  # which was told already
         others = f"; the others are in {folder / 'sweep.html'}" if rows else ""
         raise QhyperError(
             f"{len(failures)} of {tried} trials were given up, the first: "
-            f"{failures[0].task.name}: {failures[0].reason.strip()}. The same command tries them "
-            f"again{others}."
+            f"{failures[0].task.name}: {said}. The same command tries them again{others}."
         )
     return rows
 

@@ -125,7 +125,7 @@ def test_every_run_of_a_point_has_a_link() -> None:
         for seed, run in ((0, "seeds-0"), *([(1, "seeds-1")] * (rate == 2)))
     ]
     links = re.findall(r'<a href="(.*?)"', page_of(rows))
-    assert links == ["points/1/seeds-0", "points/2/seeds-0", "points/2/seeds-1"]
+    assert links == ["points/2/seeds-0", "points/2/seeds-1", "points/1/seeds-0"]
 
 
 def test_it_says_how_many_points_were_asked_for() -> None:
