@@ -11,22 +11,11 @@ from experiments.study import find
 from qhyper import BinaryNetwork, Brickwork, Expectation, QuantumHyperNetwork, load
 from qhyper.threads import one_torch_thread
 
-TRAINED = ("training-score-function", "training-parameter-shift", "chunked-training-spsa")
-
 
 @pytest.fixture(scope="module")
 def results():
-    """Of the trainings, which are alike, one of draws, one of shifts and one in chunks."""
     with one_torch_thread():
-        found = {
-            name: work()
-            for name, work in study.parts(quick=True).items()
-            if "training-" not in name or name in TRAINED
-        }
-    for name in study.parts(quick=True):
-        if name not in found:
-            found[name] = found[TRAINED[2 if name.startswith("chunked-") else 0]]
-    return found
+        return {name: work() for name, work in study.parts(quick=True).items()}
 
 
 def test_the_tables_show_what_the_parts_found(results):
