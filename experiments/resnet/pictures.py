@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.drawing import legend_below, new_panels, save
+from experiments.drawing import new_panels, save
 from experiments.resnet.settings import ABLATIONS
 from experiments.resnet.tables import PRINTED
 from qhyper.report.drawing import COLOURS, INK
@@ -29,21 +29,27 @@ def draw(results: Mapping[str, Any], folder: Path) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
-    figure, ((main, ablations),) = new_panels((8.2, 4.0), 1, 2)
+    figure, ((main, ablations),) = new_panels((8.2, 4.4), 1, 2)
     for name, colour in COLOUR.items():
         _line(main, results[name], colour)
     for name in ABLATIONS:
         _line(ablations, results[name], WITHOUT.get(name, INK))
-    for axes, title in ((main, "as the document has them"), (ablations, "each option removed")):
+    trained = {PRINTED[name].words: colour for name, colour in COLOUR.items()}
+    removed = {"all options, two seeds": INK}
+    removed |= {name.replace("-", " "): colour for name, colour in WITHOUT.items()}
+    for axes, title, shown in (
+        (main, "as the document has them", trained),
+        (ablations, "each option removed", removed),
+    ):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
         axes.set_title(title)
+        handles = [Line2D([], [], color=colour, label=words) for words, colour in shown.items()]
+        axes.legend(
+            handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2,
+            frameon=False, fontsize=8, labelcolor=INK,
+        )  # fmt: skip
     main.set_ylabel("held-out accuracy, %")
-    shown = {PRINTED[name].words: colour for name, colour in COLOUR.items()}
-    shown |= {"all options, two seeds": INK}
-    shown |= {name.replace("-", " "): colour for name, colour in WITHOUT.items()}
-    handles = [Line2D([], [], color=colour, label=words) for words, colour in shown.items()]
-    legend_below(figure, handles, 4)
     save(figure, folder / "accuracy.svg", "Accuracy on held-out images by epoch")
 
 
