@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from qhyper.run.processes import Processes
 from qhyper.run.sweep import carry_out_sweep
 from qhyper.run.sweep_file import read_sweep
 from qhyper.run.trials import Where
-from qhyper.run.work import Failure, Task, carry_out
+from qhyper.run.work import Executor, Failure, Task, carry_out
 from qhyper.streams import Streams
 
 HERE = Path(__file__).parents[1] / "run"
@@ -218,38 +217,86 @@ def scale_extended() -> Iterator[Line]:
         again = sum(both.get(path) != at for path, at in first.items())
         yield Line("scale-extended-again", again, at_most=0, detail=f"{len(first)} points")
         yield Line("scale-extended-new", len(both) - len(first), at_least=1000, at_most=1000)
-        yield from _simulated(folder / "out")
         yield Line(
             "scale-sweep-a-trial", 1000 * first_seconds / 1000, " ms",
             detail=f"checked, carried out, summed up; {1000 * seconds / 1000:.0f} ms with 10 seeds",
         )  # fmt: skip
 
 
-def _simulated(sweep: Path) -> Iterator[Line]:
-    """What a sweep would take on more workers, from what its trials took, on `WORKERS` of them.
+REAL = """
+data = "toy"
+evaluations = 20_000
+seeds = [0, 1, 2, 3]
+[[entries]]
+name = "product"
+[[entries]]
+name = "quantum-depth2"
+[[entries]]
+name = "mlp"
+[[entries]]
+name = "annealing"
+[sweep.over]
+"entries.*.training.learning_rate" = { low = 0.01, high = 0.3, log = true, n = 6 }
+"""
 
-    The coordinator serves one trial after another, and each takes it what a trial of nothing takes
-    on one process here, fork and files included: more than its own part. A worker waits for it.
+
+@bar
+def scale_simulated() -> Iterator[Line]:
+    """What 10,000 trials would take on more workers, from the seconds that a sweep's trials took.
+
+    Their seconds are drawn again from those of 19 trials. The coordinator serves one after another,
+    and each costs it what a trial of nothing costs on one worker, that worker's part included; a
+    worker waits for it. `work` has no coordinator: each process pays for its own trials.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        executor, tasks = Processes(1, progress=quiet, warn=quiet), _tasks(Path(folder), 200)
-        begun = time.perf_counter()
-        for _ in carry_out(tasks, lambda *told: b"nothing", executor, stop=bool):
-            pass
-        each = (time.perf_counter() - begun) / len(tasks)
-    found = (json.loads(path.read_text()) for path in sweep.glob("points/*/*/*/seconds.json"))
-    measured = [sum(seconds["seconds_per_step"]) for seconds in found]
-    for longer in (1, 100):
+    with tempfile.TemporaryDirectory() as name:
+        file, folder = Path(name) / "mine.toml", Path(name) / "sweep"
+        file.write_text(REAL)
+        carry_out_sweep(read_sweep(file, quiet), folder, Where(2), warn=quiet)
+        found = [json.loads(path.read_text()) for path in folder.glob("points/*/*/*/seconds.json")]
+        measured = np.array([seconds["seconds"] for seconds in found])
+    drawn = np.random.default_rng(0).choice(measured, 10_000)
+    for way, each in _costs():
         for workers in WORKERS:
             free, served = [0.0] * workers, 0.0
-            for seconds in measured:
+            for seconds in drawn:
                 served = max(served, heapq.heappop(free)) + each
-                heapq.heappush(free, served + longer * seconds)
+                heapq.heappush(free, served + seconds)
             yield Line(
-                f"scale-{workers}-workers-{longer}x", max(free), " s",
-                detail=f"{len(measured):,} trials of {longer * median(measured):.3g} s, "
-                f"{1000 * each:.1f} ms of the coordinator each",
+                f"scale-{workers}-workers-{way}", max(free), " s",
+                detail=f"10,000 trials of {drawn.mean():.2f} s, {1000 * each:.1f} ms of the "
+                "coordinator each",
             )  # fmt: skip
+        yield Line(
+            f"scale-workers-at-most-{way}", drawn.mean() / each, "",
+            detail="with more of them, trials such as these end no sooner",
+        )  # fmt: skip
+
+
+def _costs() -> Iterator[tuple[str, float]]:
+    """Seconds of a trial of nothing: on one process here, and on one worker of a cluster."""
+    yield "processes", _cost(Processes(1, progress=quiet, warn=quiet), 200)
+    if find_spec("distributed") is not None:
+        from distributed import LocalCluster
+
+        from qhyper.run.cluster import Cluster
+
+        with LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+        ) as made:
+            address = made.scheduler_address
+            yield "dask", _cost(Cluster(address, progress=quiet, warn=quiet), 200)
+
+
+def _cost(executor: Executor, n: int) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        for _ in carry_out(_tasks(Path(folder), n), _nothing, executor, stop=bool):
+            pass
+        return (time.perf_counter() - begun) / n
+
+
+def _nothing(task: Task, *told: object) -> bytes:
+    return b"nothing"
 
 
 @bar
