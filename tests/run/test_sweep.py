@@ -13,6 +13,7 @@ from qhyper.report.tidy import COLUMNS
 from qhyper.run import trials as trials_module
 from qhyper.run.comparison import execute, stored
 from qhyper.run.directory import Run
+from qhyper.run.lease import Leases
 from qhyper.run.listing import listed
 from qhyper.run.lock import alone
 from qhyper.run.sweep import carry_out_sweep, help_with_sweep
@@ -530,6 +531,17 @@ def test_sweeps_are_listed_among_the_runs(cli, tmp_path) -> None:
     cli("work", "runs/mine", "--processes", "1")
     (found,) = listed(tmp_path / "runs" / "mine")
     assert (found.state, found.detail) == ("complete", "a sweep, 2 of 2 runs")
+
+
+def test_a_sweep_that_only_helpers_work_on_is_at_work(cli, tmp_path) -> None:
+    (tmp_path / "mine.toml").write_text(TEXT.format(sweep=RATES))
+    cli("sweep", "mine.toml", "--prepare")
+    (run, *_) = sorted((tmp_path / "runs" / "mine" / "points").glob("*/*"))
+    with Leases() as leases:
+        leases.claim(run / "bernoulli")
+        (found,) = listed(tmp_path / "runs")
+    assert found.state == "at work"
+    assert str(os.getpid()) in found.detail
 
 
 def test_rows_of_a_sweep_go_to_csv_and_parquet(cli, tmp_path) -> None:
