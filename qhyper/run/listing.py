@@ -1,5 +1,6 @@
 """Which runs and sweeps a folder has, and how far each one is."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from qhyper.run.lease import claimant
 from qhyper.run.lock import at_work
 from qhyper.run.places import PROVENANCE
 from qhyper.run.sweep_file import POINTS, is_sweep
+from qhyper.run.sweep_rows import Index
 from qhyper.run.work import FAILED, Task
 
 COMPLETE, AT_WORK, GIVEN_UP = "complete", "at work", "given up"
@@ -61,20 +63,28 @@ def _is_one(path: Path) -> bool:
 
 
 def _listed_sweep(path: Path) -> Listed:
-    """A sweep, by the files that its runs have: there may be thousands."""
-    runs = sorted(file.parent for file in path.glob(f"{POINTS}/*/*/{PROVENANCE}"))
+    """A sweep, by the files of the points that were asked for last: there may be thousands."""
+    try:
+        points = [path / folder for folder, _ in Index.read(path).points]
+    except QhyperError as error:
+        return Listed(path=str(path.resolve()), name=path.resolve().name, state=DAMAGED,
+                      detail=str(error))  # fmt: skip
+
+    def found(pattern: str) -> Iterator[Path]:
+        return (file.parent for point in points for file in sorted(point.glob(pattern)))
+
+    runs = list(found(f"*/{PROVENANCE}"))
     complete = sum((run / SUMMARY).is_file() for run in runs)
-    begun = complete or next(path.glob(f"{POINTS}/*/*/*/{RESULT}"), None) is not None
-    claims = path.glob(f"{POINTS}/*/*/*/attempt-*")
-    who = at_work(path) or next(filter(None, (claimant(claim.parent) for claim in claims)), None)
+    begun = complete or next(found(f"*/*/{RESULT}"), None) is not None
+    who = at_work(path) or next(filter(None, map(claimant, found("*/*/attempt-*"))), None)
     given_up = None
     if runs and complete == len(runs):
         state = COMPLETE
     elif who:
         state = AT_WORK
-    elif (failed := next(path.glob(f"{POINTS}/*/*/*/{FAILED}"), None)) is not None:
-        state, own = GIVEN_UP, failed.parent.relative_to(path / POINTS)
-        given_up = f"{own}: {Task('', failed.parent, failed).failure}"
+    elif (failed := next(found(f"*/*/{FAILED}"), None)) is not None:
+        state, own = GIVEN_UP, failed.relative_to(path / POINTS)
+        given_up = f"{own}: {Task('', failed, failed / RESULT).failure}"
     else:
         state = INTERRUPTED if begun else NOT_BEGUN
     first = _listed(runs[0]) if runs else None
