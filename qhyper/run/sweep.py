@@ -52,7 +52,7 @@ from qhyper.run.sweep_file import (
     runs_of,
     seeds_name,
 )
-from qhyper.run.sweep_rows import Index, sweep_rows
+from qhyper.run.sweep_rows import INDEX, Index, sweep_rows
 from qhyper.run.sweep_trials import alike, firsts, share, tasks_of
 from qhyper.run.trials import Where, executor_for, from_text, problem_of, problem_text
 from qhyper.run.work import Executor, Failure, Progress, Stop, Task, Warn, carry_out
@@ -175,9 +175,10 @@ def prepare(asked: Asked, folder: Path, *, stop: Stop, progress: Progress, warn:
 
 def _file_of(asked: Asked, folder: Path) -> Path:
     """Whose sweep a folder is; StorageError if it is that of another file."""
-    if not (folder / SWEEP).is_file():
+    try:
+        before = Path(Index.read(folder).file)
+    except StorageError:  # it is written anew
         return asked.file
-    before = Path(Index.read(folder).file)
     if asked.file == (folder / SWEEP).resolve():
         return before
     if before != asked.file and before.is_file():
@@ -389,7 +390,7 @@ def _check_folder(folder: Path) -> None:
     """Raise StorageError if a folder holds anything but a sweep."""
     with storage(folder):
         found = [path.name for path in folder.iterdir()] if folder.exists() else []
-    if found and SWEEP not in found and set(found) != {LOCK}:
+    if SWEEP not in found and not set(found) <= {LOCK, INDEX}:
         raise StorageError(
             f"{folder} holds files that are no sweep ({found[0]}). Choose another folder with "
             "--out."

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -318,6 +319,11 @@ def test_what_is_not_there_yet_is_not_exported(cli, tmp_path) -> None:
     code, _, err = cli("work", "runs/mine")
     assert code == StorageError.exit_code
     assert "no sweep is prepared there yet. `qhyper sweep FILE --out runs/mine` does it." in err
+    assert cli("sweep", "mine.toml", "--prepare")[0] == 0
+    (tmp_path / "runs" / "mine" / "sweep.toml").unlink()  # killed between the two
+    for points in (tmp_path / "runs" / "mine").glob("points"):
+        shutil.rmtree(points)
+    assert cli("sweep", "mine.toml", "--prepare")[0] == 0
 
 
 def test_a_shared_result_that_is_half_written_is_named(asked, tmp_path) -> None:
