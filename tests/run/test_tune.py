@@ -527,7 +527,7 @@ def test_a_search_that_is_made_of_text_is_the_same(undisturbed, tmp_path) -> Non
 
 
 def test_a_search_that_is_made_of_text_looks_at_the_data(tmp_path) -> None:
-    made = plan(config(), quiet).config
+    made = plan(config("bernoulli"), quiet).config
     entry = made.entries[0]
     with pytest.raises(StorageError, match=r"are not those of the run: got SHA-256 .* expected 00"):
         SearchFromText(to_toml(made), "00")(task_for(entry, tmp_path), never, quiet, quiet)
