@@ -35,8 +35,9 @@ def sweep(
     are worked out. `qhyper work FOLDER` helps, on any machine that sees the folder.
     """
     from qhyper.run.directory import stop_on_signals
-    from qhyper.run.sweep import carry_out_sweep, make, outlook
+    from qhyper.run.sweep import carry_out_sweep
     from qhyper.run.sweep_file import read_sweep
+    from qhyper.run.sweep_prepare import make, outlook
     from qhyper.run.trials import Where
     from qhyper.threads import n_threads
 
