@@ -22,12 +22,19 @@ def new_panels(size: tuple[float, float], rows: int, columns: int, **shared: Any
     return figure, panels
 
 
+_LEGEND = {"frameon": False, "fontsize": 8, "labelcolor": INK, "handlelength": 2.6}
+
+
 def legend_below(figure: Any, handles: Sequence[Any], columns: int) -> None:
     """A legend of lines under all panels."""
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8,
-        labelcolor=INK, handlelength=2.6,
-    )  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, **_LEGEND)
+
+
+def legend_under(axes: Any, handles: Sequence[Any], columns: int) -> None:
+    """A legend of lines under one panel, where panels show different things."""
+    axes.legend(
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=columns, **_LEGEND
+    )
 
 
 def save(figure: Any, path: Path, title: str) -> None:

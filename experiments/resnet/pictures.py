@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.drawing import new_panels, save
+from experiments.drawing import legend_under, new_panels, save
 from experiments.resnet.settings import ABLATIONS
 from experiments.resnet.tables import PRINTED
 from qhyper.report.drawing import COLOURS, INK
@@ -45,10 +45,7 @@ def draw(results: Mapping[str, Any], folder: Path) -> None:
         axes.set_xlabel("epoch")
         axes.set_title(title)
         handles = [Line2D([], [], color=colour, label=words) for words, colour in shown.items()]
-        axes.legend(
-            handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2,
-            frameon=False, fontsize=8, labelcolor=INK,
-        )  # fmt: skip
+        legend_under(axes, handles, 2)
     main.set_ylabel("held-out accuracy, %")
     save(figure, folder / "accuracy.svg", "Accuracy on held-out images by epoch")
 
