@@ -1,8 +1,8 @@
 """What a sweep file asks for, and where each of its points lives on the disk.
 
 A point's folder is called by its settings, in which files and modules of the user's own count by
-their contents: where the sweep
-and the files lie, and from where a command is given, makes no other point.
+their contents: where the sweep and the files lie, and from where a command is given, makes no other
+point.
 """
 
 import hashlib
