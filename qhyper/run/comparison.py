@@ -21,7 +21,7 @@ from qhyper.report.tuning import Searches
 from qhyper.run import cautions
 from qhyper.run import tune as tuning
 from qhyper.run.config import COMPARED, DEFAULT_PAID_SHOTS, FULL_SIZE, Config, Entry
-from qhyper.run.directory import DATA, OF_CHECKOUT, SO_FAR, SUMMARY, Run, identity
+from qhyper.run.directory import DATA, SO_FAR, SUMMARY, Run, begun_with, identity
 from qhyper.run.lock import alone, at_work, unless_others
 from qhyper.run.own_code import code_of
 from qhyper.run.places import absolute
@@ -393,10 +393,7 @@ def work(
 
 def check_same_versions(run: Run, here: Mapping[str, str | None]) -> None:
     """Raise StorageError if a run began with other versions than are `here`, by `identity`."""
-    begun = run.read_json("provenance.json")
-    git = begun.get("git") or {}
-    of_checkout = {name: git.get(name) for name in OF_CHECKOUT}
-    before = {**begun["versions"], "python": begun["python"], **of_checkout}
+    before = begun_with(run)
     differing = [
         f"{name} {now} (there {before.get(name)})"
         for name, now in here.items()
@@ -405,7 +402,7 @@ def check_same_versions(run: Run, here: Mapping[str, str | None]) -> None:
     if differing:
         raise StorageError(
             f"{run.path} began with other versions than there are here: {', '.join(differing)}. "
-            "Results would not be the same. Install the same ones."
+            "Results would not be the same. Go back to those, or begin anew in another folder."
         )
 
 

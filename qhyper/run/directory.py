@@ -2,7 +2,7 @@
 
 runs/<utc>-<name>-<hash8>/
   config.toml       what was asked, resolved
-  provenance.json   name, versions, machine, seeds, git revision, arguments
+  provenance.json   name, versions, source, machine, seeds, git revision, arguments
   data.json         checksum of the data, so that a resumed run has the same
   certificate.json  the certificate and a histogram of the spectrum
   <entry>/          one folder for each generator or control
@@ -24,6 +24,7 @@ runs/<utc>-<name>-<hash8>/
 
 import datetime
 import errno
+import functools
 import hashlib
 import io
 import json
@@ -61,8 +62,6 @@ KEPT_CHECKPOINTS = 2
 NAME_LENGTH = 48
 PACKAGES = ("qhyper", "torch", "numpy", "numba", "scipy", "pennylane", "qiskit", "qiskit-aer")
 """That every result depends on."""
-OF_CHECKOUT = ("revision", "changes")
-"""What is compared of a checkout."""
 OF_SEARCHES = ("optuna",)
 """That the settings depend on that are searched."""
 
@@ -333,16 +332,22 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str | None]:
 
 
 def identity(config: Config | None = None) -> dict[str, str | None]:
-    """What makes results the same wherever they are worked out: versions, and the checkout's.
+    """What makes results the same wherever they are worked out: versions, and our own source.
 
     Those of searches as well, where the configuration asks for them.
     """
-    git, searches = _git_revision(), config is not None and config.tune is not None
+    searches = config is not None and config.tune is not None
     return {
         **versions((*PACKAGES, *OF_SEARCHES) if searches else PACKAGES),
         "python": platform.python_version(),
-        **{name: None if git is None else git[name] for name in OF_CHECKOUT},
+        "source": _source(),
     }
+
+
+def begun_with(run: Run) -> dict[str, str | None]:
+    """What `identity` was when a run began; None for a source that was not noted yet."""
+    found = run.read_json(PROVENANCE)
+    return {**found["versions"], "python": found["python"], "source": found.get("source")}
 
 
 def provenance(seeds: list[int]) -> dict[str, Any]:
@@ -351,6 +356,7 @@ def provenance(seeds: list[int]) -> dict[str, Any]:
         "id": uuid.uuid4().hex,
         "utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "git": _git_revision(),
+        "source": _source(),
         "versions": versions((*PACKAGES, *OF_SEARCHES)),
         "python": platform.python_version(),
         "system": platform.platform(),
@@ -361,11 +367,22 @@ def provenance(seeds: list[int]) -> dict[str, Any]:
     }
 
 
-def _git_revision() -> dict[str, Any] | None:
-    """Revision of the checkout that this package runs from, None for an installed one.
+@functools.cache
+def _source() -> str:
+    """A digest of our Python files: other than a revision, it is the same after any other change.
 
-    With a digest of the changes to its source files that are in no commit, None without any.
+    As they were when it was first asked for: that is what this process has loaded.
     """
+    root, found = Path(__file__).resolve().parents[2], hashlib.sha256()
+    for package in ("qhyper", "classical"):
+        for path in sorted((root / package).rglob("*.py")):
+            found.update(f"{path.relative_to(root).as_posix()}\n".encode())
+            found.update(path.read_bytes().replace(b"\r\n", b"\n"))
+    return found.hexdigest()[:16]
+
+
+def _git_revision() -> dict[str, Any] | None:
+    """Revision of the checkout that this package runs from, None for an installed one."""
     here = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str:
@@ -377,11 +394,9 @@ def _git_revision() -> dict[str, Any] | None:
     try:
         if Path(git("rev-parse", "--show-toplevel")) != here.parents[1]:
             return None
-        changes = git("diff", "HEAD", "--", ":/qhyper/*.py", ":/classical/*.py")
         return {
             "revision": git("rev-parse", "HEAD"),
             "dirty": bool(git("status", "--porcelain")),
-            "changes": hashlib.sha256(changes.encode()).hexdigest()[:16] if changes else None,
         }
     except (OSError, subprocess.CalledProcessError):
         return None

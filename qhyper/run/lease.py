@@ -166,7 +166,8 @@ class Leases:
         if _is_gone(data.partition(b"\n")[0]):
             return True
         now = time.monotonic()
-        before, since = self._seen.get(path, (b"", now))
+        # a claim may be empty for good: whoever made it was killed before it said anything
+        before, since = self._seen.get(path, (None, now))
         if data != before:
             self._seen[path] = (data, now)
             return False

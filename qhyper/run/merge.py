@@ -20,7 +20,7 @@ from qhyper.report.results import Correlation, Curve, Result
 from qhyper.run import tune as tuning
 from qhyper.run.comparison import CERTIFICATE, Comparison, Plan, execute, plan, stored
 from qhyper.run.config import Config
-from qhyper.run.directory import DATA, OF_CHECKOUT, PACKAGES, RESULT, Metrics, Run
+from qhyper.run.directory import DATA, OF_SEARCHES, RESULT, Metrics, Run, begun_with
 from qhyper.run.places import PROVENANCE, without_folders
 from qhyper.storage import storage, write_whole
 from qhyper.targets.target import SAME_LOSS
@@ -216,11 +216,9 @@ def _check_same_versions(first: Run, other: Run) -> None:
 
 
 def _versions(run: Run) -> dict[str, Any]:
-    found = run.read_json(PROVENANCE)
-    git = found.get("git") or {}
-    same = {name: found["versions"].get(name) for name in PACKAGES}
-    code = {f"the source of {name}": sha for name, sha in (found.get("code") or {}).items()}
-    return {**same, **code, "python": found["python"], **{n: git.get(n) for n in OF_CHECKOUT}}
+    same = {name: one for name, one in begun_with(run).items() if name not in OF_SEARCHES}
+    code = run.read_json(PROVENANCE).get("code") or {}
+    return same | {f"the source of {name}": sha for name, sha in code.items()}
 
 
 def _check_same_data(first: Run, other: Run) -> None:
@@ -270,12 +268,12 @@ def _provenance(run: Run, runs: Sequence[Run]) -> dict[str, Any]:
     made, git = run.read_json(PROVENANCE), shards[0].get("git")
     if git is not None:
         git = git | {"dirty": any((shard.get("git") or {}).get("dirty") for shard in shards)}
-    same = {"git": git, "versions": shards[0]["versions"], "python": shards[0]["python"]}
+    same = {key: shards[0].get(key) for key in ("versions", "python", "source", "code")}
     merged = {
         str(each.path.resolve()): {key: shard.get(key) for key in _OF_A_SHARD}
         for each, shard in zip(runs, shards, strict=True)
     }
-    return {**made, **same, "merged": merged}
+    return {**made, **same, "git": git, "merged": merged}
 
 
 def _merge_generators(

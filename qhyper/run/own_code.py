@@ -1,9 +1,11 @@
 """The user's own modules that a configuration names: what results depend on beside versions."""
 
+import ast
 import functools
 import hashlib
 import importlib.util
 import re
+import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,18 +13,24 @@ from typing import Any
 from qhyper.run.config import Config
 
 _NAMED = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_]\w*")
+_OURS = ("qhyper", "classical")
+"""Packages that go by their version and source as a whole."""
+_INSTALLED = {Path(path).resolve() for path in sysconfig.get_paths().values()}
 
 
 def code_of(config: Config) -> dict[str, str]:
     """The SHA-256 of the source of every module that is named as module:name, by the module.
 
-    What these modules import is not looked at.
+    With what they import, and what that does, from the folder that they lie in, or, of an installed
+    package, from the package itself. Imports within functions count; what is loaded in other ways
+    does not.
     """
-    found = {}
+    found: dict[str, str] = {}
     for text in _texts(config.model_dump(exclude={"tests"})):
         named = _NAMED.fullmatch(text)
-        if named and (path := _source(named[1])) is not None:
-            found[named[1]] = file_digest(path, path.stat().st_mtime_ns)
+        if named and named[1] not in found:
+            sources = _sources(named[1])
+            found |= {each: file_digest(path, _changed(path)) for each, path in sources.items()}
     return found
 
 
@@ -43,10 +51,61 @@ def _texts(values: Any) -> Iterator[str]:
             yield from _texts(value)
 
 
-def _source(module: str) -> Path | None:
+def _sources(module: str) -> dict[str, Path]:
+    """The file of a module and those of all that it imports from beside it, by their modules."""
+    top = module.partition(".")[0]
+    path = None if top in _OURS else _found(module)
+    if path is None:
+        return {}
+    root = path.parents[module.count(".") + (path.stem == "__init__")]
+    beside = root not in _INSTALLED
+    found: dict[str, Path] = {}
+    left = [module]
+    while left:
+        name = left.pop()
+        path = _in(root, name)
+        if path is None or name in found or not (beside or name.partition(".")[0] == top):
+            continue
+        found[name] = path
+        left += [name.rpartition(".")[0], *_imported(name, path, _changed(path))]
+    return found
+
+
+def _found(module: str) -> Path | None:
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):  # whoever needs it says so
         return None
-    path = None if spec is None or spec.origin is None else Path(spec.origin)
+    path = None if spec is None or spec.origin is None else Path(spec.origin).resolve()
     return path if path is not None and path.is_file() else None
+
+
+def _in(root: Path, module: str) -> Path | None:
+    """The file of a module below `root`, if it is there."""
+    place = root.joinpath(*module.split("."))
+    files = (place / "__init__.py", place.with_name(f"{place.name}.py"))
+    return next((file for file in files if module and file.is_file()), None)
+
+
+@functools.lru_cache(maxsize=256)
+def _imported(module: str, path: Path, changed: int) -> tuple[str, ...]:
+    """What may be modules that a file imports; empty for one that is no Python."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):  # whoever imports it says so
+        return ()
+    package = module if path.stem == "__init__" else module.rpartition(".")[0]
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [each.name for each in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) + 1 - node.level]
+            parts = [*(above if node.level else ()), *filter(None, [node.module])]
+            base = ".".join(filter(None, parts))
+            found += [base, *(f"{base}.{each.name}" if base else each.name for each in node.names)]
+    return tuple(dict.fromkeys(found))
+
+
+def _changed(path: Path) -> int:
+    return path.stat().st_mtime_ns

@@ -116,6 +116,16 @@ def test_another_machine_is_dead_once_it_is_silent(tmp_path, leases, who):
     assert lease.number == 2
 
 
+@pytest.mark.parametrize("said", [b"", b'{"host": "anoth'])
+def test_who_was_killed_before_it_had_said_who_it_is_holds_nobody_up(tmp_path, leases, said):
+    (tmp_path / "attempt-1").write_bytes(said)
+    began = time.monotonic()
+    while (lease := leases.claim(tmp_path)) is None and time.monotonic() - began < 30:
+        time.sleep(0.02)
+    assert lease is not None
+    assert lease.number == 2
+
+
 @pytest.mark.parametrize("clock", [0, 2**31])
 def test_a_claim_whose_clock_is_wrong_is_alive_as_long_as_it_gives_signs(tmp_path, leases, clock):
     leave(tmp_path, ELSEWHERE)
