@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -98,8 +98,22 @@ def _content(outcomes: "list[Comparison]", sweeps: list[Path], suffix: str) -> b
             warn(f"{folder} is {found.state}: {found.detail}. What is there is written.")
         rows += of_sweep
         points |= dict.fromkeys(columns)
+    _check_once(rows)
     before = list(points)
     return as_parquet(rows, before) if suffix == ".parquet" else as_utf8(as_csv(rows, before))
+
+
+def _check_once(rows: list[dict[str, Any]]) -> None:
+    """Raise ConfigurationError if a row stands twice, as of a sweep and of a run of its points."""
+    seen = set[tuple[str, str, int]]()
+    for row in rows:
+        key = (row["run"], row["entry"], row["seed"])
+        if key in seen:
+            raise ConfigurationError(
+                f"{row['run']} stands twice, and its rows would: give each run directory once, and "
+                "none that is of a sweep which is given, too."
+            )
+        seen.add(key)
 
 
 def _title(outcome: "Comparison") -> str:

@@ -50,9 +50,9 @@ def tune_by(compare: Callable[..., None]) -> Callable[..., None]:
         """Let every entry search its own settings, then compare them on fresh seeds.
 
         Each search has the same budget, which is reported beside that of the comparison. Every
-        setting that is tried may spend what a seed of the comparison may, on every tuning seed. A
-        space of one's own is [tune.space.NAME.training] learning_rate = {low = 0.01, high = 1.0,
-        log = true} in a configuration file, or a list of choices.
+        setting that is tried may spend what a seed of the comparison may, on every tuning seed.
+        Ranges of one's own stand in the table tune.space.NAME.training of a configuration file, as
+        learning_rate = {low = 0.01, high = 1.0, log = true}, or as a list of choices.
         """
         from qhyper.run.config import read
 

@@ -29,6 +29,11 @@ def read_values(
     from qhyper.run.places import PROVENANCE, beside
 
     values = beside(read(config), config, warn) if config is not None else {}
+    if "sweep" in values:
+        raise ConfigurationError(
+            f"{config} has a table [sweep], which `qhyper sweep {config}` goes over. Use that, or "
+            "leave the table out."
+        )
     if config is not None and "tune" in values and (config.parent / PROVENANCE).is_file():
         warn(
             f"{config} is of a run whose entries have searched their settings: they search again, "

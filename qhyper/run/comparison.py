@@ -21,7 +21,7 @@ from qhyper.report.tuning import Searches
 from qhyper.run import cautions
 from qhyper.run import tune as tuning
 from qhyper.run.config import COMPARED, DEFAULT_PAID_SHOTS, FULL_SIZE, Config, Entry
-from qhyper.run.directory import DATA, SO_FAR, SUMMARY, Run, begun_with, identity
+from qhyper.run.directory import DATA, RESULT, SO_FAR, SUMMARY, Run, begun_with, identity
 from qhyper.run.lock import alone, at_work, unless_others
 from qhyper.run.own_code import code_of
 from qhyper.run.places import absolute
@@ -180,7 +180,7 @@ def _carry_out(
 ) -> Comparison:
     """Train and search all that is not finished yet, and sum it up."""
     problem = plan.problem
-    warnings = cautions.before(problem)
+    warnings = cautions.before(problem) + ([] if run is None else _begun_otherwise(run))
     for warning in warnings:
         warn(warning)
     plan = _tuned(plan, run, where, stop=stop, progress=progress, warn=warn)
@@ -347,13 +347,31 @@ def finish(
 
 def check_same_code(run: Run) -> None:
     """Raise StorageError if a run began with another source of a module of the user's own."""
-    before, here = run.read_json("provenance.json").get("code") or {}, code_of(run.config)
-    differing = [name for name in {**before, **here} if before.get(name) != here.get(name)]
-    if differing:
+    if differing := _other_code(run):
         raise StorageError(
             f"{run.path} began with another source of {', '.join(differing)} than there is here: "
             "results would not be the same. Put it back as it was, or begin a new run."
         )
+
+
+def _other_code(run: Run) -> list[str]:
+    """Modules of the user's own whose source is not that with which a run began."""
+    before, here = run.read_json("provenance.json").get("code") or {}, code_of(run.config)
+    return [name for name in {**before, **here} if before.get(name) != here.get(name)]
+
+
+def _begun_otherwise(run: Run) -> list[str]:
+    """Says so where some entries are done, and the others will be by another source or version."""
+    entries = run.config.entries or []
+    done = [one.title for one in entries if (run.path / one.folder / RESULT).is_file()]
+    code = [f"another source of {name}" for name in _other_code(run)]
+    differing = [*_other_versions(run, identity(run.config)), *code]
+    if not differing or len(done) in (0, len(entries)):
+        return []
+    return [
+        f"The run began with other versions or sources than there are now, and {', '.join(done)} "
+        f"was done with these: {', '.join(differing)}. To compare like with like, begin a new run."
+    ]
 
 
 def _write_summary(run: Run, outcome: Comparison) -> None:
@@ -393,17 +411,21 @@ def work(
 
 def check_same_versions(run: Run, here: Mapping[str, str | None]) -> None:
     """Raise StorageError if a run began with other versions than are `here`, by `identity`."""
-    before = begun_with(run)
-    differing = [
-        f"{name} {now} (there {before.get(name)})"
-        for name, now in here.items()
-        if now != before.get(name)
-    ]
-    if differing:
+    if differing := _other_versions(run, here):
         raise StorageError(
             f"{run.path} began with other versions than there are here: {', '.join(differing)}. "
             "Results would not be the same. Go back to those, or begin anew in another folder."
         )
+
+
+def _other_versions(run: Run, here: Mapping[str, str | None]) -> list[str]:
+    """What differs, in words."""
+    before = begun_with(run)
+    return [
+        f"{name} {now} (there {before.get(name)})"
+        for name, now in here.items()
+        if now != before.get(name)
+    ]
 
 
 def stored(run: Run) -> Comparison:

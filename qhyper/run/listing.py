@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qhyper.errors import MissingError, QhyperError
+from qhyper.run.config import read
 from qhyper.run.directory import RESULT, SUMMARY, Run
 from qhyper.run.lease import claimant
 from qhyper.run.lock import at_work
@@ -35,8 +36,8 @@ class Listed:
     """complete, at work, given up (an entry is, and nobody is at work), interrupted, not begun, or
     damaged"""
     detail: str | None = None
-    """who is at work, which entries were given up and why, or what is damaged; how many runs of a
-    sweep are complete"""
+    """who is at work, which entries were given up and why, or what is damaged; at how many points
+    a sweep is complete"""
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and strings."""
@@ -65,7 +66,9 @@ def _is_one(path: Path) -> bool:
 def _listed_sweep(path: Path) -> Listed:
     """A sweep, by the files of the points that were asked for last: there may be thousands."""
     try:
-        points = [path / folder for folder, _ in Index.read(path).points]
+        index = Index.read(path)
+        points = [path / folder for folder, _ in index.points]
+        complete = sum(_done_seeds(point) >= set(index.seeds) for point in points)
     except QhyperError as error:
         return Listed(path=str(path.resolve()), name=path.resolve().name, state=DAMAGED,
                       detail=str(error))  # fmt: skip
@@ -74,25 +77,34 @@ def _listed_sweep(path: Path) -> Listed:
         return (file.parent for point in points for file in sorted(point.glob(pattern)))
 
     runs = list(found(f"*/{PROVENANCE}"))
-    complete = sum((run / SUMMARY).is_file() for run in runs)
-    begun = complete or next(found(f"*/*/{RESULT}"), None) is not None
+    begun = complete or any(each.is_dir() for run in runs for each in run.iterdir())
     who = at_work(path) or next(filter(None, map(claimant, found("*/*/attempt-*"))), None)
     given_up = None
-    if runs and complete == len(runs):
+    if points and complete == len(points):
         state = COMPLETE
     elif who:
         state = AT_WORK
     elif (failed := next(found(f"*/*/{FAILED}"), None)) is not None:
         state, own = GIVEN_UP, failed.relative_to(path / POINTS)
-        given_up = f"{own}: {Task('', failed, failed / RESULT).failure}"
+        given_up = f"{own}: {_why(Task('', failed, failed / RESULT))}"
     else:
         state = INTERRUPTED if begun else NOT_BEGUN
     first = _listed(runs[0]) if runs else None
     return Listed(
         path=str(path.resolve()), name=path.resolve().name, begun=first.begun if first else None,
-        data=first.data if first else None, state=state,
-        detail=", ".join(filter(None, [f"a sweep, {complete} of {len(runs)} runs", who, given_up])),
+        data=first.data if first else None, entries=len(index.titles), seeds=len(index.seeds),
+        state=state, detail=", ".join(
+            filter(None, [f"a sweep, {complete} of {len(points)} points", who, given_up])
+        ),
     )  # fmt: skip
+
+
+def _done_seeds(point: Path) -> set[int]:
+    """Seeds of a point's complete runs, read without checking all of their settings."""
+    found: set[int] = set()
+    for file in point.glob(f"*/{SUMMARY}"):
+        found |= set(read(file.with_name("config.toml"))["seeds"])
+    return found
 
 
 def _listed(path: Path) -> Listed:
@@ -119,6 +131,11 @@ def _listed(path: Path) -> Listed:
     )  # fmt: skip
 
 
+def _why(task: Task) -> str:
+    """Why it was given up, in a line; its file has the traceback."""
+    return (task.failure or "").partition(". Its traceback")[0]
+
+
 def _state(run: Run, tasks: list[Task]) -> tuple[str, str | None]:
     """How far a run is, and what is to be said of that."""
     if run.complete:
@@ -127,7 +144,7 @@ def _state(run: Run, tasks: list[Task]) -> tuple[str, str | None]:
     who = dict.fromkeys(filter(None, [at_work(run.path), *busy.values()]))
     if who:
         return AT_WORK, ", ".join(who)
-    failures = [f"{task.name}: {task.failure}" for task in tasks if task.failure and not task.done]
+    failures = [f"{task.name}: {_why(task)}" for task in tasks if task.failure and not task.done]
     if failures:
         return GIVEN_UP, "; ".join(failures)
     begun = any(task.folder.is_dir() for task in tasks)

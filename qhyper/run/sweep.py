@@ -33,7 +33,7 @@ from qhyper.run.comparison import (
 from qhyper.run.directory import Run, identity
 from qhyper.run.lock import alone, unless_others
 from qhyper.run.places import SWEEP, without_folders
-from qhyper.run.sweep_file import Asked, blocks_of, read_sweep, runs_of
+from qhyper.run.sweep_file import Asked, blocks_of, is_whole, read_sweep, runs_of
 from qhyper.run.sweep_prepare import Prepared, check_folder, largest_trials, once, prepare
 from qhyper.run.sweep_rows import Index, sweep_rows
 from qhyper.run.sweep_trials import firsts, share, tasks_of
@@ -93,7 +93,7 @@ def help_with_sweep(
     for run in runs[:1]:
         check_same_versions(run, identity())
     told: dict[str, Any] = {"stop": stop, "progress": progress, "warn": once(warn)}
-    unfinished = [run for run in runs if not run.complete]
+    unfinished = [run for run in runs if not is_whole(run)]
     if unfinished:
         digests = {}
         for run in unfinished:

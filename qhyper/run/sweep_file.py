@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from qhyper.errors import ConfigurationError
-from qhyper.run.config import COMPARED, Config, read, to_toml
-from qhyper.run.directory import Run
+from qhyper.run.config import Config, read, to_toml
+from qhyper.run.directory import RESULT, Run
 from qhyper.run.own_code import code_of, file_digest
 from qhyper.run.places import SWEEP, absolute_beside, absolute_value, files_of, without_folders
 from qhyper.run.points import Point, Points, configured, flat, read_points
@@ -38,6 +38,12 @@ class Asked:
     file: Path
     """where it is"""
 
+    @property
+    def titles(self) -> list[str]:
+        """Of its entries, by which keys name them: a point may call them otherwise."""
+        entries = self.base.get("entries", [])
+        return [str(entry.get("label") or entry.get("name")) for entry in entries]
+
 
 @dataclass(frozen=True)
 class Place:
@@ -56,6 +62,12 @@ class Place:
 def is_sweep(folder: Path) -> bool:
     """Whether a folder is one of a sweep."""
     return (folder / SWEEP).is_file()
+
+
+def is_whole(run: Run) -> bool:
+    """Whether a run has ended, and all that it has found is there still."""
+    entries = run.config.entries or []
+    return run.complete and all((run.path / one.folder / RESULT).is_file() for one in entries)
 
 
 def blocks_of(folder: Path) -> list[Run]:
@@ -96,8 +108,6 @@ def read_sweep(file: Path, warn: Warn = print) -> Asked:
     values = {**values, "sweep": {**values["sweep"], "over": over}}
     points = read_points(values["sweep"])
     base = {key: value for key, value in values.items() if key != "sweep"}
-    if any(axis.key.startswith("entries.") for axis in points.axes):
-        base.setdefault("entries", [{"name": name} for name in COMPARED])
     for axis in points.axes:
         first = axis.key.partition(".")[0]
         if first in OF_SEEDS | {"sweep"}:
@@ -110,8 +120,19 @@ def read_sweep(file: Path, warn: Warn = print) -> Asked:
                 f"Got {axis.key} in [sweep.over], and a sweep searches nothing: it carries out "
                 "every point. Use `qhyper tune`."
             )
-    _check_apart(base, [axis.key for axis in points.axes])
-    return Asked(base, points, values, file.resolve())
+        if first.startswith("entries["):
+            raise ConfigurationError(
+                f"Got {axis.key} in [sweep.over]; entries go by their titles or numbers from 0, as "
+                f"{axis.key.replace('[', '.', 1).replace(']', '', 1)}."
+            )
+        if first == "entries" and "entries" not in base:
+            raise ConfigurationError(
+                f"Got {axis.key} in [sweep.over], and {file} has no [[entries]]: say which they "
+                'are, each as [[entries]] and name = "product".'
+            )
+    asked = Asked(base, points, values, file.resolve())
+    _check_apart(asked)
+    return asked
 
 
 def places(asked: Asked, folder: Path) -> list[Place]:
@@ -122,7 +143,7 @@ def places(asked: Asked, folder: Path) -> list[Place]:
     found: dict[Path, Place] = {}
     for point in asked.points:
         try:
-            config = Config(**configured(asked.base, _spread(asked.base, point)))
+            config = Config(**configured(asked.base, _spread(asked, point)))
         except ConfigurationError as error:
             raise at_point(point, error) from None
         place = Place(point, config, folder / POINTS / _name(point, config))
@@ -159,38 +180,46 @@ def seeds_name(seeds: Sequence[int]) -> str:
     return f"seeds-{words}"
 
 
-def _spread(base: Mapping[str, Any], point: Point) -> dict[str, Any]:
-    """A point whose keys of all entries, entries.*, are keys of each: of generators, training."""
+def numbered(key: str, titles: Sequence[str]) -> tuple[str | None, str]:
+    """Which entry a key is of, by its number or *, and of what of it; None and all for others."""
+    first, _, rest = key.partition(".")
+    named, _, setting = rest.partition(".")
+    if first != "entries" or not setting:
+        return None, key
+    return str(titles.index(named)) if named in titles else named, setting
+
+
+def _spread(asked: Asked, point: Point) -> dict[str, Any]:
+    """A point whose keys of entries have their numbers: entries.* those of each.
+
+    Controls are not trained, and are left out of settings of training.
+    """
     found = {}
     for key, value in point.items():
-        first, _, rest = key.partition(".*.")
-        if first != "entries" or not rest:
+        number, setting = numbered(key, asked.titles)
+        if number is None:
             found[key] = value
-            continue
-        for number, entry in enumerate(base.get("entries", [])):
-            if not (rest.startswith("training.") and is_control(entry.get("name", ""))):
-                found[f"entries.{number}.{rest}"] = value
+        elif number != "*":
+            found[f"entries.{number}.{setting}"] = value
+        else:
+            for nth, entry in enumerate(asked.base.get("entries", [])):
+                if not (setting.startswith("training.") and is_control(entry.get("name", ""))):
+                    found[f"entries.{nth}.{setting}"] = value
     return found
 
 
-def _check_apart(base: Mapping[str, Any], keys: Sequence[str]) -> None:
+def _check_apart(asked: Asked) -> None:
     """Raise ConfigurationError if two keys set the same: one would take the other's place."""
-    entries = base.get("entries", [])
-    titles = [str(entry.get("label") or entry.get("name")) for entry in entries]
     setting: dict[str, str] = {}
-    for key in keys:
-        for each in _spread(base, {key: None}):
-            first, *rest = each.split(".")
-            if first == "entries" and rest and rest[0] in titles:
-                rest[0] = str(titles.index(rest[0]))
-            full = ".".join([first, *rest])
+    for axis in asked.points.axes:
+        for each in _spread(asked, {axis.key: None}):
             for other, by in setting.items():
-                if f"{full}.".startswith(f"{other}.") or f"{other}.".startswith(f"{full}."):
+                if f"{each}.".startswith(f"{other}.") or f"{other}.".startswith(f"{each}."):
                     raise ConfigurationError(
-                        f"Got {by} and {key} in [sweep.over], which set the same: {each}. Leave "
-                        "one of them out, or name the entries one by one."
+                        f"Got {by} and {axis.key} in [sweep.over], which set the same: {each}. "
+                        "Leave one of them out, or name the entries one by one."
                     )
-            setting[full] = key
+            setting[each] = axis.key
 
 
 def _name(point: Point, config: Config) -> str:

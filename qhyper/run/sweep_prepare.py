@@ -16,14 +16,23 @@ from qhyper.run.comparison import (
     plan,
 )
 from qhyper.run.config import OF_PROBLEM, Config
-from qhyper.run.directory import DATA, Run, identity, provenance
+from qhyper.run.directory import SUMMARY, Run, identity, provenance
 from qhyper.run.lock import FILE as LOCK
 from qhyper.run.lock import alone
 from qhyper.run.own_code import code_of
 from qhyper.run.places import SWEEP, absolute
-from qhyper.run.sweep_file import Asked, Place, at_point, in_words, places, runs_of, seeds_name
+from qhyper.run.sweep_file import (
+    Asked,
+    Place,
+    at_point,
+    in_words,
+    is_whole,
+    places,
+    runs_of,
+    seeds_name,
+)
 from qhyper.run.sweep_rows import INDEX, Index
-from qhyper.run.sweep_trials import alike, tasks_of
+from qhyper.run.sweep_trials import alike, done_in, tasks_of
 from qhyper.run.trials import problem_of
 from qhyper.run.work import Progress, Stop, Warn
 from qhyper.storage import storage, write_whole
@@ -49,7 +58,7 @@ class Prepared:
     places: Sequence[Place]
     new: Sequence[New]
     runs: Sequence[Run]
-    """that are there and not complete"""
+    """that are there and not whole"""
     digests: Mapping[Path, str | None]
     """of the data of all of these, by their folders"""
     trials: "Sequence[Trial]"
@@ -77,7 +86,7 @@ def missing_of(
         own = place.blocks()
         done = {seed for run in own for seed in run.config.seeds}
         missing = [seed for seed in place.config.seeds if seed not in done]
-        unfinished = [run for run in own if not run.complete]
+        unfinished = [run for run in own if not is_whole(run)]
         together = [*_in_blocks(missing, blocks), *(run.config.seeds for run in unfinished)]
         if together:
             seeds = max(together, key=len)
@@ -121,8 +130,7 @@ def outlook(
     shared = {digest for digest, _ in tasks}
     if any(not done for _, done in tasks):
         for run in runs_of(folder):
-            found = tasks_of(run, (run.read_json(DATA) or {}).get("sha256"))
-            shared -= {digest for task, digest in found.items() if task.done}
+            shared -= done_in(run).keys()
     return {
         "points": len(made.places),
         "seeds": len(made.places[0].config.seeds),
@@ -135,9 +143,11 @@ def outlook(
 def prepare(asked: Asked, folder: Path, *, stop: Stop, progress: Progress, warn: Warn) -> Prepared:
     """Make what is missing of a sweep's folder; nothing is made before all points are checked."""
     made = missing_of(asked, folder, stop=stop, progress=progress, warn=warn)
-    keys, file = [axis.key for axis in asked.points.axes], _file_of(asked, folder)
-    Index.of(made.places, keys, folder, file).write(folder)
+    Index.of(asked, made.places, folder, _file_of(asked, folder)).write(folder)
     write_whole(folder / SWEEP, tomli_w.dumps(asked.values).encode())
+    for run in made.runs:  # of one that has lost a result, or was damaged: it is written again
+        with storage(run.path / SUMMARY):
+            (run.path / SUMMARY).unlink(missing_ok=True)
     about = provenance([])
     runs = [Run.make(each.path, each.config, about, each.data) for each in made.new]
     return replace(made, new=[], runs=[*made.runs, *runs])

@@ -13,7 +13,7 @@ from qhyper.report.tidy import tidy
 from qhyper.run.config import OF_PROBLEM
 from qhyper.run.directory import SO_FAR, Run
 from qhyper.run.points import Point
-from qhyper.run.sweep_file import Place, blocks_of
+from qhyper.run.sweep_file import Asked, Place, blocks_of, numbered
 from qhyper.storage import storage, write_whole
 
 INDEX = "points.json"
@@ -28,14 +28,17 @@ class Index:
     """of the settings that tell points apart"""
     file: str
     """of the sweep, which asked"""
+    titles: list[str]
+    """of the entries, by which keys name them: a point may call them otherwise"""
     points: Sequence[tuple[str, Point]]
     """each with its folder in the sweep's"""
 
     @classmethod
-    def of(cls, places: Sequence[Place], keys: Sequence[str], folder: Path, file: Path) -> Self:
-        """That of these places, whose sweep is in `folder`."""
+    def of(cls, asked: Asked, places: Sequence[Place], folder: Path, file: Path) -> Self:
+        """That of what is asked for, at these places, whose sweep is in `folder`."""
         points = [(place.folder.relative_to(folder).as_posix(), place.point) for place in places]
-        return cls(places[0].config.seeds, list(keys), str(file), points)
+        keys = [axis.key for axis in asked.points.axes]
+        return cls(places[0].config.seeds, keys, str(file), asked.titles, points)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -50,7 +53,7 @@ class Index:
         try:
             found = json.loads(text)
             points = [(at, dict(point)) for at, point in found["points"]]
-            return cls(found["seeds"], found["keys"], found["file"], points)
+            return cls(found["seeds"], found["keys"], found["file"], found["titles"], points)
         except (ValueError, LookupError, TypeError) as error:
             raise StorageError(
                 f"{folder / INDEX} is damaged: {error}. The sweep's command makes it again."
@@ -68,7 +71,7 @@ def sweep_rows(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     columns: `point`, its values by key, None for what is no setting of the entry; `path`, its
     folder in the sweep's; `problem`, within which losses compare; and the `warnings` of its run.
     Points that differ in nothing that is an entry's have its rows once. Raises StorageError for a
-    folder that is no sweep's.
+    folder that is no sweep's, and if a result that was there is lost.
     """
     index = Index.read(folder)
     columns = {f"point.{key}": key for key in index.keys}
@@ -86,9 +89,9 @@ def _rows(folder: Path, index: Index) -> Iterator[dict[str, Any]]:
             summary = run.read_summary() or run.read_summary(SO_FAR)
             if summary is None:
                 continue
-            titles = [entry.title for entry in run.config.entries or []]
+            numbers = {each.title: str(n) for n, each in enumerate(run.config.entries or [])}
             for row in tidy(summary, _results(run, summary), run=str(run.path.resolve())):
-                own = _own(point, row, titles)
+                own = _own(point, row, numbers[row["entry"]], index.titles)
                 key = (repr(own), row["entry"], row["seed"])
                 if row["seed"] in index.seeds and key not in seen:
                     seen.add(key)
@@ -98,10 +101,16 @@ def _rows(folder: Path, index: Index) -> Iterator[dict[str, Any]]:
 
 def _results(run: Run, summary: Summary) -> list[Result]:
     """Of the entries that were done when it was written."""
-    names = {each.name for each in summary.generators}
-    folders = [entry.folder for entry in run.config.entries or [] if entry.title in names]
-    found = [run.read_result(folder) for folder in folders]
-    return [result for result in found if result is not None]
+    names, found = {each.name for each in summary.generators}, []
+    for entry in run.config.entries or []:
+        if entry.title in names:
+            if (result := run.read_result(entry.folder)) is None:
+                raise StorageError(
+                    f"{run.path} has lost the result.json of '{entry.title}'. Put it back, or the "
+                    "sweep's command works it out again."
+                )
+            found.append(result)
+    return found
 
 
 def _problem(row: Mapping[str, Any], own: Point) -> str:
@@ -111,15 +120,13 @@ def _problem(row: Mapping[str, Any], own: Point) -> str:
     return ", ".join([*words, *(f"{key} {value}" for key, value in settings.items())])
 
 
-def _own(point: Point, row: Mapping[str, Any], titles: Sequence[str]) -> dict[str, Any]:
-    """A point's values; None for a setting of other entries."""
+def _own(
+    point: Point, row: Mapping[str, Any], number: str, titles: Sequence[str]
+) -> dict[str, Any]:
+    """A point's values; None for a setting of other entries than that of this number."""
     own = {}
     for key, value in point.items():
-        first, _, rest = key.partition(".")
-        named = "" if first != "entries" else rest.partition(".")[0]
-        if named.isdigit() and named not in titles:  # titles come first
-            named = titles[int(named)]
-        trains = rest.partition(".")[2].startswith("training.") and row["kind"] == "control"
-        others = named and (named not in ("*", row["entry"]) or trains)
-        own[key] = None if others else value
+        of, setting = numbered(key, titles)
+        trains = of is not None and setting.startswith("training.") and row["kind"] == "control"
+        own[key] = None if of not in (None, "*", number) or trains else value
     return own

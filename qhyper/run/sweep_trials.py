@@ -34,6 +34,17 @@ def tasks_of(run: Run, digest: str | None) -> dict[Task, str]:
     }
 
 
+def done_in(run: Run) -> dict[str, Task]:
+    """The trials of a run whose results are there, by their digests, wherever its data are now."""
+    told, digest = run.read_json(PROVENANCE), (run.read_json(DATA) or {}).get("sha256")
+    tasks = {entry.title: task_of(run, entry, "", digest) for entry in run.config.entries or []}
+    return {
+        alike(run.config, entry, digest, told.get("code")): tasks[entry.title]
+        for entry in run.config.entries or []
+        if tasks[entry.title].done
+    }
+
+
 def alike(config: Config, entry: Entry, digest: str | None, code: Mapping[str, str] | None) -> str:
     """A digest of what the result of an entry depends on, beside versions.
 
@@ -58,8 +69,7 @@ def share(tasks: Mapping[Task, str], others: Iterable[Run]) -> None:
     done = {digest: task for task, digest in tasks.items() if task.done}
     if not missing <= set(done):
         for run in others:
-            found = tasks_of(run, (run.read_json(DATA) or {}).get("sha256"))
-            done |= {digest: task for task, digest in found.items() if task.done}
+            done |= done_in(run)
     with Leases() as leases:
         for task, digest in tasks.items():
             if digest not in done or task.done:

@@ -1,9 +1,18 @@
 """How a generator is trained, and what it may spend: typed, and checked at once."""
 
 from numbers import Integral
-from typing import Any, ClassVar, Literal
+from types import NoneType
+from typing import Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.spending import Budget
@@ -26,6 +35,15 @@ class Strict(BaseModel):
         except ValidationError as error:
             raise self._translated(error) from None
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_is_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        several = value if isinstance(value, list | tuple) else [value]
+        kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
+        if kinds <= {int, float, NoneType} and any(isinstance(one, bool) for one in several):
+            raise ValueError(f"expected a number, but got {value!r}")
+        return value
+
     @classmethod
     def _translated(cls, error: ValidationError) -> ConfigurationError:
         errors = error.errors()
@@ -41,6 +59,12 @@ class Strict(BaseModel):
         return ConfigurationError(
             f"{path or cls._name} = {first['input']!r}: {first['msg']}. Mend it in the {cls._name}."
         )
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that a field may have, also as the items of a list."""
+    inner = get_args(annotation)
+    return set().union(*map(_kinds, inner)) if inner else {annotation}
 
 
 class Limits(Strict):

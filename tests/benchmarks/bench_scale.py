@@ -244,16 +244,17 @@ name = "annealing"
 def scale_simulated() -> Iterator[Line]:
     """What 10,000 trials would take on more workers, from the seconds that a sweep's trials took.
 
-    Their seconds are drawn again from those of 19 trials. The coordinator serves one after another,
-    and each costs it what a trial of nothing costs on one worker, that worker's part included; a
-    worker waits for it. `work` has no coordinator: each process pays for its own trials.
+    Their seconds are drawn again from those of that sweep. The coordinator serves one after the
+    other, and each costs it what a trial of nothing costs on one worker, that worker's part
+    included; a worker waits for it. `work` has no coordinator: each pays for its own trials.
     """
     with tempfile.TemporaryDirectory() as name:
         file, folder = Path(name) / "mine.toml", Path(name) / "sweep"
         file.write_text(REAL)
         carry_out_sweep(read_sweep(file, quiet), folder, Where(2), warn=quiet)
-        found = [json.loads(path.read_text()) for path in folder.glob("points/*/*/*/seconds.json")]
-        measured = np.array([seconds["seconds"] for seconds in found])
+        # a trial that several points share was carried out once, and copied
+        told = {path.read_text() for path in folder.glob("points/*/*/*/seconds.json")}
+        measured = np.array([json.loads(text)["seconds"] for text in sorted(told)])
     drawn = np.random.default_rng(0).choice(measured, 10_000)
     for way, each in _costs():
         for workers in WORKERS:
@@ -263,8 +264,8 @@ def scale_simulated() -> Iterator[Line]:
                 heapq.heappush(free, served + seconds)
             yield Line(
                 f"scale-{workers}-workers-{way}", max(free), " s",
-                detail=f"10,000 trials of {drawn.mean():.2f} s, {1000 * each:.1f} ms of the "
-                "coordinator each",
+                detail=f"10,000 trials of {drawn.mean():.2f} s, drawn from {len(measured)}; "
+                f"{1000 * each:.1f} ms of the coordinator each",
             )  # fmt: skip
         yield Line(
             f"scale-workers-at-most-{way}", drawn.mean() / each, "",
