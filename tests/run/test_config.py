@@ -131,6 +131,8 @@ def test_toml_round_trip(tmp_path: Path) -> None:
         ({"seeds": [1, 1]}, "expected different seeds"),
         ({"seeds": []}, "seeds = .*at least 1 item"),
         ({"evaluations": 0}, "evaluations = 0: .*greater than or equal to 1"),
+        ({"evaluations": True}, "evaluations: expected a number, but got True"),
+        ({"seeds": [0, True]}, r"seeds: expected a number, but got \[0, True\]"),
         ({"sign_of_zero": 2}, "sign_of_zero = 2"),
         ({"entries": [{"name": "mlp", "training": {"evaluations": 9}}]}, "the whole run's"),
         ({"temperature": float("inf")}, "temperature = inf: Input should be a finite number"),

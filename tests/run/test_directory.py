@@ -81,6 +81,26 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     assert outcome_of(stopped, "quantum-depth2") == outcome_of(whole, "quantum-depth2")
 
 
+def test_what_is_gone_on_with_by_another_source_says_so(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "mine_loss.py"
+    module.write_text("def loss(bits):\n    return bits.sum(axis=1) / 8\n")
+    names = [Entry(name="random"), Entry(name="annealing")]
+    mine = Config(objective="mine_loss:loss", bits=8, seeds=[0], evaluations=100, entries=names)
+    run = Run.create(tmp_path / "runs", "mine", mine)
+    execute(run)
+    for file in ("summary.json", "annealing/result.json"):
+        (run.path / file).unlink()
+    module.write_text("def loss(bits):\n    return 1 - bits.sum(axis=1) / 8\n")
+    told = run.read_json("provenance.json")
+    told["versions"]["numpy"] = "0.1"
+    run.write("provenance.json", json.dumps(told))
+    summary = execute(run, warn=lambda text: None).summary
+    (said,) = (text for text in summary.warnings if "began with other versions" in text)
+    assert "and random was done with these: numpy" in said
+    assert "another source of mine_loss" in said
+
+
 def test_a_run_made_by_hand_is_planned_when_it_is_executed(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "mine", Config(data="digits", seeds=[0, 1], evaluations=300))
     first = execute(run)

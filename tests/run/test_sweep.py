@@ -313,7 +313,7 @@ def test_what_is_not_there_yet_is_not_exported(cli, tmp_path) -> None:
     cli("sweep", "mine.toml", "--prepare")
     code, _, err = cli("export", "runs/mine", "--to", "all.csv")
     assert code == StorageError.exit_code
-    assert "runs/mine has no results yet: a sweep, 0 of 2 runs. Carry it out with: qhyper" in err
+    assert "runs/mine has no results yet: a sweep, 0 of 2 points. Carry it out with" in err
     assert not (tmp_path / "all.csv").exists()
     (tmp_path / "runs" / "mine" / "points.json").unlink()
     code, _, err = cli("work", "runs/mine")
@@ -406,8 +406,8 @@ def test_a_sweep_is_no_run_and_says_so(cli, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("one", "other", "shared"),
     [
-        ("entries.*.training.draws", "entries.bernoulli.training.draws", "entries.bernoulli"),
-        ("entries.0.training.draws", "entries.bernoulli.training.draws", "entries.bernoulli"),
+        ("entries.*.training.draws", "entries.bernoulli.training.draws", "entries.0.training"),
+        ("entries.0.training.draws", "entries.bernoulli.training.draws", "entries.0.training"),
         ("data_options", "data_options.size", "data_options.size"),
     ],
 )
@@ -532,11 +532,105 @@ def test_sweeps_are_listed_among_the_runs(cli, tmp_path) -> None:
     (tmp_path / "mine.toml").write_text(TEXT.format(sweep=RATES))
     cli("sweep", "mine.toml", "--prepare")
     (found,) = listed(tmp_path / "runs")
-    assert (found.state, found.detail) == ("not begun", "a sweep, 0 of 2 runs")
-    assert found.data == "digits"
+    assert (found.state, found.detail) == ("not begun", "a sweep, 0 of 2 points")
+    assert (found.data, found.entries, found.seeds) == ("digits", 2, 2)
     cli("work", "runs/mine", "--processes", "1")
     (found,) = listed(tmp_path / "runs" / "mine")
-    assert (found.state, found.detail) == ("complete", "a sweep, 2 of 2 runs")
+    assert (found.state, found.detail) == ("complete", "a sweep, 2 of 2 points")
+
+
+@pytest.mark.parametrize("lost", ["bernoulli/result.json", "."])
+def test_a_point_that_is_lost_is_told_of_and_worked_out_again(cli, tmp_path, lost) -> None:
+    (tmp_path / "mine.toml").write_text(TEXT.format(sweep=RATES))
+    cli("sweep", "mine.toml", "--processes", "1")
+    sweep = tmp_path / "runs" / "mine"
+    whole, table = content(sweep), (sweep / "results.csv").read_bytes()
+    path = next(sweep.glob("points/*/*")) / lost
+    shutil.rmtree(path.parent) if path.is_dir() else path.unlink()
+    if lost == ".":
+        (found,) = listed(tmp_path / "runs")
+        assert (found.state, found.detail) == ("interrupted", "a sweep, 1 of 2 points")
+        err = cli("export", "runs/mine", "--to", "all.csv")[2]
+        assert "runs/mine is interrupted: a sweep, 1 of 2 points. What is there is written." in err
+    else:
+        code, _, err = cli("export", "runs/mine", "--to", "all.csv")
+        assert code == StorageError.exit_code
+        assert "has lost the result.json of 'bernoulli'. Put it back, or the sweep's" in err
+    dry = json.loads(cli("sweep", "mine.toml", "--dry-run", "--json")[1])
+    assert dry["trials to carry out"] == 1  # random is another point's, too
+    cli("sweep", "mine.toml", "--processes", "1")
+    assert content(sweep) == whole
+    assert (sweep / "results.csv").read_bytes() == table
+
+
+def test_a_sweep_that_was_made_longer_is_not_complete(cli, tmp_path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(TEXT.format(sweep=RATES))
+    cli("sweep", "mine.toml", "--processes", "1")
+    file.write_text(TEXT.format(sweep=RATES).replace("[0, 1]", "[0, 1, 2]"))
+    cli("sweep", "mine.toml", "--prepare")
+    (found,) = listed(tmp_path / "runs")
+    assert (found.state, found.detail) == ("interrupted", "a sweep, 0 of 2 points")
+
+
+def test_what_is_of_a_sweep_is_not_exported_twice(cli, tmp_path) -> None:
+    (tmp_path / "mine.toml").write_text(TEXT.format(sweep=RATES))
+    cli("sweep", "mine.toml", "--processes", "1")
+    run = next((tmp_path / "runs" / "mine" / "points").glob("*/*"))
+    code, _, err = cli("export", "runs/mine", str(run), "--to", "all.csv")
+    assert code == 2
+    assert f"{run} stands twice, and its rows would" in err
+    assert not (tmp_path / "all.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "0"])
+@pytest.mark.parametrize("setting", ["name", "label"])
+def test_points_that_call_an_entry_otherwise_are_all_there(asked, tmp_path, name, setting) -> None:
+    sweep = (
+        f'[sweep.over]\n"entries.{name}.training.learning_rate" = [0.1, 0.3]\n'
+        f'"entries.{name}.{setting}" = ["bernoulli", "product"]\n'
+    )
+    rows = carry_out(asked(sweep), tmp_path / "sweep")
+    rate, called = (f"entries.{name}.{key}" for key in ("training.learning_rate", setting))
+    found = [(row["entry"], row["point"][rate], row["point"][called]) for row in rows]
+    assert sorted(set(found) - {("random", None, None)}) == [
+        (title, value, title) for title in ("bernoulli", "product") for value in (0.1, 0.3)
+    ]
+    assert len(found) == 2 * 5
+
+
+def test_data_of_points_that_are_asked_for_no_more_may_be_gone(tmp_path) -> None:
+    gone, file = tmp_path / "gone.csv", tmp_path / "mine.toml"
+    gone.write_text("a,b,y\n" + "1,2,0\n3,1,1\n" * 20)
+    text = TEXT.format(sweep='[sweep.over]\ndata = ["digits", "gone.csv"]\n')
+    text = text.replace('data = "digits"\nlayers = [4, 3, 2]\n', "", 1)
+    file.write_text(text)
+    carry_out(read_sweep(file, quiet), tmp_path / "sweep")
+    before = written(tmp_path / "sweep")
+    gone.unlink()
+    file.write_text(text.replace(', "gone.csv"', "").replace("seeds = [0, 1]", "seeds = [0, 2]"))
+    carry_out(read_sweep(file, quiet), tmp_path / "sweep")
+    assert before.items() < written(tmp_path / "sweep").items()
+
+
+def test_entries_of_which_keys_are_have_to_be_named(tmp_path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[sweep.over]\n"entries.*.training.draws" = [16, 32]\n')
+    with pytest.raises(ConfigurationError, match=r"and .*mine\.toml has no \[\[entries\]\]: say"):
+        read_sweep(file, quiet)
+    file.write_text('[sweep.over]\n"entries[0].training.draws" = [16, 32]\n')
+    with pytest.raises(
+        ConfigurationError, match=r"by their titles or numbers .*, as entries\.0"
+    ):
+        read_sweep(file, quiet)
+
+
+def test_a_sweep_is_no_comparison_and_says_so(cli, tmp_path) -> None:
+    (tmp_path / "mine.toml").write_text(TEXT.format(sweep=RATES))
+    for command in ("compare", "tune"):
+        code, _, err = cli(command, "--config", "mine.toml")
+        assert code == 2
+        assert "mine.toml has a table [sweep], which `qhyper sweep mine.toml` goes over." in err
 
 
 def test_a_sweep_that_only_helpers_work_on_is_at_work(cli, tmp_path) -> None:
