@@ -15,11 +15,10 @@ from typing import Any, Literal
 import numpy as np
 
 from experiments.drawing import TEXT
-from experiments.markdown import table
 from qhyper import BinaryNetwork, load
 from qhyper.report.figures import figures
 from qhyper.report.results import Result
-from qhyper.report.statistics import Share, paired_tests, wilson
+from qhyper.report.statistics import Share, wilson
 from qhyper.report.summary import EntrySummary, Summary, summarise
 from qhyper.run.comparison import compare
 from qhyper.run.config import COMPARED
@@ -103,9 +102,12 @@ def search(name: str, data: str, size: Size, measure: str | None = None) -> dict
 # -- what came out ---------------------------------------------------------------------------------
 
 
-def summary(results: Results, data: str) -> Summary:
-    """All entries on one data set, as if they had been compared in one run."""
-    trials = _trials(results, data)
+def summary(results: Results, data: str, measure: str | None = None) -> Summary:
+    """All entries on one data set, as if they had been compared in one run; with their recipes.
+
+    Or as they were tuned for a measure, where there is anything to tune.
+    """
+    trials = _trials(results, data, measure)
     quantum, classical = (
         [trial.name for trial in trials if trial.kind == kind] for kind in ("quantum", "classical")
     )
@@ -130,31 +132,28 @@ def hits(results: Results, part: str) -> Share:
     return wilson(int((best <= minimum + SAME_LOSS).sum()), len(best))
 
 
+def hit_share(entry: EntrySummary) -> Share:
+    """Share of the seeds that drew the minimum, of an entry that drew anything."""
+    assert entry.hit_share is not None, f"{entry.name} drew nothing"
+    return entry.hit_share
+
+
 def result(results: Results, part: str) -> Result:
     """What the trial of one part measured."""
     return Result.from_json(results[part]["result"])
 
 
 def tables(results: Results) -> str:
-    """Shares of both data sets, and the paired tests of each."""
-    summaries = {data: summary(results, data) for data in DATA}
-    minima = " and ".join(
-        f"{one.reference.loss:.6f} on {DATA[data]} "
-        f"({(one.certificate or {})['optimal_bitstrings']:,} bitstrings reach it)"
-        for data, one in summaries.items()
-    )
-    tests = [_tests(summaries[data], title) for data, title in DATA.items()]
-    tuned = [_tuned(results, data, title) for data, title in DATA.items()]
-    return "\n\n".join([
-        _shares(results, summaries), f"Certified minima of the cross-entropy: {minima}.", *tests,
-        *tuned, *(_found(results, data, title) for data, title in DATA.items()),
-    ])  # fmt: skip
+    """All tables."""
+    from experiments.main_comparison import tables as shown
+
+    return shown.tables(results)
 
 
 def draw(results: Results, folder: Path) -> None:
     """Write hits.svg, when the minimum is found on toy."""
     found = summary(results, "toy")
-    drawn = figures(found, _trials(results, "toy"), None)["hits"]
+    drawn = figures(found, _trials(results, "toy", None), None)["hits"]
     write_whole(folder / "hits.svg", drawn.replace("currentColor", TEXT).encode())
 
 
@@ -167,7 +166,7 @@ def measured(results: Results) -> dict[str, float]:
         for entry in one.generators:
             name = entry.name
             found[f"{data}-{name}-within-5-percent"] = within(results, f"{name}-{data}").value
-            found[f"{data}-{name}-hit"] = _hits(entry).value
+            found[f"{data}-{name}-hit"] = hit_share(entry).value
         for name in TUNED:
             for measure in MEASURES:
                 part = tuned_part(name, data, measure)
@@ -176,92 +175,9 @@ def measured(results: Results) -> dict[str, float]:
     return found
 
 
-def _trials(results: Results, data: str) -> list[Result]:
-    return [result(results, f"{name}-{data}") for name in COMPARED]
-
-
-def _shares(results: Results, summaries: Mapping[str, Summary]) -> str:
-    rows = []
-    for index, name in enumerate(COMPARED):
-        entries = {data: one.generators[index] for data, one in summaries.items()}
-        row = [name, entries["toy"].kind, f"{entries['toy'].parameters:,}"]
-        for data, entry in entries.items():
-            needed = entry.evaluations_to_hit and entry.evaluations_to_hit.median
-            row += [
-                _share(within(results, f"{name}-{data}")),
-                _share(_hits(entry)),
-                f"> {entry.evaluations:,}" if needed is None else f"{needed:,.0f}",
-            ]
-        rows.append(row)
-    head = ["generator", "kind", "parameters"]
-    for title in DATA.values():
-        head += [f"{title}: within 5 %", "hit", "evaluations to hit"]
-    one = summaries["toy"]
-    title = f"{len(one.seeds)} seeds of {one.evaluations:,} evaluations"
-    return table(title, head, rows, words=2)
-
-
-def _hits(entry: EntrySummary) -> Share:
-    assert entry.hit_share is not None, f"{entry.name} drew nothing"
-    return entry.hit_share
-
-
-def _share(share: Share) -> str:
-    return f"{share.value:.3f} ({share.low:.2f}–{share.high:.2f})"
-
-
-def _tests(found: Summary, title: str) -> str:
-    tests = {(test.one, test.other): test for test in found.tests}
-    classical = list(dict.fromkeys(other for _, other in tests))
-    rows = []
-    for name in dict.fromkeys(name for name, _ in tests):
-        pairs = [tests[name, other] for other in classical]
-        rows.append([name, *(f"{p.median_difference:+.4f} ({p.p_holm:.2g})" for p in pairs)])
-    return table(
-        f"{title}: final mean loss of a circuit minus a classical model's, median (p after Holm)",
-        ["circuit", *classical], rows,
-    )  # fmt: skip
-
-
-def _tuned(results: Results, data: str, title: str) -> str:
-    """Every entry's shares with its recipe and tuned, and what became of its final mean loss."""
-    columns = {name: _variants(name, data) for name in TUNED}
-    losses = {
-        part: result(results, part).final_loss for own in columns.values() for part in own.values()
-    }
-    pairs = [(own["mean"], own["recipe"]) for own in columns.values()]
-    tests = {test.one: test for test in paired_tests(losses, pairs)}
-    rows = []
-    for name, own in columns.items():
-        row = [name]
-        for part in own.values():
-            row += [_share(within(results, part)), _share(hits(results, part))]
-        test = tests[own["mean"]]
-        rows.append([*row, f"{test.median_difference:+.4f} ({test.p_holm:.2g})"])
-    head = ["generator"]
-    for variant in ("recipe", "tuned for the mean", "tuned for the best"):
-        head += [f"{variant}: within 5 %", "hit"]
-    return table(
-        f"{title}: with recipes, and with what searches found",
-        [*head, "final mean loss, tuned for it minus recipe, median (p after Holm)"], rows,
-    )  # fmt: skip
-
-
-def _found(results: Results, data: str, title: str) -> str:
-    """The settings that every entry's searches found, and what each search spent."""
-    rows = []
-    for name in TUNED:
-        row = [name]
-        for measure in MEASURES:
-            search = results[tuned_part(name, data, measure)]["search"]
-            settings = {key.rpartition(".")[2]: value for key, value in search["found"].items()}
-            row.append(", ".join(f"{key} {value}" for key, value in settings.items()))
-        rows.append([*row, f"{search['settings']}", f"{search['spent']['evaluations']:,}"])
-    head = ["generator", "for the mean", "for the best", "settings tried", "evaluations"]
-    return table(f"{title}: what each search found and spent", head, rows, words=3)
-
-
-def _variants(name: str, data: str) -> dict[str, str]:
-    """The parts of an entry on one data set: with its recipe, and tuned for each measure."""
-    tuned = {measure: tuned_part(name, data, measure) for measure in MEASURES}
-    return {"recipe": f"{name}-{data}", **tuned}
+def _trials(results: Results, data: str, measure: str | None) -> list[Result]:
+    tuned = TUNED if measure else []
+    return [
+        result(results, tuned_part(name, data, str(measure)) if name in tuned else f"{name}-{data}")
+        for name in COMPARED
+    ]

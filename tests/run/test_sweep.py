@@ -619,9 +619,7 @@ def test_entries_of_which_keys_are_have_to_be_named(tmp_path) -> None:
     with pytest.raises(ConfigurationError, match=r"and .*mine\.toml has no \[\[entries\]\]: say"):
         read_sweep(file, quiet)
     file.write_text('[sweep.over]\n"entries[0].training.draws" = [16, 32]\n')
-    with pytest.raises(
-        ConfigurationError, match=r"by their titles or numbers .*, as entries\.0"
-    ):
+    with pytest.raises(ConfigurationError, match=r"by their titles or numbers .*, as entries\.0"):
         read_sweep(file, quiet)
 
 
