@@ -137,6 +137,8 @@ class Run:
                 f"{path} is a sweep: its page is {path / 'sweep.html'}, and each folder of "
                 f"{path / 'points'} has runs. Go on with it by `qhyper work {path}`."
             )
+        if not path.exists():
+            raise StorageError(f"There is no folder {path}. `qhyper runs` lists those of runs/.")
         if not (path / "config.toml").is_file() or not (path / PROVENANCE).is_file():
             raise StorageError(
                 f"{path} is not a run directory: expected a folder with config.toml and "

@@ -247,6 +247,8 @@ def test_metrics_keep_what_the_checkpoint_knows(tmp_path: Path, tail: bytes) -> 
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="is not a run directory: expected a folder with"):
         Run.open(tmp_path)
+    with pytest.raises(StorageError, match=r"There is no folder .*none\. `qhyper runs` lists"):
+        Run.open(tmp_path / "none")
 
 
 def test_two_runs_of_one_second_do_not_meet(tmp_path: Path) -> None:
