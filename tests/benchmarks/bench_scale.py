@@ -245,8 +245,9 @@ def scale_simulated() -> Iterator[Line]:
     """What 10,000 trials would take on more workers, from the seconds that a sweep's trials took.
 
     Their seconds are drawn again from those of that sweep. The coordinator serves one after the
-    other, and each costs it what a trial of nothing costs on one worker, that worker's part
-    included; a worker waits for it. `work` has no coordinator: each pays for its own trials.
+    other, and each costs it what a trial of nothing takes of its processor; with dask the
+    scheduler, which runs in it, is part of that. A worker waits for it. `work` has no coordinator:
+    each process pays for its own trials.
     """
     with tempfile.TemporaryDirectory() as name:
         file, folder = Path(name) / "mine.toml", Path(name) / "sweep"
@@ -274,7 +275,7 @@ def scale_simulated() -> Iterator[Line]:
 
 
 def _costs() -> Iterator[tuple[str, float]]:
-    """Seconds of a trial of nothing: on one process here, and on one worker of a cluster."""
+    """Seconds of this process for a trial of nothing on another, and on a worker of a cluster."""
     yield "processes", _cost(Processes(1, progress=quiet, warn=quiet), 200)
     if find_spec("distributed") is not None:
         from distributed import LocalCluster
@@ -290,10 +291,10 @@ def _costs() -> Iterator[tuple[str, float]]:
 
 def _cost(executor: Executor, n: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        begun = time.perf_counter()
+        begun = time.process_time()
         for _ in carry_out(_tasks(Path(folder), n), _nothing, executor, stop=bool):
             pass
-        return (time.perf_counter() - begun) / n
+        return (time.process_time() - begun) / n
 
 
 def _nothing(task: Task, *told: object) -> bytes:
