@@ -14,15 +14,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from experiments.drawing import TEXT
 from qhyper import BinaryNetwork, load
-from qhyper.report.figures import figures
 from qhyper.report.results import Result
 from qhyper.report.statistics import Share, wilson
 from qhyper.report.summary import EntrySummary, Summary, summarise
 from qhyper.run.comparison import compare
 from qhyper.run.config import COMPARED
-from qhyper.storage import write_whole
 from qhyper.targets.target import SAME_LOSS
 from qhyper.training.space import Tuning
 
@@ -107,15 +104,24 @@ def summary(results: Results, data: str, measure: str | None = None) -> Summary:
 
     Or as they were tuned for a measure, where there is anything to tune.
     """
-    trials = _trials(results, data, measure)
+    found = trials(results, data, measure)
     quantum, classical = (
-        [trial.name for trial in trials if trial.kind == kind] for kind in ("quantum", "classical")
+        [each.name for each in found if each.kind == kind] for kind in ("quantum", "classical")
     )
     return summarise(
-        trials, certificate=results[f"{COMPARED[0]}-{data}"]["certificate"],
+        found, certificate=results[f"{COMPARED[0]}-{data}"]["certificate"],
         no_certificate=None, data=data, network=str(NETWORK), loss="cross_entropy",
         pairs=[(one, other) for one in quantum for other in classical],
     )  # fmt: skip
+
+
+def trials(results: Results, data: str, measure: str | None = None) -> list[Result]:
+    """What every entry measured on one data set, with its recipe or tuned for a measure."""
+    tuned = TUNED if measure else []
+    return [
+        result(results, tuned_part(name, data, str(measure)) if name in tuned else f"{name}-{data}")
+        for name in COMPARED
+    ]
 
 
 def within(results: Results, part: str) -> Share:
@@ -151,10 +157,10 @@ def tables(results: Results) -> str:
 
 
 def draw(results: Results, folder: Path) -> None:
-    """Write hits.svg, when the minimum is found on toy."""
-    found = summary(results, "toy")
-    drawn = figures(found, _trials(results, "toy", None), None)["hits"]
-    write_whole(folder / "hits.svg", drawn.replace("currentColor", TEXT).encode())
+    """Write the pictures."""
+    from experiments.main_comparison import pictures
+
+    pictures.draw(results, folder)
 
 
 def measured(results: Results) -> dict[str, float]:
@@ -173,11 +179,3 @@ def measured(results: Results) -> dict[str, float]:
                 found[f"{part}-within-5-percent"] = within(results, part).value
                 found[f"{part}-hit"] = hits(results, part).value
     return found
-
-
-def _trials(results: Results, data: str, measure: str | None) -> list[Result]:
-    tuned = TUNED if measure else []
-    return [
-        result(results, tuned_part(name, data, str(measure)) if name in tuned else f"{name}-{data}")
-        for name in COMPARED
-    ]
