@@ -180,7 +180,7 @@ def _carry_out(
 ) -> Comparison:
     """Train and search all that is not finished yet, and sum it up."""
     problem = plan.problem
-    warnings = cautions.before(problem) + ([] if run is None else _begun_otherwise(run))
+    warnings = cautions.before(problem) + ([] if run is None else _gone_on_with(run))
     for warning in warnings:
         warn(warning)
     plan = _tuned(plan, run, where, stop=stop, progress=progress, warn=warn)
@@ -360,17 +360,25 @@ def _other_code(run: Run) -> list[str]:
     return [name for name in {**before, **here} if before.get(name) != here.get(name)]
 
 
-def _begun_otherwise(run: Run) -> list[str]:
-    """Says so where some entries are done, and the others will be by another source or version."""
-    entries = run.config.entries or []
-    done = [one.title for one in entries if (run.path / one.folder / RESULT).is_file()]
+def _gone_on_with(run: Run) -> list[str]:
+    """Says so of a run that other versions or sources go on with, now or before; and notes it."""
+    begun, missing = [], []
+    for entry in run.config.entries or []:
+        folder = run.path / entry.folder
+        done = (folder / RESULT).is_file()
+        begun += [entry.title] * (done or (folder / "checkpoints").is_dir())
+        missing += [entry.title] * (not done)
+    told = run.read_json("provenance.json")
+    noted = told.get("gone_on_with", [])
     code = [f"another source of {name}" for name in _other_code(run)]
-    differing = [*_other_versions(run, identity(run.config)), *code]
-    if not differing or len(done) in (0, len(entries)):
-        return []
+    if begun and missing and (now := [*_other_versions(run, identity(run.config)), *code]):
+        words = f"{', '.join(now)}; begun before: {', '.join(begun)}"
+        noted = [*noted, words] if words not in noted else noted
+        run.write("provenance.json", json.dumps({**told, "gone_on_with": noted}, indent=2))
     return [
-        f"The run began with other versions or sources than there are now, and {', '.join(done)} "
-        f"was done with these: {', '.join(differing)}. To compare like with like, begin a new run."
+        f"The run was gone on with by other versions or sources than it began with ({words}). To "
+        "compare like with like, begin a new run."
+        for words in noted
     ]
 
 

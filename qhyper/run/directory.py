@@ -211,8 +211,9 @@ class Run:
             return json.loads(path.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError) as error:
             raise StorageError(
-                f"{path} cannot be read as JSON: {error}. Remove it, and `qhyper resume "
-                f"{self.path}` makes it again."
+                f"{path} cannot be read as JSON: {error}. Remove it and, where there is one, "
+                f"summary.json beside it or above, and `qhyper resume {self.path}` makes them "
+                "again."
             ) from error
 
 
@@ -377,7 +378,7 @@ def _source() -> str:
     """
     root, found = Path(__file__).resolve().parents[2], hashlib.sha256()
     for package in ("qhyper", "classical"):
-        for path in sorted((root / package).rglob("*.py")):
+        for path in sorted(each for each in (root / package).rglob("*.py") if each.is_file()):
             found.update(f"{path.relative_to(root).as_posix()}\n".encode())
             found.update(path.read_bytes().replace(b"\r\n", b"\n"))
     return found.hexdigest()[:16]

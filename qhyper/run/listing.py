@@ -92,7 +92,8 @@ def _listed_sweep(path: Path) -> Listed:
     first = _listed(runs[0]) if runs else None
     return Listed(
         path=str(path.resolve()), name=path.resolve().name, begun=first.begun if first else None,
-        data=first.data if first else None, entries=len(index.titles), seeds=len(index.seeds),
+        data=first.data if first else None, seeds=len(index.seeds),
+        entries=len(index.titles) or (first.entries if first else None),
         state=state, detail=", ".join(
             filter(None, [f"a sweep, {complete} of {len(points)} points", who, given_up])
         ),
@@ -103,7 +104,9 @@ def _done_seeds(point: Path) -> set[int]:
     """Seeds of a point's complete runs, read without checking all of their settings."""
     found: set[int] = set()
     for file in point.glob(f"*/{SUMMARY}"):
-        found |= set(read(file.with_name("config.toml"))["seeds"])
+        config = read(file.with_name("config.toml"))
+        if len(list(file.parent.glob(f"*/{RESULT}"))) >= len(config["entries"]):  # none is lost
+            found |= set(config["seeds"])
     return found
 
 
@@ -139,7 +142,9 @@ def _why(task: Task) -> str:
 def _state(run: Run, tasks: list[Task]) -> tuple[str, str | None]:
     """How far a run is, and what is to be said of that."""
     if run.complete:
-        return COMPLETE, None
+        lost = [task.name for task in tasks if not task.done]
+        what = f"it has lost the {RESULT} of {', '.join(lost)}"
+        return (DAMAGED, what) if lost else (COMPLETE, None)
     busy = {task: who for task in tasks if (who := claimant(task.folder)) and not task.done}
     who = dict.fromkeys(filter(None, [at_work(run.path), *busy.values()]))
     if who:

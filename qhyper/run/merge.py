@@ -202,6 +202,12 @@ def _flat(values: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
 
 
 def _check_same_versions(first: Run, other: Run) -> None:
+    for run in (first, other):
+        if noted := run.read_json(PROVENANCE).get("gone_on_with"):
+            raise StorageError(
+                f"{run.path} was gone on with by other versions or sources than it began with "
+                f"({noted[0]}). Results would not be comparable. Carry it out anew."
+            )
     one, two = _versions(first), _versions(other)
     differing = [
         f"{name} {one.get(name)} (there {two.get(name)})"

@@ -15,7 +15,8 @@ from qhyper.run.config import Config
 _NAMED = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_]\w*")
 _OURS = ("qhyper", "classical")
 """Packages that go by their version and source as a whole."""
-_INSTALLED = {Path(path).resolve() for path in sysconfig.get_paths().values()}
+_STANDARD = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
+_INSTALLED = ("site-packages", "dist-packages")
 
 
 def code_of(config: Config) -> dict[str, str]:
@@ -58,13 +59,13 @@ def _sources(module: str) -> dict[str, Path]:
     if path is None:
         return {}
     root = path.parents[module.count(".") + (path.stem == "__init__")]
-    beside = root not in _INSTALLED
-    found: dict[str, Path] = {}
-    left = [module]
+    alone = root in _STANDARD or root.name in _INSTALLED
+    found = {module: path}  # even if it is not to be found again by its name, or no text
+    left = [module.rpartition(".")[0], *_imported(module, path, _changed(path))]
     while left:
         name = left.pop()
-        path = _in(root, name)
-        if path is None or name in found or not (beside or name.partition(".")[0] == top):
+        first, path = name.partition(".")[0], _in(root, name)
+        if path is None or name in found or first in _OURS or (alone and first != top):
             continue
         found[name] = path
         left += [name.rpartition(".")[0], *_imported(name, path, _changed(path))]
@@ -76,20 +77,22 @@ def _found(module: str) -> Path | None:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):  # whoever needs it says so
         return None
-    path = None if spec is None or spec.origin is None else Path(spec.origin).resolve()
+    path = None if spec is None or spec.origin is None else Path(spec.origin).absolute()
     return path if path is not None and path.is_file() else None
 
 
 def _in(root: Path, module: str) -> Path | None:
     """The file of a module below `root`, if it is there."""
+    if not module:
+        return None
     place = root.joinpath(*module.split("."))
     files = (place / "__init__.py", place.with_name(f"{place.name}.py"))
-    return next((file for file in files if module and file.is_file()), None)
+    return next((file for file in files if file.is_file()), None)
 
 
 @functools.lru_cache(maxsize=256)
 def _imported(module: str, path: Path, changed: int) -> tuple[str, ...]:
-    """What may be modules that a file imports; empty for one that is no Python."""
+    """What may be modules that a file imports; nothing of one that is no Python."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):  # whoever imports it says so

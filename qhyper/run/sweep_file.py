@@ -108,6 +108,12 @@ def read_sweep(file: Path, warn: Warn = print) -> Asked:
     values = {**values, "sweep": {**values["sweep"], "over": over}}
     points = read_points(values["sweep"])
     base = {key: value for key, value in values.items() if key != "sweep"}
+    given = base.get("entries", [])
+    if not isinstance(given, list) or not all(isinstance(each, Mapping) for each in given):
+        raise ConfigurationError(
+            f"Got entries = {given!r} in {file}; expected tables, each as [[entries]] and name = "
+            '"product".'
+        )
     for axis in points.axes:
         first = axis.key.partition(".")[0]
         if first in OF_SEEDS | {"sweep"}:

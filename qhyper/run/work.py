@@ -36,7 +36,7 @@ Progress = Callable[[str, int, int], None]
 evaluations."""
 Warn = Callable[[str], None]
 Stop = Callable[[], bool]
-"""Whether to stop; once it has said so, it goes on to."""
+"""Whether to stop; once true, it stays true."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The main comparison: its quick setting end to end, and that its parts add up to a comparison."""
 
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
@@ -7,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.main_comparison import study
+from experiments.main_comparison import further, study
 from experiments.study import find
 from qhyper import load
 from qhyper.data.sets import availability
@@ -115,6 +116,28 @@ def test_searches_are_shown_with_what_they_found_and_spent(results):
     _, _, tuned = text.partition("MNIST 0/1 at 2×2: with recipes, and")
     (row,) = [line for line in tuned.splitlines() if line.startswith("| mlp ")][:1]
     assert f" {difference:+.4f} (" in row
+
+
+@needs_mnist
+def test_further_seeds_tell_what_was_found_from_the_recipe(results, tmp_path, monkeypatch, capsys):
+    (tmp_path / "parts").mkdir()
+    for name, found in results.items():
+        (tmp_path / "parts" / f"{name}.json").write_text(json.dumps({"result": found}))
+    monkeypatch.setattr(further, "FULL", study.QUICK)
+    monkeypatch.setattr(further, "SEEDS", range(3000, 3006))
+    monkeypatch.setattr(further, "TUNED", ["product", "bernoulli"])
+    further.main(tmp_path)
+    tables = capsys.readouterr().out
+    files = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("further/*.json")}
+    assert len(files) == 2 * 3 * 2
+    losses = {name: np.array(found["result"]["final_loss"]) for name, found in files.items()}
+    gain = np.median(losses["bernoulli-toy-on-mnist"] - losses["bernoulli-on-mnist"])
+    (row,) = (line for line in tables.splitlines() if line.startswith("| bernoulli | toy |"))
+    assert f"| {gain:+.4f} (" in row
+    circuit = np.median(losses["product-mnist-on-mnist"] - losses["bernoulli-mnist-on-mnist"])
+    assert f"| product | {circuit:+.4f} (" in tables
+    further.main(tmp_path)  # from what is kept
+    assert capsys.readouterr().out == tables
 
 
 def test_within_5_percent_counts_the_border(result):

@@ -19,7 +19,8 @@ from qhyper.errors import ConfigurationError, Interrupted, StorageError
 from qhyper.report.summary import Summary
 from qhyper.run.comparison import execute, load_generator, stored
 from qhyper.run.config import COMPARED, Config, Entry
-from qhyper.run.directory import Checkpoints, Metrics, Run, provenance, stop_on_signals
+from qhyper.run.directory import Checkpoints, Metrics, Run, provenance, stop_on_signals, versions
+from qhyper.run.merge import merge
 from qhyper.run.problem import build_problem
 from qhyper.storage import write_whole
 from qhyper.targets.layered.space import WeightSpace
@@ -96,9 +97,15 @@ def test_what_is_gone_on_with_by_another_source_says_so(tmp_path: Path, monkeypa
     told["versions"]["numpy"] = "0.1"
     run.write("provenance.json", json.dumps(told))
     summary = execute(run, warn=lambda text: None).summary
-    (said,) = (text for text in summary.warnings if "began with other versions" in text)
-    assert "and random was done with these: numpy" in said
-    assert "another source of mine_loss" in said
+    (said,) = (text for text in summary.warnings if "was gone on with by other" in text)
+    assert "than it began with (numpy" in said
+    assert "another source of mine_loss; begun before: random)" in said
+    (run.path / "summary.json").unlink()
+    told = run.read_json("provenance.json") | {"versions": versions()}  # as if all were as before
+    run.write("provenance.json", json.dumps(told))
+    assert execute(run, warn=lambda text: None).summary.warnings == summary.warnings
+    with pytest.raises(StorageError, match=r"was gone on with by other .* Carry it out anew"):
+        merge([run, run], tmp_path, warn=lambda text: None)
 
 
 def test_a_run_made_by_hand_is_planned_when_it_is_executed(tmp_path: Path) -> None:
