@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from experiments.main_comparison.study import (
+from experiments.main_comparison.outcome import (
     DATA,
-    FULL,
     NETWORK,
     TUNED,
     Results,
@@ -22,6 +21,7 @@ from experiments.main_comparison.study import (
     tuned_part,
     within,
 )
+from experiments.main_comparison.study import FULL
 from experiments.markdown import table
 from qhyper import load
 from qhyper.report.statistics import paired_tests

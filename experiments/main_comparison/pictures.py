@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from experiments.drawing import TEXT, legend_below, new_panels, save
-from experiments.main_comparison.study import (
+from experiments.main_comparison.outcome import (
     DATA,
     TUNED,
     Results,

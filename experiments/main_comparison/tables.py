@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from experiments.main_comparison.study import (
+from experiments.main_comparison.outcome import (
     DATA,
     MEASURES,
     TUNED,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.main_comparison import further, study
+from experiments.main_comparison import further, outcome, study
 from experiments.study import find
 from qhyper import load
 from qhyper.data.sets import availability
@@ -36,7 +36,10 @@ def results():
         }
     for name in study.parts(quick=True):
         if name not in found:
-            found[name] = found["mlp" + name[re.search("-(toy|mnist)-", name).start() :]]
+            entry, part = re.split("-(?=toy-|mnist-)", name)
+            other, plain = found[f"mlp-{part}"], found[f"{entry}-{part.partition('-')[0]}"]
+            who = {key: plain["result"][key] for key in ("name", "kind")}
+            found[name] = {**other, "result": {**other["result"], **who}}
     return found
 
 
@@ -48,7 +51,7 @@ def test_the_tables_show_what_the_parts_found(results):
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
     assert [row[0] for row in rows[2:11]] == list(COMPARED)
     for name, row in zip(COMPARED, rows[2:11], strict=True):
-        assert row[1] == study.result(results, f"{name}-toy").kind
+        assert row[1] == outcome.result(results, f"{name}-toy").kind
         for data, (share, hit, _) in (("toy", row[3:6]), ("mnist", row[6:9])):
             found, minimum = _of(results, name, data)
             near = [loss / minimum - 1 <= 0.05 for loss in found.final_loss]
@@ -57,7 +60,7 @@ def test_the_tables_show_what_the_parts_found(results):
                 interval = wilson(sum(counted), 3)
                 low, high = f"{interval.low:.2f}", f"{interval.high:.2f}"
                 assert shown == f"{np.mean(counted):.3f} ({low}–{high})"
-    for data in study.DATA:
+    for data in outcome.DATA:
         losses = {name: np.array(_of(results, name, data)[0].final_loss) for name in COMPARED}
         difference = np.median(losses["product"] - losses["mlp"])
         assert f"{difference:+.4f} (" in text
@@ -86,10 +89,10 @@ def test_one_entry_at_a_time_is_one_comparison(results):
     """Every figure of merit is that of `compare` with all entries, but for measured times."""
     names, dataset = ["categorical", "random", "annealing"], load("toy")
     together = compare(
-        study.NETWORK.objective(dataset.train), names, seeds=range(3),
+        outcome.NETWORK.objective(dataset.train), names, seeds=range(3),
         evaluations=study.QUICK.evaluations, test=dataset.test,
     )  # fmt: skip
-    apart = {entry.name: entry for entry in study.summary(results, "toy").generators}
+    apart = {entry.name: entry for entry in outcome.summary(results, "toy").generators}
     for entry in together.summary.generators:
         for key in ("regret", "hit_share", "evaluations_to_hit", "final_loss", "test_accuracy"):
             assert getattr(apart[entry.name], key) == getattr(entry, key), key
@@ -99,7 +102,7 @@ def test_one_entry_at_a_time_is_one_comparison(results):
 def test_searches_are_shown_with_what_they_found_and_spent(results):
     text = study.tables(results)
     for name in SEARCHED:
-        part = study.tuned_part(name, "toy", "best")
+        part = outcome.tuned_part(name, "toy", "best")
         search = results[part]["search"]
         assert search["settings"] == study.QUICK.settings
         budget = study.QUICK.settings * study.QUICK.tuning_seeds * study.QUICK.evaluations
@@ -143,7 +146,7 @@ def test_further_seeds_tell_what_was_found_from_the_recipe(results, tmp_path, mo
 def test_within_5_percent_counts_the_border(result):
     found = replace(result("x", "quantum", [0, 0, 0]), final_loss=[0.2, 1.05 * 0.2, 0.22])
     made = {"certificate": {"minimum_loss": 0.2}, "result": found.to_json()}
-    assert study.within({"x-toy": made}, "x-toy").value == pytest.approx(2 / 3)
+    assert outcome.within({"x-toy": made}, "x-toy").value == pytest.approx(2 / 3)
 
 
 def test_both_settings_have_the_same_parts():
@@ -152,4 +155,4 @@ def test_both_settings_have_the_same_parts():
 
 def _of(results, name, data):
     minimum = results[f"{name}-{data}"]["certificate"]["minimum_loss"]
-    return study.result(results, f"{name}-{data}"), minimum
+    return outcome.result(results, f"{name}-{data}"), minimum
