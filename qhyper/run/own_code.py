@@ -22,9 +22,8 @@ _INSTALLED = ("site-packages", "dist-packages")
 def code_of(config: Config) -> dict[str, str]:
     """The SHA-256 of the source of every module that is named as module:name, by the module.
 
-    With what they import, and what that does, from the folder that they lie in, or, of an installed
-    package, from the package itself. Imports within functions count; what is loaded in other ways
-    does not.
+    With what they import, and what that does, from the folder that they lie in; of an installed
+    module it is that alone. Imports within functions count; what is loaded in other ways does not.
     """
     found: dict[str, str] = {}
     for text in _texts(config.model_dump(exclude={"tests"})):
@@ -54,18 +53,18 @@ def _texts(values: Any) -> Iterator[str]:
 
 def _sources(module: str) -> dict[str, Path]:
     """The file of a module and those of all that it imports from beside it, by their modules."""
-    top = module.partition(".")[0]
-    path = None if top in _OURS else _found(module)
+    path = None if module.partition(".")[0] in _OURS else _found(module)
     if path is None:
         return {}
     root = path.parents[module.count(".") + (path.stem == "__init__")]
-    alone = root in _STANDARD or root.name in _INSTALLED
     found = {module: path}  # even if it is not to be found again by its name, or no text
+    if root in _STANDARD or root.name in _INSTALLED:
+        return found
     left = [module.rpartition(".")[0], *_imported(module, path, _changed(path))]
     while left:
         name = left.pop()
-        first, path = name.partition(".")[0], _in(root, name)
-        if path is None or name in found or first in _OURS or (alone and first != top):
+        path = _in(root, name)
+        if path is None or name in found or name.partition(".")[0] in _OURS:
             continue
         found[name] = path
         left += [name.rpartition(".")[0], *_imported(name, path, _changed(path))]
