@@ -245,19 +245,20 @@ def test_a_comparison_has_the_same_bytes_as_in_one_process(address, tmp_path) ->
 
 
 def test_who_is_killed_at_random_moments_changes_nothing(tmp_path) -> None:
-    """SIGKILL (seed 0); more of them are in the benchmark."""
+    """SIGKILL of workers (seed 0); more of them, and of schedulers, are in the benchmark."""
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     program = Path(__file__).with_name("killed_cluster.py")
     done = subprocess.run(
-        [sys.executable, program, tmp_path, "0", "worker=3", "scheduler=2"],
-        capture_output=True, text=True, check=False,
+        [sys.executable, program, tmp_path, "0", "worker=2"],
+        capture_output=True, text=True, check=False, env=one_thread,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    whole, *others = (
+    whole, other = (
         {path.parent.name: path.read_bytes() for path in (tmp_path / who).glob("*/*/result.json")}
-        for who in ("whole", "worker", "scheduler")
+        for who in ("whole", "worker")
     )
     assert len(whole) == 8
-    assert others == [whole, whole]
+    assert other == whole
 
 
 def test_no_scheduler_no_run() -> None:
