@@ -22,6 +22,7 @@ from experiments.main_comparison.outcome import (
     within,
 )
 from experiments.main_comparison.study import FULL
+from experiments.main_comparison.tables import circuits
 from experiments.markdown import table
 from qhyper import load
 from qhyper.report.statistics import paired_tests
@@ -107,19 +108,8 @@ def _circuits(found: Results) -> str:
         names[result(found, _part(name, None, "mnist")).kind].append(name)
     losses = {name: result(found, _part(name, "mnist", "mnist")).final_loss for name in TUNED}
     pairs = [(one, other) for one in names["quantum"] for other in names["classical"]]
-    tests = {(test.one, test.other): test for test in paired_tests(losses, pairs)}
-    rows = [
-        [
-            one,
-            *(
-                f"{tests[one, other].median_difference:+.4f} ({tests[one, other].p_holm:.2g})"
-                for other in names["classical"]
-            ),
-        ]
-        for one in names["quantum"]
-    ]
-    title = f"{DATA['mnist']}, tuned for the mean: final mean loss of a circuit minus a classical's"
-    return table(title, ["circuit", *names["classical"]], rows)
+    title = f"{DATA['mnist']}, seeds {SEEDS[0]} to {SEEDS[-1]}, tuned for the mean"
+    return circuits(paired_tests(losses, pairs), title)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The tables of the main comparison."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from experiments.main_comparison.outcome import (
     DATA,
@@ -15,7 +15,7 @@ from experiments.main_comparison.outcome import (
     within,
 )
 from experiments.markdown import table
-from qhyper.report.statistics import Share, paired_tests
+from qhyper.report.statistics import PairedTest, Share, paired_tests
 from qhyper.report.summary import Summary
 from qhyper.run.config import COMPARED
 
@@ -28,10 +28,10 @@ def tables(results: Results) -> str:
         f"({(one.certificate or {})['optimal_bitstrings']:,} bitstrings reach it)"
         for data, one in summaries.items()
     )
-    tests = [_tests(summaries[data], title) for data, title in DATA.items()]
+    tests = [circuits(summaries[data].tests, title) for data, title in DATA.items()]
     tuned = [_tuned(results, data, title) for data, title in DATA.items()]
     tests_tuned = [
-        _tests(summary(results, data, "mean"), f"{title}, tuned for the mean")
+        circuits(summary(results, data, "mean").tests, f"{title}, tuned for the mean")
         for data, title in DATA.items()
     ]
     return "\n\n".join([
@@ -65,8 +65,9 @@ def _share(share: Share) -> str:
     return f"{share.value:.3f} ({share.low:.2f}–{share.high:.2f})"
 
 
-def _tests(found: Summary, title: str) -> str:
-    tests = {(test.one, test.other): test for test in found.tests}
+def circuits(found: Sequence[PairedTest], title: str) -> str:
+    """Final mean losses of circuits minus those of classical models, by their paired tests."""
+    tests = {(test.one, test.other): test for test in found}
     classical = list(dict.fromkeys(other for _, other in tests))
     rows = []
     for name in dict.fromkeys(name for name, _ in tests):

@@ -200,9 +200,9 @@ def _spread(asked: Asked, point: Point) -> dict[str, Any]:
 
     Controls are not trained, and are left out of settings of training.
     """
-    found = {}
+    found, titles = {}, asked.titles
     for key, value in point.items():
-        number, setting = numbered(key, asked.titles)
+        number, setting = numbered(key, titles)
         if number is None:
             found[key] = value
         elif number != "*":

@@ -79,7 +79,9 @@ def missing_of(
     begun = {_of_problem(run.config): run for run in there}
     blocks = sorted({tuple(run.config.seeds) for run in there}, key=len, reverse=True)
     new: list[New] = []
-    runs, digests, largest = [], {}, []
+    runs: list[Run] = []
+    digests: dict[Path, str | None] = {}
+    largest: list[Trial] = []
     for number, place in enumerate(all_places, 1):
         if stop():
             raise Interrupted("Stopped by a signal.")
@@ -94,13 +96,17 @@ def missing_of(
             if (run := begun.get(_of_problem(made.config))) is not None:
                 check_same_data(run, made.problem)
             largest = max(largest, made.trials, key=_bytes)
-            for block in _in_blocks(missing, blocks):
-                path = place.folder / seeds_name(block)
-                config = made.config.model_copy(update={"seeds": block})
-                new.append(New(path, config, about_data(made.problem)))
+            more = [
+                New(
+                    place.folder / seeds_name(block),
+                    made.config.model_copy(update={"seeds": block}),
+                    about_data(made.problem),
+                )
+                for block in _in_blocks(missing, blocks)
+            ]
+            digests |= {each.path: made.problem.digest for each in (*unfinished, *more)}
             runs += unfinished
-            paths = [run.path for run in unfinished] + [each.path for each in new]
-            digests |= {path: made.problem.digest for path in paths if path not in digests}
+            new += more
         progress("points checked", number, len(all_places))
     return Prepared(all_places, new, runs, digests, largest)
 

@@ -39,9 +39,10 @@ class Strict(BaseModel):
     @classmethod
     def _no_truth_is_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         several = value if isinstance(value, list | tuple) else [value]
-        kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
-        if kinds <= {int, float, NoneType} and any(isinstance(one, bool) for one in several):
-            raise ValueError(f"expected a number, but got {value!r}")
+        if any(isinstance(one, bool) for one in several):
+            kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
+            if kinds <= {int, float, NoneType}:
+                raise ValueError(f"expected a number, but got {value!r}")
         return value
 
     @classmethod

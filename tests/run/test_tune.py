@@ -488,7 +488,7 @@ def test_a_search_that_is_interrupted_ends_as_if_it_never_had_been(
     run = Run.create(tmp_path, "tune", made.config)
     for moment in moments:
         asked = iter(range(10**6))
-        with pytest.raises(Interrupted):
+        with pytest.raises(Interrupted, match="Stopped by a signal"):
             execute(run, warn=quiet, stop=lambda asked=asked, m=moment: next(asked) >= m)
     execute(run, warn=quiet)
     assert files(run) == undisturbed
@@ -505,7 +505,7 @@ def test_a_search_goes_on_from_any_setting(settings, undisturbed, tmp_path) -> N
     (task.folder / "tried.jsonl").write_bytes(b"".join(lines[:settings]))
     asked = iter(range(10**6))
     search = Search(made.config, made.problem)
-    with pytest.raises(Interrupted):
+    with pytest.raises(Interrupted, match="Stopped by a signal"):
         search(task, lambda: next(asked) >= 4, quiet, quiet)
     assert (task.folder / f"setting-{settings}" / "checkpoints").is_dir()
     found = search(task, never, quiet, quiet)
