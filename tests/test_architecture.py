@@ -264,12 +264,14 @@ def test_a_module_keeps_the_rules(path):
 
 def project_files():
     """Files of the project, without what is generated."""
-    generated = {"runs", "build", "dist", "__pycache__", ".git", ".venv", "venv", "node_modules"}
+    generated = {"runs", "build", "dist", "__pycache__", ".git", ".hypothesis", "node_modules"}
     for folder, folders, files in os.walk(ROOT):
         folders[:] = [
-            f
-            for f in folders
-            if f not in generated and not f.endswith((".egg-info", "_cache")) and f != ".hypothesis"
+            name
+            for name in folders
+            if name not in generated
+            and not name.endswith((".egg-info", "_cache"))
+            and not Path(folder, name, "pyvenv.cfg").exists()  # no environment, whatever its name
         ]
         yield from (Path(folder, file) for file in files)
 
