@@ -4,6 +4,10 @@ VENV := .venv
 CLUSTER := .venv-cluster
 BIN := $(VENV)/bin
 
+# Packages are installed as source and compiled by whoever imports them first, so that much that is
+# never used is never compiled. Where nobody may keep what is compiled, each start would take 10 s.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: compare test test-suite test-cluster lint bench clean
 
 compare: $(VENV)/installed
