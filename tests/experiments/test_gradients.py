@@ -13,7 +13,7 @@ from qhyper.threads import one_torch_thread
 
 
 @pytest.fixture(scope="module")
-def results():
+def results(certified_once):
     with one_torch_thread():
         return {name: work() for name, work in study.parts(quick=True).items()}
 
