@@ -8,7 +8,7 @@ import numpy as np
 from qhyper import BinaryNetwork
 from qhyper.report.results import Result
 from qhyper.report.statistics import Share, wilson
-from qhyper.report.summary import EntrySummary, Summary, summarise
+from qhyper.report.summary import Summary, summarise
 from qhyper.run.config import COMPARED
 from qhyper.targets.target import SAME_LOSS
 
@@ -68,12 +68,6 @@ def hits(results: Results, part: str) -> Share:
     minimum = results[part]["certificate"]["minimum_loss"]
     best = np.array(result(results, part).best_loss)
     return wilson(int((best <= minimum + SAME_LOSS).sum()), len(best))
-
-
-def hit_share(entry: EntrySummary) -> Share:
-    """Share of the seeds that drew the minimum, of an entry that drew anything."""
-    assert entry.hit_share is not None, f"{entry.name} drew nothing"
-    return entry.hit_share
 
 
 def result(results: Results, part: str) -> Result:

@@ -7,7 +7,6 @@ from experiments.main_comparison.outcome import (
     MEASURES,
     TUNED,
     Results,
-    hit_share,
     hits,
     result,
     summary,
@@ -48,8 +47,7 @@ def _shares(results: Results, summaries: Mapping[str, Summary]) -> str:
         for data, entry in entries.items():
             needed = entry.evaluations_to_hit and entry.evaluations_to_hit.median
             row += [
-                _share(within(results, f"{name}-{data}")),
-                _share(hit_share(entry)),
+                *(_share(share(results, f"{name}-{data}")) for share in (within, hits)),
                 f"> {entry.evaluations:,}" if needed is None else f"{needed:,.0f}",
             ]
         rows.append(row)

@@ -24,7 +24,7 @@ from qhyper.run.config import COMPARED, DEFAULT_PAID_SHOTS, FULL_SIZE, Config, E
 from qhyper.run.directory import DATA, RESULT, SO_FAR, SUMMARY, Run, begun_with, identity
 from qhyper.run.lock import alone, at_work, unless_others
 from qhyper.run.own_code import code_of
-from qhyper.run.places import absolute
+from qhyper.run.places import PROVENANCE, absolute
 from qhyper.run.problem import Problem, build_problem
 from qhyper.run.tested import Pair, chosen_pairs, default_pairs
 from qhyper.run.trials import Where, help_out, results_of
@@ -356,7 +356,7 @@ def check_same_code(run: Run) -> None:
 
 def _other_code(run: Run) -> list[str]:
     """Modules of the user's own whose source is not that with which a run began."""
-    before, here = run.read_json("provenance.json").get("code") or {}, code_of(run.config)
+    before, here = run.read_json(PROVENANCE).get("code") or {}, code_of(run.config)
     return [name for name in {**before, **here} if before.get(name) != here.get(name)]
 
 
@@ -368,13 +368,13 @@ def _gone_on_with(run: Run) -> list[str]:
         done = (folder / RESULT).is_file()
         begun += [entry.title] * (done or (folder / "checkpoints").is_dir())
         missing += [entry.title] * (not done)
-    told = run.read_json("provenance.json")
+    told = run.read_json(PROVENANCE)
     noted = told.get("gone_on_with", [])
     code = [f"another source of {name}" for name in _other_code(run)]
     if begun and missing and (now := [*_other_versions(run, identity(run.config)), *code]):
         words = f"{', '.join(now)}; begun before: {', '.join(begun)}"
         noted = [*noted, words] if words not in noted else noted
-        run.write("provenance.json", json.dumps({**told, "gone_on_with": noted}, indent=2))
+        run.write(PROVENANCE, json.dumps({**told, "gone_on_with": noted}, indent=2))
     return [
         f"The run was gone on with by other versions or sources than it began with ({words}). To "
         "compare like with like, begin a new run."
@@ -467,7 +467,7 @@ def write_report(run: Run, outcome: Comparison) -> Path:
         outcome.results,
         outcome.spectrum,
         config=run.config.model_dump(exclude_none=True),
-        provenance=run.read_json("provenance.json"),
+        provenance=run.read_json(PROVENANCE),
     )
     return run.write("report.html", shown)
 
