@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # never used is never compiled. Where nobody may keep what is compiled, each start would take 10 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: compare test test-suite test-cluster lint bench clean
+.PHONY: compare test test-suite test-cluster lint docs bench clean
 
 compare: $(VENV)/installed
 	$(BIN)/qhyper compare
@@ -26,11 +26,15 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+docs: $(VENV)/dev
+	$(BIN)/python -m sphinx -W --keep-going -n -j auto -q docs docs/_build/html
+	@echo "Documentation: docs/_build/html/index.html"
+
 bench: $(CLUSTER)/made
 	$(CLUSTER)/bin/python tests/benchmarks/run.py
 
 clean:
-	rm -rf $(VENV) $(CLUSTER) build *.egg-info
+	rm -rf $(VENV) $(CLUSTER) build dist docs/_build *.egg-info
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -264,7 +264,16 @@ def test_a_module_keeps_the_rules(path):
 
 def project_files():
     """Files of the project, without what is generated."""
-    generated = {"runs", "build", "dist", "__pycache__", ".git", ".hypothesis", "node_modules"}
+    generated = {
+        "runs",
+        "build",
+        "_build",
+        "dist",
+        "__pycache__",
+        ".git",
+        ".hypothesis",
+        "node_modules",
+    }
     for folder, folders, files in os.walk(ROOT):
         folders[:] = [
             name
