@@ -118,15 +118,18 @@ class ConvolutionalRows:
 
     def correct(self, bits: Bits) -> npt.NDArray[np.int64]:
         """Rows that each of bits [draw, bit] classifies correctly, int64 [draw]."""
-        found = [(self._outputs(draw).argmax(axis=1) == self.labels).sum() for draw in bits]
-        return np.array(found, np.int64)
+        draws, number = _distinct(bits)
+        found = [(self._outputs(draw).argmax(axis=1) == self.labels).sum() for draw in draws]
+        return np.array(found, np.int64)[number]
 
     def losses(self, bits: Bits) -> Float:
         """The mean loss, float64 [draw], of bits uint8 [draw, bit]."""
         if self.loss == "accuracy":
             return 1 - self.correct(bits) / self.n_rows
-        outputs = (self._outputs(draw) / self.scale for draw in bits)
-        return np.array([mean_losses(z, self.labels, self.loss) for z in outputs], np.float64)
+        draws, number = _distinct(bits)
+        outputs = (self._outputs(draw) / self.scale for draw in draws)
+        found = [mean_losses(z, self.labels, self.loss) for z in outputs]
+        return np.array(found, np.float64)[number]
 
     def flips(self, bits: Bits) -> tuple[Float, Float]:
         """Losses [draw] and L(bit flipped) - L [draw, bit] of bits uint8 [draw, bit]."""
@@ -136,3 +139,12 @@ class ConvolutionalRows:
             return self.losses(flat).reshape(strings.shape[:-1])
 
         return flips_by_evaluation(losses, bits)
+
+
+def _distinct(bits: Bits) -> tuple[Bits, npt.NDArray[np.int64]]:
+    """(Those of bits [draw, bit] that differ, and which of them each draw is).
+
+    A network of a trained generator is drawn again and again, and costs a pass over all rows.
+    """
+    draws, number = np.unique(bits, axis=0, return_inverse=True)
+    return draws, number.reshape(-1)
