@@ -1,0 +1,308 @@
+"""Every public name says what it is, its axes, its units and its errors: read from signatures.
+
+Public are the names of `qhyper`, whatever is registered, what README and docs name of `classical`,
+and the public methods and properties of all those classes. What a base class says of a method holds
+for those that override it, and what a class says of its arguments and fields for its methods.
+
+- sentence: the docstring begins with a line that ends in a full stop.
+- shape: a sentence that names an argument or a field of arrays has its axes, such as [row, class],
+  or says scalar, or same shape; and so has the docstring for each array that is returned.
+- dtype: where an annotation has none (torch.Tensor, a bare NDArray), the docstring has.
+- unit: a sentence that names an argument or a field that is listed in UNITS has its unit.
+- error: each of our errors that a function raises, by itself or in a private function of its module
+  that it calls, is named. Those that come from a public function, that one names.
+"""
+
+import ast
+import builtins
+import dataclasses
+import functools
+import importlib
+import inspect
+import re
+import sys
+import typing
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+import qhyper
+from qhyper import registry
+from qhyper.errors import ConfigurationError, QhyperError, UnsuitableError, unknown
+
+ROOT = Path(__file__).parents[1]
+OURS = ("qhyper", "classical")
+
+AXES = r"\[(?:[^\[\]]*[A-Za-z][^\[\]]*|\.\.\.)\]"
+SHAPE = re.compile(AXES + r"|\bscalars?\b|\bsame (?:shape|axes)\b|\bshaped (?:like|as)\b")
+DTYPE = re.compile(r"\b(?:u?int\d+|b?float\d+|complex\d+|bool|dtypes?)\b")
+UNITS = {
+    r"\w*seconds|\w*execution_time|\w*timeout|wait|patience": r"seconds?",
+    r"\w*minutes": r"minutes?",
+    r"\w*_every": r"steps?|generations?|epochs?|minutes?|seconds?",
+    r"\w*temperature|t_start|t_end": r"loss(?:es)?",
+    r"angles?|\w+_angles|thetas?|offset|step": r"radians?",
+    r"rotation": r"degrees?",
+    r"max_cost\w*|price\w*": r"dollars?",
+    r"\w*memory|\w*bytes": r"bytes",
+    r"learning_rate": r"steps?",
+    r"readout|depolarising": r"probability",
+    r"warm_up": r"epochs?",
+    r"crop": r"pixels?",
+    r"kl|\w*entropy": r"nats|bits",
+}
+"""Names of numbers that have a unit, as patterns, and the words of which one says it."""
+COUNTS_TOO = r"\w*(?:seconds|time|timeout|minutes|wait|every|memory|bytes|warm_up|crop)"
+"""Names of whole numbers that have one; others are counts, as `angles` = 8 of them."""
+
+
+# -- what is public --------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Name:
+    """A public function, method, property or class, and what is written about it."""
+
+    label: str
+    function: Callable[..., Any] | None
+    """None for a class"""
+    home: type | None
+    """the class itself, or that in which the method is defined"""
+    own: str
+    """its docstring, and those of the methods that it overrides"""
+    text: str
+    """the same, and that of its class"""
+
+
+def names() -> list[Name]:
+    return [name for label, thing in public().items() for name in names_of(label, thing)]
+
+
+@functools.cache
+def public() -> dict[str, Any]:
+    """Classes and functions by the name that they are found under, each once."""
+    found = {f"qhyper.{name}": getattr(qhyper, name) for name in qhyper.__all__}
+    for kind in registry.KINDS:
+        found |= {f"{kind} {name}": registry.find(kind, name) for name in registry.names(kind)}
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    for module, imported in re.findall(r"from (classical\.\w+) import ([\w, ]+)", text):
+        found |= {f"{module}.{name}": (module, name) for name in re.findall(r"\w+", imported)}
+    for module, name in re.findall(r"`(classical\.\w+)\.(\w+)\b", text):
+        found[f"{module}.{name}"] = (module, name)
+    labels: dict[Any, str] = {}
+    for label, thing in found.items():
+        if isinstance(thing, tuple):
+            thing = getattr(importlib.import_module(thing[0]), thing[1])
+        labels.setdefault(thing.func if isinstance(thing, partial) else thing, label)
+    return {label: thing for thing, label in labels.items()}
+
+
+def names_of(label: str, thing: Any) -> Iterator[Name]:
+    """A function; or a class with its public methods and properties that are ours."""
+    if not isinstance(thing, type):
+        doc = inspect.getdoc(thing) or ""
+        yield Name(label, thing, None, doc, doc)
+        return
+    yield Name(label, None, thing, class_text(thing), class_text(thing))
+    for attribute in inspect.classify_class_attrs(thing):
+        home, function = attribute.defining_class, as_function(attribute.object)
+        if attribute.name.startswith("_") or not ours(home) or function is None:
+            continue
+        own = "\n\n".join(
+            inspect.cleandoc(doc)
+            for base in filter(ours, home.__mro__)
+            if (doc := getattr(as_function(vars(base).get(attribute.name)), "__doc__", None))
+        )
+        place = f"{home.__module__}.{home.__qualname__}.{attribute.name}"
+        yield Name(place, function, home, own, f"{own}\n\n{class_text(home)}")
+
+
+def ours(thing: Any) -> bool:
+    return thing.__module__.partition(".")[0] in (*OURS, __name__)
+
+
+def as_function(member: Any) -> Callable[..., Any] | None:
+    for inner in ("fget", "func", "__func__"):  # property, cached property, class method
+        member = getattr(member, inner, member)
+    return member if inspect.isfunction(member) and ours(member) else None
+
+
+@functools.cache
+def class_text(thing: type) -> str:
+    """Docstrings of a class and those that it is made from, and what stands under their fields."""
+    parts = []
+    for base in filter(ours, thing.__mro__):
+        doc = base.__doc__ or ""
+        parts.append("" if doc.startswith(f"{base.__name__}(") else inspect.cleandoc(doc))
+        node = tree(base.__module__).get(base.__qualname__)
+        for field, below in zip(node.body, node.body[1:], strict=False) if node else ():
+            if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
+                parts.append(f"- {ast.unparse(field.target)}: {ast.literal_eval(below.value)}")
+    return "\n\n".join(filter(None, parts))
+
+
+@functools.cache
+def tree(module: str) -> dict[str, Any]:
+    """Functions, classes and methods of a module, as they are written."""
+    found = {}
+    for node in ast.parse(Path(sys.modules[module].__file__ or "").read_text("utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found[node.name] = node
+            methods = (n for n in node.body if isinstance(n, ast.FunctionDef))
+            found |= {f"{node.name}.{method.name}": method for method in methods}
+    return found
+
+
+# -- what a signature asks for ---------------------------------------------------------------------
+
+
+def values(name: Name) -> dict[str, Any]:
+    """Annotations: of arguments and `return`, or of the fields and the constructor of a class."""
+    found: dict[str, Any] = {}
+    if name.function is not None:
+        found = hints(name.function)
+    for base in filter(ours, reversed(name.home.__mro__)) if name.function is None else ():
+        own = vars(base).get("__annotations__", {})
+        found |= {key: value for key, value in hints(base).items() if key in own}
+        found |= hints(base.__init__) if inspect.isfunction(vars(base).get("__init__")) else {}
+        found.pop("return", None)
+    return {key: value for key, value in found.items() if key[0] != "_"}
+
+
+def hints(thing: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(thing)
+    except NameError:  # an annotation that only type checkers can read
+        return dict(inspect.get_annotations(thing))
+
+
+def arrays_in(annotation: Any) -> Iterator[Any]:
+    """Arrays and tensors in an annotation, however deep, and what can be made one."""
+    kind = typing.get_origin(annotation) or annotation
+    if isinstance(annotation, str):
+        yield from re.findall(r"\b(?:Tensor|NDArray|Bits|Float)\b", annotation)
+    elif isinstance(kind, type) and issubclass(kind, np.ndarray | torch.Tensor):
+        yield annotation
+    elif getattr(kind, "__name__", "") == "_SupportsArray":  # of ArrayLike
+        yield annotation
+    else:
+        inner = annotation if isinstance(annotation, list) else typing.get_args(annotation)
+        for one in inner:
+            yield from arrays_in(one)
+
+
+def has_dtype(array: Any) -> bool:
+    """Whether an array's annotation has one; what can be made an array needs none."""
+    if isinstance(array, str):
+        return array in ("Bits", "Float")
+    dtypes = [kind for part in typing.get_args(array)[1:] for kind in typing.get_args(part)]
+    return "_SupportsArray" in str(array) or any(isinstance(kind, type) for kind in dtypes)
+
+
+def unit_of(name: str, annotation: Any) -> str:
+    """The unit of a real number, or of an array of them, of that name; empty if it has none."""
+    kinds = [annotation, *typing.get_args(annotation)]
+    reals = [array for array in arrays_in(annotation) if not re.search(r"int\d|bool", str(array))]
+    if float in kinds or reals or (int in kinds and re.fullmatch(COUNTS_TOO, name)):
+        return next((unit for known, unit in UNITS.items() if re.fullmatch(known, name)), "")
+    return ""
+
+
+def raised(module: str, name: str, *, deeper: bool = True) -> set[type[QhyperError]]:
+    """Our errors that a function raises, itself or in private ones of its module."""
+    scope, found = vars(sys.modules[module]), set()
+    for node in ast.walk(tree(module).get(name, ast.Pass())):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            made = scope.get(ast.unparse(node.exc.func))
+            if inspect.isfunction(made):  # such as `unknown`
+                made = hints(made).get("return")
+            found |= {made} if isinstance(made, type) and issubclass(made, QhyperError) else set()
+        elif deeper and isinstance(node, ast.Call):
+            called = re.sub(r"^(self|cls)\.", f"{name.partition('.')[0]}.", ast.unparse(node.func))
+            if called.rpartition(".")[2].startswith("_"):
+                found |= raised(module, called, deeper=False)
+    return found
+
+
+# -- what a docstring lacks ------------------------------------------------------------------------
+
+
+def lacks(name: Name) -> Iterator[str]:
+    """What the docstring lacks: the rule, and words."""
+    if not name.own.partition("\n")[0].endswith("."):
+        yield "sentence: a first line that is a sentence and ends in a full stop"
+    given = values(name)
+    returned = given.pop("return", None)
+    for key, annotation in given.items():
+        arrays = list(arrays_in(annotation))
+        said = [part for part in sentences(name.text) if re.search(rf"\b{key}\b", part)]
+        if arrays and not any(map(SHAPE.search, said)):
+            yield f"shape: axes such as [row, class] in a sentence that names {key}"
+        if not all(map(has_dtype, arrays)) and not DTYPE.search(name.text):
+            yield f"dtype: the dtype of {key}, such as float64"
+        unit = unit_of(key, annotation)
+        if unit and not any(re.search(rf"\b(?:{unit})\b", part) for part in said):
+            yield f"unit: {unit} in a sentence that names {key}"
+    if name.function is not None:
+        yield from lacks_of_returned(name, given, returned)
+    for error in sorted(errors_of(name), key=lambda error: error.__name__):
+        kinds = "|".join(kind.__name__ for kind in error.__mro__ if issubclass(kind, QhyperError))
+        if not re.search(rf"\b(?:{kinds})\b", name.own):
+            yield f"error: Raises {error.__name__} if ..."
+
+
+def lacks_of_returned(name: Name, given: dict[str, Any], returned: Any) -> Iterator[str]:
+    assert name.function is not None
+    arrays = list(arrays_in(returned))
+    shapes = len(SHAPE.findall(name.own))
+    for part in map(str, sentences(name.own)):  # what is said of arguments does not count here
+        named = [key for key, of in given.items() if any(arrays_in(of)) and re.search(rf"\b{key}\b", part)]
+        shapes -= min(len(named), len(SHAPE.findall(part)))
+    parts = typing.get_args(returned) if typing.get_origin(returned) is tuple else [returned]
+    if shapes < sum(any(arrays_in(part)) for part in parts):
+        yield "shape: axes such as [row, class] of what is returned"
+    if not all(map(has_dtype, arrays)) and not DTYPE.search(name.own):
+        yield "dtype: the dtype of what is returned, such as float64"
+    unit = unit_of(name.function.__name__, returned)
+    if unit and not re.search(rf"\b(?:{unit})\b", name.own):
+        yield f"unit: {unit}, of what is returned"
+
+
+def errors_of(name: Name) -> set[type[QhyperError]]:
+    if name.function is not None:
+        return raised(name.function.__module__, name.function.__qualname__)
+    return {
+        error
+        for base in filter(ours, name.home.__mro__)
+        for method in ("__init__", "__post_init__")
+        for error in raised(base.__module__, f"{base.__qualname__}.{method}")
+    }
+
+
+def sentences(text: str) -> list[str]:
+    return re.split(r"\n\s*\n|\n\s*- |(?<=[.!?:;])\s+(?=[A-Z`(])", "\n" + text)
+
+
+def test_every_public_name_says_all_of_it() -> None:
+    found = sorted({f"{name.label}: lacks {gap}" for name in names() for gap in lacks(name)})
+    assert not found, f"{len(found)} gaps:\n" + "\n".join(found)
+
+
+def test_no_docstring_names_an_error_that_does_not_exist() -> None:
+    found = []
+    for package in OURS:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            text = path.read_text("utf-8")
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
+                    for error in re.findall(r"\b[A-Z][A-Za-z]*Error\b", ast.get_docstring(node) or ""):
+                        if not hasattr(qhyper.errors, error) and not hasattr(builtins, error):
+                            found.append((path.name, getattr(node, "name", ""), error))
+    assert found == []
