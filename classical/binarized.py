@@ -119,7 +119,10 @@ class BinarizedNetwork(ImageClassifier):
                 latent.clamp_(-1, 1)
 
     def after_epoch(self, x: torch.Tensor) -> None:
-        """Take the statistics of batch normalisation."""
+        """Take the statistics of batch normalisation, from the first rows of x.
+
+        x are the pixels of all training images, uint8 [row, input].
+        """
         self.set_statistics(x[:STATISTICS])
 
     def inputs_of(self, images: Images) -> torch.Tensor:
@@ -136,8 +139,8 @@ class BinarizedNetwork(ImageClassifier):
     def set_statistics(self, x: torch.Tensor) -> None:
         """Batch normalisation's means and variances in eval mode: those of the rows of x.
 
-        x is [row, input], two rows or more. The network of signs has other statistics than the
-        random ones that training has seen. Leaves the network in eval mode.
+        x is [row, input], two rows or more, of any dtype. The network of signs has other
+        statistics than the random ones that training has seen. Leaves the network in eval mode.
         Raises ConfigurationError if x has another shape.
         """
         self.eval()

@@ -1,7 +1,7 @@
 """Every public name says what it is, its axes, its units and its errors: read from signatures.
 
-Public are the names of `qhyper`, whatever is registered, what README and docs name of `classical`,
-and the public methods and properties of all those classes. What a base class says of a method holds
+Public are the names of `qhyper`, whatever is registered, what README and docs import or name by its
+module, and the public methods and properties of all those classes. What a base class says of a method holds
 for those that override it, and what a class says of its arguments and fields for its methods.
 
 - sentence: the docstring begins with a line that ends in a full stop.
@@ -28,19 +28,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pytest
 import torch
 
 import qhyper
 from qhyper import registry
-from qhyper.errors import ConfigurationError, QhyperError, UnsuitableError, unknown
+from qhyper.errors import QhyperError
 
 ROOT = Path(__file__).parents[1]
 OURS = ("qhyper", "classical")
+MODULE = r"(?:qhyper|classical)(?:\.[a-z]\w*)+"
 
 AXES = r"\[(?:[^\[\]]*[A-Za-z][^\[\]]*|\.\.\.)\]"
 SHAPE = re.compile(AXES + r"|\bscalars?\b|\bsame (?:shape|axes)\b|\bshaped (?:like|as)\b")
+ERROR = re.compile(r"\b[A-Z][A-Za-z]*Error\b")
 DTYPE = re.compile(r"\b(?:u?int\d+|b?float\d+|complex\d+|bool|dtypes?)\b")
 UNITS = {
     r"\w*seconds|\w*execution_time|\w*timeout|wait|patience": r"seconds?",
@@ -81,10 +81,10 @@ class Name:
 
 
 def names() -> list[Name]:
-    return [name for label, thing in public().items() for name in names_of(label, thing)]
+    every = (name for label, thing in public().items() for name in names_of(label, thing))
+    return list({name.label: name for name in every}.values())
 
 
-@functools.cache
 def public() -> dict[str, Any]:
     """Classes and functions by the name that they are found under, each once."""
     found = {f"qhyper.{name}": getattr(qhyper, name) for name in qhyper.__all__}
@@ -92,16 +92,23 @@ def public() -> dict[str, Any]:
         found |= {f"{kind} {name}": registry.find(kind, name) for name in registry.names(kind)}
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
-    for module, imported in re.findall(r"from (classical\.\w+) import ([\w, ]+)", text):
-        found |= {f"{module}.{name}": (module, name) for name in re.findall(r"\w+", imported)}
-    for module, name in re.findall(r"`(classical\.\w+)\.(\w+)\b", text):
-        found[f"{module}.{name}"] = (module, name)
+    named = set(re.findall(rf"`({MODULE})\.(\w+)\b", text))
+    for module, imported in re.findall(rf"from ({MODULE}) import ([\w, ]+)", text):
+        named |= {(module, name) for name in re.findall(r"\w+", imported)}
+    found |= {f"{module}.{name}": resolved(module, name) for module, name in sorted(named)}
     labels: dict[Any, str] = {}
     for label, thing in found.items():
-        if isinstance(thing, tuple):
-            thing = getattr(importlib.import_module(thing[0]), thing[1])
-        labels.setdefault(thing.func if isinstance(thing, partial) else thing, label)
+        thing = thing.func if isinstance(thing, partial) else thing
+        if isinstance(thing, type) or inspect.isfunction(thing):
+            labels.setdefault(thing, label)
     return {label: thing for thing, label in labels.items()}
+
+
+def resolved(module: str, name: str) -> Any:
+    try:
+        return getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        return None
 
 
 def names_of(label: str, thing: Any) -> Iterator[Name]:
@@ -113,7 +120,8 @@ def names_of(label: str, thing: Any) -> Iterator[Name]:
     yield Name(label, None, thing, class_text(thing), class_text(thing))
     for attribute in inspect.classify_class_attrs(thing):
         home, function = attribute.defining_class, as_function(attribute.object)
-        if attribute.name.startswith("_") or not ours(home) or function is None:
+        hidden = attribute.name.startswith("_") and attribute.name != "__call__"
+        if hidden or not ours(home) or function is None:
             continue
         own = "\n\n".join(
             inspect.cleandoc(doc)
@@ -188,9 +196,9 @@ def arrays_in(annotation: Any) -> Iterator[Any]:
     kind = typing.get_origin(annotation) or annotation
     if isinstance(annotation, str):
         yield from re.findall(r"\b(?:Tensor|NDArray|Bits|Float)\b", annotation)
-    elif isinstance(kind, type) and issubclass(kind, np.ndarray | torch.Tensor):
-        yield annotation
-    elif getattr(kind, "__name__", "") == "_SupportsArray":  # of ArrayLike
+    elif isinstance(kind, type) and (
+        issubclass(kind, np.ndarray | torch.Tensor) or kind.__name__ == "_SupportsArray"
+    ):  # the last of ArrayLike
         yield annotation
     else:
         inner = annotation if isinstance(annotation, list) else typing.get_args(annotation)
@@ -242,36 +250,34 @@ def lacks(name: Name) -> Iterator[str]:
     returned = given.pop("return", None)
     for key, annotation in given.items():
         arrays = list(arrays_in(annotation))
-        said = [part for part in sentences(name.text) if re.search(rf"\b{key}\b", part)]
+        said = [part for part in sentences(name.text) if says(part, key)]
         if arrays and not any(map(SHAPE.search, said)):
             yield f"shape: axes such as [row, class] in a sentence that names {key}"
         if not all(map(has_dtype, arrays)) and not DTYPE.search(name.text):
             yield f"dtype: the dtype of {key}, such as float64"
         unit = unit_of(key, annotation)
-        if unit and not any(re.search(rf"\b(?:{unit})\b", part) for part in said):
+        if unit and not any(says(part, unit) for part in said):
             yield f"unit: {unit} in a sentence that names {key}"
     if name.function is not None:
         yield from lacks_of_returned(name, given, returned)
     for error in sorted(errors_of(name), key=lambda error: error.__name__):
         kinds = "|".join(kind.__name__ for kind in error.__mro__ if issubclass(kind, QhyperError))
-        if not re.search(rf"\b(?:{kinds})\b", name.own):
+        if not says(name.own, kinds):
             yield f"error: Raises {error.__name__} if ..."
 
 
 def lacks_of_returned(name: Name, given: dict[str, Any], returned: Any) -> Iterator[str]:
     assert name.function is not None
-    arrays = list(arrays_in(returned))
-    shapes = len(SHAPE.findall(name.own))
-    for part in map(str, sentences(name.own)):  # what is said of arguments does not count here
-        named = [key for key, of in given.items() if any(arrays_in(of)) and re.search(rf"\b{key}\b", part)]
-        shapes -= min(len(named), len(SHAPE.findall(part)))
+    arrays, said = list(arrays_in(returned)), [p for p in sentences(name.own) if SHAPE.search(p)]
+    arguments = [key for key, value in given.items() if any(arrays_in(value))]
+    shapes = len(SHAPE.findall(name.own)) - sum(any(says(p, k) for p in said) for k in arguments)
     parts = typing.get_args(returned) if typing.get_origin(returned) is tuple else [returned]
     if shapes < sum(any(arrays_in(part)) for part in parts):
         yield "shape: axes such as [row, class] of what is returned"
     if not all(map(has_dtype, arrays)) and not DTYPE.search(name.own):
         yield "dtype: the dtype of what is returned, such as float64"
     unit = unit_of(name.function.__name__, returned)
-    if unit and not re.search(rf"\b(?:{unit})\b", name.own):
+    if unit and not says(name.own, unit):
         yield f"unit: {unit}, of what is returned"
 
 
@@ -286,8 +292,18 @@ def errors_of(name: Name) -> set[type[QhyperError]]:
     }
 
 
+def says(part: str, words: str) -> bool:
+    return pattern(words).search(part) is not None
+
+
+@functools.cache
+def pattern(words: str) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{words})\b", re.IGNORECASE)
+
+
+@functools.cache
 def sentences(text: str) -> list[str]:
-    return re.split(r"\n\s*\n|\n\s*- |(?<=[.!?:;])\s+(?=[A-Z`(])", "\n" + text)
+    return re.split(r"\n\s*\n|\n\s*- |(?<=[.!?;])\s+(?=[A-Z`(])", "\n" + text)
 
 
 def test_every_public_name_says_all_of_it() -> None:
@@ -297,12 +313,17 @@ def test_every_public_name_says_all_of_it() -> None:
 
 def test_no_docstring_names_an_error_that_does_not_exist() -> None:
     found = []
-    for package in OURS:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            text = path.read_text("utf-8")
+    for path in (path for package in OURS for path in sorted((ROOT / package).rglob("*.py"))):
+        text = path.read_text("utf-8")
+        if wrong := {error for error in ERROR.findall(text) if not is_error(error)}:
             for node in ast.walk(ast.parse(text)):
                 if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
-                    for error in re.findall(r"\b[A-Z][A-Za-z]*Error\b", ast.get_docstring(node) or ""):
-                        if not hasattr(qhyper.errors, error) and not hasattr(builtins, error):
-                            found.append((path.name, getattr(node, "name", ""), error))
+                    named = wrong & set(ERROR.findall(ast.get_docstring(node) or ""))
+                    found += [f"{path.name}: {getattr(node, 'name', 'module')}: {named}"] * bool(
+                        named
+                    )
     assert found == []
+
+
+def is_error(name: str) -> bool:
+    return hasattr(qhyper.errors, name) or hasattr(builtins, name)

@@ -55,7 +55,10 @@ class GradientEstimator(ABC):
         """Raise ConfigurationError if it cannot work for this generator and risk."""
 
     def check_objective(self, objective: Losses | MiniBatches) -> None:  # noqa: B027 (most can)
-        """Raise ConfigurationError if it cannot work on this objective, or its mini-batches."""
+        """Raise ConfigurationError if it cannot work on this objective, or its mini-batches.
+
+        An objective takes bits [..., bit] to losses [...].
+        """
 
     @abstractmethod
     def cost(
@@ -76,7 +79,10 @@ class GradientEstimator(ABC):
         return Spending()
 
     def resume(self, generator: HyperNetwork, objective: Losses) -> None:  # noqa: B027 (few need it)
-        """Make ready again, without cost, what earlier calls for this objective had paid for."""
+        """Make ready again, without cost, what earlier calls for this objective had paid for.
+
+        An objective takes bits [..., bit] to losses [...].
+        """
 
     @abstractmethod
     def __call__(

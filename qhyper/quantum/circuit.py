@@ -134,7 +134,7 @@ class Circuit:
 
     @cached_property
     def trained(self) -> npt.NDArray[np.int64]:
-        """The numbers of the angles that depend on a parameter."""
+        """The numbers of the angles that depend on a parameter, int64 [trained angle]."""
         return np.flatnonzero([any(angle.parameters.values()) for angle in self.angles])
 
     @cached_property

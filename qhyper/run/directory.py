@@ -203,7 +203,10 @@ class Run:
         return None if found is None else Summary.from_json(found, str(self.path / file))
 
     def read_json(self, name: str) -> Any:
-        """The content of a JSON file of the run, None if it is not there."""
+        """The content of a JSON file of the run, None if it is not there.
+
+        Raises StorageError if it cannot be read as JSON.
+        """
         path = self.path / name
         if not path.is_file():
             return None

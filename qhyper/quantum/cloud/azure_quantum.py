@@ -117,7 +117,11 @@ class AzureService(Service):
 
     @cached_property
     def device(self) -> Any:
-        """The target as a Qiskit BackendV2; see `Service`."""
+        """The target as a Qiskit BackendV2; see `Service`.
+
+        Raises ConfigurationError for an unknown target, MissingError if Azure does not answer or
+        the target takes no QIR.
+        """
         return _target(self._workspace, self.name)
 
     @cached_property

@@ -47,11 +47,11 @@ class AerBackend:
       `density_matrix`. Unless told, it is decided from the circuit: with noise and up to 10
       qubits `density_matrix`, else whichever of `matrix_product_state` and `statevector` needs
       less memory. With noisy gates these two simulate every shot on its own.
-    - depolarising: p of the depolarising channel after every gate on the qubits of that gate, in
-      Aer's convention (`qiskit_aer.noise.depolarizing_error`): ρ → (1 - p) ρ + p I / 2^k, so that
-      p = 1 forgets them completely. One number for all gates, or {"one": p, "two": p} for those
-      of one and of two qubits; one left out is 0. Every gate of the circuit counts, a rotation by
-      0 too.
+    - depolarising: probability p of the depolarising channel after every gate on the qubits of that
+      gate, in Aer's convention (`qiskit_aer.noise.depolarizing_error`): ρ → (1 - p) ρ + p I / 2^k,
+      so that p = 1 forgets them completely. One number for all gates, or {"one": p, "two": p} for
+      those of one and of two qubits; one left out is 0. Every gate of the circuit counts, a
+      rotation by 0 too.
     - readout: probability that a measured bit is flipped, the same for 0 and 1.
     - snapshot: the noise of a real device instead: the name of a fake device of
       qiskit-ibm-runtime, such as `fake_torino`, or a Qiskit BackendV2. The circuit is transpiled

@@ -77,6 +77,7 @@ class Certificate:
     multiplicities: npt.NDArray
     """bitstrings of each level, [level]; int64, or Python integers if n_bits > 62"""
     temperature: float
+    """of `log_Z`, in the unit of the loss"""
 
     @property
     def configurations(self) -> int:
@@ -106,8 +107,8 @@ class Certificate:
     def log_Z_at(self, temperature: float) -> float:  # noqa: N802
         """The logarithm of Σ_w exp(-L(w) / T) over all bitstrings, exact to 1e-9 / T or better.
 
-        Raises ConfigurationError unless the temperature is a positive number, and if it is so low
-        that the logarithm is beyond float64.
+        `temperature` T is in the unit of the loss. Raises ConfigurationError unless it is a
+        positive number, and if it is so low that the logarithm is beyond float64.
         """
         _check_temperature(temperature)
         with np.errstate(over="ignore"):  # of levels that count for nothing beside the lowest
@@ -123,7 +124,8 @@ class Certificate:
     def histogram(self, bins: int = 200) -> tuple[npt.NDArray[np.float64], list[int]]:
         """Bitstrings by loss: edges float64 [bins + 1] and exact counts [bins].
 
-        A bin holds its lower edge, and the last one its upper edge too.
+        A bin holds its lower edge, and the last one its upper edge too. Raises ConfigurationError
+        unless `bins` is a whole number of 1 or more.
         """
         if not is_whole(bins, at_least=1):
             raise ConfigurationError(f"A histogram needs at least 1 bin; got bins={bins!r}.")
@@ -168,7 +170,8 @@ def certify(
 ) -> Certificate:
     """The certificate of `network` on `data`: its mean loss over all bitstrings, exactly.
 
-    `method` is `classes`, `enumeration`, or `auto`: classes if they apply, else enumeration.
+    `temperature`, of log Z, is in the unit of the loss. `method` is `classes`, `enumeration`, or
+    `auto`: classes if they apply, else enumeration.
     `progress` is called with the share done, up to 1. `rows` are those of `network.collapse(data)`,
     where they are known already. Raises ConfigurationError if the data do not
     fit the network, or if the method (each method, for `auto`) does not apply, with the reason.
@@ -209,8 +212,8 @@ def certify_objective(
 ) -> Certificate:
     """The certificate of any objective, by enumeration; its evaluations count as evaluations.
 
-    It has no accuracies. `chunk` bitstrings are evaluated together. Raises ConfigurationError if
-    there are more than 2^26 bitstrings.
+    It has no accuracies. `temperature`, of log Z, is in the unit of the loss. `chunk` bitstrings
+    are evaluated together. Raises ConfigurationError if there are more than 2^26 bitstrings.
     """
     _check_temperature(temperature)
     n_bits = objective.n_bits

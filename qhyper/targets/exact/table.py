@@ -61,7 +61,10 @@ class CostTable(Objective):
     def certify(
         self, *, temperature: float = 0.05, method: str = "auto", progress: Any = None
     ) -> Any:
-        """The Certificate; every loss is known, so that no evaluation is counted."""
+        """The Certificate; every loss is known, so that no evaluation is counted.
+
+        `temperature`, of its log Z, is in the unit of the loss.
+        """
         free = CostTable(self.losses, name=self.name)
         return Objective.certify(free, temperature=temperature, method=method, progress=progress)
 
