@@ -44,7 +44,7 @@ class Augmentation:
             )
 
     def __call__(self, images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        """The images changed, uint8 [image, channel, row, column] as they are, on their device.
+        """Changed images, uint8 [image, channel, row, column], in the same shape, on their device.
 
         What is drawn comes from `rng` alone and is the same on every device; a rotation is computed
         in float32, so that devices may round a pixel to one of two neighbouring numbers.

@@ -236,6 +236,7 @@ class Check(NamedTuple):
     """What was found on the rows held out, and when."""
 
     seconds: float
+    """of the training so far"""
     generation: int
     accuracy: float
 

@@ -29,6 +29,7 @@ class Point:
 
     step: int
     seconds: float
+    """of the training so far"""
     accuracy: float
 
 

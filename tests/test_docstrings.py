@@ -1,8 +1,9 @@
 """Every public name says what it is, its axes, its units and its errors: read from signatures.
 
 Public are the names of `qhyper`, whatever is registered, what README and docs import or name by its
-module, and the public methods and properties of all those classes. What a base class says of a method holds
-for those that override it, and what a class says of its arguments and fields for its methods.
+module, the classes that these take, hold or give, and the public methods and properties of all
+these classes. What a base class says of a method holds for those that override it, and what a class
+says of its arguments and fields for its methods.
 
 - sentence: the docstring begins with a line that ends in a full stop.
 - shape: a sentence that names an argument or a field of arrays has its axes, such as [row, class],
@@ -32,7 +33,9 @@ import torch
 
 import qhyper
 from qhyper import registry
-from qhyper.errors import QhyperError
+from qhyper.arrays import Float
+from qhyper.bits import Bits
+from qhyper.errors import QhyperError, unknown
 
 ROOT = Path(__file__).parents[1]
 OURS = ("qhyper", "classical")
@@ -81,10 +84,23 @@ class Name:
 
 
 def names() -> list[Name]:
-    every = (name for label, thing in public().items() for name in names_of(label, thing))
-    return list({name.label: name for name in every}.values())
+    found = [name for label, thing in public().items() for name in names_of(label, thing)]
+    taken = {kind for name in found for value in values(name).values() for kind in classes(value)}
+    for kind in sorted(taken - {*public().values()}, key=lambda kind: kind.__qualname__):
+        found += names_of(f"{kind.__module__}.{kind.__qualname__}", kind)
+    return list({name.label: name for name in found}.values())
 
 
+def classes(annotation: Any) -> Iterator[type]:
+    """Our own classes in an annotation, however deep."""
+    kind = typing.get_origin(annotation) or annotation
+    if isinstance(kind, type) and ours(kind):
+        yield kind
+    for inner in annotation if isinstance(annotation, list) else typing.get_args(annotation):
+        yield from classes(inner)
+
+
+@functools.cache
 def public() -> dict[str, Any]:
     """Classes and functions by the name that they are found under, each once."""
     found = {f"qhyper.{name}": getattr(qhyper, name) for name in qhyper.__all__}
@@ -133,7 +149,7 @@ def names_of(label: str, thing: Any) -> Iterator[Name]:
 
 
 def ours(thing: Any) -> bool:
-    return thing.__module__.partition(".")[0] in (*OURS, __name__)
+    return thing.__module__ == __name__ or thing.__module__.partition(".")[0] in OURS
 
 
 def as_function(member: Any) -> Callable[..., Any] | None:
@@ -223,6 +239,7 @@ def unit_of(name: str, annotation: Any) -> str:
     return ""
 
 
+@functools.cache
 def raised(module: str, name: str, *, deeper: bool = True) -> set[type[QhyperError]]:
     """Our errors that a function raises, itself or in private ones of its module."""
     scope, found = vars(sys.modules[module]), set()
@@ -311,19 +328,49 @@ def test_every_public_name_says_all_of_it() -> None:
     assert not found, f"{len(found)} gaps:\n" + "\n".join(found)
 
 
+def poor(bits: Bits, x: torch.Tensor, wait: float) -> tuple[Float, Float]:
+    """Losses"""
+    return _refused(bits)
+
+
+def rich(bits: Bits, x: torch.Tensor, wait: float) -> tuple[Float, Float]:
+    """Losses [draw] of bits [draw, bit] and their weights [draw].
+
+    - x: float64 [row, feature]
+    - wait: seconds at the most
+
+    Raises ConfigurationError if there are no bits.
+    """
+    return _refused(bits)
+
+
+def _refused(bits: Bits) -> Any:
+    raise unknown("string of bits", str(bits), ())
+
+
+def test_the_check_finds_what_is_lacking() -> None:
+    found = {gap for name in names_of("poor", poor) for gap in lacks(name)}
+    assert found == {
+        "sentence: a first line that is a sentence and ends in a full stop",
+        "shape: axes such as [row, class] in a sentence that names bits",
+        "shape: axes such as [row, class] in a sentence that names x",
+        "shape: axes such as [row, class] of what is returned",
+        "dtype: the dtype of x, such as float64",
+        "unit: seconds? in a sentence that names wait",
+        "error: Raises ConfigurationError if ...",
+    }
+    assert [gap for name in names_of("rich", rich) for gap in lacks(name)] == []
+
+
 def test_no_docstring_names_an_error_that_does_not_exist() -> None:
+    paths = [path for package in OURS for path in sorted((ROOT / package).rglob("*.py"))]
+    texts = {path: path.read_text("utf-8") for path in paths}
+    there = {name for text in texts.values() for name in re.findall(r"^class (\w+)", text, re.M)}
     found = []
-    for path in (path for package in OURS for path in sorted((ROOT / package).rglob("*.py"))):
-        text = path.read_text("utf-8")
-        if wrong := {error for error in ERROR.findall(text) if not is_error(error)}:
+    for path, text in texts.items():
+        if wrong := {*ERROR.findall(text)} - there - {*vars(builtins)}:
             for node in ast.walk(ast.parse(text)):
                 if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
-                    named = wrong & set(ERROR.findall(ast.get_docstring(node) or ""))
-                    found += [f"{path.name}: {getattr(node, 'name', 'module')}: {named}"] * bool(
-                        named
-                    )
+                    named = wrong & {*ERROR.findall(ast.get_docstring(node) or "")}
+                    found += [(path.name, getattr(node, "name", ""), error) for error in named]
     assert found == []
-
-
-def is_error(name: str) -> bool:
-    return hasattr(qhyper.errors, name) or hasattr(builtins, name)

@@ -71,7 +71,7 @@ class GradientEstimator(ABC):
     ) -> Spending:
         """What each replica spends in one call, in evaluations, shots and circuits.
 
-        `objective` is for estimators that ask it for more than losses.
+        `objective`, from bits [..., bit] to losses [...], is for estimators that ask it for more.
         """
 
     def cost_once(self, generator: HyperNetwork) -> Spending:
@@ -94,7 +94,10 @@ class GradientEstimator(ABC):
         rng: Rngs,
         inputs: Any = None,
     ) -> GradientEstimate:
-        """Add the gradient, and return what was measured; `rng` has one generator a replica."""
+        """Add the gradient, and return what was measured; `rng` has one generator a replica.
+
+        The `objective` takes bits [..., bit] to losses [...].
+        """
 
 
 def build_estimator(

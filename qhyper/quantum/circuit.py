@@ -44,10 +44,13 @@ class Affine:
     """angles = offset + matrix · x, with the matrix given by its entries."""
 
     offset: npt.NDArray[np.float64]
-    """[angle]"""
+    """[angle], in radians"""
     angle: npt.NDArray[np.int64]
+    """the row of each entry of the matrix, [entry]"""
     column: npt.NDArray[np.int64]
+    """the column of each entry, [entry]"""
     coefficient: npt.NDArray[np.float64]
+    """[entry], in radians a unit of x"""
 
 
 @dataclass(frozen=True)

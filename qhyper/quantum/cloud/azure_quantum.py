@@ -336,7 +336,8 @@ class AzureJob:
     def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
         """The shots of the job's one row; see `CloudJob`.
 
-        `seed` is used where the target gives frequencies alone.
+        `seed` is used where the target gives frequencies alone. Raises Unreadable, a
+        JobError, if there is no result, or it cannot be read.
         """
         job = self._service.details(self.job_id)
         raw = b""

@@ -194,11 +194,17 @@ class AerExecutable:
         )
 
     def at(self, angles: Float) -> "AerAt":
-        """As in Executable. Raises ConfigurationError if the angles do not fit."""
+        """The circuit at angles [replica, row, angle] in radians; see `Executable`.
+
+        Raises ConfigurationError if they do not fit.
+        """
         return AerAt(self, checked_angles(angles, len(self._parameters)))
 
     def draws(self, rows: Float, shots: int, seed: int) -> Bits:
-        """Draws [row, shot, qubit] at angles [row, angle], in one Aer run."""
+        """Draws [row, shot, qubit] at angles `rows` [row, angle] in radians, in one Aer run.
+
+        Raises ConfigurationError if Aer fails, or returns another number of shots.
+        """
         results = self._run(
             self._measured, rows, method=self.method, shots=shots, memory=True, seed_simulator=seed
         )
@@ -211,7 +217,7 @@ class AerExecutable:
         return _unpack(draws, self.n_qubits)
 
     def probabilities(self, angles: Float) -> Float:
-        """p [replica, row, 2^n] at checked angles; with noise those of what is read out.
+        """p [replica, row, 2^n] at angles [replica, row, angle] in radians, as they are read out.
 
         Raises ConfigurationError for more qubits than the backend's `probability_bits`, and
         with Aer's message if Aer fails.

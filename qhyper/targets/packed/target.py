@@ -201,7 +201,7 @@ class PackedObjective(RowObjective):
         return (right / rows.n_rows).reshape(array.shape[:-1])
 
     def on_rows(self, rows: npt.NDArray[np.int64]) -> "PackedRows":
-        """The target on these rows alone."""
+        """The target on these rows alone, their numbers [row]."""
         whole = self.all_rows
         return PackedRows(whole.target, whole.inputs.take(rows), whole.labels[rows], whole.loss)
 
