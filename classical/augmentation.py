@@ -14,11 +14,11 @@ from qhyper.errors import ConfigurationError
 class Augmentation:
     """Random changes of images, in this order; the default changes nothing.
 
-    crop      pixels of 0 that are put on each side, of which a window of the old size is cut out;
-              all its (2 crop + 1)² places are equally likely
-    flip      left and right are exchanged with probability 1/2
-    rotation  degrees: about the centre by U(-rotation, rotation), counter-clockwise; bilinear,
-              rounded to whole numbers, and 0 where there was no image
+    - crop: pixels of 0 that are put on each side, of which a window of the old size is cut out; all
+      its (2 crop + 1)² places are equally likely
+    - flip: left and right are exchanged with probability 1/2
+    - rotation: degrees: about the centre by U(-rotation, rotation), counter-clockwise; bilinear,
+      rounded to whole numbers, and 0 where there was no image
 
     Raises ConfigurationError for a crop that is not a whole number from 0, a flip that is neither
     True nor False, and a rotation that is not from 0 to 180 degrees.

@@ -39,7 +39,7 @@ class _StochasticSign(torch.autograd.Function):
 
 
 def stochastic_sign(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """+1 with probability clip((x + 1)/2, 0, 1), else -1; gradient g 1[|x| <= 1].
+    """+1 with probability clip((x + 1)/2, 0, 1), else -1; gradient `g 1[|x| <= 1]`.
 
     That is the derivative of the expectation, clip(x, -1, 1), but at ±1 (Courbariaux et al. 2016,
     eqs. 2 to 4). Every number of x has a draw of its own, of a generator on the CPU.

@@ -79,7 +79,7 @@ class ConvolutionalClassifier(Classifier):
         return sum(parameter[0].numel() for parameter in self.parameters())
 
     def _uniform(self, rng: Rngs, shape: Sequence[int], limit: float) -> torch.Tensor:
-        """U(-limit, limit) [replica, *shape], each replica from its own stream."""
+        """U(-limit, limit) `[replica, *shape]`, each replica from its own stream."""
         drawn = np.stack([stream.uniform(-limit, limit, shape) for stream in rng])
         return torch.from_numpy(drawn).to(self.dtype)
 

@@ -417,7 +417,7 @@ def initial_parameters(
     `near-product`: all N(0, 0.05²) about zero, except that the last Ry of each qubit is about
     π/2: near the uniform distribution without entanglement, unless the circuit has fixed
     rotations or qubits without a trained Ry. `near-plus`: the same with the first Ry of each qubit:
-    every qubit is near |+>, where CX do nothing at first. `uniform`: all uniform in [-π, π).
+    every qubit is near `|+>`, where CX do nothing at first. `uniform`: all uniform in [-π, π).
     `identity-block`: gates that meet their own mirror image undo it, at angles uniform in
     [-π, π), and the last Ry of each qubit is at π/2 (Grant et al., 2019); raises
     ConfigurationError for a circuit that is not built of such blocks.

@@ -1,7 +1,8 @@
 """Circuit: a neutral list of gates, and how their angles come from what is trained.
 
-All qubits start in |0>. A rotation is exp(-i angle P / 2) with P = X, Y or Z, so that the two-term
-shift rule holds for every angle. Angles are what gates see; parameters are what is trained.
+All qubits start in `|0>`. A rotation is exp(-i angle P / 2) with P = X, Y or Z, so that the
+two-term shift rule holds for every angle. Angles are what gates see; parameters are what is
+trained.
 """
 
 from collections.abc import Iterator, Mapping

@@ -64,7 +64,7 @@ class AzureService(Service):
 
     - name: "local" for Microsoft's simulator on this machine; otherwise the target's name
       ("ionq.qpu.forte-1", "quantinuum.qpu.h2-1", "rigetti.sim.qvm")
-    - resource_id, location: of the workspace, if the environment variables AZURE_QUANTUM_… do not
+    - resource_id, location: of the workspace, if the environment variables `AZURE_QUANTUM_…` do not
       say which
     - debias: whether IonQ mixes the results of many variants of each circuit, at a higher price;
       off unless asked for, which is not what Azure does by itself

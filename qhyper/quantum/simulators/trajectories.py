@@ -3,7 +3,7 @@
 Depolarising noise is a mixture of Pauli strings (see `depolarising`), and a Pauli is, up to a
 phase, rotations by π: X^a Z^b = Rx(aπ) Rz(bπ). So a trajectory of a noisy circuit is the circuit
 with rotations added after its gates, whose angles are 0 or π. It runs on any exact simulator: as a
-matrix product of the same bonds (but for gates that would else see |0> alone), and as a state
+matrix product of the same bonds (but for gates that would else see `|0>` alone), and as a state
 vector hardly slower, where neighbouring rotations are one matrix anyway. Its ⟨C⟩ is that of a whole
 state, with exact derivatives, and varies far less than one shot does. (Averages over trajectories:
 Dalibard, Castin and Mølmer, 1992.)

@@ -116,7 +116,7 @@ class CostTable(Objective):
     def body_shares(self) -> Float:
         """Share of the variance in terms of k bodies, k = 1 to n: float64 [n], of sum 1.
 
-        Σ_{|S| = k} ĉ_S² / Var c over uniform bitstrings (O'Donnell, 2014, section 1.4). Raises
+        `Σ_{|S| = k} ĉ_S² / Var c` over uniform bitstrings (O'Donnell, 2014, section 1.4). Raises
         ConfigurationError if all losses are one level, which has no variance to share.
         """
         if self.optimal == self.losses.size:
