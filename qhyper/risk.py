@@ -148,10 +148,13 @@ class CVaR(Risk):
 class FreeEnergy(Risk):
     """F = E[L] + T E[log q], whose minimum is the posterior exp(-L/T) / Z of a uniform prior.
 
-    KL(q || posterior) = (F + T log Z) / T. `temperature` T goes to `end_temperature` over a
-    training, if that is given, both in the unit of the loss: by equal factors (`geometric`, the
-    default) or equal steps (`linear`). Raises ConfigurationError for a negative temperature, for a
-    schedule without an end, and for a geometric one from or to 0.
+    - temperature: T, at the start, in units of the loss
+    - end_temperature: T at the end of a training, if it changes, in the same unit of the loss
+    - schedule: how it gets there: by equal factors, `geometric`, or by equal steps, `linear`;
+      geometric unless told
+
+    KL(q || posterior) = (F + T log Z) / T. Raises ConfigurationError for a negative temperature,
+    for a schedule without an end, and for a geometric one from or to 0.
     """
 
     temperature: float = 0.05

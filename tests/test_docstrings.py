@@ -9,7 +9,8 @@ says of its arguments and fields for its methods.
 - shape: a sentence that names an argument or a field of arrays has its axes, such as [row, class],
   or says scalar, or same shape; and so has the docstring for each array that is returned.
 - dtype: where an annotation has none (torch.Tensor, a bare NDArray), the docstring has.
-- unit: a sentence that names an argument or a field that is listed in UNITS has its unit.
+- unit: a sentence that names an argument or a field that is listed in UNITS has its unit, or one
+  that names another of the same unit: of a start and an end, one says it.
 - error: each of our errors that a function raises, by itself or in a private function of its module
   that it calls, is named. Those that come from a public function, that one names.
 """
@@ -273,7 +274,10 @@ def lacks(name: Name) -> Iterator[str]:
         if not all(map(has_dtype, arrays)) and not DTYPE.search(name.text):
             yield f"dtype: the dtype of {key}, such as float64"
         unit = unit_of(key, annotation)
-        if unit and not any(says(part, unit) for part in said):
+        alike = "|".join(k for k, of in given.items() if unit_of(k, of) == unit)
+        if unit and not any(
+            says(part, alike) and says(part, unit) for part in sentences(name.text)
+        ):
             yield f"unit: {unit} in a sentence that names {key}"
     if name.function is not None:
         yield from lacks_of_returned(name, given, returned)

@@ -40,11 +40,14 @@ class Product:
 class Brickwork:
     """The ansatz of Carrasquilla et al. (2023, arXiv:2301.08292): `depth` sublayers.
 
-    Each sublayer: CX(j, j+1) on every second pair, then Ry on all qubits, then Rz on all. The pairs
-    start at the first qubit in the first sublayer and at the second qubit in the second (`phase`
-    0), or the reverse (`phase` 1), alternating. 2 · n · depth angles; two sublayers are one "layer"
-    of the paper. Raises ConfigurationError unless `depth` is a whole number of 1 or more and
-    `phase` is 0 or 1.
+    Each sublayer: CX(j, j+1) on every second pair, then Ry on all qubits, then Rz on all. The
+    pairs of one sublayer start at the first qubit, those of the next at the second, alternating.
+    2 · n · depth angles; two sublayers are one "layer" of the paper.
+
+    - depth: number of sublayers
+    - phase: where the first sublayer's pairs start: 0 at the first qubit, 1 at the second
+
+    Raises ConfigurationError unless `depth` is a whole number of 1 or more and `phase` is 0 or 1.
     """
 
     depth: int = 4
@@ -78,11 +81,16 @@ Pairs = Literal["linear", "ring", "all-to-all"]
 class HardwareEfficient:
     """Rotations on all qubits, then `depth` times entanglers and the same rotations again.
 
-    As of Kandala et al. (2017, Nature 549, 242). `pairs`: `linear` has entanglers (j, j+1) from
-    the first qubit to the last, `ring` one from the last to the first besides, `all-to-all` all
-    pairs j < k, or list them. `gate` is cx or cz, `rotations` the rotations in their order.
-    (depth + 1) · n · len(rotations) angles. Raises ConfigurationError for a depth below 1, and for
-    gates, rotations or pairs of other names or forms.
+    As of Kandala et al. (2017, Nature 549, 242). (depth + 1) · n · len(rotations) angles.
+
+    - depth: times that entanglers and rotations repeat
+    - pairs: of qubits that are entangled: `linear`, (j, j+1) from the first qubit to the last;
+      `ring`, the last and the first besides; `all-to-all`, all j < k; or a list of pairs
+    - gate: what entangles a pair
+    - rotations: those of every qubit in their order, of `rx`, `ry` and `rz`
+
+    Raises ConfigurationError for a depth below 1, and for gates, rotations or pairs of other names
+    or forms.
     """
 
     depth: int = 4
@@ -143,8 +151,7 @@ class Mirrored:
     """`blocks` times the gates of an ansatz and then the same in reverse, and a last Ry on all.
 
     Every rotation has a parameter of its own. With the start `identity-block` each block is the
-    identity at first (Grant et al., 2019, Quantum 3, 214). Raises ConfigurationError unless there
-    is a whole block or more.
+    identity at first (Grant et al., 2019, Quantum 3, 214).
     """
 
     ansatz: Ansatz
@@ -180,7 +187,6 @@ class Reuploading:
     re-uploading, Pérez-Salinas et al., 2020, Quantum 4, 226). An Rz that ends its qubit's gates
     cannot change a bit, and takes none. How much a bit depends on the input
     is trained: at the near-product start hardly at all. `scale` is in radians a unit of x.
-    Raises ConfigurationError unless `n_inputs` is a whole number of 1 or more.
     """
 
     ansatz: Ansatz
@@ -258,8 +264,15 @@ class Encoded:
     are 0 the CZ gates, which are diagonal, change no measurement: it starts as a product
     (`near-plus`), and how entangled it gets is trained. n_inputs = n, and (depth + 1) · n
     parameters, which a static hypernetwork shares among all chunks: with a `scale` below 1 they
-    learn more slowly than the features. `pairs` as in HardwareEfficient. Raises ConfigurationError
-    unless `scale` is above 0, and for a depth or pairs that HardwareEfficient refuses.
+    learn more slowly than the features.
+
+    - depth: times that CZ and Ry repeat; 0 is a product
+    - pairs: of qubits that are entangled: `linear`, `ring`, `all-to-all` or a list of pairs, as in
+      HardwareEfficient
+    - scale: of the trained angles, above 0
+
+    Raises ConfigurationError unless `scale` is above 0, and for a depth or pairs that
+    HardwareEfficient refuses.
     """
 
     depth: int = 2
@@ -316,8 +329,7 @@ class UnitChain:
     that of a classical Bayesian network of the same graph and as many parameters, a conditional
     probability where an Ry is: it has the target's structure, and no quantum advantage.
 
-    Starts with every qubit in `|+>`, where no CX does anything (`near-plus`). Raises
-    ConfigurationError unless `units` and `inputs` are whole numbers from 1.
+    Starts with every qubit in |+>, where no CX does anything (`near-plus`).
     """
 
     units: int

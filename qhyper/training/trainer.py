@@ -63,8 +63,8 @@ class Trainer:
     that is known, else the best of the step's draws. These evaluations count.
 
     The `objective` takes bits [..., bit] to losses [...]. `streams` is where random numbers come
-    from. Raises ConfigurationError if generator, objective,
-    optimiser, schedule and budget do not go together.
+    from. Raises ConfigurationError if generator, objective, optimiser, schedule and budget do not
+    go together.
     """
 
     def __init__(
@@ -365,8 +365,9 @@ def train(
 ) -> Trainer:
     """Train `generator`, from the parameters it has, to the end of its budget.
 
-    Returns the trainer with its record. `objective` takes bits [..., bit] to losses [...], or draws
-    mini-batches that do. `watch` is the objective on held-out rows, if there are
+    `objective` takes bits [..., bit] to losses [...], or draws mini-batches that do.
+
+    Returns the trainer with its record. `watch` is the objective on held-out rows, if there are
     any. `on_step` is called after every step; what it raises ends the training. See `Trainer` for
     what the generator holds at the end.
     """

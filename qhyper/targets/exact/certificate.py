@@ -54,7 +54,10 @@ _SLOW_CHUNK = 1 << 14
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """What is true of a landscape, over all 2^n_bits bitstrings."""
+    """What is true of a landscape, over all 2^n_bits bitstrings.
+
+    `temperature` is that of `log_Z`, in the unit of the loss.
+    """
 
     n_bits: int
     functions: int | None
@@ -77,7 +80,6 @@ class Certificate:
     multiplicities: npt.NDArray
     """bitstrings of each level, [level]; int64, or Python integers if n_bits > 62"""
     temperature: float
-    """of `log_Z`, in the unit of the loss"""
 
     @property
     def configurations(self) -> int:
@@ -170,8 +172,8 @@ def certify(
 ) -> Certificate:
     """The certificate of `network` on `data`: its mean loss over all bitstrings, exactly.
 
-    `temperature`, of log Z, is in the unit of the loss. `method` is `classes`, `enumeration`, or
-    `auto`: classes if they apply, else enumeration.
+    `temperature`, of log Z, is in the unit of the loss.
+    `method` is `classes`, `enumeration`, or `auto`: classes if they apply, else enumeration.
     `progress` is called with the share done, up to 1. `rows` are those of `network.collapse(data)`,
     where they are known already. Raises ConfigurationError if the data do not
     fit the network, or if the method (each method, for `auto`) does not apply, with the reason.
@@ -212,8 +214,10 @@ def certify_objective(
 ) -> Certificate:
     """The certificate of any objective, by enumeration; its evaluations count as evaluations.
 
-    It has no accuracies. `temperature`, of log Z, is in the unit of the loss. `chunk` bitstrings
-    are evaluated together. Raises ConfigurationError if there are more than 2^26 bitstrings.
+    `temperature`, of log Z, is in the unit of the loss.
+
+    It has no accuracies. `chunk` bitstrings are evaluated together. Raises ConfigurationError if
+    there are more than 2^26 bitstrings.
     """
     _check_temperature(temperature)
     n_bits = objective.n_bits
