@@ -151,7 +151,8 @@ class Mirrored:
     """`blocks` times the gates of an ansatz and then the same in reverse, and a last Ry on all.
 
     Every rotation has a parameter of its own. With the start `identity-block` each block is the
-    identity at first (Grant et al., 2019, Quantum 3, 214).
+    identity at first (Grant et al., 2019, Quantum 3, 214). Raises ConfigurationError unless there
+    is a whole block or more.
     """
 
     ansatz: Ansatz
@@ -187,6 +188,7 @@ class Reuploading:
     re-uploading, Pérez-Salinas et al., 2020, Quantum 4, 226). An Rz that ends its qubit's gates
     cannot change a bit, and takes none. How much a bit depends on the input
     is trained: at the near-product start hardly at all. `scale` is in radians a unit of x.
+    Raises ConfigurationError unless `n_inputs` is a whole number of 1 or more.
     """
 
     ansatz: Ansatz
@@ -329,7 +331,8 @@ class UnitChain:
     that of a classical Bayesian network of the same graph and as many parameters, a conditional
     probability where an Ry is: it has the target's structure, and no quantum advantage.
 
-    Starts with every qubit in |+>, where no CX does anything (`near-plus`).
+    Starts with every qubit in `|+>`, where no CX does anything (`near-plus`). Raises
+    ConfigurationError unless `units` and `inputs` are whole numbers from 1.
     """
 
     units: int

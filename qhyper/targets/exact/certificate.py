@@ -214,10 +214,9 @@ def certify_objective(
 ) -> Certificate:
     """The certificate of any objective, by enumeration; its evaluations count as evaluations.
 
-    `temperature`, of log Z, is in the unit of the loss.
-
     It has no accuracies. `chunk` bitstrings are evaluated together. Raises ConfigurationError if
     there are more than 2^26 bitstrings.
+    `temperature`, of log Z, is in the unit of the loss.
     """
     _check_temperature(temperature)
     n_bits = objective.n_bits
