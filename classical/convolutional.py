@@ -62,7 +62,7 @@ class ConvolutionalClassifier(Classifier):
         super().__init__((math.prod(IMAGE), CLASSES), seeds=seeds, dtype=dtype)
 
     def weights(self) -> torch.Tensor:
-        """The weights of the network, [replica, N_WEIGHTS]."""
+        """The weights of the network, [replica, N_WEIGHTS] of its dtype."""
         raise NotImplementedError
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -114,5 +114,5 @@ class ConvolutionalNetwork(ConvolutionalClassifier):
         self.own = torch.nn.Parameter(weights.detach().to(self.dtype, copy=True))
 
     def weights(self) -> torch.Tensor:
-        """The weights of the network, [replica, N_WEIGHTS]."""
+        """The weights of the network, [replica, N_WEIGHTS] of its dtype."""
         return self.own

@@ -1,9 +1,9 @@
 """Every public name says what it is, its axes, its units and its errors: read from signatures.
 
-Public are the names of `qhyper`, whatever is registered, what README and docs import or name by its
-module, the classes that these take, hold or give, and the public methods and properties of all
-these classes. What a base class says of a method holds for those that override it, and what a class
-says of its arguments and fields for its methods.
+Public are the names of `qhyper`, whatever is registered, what README and docs import, show or name
+by its module, the classes that these take, hold or give, and the public methods and properties of
+all these classes. What a base class says of a method holds for those that override it, and what a
+class says of its arguments and fields for its methods.
 
 - sentence: the docstring begins with a line that ends in a full stop.
 - shape: a sentence that names an argument or a field of arrays has its axes, such as [row, class],
@@ -109,7 +109,7 @@ def public() -> dict[str, Any]:
         found |= {f"{kind} {name}": registry.find(kind, name) for name in registry.names(kind)}
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
-    named = set(re.findall(rf"`({MODULE})\.(\w+)\b", text))
+    named = set(re.findall(rf"(?:`|:: )({MODULE})\.(\w+)\b", text))
     for module, imported in re.findall(rf"from ({MODULE}) import ([\w, ]+)", text):
         named |= {(module, name) for name in re.findall(r"\w+", imported)}
     found |= {f"{module}.{name}": resolved(module, name) for module, name in sorted(named)}

@@ -98,7 +98,10 @@ class Executable(Protocol):
     """
 
     def at(self, angles: Float) -> Prepared:
-        """The circuit at angles [replica, row, angle]; later changes of the array do not matter."""
+        """The circuit at angles [replica, row, angle] in radians.
+
+        Later changes of the array do not matter.
+        """
         ...
 
 
