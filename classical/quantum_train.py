@@ -161,7 +161,7 @@ class QuantumTrain(ConvolutionalClassifier):
             self.register_buffer("frozen", basis_probabilities(angles))
 
     def probabilities(self) -> torch.Tensor:
-        """Probabilities of all bitstrings, [replica, 2^13] of its dtype, first qubit's bit first."""
+        """Probabilities of all bitstrings, [replica, 2^13] of its dtype; the first qubit first."""
         if self.source == "circuit":
             return basis_probabilities(self.angles)
         return self.logits.softmax(dim=-1) if self.source == "free" else self.get_buffer("frozen")

@@ -372,7 +372,8 @@ class CloudExecutable:
         """Losses [..., shot] whose mean has no readout errors; see `Executable`.
 
         Of bits [..., shot, qubit] that it measured last, with their losses [..., shot], by that
-        day's calibration. Raises ConfigurationError if it has not measured. Warns, once, where nearly all misreadings lead to strings that were not measured.
+        day's calibration. Raises ConfigurationError if it has not measured. Warns, once, where
+        nearly all misreadings lead to strings that were not measured.
         """
         if self._matrices is None:
             raise ConfigurationError(
