@@ -20,7 +20,9 @@ BLOCK = 1000
 class SimulatedAnnealing:
     """Single flips by the Metropolis rule at a falling temperature (Kirkpatrick et al. 1983).
 
-    The temperature falls geometrically from `t_start` at the first flip to `t_end` at the last.
+    - t_start: temperature at the first flip, in units of the loss
+    - t_end: temperature at the last, in the same unit of the loss, to which it falls geometrically
+
     Raises ConfigurationError if n_bits < 1 or unless t_start >= t_end > 0.
     """
 
@@ -48,8 +50,9 @@ class SimulatedAnnealing:
     def search(self, objective: Losses, *, evaluations: int, rng: Rngs) -> Iterator[Evaluated]:
         """Spend exactly `evaluations` for each replica (one rng a replica), block by block.
 
-        The first evaluation is that of the start, a uniform draw, and is reported by itself.
-        `current` is the loss of each chain's state, [replica, 1].
+        The `objective` takes bits [..., bit] to losses [...]. The first evaluation is that of the
+        start, a uniform draw, and is reported by itself. `current` is the loss of each chain's
+        state, [replica, 1].
         """
         objective = checked(objective)
         state = np.stack([stream.integers(2, size=self.n_bits, dtype=np.uint8) for stream in rng])

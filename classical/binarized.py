@@ -39,7 +39,7 @@ class _StochasticSign(torch.autograd.Function):
 
 
 def stochastic_sign(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """+1 with probability clip((x + 1)/2, 0, 1), else -1; gradient g 1[|x| <= 1].
+    """+1 with probability clip((x + 1)/2, 0, 1), else -1; gradient `g 1[|x| <= 1]`.
 
     That is the derivative of the expectation, clip(x, -1, 1), but at ±1 (Courbariaux et al. 2016,
     eqs. 2 to 4). Every number of x has a draw of its own, of a generator on the CPU.
@@ -119,7 +119,10 @@ class BinarizedNetwork(ImageClassifier):
                 latent.clamp_(-1, 1)
 
     def after_epoch(self, x: torch.Tensor) -> None:
-        """Take the statistics of batch normalisation."""
+        """Take the statistics of batch normalisation, from the first rows of x.
+
+        x are the pixels of all training images, uint8 [row, input].
+        """
         self.set_statistics(x[:STATISTICS])
 
     def inputs_of(self, images: Images) -> torch.Tensor:
@@ -136,8 +139,8 @@ class BinarizedNetwork(ImageClassifier):
     def set_statistics(self, x: torch.Tensor) -> None:
         """Batch normalisation's means and variances in eval mode: those of the rows of x.
 
-        x is [row, input], two rows or more. The network of signs has other statistics than the
-        random ones that training has seen. Leaves the network in eval mode.
+        x is [row, input], two rows or more, of any dtype. The network of signs has other
+        statistics than the random ones that training has seen. Leaves the network in eval mode.
         Raises ConfigurationError if x has another shape.
         """
         self.eval()

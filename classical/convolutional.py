@@ -62,7 +62,7 @@ class ConvolutionalClassifier(Classifier):
         super().__init__((math.prod(IMAGE), CLASSES), seeds=seeds, dtype=dtype)
 
     def weights(self) -> torch.Tensor:
-        """The weights of the network, [replica, N_WEIGHTS]."""
+        """The weights of the network, [replica, N_WEIGHTS] of its dtype."""
         raise NotImplementedError
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -79,7 +79,7 @@ class ConvolutionalClassifier(Classifier):
         return sum(parameter[0].numel() for parameter in self.parameters())
 
     def _uniform(self, rng: Rngs, shape: Sequence[int], limit: float) -> torch.Tensor:
-        """U(-limit, limit) [replica, *shape], each replica from its own stream."""
+        """U(-limit, limit) `[replica, *shape]`, each replica from its own stream."""
         drawn = np.stack([stream.uniform(-limit, limit, shape) for stream in rng])
         return torch.from_numpy(drawn).to(self.dtype)
 
@@ -114,5 +114,5 @@ class ConvolutionalNetwork(ConvolutionalClassifier):
         self.own = torch.nn.Parameter(weights.detach().to(self.dtype, copy=True))
 
     def weights(self) -> torch.Tensor:
-        """The weights of the network, [replica, N_WEIGHTS]."""
+        """The weights of the network, [replica, N_WEIGHTS] of its dtype."""
         return self.own

@@ -186,7 +186,7 @@ class EliteEvolution(Scheme):
         data: PackedSamples,
         rng: np.random.Generator,
     ) -> Population:
-        """One step."""
+        """One step; raises ConfigurationError as `elite_step` does."""
         return elite_step(
             network, old, _draw(data, self.rows, rng), p=self.p, children=self.children,
             elite_size=self.networks, weights=self.weights, rng=rng,
@@ -236,6 +236,7 @@ class Check(NamedTuple):
     """What was found on the rows held out, and when."""
 
     seconds: float
+    """of the training so far"""
     generation: int
     accuracy: float
 

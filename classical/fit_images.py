@@ -81,11 +81,13 @@ def fit_images(
     called with each epoch; all of them are returned. Training ends in eval mode, on the device of
     the network's parameters.
 
-    - optimizer, optimizer_options: any of torch.optim that takes gradients, with `learning_rate`
+    - optimizer, optimizer_options: any of torch.optim that takes gradients; `learning_rate` is that
+      of its steps after the warm-up
     - schedule: of the rate, step by step: `cosine` (to zero at the end), `constant`, or the name of
       a class of torch.optim.lr_scheduler with its `schedule_options`
     - warm_up: epochs in which the rate rises evenly to `learning_rate`, before the schedule
-    - augmentation: what is done to each mini-batch, with random numbers of the network's seed
+    - augmentation: what is done to each mini-batch, uint8 [image, channel, row, column], with
+      random numbers of the network's seed
     - checkpoint: a file that is written after every epoch. If it is there, training goes on from
       it, and ends bit for bit as if it had not been interrupted.
     - autocast: the type in which steps compute products and convolutions, by torch.autocast, such

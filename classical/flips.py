@@ -29,6 +29,7 @@ class Point:
 
     step: int
     seconds: float
+    """of the training so far"""
     accuracy: float
 
 
@@ -59,12 +60,12 @@ def train_by_flips(
 ) -> TrainedByFlips:
     """Train a network of one hidden layer by the differences that flips of its weights make.
 
-    A step draws one network, takes its differences on the next `batch` rows, with the loss of
-    sums divided by `scale`, and makes one step of Adam (Kingma and Ba 2015, with averages over 10
-    and 100 steps) at a rate that falls from `learning_rate` to 0 in a straight line. `basis`
-    frequencies of `image` are kept, or with None every logit is free. `steps` are made, fewer if
-    `minutes` end first: the rate has fallen to 0 by then. Without `minutes`, the same seed gives
-    the same network.
+    `labels` are whole numbers [row], one for each row of `inputs`. A step draws one network, takes
+    its differences on the next `batch` rows, with the loss of sums divided by `scale`, and makes
+    one step of Adam (Kingma and Ba 2015, with averages over 10 and 100 steps) at a rate that falls
+    from `learning_rate` to 0 in a straight line. `basis` frequencies of `image` are kept, or with
+    None every logit is free. `steps` are made, fewer if `minutes` end first: the rate has fallen to
+    0 by then. Without `minutes`, the same seed gives the same network.
 
     The last `held_out` rows are not trained on. `every` so many steps, and after the last, the
     most probable network is tried on them, `progress` is told, and the best one is kept.

@@ -56,7 +56,10 @@ class ImageClassifier(torch.nn.Module, ABC):
         """What has to be done after each step of the optimiser."""
 
     def after_epoch(self, x: torch.Tensor) -> None:
-        """What has to be done after an epoch; x are the inputs of all images trained on."""
+        """What has to be done after an epoch; x are the inputs of all images trained on.
+
+        As `inputs_of` gives them: x is [image, ...] and of its dtype.
+        """
 
     def inputs_of(self, images: Images) -> torch.Tensor:
         """Images as `forward` takes them, uint8 [image, channel, row, column].

@@ -119,22 +119,22 @@ class MajorityNetwork:
             )
 
     def correct(self, words: Words, batch: PackedSamples) -> npt.NDArray[np.int64]:
-        """How many rows each network [network, word] classifies correctly, int64 [network]."""
+        """Rows that each network of words [network, word] classifies correctly, int64 [network]."""
         return correct(self.shape, words, batch.inputs, batch.labels, self.label_bits)
 
     def wrong_weights(
         self, words: Words, batch: PackedSamples
     ) -> tuple[npt.NDArray[np.int64], Words]:
-        """The weights of one network [word] that the errors of a batch are laid to.
+        """The weights of one network, words [word], that the errors of a batch are laid to.
 
-        Numbers of words and masks of them, as `qhyper.targets.packed.wrong` gives them; raises
-        ConfigurationError as that does, and for labels that are no classes.
+        Numbers of words int64 [k] and masks of them uint64 [k], as `qhyper.targets.packed.wrong`
+        gives them; raises ConfigurationError as that does, and for labels that are no classes.
         """
         self.check(batch)
         return wrong_weights(self.shape, words, batch.inputs, batch.labels, self.label_bits)
 
     def packed(self, words: Words) -> PackedNetwork:
-        """One network [word] as it is saved, loaded and asked for predictions."""
+        """One network, words [word], as it is saved, loaded and asked for predictions."""
         limits = self.shape.limits(of_last=True)
         return PackedNetwork(self.shape, words, limits, label_bits=self.label_bits)
 

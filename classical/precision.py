@@ -40,10 +40,10 @@ def bits_of_step(step: int, steps: int, *, cycles: int = CYCLES) -> int:
 def quantised(x: torch.Tensor, bits: int, *, symmetric: bool = False) -> torch.Tensor:
     """x rounded to the nearest of 2^bits even levels from its minimum to its maximum.
 
-    With `symmetric` they are from -max|x| to max|x|: none is zero, and every number keeps its sign
-    (zero goes to the level above it). The gradient goes straight through. Numbers that are all the
-    same stay so, but zeros among symmetric levels become a tiny number. Raises ConfigurationError
-    unless bits are 2 to 16.
+    With `symmetric` they are from `-max|x|` to `max|x|`: none is zero, and every number keeps its
+    sign (zero goes to the level above it). The gradient goes straight through. Numbers that are all
+    the same stay so, but zeros among symmetric levels become a tiny number. Raises
+    ConfigurationError unless bits are 2 to 16.
     """
     check_bits(bits)
     return _Quantise.apply(x, bits, symmetric)

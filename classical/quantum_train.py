@@ -161,13 +161,13 @@ class QuantumTrain(ConvolutionalClassifier):
             self.register_buffer("frozen", basis_probabilities(angles))
 
     def probabilities(self) -> torch.Tensor:
-        """Probabilities of all bitstrings, [replica, 2^13], the first qubit's bit first."""
+        """Probabilities of all bitstrings, [replica, 2^13] of its dtype; the first qubit first."""
         if self.source == "circuit":
             return basis_probabilities(self.angles)
         return self.logits.softmax(dim=-1) if self.source == "free" else self.get_buffer("frozen")
 
     def frequencies(self, shots: int, *, step: int = 0) -> torch.Tensor:
-        """Frequencies of all bitstrings in `shots` draws, [replica, 2^13].
+        """Frequencies of all bitstrings in `shots` draws, [replica, 2^13] of its dtype.
 
         They are those of the replicas' streams of `step`. Raises ConfigurationError if shots < 1.
         """
@@ -175,7 +175,10 @@ class QuantumTrain(ConvolutionalClassifier):
         return self._drawn(self.probabilities(), shots, Streams(self.seeds)(step, "evaluate"))
 
     def weights(self) -> torch.Tensor:
-        """The weights of the network, [replica, N_WEIGHTS]; with `shots`, of new draws."""
+        """The weights of the network, [replica, N_WEIGHTS] of its dtype.
+
+        With `shots`, they are those of new draws.
+        """
         p = self.probabilities()
         feature = _feature(p)
         if self.shots is not None:

@@ -32,7 +32,10 @@ class RandomSearch:
         return "Random search, uniform draws"
 
     def search(self, objective: Losses, *, evaluations: int, rng: Rngs) -> Iterator[Evaluated]:
-        """Spend exactly `evaluations` for each replica (one rng a replica), batch by batch."""
+        """Spend exactly `evaluations` for each replica (one rng a replica), batch by batch.
+
+        The `objective` takes bits [..., bit] to losses [...].
+        """
         objective = checked(objective)
         for spent in range(0, evaluations, self.together):
             shape = (min(self.together, evaluations - spent), n_words(self.n_bits))

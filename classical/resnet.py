@@ -53,7 +53,7 @@ class ResNet18(ImageClassifier):
       after the shortcut's sum, and one after the first layer.
     - recu: whether signs are taken of weights as `classical.recu.rectified` makes them, with the
       gradient as it is, τ rising from epoch to epoch; else of the latent weights themselves, with
-      the gradient g 1[|w| <= 1], and latent weights are kept in [-1, 1]. Activations have the
+      the gradient `g 1[|w| <= 1]`, and latent weights are kept in [-1, 1]. Activations have the
       gradient of `activation_sign` either way.
     - shift: of the hardtanh. A batch normalisation stands before it, so that a shift is no more
       than another beginning of its bias, but for weight decay.

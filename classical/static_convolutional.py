@@ -228,7 +228,10 @@ class StaticConvolutional(ImageClassifier):
         return sum(p.numel() for p in (*self.dense, *self.dense_biases))
 
     def kernels(self) -> list[torch.Tensor]:
-        """The kernels of all convolutions but the first, [c_out, c_in, row, column], as used."""
+        """The kernels of all convolutions but the first, [c_out, c_in, row, column], as used.
+
+        They have the dtype of the parameters.
+        """
         latent = list(self.own) if self.generated is None else self._generated()
         if not self.binary:
             return latent

@@ -26,7 +26,7 @@ class _Sign(torch.autograd.Function):
 
 
 def sign(x: torch.Tensor, of_zero: int = 1) -> torch.Tensor:
-    """-1 below zero, +1 above, `of_zero` (-1, 0 or 1) at zero; gradient g 1[|x| <= 1].
+    """-1 below zero, +1 above, `of_zero` (-1, 0 or 1) at zero; gradient `g 1[|x| <= 1]`.
 
     The straight-through estimator with clipping (Courbariaux et al. 2016, eq. 4).
     """
@@ -90,7 +90,7 @@ class StraightThroughHyperNetwork(Classifier):
     """Each input's own binary weights, from a linear hypernetwork (E. Oey, LIACS 2023).
 
     Bits are sign(l) of l = (x V1 + c1) V2 + c2, with sign(0) = -1 and the straight-through
-    gradient 1[|l| <= 1]: the same as 2 round(clip(l/2 + 1/2, 0, 1)) - 1 with the gradient of the
+    gradient `1[|l| <= 1]`: the same as 2 round(clip(l/2 + 1/2, 0, 1)) - 1 with the gradient of the
     clip. They are the weights W1, W2 of the target that classifies this input: hidden =
     sign(x W1) with sign(0) = 0, logits = hidden W2. No gradient goes through the hidden sign, so
     that W2 alone is learnt, as in the published notebooks; with `both_layers` it goes straight

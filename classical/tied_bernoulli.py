@@ -129,13 +129,17 @@ class TiedBernoulli(HyperNetwork):
         return [expit(logits), *(expit(other) for other in others)]
 
     def flat(self, blocks: Sequence[npt.NDArray]) -> npt.NDArray:
-        """Blocks [replica, ...] of [unit, input] as [replica, bit]: matrices are [in, out]."""
+        """Blocks [replica, ...] of [unit, input] as [replica, bit], of the same dtype.
+
+        There matrices are [in, out], as the bits are.
+        """
         return np.concatenate([b.swapaxes(1, -1).reshape(len(b), -1) for b in blocks], axis=1)
 
     def derivatives(self, slopes: Reals, probabilities: Sequence[Reals]) -> list[Reals]:
-        """Derivatives by the parameters, from those by the marginals [replica, bit].
+        """Derivatives by the parameters, each [replica, ...] as its parameter.
 
-        By the chain rule; `probabilities` are those of `matrix_probabilities`.
+        By the chain rule, from `slopes` [replica, bit], those by the marginals; `probabilities`
+        [replica, ...] are those of `matrix_probabilities`.
         """
         ends = np.cumsum([math.prod(shape) for shape in self._shapes])[:-1]
         parts = np.split(slopes, ends, axis=1)

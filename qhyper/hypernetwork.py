@@ -75,16 +75,16 @@ class HasAngles(Protocol):
     """A generator with angles: ∂E/∂angle = (E[angle + π/2] - E[angle - π/2]) / 2 for any loss."""
 
     def angles(self, *, inputs: Any = None) -> torch.Tensor:
-        """The angles, [replica, input, angle], differentiable in the parameters."""
+        """The angles in radians, float64 [replica, input, angle], differentiable."""
         ...
 
     @property
     def trained_angles(self) -> npt.NDArray[np.int64]:
-        """The numbers of the angles that depend on a parameter."""
+        """The numbers of the angles that depend on a parameter, int64 [trained angle]."""
         ...
 
     def sample_angles(self, angles: npt.NDArray[np.float64], shots: int, *, rng: Rngs) -> Bits:
-        """Draws [replica, row, shot, bit] at angles [replica, row, angle], in one call."""
+        """Draws [replica, row, shot, bit] at angles [replica, row, angle] in radians, at once."""
         ...
 
 
@@ -96,6 +96,7 @@ class HyperNetwork(torch.nn.Module, ABC):
     Layout; it calls this one, makes parameters [replica, ...] and ends with
     `self.initialise()`. With `n_inputs` > 0 the distribution depends on inputs of so many
     features: `inputs` is [input, feature], the same for all replicas, or [replica, input, feature].
+    Raises ConfigurationError unless `n_bits` is 1 or more and there is a seed.
     """
 
     capabilities: Capabilities = Capabilities()
@@ -120,7 +121,7 @@ class HyperNetwork(torch.nn.Module, ABC):
 
     @property
     def trained_parameters(self) -> list[torch.nn.Parameter]:
-        """The parameters that are trained, each [replica, ...]."""
+        """The parameters that are trained, each [replica, ...] and of a dtype of its own."""
         return [p for p in self.parameters() if p.requires_grad]
 
     @property
@@ -133,7 +134,7 @@ class HyperNetwork(torch.nn.Module, ABC):
         return type(self).__name__
 
     def step_bytes(self, shots: int) -> int:
-        """About how much memory `shots` draws of every replica take, with their log p.
+        """About how many bytes of memory `shots` draws of every replica take, with their log p.
 
         Parameters with gradients and two averages of an optimiser, and four numbers a drawn bit.
         """
@@ -394,9 +395,9 @@ class HyperNetwork(torch.nn.Module, ABC):
         return np.arange(self.n_bits)[None] if self.n_bits <= self.differentiable_bits else None
 
     def block_probabilities(self) -> torch.Tensor:
-        """p of every string of each independent block, differentiable [replica, block, 2^m].
+        """p of every string of each independent block, float64 [replica, block, 2^m].
 
-        The first bit of a block changes fastest. For a generator without inputs.
+        Differentiable. The first bit of a block changes fastest. For a generator without inputs.
         """
         if self.capabilities.independent:
             p = self.marginals()[:, 0, :, None]
@@ -420,16 +421,20 @@ class HyperNetwork(torch.nn.Module, ABC):
         return bits
 
     def block_expectation(self, costs: torch.Tensor) -> torch.Tensor:
-        """Σ p · costs of each independent block, differentiable [replica, block].
+        """Σ p · costs of each independent block, differentiable float64 [replica, block].
 
-        costs [replica, block, 2^m], as `block_probabilities`. For a generator without inputs.
+        costs float64 [replica, block, 2^m], as `block_probabilities`. For a generator without
+        inputs.
         """
         if self.capabilities.independent:
             return (self.block_probabilities() * costs).sum(dim=-1)
         return self.expectation(costs)
 
     def expectation(self, costs: torch.Tensor, *, inputs: Any = None) -> torch.Tensor:
-        """Σ p · costs, differentiable [replica, input], of costs [replica, input, 2^n_bits]."""
+        """Σ p · costs, differentiable float64 [replica, input].
+
+        costs [replica, input, 2^n_bits] are taken as float64.
+        """
         p = self.probabilities(inputs=inputs)
         return (p * costs.to(p)).sum(-1)
 

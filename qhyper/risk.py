@@ -63,16 +63,22 @@ class Risk(ABC):
         """
 
     def value(self, drawn: Sample) -> tuple[Float, Float]:
-        """The risk [...] of the distribution that gave the draws, and its standard error."""
+        """The risk [...] of the distribution that gave the draws, and its standard error [...]."""
         return _mean(self.costs(drawn, drawn))
 
     def own_costs(self, drawn: Sample) -> tuple[Float, Float]:
-        """(costs, baselines) of draws about their own distribution, from the other draws."""
+        """Costs [..., shot] of draws about their own distribution, and baselines [..., shot].
+
+        A baseline is made of the other draws alone.
+        """
         costs = self.costs(drawn, drawn)
         return costs, _others(costs)
 
     def exact(self, probabilities: Float, losses: Float) -> tuple[Float, Float]:
-        """(value [...], costs) from all probabilities and losses, [..., 2^n], bit 0 fastest."""
+        """The risk [...] and the costs [..., 2^n], of the distribution itself.
+
+        From all `probabilities` [..., 2^n] and `losses` [..., 2^n], bit 0 fastest.
+        """
         raise NotImplementedError
 
 
@@ -142,10 +148,13 @@ class CVaR(Risk):
 class FreeEnergy(Risk):
     """F = E[L] + T E[log q], whose minimum is the posterior exp(-L/T) / Z of a uniform prior.
 
-    KL(q || posterior) = (F + T log Z) / T. `temperature` T goes to `end_temperature` over a
-    training, if that is given: by equal factors (`geometric`, the default) or equal steps
-    (`linear`). Raises ConfigurationError for a negative temperature, for a schedule without an end,
-    and for a geometric one from or to 0.
+    - temperature: T, at the start, in units of the loss
+    - end_temperature: T at the end of a training, if it changes, in the same unit of the loss
+    - schedule: how it gets there: by equal factors, `geometric`, or by equal steps, `linear`;
+      geometric unless told
+
+    KL(q || posterior) = (F + T log Z) / T. Raises ConfigurationError for a negative temperature,
+    for a schedule without an end, and for a geometric one from or to 0.
     """
 
     temperature: float = 0.05
@@ -190,7 +199,7 @@ class FreeEnergy(Risk):
         return replace(self, temperature=now, end_temperature=None, schedule=None)
 
     def kl(self, value: npt.ArrayLike, log_z: float) -> Float:
-        """KL(q || posterior) in nats, from the value of F and the exact log Z at T.
+        """KL(q || posterior) in nats [...], from the value [...] of F and the exact log Z at T.
 
         Never negative but by the noise of a sampled value. Raises ConfigurationError at
         temperature 0, where there is no posterior, while the temperature has a schedule, and where

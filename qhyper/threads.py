@@ -45,7 +45,7 @@ if hasattr(os, "register_at_fork"):  # threads do not survive a fork
 
 
 def in_threads(kernel: Callable[..., None], tasks: int, *args: Any, at_least: int = 1) -> None:
-    """Call kernel(first, last, *args) on slices of range(tasks), one slice a core.
+    """Call `kernel(first, last, *args)` on slices of `range(tasks)`, one slice a core.
 
     A slice has `at_least` tasks: less work than that is not worth waking a thread for.
     """

@@ -225,7 +225,7 @@ class Chunked(Composed):
     # -- angles -----------------------------------------------------------------------------------
 
     def angles(self, *, inputs: Any = None) -> torch.Tensor:
-        """The angles of all chunks, [replica, 1, chunk · angle], differentiable."""
+        """All chunks' angles in radians, float64 [replica, 1, chunk · angle], differentiable."""
         self._as_inputs(inputs)  # refuses any
         return (
             with_angles(self.generator).angles(inputs=self.embedded()).reshape(self.replicas, 1, -1)
@@ -233,7 +233,10 @@ class Chunked(Composed):
 
     @property
     def trained_angles(self) -> npt.NDArray[np.int64]:
-        """The numbers of the angles that depend on a parameter: the embeddings count."""
+        """The numbers of the angles that depend on a parameter, int64 [trained angle].
+
+        Embeddings are parameters too.
+        """
         own = np.zeros(self._n_angles, dtype=bool)
         if self.generator.trained_parameters:
             own[with_angles(self.generator).trained_angles] = True
@@ -242,7 +245,7 @@ class Chunked(Composed):
         return np.flatnonzero(np.tile(own, self.chunks))
 
     def sample_angles(self, angles: Float, shots: int, *, rng: Rngs) -> Bits:
-        """Draws [replica, row, shot, bit] at angles [replica, row, chunk · angle]."""
+        """Draws [replica, row, shot, bit] at angles [replica, row, chunk · angle] in radians."""
         at = self.checked_angles(angles, self.chunks * self._n_angles)
         replicas, rows, _ = at.shape
         each = at.reshape(replicas, rows * self.chunks, self._n_angles)

@@ -156,18 +156,18 @@ class Joined(Composed):
     # -- angles -----------------------------------------------------------------------------------
 
     def angles(self, *, inputs: Any = None) -> torch.Tensor:
-        """The angles of all parts, [replica, input, angle], differentiable in the parameters."""
+        """The angles of all parts in radians, differentiable float64 [replica, input, angle]."""
         return torch.cat([with_angles(part).angles(inputs=inputs) for part in self.parts], dim=-1)
 
     @property
     def trained_angles(self) -> npt.NDArray[np.int64]:
-        """The numbers of the angles that depend on a parameter."""
+        """The numbers of the angles that depend on a parameter, int64 [trained angle]."""
         first = np.cumsum([0, *self._n_angles[:-1]])
         each = zip(first, self.parts, strict=True)
         return np.concatenate([at + with_angles(part).trained_angles for at, part in each])
 
     def sample_angles(self, angles: Float, shots: int, *, rng: Rngs) -> Bits:
-        """Draws [replica, row, shot, bit] at angles [replica, row, angle] of all parts."""
+        """Draws [replica, row, shot, bit] at all parts' angles [replica, row, angle] in radians."""
         own = self.checked_angles(angles, sum(self._n_angles))
         each = np.split(own, np.cumsum(self._n_angles)[:-1], axis=-1)
         return self._placed(

@@ -103,14 +103,14 @@ class Ordered(HyperNetwork):
         return self.generator.expectation(own, inputs=inputs)
 
     def angles(self, *, inputs: Any = None) -> torch.Tensor:
-        """Those of the generator, [replica, input, angle], differentiable in the parameters."""
+        """Those of the generator in radians, differentiable float64 [replica, input, angle]."""
         return with_angles(self.generator).angles(inputs=inputs)
 
     @property
     def trained_angles(self) -> npt.NDArray[np.int64]:
-        """The numbers of the angles that depend on a parameter."""
+        """The numbers of the angles that depend on a parameter, int64 [trained angle]."""
         return with_angles(self.generator).trained_angles
 
     def sample_angles(self, angles: Float, shots: int, *, rng: Rngs) -> Bits:
-        """Draws [replica, row, shot, bit] at angles [replica, row, angle]."""
+        """Draws [replica, row, shot, bit] at angles [replica, row, angle] in radians."""
         return self._placed(with_angles(self.generator).sample_angles(angles, shots, rng=rng))

@@ -47,7 +47,10 @@ class Composed(HyperNetwork):
         )
 
     def checked_angles(self, angles: npt.ArrayLike, n_angles: int) -> Float:
-        """Angles [replica, row, n_angles], or ConfigurationError."""
+        """Checked `angles` [replica, row, angle] in radians, in the same shape.
+
+        Raises ConfigurationError unless there are `n_angles` finite ones a row.
+        """
         array = as_float(angles, "angles", "finite numbers [replica, row, angle]")
         fits = array.ndim == 3 and array.shape[::2] == (self.replicas, n_angles)
         if not fits or not np.isfinite(array).all():

@@ -57,7 +57,7 @@ class Images:
         return (self.pixels >= 128).view(np.uint8)
 
     def take(self, chosen: npt.NDArray[np.integer] | slice) -> "Images":
-        """Only these images, in this order."""
+        """Only these images, in this order: their numbers `chosen` [image], or a slice."""
         return Images(self.pixels[chosen], self.labels[chosen], self.shape)
 
     @property

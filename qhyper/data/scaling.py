@@ -31,7 +31,7 @@ class Scaling:
     """shift and scale of numbers to predict, where there are some"""
 
     def __call__(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Scaled features of x [row, feature]."""
+        """The features x [row, feature] scaled, in the same shape."""
         half = 0.5  # which is exact: a difference may be twice as large as its parts
         return (half * x - half * np.array(self.shift)) / (half * np.array(self.scale))
 

@@ -55,7 +55,10 @@ class GradientEstimator(ABC):
         """Raise ConfigurationError if it cannot work for this generator and risk."""
 
     def check_objective(self, objective: Losses | MiniBatches) -> None:  # noqa: B027 (most can)
-        """Raise ConfigurationError if it cannot work on this objective, or its mini-batches."""
+        """Raise ConfigurationError if it cannot work on this objective, or its mini-batches.
+
+        An objective takes bits [..., bit] to losses [...].
+        """
 
     @abstractmethod
     def cost(
@@ -68,7 +71,7 @@ class GradientEstimator(ABC):
     ) -> Spending:
         """What each replica spends in one call, in evaluations, shots and circuits.
 
-        `objective` is for estimators that ask it for more than losses.
+        `objective`, from bits [..., bit] to losses [...], is for estimators that ask it for more.
         """
 
     def cost_once(self, generator: HyperNetwork) -> Spending:
@@ -76,7 +79,10 @@ class GradientEstimator(ABC):
         return Spending()
 
     def resume(self, generator: HyperNetwork, objective: Losses) -> None:  # noqa: B027 (few need it)
-        """Make ready again, without cost, what earlier calls for this objective had paid for."""
+        """Make ready again, without cost, what earlier calls for this objective had paid for.
+
+        An objective takes bits [..., bit] to losses [...].
+        """
 
     @abstractmethod
     def __call__(
@@ -88,7 +94,10 @@ class GradientEstimator(ABC):
         rng: Rngs,
         inputs: Any = None,
     ) -> GradientEstimate:
-        """Add the gradient, and return what was measured; `rng` has one generator a replica."""
+        """Add the gradient, and return what was measured; `rng` has one generator a replica.
+
+        The `objective` takes bits [..., bit] to losses [...].
+        """
 
 
 def build_estimator(

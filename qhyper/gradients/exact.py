@@ -82,7 +82,10 @@ class Exact(GradientEstimator):
         self.table(objective, generator.n_bits)
 
     def table(self, objective: Losses, n_bits: int) -> tuple[Float, bool]:
-        """(the loss of every bitstring [2^n], whether it was evaluated just now)."""
+        """The loss of every bitstring [2^n], and whether it was evaluated just now.
+
+        The `objective` takes bits [..., bit] to losses [...].
+        """
         size = 1 << n_bits
         if self._kept is not None and self._kept[0] == objective and len(self._kept[1]) == size:
             return self._kept[1], False

@@ -81,7 +81,10 @@ class NaturalGradient(GradientEstimator):
         rng: Rngs,
         inputs: Any = None,
     ) -> GradientEstimate:
-        """Add the natural gradient of the risk to `.grad` of the generator's parameters."""
+        """Add the natural gradient of the risk to `.grad` of the generator's parameters.
+
+        Raises ConfigurationError if conjugate gradients do not converge: the damping is too low.
+        """
         self.check(generator, risk)
         drawn, coefficients, estimate = measure(
             generator, objective, risk, self.shots, "leave-one-out", rng, inputs

@@ -87,7 +87,8 @@ class StochasticParameterShift(GradientEstimator):
 
     Their derivatives are scaled by P over `angles`, and those of the others are 0: unbiased. The
     same angles are shifted for all inputs of a replica. (The rule of Banchi and Crooks, 2021, of
-    the same name is another one, for gates with G² other than 1.)
+    the same name is another one, for gates with G² other than 1.) Raises ConfigurationError unless
+    `shots` and `angles` are whole numbers of 1 or more.
     """
 
     shots: int

@@ -32,7 +32,8 @@ class ScoreFunction(GradientEstimator):
 
     With the baseline `leave-one-out`, b_k is the mean cost of the other draws, so that the
     estimate stays unbiased (Kool et al., 2019) and varies less; with `none` it is 0. `shots` is K
-    for each replica and input, at least 2 with the baseline.
+    for each replica and input, at least 2 with the baseline. Raises ConfigurationError for fewer
+    shots or another baseline.
     """
 
     shots: int

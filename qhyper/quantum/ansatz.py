@@ -41,9 +41,13 @@ class Brickwork:
     """The ansatz of Carrasquilla et al. (2023, arXiv:2301.08292): `depth` sublayers.
 
     Each sublayer: CX(j, j+1) on every second pair, then Ry on all qubits, then Rz on all. The
-    pairs start at the first qubit in the first sublayer and at the second qubit in the second
-    (`phase` 0), or the reverse (`phase` 1), alternating. 2 · n · depth angles; two sublayers are
-    one "layer" of the paper.
+    pairs of one sublayer start at the first qubit, those of the next at the second, alternating.
+    2 · n · depth angles; two sublayers are one "layer" of the paper.
+
+    - depth: number of sublayers
+    - phase: where the first sublayer's pairs start: 0 at the first qubit, 1 at the second
+
+    Raises ConfigurationError unless `depth` is a whole number of 1 or more and `phase` is 0 or 1.
     """
 
     depth: int = 4
@@ -77,10 +81,16 @@ Pairs = Literal["linear", "ring", "all-to-all"]
 class HardwareEfficient:
     """Rotations on all qubits, then `depth` times entanglers and the same rotations again.
 
-    As of Kandala et al. (2017, Nature 549, 242). `pairs`: `linear` has entanglers (j, j+1) from
-    the first qubit to the last, `ring` one from the last to the first besides, `all-to-all` all
-    pairs j < k, or list them. `gate` is cx or cz, `rotations` the rotations in their order.
-    (depth + 1) · n · len(rotations) angles.
+    As of Kandala et al. (2017, Nature 549, 242). (depth + 1) · n · len(rotations) angles.
+
+    - depth: times that entanglers and rotations repeat
+    - pairs: of qubits that are entangled: `linear`, (j, j+1) from the first qubit to the last;
+      `ring`, the last and the first besides; `all-to-all`, all j < k; or a list of pairs
+    - gate: what entangles a pair
+    - rotations: those of every qubit in their order, of `rx`, `ry` and `rz`
+
+    Raises ConfigurationError for a depth below 1, and for gates, rotations or pairs of other names
+    or forms.
     """
 
     depth: int = 4
@@ -141,7 +151,8 @@ class Mirrored:
     """`blocks` times the gates of an ansatz and then the same in reverse, and a last Ry on all.
 
     Every rotation has a parameter of its own. With the start `identity-block` each block is the
-    identity at first (Grant et al., 2019, Quantum 3, 214).
+    identity at first (Grant et al., 2019, Quantum 3, 214). Raises ConfigurationError unless there
+    is a whole block or more.
     """
 
     ansatz: Ansatz
@@ -177,6 +188,7 @@ class Reuploading:
     re-uploading, Pérez-Salinas et al., 2020, Quantum 4, 226). An Rz that ends its qubit's gates
     cannot change a bit, and takes none. How much a bit depends on the input
     is trained: at the near-product start hardly at all. `scale` is in radians a unit of x.
+    Raises ConfigurationError unless `n_inputs` is a whole number of 1 or more.
     """
 
     ansatz: Ansatz
@@ -254,7 +266,15 @@ class Encoded:
     are 0 the CZ gates, which are diagonal, change no measurement: it starts as a product
     (`near-plus`), and how entangled it gets is trained. n_inputs = n, and (depth + 1) · n
     parameters, which a static hypernetwork shares among all chunks: with a `scale` below 1 they
-    learn more slowly than the features. `pairs` as in HardwareEfficient.
+    learn more slowly than the features.
+
+    - depth: times that CZ and Ry repeat; 0 is a product
+    - pairs: of qubits that are entangled: `linear`, `ring`, `all-to-all` or a list of pairs, as in
+      HardwareEfficient
+    - scale: of the trained angles, above 0
+
+    Raises ConfigurationError unless `scale` is above 0, and for a depth or pairs that
+    HardwareEfficient refuses.
     """
 
     depth: int = 2
@@ -311,7 +331,8 @@ class UnitChain:
     that of a classical Bayesian network of the same graph and as many parameters, a conditional
     probability where an Ry is: it has the target's structure, and no quantum advantage.
 
-    Starts with every qubit in |+>, where no CX does anything (`near-plus`).
+    Starts with every qubit in `|+>`, where no CX does anything (`near-plus`). Raises
+    ConfigurationError unless `units` and `inputs` are whole numbers from 1.
     """
 
     units: int
@@ -411,7 +432,7 @@ def initial_parameters(
     `near-product`: all N(0, 0.05²) about zero, except that the last Ry of each qubit is about
     π/2: near the uniform distribution without entanglement, unless the circuit has fixed
     rotations or qubits without a trained Ry. `near-plus`: the same with the first Ry of each qubit:
-    every qubit is near |+>, where CX do nothing at first. `uniform`: all uniform in [-π, π).
+    every qubit is near `|+>`, where CX do nothing at first. `uniform`: all uniform in [-π, π).
     `identity-block`: gates that meet their own mirror image undo it, at angles uniform in
     [-π, π), and the last Ry of each qubit is at π/2 (Grant et al., 2019); raises
     ConfigurationError for a circuit that is not built of such blocks.

@@ -98,7 +98,10 @@ class Executable(Protocol):
     """
 
     def at(self, angles: Float) -> Prepared:
-        """The circuit at angles [replica, row, angle]; later changes of the array do not matter."""
+        """The circuit at angles [replica, row, angle] in radians.
+
+        Later changes of the array do not matter.
+        """
         ...
 
 
@@ -142,8 +145,8 @@ def state_vector_bytes(n_qubits: int, copies: int = 1) -> int:
 def matrix_product_bonds(circuit: Circuit) -> list[int]:
     """log2 of the bond left of each site, n_qubits + 1 of them, of the exact matrix product.
 
-    Each CX or CZ doubles the bonds that it spans; CX with a control still in |0> and CZ with
-    either qubit in |0> do nothing.
+    Each CX or CZ doubles the bonds that it spans; CX with a control still in `|0>` and CZ with
+    either qubit in `|0>` do nothing.
     """
     touched: set[int] = set()
     bonds = np.zeros(circuit.n_qubits + 1, dtype=np.int64)
@@ -157,7 +160,7 @@ def matrix_product_bonds(circuit: Circuit) -> list[int]:
 
 
 def acts(name: str, qubits: tuple[int, ...], touched: set[int]) -> bool:
-    """Whether a CX or CZ does anything, when only the qubits in `touched` have left |0>."""
+    """Whether a CX or CZ does anything, when only the qubits in `touched` have left `|0>`."""
     return touched.issuperset(qubits) if name == "cz" else qubits[0] in touched
 
 

@@ -1,7 +1,8 @@
 """Circuit: a neutral list of gates, and how their angles come from what is trained.
 
-All qubits start in |0>. A rotation is exp(-i angle P / 2) with P = X, Y or Z, so that the two-term
-shift rule holds for every angle. Angles are what gates see; parameters are what is trained.
+All qubits start in `|0>`. A rotation is exp(-i angle P / 2) with P = X, Y or Z, so that the
+two-term shift rule holds for every angle. Angles are what gates see; parameters are what is
+trained.
 """
 
 from collections.abc import Iterator, Mapping
@@ -44,10 +45,13 @@ class Affine:
     """angles = offset + matrix · x, with the matrix given by its entries."""
 
     offset: npt.NDArray[np.float64]
-    """[angle]"""
+    """[angle], in radians"""
     angle: npt.NDArray[np.int64]
+    """the row of each entry of the matrix, [entry]"""
     column: npt.NDArray[np.int64]
+    """the column of each entry, [entry]"""
     coefficient: npt.NDArray[np.float64]
+    """[entry], in radians a unit of x"""
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ class Circuit:
 
     @cached_property
     def trained(self) -> npt.NDArray[np.int64]:
-        """The numbers of the angles that depend on a parameter."""
+        """The numbers of the angles that depend on a parameter, int64 [trained angle]."""
         return np.flatnonzero([any(angle.parameters.values()) for angle in self.angles])
 
     @cached_property

@@ -1,6 +1,6 @@
 """Circuits of Qiskit and PennyLane as ours.
 
-What is taken over is the unitary part: all qubits start in |0>, all are measured at the end, and
+What is taken over is the unitary part: all qubits start in `|0>`, all are measured at the end, and
 columns of the draws are the classical bits that the circuit measures them into, or the qubits or
 wires in their order if it does not measure them all. Other gates are decomposed into rx, ry, rz, cx
 and cz by the SDK's own rules: exactly up to a global phase, but evolutions under sums that do not

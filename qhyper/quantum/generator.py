@@ -191,7 +191,7 @@ class QuantumHyperNetwork(HyperNetwork):
     # -- angles -------------------------------------------------------------------------------
 
     def angles(self, *, inputs: Any = None) -> torch.Tensor:
-        """The angles of the gates, float64 [replica, input, angle], differentiable."""
+        """The angles of the gates in radians, float64 [replica, input, angle], differentiable."""
         return self._angles(self._as_inputs(inputs))
 
     def _angles(self, inputs: torch.Tensor | None) -> torch.Tensor:
@@ -208,11 +208,11 @@ class QuantumHyperNetwork(HyperNetwork):
 
     @property
     def trained_angles(self) -> npt.NDArray[np.int64]:
-        """The numbers of the angles that depend on a parameter."""
+        """The numbers of the angles that depend on a parameter, int64 [trained angle]."""
         return self.circuit.trained
 
     def sample_angles(self, angles: npt.NDArray[np.float64], shots: int, *, rng: Rngs) -> Bits:
-        """Draws [replica, row, shot, bit] at angles [replica, row, angle], in one call.
+        """Draws [replica, row, shot, bit] at angles [replica, row, angle] in radians, in one call.
 
         Raises ConfigurationError if `shots` < 1, or if the angles or `rng` do not fit.
         """
@@ -224,7 +224,9 @@ class QuantumHyperNetwork(HyperNetwork):
         return self._by_bit(self._executable.at(angles).sample(shots, rng))
 
     def mitigated(self, bits: Bits, losses: Floats) -> Floats:
-        """Losses [..., shot] of draws [..., shot, bit], whose means have no readout errors.
+        """Losses [..., shot] whose means have no readout errors, of bits [..., shot, bit].
+
+        `losses` [..., shot] are those of the bits as they were measured.
 
         With the capability `mitigates` alone; see `qhyper.quantum.backend.Executable`.
         """
@@ -251,7 +253,10 @@ class QuantumHyperNetwork(HyperNetwork):
     def accumulate_scores(
         self, bits: Bits, coefficients: npt.NDArray[np.float64], *, inputs: Any = None
     ) -> None:
-        """As in HyperNetwork, in one pass: log p itself is not needed."""
+        """As in HyperNetwork, in one pass: log p itself is not needed.
+
+        Raises ConfigurationError unless there is a coefficient for each draw.
+        """
         if not self.capabilities.log_prob:
             return super().accumulate_scores(bits, coefficients, inputs=inputs)  # refuses
         checked = self._as_inputs(inputs)

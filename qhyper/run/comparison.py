@@ -126,7 +126,7 @@ def compare(
     - watch: the objective on held-out rows, by which networks are chosen where training sees
       mini-batches
     - name: what the data are called in tables
-    - temperature: of the certificate's log Z
+    - temperature: of the certificate's log Z, in the unit of the loss
     - paid_shots: how many shots quantum computers may be sent in all, 100,000 unless told
     - tests: pairs of entries, "A:B", that are tested against one another; every entangled circuit
       with the same without entanglement, and with the best classical entry, unless told

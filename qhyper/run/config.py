@@ -150,7 +150,7 @@ class Config(Limits):
     max_jobs_per_day: int | None = Field(default=None, ge=0)
     """jobs in 24 hours, by all runs in the folder of this one"""
     temperature: float = Field(default=0.05, gt=0)
-    """of the certificate's log Z"""
+    """of the certificate's log Z, in the unit of the loss"""
     entries: list[Entry] | None = Field(default=None, min_length=1)
     """generators and controls; unless told, those of `COMPARED` that the problem admits"""
     tests: list[str] | None = None

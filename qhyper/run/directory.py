@@ -1,25 +1,27 @@
 """The run directory: configuration, provenance, metrics, checkpoints, results.
 
-runs/<utc>-<name>-<hash8>/
-  config.toml       what was asked, resolved
-  provenance.json   name, versions, source, machine, seeds, git revision, arguments
-  data.json         checksum of the data, so that a resumed run has the same
-  certificate.json  the certificate and a histogram of the spectrum
-  <entry>/          one folder for each generator or control
-    metrics.jsonl   one line for each point of its learning curve
-    checkpoints/    the last two
-    result.json     written when the entry is complete: the same bytes, whoever worked it out
-    seconds.json    what its steps took there
-    attempt-1       the claim of the process that works on it, if one does
-    failed.json     why it was given up, if it was
-  summary.json      written last: its presence means that the run is complete
-  report.html
-  run.lock          which process is at work, if one is
-  jobs.sqlite       the ledger of what was sent to quantum computers, if anything was
-  samples/          what its jobs measured
-  circuits/         the circuits of trainings on quantum computers, as transpiled
-  submissions/      one folder for each `qhyper submit`: what was asked, draws, outcome, page
-  tensorboard/      what `--log tensorboard` has written; wandb/ the same
+Its files::
+
+    runs/<utc>-<name>-<hash8>/
+      config.toml       what was asked, resolved
+      provenance.json   name, versions, source, machine, seeds, git revision, arguments
+      data.json         checksum of the data, so that a resumed run has the same
+      certificate.json  the certificate and a histogram of the spectrum
+      <entry>/          one folder for each generator or control
+        metrics.jsonl   one line for each point of its learning curve
+        checkpoints/    the last two
+        result.json     written when the entry is complete: the same bytes, whoever worked it out
+        seconds.json    what its steps took there
+        attempt-1       the claim of the process that works on it, if one does
+        failed.json     why it was given up, if it was
+      summary.json      written last: its presence means that the run is complete
+      report.html
+      run.lock          which process is at work, if one is
+      jobs.sqlite       the ledger of what was sent to quantum computers, if anything was
+      samples/          what its jobs measured
+      circuits/         the circuits of trainings on quantum computers, as transpiled
+      submissions/      one folder for each `qhyper submit`: what was asked, draws, outcome, page
+      tensorboard/      what `--log tensorboard` has written; wandb/ the same
 """
 
 import datetime
@@ -203,7 +205,10 @@ class Run:
         return None if found is None else Summary.from_json(found, str(self.path / file))
 
     def read_json(self, name: str) -> Any:
-        """The content of a JSON file of the run, None if it is not there."""
+        """The content of a JSON file of the run, None if it is not there.
+
+        Raises StorageError if it cannot be read as JSON.
+        """
         path = self.path / name
         if not path.is_file():
             return None

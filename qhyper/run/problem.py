@@ -25,7 +25,10 @@ MANY_BITS = 4096
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What every entry of a run works on, with what it is measured by."""
+    """What every entry of a run works on, with what it is measured by.
+
+    Raises ConfigurationError if `test` are no Samples, or do not fit the objective.
+    """
 
     objective: Objective
     """on the training rows"""

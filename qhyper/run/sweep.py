@@ -1,12 +1,14 @@
 """A sweep: a comparison at every point that is asked for; each is a run that can be opened.
 
-<folder>/
-  sweep.toml                what was asked last: a configuration, and the table [sweep]
-  points.json               the points of that, each with its folder
-  points/<point>/<seeds>/   run directories: a point, with the seeds that were asked for at a time
-  certificates/             of each problem, once
-  results.csv               one row a seed and entry
-  sweep.html
+Its files::
+
+    <folder>/
+      sweep.toml               what was asked last: a configuration, and the table [sweep]
+      points.json              the points of that, each with its folder
+      points/<point>/<seeds>/  runs: a point, with the seeds that were asked for at a time
+      certificates/            of each problem, once
+      results.csv              one row a seed and entry
+      sweep.html
 
 Points go by their settings, and seeds by their numbers: what is asked again is there already, and
 more points, more seeds or other settings cost no more than what is new.

@@ -187,7 +187,7 @@ def seeds_name(seeds: Sequence[int]) -> str:
 
 
 def numbered(key: str, titles: Sequence[str]) -> tuple[str | None, str]:
-    """Which entry a key is of, by its number or *, and of what of it; None and all for others."""
+    """Which entry a key is of, by its number or `*`, and of what of it; None and all for others."""
     first, _, rest = key.partition(".")
     named, _, setting = rest.partition(".")
     if first != "entries" or not setting:
@@ -196,7 +196,7 @@ def numbered(key: str, titles: Sequence[str]) -> tuple[str | None, str]:
 
 
 def _spread(asked: Asked, point: Point) -> dict[str, Any]:
-    """A point whose keys of entries have their numbers: entries.* those of each.
+    """A point whose keys of entries have their numbers: `entries.*` those of each.
 
     Controls are not trained, and are left out of settings of training.
     """

@@ -69,7 +69,7 @@ class Marginals:
     error: Sequence[float]
     """standard error of their difference, from shot noise alone"""
     mean: float
-    """of |p - q| over the bits"""
+    """of `|p - q|` over the bits"""
     mean_noise: float
     """what shot noise alone would give on average: bits taken as independent, counts as normal"""
     largest: float
@@ -283,12 +283,12 @@ def _difference_error(p: Float, ours: int, q: Float, theirs: int) -> Float:
 
 
 def _expected_magnitude(error: Float, parts: int) -> float:
-    """Σ E|x| / parts of normal x with mean zero and these standard deviations."""
+    """Σ `E|x|` / parts of normal x with mean zero and these standard deviations."""
     return float(np.sqrt(2 / np.pi) * error.sum() / parts)
 
 
 def _expected_largest(error: Float) -> float:
-    """E max |x| of independent normal x with mean zero and these standard deviations."""
+    """`E max |x|` of independent normal x with mean zero and these standard deviations."""
     from scipy.special import erf
 
     error = error[error > 0]

@@ -1,12 +1,14 @@
 """A submission as it is written down: its number, what was asked, and what was found.
 
-runs/<run>/submissions/<number>/
-  circuit.qpy       the transpiled circuit
-  preparation.qpy   the one that readout errors are learnt from, if that was asked for
-  submission.json   what was asked: written before anything is sent
-  draws.npz         the draws in weight order, once all jobs are done
-  outcome.json      the draws scored, with the simulator's: its presence means complete
-  report.html
+Its files::
+
+    runs/<run>/submissions/<number>/
+      circuit.qpy       the transpiled circuit
+      preparation.qpy   the one that readout errors are learnt from, if that was asked for
+      submission.json   what was asked: written before anything is sent
+      draws.npz         the draws in weight order, once all jobs are done
+      outcome.json      the draws scored, with the simulator's: its presence means complete
+      report.html
 
 What was sent is in the run's ledger (`qhyper.quantum.cloud.ledger`) under the submission's scope.
 """

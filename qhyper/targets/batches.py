@@ -43,7 +43,7 @@ class RowObjective(Objective):
     """An objective that can be had on some of its rows. Subclasses give `on_rows`."""
 
     def on_rows(self, rows: npt.NDArray[np.int64]) -> Scorer:
-        """The target on these rows alone."""
+        """The target on these rows alone, their numbers [row]."""
         raise NotImplementedError
 
     def mini_batches(self, size: int) -> "RowBatches":
@@ -73,7 +73,7 @@ class RowBatches:
         self.flip_evaluations = objective.flip_evaluations
 
     def block_evaluations(self, plan: npt.NDArray[np.int64]) -> int:
-        """As in Objective."""
+        """As in Objective, with the bits `plan` [block, bit]."""
         return self.objective.block_evaluations(plan)
 
     def draw(self, rng: Rngs) -> "RowBatch":

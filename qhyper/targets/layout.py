@@ -54,7 +54,7 @@ class Layout:
 
     @cached_property
     def bits(self) -> dict[str, npt.NDArray[np.int64]]:
-        """The numbers of the bits of every block, in its shape, by name."""
+        """The numbers of the bits of every block, in its shape, by name: [in, out] of a matrix."""
         ends = np.cumsum([block.size for block in self.blocks])
         return {
             block.name: np.arange(end - block.size, end).reshape(block.shape)
@@ -76,7 +76,7 @@ class Layout:
         return (matrices[0].shape[0], *(m.shape[1] for m in matrices)) if matrices else ()
 
     def unit_blocks(self) -> list[npt.NDArray[np.int64]]:
-        """The bits of each unit of the first hidden layer: inputs, its own ones, outputs.
+        """The bits [bit] of each unit of the first hidden layer: inputs, its own ones, outputs.
 
         For (4, 6, 2): six blocks of 4 + 2 bits. Bits of later layers belong to no block.
         Raises ConfigurationError without a hidden layer.
@@ -99,7 +99,8 @@ class Layout:
         `row`: as stored. `unit`: the bits of a hidden unit adjacent; `unit-centre`: the same with
         its outputs, the last one first, in the middle of its inputs. `split`: the first matrix as
         stored, every later one output by output (all first outputs, then all second, ...). What
-        belongs to none of these comes last, as stored.
+        belongs to none of these comes last, as stored. Raises ConfigurationError for another name,
+        and for an order by units of a target that has none.
         """
         if name not in ORDERS:
             raise unknown("order of the bits", name, ORDERS)

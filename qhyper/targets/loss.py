@@ -74,20 +74,29 @@ def predictions(logits: npt.NDArray) -> npt.NDArray[np.int64]:
 
 
 def cross_entropy(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """-log softmax(logits)[label], in nats."""
+    """-log softmax(logits)[label] of each label, in nats.
+
+    Logits [..., row, class] to losses [..., row, label].
+    """
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return np.log(np.exp(shifted).sum(axis=-1, keepdims=True)) - shifted
 
 
 def squared_error(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Σ_c (softmax(logits)[c] - [c = label])², the Brier score (Brier, 1950)."""
+    """Σ_c (softmax(logits)[c] - [c = label])² of each label, the Brier score (Brier, 1950).
+
+    Logits [..., row, class] to losses [..., row, label].
+    """
     exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
     p = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return (p**2).sum(axis=-1, keepdims=True) - 2 * p + 1
 
 
 def accuracy(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """0 if the row is classified as its label, else 1; its mean is 1 - accuracy."""
+    """0 for the label that a row is classified as, else 1; its mean over rows is 1 - accuracy.
+
+    Logits [..., row, class] to losses [..., row, label].
+    """
     return 1.0 - (predictions(logits)[..., None] == np.arange(logits.shape[-1]))
 
 

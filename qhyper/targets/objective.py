@@ -32,7 +32,8 @@ class Objective(TakesBits):
     products are right, and a copy that the function may change. Lower is better. `evaluations`
     counts the draws evaluated so far, and `rows` these times the rows that each was scored on.
     Subclasses give `_evaluate` in the function's place, of bits as uint8, and declare what else
-    they can.
+    they can. `losses`, of a table, are those of all bitstrings, float64 [bitstring]. Raises
+    ConfigurationError unless `n_bits` is a whole number of 1 or more, and that of the layout.
     """
 
     capabilities = ObjectiveCapabilities(flips=True)
@@ -110,7 +111,10 @@ class Objective(TakesBits):
     # -- what only some can do ----------------------------------------------------------------
 
     def accuracy(self, bits: npt.ArrayLike, samples: "Samples | None" = None) -> Float:
-        """As in the protocol; ConfigurationError for an objective that classifies nothing."""
+        """Share of the samples that each of bits [..., bit] classifies correctly, float64 [...].
+
+        Raises ConfigurationError for an objective that classifies nothing.
+        """
         raise ConfigurationError(f"{self.name} classifies nothing: it has no accuracy.")
 
     def mini_batches(self, size: int) -> MiniBatches:
@@ -125,12 +129,15 @@ class Objective(TakesBits):
         return self.n_bits + 1
 
     def flips(self, bits: npt.ArrayLike) -> tuple[Float, Float]:
-        """As in the protocol, by evaluating every string with one bit flipped."""
+        """Losses [...] of bits [..., bit], and L(bit flipped) - L of every bit, [..., bit].
+
+        By evaluating every string with one bit flipped, unless overridden.
+        """
         array = as_bits(bits, self.n_bits)
         return flips_by_evaluation(self, array)
 
     def block_evaluations(self, plan: npt.NDArray[np.int64]) -> int:
-        """Evaluations that `blocks` of one draw counts as."""
+        """Evaluations that `blocks` of one draw counts as, with the bits `plan` [block, bit]."""
         return strings_of_blocks(plan)
 
     def blocks(self, bits: npt.ArrayLike, plan: npt.NDArray[np.int64]) -> tuple[Float, Float]:
@@ -143,11 +150,18 @@ class Objective(TakesBits):
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
-        """As in the protocol; ConfigurationError for an objective that tells none."""
+        """The class of every row, int64 [row].
+
+        Raises ConfigurationError for an objective that tells none.
+        """
         raise ConfigurationError(f"{self.name} tells no labels of rows.")
 
     def wrong_weights(self, bits: npt.ArrayLike) -> tuple[Float, npt.NDArray[np.bool_]]:
-        """As in the protocol; UnsuitableError for an objective that lays errors to no bits."""
+        """Losses [...] of bits [..., bit], and whether errors are laid to each bit, [..., bit].
+
+        From one pass, and counts as one evaluation of a draw. Raises UnsuitableError for an
+        objective that lays errors to no bits.
+        """
         raise UnsuitableError(
             f"{self.name} lays errors to no bits: only packed networks that see signs do. Choose "
             "one, such as PackedTarget(layers)."
@@ -162,8 +176,8 @@ class Objective(TakesBits):
     ) -> Any:
         """The Certificate, by evaluating every bitstring; the evaluations count.
 
-        Raises ConfigurationError for a method other than enumeration, UnsuitableError for more
-        than 2^26 bitstrings.
+        `temperature`, of its log Z, is in the unit of the loss. Raises ConfigurationError for a
+        method other than enumeration, UnsuitableError for more than 2^26 bitstrings.
         """
         from qhyper.targets.exact.certificate import certify_objective
 

@@ -11,7 +11,7 @@ class Sign(torch.nn.Module):
         self.of_zero = of_zero
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The sign of every number of x, of its shape and dtype."""
+        """The sign of every number of x [...], in the same shape and dtype."""
         if self.of_zero == 0:
             return x.sign()
         plus = x >= 0 if self.of_zero == 1 else x > 0

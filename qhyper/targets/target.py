@@ -87,7 +87,7 @@ class Objective(Protocol):
     """bitstrings times rows scored so far"""
 
     def __call__(self, bits: npt.ArrayLike) -> Float:
-        """The loss of every bitstring; counts what it costs."""
+        """The loss [...] of every bitstring, of bits [..., bit]; counts what it costs."""
         ...
 
     @property
@@ -136,7 +136,10 @@ class Objective(Protocol):
         ...
 
     def certify(self, *, temperature: float, method: str = "auto", progress: Any = None) -> Any:
-        """The Certificate of the landscape; see `qhyper.targets.exact.certificate`."""
+        """The Certificate of the landscape; see `qhyper.targets.exact.certificate`.
+
+        `temperature`, of its log Z, is in the unit of the loss.
+        """
         ...
 
 

@@ -62,10 +62,10 @@ def minimise(
     `tolerance`. Then the generator holds its parameters, and `on_replica` is called with its number
     and its risk: whatever is raised in between leaves the replicas finished so far.
 
-    Nothing is drawn. `objective` is evaluated once for each of the 2^n bitstrings, and is not to
-    change. Raises ConfigurationError if the generator has not all probabilities and their
-    derivatives (`Exact.check`) or depends on inputs, if the risk has a schedule or is not finite,
-    and for limits that make no sense.
+    Nothing is drawn. `objective`, from bits [..., bit] to losses [...], is evaluated once for each
+    of the 2^n bitstrings, and is not to change. Raises ConfigurationError if the generator has not
+    all probabilities and their derivatives (`Exact.check`) or depends on inputs, if the risk has a
+    schedule or is not finite, and for limits that make no sense.
     """
     if not callable(objective):
         raise ConfigurationError(

@@ -62,8 +62,9 @@ class Trainer:
     `watch_every` steps and after the last one network is tried there, the most probable one where
     that is known, else the best of the step's draws. These evaluations count.
 
-    `streams` is where random numbers come from. Raises ConfigurationError if generator, objective,
-    optimiser, schedule and budget do not go together.
+    The `objective` takes bits [..., bit] to losses [...]. `streams` is where random numbers come
+    from. Raises ConfigurationError if generator, objective, optimiser, schedule and budget do not
+    go together.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class Trainer:
 
     @property
     def step_seconds(self) -> list[float]:
-        """Wall times of some 200 steps of all replicas, of those that this trainer made itself.
+        """Seconds of wall time of some 200 steps of all replicas, of those that it made itself.
 
         Without its first step, which may load or compile kernels.
         """
@@ -130,7 +131,11 @@ class Trainer:
 
     @one_torch_thread()  # in loops of one's own too
     def advance(self) -> None:
-        """One step of every replica."""
+        """One step of every replica.
+
+        Raises ConfigurationError if the estimator measures no value, the optimiser or its schedule
+        fails, or parameters are no longer finite.
+        """
         begun = time.perf_counter()
         if not self._going_on_since:  # a trainer may wait long before it is run
             self._going_on_since = time.monotonic() - self._elapsed
@@ -359,6 +364,8 @@ def train(
     on_step: Callable[[Trainer], None] | None = None,
 ) -> Trainer:
     """Train `generator`, from the parameters it has, to the end of its budget.
+
+    `objective` takes bits [..., bit] to losses [...], or draws mini-batches that do.
 
     Returns the trainer with its record. `watch` is the objective on held-out rows, if there are
     any. `on_step` is called after every step; what it raises ends the training. See `Trainer` for

@@ -112,7 +112,10 @@ class BraketService(Service):
 
     @cached_property
     def limits(self) -> Limits:
-        """What fits in a task, by the device's own data at AWS; see the class."""
+        """What fits in a task, by the device's own data at AWS; see the class.
+
+        Raises MissingError for a quantum computer that takes no program sets.
+        """
         if self.local:
             return Limits(self.device.num_qubits)
         shots, sets = self._braket.properties.service.shotsRange[1], self._sets

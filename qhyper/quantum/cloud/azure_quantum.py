@@ -64,7 +64,7 @@ class AzureService(Service):
 
     - name: "local" for Microsoft's simulator on this machine; otherwise the target's name
       ("ionq.qpu.forte-1", "quantinuum.qpu.h2-1", "rigetti.sim.qvm")
-    - resource_id, location: of the workspace, if the environment variables AZURE_QUANTUM_… do not
+    - resource_id, location: of the workspace, if the environment variables `AZURE_QUANTUM_…` do not
       say which
     - debias: whether IonQ mixes the results of many variants of each circuit, at a higher price;
       off unless asked for, which is not what Azure does by itself
@@ -117,7 +117,11 @@ class AzureService(Service):
 
     @cached_property
     def device(self) -> Any:
-        """The target as a Qiskit BackendV2; see `Service`."""
+        """The target as a Qiskit BackendV2; see `Service`.
+
+        Raises ConfigurationError for an unknown target, MissingError if Azure does not answer or
+        the target takes no QIR.
+        """
         return _target(self._workspace, self.name)
 
     @cached_property
@@ -332,7 +336,8 @@ class AzureJob:
     def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
         """The shots of the job's one row; see `CloudJob`.
 
-        `seed` is used where the target gives frequencies alone.
+        `seed` is used where the target gives frequencies alone. Raises Unreadable, a
+        JobError, if there is no result, or it cannot be read.
         """
         job = self._service.details(self.job_id)
         raw = b""

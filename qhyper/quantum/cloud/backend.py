@@ -61,7 +61,9 @@ class CloudBackend:
     - identity: what tells jobs from those that measure something else: the device, and the options
       that matter to it; formerly: what earlier versions said instead
 
-    It samples within `connected` alone, and after `begin` has said what for.
+    It samples within `connected` alone, and after `begin` has said what for. Raises
+    ConfigurationError for an option that cannot be, and for a service that debiases together with
+    `mitigate`.
     """
 
     def __init__(
@@ -195,7 +197,7 @@ class CloudBackend:
         return self.purpose if self._calls == 1 else f"{self.purpose}, call {self._calls}"
 
     def request(self, scope: Scope, purpose: str, isa: Isa, angles: Float, shots: int) -> Request:
-        """The request for `shots` shots at each of the angles [row, angle]."""
+        """The request for `shots` shots at each of the angles [row, angle] in radians."""
         return Request(
             scope, purpose, self.service_name, isa.fingerprint,
             isa.rows(angles), shots, len(isa.qubits), f"{self._formerly} level={self.level}",
@@ -265,8 +267,9 @@ class CloudBackend:
         caps.check(folder, None if price is None else price.amount, self.jobs(isa, batches))
 
     def preview(self, isa: Isa, angles: Float, shots: int) -> str:
-        """What the service would be sent for shots at angles [row, angle], by its own account.
+        """What the service would be sent for shots at angles [row, angle] in radians.
 
+        By its own account.
         The first job of several, and the first PREVIEWED_ROWS of its rows, in the service's words,
         after how many there are.
         """
@@ -294,7 +297,10 @@ class CloudBackend:
         return ""
 
     def previewed(self, isa: Isa, angles: Float, shots: int) -> None:
-        """Within `first_of`, note what would be sent for shots at angles [row, angle], and end."""
+        """Within `first_of`, note what would be sent for shots at the angles, and end.
+
+        These are [row, angle], in radians.
+        """
         if self._previews is not None:
             self._previews.append(self.preview(isa, angles, shots))
             raise _Previewed
@@ -328,14 +334,18 @@ class CloudExecutable:
         self._told = False
 
     def at(self, angles: Float) -> "CloudAt":
-        """As in Executable. Raises ConfigurationError if the angles do not fit."""
+        """The circuit at angles [replica, row, angle] in radians; see `Executable`.
+
+        Raises ConfigurationError if they do not fit.
+        """
         return CloudAt(self, angles)
 
     def measure(self, angles: Float, shots: int) -> Bits:
         """Draws uint8 [replica, row, shot, qubit], all of them in as few jobs as the limits allow.
 
-        Raises ConfigurationError outside of `connected`, JobError if a job fails or is lost,
-        PendingError if one is not done by the deadline.
+        At angles [replica, row, angle] in radians. Raises ConfigurationError outside of
+        `connected`, JobError if a job fails or is lost, PendingError if one is not done by the
+        deadline, StorageError if the file of the circuit that this run keeps is that of another.
         """
         backend = self.backend
         flat = np.ascontiguousarray(angles.reshape(-1, angles.shape[-1]))
@@ -359,9 +369,11 @@ class CloudExecutable:
         return bits.reshape(*angles.shape[:2], shots, -1)
 
     def mitigated(self, bits: Bits, losses: Float) -> Float:
-        """As in Executable; of what it measured last, by that day's calibration.
+        """Losses [..., shot] whose mean has no readout errors; see `Executable`.
 
-        Warns, once, where nearly all misreadings lead to strings that were not measured.
+        Of bits [..., shot, qubit] that it measured last, with their losses [..., shot], by that
+        day's calibration. Raises ConfigurationError if it has not measured. Warns, once, where
+        nearly all misreadings lead to strings that were not measured.
         """
         if self._matrices is None:
             raise ConfigurationError(

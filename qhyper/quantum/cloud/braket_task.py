@@ -195,7 +195,8 @@ class BraketJob:
     def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
         """The shots of all rows, in their order; see `CloudJob`.
 
-        `seed` is used where a device gives shares of its shots instead of the shots.
+        `seed` is used where a device gives shares of its shots instead of the shots. Raises
+        Unreadable if there are no results, or they cannot be read.
         """
         try:
             raw = self._results()

@@ -112,7 +112,10 @@ class Caps:
 
     @contextmanager
     def alone(self, folder: Path) -> Iterator[None]:
-        """Within, no other run beside this one sends under a cap of a day."""
+        """Within, no other run beside this one sends under a cap of a day.
+
+        Raises StorageError if the folder of the runs cannot be locked.
+        """
         if not self.of_days:
             yield
             return

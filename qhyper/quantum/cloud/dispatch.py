@@ -78,7 +78,8 @@ class Dispatcher:
         """Send the jobs of a request that are not sent yet; does not wait for any.
 
         Jobs that a crash left open are looked up first. Raises MissingError if the service takes
-        no jobs now, ConfigurationError if the scope's shot budget is too small for the request.
+        no jobs now, ConfigurationError if the scope's shot budget is too small for the request,
+        Interrupted after a signal.
         """
         records = self.ledger.plan(request, lambda: chunks(
             self.service.limits, len(request.rows), request.shots, isa.two_qubit_gates
@@ -197,7 +198,8 @@ class Dispatcher:
 
         Their tags are looked up until the grace time after they were sent, or after `since`, is
         over. What is not found then is unknown; where the service cannot look up tags, at once.
-        Unknown jobs are looked up once more each time.
+        Unknown jobs are looked up once more each time. Raises MissingError if the service does not
+        answer for several questions in a row.
         """
         records = self._now(records)
         if self.service.local:  # its jobs ended with the process, and cost nothing
@@ -323,7 +325,7 @@ class Dispatcher:
 
         A failed or stuck job holds up no other; what could not be read before is read again.
         Raises MissingError if the service does not answer for several questions in a row, or does
-        not let the account in.
+        not let the account in, and Interrupted after a signal, unless that would lose jobs.
         """
         end = time.monotonic() + wait
         told = time.monotonic() + _TELL_FIRST
@@ -456,11 +458,14 @@ class Dispatcher:
         return bits
 
     def measure(self, request: Request, isa: Isa, wait: float) -> Bits:
-        """Send a request, wait for it, and return its shots [row, shot, bit]; see the parts."""
+        """Send a request, wait for it, and return its shots [row, shot, bit]; see the parts.
+
+        At the most `wait` seconds.
+        """
         return self.bits(self.obtain(request, isa, wait))
 
     def obtain(self, request: Request, isa: Isa, wait: float) -> list[Record]:
-        """The jobs of a request, sent and waited for, done or not.
+        """The jobs of a request, sent and waited for at the most `wait` seconds, done or not.
 
         What a service does not take while others of the request are pending is sent after them, and
         so are rows that it did not run.

@@ -20,7 +20,7 @@ from qhyper.errors import ConfigurationError, JobError
 Rows = npt.NDArray[np.float64]
 """Parameter rows [row, parameter], columns in the order of the circuit's `parameters`."""
 Pub = tuple[Any, Rows]
-"""A measured Qiskit circuit in the device's own gates, and the rows of its parameters."""
+"""A measured Qiskit circuit in the device's own gates, and its parameters [row, parameter]."""
 
 
 class JobState(StrEnum):
@@ -220,8 +220,9 @@ class Service(ABC):
     def run(self, pubs: Sequence[Pub], shots: int, *, tag: str) -> CloudJob:
         """Send one job, and do not wait for it; `tag` is stored with it where that is possible.
 
-        Raises Rejected if the service says for certain that it has not taken the job. Any other
-        error leaves that open.
+        Each of `pubs` is a circuit and its parameters, float64 [row, parameter]. Raises Rejected if
+        the service says for certain that it has not taken the job. Any other error leaves that
+        open.
         """
 
     @abstractmethod
@@ -234,7 +235,10 @@ class Service(ABC):
         return ""
 
     def preview(self, pubs: Sequence[Pub], shots: int, *, tag: str) -> str:
-        """The very JSON or program that `run` would send; nothing if that is not known."""
+        """The very JSON or program that `run` would send; nothing if that is not known.
+
+        `pubs` are those of `run`, each with parameters [row, parameter].
+        """
         return ""
 
     def cancel(self, job_id: str) -> None:

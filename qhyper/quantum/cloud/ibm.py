@@ -56,7 +56,7 @@ class IBMService(Service):
       choose one, with free plans first
     - mode: "job", "batch" (the jobs sent together) or "session" (which reserves the device, and
       costs for as long as it is open; opened by the first job, always closed by `close`)
-    - session_seconds: how long a session may be open at the most; a session needs it
+    - session_seconds: how many seconds a session may be open at the most; a session needs it
     - dynamical_decoupling: "XX", "XpXm" or "XY4"; True is "XX"
     - twirling: True for Pauli twirling of gates and measurements, or a mapping of `gates`,
       `measure` (both true or false) and `num_randomizations` (32; lowered to a divisor of the

@@ -65,7 +65,11 @@ class IBMJob:
         return f"{seconds:g} s of quantum time{so_far}"
 
     def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
-        """What it measured; see `CloudJob`. `seed` is not used: IBM gives every shot."""
+        """What it measured; see `CloudJob`. `seed` is not used: IBM gives every shot.
+
+        Raises JobError if the job failed after all, Unreadable if there is no result, or it cannot
+        be read.
+        """
         from qiskit_ibm_runtime.exceptions import (
             RuntimeInvalidStateError,
             RuntimeJobFailureError,

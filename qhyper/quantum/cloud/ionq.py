@@ -108,13 +108,19 @@ class IonQService(Service):
 
     @cached_property
     def limits(self) -> Limits:
-        """What fits in one job; see `Service`."""
+        """What fits in one job; see `Service`.
+
+        Raises ConfigurationError for an unknown backend, MissingError if IonQ does not answer.
+        """
         qubits = int(self._described().get("qubits") or 0)
         return Limits(qubits, rows=MOST_ROWS, shots=MOST_SHOTS, gates=MOST_GATES)
 
     @cached_property
     def device(self) -> Any:
-        """The backend of qiskit-ionq; see `Service`."""
+        """The backend of qiskit-ionq; see `Service`.
+
+        Raises MissingError if qiskit-ionq does not agree with IonQ on its qubits, or as `limits`.
+        """
         from qiskit_ionq import IonQProvider
 
         qubits = self.limits.qubits

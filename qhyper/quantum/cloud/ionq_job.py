@@ -107,7 +107,8 @@ class IonQJob:
     def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
         """The shots of each circuit, in the order of the rows; see `CloudJob`.
 
-        `seed` is used where IonQ has counts or frequencies alone.
+        `seed` is used where IonQ has counts or frequencies alone. Raises Unreadable, a JobError,
+        if there is no result, or it cannot be read.
         """
         told: dict[str, Any] = {f"jobs/{self.job_id}": self._about()}
         try:

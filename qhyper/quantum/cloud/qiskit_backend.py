@@ -141,7 +141,10 @@ class QiskitJob:
             return words_of(error)
 
     def measured(self, shape: tuple[int, int, int], *, seed: int) -> Measured:
-        """What it measured; see `CloudJob` and `measured_of`."""
+        """What it measured; see `CloudJob` and `measured_of`.
+
+        Raises JobError if the job failed after all, Unreachable if nothing answers.
+        """
         from qiskit.providers import JobError as QiskitJobError
 
         try:

@@ -36,7 +36,7 @@ class Isa:
     circuit: Any
     """a Qiskit QuantumCircuit"""
     columns: npt.NDArray[np.int64]
-    """the number of our angle for each of the circuit's parameters"""
+    """the number of our angle for each of the circuit's parameters, [parameter]"""
     qubits: tuple[int, ...]
     """where on the device each of our qubits is when it is measured"""
     one_qubit_gates: int
@@ -52,7 +52,7 @@ class Isa:
         return self.one_qubit_gates, self.two_qubit_gates
 
     def rows(self, angles: Rows) -> Rows:
-        """Rows of our angles [row, angle] as rows of the circuit's parameters."""
+        """Our angles [row, angle] as the circuit's parameters [row, parameter], in radians."""
         return np.ascontiguousarray(angles[:, self.columns])
 
 

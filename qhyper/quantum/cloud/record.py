@@ -119,8 +119,9 @@ COLUMNS = tuple(field.name for field in fields(Record))
 class Request:
     """Shots that are wanted: rows of one circuit on one service, for one purpose.
 
-    `circuit` is the circuit's fingerprint. `scope` and `purpose` say what it is for, as in Record.
-    `formerly` is what earlier versions called the service: jobs that they sent answer it too.
+    `rows` are the circuit's parameters, [row, parameter]. `circuit` is the circuit's fingerprint.
+    `scope` and `purpose` say what it is for, as in Record. `formerly` is what earlier versions
+    called the service: jobs that they sent answer it too.
     """
 
     scope: Scope

@@ -50,17 +50,23 @@ class ManyStates:
         return 1 if self.real else 2
 
     def at(self, angles: Float) -> "ManyStatesAt":
-        """As in Executable. Raises ConfigurationError if the angles do not fit."""
+        """The circuit at angles [replica, row, angle] in radians; see `Executable`.
+
+        Raises ConfigurationError if they do not fit.
+        """
         return ManyStatesAt(self, angles)
 
     def states(self, angles: Float) -> Float:
-        """The states [row, part, 2^n] at angles [row, angle]."""
+        """The states [row, part, 2^n] at angles [row, angle] in radians."""
         out = np.zeros((len(angles), self.parts, 1 << self.program.n_qubits))
         self._run(_real_states if self.real else _states, angles, out)
         return out
 
     def adjoint(self, angles: Float, states: Float, costs: Float, out: Float) -> None:
-        """Write ∂ Σ p · costs [row, 2^n] by each angle to `out` [row, angle]."""
+        """Write ∂ Σ p · costs [row, 2^n] by each angle to `out` [row, angle].
+
+        At angles [row, angle] in radians, whose states [row, part, 2^n] are overwritten.
+        """
         self._run(_real_adjoint if self.real else _adjoint, angles, states, costs, out)
 
     def _run(self, kernel: Any, angles: Float, *arrays: npt.NDArray) -> None:

@@ -27,7 +27,7 @@ class CompiledProduct(Protocol):
     program: Program
 
     def at(self, angles: Float) -> MatrixProductAt:
-        """As in Executable."""
+        """The circuit at angles [replica, row, angle] in radians; see `Executable`."""
         ...
 
 

@@ -1,12 +1,12 @@
 """A circuit as a site program: what the matrix product on the CPU and the one in torch share.
 
-A CX is a matrix-product operator of bond 2, Σ_a |a><a| ⊗ X^a, and a CZ is Σ_a |a><a| ⊗ Z^a, so
+A CX is a matrix-product operator of bond 2, `Σ_a |a><a| ⊗ X^a`, and a CZ is `Σ_a |a><a| ⊗ Z^a`, so
 each gate across a bond doubles that bond and nothing is ever truncated. Every qubit is a site
 with a tensor A[bit, left, right]; the amplitude of a bitstring is the product of its matrices.
 
 A site's tensor is built from its own gates alone, in time order: a rotation turns the bit axis, a
 two-qubit gate appends a leg to `left` or `right`. Both sites of a gate append it at the same
-place, so the legs match. Gates that only ever see |0> do nothing and are left out.
+place, so the legs match. Gates that only ever see `|0>` do nothing and are left out.
 """
 
 from abc import ABC, abstractmethod

@@ -171,12 +171,15 @@ class PennyLaneCircuit:
         ]
 
     def at(self, angles: Float) -> "PennyLaneAt":
-        """As in Executable; `WithExpectation` where the device has adjoint derivatives."""
+        """The circuit at angles [replica, row, angle] in radians; see `Executable`.
+
+        `WithExpectation` where the device has adjoint derivatives.
+        """
         exact = self.backend.capabilities.expectation
         return (ExactPennyLaneAt if exact else PennyLaneAt)(self, angles)
 
     def tape(self, row: Float, measurement: Any, **options: Any) -> Any:
-        """The circuit at angles [angle], and what is measured of it."""
+        """The circuit at the angles `row` [angle] in radians, and what is measured of it."""
         from pennylane.tape import QuantumScript
 
         values = row.tolist()
@@ -187,7 +190,7 @@ class PennyLaneCircuit:
         return QuantumScript(gates, [measurement], **options)
 
     def state(self, row: Float) -> Complex:
-        """The amplitudes [2^n] at angles [angle], qubit 0 changing slowest."""
+        """The amplitudes [2^n] at the angles `row` [angle] in radians, qubit 0 changing slowest."""
         from pennylane.measurements import StateMP
         from pennylane.wires import Wires
 
@@ -197,7 +200,10 @@ class PennyLaneCircuit:
         return np.asarray(state)
 
     def derivatives(self, row: Float, diagonal: Float) -> tuple[float, Float]:
-        """⟨diagonal⟩ and its derivatives [angle] at angles [angle]."""
+        """⟨diagonal⟩ and its derivatives [angle], at the angles `row` [angle] in radians.
+
+        `diagonal` [2^n], qubit 0 changing slowest.
+        """
         if self.backend.device.startswith("lightning."):
             return self._adjoint(row, diagonal)
         state = self.state(row)

@@ -47,11 +47,11 @@ class AerBackend:
       `density_matrix`. Unless told, it is decided from the circuit: with noise and up to 10
       qubits `density_matrix`, else whichever of `matrix_product_state` and `statevector` needs
       less memory. With noisy gates these two simulate every shot on its own.
-    - depolarising: p of the depolarising channel after every gate on the qubits of that gate, in
-      Aer's convention (`qiskit_aer.noise.depolarizing_error`): ρ → (1 - p) ρ + p I / 2^k, so that
-      p = 1 forgets them completely. One number for all gates, or {"one": p, "two": p} for those
-      of one and of two qubits; one left out is 0. Every gate of the circuit counts, a rotation by
-      0 too.
+    - depolarising: probability p of the depolarising channel after every gate on the qubits of that
+      gate, in Aer's convention (`qiskit_aer.noise.depolarizing_error`): ρ → (1 - p) ρ + p I / 2^k,
+      so that p = 1 forgets them completely. One number for all gates, or {"one": p, "two": p} for
+      those of one and of two qubits; one left out is 0. Every gate of the circuit counts, a
+      rotation by 0 too.
     - readout: probability that a measured bit is flipped, the same for 0 and 1.
     - snapshot: the noise of a real device instead: the name of a fake device of
       qiskit-ibm-runtime, such as `fake_torino`, or a Qiskit BackendV2. The circuit is transpiled
@@ -194,11 +194,17 @@ class AerExecutable:
         )
 
     def at(self, angles: Float) -> "AerAt":
-        """As in Executable. Raises ConfigurationError if the angles do not fit."""
+        """The circuit at angles [replica, row, angle] in radians; see `Executable`.
+
+        Raises ConfigurationError if they do not fit.
+        """
         return AerAt(self, checked_angles(angles, len(self._parameters)))
 
     def draws(self, rows: Float, shots: int, seed: int) -> Bits:
-        """Draws [row, shot, qubit] at angles [row, angle], in one Aer run."""
+        """Draws [row, shot, qubit] at angles `rows` [row, angle] in radians, in one Aer run.
+
+        Raises ConfigurationError if Aer fails, or returns another number of shots.
+        """
         results = self._run(
             self._measured, rows, method=self.method, shots=shots, memory=True, seed_simulator=seed
         )
@@ -211,7 +217,7 @@ class AerExecutable:
         return _unpack(draws, self.n_qubits)
 
     def probabilities(self, angles: Float) -> Float:
-        """p [replica, row, 2^n] at checked angles; with noise those of what is read out.
+        """p [replica, row, 2^n] at angles [replica, row, angle] in radians, as they are read out.
 
         Raises ConfigurationError for more qubits than the backend's `probability_bits`, and
         with Aer's message if Aer fails.

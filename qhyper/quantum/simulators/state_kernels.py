@@ -183,7 +183,7 @@ def matrices_of(kind, first, code, angle, angles):
 def slopes(kind, first, code, angle, angles, totals):
     """From the sums T of every matrix to the derivatives by its angles.
 
-    2 Re <λ| V (-i/2) P V† |ψ>, with V the rotations of the matrix after this one.
+    `2 Re <λ| V (-i/2) P V† |ψ>`, with V the rotations of the matrix after this one.
     """
     out = np.zeros(len(angles))
     for k in range(len(kind)):

@@ -83,11 +83,14 @@ class StateVector:
         self._segments = _segments(self.program)
 
     def at(self, angles: Float) -> "StateVectorAt":
-        """As in Executable. Raises ConfigurationError if the angles do not fit."""
+        """The circuit at angles [replica, row, angle] in radians; see `Executable`.
+
+        Raises ConfigurationError if they do not fit.
+        """
         return StateVectorAt(self, angles)
 
     def state(self, angles: Float) -> Float:
-        """The state [2, 2^n] at angles [angle]."""
+        """The state [2, 2^n] at angles [angle] in radians."""
         program = self.program
         psi = np.zeros((2, 1 << program.n_qubits))
         psi[0, 0] = 1.0
@@ -97,7 +100,10 @@ class StateVector:
         return psi
 
     def adjoint(self, angles: Float, psi: Float, other: Float) -> Float:
-        """2 Re <other| ∂ψ> for every angle, taking both states [2, 2^n] back to the start."""
+        """2 Re ⟨other|∂ψ⟩ by each of the angles [angle] in radians, of the same shape.
+
+        Takes both states, psi [2, 2^n] and other [2, 2^n], back to the start.
+        """
         program = self.program
         matrices = matrices_of(program.kind, program.first, program.code, program.angle, angles)
         parts = np.zeros((2, len(program.kind), 3))

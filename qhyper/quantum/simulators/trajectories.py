@@ -3,7 +3,7 @@
 Depolarising noise is a mixture of Pauli strings (see `depolarising`), and a Pauli is, up to a
 phase, rotations by π: X^a Z^b = Rx(aπ) Rz(bπ). So a trajectory of a noisy circuit is the circuit
 with rotations added after its gates, whose angles are 0 or π. It runs on any exact simulator: as a
-matrix product of the same bonds (but for gates that would else see |0> alone), and as a state
+matrix product of the same bonds (but for gates that would else see `|0>` alone), and as a state
 vector hardly slower, where neighbouring rotations are one matrix anyway. Its ⟨C⟩ is that of a whole
 state, with exact derivatives, and varies far less than one shot does. (Averages over trajectories:
 Dalibard, Castin and Mølmer, 1992.)
@@ -95,7 +95,7 @@ class Trajectories:
     """A noisy circuit: an `Executable`.
 
     Probabilities and ⟨C⟩ are of the backend's fixed trajectories, and missing with the simulator
-    `mps`.
+    `mps`. Raises ConfigurationError if the circuit does not fit the simulator.
     """
 
     def __init__(self, backend: TrajectoryBackend, circuit: Circuit, rows: int) -> None:
@@ -116,11 +116,17 @@ class Trajectories:
         self._weights = np.bincount(self._which) / backend.trajectories
 
     def at(self, angles: Float) -> "TrajectoriesAt":
-        """As in Executable. Raises ConfigurationError if the angles do not fit."""
+        """The circuit at angles [replica, row, angle] in radians; see `Executable`.
+
+        Raises ConfigurationError if they do not fit.
+        """
         return TrajectoriesAt(self, checked_angles(angles, len(self._errors.own)))
 
     def draw(self, angles: Float, stream: np.random.Generator, out: Bits) -> None:
-        """Fill `out` [shot, qubit] with draws at angles [angle], each with errors of its own."""
+        """Fill `out` [shot, qubit] with draws at angles [angle] in radians.
+
+        Each draw has errors of its own.
+        """
         own = angles[None, None]
         clean: Any = None  # one state for all shots without an error
         for first in range(0, len(out), _TOGETHER):
@@ -136,9 +142,10 @@ class Trajectories:
                 part[wrong] = failed.sample(1, [stream])[0, :, 0]
 
     def fixed(self, angles: Float) -> Iterator[tuple[float, Any]]:
-        """The weight of each distinct fixed trajectory, and its pure circuit at checked angles.
+        """The weight of each distinct fixed trajectory, and its pure circuit at the angles.
 
-        Raises ConfigurationError with the simulator mps.
+        These are checked angles [replica, row, angle] in radians. Raises ConfigurationError with
+        the simulator mps.
         """
         if not self.backend.capabilities.expectation:
             raise ConfigurationError(

@@ -6,7 +6,7 @@ units, and each weight once for all places. Written as LLVM's vectors, so that a
 vector popcount (AVX-512 VPOPCNTDQ) uses it, and any other what it has.
 
 In plain Python the code that is built here is, for words x [place, kernel row, word, lane] of the
-patches and w [kernel row, word, unit] of the weights (which lie flat, at offsets of their own):
+patches and w [kernel row, word, unit] of the weights (which lie flat, at offsets of their own)::
 
     counts = zeros(units, places, lanes)
     for row in range(n_rows):
@@ -17,7 +17,7 @@ patches and w [kernel row, word, unit] of the weights (which lie flat, at offset
                         counts[u, p, lane] += popcount(x[p, row, word, lane] ^ w[row, word, u])
 
 and then, with table [place, unit], what `packing` works out for how a patch lies over the edge,
-either signs, of units whose bits of a word [place, lane] begin at `bit`,
+either signs, of units whose bits of a word [place, lane] begin at `bit`::
 
     if counts[u, p, lane] <= table[p, u]:
         out[p, lane] |= 1 << (bit + u)

@@ -15,7 +15,7 @@ class Residual(torch.nn.Module):
         self.body, self.shortcut = body, shortcut
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The sum of both ways."""
+        """The sum of both ways of x [image, channel, row, column], the same axes and dtype."""
         return self.body(x) + self.shortcut(x)
 
 

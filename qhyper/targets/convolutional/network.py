@@ -110,11 +110,17 @@ class ConvolutionalNetwork:
         return type(self), (self.image, self.steps)
 
     def predict(self, pixels: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """The class of the largest output, int64 [image]; ties go to the lower class."""
+        """The class of the largest output, int64 [image]; ties go to the lower class.
+
+        `pixels` [image, pixel] or [image, channel, row, column], as of `outputs`.
+        """
         return self.outputs(pixels).argmax(axis=1)
 
     def checked(self, pixels: npt.ArrayLike) -> npt.NDArray[np.uint8]:
-        """The pixels of images as uint8 [image, channel, row, column]; errors as `outputs`."""
+        """The images as uint8 [image, channel, row, column].
+
+        `pixels` are [image, pixel] or of these axes. Raises ConfigurationError as `outputs` does.
+        """
         array = as_array(pixels, "pixels", "whole numbers from 0 to 255")
         channels, rows, columns = self.image
         size = channels * rows * columns

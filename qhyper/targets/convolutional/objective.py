@@ -70,7 +70,7 @@ class ConvolutionalObjective(RowObjective):
         return (right / rows.n_rows).reshape(array.shape[:-1])
 
     def on_rows(self, rows: npt.NDArray[np.int64]) -> "ConvolutionalRows":
-        """The target on these rows alone."""
+        """The target on these rows alone, their numbers [row]."""
         whole = self.all_rows
         return replace(whole, x=whole.x[rows], labels=whole.labels[rows]).prepared()
 

@@ -264,7 +264,8 @@ class MaxPool:
 class AvgPool:
     """The mean of each window, to real numbers; bits are -1 and +1.
 
-    `kernel` and `stride` of rows and columns.
+    `kernel` and `stride` of rows and columns; raises ConfigurationError unless they are whole
+    numbers of 1 or more.
     """
 
     kernel: Pair

@@ -139,9 +139,10 @@ class ConvolutionalTarget:
         )
 
     def to_packed(self, bits: npt.ArrayLike) -> ConvolutionalNetwork:
-        """The network of one draw [n_bits], which can be saved and asked for predictions.
+        """The network of one draw, bits [n_bits], which can be saved and asked for predictions.
 
-        It takes pixels, whatever the features of the target's data were.
+        It takes pixels, whatever the features of the target's data were. Raises ConfigurationError
+        for bits of another shape.
         """
         array = as_bits(bits, self.n_bits)
         if array.ndim != 1:
@@ -151,7 +152,7 @@ class ConvolutionalTarget:
         return replace(self.network, steps=self.kernels.steps(array))
 
     def to_torch(self, bits: npt.ArrayLike) -> "torch.nn.Sequential":
-        """The network of one draw [n_bits] as a torch module in float64, which takes pixels."""
+        """The network of one draw, bits [n_bits], as a torch module of pixels, in float64."""
         return self.to_packed(bits).to_torch()
 
     def _rows(self, data: Samples, loss: LossName) -> ConvolutionalRows:

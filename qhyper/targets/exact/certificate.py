@@ -54,7 +54,10 @@ _SLOW_CHUNK = 1 << 14
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """What is true of a landscape, over all 2^n_bits bitstrings."""
+    """What is true of a landscape, over all 2^n_bits bitstrings.
+
+    `temperature` is that of `log_Z`, in the unit of the loss.
+    """
 
     n_bits: int
     functions: int | None
@@ -106,8 +109,8 @@ class Certificate:
     def log_Z_at(self, temperature: float) -> float:  # noqa: N802
         """The logarithm of Σ_w exp(-L(w) / T) over all bitstrings, exact to 1e-9 / T or better.
 
-        Raises ConfigurationError unless the temperature is a positive number, and if it is so low
-        that the logarithm is beyond float64.
+        `temperature` T is in the unit of the loss. Raises ConfigurationError unless it is a
+        positive number, and if it is so low that the logarithm is beyond float64.
         """
         _check_temperature(temperature)
         with np.errstate(over="ignore"):  # of levels that count for nothing beside the lowest
@@ -123,7 +126,8 @@ class Certificate:
     def histogram(self, bins: int = 200) -> tuple[npt.NDArray[np.float64], list[int]]:
         """Bitstrings by loss: edges float64 [bins + 1] and exact counts [bins].
 
-        A bin holds its lower edge, and the last one its upper edge too.
+        A bin holds its lower edge, and the last one its upper edge too. Raises ConfigurationError
+        unless `bins` is a whole number of 1 or more.
         """
         if not is_whole(bins, at_least=1):
             raise ConfigurationError(f"A histogram needs at least 1 bin; got bins={bins!r}.")
@@ -168,6 +172,7 @@ def certify(
 ) -> Certificate:
     """The certificate of `network` on `data`: its mean loss over all bitstrings, exactly.
 
+    `temperature`, of log Z, is in the unit of the loss.
     `method` is `classes`, `enumeration`, or `auto`: classes if they apply, else enumeration.
     `progress` is called with the share done, up to 1. `rows` are those of `network.collapse(data)`,
     where they are known already. Raises ConfigurationError if the data do not
@@ -211,6 +216,7 @@ def certify_objective(
 
     It has no accuracies. `chunk` bitstrings are evaluated together. Raises ConfigurationError if
     there are more than 2^26 bitstrings.
+    `temperature`, of log Z, is in the unit of the loss.
     """
     _check_temperature(temperature)
     n_bits = objective.n_bits

@@ -7,7 +7,7 @@ margin (logit 1 minus logit 0, in steps of the factor below), where h_p is the p
 - one output: u = w, which is -1 or +1, and a factor of 1.
 
 So a network computes Σ_p k_p h_p, where the integer k_p is the sum of u over the units of pattern
-p, and Σ_p |k_p| is at most the number of hidden units H. With sign(0) = 0 opposite patterns have
+p, and `Σ_p |k_p|` is at most the number of hidden units H. With sign(0) = 0 opposite patterns have
 opposite activations and share one entry of k. The number of bitstrings of a vector k counts the
 ways to deal H units out to its entries and to the units without effect. In exponential generating
 functions it is
@@ -15,8 +15,8 @@ functions it is
     H! [t^H] exp(null t) Π_p Σ_{a - b = k_p} (c t)^(a + b) / (a! b!),
 
 with c the patterns of one entry (1, or 2 with sign(0) = 0) and null the choices of one unit that
-have u = 0 (2 · 2^inputs with two outputs, none with one). It depends on the sorted |k_p| alone, and
-is computed once for each such partition, in integers.
+have u = 0 (2 · 2^inputs with two outputs, none with one). It depends on the sorted `|k_p|` alone,
+and is computed once for each such partition, in integers.
 """
 
 import math
@@ -56,7 +56,7 @@ class FunctionClasses:
     entries: int
     """of k: patterns, or pairs of opposite ones"""
     sizes: list[list[int]]
-    """[n][b]: number of vectors of n entries with Σ|k| <= b (of the parity of b, with one output,
+    """[n][b]: number of vectors of n entries with `Σ|k| <= b` (of the parity of b, with one output,
     as each of its units counts)"""
 
     @classmethod
@@ -71,7 +71,7 @@ class FunctionClasses:
         return cls(inputs, hidden, outputs, entries, sizes)
 
     def multiplicities(self) -> dict[tuple[int, ...], int]:
-        """The number of bitstrings of every partition: the |k_p| above 0, falling.
+        """The number of bitstrings of every partition: the `|k_p|` above 0, falling.
 
         Counted as words: coefficient n of a series is the number of ways to fill n given units, so
         a product is Σ_j C(n, j) a_j b_(n - j).
@@ -117,7 +117,7 @@ class FunctionClasses:
         return found
 
     def kinds(self, partitions: Iterable[tuple[int, ...]]) -> npt.NDArray[np.int32]:
-        """Which partition comes of adding |k| to partition i, int32 [partition, |k|]; -1 if none.
+        """Which partition comes of adding `|k|` to each: int32 [partition, `|k|`]; -1 if none.
 
         Partitions are numbered in the order given.
         """

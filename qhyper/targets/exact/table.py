@@ -61,7 +61,10 @@ class CostTable(Objective):
     def certify(
         self, *, temperature: float = 0.05, method: str = "auto", progress: Any = None
     ) -> Any:
-        """The Certificate; every loss is known, so that no evaluation is counted."""
+        """The Certificate; every loss is known, so that no evaluation is counted.
+
+        `temperature`, of its log Z, is in the unit of the loss.
+        """
         free = CostTable(self.losses, name=self.name)
         return Objective.certify(free, temperature=temperature, method=method, progress=progress)
 
@@ -113,7 +116,7 @@ class CostTable(Objective):
     def body_shares(self) -> Float:
         """Share of the variance in terms of k bodies, k = 1 to n: float64 [n], of sum 1.
 
-        Σ_{|S| = k} ĉ_S² / Var c over uniform bitstrings (O'Donnell, 2014, section 1.4). Raises
+        `Σ_{|S| = k} ĉ_S² / Var c` over uniform bitstrings (O'Donnell, 2014, section 1.4). Raises
         ConfigurationError if all losses are one level, which has no variance to share.
         """
         if self.optimal == self.losses.size:

@@ -163,7 +163,7 @@ def _sigmoid_losses(first, stop, layers, draws, sign_of_zero, x, counts, cross_e
 
 @_part
 def _sigmoid_cross_entropy(z, counts):
-    """Σ over rows of count · softplus(±z), where softplus(z) = max(z, 0) + log(1 + exp(-|z|)).
+    """Σ over rows of count · softplus(±z), where `softplus(z) = max(z, 0) + log(1 + exp(-|z|))`.
 
     Logarithms cost most. Those of rows that stand for one sample are taken together, of a product
     that cannot overflow: a block has at most 256 factors, from 1 to 2.

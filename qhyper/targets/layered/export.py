@@ -98,7 +98,7 @@ def to_torch(
     dtype: torch.dtype = torch.float64,
     scaling: Scaling | None = None,
 ) -> torch.nn.Sequential:
-    """The network of one bitstring [n_bits] as torch's Linear layers and activations.
+    """The network of one bitstring, bits [n_bits], as torch's Linear layers and activations.
 
     It maps inputs [row, input] to logits [row, output], both of `dtype`: float64, as the sums
     decide ties, or float32. A Linear has a bias where the bitstring has biases; its weight is
@@ -145,7 +145,7 @@ def to_onnx(
     *,
     scaling: Scaling | None = None,
 ) -> None:
-    """Write the network of one bitstring [n_bits] to a new ONNX file, all in float64.
+    """Write the network of one bitstring, bits [n_bits], to a new ONNX file, all in float64.
 
     Its input `x` is [row, input] and its output `logits` [row, output], of any number of rows. Sign
     is written as comparisons, as ONNX's own gives 0 at zero. With the `scaling` of a data set, `x`

@@ -34,6 +34,7 @@ class BinaryNetwork(PlainNetwork):
     sign(x W1), ..., logits = hidden W_last; softmax over the logits, or a sigmoid if there is one
     output. A WeightSpace in their place says what the bits stand for: biases, other values,
     activations, and which parts there are. `sign_of_zero` is +1, or 0 for reproducing others.
+    Raises ConfigurationError for another one.
     """
 
     def objective(
@@ -66,13 +67,13 @@ class BinaryNetwork(PlainNetwork):
     def to_torch(
         self, bits: npt.ArrayLike, *, scaling: Scaling | None = None
     ) -> "torch.nn.Sequential":
-        """The network of one bitstring [n_bits] as a torch module; see `export.to_torch`."""
+        """The network of one bitstring, bits [n_bits], as a torch module; see `export.to_torch`."""
         from qhyper.targets.layered.export import to_torch
 
         return to_torch(self, bits, scaling=scaling)
 
     def to_packed(self, bits: npt.ArrayLike) -> "PackedNetwork":
-        """The network of one bitstring [n_bits], packed: it sees inputs of -1 and +1 as bits.
+        """The network of one bitstring, bits [n_bits], packed: it sees inputs -1 and +1 as bits.
 
         Raises ConfigurationError for biases, choices, other values and sign(0) = 0, and if its
         logits are not those of the network on random rows.
@@ -92,7 +93,7 @@ class BinaryNetwork(PlainNetwork):
         return packed
 
     def describe(self, bits: npt.ArrayLike) -> str:
-        """The network of one bitstring [n_bits] in words, with its weights; see also `to_torch`."""
+        """The network of one bitstring, bits [n_bits], in words; see also `to_torch`."""
         from qhyper.targets.layered.export import describe
 
         return describe(self, bits)

@@ -26,6 +26,7 @@ class PlainNetwork:
     sign(x W1), ..., logits = hidden W_last; softmax over the logits, or a sigmoid if there is one
     output. A WeightSpace in their place says what the bits stand for: biases, other values,
     activations, and which parts there are. `sign_of_zero` is +1, or 0 for reproducing others.
+    Raises ConfigurationError for another one.
     """
 
     def __init__(self, layers: Sequence[int] | WeightSpace, *, sign_of_zero: int = 1) -> None:
@@ -60,11 +61,14 @@ class PlainNetwork:
         return f"{type(self).__name__}({what}{zero})"
 
     def sign(self, x: npt.NDArray) -> npt.NDArray:
-        """-1 below zero, +1 above, `sign_of_zero` at zero."""
+        """-1 where x [...] is below zero, +1 above, `sign_of_zero` at zero; int64, same shape."""
         return np.where(x > 0, 1, np.where(x < 0, -1, self.sign_of_zero))
 
     def activate(self, name: str, x: npt.NDArray) -> npt.NDArray:
-        """An activation of ACTIVATIONS, by name."""
+        """An activation of ACTIVATIONS, by name, of x float64 [...]: in the same shape and dtype.
+
+        But for `sign`, which is int64.
+        """
         if name == "sign":
             return self.sign(x)
         if name == "relu":
@@ -101,12 +105,15 @@ class PlainNetwork:
     def losses(
         self, bits: npt.ArrayLike, data: Samples, loss: str = "cross_entropy"
     ) -> npt.NDArray[np.float64]:
-        """Mean loss over `data` of each bitstring, float64 [...], by the plain forward pass."""
+        """Mean loss over `data` of each of bits [..., n_bits], float64 [...].
+
+        By the plain forward pass.
+        """
         self.check(data)
         return mean_losses(self.logits(bits, data.x), data.y, check_loss(loss))
 
     def accuracy(self, bits: npt.ArrayLike, data: Samples) -> npt.NDArray[np.float64]:
-        """Share of `data` that each bitstring [..., n_bits] classifies correctly."""
+        """Share of `data` that each of bits [..., n_bits] classifies correctly, float64 [...]."""
         self.check(data)
         return (predictions(self.logits(bits, data.x)) == data.y).mean(axis=-1)
 

@@ -47,7 +47,7 @@ class Rows:
         return self.counts.shape[0]
 
     def take(self, samples: npt.NDArray[np.integer], labels: npt.NDArray[np.integer]) -> "Rows":
-        """Only these samples of the data, with their labels, each a row of its own."""
+        """Only these samples [row] of the data, with labels [row], each a row of its own."""
         row, index = self.member[samples], np.arange(len(samples))
         counts = np.zeros((len(row), self.counts.shape[1]))
         counts[index, labels] = 1

@@ -158,7 +158,7 @@ class WeightSpace:
 
     @property
     def choices(self) -> dict[str, npt.NDArray[np.int64]]:
-        """The bits of every choice that there is, by name, in their order."""
+        """The numbers of the bits of every choice that there is, by name, each int64 [bit]."""
         return {
             name: index for name, index in self._index().items() if name not in ("weights", "bias")
         }

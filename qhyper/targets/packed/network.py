@@ -106,7 +106,7 @@ class PackedNetwork:
 
     @classmethod
     def from_bits(cls, layers: Sequence[int], bits: npt.ArrayLike) -> "PackedNetwork":
-        """The network of one draw [n_bits] of a generator, in the order of WeightSpace.
+        """The network of one draw of a generator, bits [n_bits] in the order of WeightSpace.
 
         Its outputs are the logits of `BinaryNetwork(layers)` on inputs of -1 and +1. Raises
         ConfigurationError unless there is one bit for each weight.
@@ -138,7 +138,7 @@ class PackedNetwork:
         return to_torch(self)
 
     def pack(self, x: npt.ArrayLike) -> PackedInputs:
-        """Pack rows of inputs [row, input]: bits, or whole numbers of `planes` bits.
+        """Pack rows of inputs x [row, input]: bits, or whole numbers of `planes` bits.
 
         Warns of numbers that are all 0 or 1 where a network takes larger ones.
         """
@@ -154,7 +154,7 @@ class PackedNetwork:
         return inputs
 
     def outputs(self, x: npt.ArrayLike | PackedInputs) -> npt.NDArray:
-        """Sums or votes, int32, or scaled sums, float64: [row, class].
+        """Sums or votes, int32, or scaled sums, float64, of x [row, input]: [row, class].
 
         Raises ConfigurationError for inputs of another width, other numbers or other planes.
         """
@@ -177,7 +177,7 @@ class PackedNetwork:
         return multiply_and_add(found, self.scale, self.shift)
 
     def predict(self, x: npt.ArrayLike | PackedInputs) -> npt.NDArray[np.int64]:
-        """The class of the largest output, int64 [row]; ties go to the lower class."""
+        """The class of the largest output of x [row, input], int64 [row]; of ties the lower one."""
         return self.outputs(x).argmax(axis=1)
 
     def save(self, path: str | Path) -> None:

@@ -65,11 +65,12 @@ def correct(
     shape: PackedShape, words: Words, inputs: PackedInputs, labels: npt.ArrayLike,
     label_bits: int | None = None, limits: npt.NDArray[np.integer] | None = None,
 ) -> npt.NDArray[np.int64]:  # fmt: skip
-    """Number of rows that each network classifies correctly, int64 [network].
+    """Rows that each network of `words` [network, word] classifies correctly, int64 [network].
 
-    The class is that of the largest of `sums`, or of `votes` if there are `label_bits`; ties go
-    to the lower class. With numba, the memory that it takes is one number for each network and 128
-    rows. Raises ConfigurationError as `sums` and `votes` do, and unless `labels` are classes [row].
+    `limits` [unit] or [network, unit] are those of `sums` or `votes`. The class is that of the
+    largest of `sums`, or of `votes` if there are `label_bits`; ties go to the lower class. With
+    numba, the memory that it takes is one number for each network and 128 rows. Raises
+    ConfigurationError as `sums` and `votes` do, and unless `labels` are classes [row].
     """
     if label_bits is not None:
         check_groups(shape, label_bits)

@@ -63,7 +63,10 @@ class PackedShape:
         return self.pack([np.ones(matrix, np.uint8) for matrix in self.matrices])
 
     def pack(self, matrices: Sequence[npt.ArrayLike]) -> Words:
-        """Words uint64 [..., word] of one matrix of bits [..., unit, input] a layer."""
+        """Words uint64 [..., word] of `matrices` of bits [..., unit, input], one a layer.
+
+        Raises ConfigurationError for another number of matrices, or other units or inputs.
+        """
         if len(matrices) != len(self.matrices):
             raise ConfigurationError(
                 f"Got {len(matrices)} matrices of weights, expected {len(self.matrices)}: one a "
@@ -81,7 +84,7 @@ class PackedShape:
         return np.concatenate(parts, axis=-1)
 
     def unpack(self, words: Words) -> list[Bits]:
-        """The matrices of bits [..., unit, input] that `pack` took."""
+        """The matrices of bits [..., unit, input] that `pack` took, of words [..., word]."""
         self.check(words)
         matrices, at = [], 0
         for n_out, n_in in self.matrices:
@@ -101,7 +104,7 @@ class PackedShape:
         return self.pack(matrices)
 
     def to_bits(self, words: Words) -> Bits:
-        """The bits [..., n_weights] that `from_bits` took."""
+        """The bits [..., n_weights] that `from_bits` took, of words [..., word]."""
         matrices = [m.swapaxes(-1, -2) for m in self.unpack(words)]
         return np.concatenate([m.reshape(*m.shape[:-2], -1) for m in matrices], axis=-1)
 

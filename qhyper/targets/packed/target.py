@@ -141,14 +141,14 @@ class PackedTarget:
         return PackedObjective(PackedRows(self, self.pack(data), data.y, check_loss(loss)), data)
 
     def to_packed(self, bits: npt.ArrayLike) -> PackedNetwork:
-        """The network of one draw [n_bits], which can be saved and asked for predictions."""
+        """The network of one draw, bits [n_bits], which can be saved and asked for predictions."""
         array = as_bits(bits, self.n_bits)
         planes, shape = 1 if self.inputs == "signs" else 8, self.shape
         limits = shape.limits(planes=planes, of_last=self.label_bits is not None)
         return PackedNetwork(shape, shape.from_bits(array), limits, planes, self.label_bits)
 
     def to_torch(self, bits: npt.ArrayLike) -> "torch.nn.Sequential":
-        """The network of one draw [n_bits] as a torch module in float64."""
+        """The network of one draw, bits [n_bits], as a torch module in float64."""
         return self.to_packed(bits).to_torch()
 
 
@@ -201,7 +201,7 @@ class PackedObjective(RowObjective):
         return (right / rows.n_rows).reshape(array.shape[:-1])
 
     def on_rows(self, rows: npt.NDArray[np.int64]) -> "PackedRows":
-        """The target on these rows alone."""
+        """The target on these rows alone, their numbers [row]."""
         whole = self.all_rows
         return PackedRows(whole.target, whole.inputs.take(rows), whole.labels[rows], whole.loss)
 
