@@ -4,6 +4,7 @@ All qubits start in |0>. A rotation is exp(-i angle P / 2) with P = X, Y or Z, s
 shift rule holds for every angle. Angles are what gates see; parameters are what is trained.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +12,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import counted
 from qhyper.errors import ConfigurationError, unknown
 
 ROTATIONS = ("rx", "ry", "rz")
@@ -49,6 +51,10 @@ class Affine:
     column: npt.NDArray[np.int64]
     coefficient: npt.NDArray[np.float64]
 
+    def __repr__(self) -> str:
+        entries = counted(len(self.angle), "coefficient")
+        return f"Affine({counted(len(self.offset), 'angle')}, {entries})"
+
 
 @dataclass(frozen=True)
 class Circuit:
@@ -73,6 +79,15 @@ class Circuit:
                     f"The gates use {kind} {sorted(used)}; expected all from 0 to "
                     f"{max(len(used) - 1, max(used))}, without gaps."
                 )
+
+    def __repr__(self) -> str:
+        numbers = Counter(gate.name for gate in self.gates)
+        gates = ", ".join(f"{numbers[name]:,} {name}" for name in sorted(numbers)) or "no gates"
+        inputs = f", {counted(self.n_inputs, 'input')}" * bool(self.n_inputs)
+        return (
+            f"Circuit({counted(self.n_qubits, 'qubit')}: {gates}; "
+            f"{counted(self.n_parameters, 'parameter')}{inputs})"
+        )
 
     def _check(self, gate: Gate) -> None:
         rotation = gate.name in ROTATIONS

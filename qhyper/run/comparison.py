@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qhyper.arrays import counted
 from qhyper.data.samples import Samples, Targets
 from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
 from qhyper.quantum.backends import is_cloud
@@ -44,6 +45,8 @@ if TYPE_CHECKING:  # torch takes its time: what can be refused without it is
     from qhyper.run.trial import Trial
 
 CERTIFICATE = "certificate.json"
+_SHOWN = 9
+"""Entries that are named when a plan is printed."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,10 @@ class Comparison:
     """the losses of all bitstrings, where there is a certificate"""
     run: Run | None = field(default=None, compare=False)
     """where it is kept"""
+
+    def __repr__(self) -> str:
+        kept = "" if self.run is None else f"\n  kept in {self.run.path}"
+        return f"Comparison {self.summary.brief()}{kept}"
 
     def tidy(self) -> list[dict[str, Any]]:
         """One row a seed and entry; see `qhyper.report.tidy`."""
@@ -85,6 +92,15 @@ class Plan:
     trials: "list[Trial]"
     tuning: Searches | None = None
     """what the entries' settings were found by, once they are"""
+
+    def __repr__(self) -> str:
+        names = [trial.entry.title for trial in self.trials]
+        more = ", …" * (len(names) > _SHOWN)
+        return (
+            f"Plan of {', '.join(names[:_SHOWN])}{more}\n"
+            f"  on {self.problem.name}, {self.problem.objective.subject}; {self.config.budget} for "
+            f"each of {counted(len(self.config.seeds), 'seed')}"
+        )
 
     def outlook(self) -> list[dict[str, Any]]:
         """What each entry would spend, in words; nothing is run."""

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import scipy.optimize
 import torch
 
+from qhyper.arrays import brief, counted
 from qhyper.errors import ConfigurationError
 from qhyper.gradients.estimator import check_whole
 from qhyper.gradients.exact import Exact
@@ -38,6 +39,10 @@ class Minima:
     """[replica]: whether it ended by itself, not at a limit nor in a failed line search"""
     messages: tuple[str, ...]
     """[replica]: why it ended, in SciPy's words"""
+
+    def __repr__(self) -> str:
+        done = f"{int(self.converged.sum()):,} of {counted(len(self.value), 'replica')} converged"
+        return f"Minima({brief(self.value)}; from {brief(self.before)}; {done})"
 
     @property
     def best(self) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from qhyper.arrays import brief, counted
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.gradients.estimator import GradientEstimator, build_estimator
@@ -108,6 +109,20 @@ class Trainer:
         self._champion_loss = np.full(replicas, np.inf)
         self._champion = _copy(generator)
         self._begin_start(0)
+
+    def __repr__(self) -> str:
+        of, replicas = self.generator, counted(self.generator.replicas, "replica")
+        lines = [
+            f"Trainer of {type(of).__name__}, {counted(of.n_bits, 'bit')}, {replicas}: "
+            f"{self.settings.estimator}, {self.settings.risk}",
+            f"  step {self.step:,} of {self.total_steps:,}, start {self.restart + 1} of "
+            f"{self.settings.restarts}; spent {self.spent}",
+        ]
+        if self.curve:
+            lines.append(f"  mean loss {brief(self.curve[-1]['mean_loss'])}")
+        if np.isfinite(self.record.best_loss).any():
+            lines.append(f"  best loss {brief(self.record.best_loss)}")
+        return "\n".join(lines)
 
     @property
     def in_batches(self) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.arrays import HUGE, as_number, is_whole
+from qhyper.arrays import HUGE, as_number, counted, is_whole
 from qhyper.bits import Bits, all_bitstrings, to_string
 from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError, UnsuitableError, unknown
@@ -48,6 +48,8 @@ MAX_HIDDEN = 32
 Method = Literal["auto", "classes", "enumeration"]
 Progress = Callable[[float], None]
 
+_SHOWN_BITS = 64
+"""Of a bitstring in the table of a notebook."""
 _CHUNK = 1 << 20
 _SLOW_CHUNK = 1 << 14
 
@@ -77,6 +79,27 @@ class Certificate:
     multiplicities: npt.NDArray
     """bitstrings of each level, [level]; int64, or Python integers if n_bits > 62"""
     temperature: float
+
+    def __repr__(self) -> str:
+        lines = [
+            f"Certificate by {self.method}: all {self.configurations:,} strings of "
+            f"{counted(self.n_bits, 'bit')}, {counted(len(self.levels), 'level')} of loss",
+            f"  minimum loss {self.minimum_loss:.6g}, "
+            f"of {counted(self.optimal_bitstrings, 'bitstring')}",
+            f"  best accuracy {_share(self.best_accuracy)}, "
+            f"at the minimum loss {_share(self.accuracy_at_minimum)}",
+        ]
+        return "\n".join(lines[: 2 if self.best_accuracy is None else 3])
+
+    def _repr_html_(self) -> str:
+        """A table of what `to_dict` gives, for notebooks."""
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{name.replace('_', ' ')}</th>"
+            f"<td style='text-align:left'><code>{_cell(value)}</code></td></tr>"
+            for name, value in self.to_dict().items()
+            if value is not None
+        )
+        return f"<table><caption>Certificate</caption><tbody>{rows}</tbody></table>"
 
     @property
     def configurations(self) -> int:
@@ -154,6 +177,18 @@ class Certificate:
             "uniform_hit_probability": self.uniform_hit_probability,
             "expected_draws": self.expected_draws,
         }
+
+
+def _share(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4f}"
+
+
+def _cell(value: Any) -> str:
+    """A value of a table: numbers with commas or in six digits, long bitstrings cut short."""
+    if isinstance(value, int):
+        return f"{value:,}" if value < 10**15 else f"{value:.6g}"
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _SHOWN_BITS else f"{text[:_SHOWN_BITS]}…"
 
 
 def certify(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.arrays import HUGE, as_float
+from qhyper.arrays import HUGE, as_float, counted
 from qhyper.bits import Bits, all_bitstrings, pack
 from qhyper.errors import ConfigurationError, MissingError, StorageError, UnsuitableError
 from qhyper.targets.exact.certificate import MAX_BITS, Progress
@@ -54,6 +54,12 @@ class CostTable(Objective):
         table.setflags(write=False)
         self.losses = table
         super().__init__(None, n_bits, name=name, layout=layout)
+
+    def __repr__(self) -> str:
+        return (
+            f"CostTable({self.name}, {counted(self.n_bits, 'bit')}: losses {self.minimum:.6g} to "
+            f"{self.losses.max():.6g}, the least of {counted(self.optimal, 'bitstring')})"
+        )
 
     def _evaluate(self, bits: Bits) -> Float:
         return self.losses[pack(bits)[:, 0].astype(np.intp)]
