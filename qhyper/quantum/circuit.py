@@ -8,12 +8,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.arrays import counted
 from qhyper.errors import ConfigurationError, unknown
+
+if TYPE_CHECKING:
+    from qhyper.quantum.drawing import Drawing
 
 ROTATIONS = ("rx", "ry", "rz")
 TWO_QUBIT_GATES = ("cx", "cz")
@@ -169,6 +173,18 @@ class Circuit:
     def unentangled(self) -> "Circuit":
         """The same without its CX and CZ gates: every rotation keeps its angle."""
         return Circuit(self.n_qubits, tuple(gate for gate in self.gates if gate.name in ROTATIONS))
+
+    def draw(self, *, width: int = 80, qubits: int = 12, columns: int = 60) -> "Drawing":
+        """The circuit as text: gates on wires, each as early as it can act.
+
+        It is folded at `width` characters. Only the first `qubits` wires and `columns` are drawn,
+        and a note says what is left out. θ0 is parameter 0 and x0 the first feature of an input; a
+        control is ●, with ⊕ on its target for CX and ● for CZ. Raises ConfigurationError for a
+        width below 40, and unless all three are whole numbers above 0.
+        """
+        from qhyper.quantum.drawing import draw
+
+        return draw(self, width=width, qubits=qubits, columns=columns)
 
     def numbered(self) -> Iterator[tuple[Gate, int | None]]:
         """Every gate with the number of its angle, None for CX and CZ."""
