@@ -31,6 +31,7 @@ VENDORS = {
 # named here fails, and so does one that no longer exists.
 GROUND = {
     "errors",
+    "progress",
     "threads",
     "machine",
     "registry",
@@ -43,6 +44,7 @@ GROUND = {
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "machine": {"errors"},
+    "progress": {"errors"},
     "threads": {"errors", "machine"},
     "registry": {"errors"},
     "storage": {"errors"},

@@ -8,7 +8,7 @@ import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.gradients.estimator import GradientEstimator, build_estimator
 from qhyper.hypernetwork import HyperNetwork
+from qhyper.progress import Progress, shown
 from qhyper.risk import Risk, build_risk
 from qhyper.spending import Budget, Spending
 from qhyper.streams import Purpose, Rngs, Streams
@@ -372,15 +373,24 @@ def train(
     *,
     watch: Objective | None = None,
     on_step: Callable[[Trainer], None] | None = None,
+    progress: Progress | Literal[False] | None = None,
 ) -> Trainer:
     """Train `generator`, from the parameters it has, to the end of its budget.
 
     Returns the trainer with its record. `watch` is the objective on held-out rows, if there are
-    any. `on_step` is called after every step; what it raises ends the training. See `Trainer` for
-    what the generator holds at the end.
+    any. `on_step` is called after every step; what it raises ends the training. `progress` is
+    called with a title, the steps done and all steps; unless told, a notebook shows it by itself,
+    and False is silent. See `Trainer` for what the generator holds at the end.
     """
     trainer = Trainer(generator, objective, settings, watch=watch)
-    trainer.run(on_step)
+    with shown(progress, "train") as show:
+
+        def after_step(trainer: Trainer) -> None:
+            if on_step is not None:
+                on_step(trainer)
+            show("train", trainer.step, trainer.total_steps)
+
+        trainer.run(after_step)
     return trainer
 
 

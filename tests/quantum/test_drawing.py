@@ -115,7 +115,7 @@ def test_all_of_a_large_circuit_can_be_drawn():
 
 
 def test_a_sum_of_many_parameters_is_cut():
-    angle = Angle({number: 1.0 for number in range(20)})
+    angle = Angle(dict.fromkeys(range(20), 1.0))
     text = repr(Circuit(1, (Gate("rx", (0,), angle),)).draw())
     assert text.endswith("…)─")
     assert len(text) < 40
