@@ -6,43 +6,16 @@ shift rule holds for every angle. Angles are what gates see; parameters are what
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from qhyper.arrays import counted
 from qhyper.errors import ConfigurationError, unknown
-
-if TYPE_CHECKING:
-    from qhyper.quantum.drawing import Drawing
-
-ROTATIONS = ("rx", "ry", "rz")
-TWO_QUBIT_GATES = ("cx", "cz")
-
-
-@dataclass(frozen=True)
-class Angle:
-    """An angle in radians: offset + Σ parameters[i] · θ_i + Σ inputs[j] · x_j."""
-
-    parameters: Mapping[int, float] = field(default_factory=dict)
-    inputs: Mapping[int, float] = field(default_factory=dict)
-    offset: float = 0.0
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One gate: a rotation with its angle, or a CX or CZ (control first).
-
-    An angle that is a number k is parameter k itself. A fixed rotation has `Angle(offset=...)`,
-    and rotations are tied by naming the same parameter.
-    """
-
-    name: str
-    qubits: tuple[int, ...]
-    angle: Angle | int | None = None
+from qhyper.quantum.drawing import Drawing, draw
+from qhyper.quantum.gate import ROTATIONS, TWO_QUBIT_GATES, Angle, Gate
 
 
 @dataclass(frozen=True)
@@ -174,7 +147,7 @@ class Circuit:
         """The same without its CX and CZ gates: every rotation keeps its angle."""
         return Circuit(self.n_qubits, tuple(gate for gate in self.gates if gate.name in ROTATIONS))
 
-    def draw(self, *, width: int = 80, qubits: int = 12, columns: int = 60) -> "Drawing":
+    def draw(self, *, width: int = 80, qubits: int = 12, columns: int = 60) -> Drawing:
         """The circuit as text: gates on wires, each as early as it can act.
 
         It is folded at `width` characters. Only the first `qubits` wires and `columns` are drawn,
@@ -182,9 +155,7 @@ class Circuit:
         control is ●, with ⊕ on its target for CX and ● for CZ. Raises ConfigurationError for a
         width below 40, and unless all three are whole numbers above 0.
         """
-        from qhyper.quantum.drawing import draw
-
-        return draw(self, width=width, qubits=qubits, columns=columns)
+        return draw(self.n_qubits, self.gates, width=width, qubits=qubits, columns=columns)
 
     def numbered(self) -> Iterator[tuple[Gate, int | None]]:
         """Every gate with the number of its angle, None for CX and CZ."""

@@ -6,12 +6,12 @@ are in names: θ0 is parameter 0, x0 the first feature of an input.
 
 import html
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from qhyper.arrays import is_whole
 from qhyper.errors import ConfigurationError
-from qhyper.quantum.circuit import Angle, Circuit, Gate
+from qhyper.quantum.gate import Angle, Gate
 
 _LABEL = 24
 """Characters of a gate's name and angle."""
@@ -37,8 +37,8 @@ class Drawing:
         return f'<pre style="{style}">{html.escape(self.text)}</pre>'
 
 
-def draw(circuit: Circuit, *, width: int = 80, qubits: int = 12, columns: int = 60) -> Drawing:
-    """The circuit as text of `width` characters; see `Circuit.draw`."""
+def draw(n_qubits: int, gates: Iterable[Gate], *, width: int, qubits: int, columns: int) -> Drawing:
+    """The gates of a circuit as text; see `Circuit.draw`."""
     for name, value, least in (
         ("width", width, 40),
         ("qubits", qubits, 1),
@@ -46,8 +46,8 @@ def draw(circuit: Circuit, *, width: int = 80, qubits: int = 12, columns: int = 
     ):
         if not is_whole(value, at_least=least):
             raise ConfigurationError(f"{name} is a whole number from {least} up; got {value!r}.")
-    everything = _columns(circuit)
-    shown = min(qubits, circuit.n_qubits)
+    everything = _columns(n_qubits, gates)
+    shown = min(qubits, n_qubits)
     drawn = [_drawn(column, shown) for column in everything[:columns]]
     names = [f"q{qubit}: " for qubit in range(shown)]
     margin = max(map(len, names))
@@ -56,7 +56,7 @@ def draw(circuit: Circuit, *, width: int = 80, qubits: int = 12, columns: int = 
     left_out = [
         (f"{drawn_of} of {total:,} {name}", f"{name}={total}")
         for name, drawn_of, total in (
-            ("qubits", shown, circuit.n_qubits), ("columns", columns, len(everything)),
+            ("qubits", shown, n_qubits), ("columns", columns, len(everything)),
         )
         if drawn_of < total
     ]  # fmt: skip
@@ -66,12 +66,12 @@ def draw(circuit: Circuit, *, width: int = 80, qubits: int = 12, columns: int = 
     return Drawing("\n\n".join(blocks))
 
 
-def _columns(circuit: Circuit) -> list[Column]:
+def _columns(n_qubits: int, gates: Iterable[Gate]) -> list[Column]:
     """The gates by when they can act: after those before them on any wire from end to end."""
     columns: list[Column] = []
-    free = [0] * circuit.n_qubits
+    free = [0] * n_qubits
     """the first column in which nothing is on a wire yet"""
-    for gate in circuit.gates:
+    for gate in gates:
         wires = range(min(gate.qubits), max(gate.qubits) + 1)
         at = max(free[wire] for wire in wires)
         if at == len(columns):

@@ -168,17 +168,24 @@ class Summary:
 
     def brief(self) -> str:
         """What was compared, and which entries did best, in three lines."""
-        from qhyper.report.words import setting_line  # it is made of what is defined here
-
         names = [entry.name for entry in self.generators]
         more = ", …" * (len(names) > _SHOWN)
         lowest = min(self.generators, key=lambda entry: entry.final_loss.median)
         best = [f"lowest final loss {lowest.name}, {lowest.final_loss.median:.6g}"]
-        shares = [(e.hit_share.value, e.name) for e in self.generators if e.hit_share is not None]
-        if shares:
-            share, most = max(shares, key=lambda pair: pair[0])
-            best.append(f"most hits {most}, {share:.0%} of the seeds" if share else "no hits")
-        lines = [f"of {', '.join(names[:_SHOWN])}{more}", setting_line(self), "; ".join(best)]
+        shares = {e.name: e.hit_share.value for e in self.generators if e.hit_share is not None}
+        if most := max(shares.values(), default=0):
+            first = [name for name, share in shares.items() if share == most]
+            others = f" and {len(first) - 1} more" * (len(first) > 1)
+            best.append(f"most hits {first[0]}{others}, {most:.0%} of the seeds")
+        elif shares:
+            best.append("no hits")
+        about = dict.fromkeys((self.data, self.network, self.loss.replace("_", " ")))
+        budget = " and ".join(f"{limit:,} {unit}" for unit, limit in self.budget.items())
+        setting = (
+            f"{', '.join(about)}; {budget} for each of {counted(len(self.seeds), 'seed')}; "
+            f"{self.reference.kind} {self.reference.loss:.6g}"
+        )
+        lines = [f"of {', '.join(names[:_SHOWN])}{more}", setting, "; ".join(best)]
         return "\n  ".join(lines)
 
     @property
