@@ -1,6 +1,7 @@
 """What Python prints of a thing: one to five lines, what a person wants to know, and no dump."""
 
 import functools
+import re
 
 import numpy as np
 import pytest
@@ -48,6 +49,7 @@ from qhyper import (
     ScoreFunction,
     StochasticParameterShift,
     Streams,
+    Trainer,
     TrainingSettings,
     Tuning,
     Unentangled,
@@ -81,6 +83,7 @@ DATA = Dataset(
     test=Samples(RNG.normal(size=(10, 4)), np.arange(10) % 2),
 )
 MANY = [Entry(name="mlp", label=f"mlp-{width}") for width in range(40)]
+OWN_36 = Objective(lambda bits: bits.mean(axis=1), n_bits=36)
 OWN = Objective(lambda bits: bits.mean(axis=1), n_bits=8)
 
 
@@ -283,6 +286,30 @@ def test_a_trainer_says_how_far_it_is_and_what_it_found():
     assert lines[0].startswith("Trainer of Bernoulli, 36 bits, 12 replicas: score-function")
     assert lines[1].startswith("  step 3 of 3, start 1 of 1; spent 192 evaluations")
     assert [line.split()[0] for line in lines[2:]] == ["mean", "best"]
+
+
+def test_a_data_set_is_a_table_of_its_classes_in_a_notebook():
+    html = DATA._repr_html_()
+    assert "<th scope='row'>training rows</th><td>25</td><td>25</td>" in html
+    assert "<th scope='row'>test rows</th><td>5</td><td>5</td>" in html
+    many = Samples(np.zeros((40, 4)), np.arange(40) % 20)
+    assert Dataset("many", train=many, test=many)._repr_html_() is None
+
+
+def test_a_trainer_draws_a_line_a_replica_in_a_notebook():
+    html = trainer(steps=3)._repr_html_()
+    assert html.startswith("<pre>Trainer of Bernoulli")
+    assert html.count("<polyline ") == len(SEEDS)
+    assert 'aria-label="Mean loss from step 1 to 3, between' in html
+    points = re.findall(r'points="([^"]*)"', html)
+    heights = [float(point.split(",")[1]) for line in points for point in line.split()]
+    assert (min(heights), max(heights)) == (8, 100)  # of the largest and the smallest loss
+
+
+def test_a_trainer_that_has_not_begun_draws_nothing():
+    begun = Trainer(bernoulli(), OWN_36, TrainingSettings(evaluations=640))
+    assert "svg" not in begun._repr_html_()
+    reads_well(begun)
 
 
 def test_settings_say_what_is_not_usual():

@@ -5,6 +5,7 @@ that the step's random stream chooses, watched on held-out rows or not.
 """
 
 import copy
+import html
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from qhyper.spending import Budget, Spending
 from qhyper.streams import Purpose, Rngs, Streams
 from qhyper.targets.target import Losses, MiniBatches, Objective
 from qhyper.threads import one_torch_thread
+from qhyper.training.curve import curve_svg
 from qhyper.training.log_prob import check_log_prob
 from qhyper.training.optimisers import build_optimizer, build_schedule, check_optimizer
 from qhyper.training.randomness import check_streams
@@ -124,6 +126,10 @@ class Trainer:
         if np.isfinite(self.record.best_loss).any():
             lines.append(f"  best loss {brief(self.record.best_loss)}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The same with the learning curve of every replica, for notebooks."""
+        return f"<pre>{html.escape(repr(self))}</pre>{curve_svg(self.curve)}"
 
     @property
     def in_batches(self) -> bool:
