@@ -170,7 +170,7 @@ class Dataset:
             cells = "".join(f"<td>{count:,}</td>" for count in counts)
             body += f"<tr><th scope='row'>{name}</th>{cells}</tr>"
         return (
-            f"<table><caption>{html.escape(repr(self))}</caption>"
+            f"<table><caption style='white-space: nowrap'>{html.escape(repr(self))}</caption>"
             f"<thead><tr><th scope='col'>class</th>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
 

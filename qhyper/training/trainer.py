@@ -119,7 +119,8 @@ class Trainer:
             f"Trainer of {type(of).__name__}, {counted(of.n_bits, 'bit')}, {replicas}: "
             f"{self.settings.estimator}, {self.settings.risk}",
             f"  step {self.step:,} of {self.total_steps:,}, start {self.restart + 1} of "
-            f"{self.settings.restarts}; spent {self.spent}",
+            f"{self.settings.restarts}",
+            f"  spent {self.spent}",
         ]
         if self.curve:
             lines.append(f"  mean loss {brief(self.curve[-1]['mean_loss'])}")
