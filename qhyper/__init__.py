@@ -36,8 +36,9 @@ if TYPE_CHECKING:
         UnitChain,
     )
     from qhyper.quantum.backends import build_backend
-    from qhyper.quantum.circuit import Angle, Circuit, Gate
+    from qhyper.quantum.circuit import Circuit
     from qhyper.quantum.convert import as_circuit
+    from qhyper.quantum.gate import Angle, Gate
     from qhyper.quantum.generator import QuantumHyperNetwork
     from qhyper.report.page import page
     from qhyper.report.table import table
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     from qhyper.training.trainer import Trainer, train
 
 _HOME = {
-    "Angle": "qhyper.quantum.circuit",
+    "Angle": "qhyper.quantum.gate",
     "BinaryNetwork": "qhyper.targets.layered.network",
     "Brickwork": "qhyper.quantum.ansatz",
     "Budget": "qhyper.spending",
@@ -87,7 +88,7 @@ _HOME = {
     "Expectation": "qhyper.risk",
     "FreeEnergy": "qhyper.risk",
     "FromModule": "qhyper.compose.module",
-    "Gate": "qhyper.quantum.circuit",
+    "Gate": "qhyper.quantum.gate",
     "HardwareEfficient": "qhyper.quantum.ansatz",
     "HyperNetwork": "qhyper.hypernetwork",
     "Images": "qhyper.data.images",

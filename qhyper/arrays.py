@@ -21,6 +21,8 @@ HUGE = 1e100
 a few of them, squares and sums over many are never infinite."""
 _EXACT = 2**53
 """All whole numbers up to here are float64 ones."""
+_FEW = 6
+"""Numbers that are said one by one."""
 
 
 def as_array(values: Any, what: str, expected: str = "real numbers") -> npt.NDArray:
@@ -158,3 +160,19 @@ def _check_whole(numbers: Iterable[int], what: str) -> None:
                 f"{int(float(number))}; expected whole numbers up to 2^53 in size. Subtract what "
                 "they have in common, or round them yourself, by astype(np.float64)."
             )
+
+
+# -- numbers in words --------------------------------------------------------------------------
+
+
+def counted(number: int, noun: str) -> str:
+    """So many of something: "1 bit", "1,024 bits"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def brief(values: Iterable[Any]) -> str:
+    """Numbers as a line of text: all of up to six, else the least and the largest."""
+    numbers = [float(value) for value in values]
+    if len(numbers) <= _FEW:
+        return ", ".join(f"{number:.4g}" for number in numbers)
+    return f"{min(numbers):.4g} to {max(numbers):.4g}"

@@ -12,6 +12,7 @@ input.
 """
 
 import copy
+import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from qhyper.arrays import HUGE, as_float, is_whole
-from qhyper.bits import Bits, all_bitstrings, as_bits
+from qhyper.arrays import HUGE, as_float, counted, is_whole
+from qhyper.bits import Bits, all_bitstrings, as_bits, to_string
 from qhyper.errors import ConfigurationError
 from qhyper.machine import torch_device
 from qhyper.registry import build, find
@@ -33,6 +34,8 @@ MODE_BITS = 12
 """Of a block whose most probable string is looked up."""
 _FEW = 4096
 """Numbers whose squares are summed up by one thread, and at once."""
+_SHOWN_BITS = 40
+"""Of a draw, as it is printed."""
 _BLOCK = 32
 """Draws whose scores autograd computes together."""
 
@@ -63,6 +66,16 @@ class Draw:
     """Measured bitstrings: `bits` uint8 [replica, input, shot, bit], in weight order."""
 
     bits: Bits
+
+    def __repr__(self) -> str:
+        replicas, inputs, shots, n_bits = self.bits.shape
+        sizes = ", ".join(
+            [counted(replicas, "replica"), counted(inputs, "input"), counted(shots, "shot"),
+             counted(n_bits, "bit")]
+        )  # fmt: skip
+        more = "…" * (n_bits > _SHOWN_BITS)
+        first = to_string(self.bits[0, 0, 0, :_SHOWN_BITS]) if self.bits.size else "none"
+        return f"Draw({sizes}; first {first}{more})"
 
     @property
     def shots(self) -> int:
@@ -132,6 +145,21 @@ class HyperNetwork(torch.nn.Module, ABC):
     def describe(self) -> str:
         """One line on what this generator is, for reports."""
         return type(self).__name__
+
+    def __repr__(self) -> str:
+        sizes = [counted(self.n_bits, "bit"), counted(self.replicas, "replica")]
+        if self.n_inputs:
+            sizes.append(counted(self.n_inputs, "input feature"))
+        sizes.append(f"{counted(self.n_parameters, 'parameter')} each")
+        words = self.describe()
+        if words != (name := type(self).__name__):
+            indent = "  "
+            words = textwrap.fill(
+                words, 88, initial_indent=indent, subsequent_indent=indent, max_lines=3,
+                placeholder=" …",
+            )  # fmt: skip
+            return f"{name}({', '.join(sizes)})\n{words}"
+        return f"{name}({', '.join(sizes)})"
 
     def step_bytes(self, shots: int) -> int:
         """About how many bytes of memory `shots` draws of every replica take, with their log p.

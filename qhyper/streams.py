@@ -5,6 +5,7 @@ three alone: replicas are independent, a resumed run continues exactly, and addi
 changes no other.
 """
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -39,6 +40,9 @@ class Streams:
 
     def __init__(self, seeds: Sequence[int]) -> None:
         object.__setattr__(self, "seeds", tuple(int(seed) for seed in seeds))
+
+    def __repr__(self) -> str:
+        return f"Streams(seeds={reprlib.repr(self.seeds)})"
 
     def __call__(self, step: int, purpose: Purpose = "draw") -> list[np.random.Generator]:
         """The generators of a step, one a replica."""

@@ -54,6 +54,9 @@ class Report:
         """Whether nothing is wrong."""
         return not any(finding.problem for finding in self.findings)
 
+    def __repr__(self) -> str:
+        return f"Report({self.name}, {self.kind}: {self.summary})"
+
     def __str__(self) -> str:
         return "\n".join([_heading(self.name, self.kind), *map(str, self.findings), self.summary])
 

@@ -1,5 +1,6 @@
 """Labelled rows, and a data set: rows to train on and rows to test on."""
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
@@ -12,7 +13,7 @@ from qhyper.data.scaling import Scaling, fit
 from qhyper.errors import ConfigurationError
 
 _SHOWN = 10
-"""Classes that are named."""
+"""Classes that are named, and counted in a notebook."""
 _LABEL_LIMIT = 2**31  # larger labels are a mistake, and would not survive the cast to integers
 
 
@@ -156,6 +157,22 @@ class Dataset:
         if self.left_out:
             said.append(f"{self.left_out:,} rows with missing values left out")
         return f"{self.name}: {', '.join(said)}"
+
+    def _repr_html_(self) -> str | None:
+        """Rows of each class, as a notebook's table; None without classes, or for many."""
+        if isinstance(self.train, Targets) or self.n_classes > _SHOWN:
+            return None
+        classes = self.classes or tuple(map(str, range(self.n_classes)))
+        head = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in classes)
+        body = ""
+        for name, rows in (("training rows", self.train), ("test rows", self.test)):
+            counts = np.bincount(rows.y, minlength=self.n_classes)
+            cells = "".join(f"<td>{count:,}</td>" for count in counts)
+            body += f"<tr><th scope='row'>{name}</th>{cells}</tr>"
+        return (
+            f"<table><caption style='white-space: nowrap'>{html.escape(repr(self))}</caption>"
+            f"<thead><tr><th scope='col'>class</th>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
 
     def about(self) -> dict[str, Any]:
         """What is known besides the rows, as JSON has it: names, rows left out, scaling."""

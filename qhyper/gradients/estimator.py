@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from qhyper.arrays import HUGE, as_float
+from qhyper.arrays import HUGE, as_float, brief
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.hypernetwork import Draw, HyperNetwork
@@ -43,12 +43,30 @@ class GradientEstimate:
     spent: Spending
     """by each replica"""
 
+    def __repr__(self) -> str:
+        said = []
+        if self.value is not None:
+            error = self.standard_error
+            around = f" ± {brief(error)}" if error is not None and error.any() else ""
+            said.append(f"risk {brief(self.value)}{around}")
+        if self.mean_loss is not None and not _same(self.mean_loss, self.value):
+            said.append(f"mean loss {brief(self.mean_loss)}")
+        said.append(f"spent {self.spent}")
+        return f"GradientEstimate({'; '.join(said)})"
+
+
+def _same(one: Float, other: Float | None) -> bool:
+    return other is not None and np.array_equal(one, other)
+
 
 class GradientEstimator(ABC):
     """Adds the gradient of a risk to `.grad` of a generator's parameters, from losses alone."""
 
     bias: ClassVar[Mapping[type, str]]
     """The risks that it supports, each with what is known of the estimate's bias."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
     @abstractmethod
     def check(self, generator: HyperNetwork, risk: Risk) -> None:

@@ -1,6 +1,7 @@
 """Ansätze, families of circuits with one for each number of qubits, and where training starts."""
 
 import itertools
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -117,6 +118,12 @@ class HardwareEfficient:
                 f"Got pairs={self.pairs!r}; expected linear, ring, all-to-all, or a list of pairs "
                 "of qubits such as [[0, 1], [1, 2]]."
             )
+
+    def __repr__(self) -> str:
+        return (
+            f"HardwareEfficient(depth={self.depth}, pairs={reprlib.repr(self.pairs)}, "
+            f"gate={self.gate!r}, rotations={self.rotations!r})"
+        )
 
     def __str__(self) -> str:
         pairs = self.pairs if isinstance(self.pairs, str) else f"{len(self.pairs)} own pairs"
@@ -292,6 +299,10 @@ class Encoded:
             raise ConfigurationError(
                 f"Encoded turns by scale · θ, with a scale above 0; got scale={self.scale!r}."
             )
+
+    def __repr__(self) -> str:
+        pairs = reprlib.repr(self.pairs)
+        return f"Encoded(depth={self.depth}, pairs={pairs}, scale={self.scale})"
 
     def __str__(self) -> str:
         if not self.depth:

@@ -46,6 +46,13 @@ class BackendCapabilities:
     """An Executable has `mitigated`: readout errors are known, and undone in means of losses."""
 
 
+class Named:
+    """What prints as its class and its name, `__str__`."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self})"
+
+
 class Prepared(Protocol):
     """A circuit on a backend at angles [replica, row, angle], which it is asked about.
 

@@ -5,39 +5,18 @@ two-term shift rule holds for every angle. Angles are what gates see; parameters
 trained.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import counted
 from qhyper.errors import ConfigurationError, unknown
-
-ROTATIONS = ("rx", "ry", "rz")
-TWO_QUBIT_GATES = ("cx", "cz")
-
-
-@dataclass(frozen=True)
-class Angle:
-    """An angle in radians: offset + Σ parameters[i] · θ_i + Σ inputs[j] · x_j."""
-
-    parameters: Mapping[int, float] = field(default_factory=dict)
-    inputs: Mapping[int, float] = field(default_factory=dict)
-    offset: float = 0.0
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One gate: a rotation with its angle, or a CX or CZ (control first).
-
-    An angle that is a number k is parameter k itself. A fixed rotation has `Angle(offset=...)`,
-    and rotations are tied by naming the same parameter.
-    """
-
-    name: str
-    qubits: tuple[int, ...]
-    angle: Angle | int | None = None
+from qhyper.quantum.drawing import Drawing, draw
+from qhyper.quantum.gate import ROTATIONS, TWO_QUBIT_GATES, Angle, Gate
 
 
 @dataclass(frozen=True)
@@ -52,6 +31,10 @@ class Affine:
     """the column of each entry, [entry]"""
     coefficient: npt.NDArray[np.float64]
     """[entry], in radians a unit of x"""
+
+    def __repr__(self) -> str:
+        entries = counted(len(self.angle), "coefficient")
+        return f"Affine({counted(len(self.offset), 'angle')}, {entries})"
 
 
 @dataclass(frozen=True)
@@ -77,6 +60,15 @@ class Circuit:
                     f"The gates use {kind} {sorted(used)}; expected all from 0 to "
                     f"{max(len(used) - 1, max(used))}, without gaps."
                 )
+
+    def __repr__(self) -> str:
+        numbers = Counter(gate.name for gate in self.gates)
+        gates = ", ".join(f"{numbers[name]:,} {name}" for name in sorted(numbers)) or "no gates"
+        inputs = f", {counted(self.n_inputs, 'input')}" * bool(self.n_inputs)
+        return (
+            f"Circuit({counted(self.n_qubits, 'qubit')}: {gates}; "
+            f"{counted(self.n_parameters, 'parameter')}{inputs})"
+        )
 
     def _check(self, gate: Gate) -> None:
         rotation = gate.name in ROTATIONS
@@ -158,6 +150,16 @@ class Circuit:
     def unentangled(self) -> "Circuit":
         """The same without its CX and CZ gates: every rotation keeps its angle."""
         return Circuit(self.n_qubits, tuple(gate for gate in self.gates if gate.name in ROTATIONS))
+
+    def draw(self, *, width: int = 80, qubits: int = 12, columns: int = 60) -> Drawing:
+        """The circuit as text: gates on wires, each as early as it can act.
+
+        It is folded at `width` characters. Only the first `qubits` wires and `columns` are drawn,
+        and a note says what is left out. θ0 is parameter 0 and x0 the first feature of an input; a
+        control is ●, with ⊕ on its target for CX and ● for CZ. Raises ConfigurationError for a
+        width below 40, and unless all three are whole numbers above 0.
+        """
+        return draw(self.n_qubits, self.gates, width=width, qubits=qubits, columns=columns)
 
     def numbered(self) -> Iterator[tuple[Gate, int | None]]:
         """Every gate with the number of its angle, None for CX and CZ."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from qhyper.arrays import brief, counted
 from qhyper.spending import Spending
 from qhyper.storage import restored
 from qhyper.targets.target import SAME_LOSS
@@ -26,6 +27,12 @@ class Curve:
     shots: Sequence[int] = ()
     circuits: Sequence[int] = ()
     rows: Sequence[int] = ()
+
+    def __repr__(self) -> str:
+        points = len(self.mean_loss[0]) if self.mean_loss else 0
+        ends = [points[-1] for points in self.mean_loss if len(points)]
+        last = f", the last {brief(ends)}" * bool(ends)
+        return f"Curve({counted(len(self.mean_loss), 'seed')}, {counted(points, 'point')}{last})"
 
     def to_json(self) -> dict[str, Any]:
         """The losses, and the spending that was counted."""
@@ -51,6 +58,11 @@ class Correlation:
     """[seed]: mean loss once it is replaced by the product of its own marginals"""
     loss_error: BySeed
     """of the difference between these two"""
+
+    def __repr__(self) -> str:
+        known = self.total_correlation
+        total = "not known" if known is None else f"{brief(known)} bits"
+        return f"Correlation(total {total}; loss of the product higher by {brief(self.excess)})"
 
     @property
     def excess(self) -> list[float]:
@@ -104,6 +116,15 @@ class Result:
     correlation: Correlation | None = None
     """between the bits of the trained generator"""
 
+    def __repr__(self) -> str:
+        found = [loss for loss in self.best_loss if loss is not None]
+        best = f"; best loss {brief(found)}" * bool(found)
+        return (
+            f"Result({self.name}, {self.kind}, {counted(self.parameters, 'parameter')}, "
+            f"{counted(len(self.seeds), 'seed')}\n  each {self.spent}\n"
+            f"  final mean loss {brief(self.final_loss)}{best})"
+        )
+
     @property
     def spent(self) -> Spending:
         """All that each seed spent."""
@@ -153,6 +174,13 @@ class Spectrum:
     """[bin + 1]"""
     bitstrings: Sequence[int]
     """[bin]"""
+
+    def __repr__(self) -> str:
+        return (
+            f"Spectrum({counted(sum(self.bitstrings), 'bitstring')} in "
+            f"{counted(len(self.bitstrings), 'bin')}, losses {self.edges[0]:.6g} to "
+            f"{self.edges[-1]:.6g})"
+        )
 
 
 def first_hits(

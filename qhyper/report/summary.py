@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from qhyper.arrays import counted
 from qhyper.errors import ConfigurationError
 from qhyper.report.results import BySeed, Correlation, Result, first_hits
 from qhyper.report.statistics import (
@@ -25,6 +26,8 @@ from qhyper.targets.target import SAME_LOSS
 
 CERTIFIED = "certified minimum"
 BEST_SEEN = "best loss seen"
+_SHOWN = 9
+"""Entries that are named when a summary is printed."""
 KINDS = ("quantum", "classical", "control")
 
 
@@ -85,6 +88,13 @@ class EntrySummary:
     product_excess: Median | None
     """the second minus the first, seed by seed"""
     product_excess_error: float | None
+
+    def __repr__(self) -> str:
+        merits = {"final loss": self.final_loss, "best loss": self.best_loss, "regret": self.regret}
+        said = [f"{name} {m.median:.6g}" for name, m in merits.items() if m is not None]
+        if self.hit_share is not None:
+            said.append(f"hits {self.hit_share.value:.0%}")
+        return f"EntrySummary({self.name}, {counted(self.seeds, 'seed')}: {', '.join(said)})"
 
     @property
     def spent(self) -> Spending:
@@ -152,6 +162,31 @@ class Summary:
     """what the numbers do not say of themselves, and what to do about it"""
     tuning: Searches | None = None
     """what found the entries' settings, on other seeds; None where they are as they stand"""
+
+    def __repr__(self) -> str:
+        return f"Summary {self.brief()}"
+
+    def brief(self) -> str:
+        """What was compared, and which entries did best, in three lines."""
+        names = [entry.name for entry in self.generators]
+        more = ", …" * (len(names) > _SHOWN)
+        lowest = min(self.generators, key=lambda entry: entry.final_loss.median)
+        best = [f"lowest final loss {lowest.name}, {lowest.final_loss.median:.6g}"]
+        shares = {e.name: e.hit_share.value for e in self.generators if e.hit_share is not None}
+        if most := max(shares.values(), default=0):
+            first = [name for name, share in shares.items() if share == most]
+            others = f" and {len(first) - 1} more" * (len(first) > 1)
+            best.append(f"most hits {first[0]}{others}, {most:.0%} of the seeds")
+        elif shares:
+            best.append("no hits")
+        about = dict.fromkeys((self.data, self.network, self.loss.replace("_", " ")))
+        budget = " and ".join(f"{limit:,} {unit}" for unit, limit in self.budget.items())
+        setting = (
+            f"{', '.join(about)}; {budget} for each of {counted(len(self.seeds), 'seed')}; "
+            f"{self.reference.kind} {self.reference.loss:.6g}"
+        )
+        lines = [f"of {', '.join(names[:_SHOWN])}{more}", setting, "; ".join(best)]
+        return "\n  ".join(lines)
 
     @property
     def chosen_on_held_out(self) -> bool:

@@ -6,12 +6,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from qhyper.arrays import counted
 from qhyper.data.samples import Samples, Targets
 from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
+from qhyper.progress import Progress, shown
 from qhyper.quantum.backends import is_cloud
 from qhyper.report.page import page
 from qhyper.report.results import Result, Spectrum
@@ -28,7 +30,6 @@ from qhyper.run.places import PROVENANCE, absolute
 from qhyper.run.problem import Problem, build_problem
 from qhyper.run.tested import Pair, chosen_pairs, default_pairs
 from qhyper.run.trials import Where, help_out, results_of
-from qhyper.run.work import Progress
 from qhyper.targets.exact.certificate import nearest_provable
 from qhyper.targets.exact.unasked import UNASKED_BITS, certify_unasked
 from qhyper.targets.layered.network import HIDDEN
@@ -44,6 +45,8 @@ if TYPE_CHECKING:  # torch takes its time: what can be refused without it is
     from qhyper.run.trial import Trial
 
 CERTIFICATE = "certificate.json"
+_SHOWN = 9
+"""Entries that are named when a plan is printed."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,10 @@ class Comparison:
     """the losses of all bitstrings, where there is a certificate"""
     run: Run | None = field(default=None, compare=False)
     """where it is kept"""
+
+    def __repr__(self) -> str:
+        kept = "" if self.run is None else f"\n  kept in {self.run.path}"
+        return f"Comparison {self.summary.brief()}{kept}"
 
     def tidy(self) -> list[dict[str, Any]]:
         """One row a seed and entry; see `qhyper.report.tidy`."""
@@ -86,6 +93,15 @@ class Plan:
     tuning: Searches | None = None
     """what the entries' settings were found by, once they are"""
 
+    def __repr__(self) -> str:
+        names = [trial.entry.title for trial in self.trials]
+        more = ", …" * (len(names) > _SHOWN)
+        return (
+            f"Plan of {', '.join(names[:_SHOWN])}{more}\n"
+            f"  on {self.problem.name}, {self.problem.objective.subject}; {self.config.budget} for "
+            f"each of {counted(len(self.config.seeds), 'seed')}"
+        )
+
     def outlook(self) -> list[dict[str, Any]]:
         """What each entry would spend, in words; nothing is run."""
         searched = tuning.outlook(self.config)
@@ -112,7 +128,7 @@ def compare(
     run: Run | None = None,
     processes: int = 1,
     stop: Callable[[], bool] = lambda: False,
-    progress: Progress = lambda title, spent, total: None,
+    progress: Progress | Literal[False] | None = None,
     warn: Callable[[str], None] = print,
 ) -> Comparison:
     """Train every entry on `objective` with the same budget and measure it.
@@ -135,6 +151,10 @@ def compare(
     - processes: how many entries are carried out side by side, each by one thread; the results are
       the same for any number
     - stop: once it returns true, Interrupted is raised, after a checkpoint
+    - progress: called with an entry's title, how much of its budget is spent, and all of it; unless
+      told, a notebook shows it by itself and a script is silent; False is silent everywhere
+    - warn: called with what a reader should know, in words; printed unless told, and kept in
+      `summary.warnings` where it is about the results
 
     Raises ConfigurationError before anything runs if something cannot work.
     """
@@ -175,10 +195,24 @@ def _carry_out(
     where: Where,
     *,
     stop: Callable[[], bool],
-    progress: Progress,
+    progress: Progress | Literal[False] | None,
     warn: Callable[[str], None],
 ) -> Comparison:
     """Train and search all that is not finished yet, and sum it up."""
+    titles = [trial.entry.title for trial in plan.trials]
+    with shown(progress, "compare", titles=titles) as show:
+        return _worked_out(plan, run, where, stop=stop, progress=show, warn=warn)
+
+
+def _worked_out(
+    plan: Plan,
+    run: Run | None,
+    where: Where,
+    *,
+    stop: Callable[[], bool],
+    progress: Progress,
+    warn: Callable[[str], None],
+) -> Comparison:
     problem = plan.problem
     warnings = cautions.before(problem) + ([] if run is None else _gone_on_with(run))
     for warning in warnings:
@@ -293,15 +327,16 @@ def execute(
     processes: int = 1,
     scheduler: str | None = None,
     stop: Callable[[], bool] = lambda: False,
-    progress: Progress = lambda title, spent, total: None,
+    progress: Progress | Literal[False] | None = None,
     warn: Callable[[str], None] = print,
 ) -> Comparison:
     """Carry out what a run directory's configuration asks for, from where it was left.
 
-    `made` is the plan that the run directory was created with, if it is still at hand. `processes`
-    is as for `compare`; `scheduler` is the address of one of dask.distributed, whose workers are to
-    carry the entries out instead. Writes report.html and, last, summary.json. A complete run is
-    read, not carried out again. Raises StorageError, too, if another process is at work on the run.
+    `made` is the plan that the run directory was created with, if it is still at hand. `processes`,
+    `progress` and `warn` are as for `compare`; `scheduler` is the address of one of
+    dask.distributed, whose workers are to carry the entries out instead. Writes report.html and,
+    last, summary.json. A complete run is read, not carried out again. Raises StorageError, too, if
+    another process is at work on the run.
     """
     if run.complete:
         return stored(run)

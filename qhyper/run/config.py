@@ -3,6 +3,7 @@
 import codecs
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,11 @@ class Config(Limits):
     unless told"""
     tune: Tuning | None = None
     """how every entry searches its settings before; as they stand, they are compared without"""
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What is printed: entries by their titles alone."""
+        for name, value in super().__repr_args__():
+            yield name, [entry.title for entry in value] if name == "entries" else value
 
     @property
     def caps(self) -> Caps:

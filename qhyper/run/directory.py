@@ -60,6 +60,8 @@ SUMMARY = "summary.json"
 """Its presence means that the run has ended."""
 SO_FAR = "so-far.json"
 """The same of the entries that are done, of a run of which others were given up."""
+_SHOWN = 9
+"""Entries that are named when a run is printed."""
 KEPT_CHECKPOINTS = 2
 NAME_LENGTH = 48
 PACKAGES = ("qhyper", "torch", "numpy", "numba", "scipy", "pennylane", "qiskit", "qiskit-aer")
@@ -82,6 +84,12 @@ class Run:
 
     def __init__(self, path: Path, config: Config) -> None:
         self.path, self.config = path, config
+
+    def __repr__(self) -> str:
+        entries = ", ".join(entry.title for entry in (self.config.entries or [])[:_SHOWN])
+        entries += ", …" * (len(self.config.entries or []) > _SHOWN)
+        state = "complete" if self.complete else "not complete"
+        return f"Run({self.path}, {state}{': ' * bool(entries)}{entries})"
 
     @classmethod
     def create(cls, root: Path, name: str, config: Config) -> "Run":

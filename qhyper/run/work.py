@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from qhyper.errors import Interrupted, JobError, PendingError, StorageError
+from qhyper.progress import Progress
 from qhyper.run.lease import Lease, Leases
 from qhyper.storage import storage, write_whole
 
@@ -31,9 +32,6 @@ _POLL = 0.1
 _AGAIN = 1.0
 """Seconds between two looks at what other processes have claimed."""
 
-Progress = Callable[[str, int, int], None]
-"""Called with an entry's title, how much of its budget is spent, and all of it, in steps or
-evaluations."""
 Warn = Callable[[str], None]
 Stop = Callable[[], bool]
 """Whether to stop; once true, it stays true."""

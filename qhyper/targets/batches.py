@@ -72,6 +72,9 @@ class RowBatches:
         self.capabilities = objective.capabilities
         self.flip_evaluations = objective.flip_evaluations
 
+    def __repr__(self) -> str:
+        return f"RowBatches(of {self.size:,} rows of {self.objective!r})"
+
     def block_evaluations(self, plan: npt.NDArray[np.int64]) -> int:
         """As in Objective, with the bits `plan` [block, bit]."""
         return self.objective.block_evaluations(plan)

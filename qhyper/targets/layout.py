@@ -7,8 +7,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.arrays import as_array
+from qhyper.arrays import as_array, counted
 from qhyper.errors import ConfigurationError, unknown
+
+_SHOWN = 8
+"""Blocks that are named when a layout is printed."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class Layout:
                 f"Got the blocks {names}; expected one or more, of different names and of one bit "
                 "or more each."
             )
+
+    def __repr__(self) -> str:
+        first = ", ".join(f"{b.name} {'×'.join(map(str, b.shape))}" for b in self.blocks[:_SHOWN])
+        more = f", … {len(self.blocks) - _SHOWN} more" * (len(self.blocks) > _SHOWN)
+        return f"Layout({counted(self.n_bits, 'bit')}: {first}{more})"
 
     def __str__(self) -> str:
         shapes = (f"{b.name} {'×'.join(map(str, b.shape))}" for b in self.blocks)

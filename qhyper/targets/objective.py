@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.arrays import HUGE, as_array, as_float, is_whole
+from qhyper.arrays import HUGE, as_array, as_float, counted, is_whole
 from qhyper.bits import Bits, as_bits
 from qhyper.errors import ConfigurationError, UnsuitableError
 from qhyper.targets.layout import Layout
@@ -64,6 +64,15 @@ class Objective(TakesBits):
         self.evaluations = 0
         self.rows = 0
         self._function = function
+
+    def __repr__(self) -> str:
+        said = [self.subject, *([self.loss] if self.loss != self.subject else [])]
+        said += [
+            counted(self.n_bits, "bit"),
+            *([f"{self.n_rows:,} rows"] if self.n_rows > 1 else []),
+        ]
+        said.append(f"{counted(self.evaluations, 'evaluation')} so far")
+        return f"{type(self).__name__}({', '.join(said)})"
 
     @property
     def subject(self) -> str:

@@ -3,16 +3,19 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import scipy.optimize
 import torch
 
+from qhyper.arrays import brief, counted
 from qhyper.errors import ConfigurationError
 from qhyper.gradients.estimator import check_whole
 from qhyper.gradients.exact import Exact
 from qhyper.hypernetwork import HyperNetwork
+from qhyper.progress import Progress, shown
 from qhyper.risk import Expectation, Risk
 from qhyper.targets.target import Losses
 from qhyper.threads import one_torch_thread
@@ -39,6 +42,10 @@ class Minima:
     messages: tuple[str, ...]
     """[replica]: why it ended, in SciPy's words"""
 
+    def __repr__(self) -> str:
+        done = f"{int(self.converged.sum()):,} of {counted(len(self.value), 'replica')} converged"
+        return f"Minima({brief(self.value)}; from {brief(self.before)}; {done})"
+
     @property
     def best(self) -> int:
         """The replica of the least value."""
@@ -53,6 +60,7 @@ def minimise(
     max_iterations: int = 1000,
     tolerance: float = 1e-10,
     on_replica: Callable[[int, float], None] | None = None,
+    progress: Progress | Literal[False] | None = None,
 ) -> Minima:
     """Minimise the exact risk of every replica, from the parameters that it has.
 
@@ -60,7 +68,9 @@ def minimise(
     its own, is minimised alone. A replica ends when an iteration lowers its risk by less than
     `tolerance` times the larger of 1 and the risk, or no component of its gradient is larger than
     `tolerance`. Then the generator holds its parameters, and `on_replica` is called with its number
-    and its risk: whatever is raised in between leaves the replicas finished so far.
+    and its risk: whatever is raised in between leaves the replicas finished so far. `progress` is
+    called with a title, the replicas done and all replicas; unless told, a notebook shows it by
+    itself, and False is silent.
 
     Nothing is drawn. `objective`, from bits [..., bit] to losses [...], is evaluated once for each
     of the 2^n bitstrings, and is not to change. Raises ConfigurationError if the generator has not
@@ -83,7 +93,7 @@ def minimise(
         "gtol": tolerance,
     }
     functions, results = [], []
-    with one_torch_thread():
+    with one_torch_thread(), shown(progress, "minimise") as show:
         for index in range(generator.replicas):
             function = _RiskOf(generator.replica(index), exact, objective, risk)
             result = scipy.optimize.minimize(
@@ -95,6 +105,7 @@ def minimise(
             results.append(result)
             if on_replica is not None:
                 on_replica(index, float(result.fun))
+            show("minimise", index + 1, generator.replicas)
     return Minima(
         before=np.array([function.values[0] for function in functions]),
         value=np.array([float(result.fun) for result in results]),

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from qhyper.arrays import brief, counted
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.registry import build, is_registered, load_object, names
@@ -27,6 +28,14 @@ class Evaluated:
     held: Bits | None = None
     """[replica, bit]: the best that the search holds now, of one that works on mini-batches: their
     losses do not compare, and this is tried on held-out rows"""
+
+    def __repr__(self) -> str:
+        replicas, shots, n_bits = self.bits.shape
+        least = f"; losses from {self.losses.min():.6g}" if self.losses.size else ""
+        return (
+            f"Evaluated({counted(replicas, 'replica')}, {counted(shots, 'bitstring')} each of "
+            f"{counted(n_bits, 'bit')}{least})"
+        )
 
 
 class Control(Protocol):
@@ -86,6 +95,12 @@ class SearchRecord:
     """spent so far by each replica"""
     improvements: list[list[tuple[int, float]]] = field(default_factory=list)
     """[replica][k]: (evaluations spent when found, loss), losses falling"""
+
+    def __repr__(self) -> str:
+        return (
+            f"SearchRecord({counted(len(self.best_loss), 'replica')}, "
+            f"{counted(self.evaluations, 'evaluation')} each; best loss {brief(self.best_loss)})"
+        )
 
     @classmethod
     def empty(cls, replicas: int, n_bits: int) -> "SearchRecord":

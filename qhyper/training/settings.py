@@ -1,5 +1,6 @@
 """How a generator is trained, and what it may spend: typed, and checked at once."""
 
+from collections.abc import Iterator
 from numbers import Integral
 from types import NoneType
 from typing import Any, ClassVar, Literal, get_args
@@ -19,6 +20,8 @@ from qhyper.spending import Budget
 
 BUDGETS = ("evaluations", "shots", "circuits", "rows")
 DEFAULT_EVALUATIONS = 300_000
+_SHOWN = 400
+"""Characters of settings that are printed."""
 
 
 class Strict(BaseModel):
@@ -34,6 +37,16 @@ class Strict(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise self._translated(error) from None
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What is printed: the settings that are not as they are unless told."""
+        for name, field in type(self).model_fields.items():
+            if (value := getattr(self, name)) != field.default:
+                yield name, value
+
+    def __repr__(self) -> str:
+        text = super().__repr__()
+        return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 2]}…)"
 
     @field_validator("*", mode="before")
     @classmethod

@@ -5,24 +5,28 @@ that the step's random stream chooses, watched on held-out rows or not.
 """
 
 import copy
+import html
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from qhyper.arrays import brief, counted
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError
 from qhyper.gradients.estimator import GradientEstimator, build_estimator
 from qhyper.hypernetwork import HyperNetwork
+from qhyper.progress import Progress, shown
 from qhyper.risk import Risk, build_risk
 from qhyper.spending import Budget, Spending
 from qhyper.streams import Purpose, Rngs, Streams
 from qhyper.targets.target import Losses, MiniBatches, Objective
 from qhyper.threads import one_torch_thread
+from qhyper.training.curve import curve_svg
 from qhyper.training.log_prob import check_log_prob
 from qhyper.training.optimisers import build_optimizer, build_schedule, check_optimizer
 from qhyper.training.randomness import check_streams
@@ -109,6 +113,25 @@ class Trainer:
         self._champion_loss = np.full(replicas, np.inf)
         self._champion = _copy(generator)
         self._begin_start(0)
+
+    def __repr__(self) -> str:
+        of, replicas = self.generator, counted(self.generator.replicas, "replica")
+        lines = [
+            f"Trainer of {type(of).__name__}, {counted(of.n_bits, 'bit')}, {replicas}: "
+            f"{self.settings.estimator}, {self.settings.risk}",
+            f"  step {self.step:,} of {self.total_steps:,}, start {self.restart + 1} of "
+            f"{self.settings.restarts}",
+            f"  spent {self.spent}",
+        ]
+        if self.curve:
+            lines.append(f"  mean loss {brief(self.curve[-1]['mean_loss'])}")
+        if np.isfinite(self.record.best_loss).any():
+            lines.append(f"  best loss {brief(self.record.best_loss)}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The same with the learning curve of every replica, for notebooks."""
+        return f"<pre>{html.escape(repr(self))}</pre>{curve_svg(self.curve)}"
 
     @property
     def in_batches(self) -> bool:
@@ -362,17 +385,26 @@ def train(
     *,
     watch: Objective | None = None,
     on_step: Callable[[Trainer], None] | None = None,
+    progress: Progress | Literal[False] | None = None,
 ) -> Trainer:
     """Train `generator`, from the parameters it has, to the end of its budget.
 
     `objective` takes bits [..., bit] to losses [...], or draws mini-batches that do.
 
     Returns the trainer with its record. `watch` is the objective on held-out rows, if there are
-    any. `on_step` is called after every step; what it raises ends the training. See `Trainer` for
-    what the generator holds at the end.
+    any. `on_step` is called after every step; what it raises ends the training. `progress` is
+    called with a title, the steps done and all steps; unless told, a notebook shows it by itself,
+    and False is silent. See `Trainer` for what the generator holds at the end.
     """
     trainer = Trainer(generator, objective, settings, watch=watch)
-    trainer.run(on_step)
+    with shown(progress, "train") as show:
+
+        def after_step(trainer: Trainer) -> None:
+            if on_step is not None:
+                on_step(trainer)
+            show("train", trainer.step, trainer.total_steps)
+
+        trainer.run(after_step)
     return trainer
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, StorageError
-from qhyper.quantum.backend import BackendCapabilities, checked_angles
+from qhyper.quantum.backend import BackendCapabilities, Named, checked_angles
 from qhyper.quantum.circuit import Circuit
 from qhyper.quantum.cloud.caps import NO_CAPS, Caps
 from qhyper.quantum.cloud.chunks import alike, cut, n_chunks
@@ -48,7 +48,7 @@ class _Previewed(Exception):  # noqa: N818 (an end, not a fault)
     """What would be sent is known."""
 
 
-class CloudBackend:
+class CloudBackend(Named):
     """Circuits on a quantum computer, or on whatever speaks a service's interface.
 
     - service: where jobs are sent

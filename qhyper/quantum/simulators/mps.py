@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.bits import Bits
-from qhyper.quantum.backend import BackendCapabilities
+from qhyper.quantum.backend import BackendCapabilities, Named
 from qhyper.quantum.circuit import Circuit
 from qhyper.quantum.simulators import mps_kernels as kernels
 from qhyper.quantum.simulators.mps_program import (
@@ -31,7 +31,7 @@ class CompiledProduct(Protocol):
         ...
 
 
-class MatrixProductBackend:
+class MatrixProductBackend(Named):
     """Exact matrix products: sampling, log p and its scores, for circuits of small bonds.
 
     `device` is `cpu`, where compiled kernels run, or any other torch device, such as `cuda`.

@@ -21,6 +21,7 @@ from qhyper.bits import Bits, as_bits
 from qhyper.errors import ConfigurationError, MissingError, unknown
 from qhyper.quantum.backend import (
     BackendCapabilities,
+    Named,
     check_memory,
     checked_angles,
     footprints,
@@ -67,7 +68,7 @@ _TEST = Circuit(
 )
 
 
-class PennyLaneBackend:
+class PennyLaneBackend(Named):
     """The PennyLane device of a name, such as `lightning.qubit` or `default.mixed`.
 
     Exact (log p, probabilities of up to 24 qubits, expectations) where the device has adjoint

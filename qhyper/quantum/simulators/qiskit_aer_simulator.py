@@ -16,6 +16,7 @@ from qhyper.errors import ConfigurationError, unknown
 from qhyper.machine import needs
 from qhyper.quantum.backend import (
     BackendCapabilities,
+    Named,
     check_memory,
     checked_angles,
     matrix_product_bonds,
@@ -40,7 +41,7 @@ _SEEDS_OF_A_ROW = 2113
 than this in a run, the rows would share their noise and draws."""
 
 
-class AerBackend:
+class AerBackend(Named):
     """Circuits on `qiskit_aer.AerSimulator`, ideal or noisy.
 
     - method: Aer's name of it: `statevector`, `matrix_product_state` (exact to rounding) or

@@ -18,6 +18,7 @@ from qhyper.bits import Bits
 from qhyper.machine import njit
 from qhyper.quantum.backend import (
     BackendCapabilities,
+    Named,
     check_memory,
     checked_angles,
     footprints,
@@ -55,7 +56,7 @@ _BLOCK = 2**14
 """Amplitudes of a block: real and imaginary parts of two states fill 512 KiB."""
 
 
-class StateVectorBackend:
+class StateVectorBackend(Named):
     """Exact state vectors, with adjoint derivatives, on the CPU."""
 
     capabilities = BackendCapabilities(log_prob=True, probability_bits=24, expectation=True)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from qhyper.bits import Bits
 from qhyper.errors import ConfigurationError, unknown
-from qhyper.quantum.backend import BackendCapabilities, checked_angles
+from qhyper.quantum.backend import BackendCapabilities, Named, checked_angles
 from qhyper.quantum.circuit import Angle, Circuit, Gate
 from qhyper.quantum.simulators.depolarising import described, strengths
 from qhyper.quantum.simulators.mps import MatrixProductBackend
@@ -33,7 +33,7 @@ _TOGETHER = 1024
 """Shots whose errors are drawn, and whose angles are kept, together."""
 
 
-class TrajectoryBackend:
+class TrajectoryBackend(Named):
     """Circuits with depolarising noise after their gates, as a mean over trajectories.
 
     - depolarising: p of ρ → (1 - p) ρ + p I / 2^k after every gate on its k qubits, as for

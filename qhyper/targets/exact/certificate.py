@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.arrays import HUGE, as_number, is_whole
+from qhyper.arrays import HUGE, as_number, counted, is_whole
 from qhyper.bits import Bits, all_bitstrings, to_string
 from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError, UnsuitableError, unknown
+from qhyper.progress import Share, share_shown
 from qhyper.targets.exact.classes import FunctionClasses, RowTables
 from qhyper.targets.layered.rows import MAX_PATTERN_INPUTS, Rows, collapse_patterns
 from qhyper.targets.loss import (
@@ -46,8 +47,9 @@ MAX_HIDDEN = 32
 """Classes take up to this many hidden units."""
 
 Method = Literal["auto", "classes", "enumeration"]
-Progress = Callable[[float], None]
 
+_SHOWN_BITS = 64
+"""Of a bitstring in the table of a notebook."""
 _CHUNK = 1 << 20
 _SLOW_CHUNK = 1 << 14
 
@@ -80,6 +82,27 @@ class Certificate:
     multiplicities: npt.NDArray
     """bitstrings of each level, [level]; int64, or Python integers if n_bits > 62"""
     temperature: float
+
+    def __repr__(self) -> str:
+        lines = [
+            f"Certificate by {self.method}: all {self.configurations:,} strings of "
+            f"{counted(self.n_bits, 'bit')}, {counted(len(self.levels), 'level')} of loss",
+            f"  minimum loss {self.minimum_loss:.6g}, "
+            f"of {counted(self.optimal_bitstrings, 'bitstring')}",
+            f"  best accuracy {_share(self.best_accuracy)}, "
+            f"at the minimum loss {_share(self.accuracy_at_minimum)}",
+        ]
+        return "\n".join(lines[: 2 if self.best_accuracy is None else 3])
+
+    def _repr_html_(self) -> str:
+        """A table of what `to_dict` gives, for notebooks."""
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{name.replace('_', ' ')}</th>"
+            f"<td style='text-align:left'><code>{_cell(value)}</code></td></tr>"
+            for name, value in self.to_dict().items()
+            if value is not None
+        )
+        return f"<table><caption>Certificate</caption><tbody>{rows}</tbody></table>"
 
     @property
     def configurations(self) -> int:
@@ -160,6 +183,18 @@ class Certificate:
         }
 
 
+def _share(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4f}"
+
+
+def _cell(value: Any) -> str:
+    """A value of a table: numbers with commas or in six digits, long bitstrings cut short."""
+    if isinstance(value, int):
+        return f"{value:,}" if value < 10**15 else f"{value:.6g}"
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _SHOWN_BITS else f"{text[:_SHOWN_BITS]}…"
+
+
 def certify(
     network: "PlainNetwork",
     data: Samples,
@@ -167,14 +202,15 @@ def certify(
     loss: LossName | str = "cross_entropy",
     temperature: float = 0.05,
     method: Method = "auto",
-    progress: Progress | None = None,
+    progress: Share | Literal[False] | None = None,
     rows: Rows | None = None,
 ) -> Certificate:
     """The certificate of `network` on `data`: its mean loss over all bitstrings, exactly.
 
     `temperature`, of log Z, is in the unit of the loss.
     `method` is `classes`, `enumeration`, or `auto`: classes if they apply, else enumeration.
-    `progress` is called with the share done, up to 1. `rows` are those of `network.collapse(data)`,
+    `progress` is called with the share done, up to 1; unless told, a notebook shows it by itself,
+    and False is silent. `rows` are those of `network.collapse(data)`,
     where they are known already. Raises ConfigurationError if the data do not
     fit the network, or if the method (each method, for `auto`) does not apply, with the reason.
     """
@@ -183,10 +219,11 @@ def certify(
     _check_temperature(temperature)
     rows = network.collapse(data) if rows is None else rows
     chosen = _choose(method, network, data, rows, loss)
-    if chosen == "classes":
-        survey, bits_of, functions = _by_classes(network, data, loss, progress)
-    else:
-        survey, bits_of, functions = _by_enumeration(network, rows, loss, progress)
+    with share_shown(progress, "certify") as show:
+        if chosen == "classes":
+            survey, bits_of, functions = _by_classes(network, data, loss, show)
+        else:
+            survey, bits_of, functions = _by_enumeration(network, rows, loss, show)
     levels, multiplicities = survey.spectrum()
     lowest, most = survey.lowest(), survey.most_accurate()
     return Certificate(
@@ -209,12 +246,13 @@ def certify_objective(
     objective: Objective,
     *,
     temperature: float = 0.05,
-    progress: Progress | None = None,
+    progress: Share | Literal[False] | None = None,
     chunk: int = _CHUNK,
 ) -> Certificate:
     """The certificate of any objective, by enumeration; its evaluations count as evaluations.
 
-    It has no accuracies. `chunk` bitstrings are evaluated together. Raises ConfigurationError if
+    It has no accuracies. `chunk` bitstrings are evaluated together; `progress` is as for `certify`.
+    Raises ConfigurationError if
     there are more than 2^26 bitstrings.
     `temperature`, of log Z, is in the unit of the loss.
     """
@@ -226,7 +264,8 @@ def certify_objective(
     def evaluate(bits: Bits) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         return objective(bits), np.zeros(len(bits))
 
-    survey = _enumerate(n_bits, evaluate, progress, chunk)
+    with share_shown(progress, "certify") as show:
+        survey = _enumerate(n_bits, evaluate, show, chunk)
     levels, multiplicities = survey.spectrum()
     return Certificate(
         n_bits=n_bits,
@@ -505,20 +544,19 @@ _Result = tuple[_Survey, Callable[[int], Bits], int | None]
 """The survey, the bitstring of a function by its number, and the number of functions."""
 
 
-def _chunks(total: int, progress: Progress | None, size: int = _CHUNK) -> Iterator[tuple[int, int]]:
+def _chunks(total: int, progress: Share, size: int = _CHUNK) -> Iterator[tuple[int, int]]:
     """Bounds of consecutive chunks of range(total); reports the share done after each."""
     for start in range(0, total, size):
         stop = min(start + size, total)
         yield start, stop
-        if progress is not None:
-            progress(stop / total)
+        progress(stop / total)
 
 
 # Enumeration
 
 
 def _by_enumeration(
-    network: "PlainNetwork", rows: Rows, loss: LossName, progress: Progress | None
+    network: "PlainNetwork", rows: Rows, loss: LossName, progress: Share
 ) -> _Result:
     n_bits, samples = network.n_bits, rows.counts.sum()
     kernel = network.kernel(rows)
@@ -536,7 +574,7 @@ def _by_enumeration(
 def _enumerate(
     n_bits: int,
     evaluate: Callable[[Bits], tuple[npt.NDArray, npt.NDArray]],
-    progress: Progress | None,
+    progress: Share,
     chunk: int = _CHUNK,
 ) -> _Survey:
     """Survey all bitstrings; `evaluate` gives the loss and the correct samples of each."""
@@ -551,9 +589,7 @@ def _bitstring(index: int, n_bits: int) -> Bits:
     return all_bitstrings(n_bits, index, index + 1)[0]
 
 
-def _by_classes(
-    network: "PlainNetwork", data: Samples, loss: LossName, progress: Progress | None
-) -> _Result:
+def _by_classes(network: "PlainNetwork", data: Samples, loss: LossName, progress: Share) -> _Result:
     classes = FunctionClasses.of(network)
     hidden, functions = classes.hidden, classes.sizes[-1][-1]
     signs, counts = collapse_patterns(data, network.sign_of_zero)

@@ -2,15 +2,16 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.arrays import HUGE, as_float
+from qhyper.arrays import HUGE, as_float, counted
 from qhyper.bits import Bits, all_bitstrings, pack
 from qhyper.errors import ConfigurationError, MissingError, StorageError, UnsuitableError
-from qhyper.targets.exact.certificate import MAX_BITS, Progress
+from qhyper.progress import Share, share_shown
+from qhyper.targets.exact.certificate import MAX_BITS
 from qhyper.targets.layout import Block, Layout
 from qhyper.targets.objective import Objective
 from qhyper.targets.target import SAME_LOSS, ObjectiveCapabilities
@@ -54,6 +55,12 @@ class CostTable(Objective):
         table.setflags(write=False)
         self.losses = table
         super().__init__(None, n_bits, name=name, layout=layout)
+
+    def __repr__(self) -> str:
+        return (
+            f"CostTable({self.name}, {counted(self.n_bits, 'bit')}: losses {self.minimum:.6g} to "
+            f"{self.losses.max():.6g}, the least of {counted(self.optimal, 'bitstring')})"
+        )
 
     def _evaluate(self, bits: Bits) -> Float:
         return self.losses[pack(bits)[:, 0].astype(np.intp)]
@@ -129,10 +136,11 @@ class CostTable(Objective):
         return by_bodies / by_bodies.sum()
 
 
-def tabulate(objective: Objective, *, progress: Progress | None = None) -> CostTable:
+def tabulate(objective: Objective, *, progress: Share | Literal[False] | None = None) -> CostTable:
     """The table of `objective`, which evaluates every bitstring once.
 
-    `progress` is called with the share done, up to 1. Raises ConfigurationError for what is no
+    `progress` is called with the share done, up to 1; unless told, a notebook shows it by itself,
+    and False is silent. Raises ConfigurationError for what is no
     Objective, and UnsuitableError if there are more than 2^26 bitstrings.
     """
     if not isinstance(objective, Objective):
@@ -148,11 +156,11 @@ def tabulate(objective: Objective, *, progress: Progress | None = None) -> CostT
         )
     size = 1 << n_bits
     losses = np.empty(size)
-    for start in range(0, size, _CHUNK):
-        stop = min(start + _CHUNK, size)
-        losses[start:stop] = objective(all_bitstrings(n_bits, start, stop))
-        if progress is not None:
-            progress(stop / size)
+    with share_shown(progress, "tabulate") as show:
+        for start in range(0, size, _CHUNK):
+            stop = min(start + _CHUNK, size)
+            losses[start:stop] = objective(all_bitstrings(n_bits, start, stop))
+            show(stop / size)
     return CostTable(losses, name=objective.name)
 
 

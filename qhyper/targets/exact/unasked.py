@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
 from qhyper.bits import Bits, all_bitstrings
 from qhyper.errors import UnsuitableError
-from qhyper.targets.exact.certificate import Certificate, Progress, certify_objective
+from qhyper.progress import Share
+from qhyper.targets.exact.certificate import Certificate, certify_objective
 from qhyper.targets.target import SAME_LOSS, Float, Objective
 
 UNASKED_BITS = 20
@@ -27,7 +29,7 @@ def certify_unasked(
     objective: Objective,
     *,
     temperature: float,
-    progress: Progress | None = None,
+    progress: Share | Literal[False] | None = None,
     clock: Clock = time.perf_counter,
 ) -> Certificate:
     """The certificate of any objective, by evaluating every bitstring; the evaluations count.

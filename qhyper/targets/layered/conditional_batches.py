@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.arrays import as_array
+from qhyper.arrays import as_array, counted
 from qhyper.bits import Bits, as_bits
 from qhyper.data.samples import Samples
 from qhyper.errors import ConfigurationError, UnsuitableError, unknown
@@ -66,6 +66,12 @@ class Batches:
         self.capabilities = ObjectiveCapabilities(flips=True)
         self._rows = network.collapse(data)
 
+    def __repr__(self) -> str:
+        return (
+            f"Batches(of {self.size:,} of {len(self.data.y):,} rows, {self.network}, {self.loss}, "
+            f"scored on {self.scored_on})"
+        )
+
     def draw(self, rng: Rngs) -> "Batch":
         """A mini-batch for each replica, drawn with replacement; `rng` has one generator each."""
         return self.take(np.stack([r.integers(len(self.data.y), size=self.size) for r in rng]))
@@ -110,6 +116,9 @@ class Batch(TakesBits):
     """[replica, input]"""
     kernels: "Sequence[Sequence[Kernel]]"
     """of each replica, on its samples: on all of them, or on a few each where own ones score"""
+
+    def __repr__(self) -> str:
+        return f"Batch({counted(len(self.inputs), 'replica')} of {self.batches!r})"
 
     def __call__(self, bits: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """The loss of every draw, float64 [replica, input, shot].
