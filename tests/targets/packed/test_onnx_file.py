@@ -48,6 +48,18 @@ def test_units_that_are_never_hardly_ever_and_always_plus_one(limit, tmp_path):
     assert np.array_equal(run(tmp_path / "network.onnx", x), network.outputs(x))
 
 
+def test_sums_that_float32_does_not_hold_are_exact(tmp_path):
+    shape = PackedShape((300, 2))
+    bits = np.array([[1] * 300, [0] * 300], np.uint8)
+    network = PackedNetwork(shape, shape.pack([bits]), shape.limits(planes=16), planes=16)
+    x = np.full((4, 300), 2**16 - 1, np.uint16)
+    x[:, 0] -= np.arange(4, dtype=np.uint16)
+    network.to_onnx(tmp_path / "network.onnx")
+    largest = 300 * (2**16 - 1)
+    found = run(tmp_path / "network.onnx", x)
+    assert found.tolist() == [[largest - k, k - largest] for k in range(4)]
+
+
 def test_a_weight_takes_one_bit(tmp_path):
     network = random_network(np.random.default_rng(0), (784, 400, 10), planes=8)
     network.to_onnx(tmp_path / "network.onnx")
