@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # never used is never compiled. Where nobody may keep what is compiled, each start would take 10 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: compare test test-suite test-cluster lint docs bench clean
+.PHONY: compare test test-suite test-cluster lint docs package bench clean
 
 compare: $(VENV)/installed
 	$(BIN)/qhyper compare
@@ -29,6 +29,9 @@ lint: $(VENV)/dev
 docs: $(VENV)/dev
 	$(BIN)/python -m sphinx -W --keep-going -n -j auto -q docs docs/_build/html
 	@echo "Documentation: docs/_build/html/index.html"
+
+package: $(VENV)/dev
+	$(BIN)/python tests/package/run.py
 
 bench: $(CLUSTER)/made
 	$(CLUSTER)/bin/python tests/benchmarks/run.py

@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     from qhyper.training.space import Tuning
     from qhyper.training.trainer import Trainer, train
 
+    __version__: str
+
 _HOME = {
     "Angle": "qhyper.quantum.gate",
     "BinaryNetwork": "qhyper.targets.layered.network",
@@ -224,6 +226,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("qhyper")
     if name not in _HOME:
         raise AttributeError(f"module 'qhyper' has no attribute '{name}'")
     value = getattr(importlib.import_module(_HOME[name]), name)

@@ -53,6 +53,16 @@ def _replace(temporary: Path, path: Path) -> None:
     temporary.replace(path)
 
 
+def check_new(path: Path) -> None:
+    """Raise StorageError if there is a file of that name, or none can be looked for."""
+    with storage(path):
+        there = path.exists()
+    if there:
+        raise StorageError(
+            f"{path} is there already, and is not overwritten. Choose another path, or remove it."
+        )
+
+
 def check_folder(path: Path) -> None:
     """Raise StorageError if a folder cannot be made or written to at `path`, as far as is known."""
     there = next((each for each in (path, *path.absolute().parents) if each.exists()), path)

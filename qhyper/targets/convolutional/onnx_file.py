@@ -4,18 +4,18 @@ The runtime of ONNX for CPUs has convolutions and average pooling of float32 alo
 +1 are exact there below 2^24, so that binary convolutions are its own, of signs in float32. (A
 runtime that transforms images first, as Winograd's convolution does, would round.) All else stays
 float64, as limits and predictions are: a real convolution is a matrix product with what its windows
-see, gathered, and so is the mean of windows. Weights -1 and +1 are stored in one byte each.
+see, gathered, and so is the mean of windows. Weights -1 and +1 are stored in one bit each.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.errors import ConfigurationError, StorageError
+from qhyper.errors import ConfigurationError
 from qhyper.machine import needs
-from qhyper.storage import storage, write_whole
+from qhyper.storage import check_new, write_whole
 from qhyper.targets.convolutional.steps import (
     Affine,
     AvgPool,
@@ -29,16 +29,13 @@ from qhyper.targets.convolutional.steps import (
     Threshold,
     Values,
 )
+from qhyper.targets.onnx_graph import EXACT, End, Graph
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import ModelProto
 
     from qhyper.targets.convolutional.torch_module import Convolutional
 
-_OPSET, _IR = 17, 8
-"""Of ONNX 1.12 (2022): old enough for most runtimes, and all that is used takes its type."""
-_EXACT = 2**24
-"""Whole numbers up to this are exact in float32."""
 _IMAGES = 8
 """Random images that outputs are compared on: the reference evaluator is slow."""
 
@@ -64,13 +61,8 @@ def to_onnx(network: "Convolutional", path: Path | str) -> None:
     from qhyper.targets.convolutional.torch_module import to_torch
 
     path = Path(path)
-    with storage(path):
-        there = path.exists()
-    if there:
-        raise StorageError(
-            f"{path} is there already, and is not overwritten. Choose another path, or remove it."
-        )
-    model = _Graph().model(network)
+    check_new(path)
+    model = _Graph().whole(network)
     checker.check_model(model, full_check=True)
     pixels = random_images(network.image, network.steps)[:_IMAGES]
     (found,) = cast(list[npt.NDArray], ReferenceEvaluator(model).run(None, {"pixels": pixels}))
@@ -81,62 +73,29 @@ def to_onnx(network: "Convolutional", path: Path | str) -> None:
     write_whole(path, model.SerializeToString())
 
 
-class _Graph:
-    """The nodes of a network, as they are added, and the numbers that they take."""
+class _Graph(Graph):
+    """The graph of a convolutional network."""
 
-    def __init__(self) -> None:
-        self._nodes: list[NodeProto] = []
-        self._numbers: dict[str, npt.NDArray] = {}
-
-    def model(self, network: "Convolutional") -> "ModelProto":
-        """The whole network."""
-        from onnx import TensorProto, helper, numpy_helper
-
+    def whole(self, network: "Convolutional") -> "ModelProto":
+        """The file of the network."""
         values = Values("real", network.image)
-        at = self._cast("pixels", np.float64)
+        at = self.cast("pixels", np.float64)
         for step in network.steps:
             at, values = self._step(step, at, values)
-        self._node("Flatten", [at], "outputs")
-        ends = [
-            helper.make_tensor_value_info(name, kind, shape)
-            for name, kind, shape in (
-                ("pixels", TensorProto.UINT8, ["image", *network.image]),
-                ("outputs", TensorProto.DOUBLE, ["image", values.shape[0]]),
-            )
-        ]
-        constants = [numpy_helper.from_array(a, name) for name, a in self._numbers.items()]
-        return helper.make_model(
-            helper.make_graph(self._nodes, "network", ends[:1], ends[1:], constants),
-            producer_name="qhyper",
-            opset_imports=[helper.make_opsetid("", _OPSET)],
-            ir_version=_IR,
+        self.node("Flatten", [at], "outputs")
+        return self.model(
+            End("pixels", np.uint8, ("image", *network.image)),
+            End("outputs", np.float64, ("image", values.shape[0])),
         )
 
-    def _node(self, kind: str, inputs: list[str], output: str = "", **options: Any) -> str:
-        from onnx import helper
-
-        output = output or f"{kind}_{len(self._nodes)}"
-        self._nodes.append(helper.make_node(kind, inputs, [output], name=output, **options))
-        return output
-
-    def _constant(self, numbers: npt.ArrayLike, dtype: Any = np.float64) -> str:
-        name = f"numbers_{len(self._numbers)}"
-        self._numbers[name] = np.array(numbers, dtype)
-        return name
-
     def _per_channel(self, numbers: npt.ArrayLike) -> str:
-        return self._constant(np.reshape(numbers, (-1, 1, 1)))
-
-    def _cast(self, at: str, dtype: Any) -> str:
-        from onnx import helper
-
-        return self._node("Cast", [at], to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+        return self.constant(np.reshape(numbers, (-1, 1, 1)))
 
     def _step(self, step: Step, at: str, values: Values) -> tuple[str, Values]:
         """The nodes of a step on `at`: signs in float32, all else in float64."""
         after = step.after(values)
         if values.kind == "bits" and isinstance(step, Convolution | AvgPool):
-            at = self._cast(at, np.float64)
+            at = self.cast(at, np.float64)
         if isinstance(step, Convolution):
             at = self._convolution(step, at, values, after)
         elif isinstance(step, BinaryConvolution):
@@ -144,18 +103,18 @@ class _Graph:
         elif isinstance(step, Threshold):
             at = self._threshold(step, at)
         elif isinstance(step, Affine):
-            product = self._node("Mul", [at, self._per_channel(step.scale)])
-            at = self._node("Add", [product, self._per_channel(step.shift)])
+            product = self.node("Mul", [at, self._per_channel(step.scale)])
+            at = self.node("Add", [product, self._per_channel(step.shift)])
         elif isinstance(step, Scale):
-            at = self._node("Mul", [at, self._per_channel(step.factor)])
+            at = self.node("Mul", [at, self._per_channel(step.factor)])
         elif isinstance(step, Clamp):
-            at = self._node("Clip", [at, self._constant(step.low), self._constant(step.high)])
+            at = self.node("Clip", [at, self.constant(step.low), self.constant(step.high)])
         elif isinstance(step, MaxPool):
             outside = np.float32(-1) if values.kind == "bits" else np.float64(-np.inf)
             at = self._pad(at, step.padding, outside)
-            at = self._node("MaxPool", [at], kernel_shape=step.kernel, strides=step.stride)
+            at = self.node("MaxPool", [at], kernel_shape=step.kernel, strides=step.stride)
         elif isinstance(step, AvgPool):
-            means = self._node("ReduceMean", [self._seen(step, at, values)], axes=[2], keepdims=0)
+            means = self.node("ReduceMean", [self._seen(step, at, values)], axes=[2], keepdims=0)
             at = self._reshape(means, after.shape)
         else:
             ends = []
@@ -164,7 +123,7 @@ class _Graph:
                 for one in way:
                     end, between = self._step(one, end, between)
                 ends.append(end)
-            at = self._node("Add", ends)
+            at = self.node("Add", ends)
         return at, after
 
     def _convolution(self, step: Convolution, at: str, values: Values, after: Values) -> str:
@@ -172,11 +131,11 @@ class _Graph:
         at = self._pad(at, step.padding, np.float64(0))
         seen = self._seen(step, at, values)
         seen = self._reshape(seen, (weight.shape[1], after.shape[1] * after.shape[2]))
-        product = self._node("MatMul", [self._constant(weight), seen])
+        product = self.node("MatMul", [self.constant(weight), seen])
         at = self._reshape(product, after.shape)
         if step.bias is None:
             return at
-        return self._node("Add", [at, self._per_channel(step.bias)])
+        return self.node("Add", [at, self._per_channel(step.bias)])
 
     def _seen(self, step: Convolution | AvgPool, at: str, values: Values) -> str:
         """What every window sees, [image, channel, place in the window, window], once padded."""
@@ -186,40 +145,39 @@ class _Graph:
         windows = np.lib.stride_tricks.sliding_window_view(where, step.kernel)
         windows = windows[:: step.stride[0], :: step.stride[1]]
         places = windows.reshape(-1, step.kernel[0] * step.kernel[1]).T
-        return self._node("Gather", [flat, self._constant(places, np.int64)], axis=2)
+        return self.node("Gather", [flat, self.constant(places, np.int64)], axis=2)
 
     def _binary(self, step: BinaryConvolution, at: str) -> str:
-        if step.bits[0].size > _EXACT:
+        if step.bits[0].size > EXACT:
             raise ConfigurationError(
                 f"Got a binary convolution of {step.bits[0].size} inputs, whose sums an ONNX file "
-                f"does not hold exactly; expected {_EXACT} at the most. Take smaller kernels."
+                f"does not hold exactly; expected {EXACT} at the most. Take smaller kernels."
             )
         padding = step.padding
         if step.pad == "minus-one":
             at, padding = self._pad(at, padding, np.float32(-1)), (0, 0)
-        weight = self._constant(2 * step.bits.astype(np.int8) - 1, np.int8)
-        sums = self._node(
-            "Conv", [at, self._cast(weight, np.float32)], strides=step.stride,
+        sums = self.node(
+            "Conv", [at, self.signs(step.bits)], strides=step.stride,
             pads=[*padding, *padding],
         )  # fmt: skip
-        return self._cast(sums, np.float64)
+        return self.cast(sums, np.float64)
 
     def _pad(self, at: str, padding: Pair, value: np.floating) -> str:
         if padding == (0, 0):
             return at
-        around = self._constant([0, 0, *padding, 0, 0, *padding], np.int64)
-        return self._node("Pad", [at, around, self._constant(value, value.dtype)])
+        around = self.constant([0, 0, *padding, 0, 0, *padding], np.int64)
+        return self.node("Pad", [at, around, self.constant(value, value.dtype)])
 
     def _threshold(self, step: Threshold, at: str) -> str:
         """Signs, in float32, of what lies between a limit and infinity, or minus infinity."""
         low = np.where(step.above, step.limit, -np.inf)
         high = np.where(step.above, np.inf, step.limit)
-        plus = self._node("GreaterOrEqual", [at, self._per_channel(low)])
+        plus = self.node("GreaterOrEqual", [at, self._per_channel(low)])
         if not step.above.all():
-            falls = self._node("LessOrEqual", [at, self._per_channel(high)])
-            plus = self._node("And", [plus, falls])
-        one, minus = self._constant(1, np.float32), self._constant(-1, np.float32)
-        return self._node("Where", [plus, one, minus])
+            falls = self.node("LessOrEqual", [at, self._per_channel(high)])
+            plus = self.node("And", [plus, falls])
+        one, minus = self.constant(1, np.float32), self.constant(-1, np.float32)
+        return self.node("Where", [plus, one, minus])
 
     def _reshape(self, at: str, shape: tuple[int, ...]) -> str:
-        return self._node("Reshape", [at, self._constant([0, *shape], np.int64)])
+        return self.node("Reshape", [at, self.constant([0, *shape], np.int64)])

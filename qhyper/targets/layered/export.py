@@ -19,9 +19,9 @@ import torch
 
 from qhyper.bits import Bits, as_bits
 from qhyper.data.scaling import Scaling
-from qhyper.errors import ConfigurationError, StorageError
+from qhyper.errors import ConfigurationError
 from qhyper.machine import needs
-from qhyper.storage import storage, write_whole
+from qhyper.storage import check_new, write_whole
 from qhyper.targets.conversion import check_same, tied_rows
 from qhyper.targets.layered.space import ACTIVATIONS, Activation, WeightSpace
 from qhyper.targets.sign import Sign
@@ -161,12 +161,7 @@ def to_onnx(
     bits, path = _one(network, bits), Path(path)
     _check_scaling(network, scaling)
     layers = _layers(network, bits)
-    with storage(path):
-        there = path.exists()
-    if there:
-        raise StorageError(
-            f"{path} is there already, and is not overwritten. Choose another path, or remove it."
-        )
+    check_new(path)
     nodes: list[NodeProto] = []
     numbers: dict[str, npt.NDArray[np.float64]] = {}
     if any(layer.activation == "sign" for layer in layers):

@@ -2,7 +2,7 @@
 
 `shape` says how words hold the weights, `inputs` how rows are packed, `population` what is worked
 out of many networks at once, and `file` how one is stored. NumPy alone is needed, but by
-`from_torch` and `to_torch`.
+`from_torch`, `to_torch` and `to_onnx`.
 """
 
 import warnings
@@ -136,6 +136,18 @@ class PackedNetwork:
         from qhyper.targets.packed.torch_module import to_torch
 
         return to_torch(self)
+
+    def to_onnx(self, path: str | Path) -> None:
+        """Write the network to a new ONNX file, a bit for each weight: see `onnx_file.to_onnx`."""
+        from qhyper.targets.packed.onnx_file import to_onnx
+
+        to_onnx(self, path)
+
+    def to_c(self, path: str | Path) -> None:
+        """Write the network to a new file in C, of integers alone: see `c_file.to_c`."""
+        from qhyper.targets.packed.c_file import to_c
+
+        to_c(self, path)
 
     def pack(self, x: npt.ArrayLike) -> PackedInputs:
         """Pack rows of inputs x [row, input]: bits, or whole numbers of `planes` bits.

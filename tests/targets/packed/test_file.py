@@ -1,8 +1,6 @@
 """The file of a packed network, against damage."""
 
 import json
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
@@ -159,33 +157,3 @@ def test_a_pickle_in_the_archive_is_never_run(tmp_path):
         archive.writestr("about.npy", b"\x80\x04N.")
     with pytest.raises(StorageError, match="no packed network"):
         PackedNetwork.load(path)
-
-
-WITHOUT = """
-import sys, warnings
-for name in ("torch", "numba", "scipy", "sklearn", "pydantic", "typer", "pooch", "matplotlib"):
-    sys.modules[name] = None
-import numpy as np
-from qhyper.targets.packed.network import PackedNetwork
-network = PackedNetwork.load(sys.argv[1])
-x = np.load(sys.argv[2])
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    found = network.predict(x)
-print(caught[0].message)
-np.save(sys.argv[3], found)
-"""
-
-
-def test_a_file_runs_on_numpy_alone_and_says_that_it_is_slower(network, tmp_path):
-    network.save(tmp_path / "net.npz")
-    x = some_inputs(network)
-    np.save(tmp_path / "x.npy", x)
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, *(tmp_path / f for f in ("net.npz", "x.npy", "y.npy"))],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "numba cannot be imported" in done.stdout
-    assert "slower" in done.stdout
-    assert np.array_equal(np.load(tmp_path / "y.npy"), network.predict(x))

@@ -1,0 +1,93 @@
+"""Build the wheel and the source archive, and try the wheel as a person would.
+
+`make package` runs this. `build` makes the wheel from the source archive; its files must be those
+of the checkout, byte for byte. Then the wheel alone is installed, with what it depends on, into an
+environment of its own, and used in an empty folder.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DIST = ROOT / "dist"
+
+LOOK = """
+import pathlib, qhyper, classical
+print(qhyper.__version__)
+for package in (qhyper, classical):
+    print(pathlib.Path(package.__file__).parents[1])
+"""
+
+
+def run(*command, **options):
+    """What a command prints; where it fails, what it says goes on to stderr."""
+    return subprocess.run(
+        [str(word) for word in command], check=True, stdout=subprocess.PIPE, text=True, **options
+    ).stdout
+
+
+def build():
+    """The wheel, made from the source archive: both are in `DIST` then, and nothing else."""
+    for old in DIST.glob("*"):
+        old.unlink()
+    log = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", DIST, ROOT)
+    wheel, archive = [*DIST.glob("*.whl"), *DIST.glob("*.tar.gz")]
+    print(f"{log.splitlines()[-1]}: {wheel.stat().st_size:,} and {archive.stat().st_size:,} bytes")
+    return wheel
+
+
+def check_files(wheel):
+    """Every file of the packages is in the wheel, as it is in the checkout, and no other is."""
+    tracked = run("git", "ls-files", "qhyper", "classical", cwd=ROOT).split()
+    expected = {name: (ROOT / name).read_bytes() for name in tracked}
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if ".dist-info/" not in name]
+        found = {name: archive.read(name) for name in names}
+    other = {name for name in expected | found if expected.get(name) != found.get(name)}
+    assert not other, f"in the wheel or the checkout alone, or not the same: {sorted(other)}"
+    print(f"{len(found)} files, as in the checkout")
+
+
+def install(wheel, folder):
+    """The commands of an environment that has the wheel and what it depends on, and no pip."""
+    run(sys.executable, "-m", "venv", "--without-pip", folder)
+    pip = (sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install")
+    run(*pip, "--quiet", "--no-compile", "-c", ROOT / "constraints.txt", wheel)
+    return folder / "bin"
+
+
+def use(commands, folder):
+    """The version, the main comparison, and an import: all in an empty folder."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    elsewhere = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    options = {"cwd": folder, "env": elsewhere}
+    assert version in run(commands / "qhyper", "--version", **options)
+    table = run(commands / "qhyper", "compare", "--evaluations", 5000, "--seeds", 2, **options)
+    assert "quantum-depth2" in table, table
+    (page,) = folder.glob("runs/*/report.html")
+    assert "</html>" in page.read_text(encoding="utf-8")
+    found, *homes = run(commands / "python", "-c", LOOK, **options).split()
+    assert found == version, found
+    assert all(commands.parent in Path(home).parents for home in homes), homes
+    print(table)
+
+
+def main():
+    """Build, look, install, use."""
+    wheel = build()
+    check_files(wheel)
+    with tempfile.TemporaryDirectory(prefix="qhyper-package-") as folder:
+        commands = install(wheel, Path(folder, "environment"))
+        empty = Path(folder, "empty")
+        empty.mkdir()
+        use(commands, empty)
+    print(f"{wheel.name} works from an environment of its own")
+
+
+if __name__ == "__main__":
+    main()
