@@ -9,6 +9,7 @@ import typer
 from qhyper.cli.completion import registered
 from qhyper.cli.help import WHAT
 from qhyper.cli.options import KEY_VALUE, NUMBER, Json
+from qhyper.cli.values import assign
 
 
 def check(
@@ -65,7 +66,6 @@ def check(
     folder. Exit code 2 if something is wrong.
     """
     from qhyper.checks.check import check as checked
-    from qhyper.run.config import assign
 
     options: dict[str, Any] = {}
     for assignment in option or []:

@@ -25,6 +25,7 @@ from qhyper.cli.options import (
     Yes,
 )
 from qhyper.cli.terminal import console, print_pairs, warn
+from qhyper.cli.values import assign
 from qhyper.errors import (
     ConfigurationError,
     Interrupted,
@@ -46,8 +47,8 @@ def submit(
         typer.Option(
             "--backend",
             metavar="NAME",
-            help="ibm:NAME, braket:NAME, ionq:NAME, azure:NAME, qiskit:module:object of a "
-            "BackendV2, or module:Class of a service of your own.",
+            help="Quantum computer, such as ibm:NAME.\nOr braket:NAME, ionq:NAME, azure:NAME, "
+            "qiskit:module:object of a BackendV2, or module:Class of a service of your own.",
             rich_help_panel=WHAT,
             autocompletion=registered("service"),
         ),
@@ -66,7 +67,7 @@ def submit(
         typer.Option(
             "--seeds",
             metavar="WHICH",
-            help="best (lowest mean loss), all, or a list such as 0,3.",
+            help="best (of lowest mean loss), all, or such as 0,3.",
             rich_help_panel=WHAT,
         ),
     ] = "best",
@@ -106,7 +107,7 @@ def submit(
         bool,
         typer.Option(
             "--again",
-            help="Send what an earlier submission has sent once more.",
+            help="Send once more what was sent before.",
             rich_help_panel=HOW,
         ),
     ] = False,
@@ -134,7 +135,6 @@ def submit(
     `qhyper fetch` gets what it measures, on any day.
     """
     from qhyper.quantum.cloud.caps import Caps
-    from qhyper.run.config import assign
     from qhyper.run.directory import Run
     from qhyper.submit import submission
     from qhyper.submit.stored import SubmissionSettings

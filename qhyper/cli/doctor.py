@@ -22,7 +22,7 @@ EXTRAS = {
 
 
 def doctor(as_json: Json = False) -> None:
-    """Show what is installed, what can be named, and what data there are."""
+    """Show what is installed, what has a name, and what data there are."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 

@@ -6,12 +6,15 @@ often used, by the first line of their help, and names the rest; `--help-all` sh
 
 import inspect
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import metadata
 from textwrap import fill, wrap
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from qhyper.errors import nearest
 
 SCREEN = 40
 """Lines of a help that is shown in full."""
@@ -56,7 +59,13 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Note whether everything is asked for, before the help is printed."""
         ctx.meta[HELP[-1]] = HELP[-1] in args
-        return super().parse_args(ctx, args)
+        with _nearest_named(self, ctx):
+            return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Arguments, which a command is mostly called with, before options."""
+        arguments = [param for param in self.params if param.param_type_name == "argument"]
+        return [*map(_argument, arguments), "[OPTIONS]"]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write it, in full where that is asked for or fits a screen."""
@@ -69,6 +78,15 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """The command that holds all others: its help has a line for each, in groups."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Name the nearest option for one that there is not."""
+        with _nearest_named(self, ctx):
+            return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The same order as that of commands."""
+        return ["COMMAND", "[OPTIONS]"]
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write it."""
         groups: dict[str, list[tuple[str, str]]] = {}
@@ -76,7 +94,7 @@ class Group(TyperGroup):
             line = (name, _paragraphs(command.short_help or command.help)[0])
             groups.setdefault(str(command.rich_help_panel), []).append(line)
         lines = [
-            f"Usage: {ctx.command_path} COMMAND [OPTIONS]",
+            _usage(self, ctx),
             "",
             fill(_paragraphs(self.help)[0], formatter.width),
         ]
@@ -91,9 +109,7 @@ class Group(TyperGroup):
 
 def _command(command: Command, ctx: Any, width: int, *, full: bool) -> Iterator[str]:
     """The lines of a command's help."""
-    arguments = [param for param in command.params if param.param_type_name == "argument"]
-    shown = " ".join(_argument(param) for param in arguments)
-    yield f"Usage: {ctx.command_path} {shown}{' ' * bool(shown)}[OPTIONS]"
+    yield _usage(command, ctx)
     paragraphs = _paragraphs(command.help)
     for paragraph in paragraphs if full else paragraphs[:1]:
         yield ""
@@ -114,6 +130,26 @@ def _command(command: Command, ctx: Any, width: int, *, full: bool) -> Iterator[
             yield from wrap(f"also: {named}", width, initial_indent="  ",
                             subsequent_indent="        ", break_on_hyphens=False)  # fmt: skip
     yield from _examples(command)
+
+
+def _usage(command: Command | Group, ctx: Any) -> str:
+    return " ".join(("Usage:", ctx.command_path, *command.collect_usage_pieces(ctx)))
+
+
+@contextmanager
+def _nearest_named(command: Command | Group, ctx: Any) -> Iterator[None]:
+    """Within, an option that there is not is refused in our words."""
+    try:
+        yield
+    except Exception as error:
+        got = getattr(error, "option_name", None)
+        if got and hasattr(error, "possibilities"):  # it is typer's NoSuchOption
+            params = command.get_params(ctx)
+            names = [name for p in params for name in (*p.opts, *p.secondary_opts)]
+            near = nearest(got, names) if len(got) > 2 else None
+            error.possibilities = None
+            error.message = f"No such option: {got}." + f" Did you mean {near}?" * bool(near)
+        raise
 
 
 def heading_of(param: Any) -> str:

@@ -80,10 +80,10 @@ from qhyper.cli.values import (
     combinations,
     entry_tables,
     files_and_pairs,
-    integers,
     names,
     one_entry,
     read_values,
+    seeds_of,
 )
 from qhyper.errors import ConfigurationError, Interrupted, JobError, PendingError, QhyperError
 from qhyper.quantum.cloud.redaction import redacted, traceback_of
@@ -142,8 +142,8 @@ def compare(
         typer.Option(
             "--generators",
             metavar="NAMES",
-            help="With commas between (nine usual ones).\nGenerators and controls; "
-            "module:Class for your own.",
+            help="Names with commas between (nine usual ones).\nGenerators and controls, which "
+            "`qhyper doctor` lists, or module:Class of your own.",
             rich_help_panel=WHAT,
             autocompletion=registered("generator", "control"),
         ),
@@ -235,10 +235,7 @@ def compare(
     if tested:
         given["tests"] = tested
     if seeds is not None:
-        numbers = integers(seeds, "--seeds") or []
-        if len(numbers) == 1 and numbers[0] < 1:
-            raise ConfigurationError(f"Got --seeds {seeds}; expected at least 1 seed.")
-        given["seeds"] = numbers if "," in seeds else list(range(numbers[0]))
+        given["seeds"] = seeds_of(seeds, "--seeds")
     if generators is not None:
         listed = {entry.get("label", entry.get("name")): entry for entry in entry_tables(given)}
         given["entries"] = [listed.get(title, {"name": title}) for title in names(generators)]

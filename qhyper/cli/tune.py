@@ -8,8 +8,7 @@ import typer
 
 from qhyper.cli.help import SEARCH
 from qhyper.cli.options import NUMBER
-from qhyper.cli.values import integers
-from qhyper.errors import ConfigurationError
+from qhyper.cli.values import seeds_of
 
 FIRST = 1000
 """The first tuning seed, where only their number is given."""
@@ -94,16 +93,10 @@ def tune_by(compare: Callable[..., None]) -> Callable[..., None]:
         """
         from qhyper.run.config import read
 
-        numbers = integers(tuning_seeds, "--tuning-seeds")
-        if numbers is not None and "," not in str(tuning_seeds):
-            if numbers[0] < 1:
-                raise ConfigurationError(
-                    f"Got --tuning-seeds {tuning_seeds}; expected at least 1 tuning seed."
-                )
-            numbers = list(range(FIRST, FIRST + numbers[0]))
         asked = {
-            "seeds": numbers, "sampler": sampler, "evaluations": tuning_evaluations,
-            "shots": tuning_shots, "circuits": tuning_circuits, "rows": tuning_rows,
+            "seeds": seeds_of(tuning_seeds, "--tuning-seeds", first=FIRST), "sampler": sampler,
+            "evaluations": tuning_evaluations, "shots": tuning_shots,
+            "circuits": tuning_circuits, "rows": tuning_rows,
         }  # fmt: skip
         told = [f"tune.{name}={value}" for name, value in asked.items() if value is not None]
         if given["config"] is None or "tune" not in read(given["config"]):
