@@ -696,12 +696,10 @@ def _start(
         return
     for caution in before(made.problem):
         warn(caution)
-    entries = made.outlook()
-    if as_json:
-        print(json.dumps(entries))
-        return
-    for entry in entries:
-        print_pairs(f"{name} {entry.pop('entry')}: nothing was run", entry)
+    from qhyper.cli.dry_run import print_plan
+    from qhyper.threads import n_threads
+
+    print_plan(name, made, n_threads() if processes is None else processes, as_json)
 
 
 def _execute(

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qhyper.cli.dry_run import with_time
 from qhyper.cli.help import OUTPUT
 from qhyper.cli.options import DryRun, Json, Prepare, Processes, Scheduler
 from qhyper.cli.terminal import console, print_pairs, progress, warn
@@ -61,11 +62,13 @@ def sweep(
                 "Leave it or these out."
             )
         with stop_on_signals() as stop, progress() as show:
-            numbers = outlook(asked, folder, stop=stop, progress=show, warn=warn)
+            numbers = outlook(
+                asked, folder, processes=n_threads(), stop=stop, progress=show, warn=warn
+            )
         if as_json:
             print(json.dumps(numbers))
         else:
-            print_pairs(f"{folder}: nothing was run", numbers)
+            print_pairs(f"{folder}: nothing was run", with_time(numbers))
         return
     if prepare and (scheduler or processes or as_json):
         raise ConfigurationError(
