@@ -11,6 +11,7 @@ import typer
 
 from qhyper.cli.completion import registered
 from qhyper.cli.help import HOW, OUTPUT, WHAT
+from qhyper.cli.numbers import whole
 from qhyper.cli.options import (
     KEY_VALUE,
     NUMBER,
@@ -347,7 +348,7 @@ def _seeds(text: str, run: Any, entry: Any) -> tuple[int, ...]:
     if text == "all":
         return tuple(run.config.seeds)
     try:
-        seeds = tuple(int(part) for part in text.split(","))
+        seeds = tuple(whole(part) for part in text.split(","))
     except ValueError:
         seeds = ()
     if not seeds or not set(seeds) <= set(run.config.seeds) or len(set(seeds)) < len(seeds):
@@ -434,7 +435,7 @@ def _print_jobs(found: list[tuple[Any, Any]], where: str, queues: Mapping[str, s
         return
     several = len({run.path for run, _ in found}) > 1
     table = Table(title="Jobs on quantum computers")
-    for column in ("key", "for", "state", "rows × shots", "sent", "job"):
+    for column in ("Key", "For", "State", "Circuits × shots", "Sent", "Job"):
         table.add_column(column, overflow="fold")
     notes, last = [], None
     for run, record in found:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from qhyper.cli.terminal import console, print_pairs, warn
+from qhyper.cli.terminal import console, in_words, print_pairs, warn
 
 if TYPE_CHECKING:  # torch takes its time: what can be refused without it is
     from qhyper.run.comparison import Plan
@@ -96,21 +96,6 @@ def _size(trial: "Trial") -> tuple[str, str]:
 
 def _number(value: int) -> str:
     return f"{value:,}" if value else "–"
-
-
-def in_words(seconds: float | None) -> str:
-    """A time in one unit or two, as far as an estimate goes; a dash where it is not known."""
-    if seconds is None:
-        return "–"
-    if seconds < 1:
-        return "< 1 s"
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    hours = round(minutes / 60)
-    return f"{hours} h" if hours < 48 else f"{round(hours / 24)} days"
 
 
 def with_time(numbers: dict[str, Any]) -> dict[str, Any]:

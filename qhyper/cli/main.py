@@ -67,6 +67,7 @@ from qhyper.cli.options import (
 from qhyper.cli.runs import runs
 from qhyper.cli.sweep import print_sweep, sweep
 from qhyper.cli.terminal import (
+    numbered,
     output,
     print_comparison,
     print_outcome,
@@ -142,7 +143,7 @@ def compare(
         typer.Option(
             "--generators",
             metavar="NAMES",
-            help="Names with commas between (nine usual ones).\nGenerators and controls, which "
+            help="Names with commas between (the usual ones).\nGenerators and controls, which "
             "`qhyper doctor` lists, or module:Class of your own.",
             rich_help_panel=WHAT,
             autocompletion=registered("generator", "control"),
@@ -519,13 +520,15 @@ def work(
     from qhyper.threads import n_threads
 
     together = n_threads() if processes is None else processes
-    with stop_on_signals() as stop, progress() as show:
+    opened = None if is_sweep(run) else Run.open(run)
+    shown = progress({} if opened is None else numbered(opened.config))
+    with stop_on_signals() as stop, shown as show:
         told: dict[str, Any] = {"stop": stop, "progress": show, "warn": warn}
         try:
-            if is_sweep(run):
+            if opened is None:
                 outcome = help_with_sweep(run, together, **told)
             else:
-                outcome = help_with(Run.open(run), processes=together, **told)
+                outcome = help_with(opened, processes=together, **told)
         except Interrupted:
             raise Interrupted(
                 f"Stopped by a signal; what was done is kept. Go on with: qhyper work {run}"
@@ -720,7 +723,8 @@ def _execute(
         warn(f"{name}={text} is no number of threads from 1 up, and is ignored.")
     together = n_threads() if processes is None else processes
     print(f"Run directory: {run.path}", file=sys.stderr)
-    with stop_on_signals() as stop, progress() as show, _logged(run, log, show) as (show, end):
+    shown = progress(numbered(run.config))
+    with stop_on_signals() as stop, shown as show, _logged(run, log, show) as (show, end):
         try:
             outcome = execute(
                 run, made, processes=together, scheduler=scheduler, stop=stop, progress=show,

@@ -53,7 +53,7 @@ def seconds_of(
             for ended in executor.wait(0.1):
                 running -= 1
                 if ended.result is None:
-                    reason = ended.error or ended.death
+                    reason = str(ended.error or ended.death).partition(". Its traceback")[0]
                     warn(f"{ended.task.name} failed when a moment of it was tried: {reason}")
                 found[ended.task.name] = None if ended.result is None else json.loads(ended.result)
     finally:

@@ -144,14 +144,16 @@ def outlook(
             shared -= done_in(run).keys()
     each = seconds_of(made.trials, processes=processes, stop=stop, warn=warn)
     known = [seconds for seconds in each if seconds is not None]
-    seconds = sum(known) / len(known) * len(shared) / min(processes, len(shared)) if known else None
+    whole = None
+    if known and shared:
+        whole = sum(known) / len(known) * len(shared) / min(processes, len(shared))
     return {
         "points": len(made.places),
         "seeds": len(made.places[0].config.seeds),
         "runs to make": len(made.new),
         "runs to end": len(made.runs),
         "trials to carry out": len(shared),
-        "estimated seconds": seconds if shared else 0.0,
+        "estimated seconds": whole if shared else 0.0,
     }
 
 

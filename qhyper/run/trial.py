@@ -289,6 +289,8 @@ class Trial:
                 raise Interrupted("Stopped by a signal.")
 
         self._begin(f"step {trainer.step + 1}")
+        if not trainer.done:
+            progress(self.entry.title, trainer.step, trainer.total_steps)
         trainer.run(after_step)
         if keeper:
             keeper.save()
@@ -338,6 +340,7 @@ class Trial:
         curve: list[dict[str, Any]] = []
         found, looks = None, 0
         evaluations, watch = self._evaluations, self._watch
+        progress(self.entry.title, 0, evaluations)
         for found in self._searched():
             if found.held is None:
                 record.update(found.bits, found.losses)
