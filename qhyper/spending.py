@@ -39,6 +39,9 @@ class Spending:
             self.rows + other.rows,
         )
 
+    def __mul__(self, times: int) -> "Spending":
+        return Spending(*(number * times for number in vars(self).values()))
+
     def on_rows(self, n_rows: int) -> "Spending":
         """The same, with evaluations that are each scored on so many rows."""
         return replace(self, rows=self.evaluations * n_rows)

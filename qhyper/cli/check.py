@@ -6,7 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from qhyper.cli.options import Json
+from qhyper.cli.completion import registered
+from qhyper.cli.help import WHAT
+from qhyper.cli.options import KEY_VALUE, NUMBER, Json
+from qhyper.cli.values import assign
 
 
 def check(
@@ -20,32 +23,49 @@ def check(
         str | None,
         typer.Option(
             "--kind",
+            metavar="NAME",
             help="What it is to be: generator, control, estimator, risk, ansatz, simulator, "
             "service, target, data-set or loss (found out from what it has; of a function that "
             "makes one, say it).",
+            rich_help_panel=WHAT,
         ),
     ] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", metavar="KEY=VALUE", help="An option of it, such as dim=8."),
+        typer.Option(
+            "--option",
+            **KEY_VALUE,
+            help="An option of it, such as dim=8; repeatable.",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     bits: Annotated[
-        int | None, typer.Option("--bits", help="Bits that a generator is made for (8).")
+        int | None,
+        typer.Option(
+            "--bits",
+            **NUMBER,
+            help="How many bits a generator is made for (8).",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     data: Annotated[
-        str, typer.Option("--data", help="Data that a target is made for (toy).")
+        str,
+        typer.Option(
+            "--data",
+            metavar="NAME",
+            help="Data that a target is made for (toy).",
+            rich_help_panel=WHAT,
+            autocompletion=registered("data set"),
+        ),
     ] = "toy",
     as_json: Json = False,
 ) -> None:
-    """Try the contract of its kind on code of your own, and say in words what is wrong.
+    """Try your own code, and say in words what is wrong.
 
-    For instance: qhyper check mymodule:Mine --option dim=8
-
-    mymodule.py is looked for in this folder. Kinds: generator, control, estimator, risk, ansatz,
-    simulator, service, target, data set, loss. Exit code 2 if something is wrong.
+    What is tried is the contract of its kind. mine.py of mine:Generator is looked for in this
+    folder. Exit code 2 if something is wrong.
     """
     from qhyper.checks.check import check as checked
-    from qhyper.run.config import assign
 
     options: dict[str, Any] = {}
     for assignment in option or []:

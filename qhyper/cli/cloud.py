@@ -9,8 +9,24 @@ from typing import Annotated, Any
 
 import typer
 
-from qhyper.cli.options import Json, MaxCost, MaxCostPerDay, MaxJobs, MaxJobsPerDay
+from qhyper.cli.completion import registered
+from qhyper.cli.help import HOW, OUTPUT, WHAT
+from qhyper.cli.numbers import whole
+from qhyper.cli.options import (
+    KEY_VALUE,
+    NUMBER,
+    Json,
+    MaxCost,
+    MaxCostPerDay,
+    MaxJobs,
+    MaxJobsPerDay,
+    Out,
+    PaidShots,
+    RunFolder,
+    Yes,
+)
 from qhyper.cli.terminal import console, print_pairs, warn
+from qhyper.cli.values import assign
 from qhyper.errors import (
     ConfigurationError,
     Interrupted,
@@ -19,11 +35,10 @@ from qhyper.errors import (
     StorageError,
 )
 
-RunFolder = Annotated[Path, typer.Argument(help="Run directory.")]
 RunFolders = Annotated[
-    list[Path] | None, typer.Argument(help="Run directories; all of runs/ unless told.")
+    list[Path] | None,
+    typer.Argument(metavar="RUN", help="Run directories; all of runs/ unless told."),
 ]
-Out = Annotated[Path, typer.Option("--out", help="Folder of run directories.")]
 
 
 def submit(
@@ -32,48 +47,95 @@ def submit(
         str,
         typer.Option(
             "--backend",
-            help="ibm:NAME, braket:NAME, ionq:NAME, azure:NAME, qiskit:module:object of a "
-            "BackendV2, or module:Class of a service of your own.",
+            metavar="NAME",
+            help="Quantum computer, such as ibm:NAME.\nOr braket:NAME, ionq:NAME, azure:NAME, "
+            "qiskit:module:object of a BackendV2, or module:Class of a service of your own.",
+            rich_help_panel=WHAT,
+            autocompletion=registered("service"),
         ),
     ],
     entry: Annotated[
-        str | None, typer.Option("--entry", help="Which generator of the run, if it has several.")
+        str | None,
+        typer.Option(
+            "--entry",
+            metavar="NAME",
+            help="Which generator of the run, if it has several.",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     seeds: Annotated[
-        str, typer.Option("--seeds", help="best (lowest mean loss), all, or a list such as 0,3.")
+        str,
+        typer.Option(
+            "--seeds",
+            metavar="WHICH",
+            help="best (of lowest mean loss), all, or such as 0,3.",
+            rich_help_panel=WHAT,
+        ),
     ] = "best",
-    shots: Annotated[int, typer.Option("--shots", help="Draws of each seed.")] = 1024,
+    shots: Annotated[
+        int,
+        typer.Option(
+            "--shots",
+            **NUMBER,
+            help="Bitstrings that are drawn for each seed (1024).",
+            rich_help_panel=HOW,
+        ),
+    ] = 1024,
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", metavar="KEY=VALUE", help="An option of the backend."),
+        typer.Option(
+            "--option",
+            **KEY_VALUE,
+            help="An option of the backend; repeatable.",
+            rich_help_panel=HOW,
+        ),
     ] = None,
     mitigate: Annotated[
-        bool, typer.Option("--mitigate", help="Measure the readout errors too, for mthree.")
+        bool,
+        typer.Option(
+            "--mitigate",
+            help="Measure the readout errors too, for mthree.",
+            rich_help_panel=HOW,
+        ),
     ] = False,
-    paid_shots: Annotated[
-        int | None, typer.Option("--paid-shots", help="Shots that may be sent (100000).")
-    ] = None,
+    paid_shots: PaidShots = None,
     max_cost: MaxCost = None,
     max_jobs: MaxJobs = None,
     max_cost_per_day: MaxCostPerDay = None,
     max_jobs_per_day: MaxJobsPerDay = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Allow as many shots as it takes: see --dry-run.")
-    ] = False,
+    yes: Yes = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Send what an earlier submission has sent once more.")
+        bool,
+        typer.Option(
+            "--again",
+            help="Send once more what was sent before.",
+            rich_help_panel=HOW,
+        ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what it would take, and send nothing.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print what it would take, and send nothing.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
     wait: Annotated[
-        float, typer.Option("--wait", help="Seconds to wait for the preflight.")
+        float,
+        typer.Option(
+            "--wait",
+            metavar="SECONDS",
+            help="How long to wait for the preflight (60).",
+            rich_help_panel=HOW,
+        ),
     ] = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Send a trained circuit to a quantum computer, and return; `qhyper fetch` gets the draws."""
+    """Send a trained circuit to a quantum computer, and return.
+
+    `qhyper fetch` gets what it measures, on any day.
+    """
     from qhyper.quantum.cloud.caps import Caps
-    from qhyper.run.config import assign
     from qhyper.run.directory import Run
     from qhyper.submit import submission
     from qhyper.submit.stored import SubmissionSettings
@@ -111,17 +173,30 @@ def submit(
 def fetch(
     runs: RunFolders = None,
     number: Annotated[
-        int | None, typer.Option("--submission", help="Which one of a run; all unless told.")
+        int | None,
+        typer.Option(
+            "--submission",
+            **NUMBER,
+            help="Which one of a run; all unless told.",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     wait: Annotated[
-        float, typer.Option("--wait", help="Seconds to wait for jobs that are not done.")
+        float,
+        typer.Option(
+            "--wait",
+            metavar="SECONDS",
+            help="How long to wait for jobs that are not done (0).",
+            rich_help_panel=HOW,
+        ),
     ] = 0.0,
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """Store what submitted jobs have measured, and score it with the simulator's draws.
+    """Get what submitted jobs have measured, and score it.
 
-    Draws whose preflight was still on its way are sent. Exit code 5 if some are not done.
+    It stands beside what the simulator draws. Draws whose preflight was still on its way are sent.
+    Exit code 5 if some are not done.
     """
     from qhyper.run.directory import Run
     from qhyper.submit.stored import FOLDER, Identity, submissions
@@ -180,31 +255,54 @@ def fetch(
 
 def jobs(
     runs: RunFolders = None,
+    refresh: Annotated[
+        bool,
+        typer.Option(
+            "--refresh",
+            help="Ask the vendors where the submitted jobs are.",
+            rich_help_panel=HOW,
+        ),
+    ] = False,
     resend: Annotated[
         str | None,
         typer.Option(
-            "--resend", metavar="KEY|all", help="Send what did not succeed again, one job or all."
+            "--resend",
+            metavar="KEY|all",
+            help="Send what did not succeed again, one job or all.",
+            rich_help_panel=HOW,
         ),
     ] = None,
     adopt: Annotated[
         tuple[str, str] | None,
-        typer.Option("--adopt", metavar="KEY JOB_ID", help="Say which job at the vendor it is."),
+        typer.Option(
+            "--adopt",
+            metavar="KEY JOB_ID",
+            help="Say which job at the vendor it is.",
+            rich_help_panel=HOW,
+        ),
     ] = None,
     adopt_from: Annotated[
         Path | None,
-        typer.Option("--adopt-from", metavar="FILE", help="The same for many: pairs, one a line."),
+        typer.Option(
+            "--adopt-from",
+            metavar="FILE",
+            help="The same for many: pairs, one a line.",
+            rich_help_panel=HOW,
+        ),
     ] = None,
     cancel: Annotated[
         str | None,
-        typer.Option("--cancel", metavar="KEY", help="Ask the vendor to cancel a submitted job."),
+        typer.Option(
+            "--cancel",
+            metavar="KEY",
+            help="Ask the vendor to cancel a submitted job.",
+            rich_help_panel=HOW,
+        ),
     ] = None,
-    refresh: Annotated[
-        bool, typer.Option("--refresh", help="Ask the vendors where the submitted jobs are.")
-    ] = False,
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """Show the jobs that were sent to quantum computers, or settle those that did not succeed.
+    """Show the jobs that were sent, or settle those that failed.
 
     --resend pays for a job a second time if the vendor has the first one after all: it is looked
     up under all its tags before, where the vendor can.
@@ -250,7 +348,7 @@ def _seeds(text: str, run: Any, entry: Any) -> tuple[int, ...]:
     if text == "all":
         return tuple(run.config.seeds)
     try:
-        seeds = tuple(int(part) for part in text.split(","))
+        seeds = tuple(whole(part) for part in text.split(","))
     except ValueError:
         seeds = ()
     if not seeds or not set(seeds) <= set(run.config.seeds) or len(set(seeds)) < len(seeds):
@@ -337,7 +435,7 @@ def _print_jobs(found: list[tuple[Any, Any]], where: str, queues: Mapping[str, s
         return
     several = len({run.path for run, _ in found}) > 1
     table = Table(title="Jobs on quantum computers")
-    for column in ("key", "for", "state", "rows × shots", "sent", "job"):
+    for column in ("Key", "For", "State", "Circuits × shots", "Sent", "Job"):
         table.add_column(column, overflow="fold")
     notes, last = [], None
     for run, record in found:

@@ -22,7 +22,7 @@ EXTRAS = {
 
 
 def doctor(as_json: Json = False) -> None:
-    """Show versions, what can be named, threads, devices, and which data are found."""
+    """Show what is installed, what has a name, and what data there are."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 

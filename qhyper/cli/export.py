@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qhyper.cli.help import OUTPUT
 from qhyper.cli.terminal import warn
 from qhyper.errors import ConfigurationError, StorageError
 
@@ -18,7 +19,8 @@ ADVICE = "Free some space or choose another place."
 
 def export(
     runs: Annotated[
-        list[Path], typer.Argument(help="Run directories; for CSV and Parquet, sweeps too.")
+        list[Path],
+        typer.Argument(metavar="RUN", help="Run directories; for CSV and Parquet, sweeps too."),
     ],
     to: Annotated[
         Path | None,
@@ -27,6 +29,7 @@ def export(
             metavar="FILE",
             help=".csv or .parquet: one row a seed and entry; .tex: a table of LaTeX, one row an "
             "entry. Replaced if it is there.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     figures: Annotated[
@@ -35,10 +38,11 @@ def export(
             "--figures",
             metavar="FOLDER",
             help="Figures as SVG, PDF and PNG for one column (3.35 inches) and two (6.9 inches).",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
 ) -> None:
-    """Write the results of finished runs to one file, or their figures to a folder.
+    """Write the results of finished runs to a file, or their figures.
 
     A sweep's rows have a column point.KEY for each setting that it goes over.
     """

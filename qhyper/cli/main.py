@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,10 +11,14 @@ import typer
 
 from qhyper.cli import cloud
 from qhyper.cli.check import check
+from qhyper.cli.completion import registered
 from qhyper.cli.doctor import doctor
 from qhyper.cli.export import export
+from qhyper.cli.help import BUDGET, HELP, HOW, WHAT, Command, Group, show_version
 from qhyper.cli.merge import merge
 from qhyper.cli.options import (
+    KEY_VALUE,
+    NUMBER,
     Activation,
     Biases,
     Circuits,
@@ -46,6 +50,8 @@ from qhyper.cli.options import (
     Prepare,
     Processes,
     Rows,
+    RunFolder,
+    RunFolders,
     Scale,
     Scheduler,
     Set,
@@ -61,6 +67,7 @@ from qhyper.cli.options import (
 from qhyper.cli.runs import runs
 from qhyper.cli.sweep import print_sweep, sweep
 from qhyper.cli.terminal import (
+    numbered,
     output,
     print_comparison,
     print_outcome,
@@ -74,25 +81,74 @@ from qhyper.cli.values import (
     combinations,
     entry_tables,
     files_and_pairs,
-    integers,
     names,
     one_entry,
     read_values,
+    seeds_of,
 )
 from qhyper.errors import ConfigurationError, Interrupted, JobError, PendingError, QhyperError
 from qhyper.quantum.cloud.redaction import redacted, traceback_of
 
 app = typer.Typer(
+    cls=Group,
     help="Compare classical and quantum generators of binary networks, against a proven optimum.",
-    no_args_is_help=True,
-    add_completion=False,
+    epilog="""
+    qhyper compare
+    qhyper compare mine.csv --label species --evaluations 10k --seeds 5
+    qhyper train --data digits --generator quantum-depth4
+    """,
+    context_settings={"help_option_names": list(HELP)},
+    rich_markup_mode=None,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
 )
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=show_version, is_eager=True, help="Print the version, and stop."
+    ),
+]
+
+ASK = "Ask"
+GO_ON = "Go on"
+RESULTS = "Look at results"
+COMPUTERS = "Quantum computers"
+OWN = "Your own code, and this machine"
 
 
-@app.command()
+@app.callback()
+def qhyper(ctx: typer.Context, version: Version = False) -> None:
+    """Without a command it says what there is."""
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+def command(heading: str, examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Makes a command of a function, under a heading of the help."""
+    return app.command(cls=Command, rich_help_panel=heading, epilog=examples)
+
+
+@command(
+    ASK,
+    """
+    qhyper compare --evaluations 10k --seeds 5
+    qhyper compare mine.csv --label species --generators product,bernoulli
+    qhyper compare --data digits --backends mps,aer --dry-run
+    """,
+)
 def compare(
     file: DataFile = None,
+    generators: Annotated[
+        str | None,
+        typer.Option(
+            "--generators",
+            metavar="NAMES",
+            help="Names with commas between (the usual ones).\nGenerators and controls, which "
+            "`qhyper doctor` lists, or module:Class of your own.",
+            rich_help_panel=WHAT,
+            autocompletion=registered("generator", "control"),
+        ),
+    ] = None,
     config: ConfigFile = None,
     data: Data = None,
     label: Label = None,
@@ -111,25 +167,48 @@ def compare(
     optional: Optional = None,
     loss: Loss = None,
     sign_of_zero: SignOfZero = None,
-    seeds: Annotated[
-        str | None, typer.Option("--seeds", help="How many (10), or a list such as 3,5,8.")
-    ] = None,
     evaluations: Evaluations = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            "--seeds",
+            metavar="N|LIST",
+            help="How many (10), or which, such as 3,5,8.",
+            rich_help_panel=BUDGET,
+        ),
+    ] = None,
     shots: Shots = None,
     circuits: Circuits = None,
     rows: Rows = None,
-    generators: Annotated[
-        str | None,
-        typer.Option("--generators", help="Names of generators and controls, with commas."),
-    ] = None,
     backends: Annotated[
-        str | None, typer.Option("--backends", help="Run each circuit on each of these.")
+        str | None,
+        typer.Option(
+            "--backends",
+            metavar="NAMES",
+            help="Run each circuit on each of these.",
+            rich_help_panel=HOW,
+            autocompletion=registered("simulator"),
+        ),
     ] = None,
     estimators: Annotated[
-        str | None, typer.Option("--estimators", help="Train with each of these estimators.")
+        str | None,
+        typer.Option(
+            "--estimators",
+            metavar="NAMES",
+            help="Train with each of these gradient estimators.",
+            rich_help_panel=HOW,
+            autocompletion=registered("estimator"),
+        ),
     ] = None,
     risks: Annotated[
-        str | None, typer.Option("--risks", help="Train for each of these risks.")
+        str | None,
+        typer.Option(
+            "--risks",
+            metavar="NAMES",
+            help="Train for each of these risks.",
+            rich_help_panel=HOW,
+            autocompletion=registered("risk"),
+        ),
     ] = None,
     device: Device = None,
     objective: OwnObjective = None,
@@ -150,17 +229,14 @@ def compare(
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """Compare generators and controls at the same budget, against the certified optimum."""
+    """Compare generators at the same budget, against the proven optimum."""
     file_of_tests, tested = files_and_pairs(test)
     asked = locals() | {"test": file_of_tests}
     given = read_values(config, setting, asked)
     if tested:
         given["tests"] = tested
     if seeds is not None:
-        numbers = integers(seeds, "--seeds") or []
-        if len(numbers) == 1 and numbers[0] < 1:
-            raise ConfigurationError(f"Got --seeds {seeds}; expected at least 1 seed.")
-        given["seeds"] = numbers if "," in seeds else list(range(numbers[0]))
+        given["seeds"] = seeds_of(seeds, "--seeds")
     if generators is not None:
         listed = {entry.get("label", entry.get("name")): entry for entry in entry_tables(given)}
         given["entries"] = [listed.get(title, {"name": title}) for title in names(generators)]
@@ -175,11 +251,34 @@ def compare(
     )  # fmt: skip
 
 
-@app.command()
+@command(
+    ASK,
+    """
+    qhyper train --data digits --generator quantum-depth4 --draws 128
+    qhyper train mine.csv --generator mlp --option latent_bits=8
+    qhyper train --objective mine:loss --bits 12 --risk cvar
+    """,
+)
 def train(
     file: DataFile = None,
     generator: Annotated[
-        str | None, typer.Option("--generator", help="A name, or module:Class (quantum-depth2).")
+        str | None,
+        typer.Option(
+            "--generator",
+            metavar="NAME",
+            help="A name, or module:Class (quantum-depth2).",
+            rich_help_panel=WHAT,
+            autocompletion=registered("generator", "control"),
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            **KEY_VALUE,
+            help="An option of the generator; repeatable.",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     config: ConfigFile = None,
     data: Data = None,
@@ -199,8 +298,20 @@ def train(
     optional: Optional = None,
     loss: Loss = None,
     sign_of_zero: SignOfZero = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the run (0).")] = None,
     evaluations: Evaluations = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", **NUMBER, help="Which seed (0).", rich_help_panel=BUDGET),
+    ] = None,
+    restarts: Annotated[
+        int | None,
+        typer.Option(
+            "--restarts",
+            **NUMBER,
+            help="Fresh starts that share the budget.",
+            rich_help_panel=BUDGET.rest,
+        ),
+    ] = None,
     shots: Shots = None,
     circuits: Circuits = None,
     rows: Rows = None,
@@ -208,35 +319,61 @@ def train(
         str | None,
         typer.Option(
             "--backend",
-            help="mps, statevector, pennylane:DEVICE or aer:METHOD; chosen by the circuit unless "
-            "told. Or a quantum computer, as for submit; its options are --option "
-            "backend_options.KEY=VALUE.",
+            metavar="NAME",
+            help="Where circuits run (chosen by the circuit).\nmps, statevector, "
+            "pennylane:DEVICE or aer:METHOD; or a quantum computer, as for submit. Its options are "
+            "--option backend_options.KEY=VALUE.",
+            rich_help_panel=HOW,
+            autocompletion=registered("simulator", "service"),
         ),
     ] = None,
     estimator: Annotated[
-        str | None, typer.Option("--estimator", help="Gradient estimator (score-function).")
+        str | None,
+        typer.Option(
+            "--estimator",
+            metavar="NAME",
+            help="Gradient estimator (score-function).",
+            rich_help_panel=HOW,
+            autocompletion=registered("estimator"),
+        ),
     ] = None,
     risk: Annotated[
-        str | None, typer.Option("--risk", help="expectation, cvar, free-energy or mmd.")
+        str | None,
+        typer.Option(
+            "--risk",
+            metavar="NAME",
+            help="What is minimised (expectation).\nOr cvar, free-energy, mmd.",
+            rich_help_panel=HOW,
+            autocompletion=registered("risk"),
+        ),
     ] = None,
     device: Device = None,
-    draws: Annotated[int | None, typer.Option("--draws", help="Shots of each circuit.")] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Step size at the start.")
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            "--draws",
+            **NUMBER,
+            help="Bitstrings drawn of each circuit in a step (64).",
+            rich_help_panel=HOW,
+        ),
     ] = None,
-    restarts: Annotated[
-        int | None, typer.Option("--restarts", help="Fresh starts that share the budget.")
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--learning-rate", metavar="R", help="Step size at the start.", rich_help_panel=HOW
+        ),
     ] = None,
     training: Annotated[
         list[str] | None,
-        typer.Option("--training", metavar="KEY=VALUE", help="A setting, such as optimizer=SGD."),
+        typer.Option(
+            "--training",
+            **KEY_VALUE,
+            help="A setting, such as optimizer=SGD; repeatable.",
+            rich_help_panel=HOW,
+        ),
     ] = None,
     objective: OwnObjective = None,
     bits: NumberOfBits = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", metavar="KEY=VALUE", help="An option of the generator."),
-    ] = None,
     setting: Set = None,
     paid_shots: PaidShots = None,
     max_cost: MaxCost = None,
@@ -263,7 +400,13 @@ def train(
     _start(name or "train", given, out, as_json, yes=yes, dry_run=dry_run, log=log)
 
 
-@app.command()
+@command(
+    ASK,
+    """
+    qhyper certify --data digits
+    qhyper certify mine.csv --label species --layers 4,3,2 --json
+    """,
+)
 def certify(
     file: DataFile = None,
     config: ConfigFile = None,
@@ -285,15 +428,25 @@ def certify(
     loss: Loss = None,
     sign_of_zero: SignOfZero = None,
     temperature: Annotated[
-        float | None, typer.Option("--temperature", help="Of log Z (0.05).")
+        float | None,
+        typer.Option("--temperature", metavar="T", help="Of log Z (0.05).", rich_help_panel=HOW),
     ] = None,
-    method: Annotated[str, typer.Option("--method", help="auto, classes or enumeration.")] = "auto",
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="auto, classes or enumeration.",
+            rich_help_panel=HOW,
+            autocompletion=lambda: ["auto", "classes", "enumeration"],
+        ),
+    ] = "auto",
     objective: OwnObjective = None,
     bits: NumberOfBits = None,
     setting: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Prove the optimum: exact minimum, best accuracy, spectrum and log Z of a landscape."""
+    """Prove the optimum of a landscape, with best accuracy and log Z."""
     asked = locals()
     from qhyper.run.cautions import before
     from qhyper.run.config import Config
@@ -318,34 +471,44 @@ def certify(
         print(words)
 
 
-@app.command()
+@command(GO_ON, "qhyper resume runs/20250102-030405-compare-1a2b3c4d")
 def resume(
-    run: Annotated[Path, typer.Argument(help="Run directory.")],
+    run: RunFolder,
     processes: Processes = None,
     scheduler: Scheduler = None,
     log: Log = None,
     as_json: Json = False,
 ) -> None:
-    """Go on with a run that was interrupted; it ends as if it never had been."""
+    """Go on with a run that was interrupted.
+
+    It ends as if it never had been.
+    """
     from qhyper.run.directory import Run
 
     check_where(processes, scheduler)
     _execute(Run.open(run), as_json, processes, scheduler, log=log)
 
 
-@app.command()
+@command(
+    GO_ON,
+    """
+    qhyper compare --data digits --prepare     # prints the run directory
+    qhyper work runs/...-compare-1a2b3c4d      # on every machine that is to help
+    """,
+)
 def work(
     run: Annotated[
-        Path, typer.Argument(help="Run directory or sweep, on a disk that all can see.")
+        Path,
+        typer.Argument(metavar="RUN", help="Run directory or sweep, on a disk that all can see."),
     ],
     processes: Processes = None,
     as_json: Json = False,
 ) -> None:
-    """Help with a run or a sweep: any number of these, on any machines that see its folder.
+    """Help with a run or a sweep, on any machine that sees its folder.
 
-    Each claims trials that no other has, and goes on with those of one that was killed. The last
-    one writes the report. It is made by `qhyper compare ... --prepare` or `qhyper sweep
-    FILE --prepare`, or is under way.
+    Any number of these can help. Each claims trials that no other has, and goes on with those of
+    one that was killed. The last one writes the report. The run is made by `qhyper compare ...
+    --prepare` or `qhyper sweep FILE --prepare`, or is under way.
     """
     from qhyper.run.comparison import work as help_with
     from qhyper.run.directory import Run, stop_on_signals
@@ -357,13 +520,15 @@ def work(
     from qhyper.threads import n_threads
 
     together = n_threads() if processes is None else processes
-    with stop_on_signals() as stop, progress() as show:
+    opened = None if is_sweep(run) else Run.open(run)
+    shown = progress({} if opened is None else numbered(opened.config))
+    with stop_on_signals() as stop, shown as show:
         told: dict[str, Any] = {"stop": stop, "progress": show, "warn": warn}
         try:
-            if is_sweep(run):
+            if opened is None:
                 outcome = help_with_sweep(run, together, **told)
             else:
-                outcome = help_with(Run.open(run), processes=together, **told)
+                outcome = help_with(opened, processes=together, **told)
         except Interrupted:
             raise Interrupted(
                 f"Stopped by a signal; what was done is kept. Go on with: qhyper work {run}"
@@ -382,11 +547,9 @@ def work(
         print_comparison(outcome, run, as_json)
 
 
-@app.command()
-def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories.")], as_json: Json = False
-) -> None:
-    """Print the results of finished runs again, and write their pages anew."""
+@command(RESULTS, "qhyper report runs/*-compare-*")
+def report(runs: RunFolders, as_json: Json = False) -> None:
+    """Print the results of finished runs, and write their pages anew."""
     from qhyper.run.comparison import stored, write_report
     from qhyper.run.directory import Run
     from qhyper.submit.page import write_page
@@ -407,16 +570,52 @@ def report(
                 print(f"{submission.title}: {write_page(submission)}", file=sys.stderr)
 
 
-app.command()(sweep)
-app.command()(export)
-app.command()(runs)
-app.command()(merge)
-app.command()(tune_by(compare))
-app.command()(check)
-app.command()(doctor)
-app.command()(cloud.submit)
-app.command()(cloud.jobs)
-app.command()(cloud.fetch)
+command(
+    ASK,
+    """
+    qhyper tune --data digits --generators bernoulli,product --evaluations 10k
+    qhyper tune mine.csv --tuning-seeds 5 --tuning-evaluations 1M
+    """,
+)(tune_by(compare))
+command(
+    ASK,
+    """
+    qhyper sweep mine.toml --dry-run
+    qhyper sweep mine.toml --processes 4
+    """,
+)(sweep)
+command(RESULTS, "qhyper runs")(runs)
+command(
+    RESULTS,
+    """
+    qhyper export runs/*-compare-* --to all.csv
+    qhyper export runs/...-compare-1a2b3c4d --figures figures
+    """,
+)(export)
+command(GO_ON, "qhyper merge runs/*-shard-* --name whole")(merge)
+command(
+    COMPUTERS,
+    """
+    qhyper submit runs/...-train-1a2b3c4d --backend ibm:ibm_torino --dry-run
+    qhyper submit runs/...-train-1a2b3c4d --backend ibm:ibm_torino --yes
+    """,
+)(cloud.submit)
+command(
+    COMPUTERS,
+    """
+    qhyper jobs --refresh
+    qhyper jobs runs/...-train-1a2b3c4d --resend all
+    """,
+)(cloud.jobs)
+command(COMPUTERS, "qhyper fetch runs/...-train-1a2b3c4d --wait 600")(cloud.fetch)
+command(
+    OWN,
+    """
+    qhyper check mine:Generator --option dim=8
+    qhyper check bernoulli
+    """,
+)(check)
+command(OWN, "qhyper doctor")(doctor)
 
 
 def main() -> None:
@@ -426,7 +625,7 @@ def main() -> None:
         sys.path.append("")
     try:
         with output():
-            app()
+            app(prog_name="qhyper")
     except QhyperError as error:
         print(f"qhyper: {redacted(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -500,12 +699,10 @@ def _start(
         return
     for caution in before(made.problem):
         warn(caution)
-    entries = made.outlook()
-    if as_json:
-        print(json.dumps(entries))
-        return
-    for entry in entries:
-        print_pairs(f"{name} {entry.pop('entry')}: nothing was run", entry)
+    from qhyper.cli.dry_run import print_plan
+    from qhyper.threads import n_threads
+
+    print_plan(name, made, n_threads() if processes is None else processes, as_json)
 
 
 def _execute(
@@ -526,7 +723,8 @@ def _execute(
         warn(f"{name}={text} is no number of threads from 1 up, and is ignored.")
     together = n_threads() if processes is None else processes
     print(f"Run directory: {run.path}", file=sys.stderr)
-    with stop_on_signals() as stop, progress() as show, _logged(run, log, show) as (show, end):
+    shown = progress(numbered(run.config))
+    with stop_on_signals() as stop, shown as show, _logged(run, log, show) as (show, end):
         try:
             outcome = execute(
                 run, made, processes=together, scheduler=scheduler, stop=stop, progress=show,

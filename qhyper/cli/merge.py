@@ -1,21 +1,18 @@
 """The command that makes one run of several."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from qhyper.cli.options import Json, Name, Out
+from qhyper.cli.options import Json, Name, Out, RunFolders
 from qhyper.cli.terminal import print_comparison, warn
 
 
 def merge(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories: shards of a comparison.")],
+    runs: RunFolders,
     name: Name = None,
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """Make one new run of finished ones that differ in nothing but their seeds.
+    """Make one run of finished ones that differ in their seeds alone.
 
     They have to be made with the same versions and data, and no seed may stand twice. What is
     there stays as it is.

@@ -1,36 +1,118 @@
-"""Options that several commands take, as typer reads them."""
+"""Options that several commands take, as typer reads them.
+
+The first line of each help stands alone in a short help; the whole is what is shown in full.
+"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from qhyper.cli.completion import registered
+from qhyper.cli.help import BUDGET, DEVICES, HOW, NETWORK, OUTPUT, TABLE, WHAT, WHERE
+from qhyper.cli.numbers import count
+
+KEY_VALUE: Any = {"metavar": "KEY=VALUE"}
+NUMBER: Any = {"metavar": "N", "parser": count}
+"""Of an option that is a whole number."""
+
+# -- what ------------------------------------------------------------------------------------------
+
+DataFile = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="DATA",
+        help="A name (toy), or your .csv, .tsv or .npz file.\nIn short for --data.",
+        autocompletion=registered("data set"),
+    ),
+]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", help="TOML file of settings; paths in it are from here or beside it."),
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="TOML file of settings; options go before it.\n"
+        "Paths in it are from here or beside it.",
+        rich_help_panel=WHAT.rest,
+    ),
 ]
 Set = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Any setting of the configuration; repeatable."
+        "--set",
+        **KEY_VALUE,
+        help="Any setting of the configuration; repeatable.",
+        rich_help_panel=WHAT.rest,
     ),
 ]
 Data = Annotated[
     str | None,
     typer.Option(
         "--data",
+        metavar="NAME",
         help="toy, digits, mnist, fashion-mnist, cifar-10, cifar-100, gaussians, a path to .npz, "
         ".csv or .tsv, or module:function.",
+        rich_help_panel=WHAT.rest,
+        autocompletion=registered("data set"),
     ),
 ]
-DataFile = Annotated[
-    str | None,
-    typer.Argument(help="Your data, in short for --data: a path to .csv, .tsv or .npz, or a name."),
+DataOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data-option",
+        **KEY_VALUE,
+        help="An option of the data set, such as size=28 or digits=all of mnist; repeatable.",
+        rich_help_panel=WHAT.rest,
+    ),
 ]
+# -- budget ----------------------------------------------------------------------------------------
+
+Evaluations = Annotated[
+    int | None,
+    typer.Option(
+        "--evaluations",
+        **NUMBER,
+        help="Bitstrings that are scored (300000); or 10k, 1e6.",
+        rich_help_panel=BUDGET,
+    ),
+]
+Shots = Annotated[
+    int | None,
+    typer.Option(
+        "--shots",
+        **NUMBER,
+        help="Bitstrings that are drawn, by all steps together (in a step: draws).",
+        rich_help_panel=BUDGET.rest,
+    ),
+]
+Circuits = Annotated[
+    int | None,
+    typer.Option(
+        "--circuits",
+        **NUMBER,
+        help="Circuits that are run, by all steps together.",
+        rich_help_panel=BUDGET.rest,
+    ),
+]
+Rows = Annotated[
+    int | None,
+    typer.Option(
+        "--rows",
+        **NUMBER,
+        help="Evaluations times the rows of data of each.",
+        rich_help_panel=BUDGET.rest,
+    ),
+]
+
+# -- data or loss of one's own ---------------------------------------------------------------------
+
 Label = Annotated[
     str | None,
     typer.Option(
-        "--label", metavar="NAME", help="Column of the labels in your table (the last one)."
+        "--label",
+        metavar="NAME",
+        help="Column of the labels in a table (the last one).",
+        rich_help_panel=TABLE,
     ),
 ]
 Drop = Annotated[
@@ -38,108 +120,179 @@ Drop = Annotated[
     typer.Option(
         "--drop",
         metavar="NAME",
-        help="Column of your table to leave out, such as names or row numbers; repeatable.",
+        help="Column of a table to leave out; repeatable.\nSuch as names or row numbers.",
+        rich_help_panel=TABLE.rest,
     ),
 ]
 Missing = Annotated[
     str | None,
     typer.Option(
-        "--missing", metavar="drop", help="Leave out rows of your table with missing values."
+        "--missing",
+        metavar="drop",
+        help="Leave out rows of a table with missing values.",
+        rich_help_panel=TABLE.rest,
     ),
 ]
 Scale = Annotated[
     str | None,
     typer.Option(
         "--scale",
+        metavar="NAME",
         help="Shift and scale features by the training rows: standard, median, minmax or none.",
+        rich_help_panel=TABLE.rest,
+        autocompletion=lambda: ["standard", "median", "minmax", "none"],
     ),
 ]
-DataOption = Annotated[
-    list[str] | None,
+Test = Annotated[
+    str | None,
     typer.Option(
-        "--data-option",
-        metavar="KEY=VALUE",
-        help="An option of the data set, such as size=28 or digits=all of mnist; repeatable.",
+        "--test",
+        metavar="FILE",
+        help="File of test rows for a path as data.",
+        rich_help_panel=TABLE.rest,
     ),
 ]
 HeldOut = Annotated[
     float | None,
     typer.Option(
         "--held-out",
+        metavar="SHARE",
         help="Share of the training rows on which networks are chosen (a sixth where training sees "
         "mini-batches, else none).",
+        rich_help_panel=TABLE.rest,
+    ),
+]
+
+OwnObjective = Annotated[
+    str | None,
+    typer.Option(
+        "--objective",
+        metavar="MODULE:NAME",
+        help="Your own loss of so many --bits, in place of data.\n"
+        "A callable from bits [draw, bit] to one loss a draw.",
+        rich_help_panel=TABLE,
+    ),
+]
+NumberOfBits = Annotated[
+    int | None,
+    typer.Option(
+        "--bits", **NUMBER, help="How many bits your own loss is of.", rich_help_panel=TABLE.rest
+    ),
+]
+
+# -- the network -----------------------------------------------------------------------------------
+
+Layers = Annotated[
+    str | None,
+    typer.Option(
+        "--layers",
+        metavar="N,N,...",
+        help="Units of its layers, such as 4,6,2.",
+        rich_help_panel=NETWORK,
+    ),
+]
+Loss = Annotated[
+    str | None,
+    typer.Option(
+        "--loss",
+        metavar="NAME",
+        help="cross_entropy, squared_error, accuracy, or module:function, your own loss of logits "
+        "[row, class] and labels [row].",
+        rich_help_panel=NETWORK.rest,
+        autocompletion=registered("loss"),
     ),
 ]
 Target = Annotated[
     str | None,
     typer.Option(
         "--target",
+        metavar="NAME",
         help="What the bits mean: layered or packed (by size unless told), convolutional, "
         "callable, table, or module:Class.",
+        rich_help_panel=NETWORK.rest,
+        autocompletion=registered("target"),
     ),
 ]
 TargetOption = Annotated[
     list[str] | None,
-    typer.Option("--target-option", metavar="KEY=VALUE", help="An option of the target."),
-]
-Test = Annotated[str | None, typer.Option("--test", help="File of test rows for a path as data.")]
-Tests = Annotated[
-    list[str] | None,
     typer.Option(
-        "--test",
-        metavar="A:B",
-        help="Test entry A against entry B, in place of the usual pairs; repeatable. Or a file of "
-        "test rows for a path as data.",
+        "--target-option",
+        **KEY_VALUE,
+        help="An option of the target; repeatable.",
+        rich_help_panel=NETWORK.rest,
     ),
 ]
-Layers = Annotated[
-    str | None, typer.Option("--layers", help="Units of the target's layers, such as 4,6,2.")
+Biases = Annotated[
+    bool | None,
+    typer.Option("--biases/--no-biases", help="Give units biases.", rich_help_panel=NETWORK.rest),
 ]
-Biases = Annotated[bool | None, typer.Option("--biases", help="Give the target's units biases.")]
 Values = Annotated[
     list[str] | None,
     typer.Option(
         "--values",
         metavar="LOW,HIGH",
         help="What bit 0 and bit 1 of a weight stand for (-1,1); repeated, bits choose.",
+        rich_help_panel=NETWORK.rest,
     ),
 ]
 Activation = Annotated[
     str | None,
-    typer.Option("--activation", help="sign, relu, sigmoid or tanh; of several, bits choose."),
-]
-Optional = Annotated[
-    str | None, typer.Option("--optional", help="What bits can leave out: biases, units, layers.")
-]
-Loss = Annotated[
-    str | None,
     typer.Option(
-        "--loss",
-        help="cross_entropy, squared_error, accuracy, or module:function, your own loss of logits "
-        r"\[row, class] and labels \[row].",  # escaped: typer reads brackets as rich's markup
+        "--activation",
+        metavar="NAMES",
+        help="sign, relu, sigmoid or tanh; of several, bits choose.",
+        rich_help_panel=NETWORK.rest,
     ),
 ]
-SignOfZero = Annotated[int | None, typer.Option("--sign-of-zero", help="1 (default) or 0.")]
-Evaluations = Annotated[
-    int | None, typer.Option("--evaluations", help="Budget of each seed, in evaluations (300000).")
+Optional = Annotated[
+    str | None,
+    typer.Option(
+        "--optional",
+        metavar="NAMES",
+        help="What bits can leave out: biases, units, layers.",
+        rich_help_panel=NETWORK.rest,
+    ),
 ]
-Shots = Annotated[
+SignOfZero = Annotated[
     int | None,
-    typer.Option("--shots", help="Budget of each seed, in shots (of one circuit: --draws)."),
+    typer.Option(
+        "--sign-of-zero", metavar="1|0", help="1 (default) or 0.", rich_help_panel=NETWORK.rest
+    ),
 ]
-Circuits = Annotated[
-    int | None, typer.Option("--circuits", help="Budget of each seed, in circuits.")
+
+# -- how -------------------------------------------------------------------------------------------
+
+Tests = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--test",
+        metavar="A:B",
+        help="Test entry A against entry B; repeatable.\n"
+        "In place of the usual pairs. Or a file of test rows for a path as data.",
+        rich_help_panel=HOW,
+    ),
 ]
-Rows = Annotated[
-    int | None,
-    typer.Option("--rows", help="Budget of each seed, in evaluations times rows of data."),
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="Where generators compute: cpu or cuda.",
+        rich_help_panel=WHERE.rest,
+        autocompletion=lambda: ["cpu", "cuda"],
+    ),
 ]
+
+# -- where -----------------------------------------------------------------------------------------
+
 Processes = Annotated[
     int | None,
     typer.Option(
         "--processes",
         min=1,
-        help="Entries side by side, each by one thread (all cores); same results.",
+        metavar="N",
+        help="Entries side by side (all cores); same results.\nEach is carried out by one thread.",
+        rich_help_panel=WHERE.rest,
     ),
 ]
 Scheduler = Annotated[
@@ -149,50 +302,93 @@ Scheduler = Annotated[
         metavar="ADDRESS",
         help="Carry the entries out on the workers of this scheduler of dask.distributed, such as "
         "tcp://127.0.0.1:8786; same results.",
+        rich_help_panel=WHERE.rest,
     ),
 ]
 Prepare = Annotated[
     bool,
     typer.Option(
-        "--prepare", help="Make the run directory and stop: `qhyper work` carries it out."
+        "--prepare",
+        help="Make the run directory and stop: `qhyper work` carries it out.",
+        rich_help_panel=WHERE.rest,
     ),
 ]
-Device = Annotated[
-    str | None, typer.Option("--device", help="Where generators compute: cpu (default) or cuda.")
-]
+
+# -- quantum computers -----------------------------------------------------------------------------
+
 PaidShots = Annotated[
     int | None,
-    typer.Option("--paid-shots", help="Shots that quantum computers may be sent (100000)."),
+    typer.Option(
+        "--paid-shots",
+        **NUMBER,
+        help="Shots that quantum computers may be sent in all (100000).",
+        rich_help_panel=DEVICES.rest,
+    ),
 ]
 MaxCost = Annotated[
     float | None,
-    typer.Option("--max-cost", help="US dollars that the run's jobs may cost, by known prices."),
+    typer.Option(
+        "--max-cost",
+        metavar="DOLLARS",
+        help="US dollars that the run's jobs may cost, by known prices.",
+        rich_help_panel=DEVICES.rest,
+    ),
 ]
 MaxJobs = Annotated[
-    int | None, typer.Option("--max-jobs", help="Jobs that the run may send, every attempt.")
+    int | None,
+    typer.Option(
+        "--max-jobs",
+        **NUMBER,
+        help="Jobs that the run may send, every attempt.",
+        rich_help_panel=DEVICES.rest,
+    ),
 ]
 MaxCostPerDay = Annotated[
     float | None,
-    typer.Option("--max-cost-per-day", help="The same in 24 hours, for all runs in the folder."),
+    typer.Option(
+        "--max-cost-per-day",
+        metavar="DOLLARS",
+        help="US dollars in 24 hours, for all runs in the folder.",
+        rich_help_panel=DEVICES.rest,
+    ),
 ]
 MaxJobsPerDay = Annotated[
     int | None,
-    typer.Option("--max-jobs-per-day", help="The same in 24 hours, for all runs in the folder."),
+    typer.Option(
+        "--max-jobs-per-day",
+        **NUMBER,
+        help="Jobs in 24 hours, for all runs in the folder.",
+        rich_help_panel=DEVICES.rest,
+    ),
 ]
 Yes = Annotated[
-    bool, typer.Option("--yes", help="Allow as many paid shots as the plan takes: see --dry-run.")
+    bool,
+    typer.Option(
+        "--yes",
+        help="Allow as many paid shots as the plan takes: see --dry-run.",
+        rich_help_panel=DEVICES.rest,
+    ),
 ]
+
+# -- output ----------------------------------------------------------------------------------------
+
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print what it would take, and run nothing.")
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Print what it would take, and how long; no more.\n"
+        "Nothing is written, and nothing paid.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
-OwnObjective = Annotated[
-    str | None,
-    typer.Option("--objective", help="Your own loss, module:callable, in place of data."),
-]
-NumberOfBits = Annotated[int | None, typer.Option("--bits", help="Bits of your own objective.")]
 Name = Annotated[
     str | None,
-    typer.Option("--name", help="What the run is called, in its folder's name too."),
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        help="What the run is called, in its folder's name too.",
+        rich_help_panel=OUTPUT.rest,
+    ),
 ]
 Log = Annotated[
     str | None,
@@ -201,7 +397,24 @@ Log = Annotated[
         metavar="SINK",
         help="Log learning curves and results: tensorboard (in the run's folder), mlflow or wandb "
         "(where their environment says), or module:Class.",
+        rich_help_panel=OUTPUT.rest,
     ),
 ]
-Out = Annotated[Path, typer.Option("--out", help="Folder that run directories are made in.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        metavar="FOLDER",
+        help="Folder that run directories are in (runs).",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print JSON instead of tables.", rich_help_panel=OUTPUT),
+]
+
+# -- arguments -------------------------------------------------------------------------------------
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")]
+RunFolders = Annotated[list[Path], typer.Argument(metavar="RUN", help="Run directories.")]

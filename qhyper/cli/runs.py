@@ -12,11 +12,12 @@ from qhyper.cli.terminal import console
 
 def runs(
     folder: Annotated[
-        Path, typer.Argument(help="Folder of run directories, or one of them.")
+        Path,
+        typer.Argument(metavar="FOLDER", help="Folder of run directories (runs), or one of them."),
     ] = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """List the runs and sweeps of a folder: name, data, entries, seeds, and how far each is."""
+    """List the runs and sweeps of a folder, and how far each is."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

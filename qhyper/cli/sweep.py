@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from qhyper.cli.dry_run import with_time
+from qhyper.cli.help import OUTPUT
 from qhyper.cli.options import DryRun, Json, Prepare, Processes, Scheduler
 from qhyper.cli.terminal import console, print_pairs, progress, warn
 from qhyper.cli.values import check_where
@@ -18,10 +20,19 @@ FIRST = 10
 
 def sweep(
     file: Annotated[
-        Path, typer.Argument(help="TOML file: a configuration, with a table \\[sweep.over].")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="TOML file: a configuration, with a table [sweep.over]."
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the sweep (runs/NAME-OF-THE-FILE).")
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="Folder of the sweep (runs/NAME-OF-THE-FILE).",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     dry_run: DryRun = False,
     prepare: Prepare = False,
@@ -29,10 +40,11 @@ def sweep(
     scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
-    """Carry out a comparison at every point of a space: any settings over lists or ranges.
+    """Compare at every point of a space of settings.
 
-    The same command goes on where it was stopped. With more points or seeds in the file, only these
-    are worked out. `qhyper work FOLDER` helps, on any machine that sees the folder.
+    The space is any settings over lists or ranges. The same command goes on where it was stopped.
+    With more points or seeds in the file, only these are worked out. `qhyper work FOLDER` helps,
+    on any machine that sees the folder.
     """
     from qhyper.run.directory import stop_on_signals
     from qhyper.run.sweep import carry_out_sweep
@@ -50,11 +62,13 @@ def sweep(
                 "Leave it or these out."
             )
         with stop_on_signals() as stop, progress() as show:
-            numbers = outlook(asked, folder, stop=stop, progress=show, warn=warn)
+            numbers = outlook(
+                asked, folder, processes=n_threads(), stop=stop, progress=show, warn=warn
+            )
         if as_json:
             print(json.dumps(numbers))
         else:
-            print_pairs(f"{folder}: nothing was run", numbers)
+            print_pairs(f"{folder}: nothing was run", with_time(numbers))
         return
     if prepare and (scheduler or processes or as_json):
         raise ConfigurationError(

@@ -3,13 +3,15 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qhyper.run.comparison import Comparison
+    from qhyper.run.config import Config
 
 
 @contextmanager
@@ -35,30 +37,70 @@ def output() -> Iterator[None]:
 
 
 @contextmanager
-def progress() -> Iterator[Any]:
-    """A progress bar for each entry on a terminal, one line for each finished entry elsewhere."""
+def progress(names: Mapping[str, str] | None = None) -> Iterator[Any]:
+    """A progress bar for each entry on a terminal, one line for each finished entry elsewhere.
+
+    `names` says what is shown for a title, such as "product (3 of 9)".
+    """
+    shown = names or {}
     if not sys.stderr.isatty():
-        yield _plain
+        yield _lines(shown)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(),
-               TimeElapsedColumn())  # fmt: skip
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20),
+               MofNCompleteColumn(), TimeElapsedColumn())  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
 
         def show(title: str, spent: int, total: int) -> None:
             if title not in tasks:
-                tasks[title] = bars.add_task(title, total=total)
+                tasks[title] = bars.add_task(shown.get(title, title), total=total)
             bars.update(tasks[title], completed=spent)
 
         yield show
 
 
-def _plain(title: str, spent: int, total: int) -> None:
-    if spent == total:
-        print(f"{title}: done", file=sys.stderr)
+def _lines(shown: Mapping[str, str]) -> Callable[[str, int, int], None]:
+    """Says what is done, and how long it took since it was first heard of."""
+    begun: dict[str, float] = {}
+
+    def show(title: str, spent: int, total: int) -> None:
+        if spent < total:
+            begun.setdefault(title, time.monotonic())
+            return
+        took = f" in {in_words(time.monotonic() - begun[title])}" if title in begun else ""
+        print(f"{shown.get(title, title)}: done{took}", file=sys.stderr)
+
+    return show
+
+
+def numbered(config: "Config") -> dict[str, str]:
+    """The titles of entries, and of their searches of settings, each with which one it is."""
+    from qhyper.run.settings_search import title_of
+
+    entries = config.entries or []
+    return {
+        title: f"{title} ({number} of {len(entries)})"
+        for number, entry in enumerate(entries, 1)
+        for title in (entry.title, title_of(entry))
+    }
+
+
+def in_words(seconds: float | None) -> str:
+    """A time in one unit, of two digits or so; a dash where it is not known."""
+    if seconds is None:
+        return "–"
+    if seconds < 1:
+        return "< 1 s"
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours = round(minutes / 60)
+    return f"{hours} h" if hours < 48 else f"{round(hours / 24)} days"
 
 
 def warn(message: str) -> None:

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from qhyper.cli.values import integers
-from qhyper.errors import ConfigurationError
+from qhyper.cli.help import SEARCH
+from qhyper.cli.options import NUMBER
+from qhyper.cli.values import seeds_of
 
 FIRST = 1000
 """The first tuning seed, where only their number is given."""
@@ -16,23 +17,59 @@ Seeds = Annotated[
     str | None,
     typer.Option(
         "--tuning-seeds",
-        help="Seeds on which settings are tried, none of the comparison's: how many (3, from 1000 "
-        "on), or a list such as 50,51.",
+        metavar="N|LIST",
+        help="How many (3), or which, such as 50,51.\nSettings are tried on them: none of the "
+        "comparison's; from 1000 on where only their number is given.",
+        rich_help_panel=SEARCH,
     ),
 ]
 Sampler = Annotated[
-    str | None, typer.Option("--sampler", help="tpe (default) or random: which settings come next.")
+    str | None,
+    typer.Option(
+        "--sampler",
+        metavar="NAME",
+        help="Which settings come next: tpe (default) or random.",
+        rich_help_panel=SEARCH.rest,
+        autocompletion=lambda: ["tpe", "random"],
+    ),
 ]
 _LIMIT = "Budget of each entry's search, in {} of all tuning seeds together"
 Evaluations = Annotated[
     int | None,
-    typer.Option("--tuning-evaluations", help=f"{_LIMIT.format('evaluations')} (20 settings)."),
+    typer.Option(
+        "--tuning-evaluations",
+        **NUMBER,
+        help="Budget of each search (20 settings).\nIn evaluations of all tuning seeds together.",
+        rich_help_panel=SEARCH,
+    ),
 ]
-Shots = Annotated[int | None, typer.Option("--tuning-shots", help=f"{_LIMIT.format('shots')}.")]
+Shots = Annotated[
+    int | None,
+    typer.Option(
+        "--tuning-shots",
+        **NUMBER,
+        help=f"{_LIMIT.format('shots')}.",
+        rich_help_panel=SEARCH.rest,
+    ),
+]
 Circuits = Annotated[
-    int | None, typer.Option("--tuning-circuits", help=f"{_LIMIT.format('circuits')}.")
+    int | None,
+    typer.Option(
+        "--tuning-circuits",
+        **NUMBER,
+        help=f"{_LIMIT.format('circuits')}.",
+        rich_help_panel=SEARCH.rest,
+    ),
 ]
-Rows = Annotated[int | None, typer.Option("--tuning-rows", help=f"{_LIMIT.format('rows')}.")]
+Rows = Annotated[
+    int | None,
+    typer.Option(
+        "--tuning-rows",
+        **NUMBER,
+        help=f"{_LIMIT.format('rows')}.",
+        rich_help_panel=SEARCH.rest,
+    ),
+]
 
 
 def tune_by(compare: Callable[..., None]) -> Callable[..., None]:
@@ -47,7 +84,7 @@ def tune_by(compare: Callable[..., None]) -> Callable[..., None]:
         tuning_rows: Rows = None,
         **given: Any,
     ) -> None:
-        """Let every entry search its own settings, then compare them on fresh seeds.
+        """Let each entry search its settings, then compare on fresh seeds.
 
         Each search has the same budget, which is reported beside that of the comparison. Every
         setting that is tried may spend what a seed of the comparison may, on every tuning seed.
@@ -56,16 +93,10 @@ def tune_by(compare: Callable[..., None]) -> Callable[..., None]:
         """
         from qhyper.run.config import read
 
-        numbers = integers(tuning_seeds, "--tuning-seeds")
-        if numbers is not None and "," not in str(tuning_seeds):
-            if numbers[0] < 1:
-                raise ConfigurationError(
-                    f"Got --tuning-seeds {tuning_seeds}; expected at least 1 tuning seed."
-                )
-            numbers = list(range(FIRST, FIRST + numbers[0]))
         asked = {
-            "seeds": numbers, "sampler": sampler, "evaluations": tuning_evaluations,
-            "shots": tuning_shots, "circuits": tuning_circuits, "rows": tuning_rows,
+            "seeds": seeds_of(tuning_seeds, "--tuning-seeds", first=FIRST), "sampler": sampler,
+            "evaluations": tuning_evaluations, "shots": tuning_shots,
+            "circuits": tuning_circuits, "rows": tuning_rows,
         }  # fmt: skip
         told = [f"tune.{name}={value}" for name, value in asked.items() if value is not None]
         if given["config"] is None or "tune" not in read(given["config"]):

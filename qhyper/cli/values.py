@@ -1,11 +1,14 @@
 """What the command line says, as the settings and entries of a configuration."""
 
 import copy
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from qhyper.cli.numbers import whole
 from qhyper.cli.terminal import warn
 from qhyper.errors import ConfigurationError
 
@@ -15,6 +18,8 @@ SETTINGS = (
     "max_jobs", "max_cost_per_day", "max_jobs_per_day", "temperature",
 )  # fmt: skip
 """Options of commands that are settings as they are."""
+MOST_SEEDS = 1_000_000
+"""Of one run; more would be a slip of the pen, and a list that no memory holds."""
 
 
 def read_values(
@@ -25,7 +30,7 @@ def read_values(
     Raises MissingError without the file, ConfigurationError if it, an option or an assignment
     cannot be read.
     """
-    from qhyper.run.config import assign, read
+    from qhyper.run.config import read
     from qhyper.run.places import PROVENANCE, beside
 
     values = beside(read(config), config, warn) if config is not None else {}
@@ -64,6 +69,24 @@ def read_values(
     return values
 
 
+def assign(values: dict[str, Any], assignment: str) -> None:
+    """As `qhyper.run.config.assign`, with whole numbers as options have them.
+
+    1e5 is one everywhere, 10k where the setting is known to be a whole number.
+    """
+    from qhyper.run.config import Config, TrainingSettings
+    from qhyper.run.config import assign as assigned
+
+    path, equals, text = assignment.partition("=")
+    key = path.strip().rpartition(".")[2]
+    fields = Config.model_fields | TrainingSettings.model_fields
+    counted = key in fields and fields[key].annotation in (int, int | None)
+    if counted or re.fullmatch(r"\s*[+-]?\d+[eE]\+?\d+\s*", text):
+        with suppress(ValueError):  # what is none is said where all settings are checked
+            assignment = f"{path}{equals}{whole(text)}"
+    assigned(values, assignment)
+
+
 def entry_tables(values: dict[str, Any]) -> list[dict[str, Any]]:
     """The entries of a configuration file; ConfigurationError unless they are tables."""
     entries = values.get("entries", [])
@@ -84,8 +107,6 @@ def one_entry(
 
     Raises ConfigurationError if the configuration has several, or no tables where it needs them.
     """
-    from qhyper.run.config import assign
-
     if len(entries) > 1:
         raise ConfigurationError(
             f"`qhyper train` takes one generator; the configuration has {len(entries)} entries. "
@@ -194,11 +215,27 @@ def integers(text: str | None, option: str) -> list[int] | None:
     if text is None:
         return None
     try:
-        return [int(part) for part in text.split(",")]
+        return [whole(part) for part in text.split(",")]
     except ValueError:
         raise ConfigurationError(
-            f"Got {option} {text}; expected whole numbers with commas between."
+            f"Got {option} {text}; expected whole numbers with commas between, such as 3,5,8."
         ) from None
+
+
+def seeds_of(text: str | None, option: str, *, first: int = 0) -> list[int] | None:
+    """Seeds that are listed, or so many from the `first` one on; None of None.
+
+    Raises ConfigurationError for anything but whole numbers, and for fewer than one seed.
+    """
+    numbers = integers(text, option)
+    if text is None or numbers is None or "," in text:
+        return numbers
+    if not 1 <= numbers[0] <= MOST_SEEDS:
+        raise ConfigurationError(
+            f"Got {option} {text}; expected at least 1 seed, and at most {MOST_SEEDS:,}: how many, "
+            "or a list such as 3,5,8."
+        )
+    return list(range(first, first + numbers[0]))
 
 
 def pairs(texts: list[str] | None) -> list[list[float]] | None:

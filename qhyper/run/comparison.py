@@ -104,8 +104,17 @@ class Plan:
 
     def outlook(self) -> list[dict[str, Any]]:
         """What each entry would spend, in words; nothing is run."""
-        searched = tuning.outlook(self.config)
-        return [trial.outlook() | searched for trial in self.trials]
+        return [trial.outlook() | self.searched for trial in self.trials]
+
+    @property
+    def searched(self) -> dict[str, str]:
+        """What each entry's search of settings would spend, in words; nothing without one."""
+        return tuning.outlook(self.config)
+
+    @property
+    def times(self) -> float:
+        """How many trainings as long as the comparison's an entry takes, its search with it."""
+        return 1.0 + tuning.trainings(self.config)
 
 
 def compare(

@@ -17,6 +17,7 @@ from qhyper.run.comparison import (
 )
 from qhyper.run.config import OF_PROBLEM, Config
 from qhyper.run.directory import SUMMARY, Run, identity, provenance
+from qhyper.run.estimate import seconds_of
 from qhyper.run.lock import FILE as LOCK
 from qhyper.run.lock import alone
 from qhyper.run.own_code import code_of
@@ -122,9 +123,13 @@ def _in_blocks(seeds: Sequence[int], known: Sequence[tuple[int, ...]]) -> list[l
 
 
 def outlook(
-    asked: Asked, folder: Path, *, stop: Stop, progress: Progress, warn: Warn
-) -> dict[str, int]:
-    """What a sweep would carry out, in numbers; nothing is written."""
+    asked: Asked, folder: Path, *, processes: int, stop: Stop, progress: Progress, warn: Warn
+) -> dict[str, Any]:
+    """What a sweep would carry out, in numbers; nothing is written.
+
+    The seconds are those of as many trials as there are to carry out, by so many `processes`, if
+    all took as long as those of the largest point, on average; None where that is not known.
+    """
     made = missing_of(asked, folder, stop=stop, progress=progress, warn=once(warn))
     tasks: list[tuple[str, bool]] = []
     for each in made.new:
@@ -137,12 +142,18 @@ def outlook(
     if any(not done for _, done in tasks):
         for run in runs_of(folder):
             shared -= done_in(run).keys()
+    each = seconds_of(made.trials, processes=processes, stop=stop, warn=warn)
+    known = [seconds for seconds in each if seconds is not None]
+    whole = None
+    if known and shared:
+        whole = sum(known) / len(known) * len(shared) / min(processes, len(shared))
     return {
         "points": len(made.places),
         "seeds": len(made.places[0].config.seeds),
         "runs to make": len(made.new),
         "runs to end": len(made.runs),
         "trials to carry out": len(shared),
+        "estimated seconds": whole if shared else 0.0,
     }
 
 

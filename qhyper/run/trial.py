@@ -20,7 +20,7 @@ from qhyper.run.correlation import correlation_of
 from qhyper.run.directory import Checkpoints, Metrics
 from qhyper.run.problem import Problem
 from qhyper.run.work import Progress
-from qhyper.spending import Budget
+from qhyper.spending import Budget, Spending
 from qhyper.storage import storage, write_whole
 from qhyper.streams import Streams
 from qhyper.targets.target import MiniBatches, Objective
@@ -122,6 +122,13 @@ class Trial:
         self._searched()  # what a control checks at once, it refuses before anything runs
 
     @property
+    def kind(self) -> str:
+        """Whether it is a quantum or a classical generator, or a control."""
+        if self.generator is None:
+            return "control"
+        return "quantum" if self.generator.capabilities.quantum else "classical"
+
+    @property
     def backend(self) -> Any:
         """Where the generator's circuit runs; None for what has none."""
         return getattr(self.generator, "backend", None)
@@ -162,6 +169,34 @@ class Trial:
             if sent := self.backend.first_of(self._gradient):
                 planned["what is sent for one gradient"] = sent
         return planned
+
+    def spends(self) -> Spending:
+        """What one seed spends by the end of its budget, looks at held-out rows with it."""
+        if self.generator is None:
+            looks = 0 if self._batch is None else LOOKS
+            each = self._batch or self.objective.n_rows
+            tried = self._evaluations + looks
+            rows = self._evaluations * each + looks * self._watch.n_rows
+            return Spending(tried, tried, 0, rows)
+        return self.trainer.spends()
+
+    @property
+    def most_seconds(self) -> float | None:
+        """After which its training ends by itself; None without such a limit."""
+        minutes = None if self.generator is None else self.trainer.settings.minutes
+        return None if minutes is None else 60 * minutes
+
+    def shares(self) -> Iterator[float]:
+        """Carry it out, with no record, and say after each step which share of it is done."""
+        if self.generator is None:
+            tried, evaluations = 0, self._evaluations
+            for found in self._searched():
+                tried += found.losses.shape[1]
+                yield tried / evaluations
+            return
+        while not self.trainer.done:
+            self.trainer.advance()
+            yield self.trainer.step / self.trainer.total_steps
 
     def _gradient(self) -> None:
         """The first gradient of the training; no parameter moves."""
@@ -254,6 +289,8 @@ class Trial:
                 raise Interrupted("Stopped by a signal.")
 
         self._begin(f"step {trainer.step + 1}")
+        if not trainer.done:
+            progress(self.entry.title, trainer.step, trainer.total_steps)
         trainer.run(after_step)
         if keeper:
             keeper.save()
@@ -268,7 +305,7 @@ class Trial:
         losses = drawn.losses.reshape(len(self.seeds), -1)
         own_risk = settings.risk != "expectation" and settings.final_draws >= risk.min_shots
         return {
-            "kind": "quantum" if self.generator.capabilities.quantum else "classical",
+            "kind": self.kind,
             "description": self.generator.describe() + _method(settings),
             "estimator": settings.estimator,
             "risk": settings.risk,
@@ -303,6 +340,7 @@ class Trial:
         curve: list[dict[str, Any]] = []
         found, looks = None, 0
         evaluations, watch = self._evaluations, self._watch
+        progress(self.entry.title, 0, evaluations)
         for found in self._searched():
             if found.held is None:
                 record.update(found.bits, found.losses)
@@ -328,7 +366,7 @@ class Trial:
         current = found.current if found.held is None else self.objective(found.held)[:, None]
         describe = getattr(self.control, "describe", lambda: type(self.control).__name__)
         return {
-            "kind": "control",
+            "kind": self.kind,
             "description": describe(),
             "parameters": 0,
             "record": record,

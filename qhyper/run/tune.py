@@ -98,6 +98,14 @@ def outlook(config: Config) -> dict[str, str]:
     }
 
 
+def trainings(config: Config) -> float:
+    """How many times as much as an entry of the comparison its search takes, by seeds."""
+    tuning = config.tune
+    if tuning is None:
+        return 0.0
+    return tuning.settings(config.budget) * len(tuning.seeds) / len(config.seeds)
+
+
 def tuned(
     config: Config,
     problem: Problem,

@@ -143,6 +143,12 @@ class Trainer:
         """Whether the budget is spent."""
         return self.step >= self.total_steps
 
+    def spends(self) -> Spending:
+        """What a replica spends in all of its steps and looks."""
+        once = self.estimator.cost_once(self.generator).on_rows(_n_rows(self.objective))
+        looks = 0 if self.watch is None else -(-self.total_steps // self.settings.watch_every)
+        return self.cost * self.total_steps + once + self.look_cost * looks
+
     @property
     def step_seconds(self) -> list[float]:
         """Seconds of wall time of some 200 steps of all replicas, of those that it made itself.

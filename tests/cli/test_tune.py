@@ -79,7 +79,7 @@ def test_the_configuration_of_a_tuned_run_searches_again_and_says_so(cli, tmp_pa
          "1,920: 640 for each of 3 tuning seeds. Raise --tuning-evaluations"),
         (["--tuning-rows", "1000"], "Got a search budget in rows, and for the comparison one of"),
         (["--tuning-seeds", "none"], "expected whole numbers with commas between"),
-        (["--tuning-seeds", "0"], "expected at least 1 tuning seed"),
+        (["--tuning-seeds", "0"], "expected at least 1 seed"),
         (["--sampler", "grid"], "sampler = 'grid'"),
         (["--generators", "random"], "There is nothing to search"),
     ],

@@ -1,0 +1,15 @@
+"""What a shell completes: names that are registered, also after a comma."""
+
+from collections.abc import Callable
+
+from qhyper.registry import names
+
+
+def registered(*kinds: str) -> Callable[[str], list[str]]:
+    """Completes a name of one of these kinds; of several with commas between, the last one."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, _ = incomplete.rpartition(",")
+        return [before + comma + name for kind in kinds for name in names(kind)]
+
+    return complete

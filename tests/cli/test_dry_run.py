@@ -1,0 +1,116 @@
+"""A dry run says what every entry would take, in one table, and about how long; it does nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qhyper.run.comparison import plan
+from qhyper.run.config import Config
+from qhyper.run.estimate import seconds_of, together
+
+SMALL = ["--data", "digits", "--generators", "quantum-depth2,bernoulli,annealing",
+         "--evaluations", "6400", "--seeds", "2"]  # fmt: skip
+
+
+def test_one_table_has_all_entries_their_total_and_a_time(cli, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, err = cli("compare", *SMALL, "--dry-run", "--processes", "2")
+    assert code == 0, err
+    lines = [line.split() for line in out.splitlines()]
+    assert out.count("Entry") == 1
+    assert "compare: nothing was run. Of each of 2 seeds:" in out
+    (circuit,) = [line for line in lines if line[:1] == ["quantum-depth2"]]
+    assert circuit[1:6] == ["quantum", "144", "100", "6,400", "100"]
+    (control,) = [line for line in lines if line[:1] == ["annealing"]]
+    assert control[1:6] == ["control", "–", "–", "6,400", "–"]
+    (total,) = [line for line in lines if line[:1] == ["all,"]]
+    assert total[3:5] == ["38,400", "400"]
+    assert "Time: about" in out
+    assert "with 2 processes" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_planned_is_what_is_spent(cli) -> None:
+    entries = ["product", "bernoulli", "mlp", "annealing", "random"]
+    config = Config(data="digits", shots=3000, circuits=100, seeds=[1, 2],
+                    entries=[{"name": name} for name in entries])  # fmt: skip
+    spends = {trial.entry.title: trial.spends() for trial in plan(config).trials}
+    code, out, err = cli("compare", "--data", "digits", "--shots", "3k", "--circuits", "100",
+                         "--seeds", "1,2", "--generators", ",".join(entries), "--json")  # fmt: skip
+    assert code == 0, err
+    for entry in json.loads(out)["results"]:
+        spent = spends[entry["entry"]]
+        for unit in ("evaluations", "shots", "circuits"):
+            assert entry[unit] == getattr(spent, unit), (entry["entry"], unit)
+
+
+def test_json_keeps_its_form_and_has_the_seconds(cli) -> None:
+    code, out, err = cli("compare", *SMALL, "--dry-run", "--json")
+    assert code == 0, err
+    circuit, bernoulli, control = json.loads(out)
+    assert circuit["steps"] == bernoulli["steps"] == 100
+    assert control["budget of a seed"] == "6,400 evaluations"
+    for entry in (circuit, bernoulli, control):
+        assert 0 < entry["estimated seconds"] < 600
+
+
+def test_the_time_of_a_search_counts(cli, monkeypatch) -> None:
+    monkeypatch.setattr("qhyper.run.estimate.seconds_of", lambda trials, **_: [6.0] * len(trials))
+    search = ["--tuning-seeds", "3", "--tuning-evaluations", "192k"]  # ten settings
+    code, out, err = cli("tune", *SMALL, *search, "--dry-run", "--json")
+    assert code == 0, err
+    # ten settings on three seeds, and the comparison on two
+    assert {entry["estimated seconds"] for entry in json.loads(out)} == {6.0 * (1 + 10 * 3 / 2)}
+    code, out, _ = cli("tune", *SMALL, *search, "--dry-run", "--processes", "1")
+    assert "Budget of its search: 192,000 evaluations" in out
+    assert "Time: about 5 min with 1 process" in out
+
+
+def test_what_fails_in_its_first_step_is_said_and_the_others_are_measured(cli) -> None:
+    Path("bad.py").write_text(
+        "from classical.bernoulli import Bernoulli\n"
+        "class Bad(Bernoulli):\n"
+        "    def sample(self, *told, **given):\n"
+        "        raise RuntimeError('no draws today')\n"
+    )
+    code, out, err = cli("compare", "--data", "digits", "--generators", "bernoulli,bad:Bad",
+                         "--evaluations", "640", "--seeds", "1", "--dry-run", "--json")  # fmt: skip
+    assert code == 0, err
+    assert "bad:Bad failed when a moment of it was tried: " in err
+    assert "no draws today" in err
+    assert "Traceback" not in err
+    good, bad = json.loads(out)
+    assert good["estimated seconds"] > 0
+    assert bad["estimated seconds"] is None
+
+
+@pytest.fixture
+def trials():
+    config = Config(data="digits", evaluations=640, seeds=[0],
+                    entries=[{"name": "bernoulli"}, {"name": "random"}])  # fmt: skip
+    return plan(config).trials
+
+
+def test_a_stop_is_heard(trials) -> None:
+    from qhyper.errors import Interrupted
+
+    with pytest.raises(Interrupted):
+        seconds_of(trials, processes=2, stop=lambda: True, warn=print)
+
+
+def test_training_for_minutes_takes_no_longer() -> None:
+    training = {"minutes": 0.5, "schedule": "constant"}
+    long = Config(data="digits", evaluations=10**9, seeds=[0],
+                  entries=[{"name": "bernoulli", "training": training}])  # fmt: skip
+    (seconds,) = seconds_of(plan(long).trials, processes=1, stop=lambda: False, warn=print)
+    assert seconds == 30
+
+
+@pytest.mark.parametrize(
+    ("seconds", "processes", "whole"),
+    [([3.0, 1.0, 2.0], 1, 6.0), ([3.0, 1.0, 2.0], 2, 3.0), ([3.0, 1.0, 2.5], 2, 3.5),
+     ([3.0, 1.0], 8, 3.0)],
+)  # fmt: skip
+def test_processes_take_the_next_that_waits(seconds, processes, whole) -> None:
+    assert together(seconds, processes) == whole
