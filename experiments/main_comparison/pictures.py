@@ -15,13 +15,13 @@ from experiments.main_comparison.outcome import (
     within,
 )
 from qhyper.report.drawing import COLOURS, INK
-from qhyper.report.figures import figures
+from qhyper.report.plots import plots
 from qhyper.storage import write_whole
 
 
 def draw(results: Results, folder: Path) -> None:
     """Write hits.svg, of toy, and tuned.svg, of both data sets."""
-    drawn = figures(summary(results, "toy"), trials(results, "toy"), None)["hits"]
+    drawn = plots(summary(results, "toy"), trials(results, "toy"), None)["hits"].svg
     write_whole(folder / "hits.svg", drawn.replace("currentColor", TEXT).encode())
     _draw_tuned(results, folder / "tuned.svg")
 

@@ -3,9 +3,11 @@
 Matplotlib's objects only: no pyplot, no settings changed. It is imported where it is used.
 """
 
+import hashlib
 import io
 import re
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 INK = "#0a0b0c"
 """Stands for the colour of the page's text: it becomes `currentColor`, so figures follow themes."""
+
+WIDTH = 4.6
+"""Inches of a figure: letters of 9 points are some 10 pixels high on a page of 420."""
 
 # Mid-tones: three to one or better against a white page and a dark one.
 COLOURS = {
@@ -28,7 +33,7 @@ def new_figure(*, height: float, rows: Sequence[float] = (1.0,)) -> "tuple[Any, 
     """A figure and its axes, one under another, `rows` their relative heights; x is shared."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.0, height), layout="constrained", facecolor="none")
+    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="none")
     grid = figure.add_gridspec(len(rows), 1, height_ratios=list(rows), hspace=0)
     first: Axes | None = None
     for row in range(len(rows)):
@@ -52,24 +57,34 @@ def bare(axes: "Axes", *, fontsize: float = 9) -> None:
     axes.set_axisbelow(True)
 
 
+def loss_limits(low: float, high: float, *, below: float) -> tuple[bool, tuple[float, float]]:
+    """Whether an axis of losses from `low` to `high` is logarithmic, and its two ends.
+
+    `below` is the room before the lowest, as a share of the axis.
+    """
+    # A log axis over less than a decade would have too few labels.
+    if low > 0 and high / low > 10:
+        return True, (low / (high / low) ** below, high * (high / low) ** 0.04)
+    spread = (high - low) or abs(low) or 1.0
+    return False, (low - below * spread, high + 0.04 * spread)
+
+
+BEFORE_LOWEST = {"x": 0.04, "y": 0.1}
+"""Room before the lowest loss: on y, below the reference, there is its label."""
+
+
 def loss_axis(axis: "Axis", low: float, high: float) -> bool:
     """Make an axis of losses from `low` to `high`: logarithmic where it helps; whether it is."""
     from matplotlib.ticker import LogLocator
 
-    # A log axis over less than a decade would have too few labels.
-    logarithmic = low > 0 and high / low > 10
-    # On y there is room below the reference for its label.
-    name, below = ("x", 0.04) if axis is axis.axes.xaxis else ("y", 0.1)
+    name = "x" if axis is axis.axes.xaxis else "y"
+    logarithmic, limits = loss_limits(low, high, below=BEFORE_LOWEST[name])
     if logarithmic:
         axis.axes.set(**{f"{name}scale": "log"})
         axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
         axis.set_minor_locator(LogLocator(subs=(1.5, 4, 6, 7, 8, 9)))
         axis.set_minor_formatter("")
         axis.set_major_formatter(lambda value, _: f"{value:g}")
-        limits = low / (high / low) ** below, high * (high / low) ** 0.04
-    else:
-        spread = (high - low) or abs(low) or 1.0
-        limits = low - below * spread, high + 0.04 * spread
     axis.axes.set(**{f"{name}lim": limits})
     return logarithmic
 
@@ -99,11 +114,13 @@ def legend(figure: "Figure", marks: Mapping[str, Mapping[str, Any]]) -> None:
     from matplotlib.lines import Line2D
 
     handles: list[Line2D] = [Line2D([], [], **mark) for mark in marks.values()]
+    columns, more = legend_shape(list(marks))
+    figure.set_figheight(figure.get_figheight() + more)
     made = figure.legend(
         handles,
         [short(name) for name in marks],
         loc="outside lower center",
-        ncols=3 if max(map(len, marks)) <= 16 else 2,
+        ncols=columns,
         frameon=False,
         fontsize=9,
         labelcolor=INK,
@@ -113,21 +130,57 @@ def legend(figure: "Figure", marks: Mapping[str, Mapping[str, Any]]) -> None:
         words.set_parse_math(False)
 
 
-def svg(figure: "Figure", name: str, title: str) -> str:
-    """The figure as an SVG element that can share a page with others under its `name`."""
+def legend_shape(names: Sequence[str]) -> tuple[int, float]:
+    """(columns, inches that it makes a figure higher: for each row past the third)."""
+    columns = 3 if max(map(len, names)) <= 11 else 2
+    return columns, 0.19 * max(0, -(-len(names) // columns) - 3)
+
+
+def svg(figure: "Figure", name: str, title: str, description: str = "") -> str:
+    """The figure as an SVG element: alone in a file, or in a page beside any others.
+
+    `title` and `description` are what a screen reader says. Nothing in it has a style that a page
+    could see, or that its content security policy could forbid; ids begin with `name` and a digest
+    of what is drawn, so that no two figures of a page or a notebook share one.
+    """
     out = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(out, format="svg", metadata=nothing)
     drawn = out.getvalue()
     drawn = drawn[drawn.index("<svg") :].replace(INK, "currentColor")
-    drawn = drawn.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
-    # A hundredth of a point is finer than any screen.
-    drawn = re.sub(r' d="[^"]+"', lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m[0]), drawn)
+    # Matplotlib's sheet is for every element of the page: as attributes of the root, its two
+    # settings are inherited in the figure alone.
+    drawn = re.sub(r"\s*<style.*?</style>", "", drawn, flags=re.DOTALL)
+    drawn = re.sub(r' style="([^"]*)"', lambda m: _attributes(m[1]), drawn)
+    drawn = re.sub(r' d="([^"]+)"', lambda m: f' d="{_shorter(m[1])}"', drawn)
+    drawn = re.sub(r"\n\s*", "\n", drawn)
     # Matplotlib's ids are random or count from one in every figure. Those that are referred to
-    # get the figure's name and a number; the others go.
+    # get the figure's name, a digest and a number; the others go.
     used = dict.fromkeys(re.findall(r'(?:href="#|url\(#)([^")]+)', drawn))
-    names = {old: f"{name}-{number}" for number, old in enumerate(used)}
+    numbers = {old: str(number) for number, old in enumerate(used)}
     drawn = re.sub(
-        r' id="([^"]+)"', lambda m: f' id="{names[m[1]]}"' if m[1] in names else "", drawn
+        r' id="([^"]+)"', lambda m: f' id="{numbers[m[1]]}"' if m[1] in numbers else "", drawn
     )
-    return re.sub(r'(href="#|url\(#)([^")]+)', lambda m: m[1] + names[m[2]], drawn)
+    drawn = re.sub(r'(href="#|url\(#)([^")]+)', lambda m: m[1] + numbers[m[2]], drawn)
+    own = f"{name}-{hashlib.sha256(drawn.encode()).hexdigest()[:8]}"
+    drawn = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{own}-", drawn)
+    words = f'<title id="{own}-title">{escape(title)}</title>'
+    if description:
+        words += f'\n<desc id="{own}-desc">{escape(description)}</desc>'
+    named = f"{own}-title {own}-desc" if description else f"{own}-title"
+    root = f'<svg role="img" aria-labelledby="{named}"'
+    inherited = 'stroke-linejoin="round" stroke-linecap="butt"'
+    return re.sub(r"<svg([^>]*)>", lambda m: f"{root} {inherited}{m[1]}>\n{words}", drawn, count=1)
+
+
+def _attributes(style: str) -> str:
+    """Declarations as attributes of their own; of one that is there twice, the last."""
+    pairs = dict(each.split(":", 1) for each in style.split(";") if each.strip())
+    return "".join(f' {key.strip()}="{value.strip()}"' for key, value in pairs.items())
+
+
+def _shorter(path: str) -> str:
+    """The path in fewer characters; a hundredth of a point is finer than any screen."""
+    path = re.sub(r"(\.\d\d)\d+", r"\1", " ".join(path.split()))
+    path = re.sub(r"(\.\d*?)0+(?=\D|$)", lambda m: m[1].rstrip("."), path)
+    return re.sub(r" ?([A-Za-z]) ?", r"\1", path)

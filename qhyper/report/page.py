@@ -4,22 +4,15 @@ The words and numbers are those of the terminal. jinja2 is imported where used.
 """
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
 from qhyper.report.answer import answer
-from qhyper.report.figures import (
-    CONTROL_CAPTIONS,
-    FIGURES,
-    SPECTRUM_CAPTION,
-    UNITS,
-    figures,
-    styles_of,
-    unit_of,
-)
 from qhyper.report.pairs import certificate_pairs, entry_settings, flat_pairs
+from qhyper.report.plots import plots
 from qhyper.report.results import Result, Spectrum
+from qhyper.report.styles import styles_of
 from qhyper.report.summary import EntrySummary, Summary
+from qhyper.report.templates import rendered
 from qhyper.report.tuning_words import (
     TUNED_COLUMNS,
     tuned_rows,
@@ -64,58 +57,23 @@ def page(
 
     Works for one result, one seed, no certificate.
     """
-    from markupsafe import Markup
-
-    styles = styles_of(summary.generators)
-    drawn = figures(summary, results, spectrum)
     config = config or {}
     headings, entries, agreed = entry_settings(config)
     controls = [result for result in results if result.kind == "control"]
-    columns = columns_shown(summary)
-    shows_control = {
-        "learning": any(result.curve.evaluations for result in controls),
-        "draws": any(any(map(len, result.final_losses)) for result in controls),
-    }
-    shown = []
-    for name, svg in drawn.items():
-        title, caption = FIGURES[name]
-        if shows_control.get(name):
-            caption += CONTROL_CAPTIONS[name]
-        caption = caption.format(unit=UNITS[unit_of(summary)])
-        if name == "draws" and spectrum is not None:
-            caption = SPECTRUM_CAPTION + "Below it, " + caption[0].lower() + caption[1:]
-        shown.append({"name": name, "title": title, "caption": caption, "svg": Markup(svg)})
+    shared = _shared(summary, results, spectrum)
     return rendered(
         "report/report.html.j2",
-        title=_title(summary),
-        setting="; ".join(filter(None, [setting_line(summary), tuning_line(summary)])),
-        answer=answer(summary),
-        columns=columns,
-        rows=[
-            {
-                "entry": entry,
-                "kind": kind_words(entry),
-                "style": styles[entry.name],
-                "cells": row_cells(entry),
-                "spent": _spent(entry, list(summary.budget))
-                + tuned_words(summary.tuning, entry.name),
-            }
-            for entry in summary.generators
-        ],
+        **shared,
         best_note=best_note(summary),
         interval_note=interval_note(summary),
-        warnings=summary.warnings,
         no_proof=no_proof(summary),
         fresh_draws=_fresh_draws(config),
         trained=len(controls) < len(results),
         controls=bool(controls),
         risk_note=RISK_NOTE if other_risks(summary) else "",
         held_out_note=HELD_OUT_NOTE if summary.chosen_on_held_out else "",
-        regret_shown=summary.certificate is not None and "regret" in dict(columns),
+        regret_shown=summary.certificate is not None and "regret" in dict(shared["columns"]),
         silent=any(entry.drew_nothing for entry in summary.generators),
-        figures=shown,
-        test_columns=TEST_COLUMNS,
-        tests=[test_cells(test) for test in summary.tests],
         too_few=too_few_seeds(summary),
         correlation_columns=CORRELATION_COLUMNS,
         correlations=correlation_rows(summary),
@@ -137,18 +95,43 @@ def page(
     )
 
 
-def rendered(template: str, **values: Any) -> str:
-    """One of the package's templates, filled in; it may include others."""
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
+def fragment(summary: Summary, results: Sequence[Result], spectrum: Spectrum | None = None) -> str:
+    """What was found as a part of a notebook or any page: the table, tested pairs and figures.
 
-    environment = Environment(
-        loader=FunctionLoader(lambda n: files("qhyper").joinpath(n).read_text(encoding="utf-8")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(template).render(**values)
+    Its styles stay inside it, and it has the colours of what surrounds it.
+    """
+    return rendered("report/fragment.html.j2", **_shared(summary, results, spectrum))
+
+
+def _shared(
+    summary: Summary, results: Sequence[Result], spectrum: Spectrum | None
+) -> dict[str, Any]:
+    """What page and fragment show alike."""
+    styles = styles_of(summary.generators)
+    n, seeds = len(summary.generators), len(summary.seeds)
+    return {
+        "title": _title(summary),
+        "setting": "; ".join(filter(None, [setting_line(summary), tuning_line(summary)])),
+        "answer": answer(summary),
+        "warnings": summary.warnings,
+        "caption": f"Figures of merit of {n} entr{'y' if n == 1 else 'ies'}: medians over {seeds} "
+        f"seed{'s' if seeds > 1 else ''}",
+        "columns": columns_shown(summary),
+        "rows": [
+            {
+                "entry": entry,
+                "kind": kind_words(entry),
+                "style": styles[entry.name],
+                "cells": row_cells(entry),
+                "spent": _spent(entry, list(summary.budget))
+                + tuned_words(summary.tuning, entry.name),
+            }
+            for entry in summary.generators
+        ],
+        "figures": list(plots(summary, results, spectrum).values()),
+        "test_columns": TEST_COLUMNS,
+        "tests": [test_cells(test) for test in summary.tests],
+    }
 
 
 def _title(summary: Summary) -> str:

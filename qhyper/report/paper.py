@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qhyper.report.drawing import INK
+from qhyper.report.drawing import INK, WIDTH, legend_shape
 from qhyper.report.figures import draw
 from qhyper.report.results import Result, Spectrum
 from qhyper.report.summary import Summary
@@ -20,7 +20,7 @@ DOTS = 600
 
 _POINTS = {"one-column": 7.0, "two-columns": 8.0}
 """Size of the letters of ticks and legend, which a page on a screen has at 9."""
-_ON_SCREEN, _WIDTH_ON_SCREEN = 9.0, 5.0
+_ON_SCREEN = 9.0
 _STACKED = 0.7
 """Of the height that a column of a page on a screen has, for axes one under another."""
 _LETTER = 0.55
@@ -70,7 +70,10 @@ def _fit(figure: "Figure", width: float, points: float) -> None:
     from matplotlib.text import Text
 
     scale = points / _ON_SCREEN
-    height = figure.get_figheight() * scale * (_STACKED if len(figure.axes) > 1 else 1.0)
+    height = figure.get_figheight() - sum(
+        legend_shape([text.get_text() for text in made.get_texts()])[1] for made in figure.legends
+    )
+    height *= scale * (_STACKED if len(figure.axes) > 1 else 1.0)
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
         text.set_fontsize(float(text.get_fontsize()) * scale)
@@ -79,7 +82,7 @@ def _fit(figure: "Figure", width: float, points: float) -> None:
         for line in axes.lines:
             _scale(line, scale)
         for outline in axes.patches:
-            outline.set_linewidth(outline.get_linewidth() * min(1.0, width / _WIDTH_ON_SCREEN))
+            outline.set_linewidth(outline.get_linewidth() * min(1.0, width / WIDTH))
     rows = _legend_anew(figure, width, points, scale) if figure.legends else 0
     height += max(0, rows - _ROWS) * _LINE * points / 72
     figure.set_size_inches(width, height)

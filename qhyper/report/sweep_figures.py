@@ -7,7 +7,6 @@ order of their summaries, in every figure.
 import math
 import textwrap
 from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +44,7 @@ def by_entry(summaries: Sequence[PointSummary]) -> dict[str, list[PointSummary]]
     return found
 
 
-def curves(summaries: Sequence[PointSummary], key: str, *, name: str) -> str:
+def curves(summaries: Sequence[PointSummary], key: str, *, name: str, seen: str = "") -> str:
     """Final loss of every entry along one setting: every point, and medians by `middle`."""
     entries = by_entry([each for each in summaries if each.point[key] is not None])
     scale = _Scale(values_of(summaries, key))
@@ -67,7 +66,7 @@ def curves(summaries: Sequence[PointSummary], key: str, *, name: str) -> str:
                       markersize=16, markeredgewidth=2)  # fmt: skip
         scale.draw(axes, "x")
         _titled(axes, entry, key)
-    return svg(figure, name, escape(f"Final loss along {key}"))
+    return svg(figure, name, f"Final loss along {key}", seen)
 
 
 def middle(own: Sequence[PointSummary], key: str) -> tuple[list[Any], list[float]]:
@@ -92,7 +91,9 @@ def middle(own: Sequence[PointSummary], key: str) -> tuple[list[Any], list[float
     return along, [float(np.median(losses[at == group])) for group in range(len(along))]
 
 
-def heat_maps(summaries: Sequence[PointSummary], across: str, down: str, *, name: str) -> str:
+def heat_maps(
+    summaries: Sequence[PointSummary], across: str, down: str, *, name: str, seen: str = ""
+) -> str:
     """Final loss of every entry over two settings; the median over the others.
 
     Cells where they repeat, dots where points were drawn.
@@ -124,10 +125,10 @@ def heat_maps(summaries: Sequence[PointSummary], across: str, down: str, *, name
     bar.ax.tick_params(color=INK, labelcolor=INK, labelsize=8)
     bar.set_label("final mean loss", color=INK, fontsize=8.5)
     bar.outline.set_edgecolor(INK)  # type: ignore[operator]
-    return svg(figure, name, escape(f"Final loss over {across} and {down}"))
+    return svg(figure, name, f"Final loss over {across} and {down}", seen)
 
 
-def importance(found: Sequence[Effect], *, name: str) -> str:
+def importance(found: Sequence[Effect], *, name: str, seen: str = "") -> str:
     """How much of the spread of each entry's final loss each setting explains: bars from 0 to 1.
 
     Settings come in one order, that of their mean shares.
@@ -151,7 +152,7 @@ def importance(found: Sequence[Effect], *, name: str) -> str:
         axes.set_xlim(0, 1.25)
         axes.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
         _titled(axes, entry, "")
-    return svg(figure, name, "How much each setting explains")
+    return svg(figure, name, "Which settings matter", seen)
 
 
 class _Scale:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from qhyper.report.page import rendered
+from qhyper.report.plot import Plot
 from qhyper.report.sweep_effects import MIN_MEMBERS, MIN_POINTS, Effect, effects, mean_shares
-from qhyper.report.sweep_figures import curves, heat_maps, importance
+from qhyper.report.sweep_plots import along_plot, importance_plot, map_plot
 from qhyper.report.sweep_summary import (
     BUDGETS,
     PointSummary,
@@ -18,6 +18,7 @@ from qhyper.report.sweep_summary import (
     settings,
     with_short_names,
 )
+from qhyper.report.templates import rendered
 from qhyper.report.words import counts, format_loss
 
 PANELS = 24
@@ -64,8 +65,6 @@ def sweep_page(
 def _section(
     problem: str, summaries: Sequence[PointSummary], found: Sequence[Ranking], number: int
 ) -> dict[str, Any]:
-    from markupsafe import Markup
-
     own = [each for each in summaries if each.problem == problem]
     shares = effects(own)
     entries = list(dict.fromkeys(each.entry for each in own))
@@ -75,10 +74,7 @@ def _section(
         "rankings": [_ranking(each) for each in found],
         "without_panel": entries[PANELS:],
         "no_shares": _NO_SHARES if settings(own) and not shares else "",
-        "figures": [
-            {"title": name, "caption": caption, "svg": Markup(svg)}
-            for name, caption, svg in _figures(drawn, shares, f"problem-{number}")
-        ],
+        "figures": _figures(drawn, shares, f"problem-{number}"),
     }
 
 
@@ -155,42 +151,35 @@ def _loss(each: PointSummary) -> str:
 # -- figures ---------------------------------------------------------------------------------------
 
 
-def _figures(
-    own: Sequence[PointSummary], found: Sequence[Effect], name: str
-) -> list[tuple[str, str, str]]:
-    """(title, caption, SVG) of every figure that the points allow."""
+def _figures(own: Sequence[PointSummary], found: Sequence[Effect], name: str) -> list[Plot]:
+    """Every figure that the points allow."""
     shares = mean_shares(found)
     entries = {each.entry for each in own}
     keys = sorted(settings(own), key=lambda key: -shares.get(key, -1.0))
     drawn = []
     if found:
-        drawn.append((
-            "Which settings matter",
-            "Share of the spread of an entry’s final losses, over points and seeds, that a setting "
-            "explains alone: omega squared, corrected for chance. What is missing to 100 % is of "
-            "the seeds, of settings together, and of chance. Values of a drawn range count in "
-            "groups of neighbours.",
-            importance([e for e in found if e.entry in entries], name=f"{name}-importance"),
-        ))  # fmt: skip
+        own_effects = [effect for effect in found if effect.entry in entries]
+        drawn.append(importance_plot(own_effects, _IMPORTANCE, name=f"{name}-importance"))
     for number, key in enumerate(keys[:CURVES]):
-        drawn.append((
-            f"Final loss along {key}",
-            _CURVES + _left_out(CURVES, len(keys), "settings", found) if number == 0 else "",
-            curves(own, key, name=f"{name}-along-{number}"),
-        ))  # fmt: skip
+        caption = _CURVES + _left_out(CURVES, len(keys), "settings", found) if not number else ""
+        drawn.append(along_plot(own, key, caption, name=f"{name}-along-{number}"))
     pairs = sorted(
         (pair for pair in combinations(keys, 2) if _meet(own, *pair)),
         key=lambda pair: -sum(shares.get(key, 0.0) for key in pair),
     )
-    for number, (across, down) in enumerate(pairs[:MAPS]):
-        drawn.append((
-            f"Final loss over {across} and {down}",
-            _MAPS + _left_out(MAPS, len(pairs), "pairs of settings", found) if number == 0 else "",
-            heat_maps(own, across, down, name=f"{name}-map-{number}"),
-        ))  # fmt: skip
+    for number, pair in enumerate(pairs[:MAPS]):
+        left_out = _left_out(MAPS, len(pairs), "pairs of settings", found)
+        caption = _MAPS + left_out if not number else ""
+        drawn.append(map_plot(own, *pair, caption, name=f"{name}-map-{number}"))
     return drawn
 
 
+_IMPORTANCE = (
+    "Share of the spread of an entry’s final losses, over points and seeds, that a setting "
+    "explains alone: omega squared, corrected for chance. What is missing to 100 % is of the "
+    "seeds, of settings together, and of chance. Values of a drawn range count in groups of "
+    "neighbours."
+)
 _CURVES = (
     "A dot is a point of the sweep, the line at it the interval of the median over the seeds, from "
     "six on. Medians are joined, or marked where values are no numbers; of a drawn range, they are "

@@ -15,7 +15,9 @@ from qhyper.data.samples import Samples, Targets
 from qhyper.errors import ConfigurationError, StorageError, UnsuitableError
 from qhyper.progress import Progress, shown
 from qhyper.quantum.backends import is_cloud
-from qhyper.report.page import page
+from qhyper.report.page import fragment, page
+from qhyper.report.plot import Plot
+from qhyper.report.plots import plots
 from qhyper.report.results import Result, Spectrum
 from qhyper.report.summary import Summary, summarise
 from qhyper.report.tidy import as_frame, tidy
@@ -81,6 +83,17 @@ class Comparison:
         """The summary, with the run's path and every seed's values: what `--json` prints."""
         where = None if self.run is None else str(self.run.path.resolve())
         return self.summary.to_json() | {"run": where, "results": self.tidy()}
+
+    def figures(self) -> dict[str, Plot]:
+        """Figures by name: "learning", "hits" or, without certificate, "best", and "draws".
+
+        A notebook draws one; `figure.svg` is it as text, and `figure.csv()` what it shows.
+        """
+        return plots(self.summary, self.results, self.spectrum)
+
+    def _repr_html_(self) -> str:
+        """The table, tested pairs and figures, as a notebook shows them."""
+        return fragment(self.summary, self.results, self.spectrum)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,11 +4,13 @@ Matplotlib is imported where it is used.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qhyper.report.drawing import COLOURS, INK, legend, loss_axis, new_figure, svg, text
+from qhyper.report.plot import Plot
 from qhyper.report.words import format_loss
 from qhyper.submit.draws import DrawsComparison, ReplicaDraws
 
@@ -42,12 +44,11 @@ GROUPED = (
 _COLOUR = COLOURS["quantum"][0]
 
 
-def submission_figures(
-    outcome: DrawsComparison, seeds: Sequence[int]
-) -> list[tuple[str, str, str]]:
-    """(title, caption, SVG) of the losses and of the marginals."""
+def submission_figures(outcome: DrawsComparison, seeds: Sequence[int]) -> list[Plot]:
+    """The losses and the marginals."""
     replicas = outcome.replicas[:REPLICAS]
-    names = [f"seed {seed}" for seed in seeds[: len(replicas)]]
+    shown = list(seeds[: len(replicas)])
+    names = [f"seed {seed}" for seed in shown]
     drawn = {
         "losses": _losses(outcome, replicas, names),
         "marginals": _marginals(replicas, names),
@@ -56,10 +57,69 @@ def submission_figures(
     first = replicas[0].marginals
     if first.grouped:
         captions["marginals"] = GROUPED.format(groups=len(first.measured))
-    return [
-        (title, captions[name], svg(drawn[name], name, title))
-        for name, (title, _) in FIGURES.items()
-    ]
+    data = {
+        "losses": _loss_data(outcome, replicas, shown),
+        "marginals": _marginal_data(replicas, shown),
+    }
+    made = []
+    for name, (title, _) in FIGURES.items():
+        seen, columns, rows = data[name]
+        picture = svg(drawn[name], name, title, seen)
+        made.append(Plot(name, title, captions[name], seen, picture, columns, rows))
+    return made
+
+
+Data = tuple[str, Sequence[str], Sequence[Sequence[Any]]]
+
+
+def _loss_data(
+    outcome: DrawsComparison, replicas: Sequence[ReplicaDraws], seeds: Sequence[int]
+) -> Data:
+    """What is seen of the losses in words, and columns and rows of its data."""
+    ours, theirs = (
+        format_loss(float(np.mean([side.mean_loss for side in sides])))
+        for sides in zip(*((r.measured, r.simulated) for r in replicas), strict=True)
+    )
+    seen = (
+        f"Histograms of the losses. Mean loss on the device {ours}, on the simulator {theirs}; the "
+        f"two differ by {float(np.mean([r.losses.variation for r in replicas])):.3f} in total "
+        f"variation, and by noise alone would by "
+        f"{float(np.mean([r.losses.noise for r in replicas])):.3f}."
+    )
+    if outcome.minimum is not None:
+        seen += f" The certified minimum is {format_loss(outcome.minimum)}."
+    rows = [
+        (
+            seed, low, high, replica.measured.counts[k] / replica.measured.draws,
+            replica.simulated.counts[k] / replica.simulated.draws,
+        )
+        for seed, replica in zip(seeds, replicas, strict=True)
+        for k, (low, high) in enumerate(pairwise(outcome.edges))
+        if replica.measured.counts[k] or replica.simulated.counts[k]
+    ]  # fmt: skip
+    return seen, ("seed", "loss_from", "loss_to", "share_device", "share_simulator"), rows
+
+
+def _marginal_data(replicas: Sequence[ReplicaDraws], seeds: Sequence[int]) -> Data:
+    """The same of the marginals."""
+    rows = [
+        (seed, bit, *values)
+        for seed, replica in zip(seeds, replicas, strict=True)
+        for bit, values in enumerate(
+            zip(
+                replica.marginals.measured, replica.marginals.simulated, replica.marginals.error,
+                strict=True,
+            )
+        )
+    ]  # fmt: skip
+    beyond = sum(abs(device - simulator) > 2 * error for _, _, device, simulator, error in rows)
+    what = "group of bits" if replicas[0].marginals.grouped else "bit"
+    seen = (
+        f"Dots, one for each {what}. {beyond:,} of {len(rows):,} lie outside of two standard "
+        "errors of shot noise."
+    )
+    columns = ("seed", what.replace(" ", "_"), "p_device", "p_simulator", "standard_error")
+    return seen, columns, rows
 
 
 def _losses(

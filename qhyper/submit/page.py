@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qhyper.errors import StorageError
-from qhyper.report.page import rendered
 from qhyper.report.pairs import CERTIFICATE, certificate_pairs, flat_pairs
+from qhyper.report.templates import rendered
 from qhyper.report.words import format_loss
 from qhyper.storage import as_utf8, write_whole
 from qhyper.submit.draws import Mitigated, ScoredDraws
@@ -209,8 +209,6 @@ def page(written: Written) -> str:
 
     The circuit and the device are told from its outlook, and what was sent from its jobs.
     """
-    from markupsafe import Markup
-
     settings, found = written.settings, _found(written)
     seeds, certificate = settings.seeds, found.certificate or {}
     return rendered(
@@ -224,10 +222,7 @@ def page(written: Written) -> str:
         hits=found.outcome.minimum is not None,
         right=_fourth(found) == RIGHT,
         mitigated=_any_mitigated(found),
-        figures=[
-            {"title": title, "caption": caption, "svg": Markup(svg)}
-            for title, caption, svg in submission_figures(found.outcome, seeds)
-        ],
+        figures=submission_figures(found.outcome, seeds),
         left_out=max(0, len(seeds) - REPLICAS),
         sent=_sent(written, found),
         jobs=[

@@ -4,23 +4,25 @@ import numpy as np
 import pytest
 
 from qhyper.report.drawing import COLOURS, loss_axis, new_figure
-from qhyper.report.figures import _hits, _learning, figures, styles_of
+from qhyper.report.figures import _hits, _learning
+from qhyper.report.plots import plots
 from qhyper.report.results import Curve
+from qhyper.report.styles import styles_of
 
 
 def test_figures_are_svg_that_follow_the_page_and_repeat_exactly(ten_seeds, certified, spectrum):
     comparison = certified(ten_seeds)
-    drawn = figures(comparison, ten_seeds, spectrum)
+    drawn = plots(comparison, ten_seeds, spectrum)
     assert list(drawn) == ["learning", "hits", "draws"]
-    for svg in drawn.values():
+    for svg in (plot.svg for plot in drawn.values()):
         assert svg.startswith("<svg")
         assert "currentColor" in svg
         assert len(svg) < 200_000
-    assert drawn == figures(comparison, ten_seeds, spectrum)
+    assert drawn == plots(comparison, ten_seeds, spectrum)
 
 
 def test_figures_without_certificate_show_the_best_so_far(ten_seeds, uncertified):
-    assert list(figures(uncertified(ten_seeds), ten_seeds, None)) == [
+    assert list(plots(uncertified(ten_seeds), ten_seeds, None)) == [
         "learning",
         "best",
         "draws",
@@ -79,14 +81,14 @@ def test_shares_are_labelled_with_what_they_are(hits, certified, result):
 
 def test_figures_with_nothing_to_show_are_left_out(certified, result):
     bare = replace(result("random", "control", [1], steps=False), final_losses=[[]])
-    assert list(figures(certified([bare]), [bare], None)) == ["hits"]
+    assert list(plots(certified([bare]), [bare], None)) == ["hits"]
 
 
 def test_figures_use_no_pyplot_and_change_no_settings(ten_seeds, certified, spectrum):
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    figures(certified(ten_seeds), ten_seeds, spectrum)
+    plots(certified(ten_seeds), ten_seeds, spectrum)
     assert dict(matplotlib.rcParams) == before
 
 
@@ -138,9 +140,9 @@ def test_trainings_without_draws_are_not_in_the_figures_of_what_was_drawn(
     figure = _hits(certified(results), results, styles_of(results))
     assert len(figure.axes[0].lines) == 2  # "a", and the chance of uniform search
     assert figure.axes[0].get_xlim()[1] == 3000
-    assert list(figures(uncertified(results), results, None)) == ["learning", "best", "draws"]
+    assert list(plots(uncertified(results), results, None)) == ["learning", "best", "draws"]
     for compared in (certified(results[:1]), uncertified(results[:1])):
-        assert list(figures(compared, results[:1], None)) == ["learning", "draws"]
+        assert list(plots(compared, results[:1], None)) == ["learning", "draws"]
 
 
 def test_best_networks_of_held_out_rows_are_not_drawn_with_those_of_training(
@@ -150,4 +152,4 @@ def test_best_networks_of_held_out_rows_are_not_drawn_with_those_of_training(
     results = [held, result("a", "quantum", [0, 1])]
     figure = _hits(certified(results), results, styles_of(results))
     assert len(figure.axes[0].lines) == 2  # "a", and the chance of uniform search
-    assert list(figures(uncertified(results[:1]), results[:1], None)) == ["learning", "draws"]
+    assert list(plots(uncertified(results[:1]), results[:1], None)) == ["learning", "draws"]

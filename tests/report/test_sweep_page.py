@@ -11,12 +11,15 @@ from qhyper.report.sweep_effects import Effect
 from qhyper.report.sweep_figures import curves, heat_maps, importance, middle
 from qhyper.report.sweep_page import MAPS, PANELS, SHOWN, sweep_page
 from qhyper.report.sweep_summary import summarise_points
+from tests.report.reading import read_page
 from tests.report.test_sweep_summary import row
 
 
 def page_of(rows, **told):
     told = {"title": "Sweep mine", "asked": {"data": "toy"}, "command": "qhyper sweep x"} | told
-    return sweep_page(summarise_points(rows), **told)
+    page = sweep_page(summarise_points(rows), **told)
+    read_page(page)
+    return page
 
 
 def words_of(page):

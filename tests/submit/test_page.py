@@ -1,6 +1,5 @@
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from io import StringIO
 
 import numpy as np
@@ -14,6 +13,7 @@ from qhyper.submit.draws import compare_draws
 from qhyper.submit.figures import REPLICAS
 from qhyper.submit.page import page, table, write_page
 from qhyper.submit.stored import Found, Identity, SubmissionSettings, Written
+from tests.report.reading import read_page
 from tests.submit.drawn import MEASURED, SIMULATED, Weights, drawn, linear
 
 
@@ -45,38 +45,6 @@ def test_of_one_shot_and_without_a_minimum_there_are_dashes():
 # -- table and page -------------------------------------------------------------------------------
 
 
-class Reader(HTMLParser):
-    """The visible text, what a browser would load, the ids, and whether tags match."""
-
-    VOID = frozenset({"meta", "br", "img", "link", "input", "hr"})
-
-    def __init__(self, html):
-        super().__init__()
-        self.open, self.words, self.addresses, self.ids = [], [], [], []
-        self.feed(html)
-        assert self.open == []
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag, attrs):
-        if tag not in self.VOID:
-            self.open.append(tag)
-        self.handle_startendtag(tag, attrs)
-
-    def handle_startendtag(self, tag, attrs):
-        for key, value in attrs:
-            if key in ("src", "href", "xlink:href", "srcset", "action", "data"):
-                self.addresses.append(value)
-            if key == "id":
-                self.ids.append(value)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
-            self.words.append(data)
-
-
 def full(entry="<b>product"):
     p = np.tile(np.linspace(0.1, 0.9, 2), (2, 1))
     outcome = compare_draws(
@@ -106,10 +74,7 @@ def full(entry="<b>product"):
 
 def test_the_page_says_everything_and_loads_nothing():
     html = page(full())
-    reader = Reader(html)
-    assert all(address.startswith("#") for address in reader.addresses)
-    assert len(reader.ids) == len(set(reader.ids))
-    assert {address[1:] for address in reader.addresses} <= set(reader.ids)
+    reader = read_page(html)
     assert html.count("<svg") == 2
     for words in (
         "<b>product on stub:one", "Snapshot with readout errors alone", "seeds 3, 8",
@@ -128,7 +93,7 @@ def test_the_page_says_everything_and_loads_nothing():
 
 
 def test_what_was_sent_is_told_from_the_jobs_and_not_from_the_plan():
-    text = Reader(page(full())).text
+    text = read_page(page(full())).text
     # of the three jobs one was never sent, and one was sent twice: 2 + 3 rows, 1,000 + 48 shots
     assert "Jobs 2, 1 of them sent more than once Circuits 5 Shots 1,048" in text
     assert "Price, estimated before 12 stub dollars" in text
@@ -139,7 +104,7 @@ def test_what_was_sent_is_told_from_the_jobs_and_not_from_the_plan():
 def test_mitigation_that_has_nothing_to_do_says_so():
     outcome = compare_draws(MEASURED, SIMULATED, linear, quasi=[Weights(covered=None)])
     for words in (
-        Reader(page(written(outcome))).text,
+        read_page(page(written(outcome))).text,
         " ".join(text_of(table(written(outcome)), 120).split()),
     ):
         assert "The calibration found no misreadings: there is nothing to mitigate." in words
@@ -152,7 +117,7 @@ def test_why_mitigation_was_not_done_is_said():
     outcome = compare_draws(MEASURED, SIMULATED, linear)
     given = written(outcome, calibration_shots=64, not_mitigated="Qubit 2 is read as noise.")
     because = "asked for, and could not be done: Qubit 2 is read as noise. On average"
-    text = Reader(page(given)).text
+    text = read_page(page(given)).text
     assert because in text
     assert "Readout mitigation could not be done: Qubit 2 is read as noise." in text
     assert "quasi-probabilities" not in text
@@ -164,7 +129,7 @@ def test_without_a_certificate_the_test_accuracy_stands_in_the_column_of_hits():
         MEASURED, SIMULATED, linear, accuracy=lambda bits: 1 - 0.25 * bits.sum(axis=-1)
     )
     html = page(written(outcome))
-    reader = Reader(html)
+    reader = read_page(html)
     assert "Best loss Test accuracy Marginals" in reader.text
     assert "0.6875 best 1.0000" in reader.text
     assert "Of the test rows they get 68.75% right, the simulator's 100.00%." in reader.text
@@ -174,14 +139,14 @@ def test_without_a_certificate_the_test_accuracy_stands_in_the_column_of_hits():
     certified = compare_draws(
         MEASURED, SIMULATED, linear, minimum=1.0, accuracy=lambda bits: 1.0 - bits[..., 0]
     )
-    assert "Best loss Hits Marginals" in Reader(page(written(certified))).text
+    assert "Best loss Hits Marginals" in read_page(page(written(certified))).text
 
 
 def test_a_page_of_many_bits_is_small_and_says_what_its_groups_are():
     p = np.full((1, 20_000), 0.5)
     html = page(written(compare_draws(drawn(p, 4, 1), drawn(p, 8, 2), linear)))
     assert len(html) < 300_000
-    text = Reader(html).text
+    text = read_page(html).text
     assert "20,000 bits" in text
     assert "Bits in 256 groups, from those that half of the simulator's draws have mostly" in text
 
@@ -192,7 +157,7 @@ def test_what_the_backend_is_stands_in_the_terminal_too():
 
 
 def test_the_page_does_without_what_is_not_known():
-    reader = Reader(page(written(compare_draws(MEASURED, SIMULATED, linear))))
+    reader = read_page(page(written(compare_draws(MEASURED, SIMULATED, linear))))
     assert "Readout mitigation none" in reader.text
     for words in ("The proof", "Jobs", "A hit is", "quasi-probabilities", "each", "About", "Price"):
         assert words not in reader.text.replace("of each bit", "").replace("Each bit", ""), words
@@ -212,7 +177,7 @@ def test_more_seeds_than_are_drawn_are_in_the_table():
     replicas = REPLICAS + 3
     p = np.full((replicas, 4), 0.5)
     outcome = compare_draws(drawn(p, 50, 7), drawn(p, 50, 8), linear)
-    reader = Reader(page(written(outcome)))
+    reader = read_page(page(written(outcome)))
     assert f"device seed {replicas - 1}" in reader.text
     assert "The first seeds; 3 more are in the table." in reader.text
 
