@@ -20,7 +20,9 @@ BLOCK = 1000
 class SimulatedAnnealing:
     """Single flips by the Metropolis rule at a falling temperature (Kirkpatrick et al. 1983).
 
-    The temperature falls geometrically from `t_start` at the first flip to `t_end` at the last.
+    - t_start: temperature at the first flip, in units of the loss
+    - t_end: temperature at the last, to which it falls geometrically
+
     Raises ConfigurationError if n_bits < 1 or unless t_start >= t_end > 0.
     """
 

@@ -93,6 +93,8 @@ class Expectation(Risk):
 class CVaR(Risk):
     """The mean of the best share `alpha` of the losses (for circuits: Barkoutsos et al., 2020).
 
+    - alpha: share of the best draws, above 0, to 1
+
     CVaR = E[v + min(L - v, 0) / alpha] with v the alpha-quantile (Rockafellar and Uryasev, 2000).
     The quantile of K draws makes value and gradient biased by O(1/K), and their standard error
     leaves out that of the quantile. alpha · K has to be above 1, or no draw would lie below the
@@ -142,10 +144,13 @@ class CVaR(Risk):
 class FreeEnergy(Risk):
     """F = E[L] + T E[log q], whose minimum is the posterior exp(-L/T) / Z of a uniform prior.
 
-    KL(q || posterior) = (F + T log Z) / T. `temperature` T goes to `end_temperature` over a
-    training, if that is given: by equal factors (`geometric`, the default) or equal steps
-    (`linear`). Raises ConfigurationError for a negative temperature, for a schedule without an end,
-    and for a geometric one from or to 0.
+    - temperature: T, at the start, in units of the loss
+    - end_temperature: T at the end of a training, if it changes
+    - schedule: how it gets there: by equal factors, `geometric`, or by equal steps, `linear`;
+      geometric unless told
+
+    KL(q || posterior) = (F + T log Z) / T. Raises ConfigurationError for a negative temperature,
+    for a schedule without an end, and for a geometric one from or to 0.
     """
 
     temperature: float = 0.05
@@ -231,6 +236,9 @@ class FreeEnergy(Risk):
 @dataclass(frozen=True)
 class MMD(Risk):
     """E[L] + weight · MMD²(q, uniform), a stand-in for the free energy that needs no log p.
+
+    - weight: of MMD² beside the mean loss, from 0
+    - kappa: the kernel's factor for each bit that differs, between 0 and 1
 
     With the kernel k(w, v) = kappa^Hamming(w, v) over n bits, MMD² = E_{q,q} k -
     ((1 + kappa) / 2)^n, estimated by the U-statistic over pairs of draws (Gretton et al., 2012,

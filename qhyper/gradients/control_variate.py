@@ -45,8 +45,10 @@ _DRAWS_A_TERM = 2
 class ControlVariate(GradientEstimator):
     """Score function of residuals, and the exact gradient of a polynomial of the bits' signs.
 
-    `order` is the largest number of bits that a term multiplies; a lower one is taken where half
-    of the `shots` are fewer than twice the terms. Baselines are leave-one-out, within a half. For
+    - order: the largest number of bits that a term multiplies; a lower one is taken where half of
+      the `shots` are fewer than twice the terms
+
+    Baselines are leave-one-out, within a half. For
     generators with exact probabilities of up to 16 bits. Unbiased.
     """
 

@@ -41,9 +41,11 @@ class Brickwork:
     """The ansatz of Carrasquilla et al. (2023, arXiv:2301.08292): `depth` sublayers.
 
     Each sublayer: CX(j, j+1) on every second pair, then Ry on all qubits, then Rz on all. The
-    pairs start at the first qubit in the first sublayer and at the second qubit in the second
-    (`phase` 0), or the reverse (`phase` 1), alternating. 2 · n · depth angles; two sublayers are
-    one "layer" of the paper.
+    pairs of one sublayer start at the first qubit, those of the next at the second, alternating.
+    2 · n · depth angles; two sublayers are one "layer" of the paper.
+
+    - depth: number of sublayers
+    - phase: where the first sublayer's pairs start: 0 at the first qubit, 1 at the second
     """
 
     depth: int = 4
@@ -77,10 +79,13 @@ Pairs = Literal["linear", "ring", "all-to-all"]
 class HardwareEfficient:
     """Rotations on all qubits, then `depth` times entanglers and the same rotations again.
 
-    As of Kandala et al. (2017, Nature 549, 242). `pairs`: `linear` has entanglers (j, j+1) from
-    the first qubit to the last, `ring` one from the last to the first besides, `all-to-all` all
-    pairs j < k, or list them. `gate` is cx or cz, `rotations` the rotations in their order.
-    (depth + 1) · n · len(rotations) angles.
+    As of Kandala et al. (2017, Nature 549, 242). (depth + 1) · n · len(rotations) angles.
+
+    - depth: times that entanglers and rotations repeat
+    - pairs: of qubits that are entangled: `linear`, (j, j+1) from the first qubit to the last;
+      `ring`, the last and the first besides; `all-to-all`, all j < k; or a list of pairs
+    - gate: what entangles a pair
+    - rotations: those of every qubit in their order, of `rx`, `ry` and `rz`
     """
 
     depth: int = 4
@@ -254,7 +259,12 @@ class Encoded:
     are 0 the CZ gates, which are diagonal, change no measurement: it starts as a product
     (`near-plus`), and how entangled it gets is trained. n_inputs = n, and (depth + 1) · n
     parameters, which a static hypernetwork shares among all chunks: with a `scale` below 1 they
-    learn more slowly than the features. `pairs` as in HardwareEfficient.
+    learn more slowly than the features.
+
+    - depth: times that CZ and Ry repeat; 0 is a product
+    - pairs: of qubits that are entangled: `linear`, `ring`, `all-to-all` or a list of pairs, as in
+      HardwareEfficient
+    - scale: of the trained angles, above 0
     """
 
     depth: int = 2
@@ -485,7 +495,12 @@ all_to_all = partial(HardwareEfficient, pairs="all-to-all")
 
 
 def mirrored(depth: int = 4, phase: Literal[0, 1] = 0, blocks: int = 1) -> Mirrored:
-    """Mirrored brickwork, `blocks` times."""
+    """Mirrored brickwork, `blocks` times.
+
+    - depth: number of sublayers of the brickwork that is mirrored
+    - phase: where the first sublayer's pairs start: 0 at the first qubit, 1 at the second
+    - blocks: times that the circuit and its mirror image repeat
+    """
     return Mirrored(Brickwork(depth, phase), blocks)
 
 
@@ -499,6 +514,10 @@ def units(
 ) -> HardwareEfficient:
     """Entanglers inside the hidden units of the target, from each bit of a unit to the next.
 
+    - depth: times that entanglers and rotations repeat
+    - gate: what entangles a pair
+    - rotations: those of every qubit in their order, of `rx`, `ry` and `rz`
+
     `order` is the qubit order. Raises ConfigurationError unless `layout` has a hidden layer.
     """
     if layout is None or len(layout.layers) < 3:
@@ -511,7 +530,10 @@ def units(
 
 
 def unit_chain(signs: bool = False, *, layout: Layout | None = None) -> UnitChain:
-    """The UnitChain of a target; ConfigurationError unless it has two outputs and weights alone."""
+    """The UnitChain of a target; ConfigurationError unless it has two outputs and weights alone.
+
+    - signs: whether a unit and its opposite are drawn together
+    """
     if layout is None or layout.layers[2:] != (2,) or len(layout.blocks) != 2:
         raise ConfigurationError(
             "The ansatz 'unit-chain' follows the hidden units of a target with one hidden layer, "

@@ -156,7 +156,8 @@ def tabulate(objective: Objective, *, progress: Progress | None = None) -> CostT
 class TableTarget:
     """A table of costs as a target, which needs no data.
 
-    `path` is a .npy file of 2^n losses, one for each string of n bits; bit 0 changes fastest.
+    - path: a .npy file of 2^n losses, one for each string of n bits; bit 0 changes fastest
+
     Raises MissingError if there is no such file, StorageError if it is no array, and as CostTable.
     """
 

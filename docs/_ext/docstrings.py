@@ -1,0 +1,59 @@
+"""Docstrings are plain text with code in backticks and bullets: as reStructuredText for autodoc."""
+
+import re
+from typing import Any
+
+from sphinx.application import Sphinx
+
+_BULLET = re.compile(r"(\s*)- ")
+
+
+def as_text(lines: list[str]) -> list[str]:
+    """Lines in which nothing but backticks and bullets is markup."""
+    found: list[str] = []
+    code = False
+    for line in lines:
+        escaped, code = _escaped(line, code)
+        bullet = _BULLET.match(line)
+        last = found[-1] if found else ""
+        if bullet and last.strip() and not _in_list(found):
+            found.append("")
+        if last.strip() and not bullet and _in_list(found) and not line.startswith(" "):
+            found.append("")
+        found.append(escaped)
+    return found
+
+
+def _in_list(lines: list[str]) -> bool:
+    """Whether the paragraph that stands last is a bullet of a list."""
+    for line in reversed(lines):
+        if not line.strip():
+            return False
+        if _BULLET.match(line):
+            return True
+    return False
+
+
+def _escaped(line: str, code: bool) -> tuple[str, bool]:
+    """A line with its markup escaped outside of code, and whether code goes on after it."""
+    parts = line.split("`")
+    for nth, part in enumerate(parts):
+        if not code ^ bool(nth % 2):
+            parts[nth] = re.sub(r"([*|\\_])", r"\\\1", part)
+    # code that a letter follows at once would not end: p's -> `p`\ s
+    text = parts[0]
+    for nth, part in enumerate(parts[1:], 1):
+        closes = code ^ (nth % 2 == 0)
+        glued = closes and part[:1].isalnum()
+        text += "`" + ("\\ " if glued else "") + part
+    return text, code ^ (len(parts) % 2 == 0)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Tell Sphinx to pass docstrings through."""
+
+    def process(_app: Any, _what: str, _name: str, _it: Any, _how: Any, lines: list[str]) -> None:
+        lines[:] = as_text(lines)
+
+    app.connect("autodoc-process-docstring", process)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,56 @@
+"""The documentation: whatever can be set is explained where it is made."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from qhyper.quantum.cloud.backend import CloudBackend
+from qhyper.registry import options_of
+from qhyper.run.config import Config, Entry, TrainingSettings
+from qhyper.training.space import Range, Space, Tuning
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "_ext"))
+
+import described  # type: ignore[import-not-found]
+import docstrings  # type: ignore[import-not-found]
+
+OF_QUANTUM_COMPUTERS = ("service", "patience", "name", "identity", "formerly")
+"""Arguments of a CloudBackend that are no options: `build_backend` gives them."""
+
+
+@pytest.mark.parametrize(("kind", "name"), described.registered())
+def test_every_option_of_whatever_has_a_name_is_explained(kind: str, name: str) -> None:
+    without = [one.name for one in described.options(kind, name) if not one.meaning]
+    assert without == [], f"give the docstring of the {kind} {name} a bullet `- option: meaning`"
+
+
+def test_every_option_of_all_quantum_computers_is_explained() -> None:
+    known = options_of("service", "all", CloudBackend, ours=OF_QUANTUM_COMPUTERS)
+    found = described.read(known, described.text_of(CloudBackend))
+    assert [one.name for one in found if not one.meaning] == []
+    assert {"level", "layout", "avoid", "deadline", "grace", "mitigate"} == set(known)
+
+
+@pytest.mark.parametrize("model", [Config, Entry, TrainingSettings, Tuning, Space, Range])
+def test_every_setting_is_explained(model: type) -> None:
+    assert [one.name for one in described.fields(model) if not one.meaning] == []
+
+
+def test_a_bullet_may_go_on_and_speak_of_two_names() -> None:
+    text = "First.\n\n- one, two: begins\n  and goes on\n- three: ends\n\nNo - bullet: this."
+    assert described.bullets(text) == {
+        "one": "begins and goes on", "two": "begins and goes on", "three": "ends",
+    }  # fmt: skip
+
+
+def test_defaults_are_written_as_in_a_file() -> None:
+    shown = [described.default(value) for value in (True, (16, 16), "cx", 0.05, None)]
+    assert shown == ["`true`", "`[16, 16]`", "`cx`", "`0.05`", "–"]
+
+
+def test_what_is_no_code_in_a_docstring_is_no_markup() -> None:
+    lines = ["L* of `a_b*` and *:", "- one: |p|", "  goes on", "Ends."]
+    assert docstrings.as_text(lines) == [
+        r"L\* of `a_b*` and \*:", "", r"- one: \|p\|", "  goes on", "", "Ends.",
+    ]  # fmt: skip
