@@ -6,13 +6,14 @@ from typing import Any
 from sphinx.application import Sphinx
 
 _BULLET = re.compile(r"(\s*)- ")
+_COLUMNS = re.compile(r"(\S+) {2,}(\S.*)")
 
 
 def as_text(lines: list[str]) -> list[str]:
-    """Lines in which nothing but backticks and bullets is markup."""
+    """Lines in which nothing but backticks, bullets and columns is markup."""
     found: list[str] = []
     code = False
-    for line in lines:
+    for line in _bulleted(lines):
         escaped, code = _escaped(line, code)
         bullet = _BULLET.match(line)
         last = found[-1] if found else ""
@@ -21,6 +22,23 @@ def as_text(lines: list[str]) -> list[str]:
         if last.strip() and not bullet and _in_list(found) and not line.startswith(" "):
             found.append("")
         found.append(escaped)
+    return found
+
+
+def _bulleted(lines: list[str]) -> list[str]:
+    """Lines whose columns, a name and what is said of it, are bullets."""
+    found: list[str] = []
+    column = 0
+    for line in lines:
+        indent = len(line) - len(line.lstrip())
+        if named := _COLUMNS.fullmatch(line):
+            column = named.start(2)
+            found.append(f"- `{named[1]}`: {named[2]}")
+        elif column and line.strip() and indent == column:
+            found.append(f"  {line.strip()}")
+        else:
+            column = 0
+            found.append(line)
     return found
 
 

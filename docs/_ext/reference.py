@@ -6,7 +6,8 @@ fields of a model, or the keyword arguments of a class; `{commands} module:app` 
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import described
 from docutils import nodes
@@ -14,8 +15,6 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from qhyper import registry
-
-SETTING = {"service": "submit", "simulator": "backend_options"}
 
 
 class Generated(SphinxDirective):
@@ -87,12 +86,8 @@ class Commands(Generated):
             yield f"(qhyper-{name})="
             yield f"## `qhyper {name}`\n"
             yield f"{help_of(command.help)}\n"
-            asked = [p for p in command.params if p.param_type_name == "argument"]
-            usage = " ".join(
-                [f"[{p.human_readable_name}]" if not p.required else p.human_readable_name
-                 for p in asked]
-            )  # fmt: skip
-            yield f"```text\nqhyper {name} [OPTIONS] {usage}\n```\n"
+            asked = [_argument(p) for p in command.params if p.param_type_name == "argument"]
+            yield f"```text\n{' '.join(['qhyper', name, '[OPTIONS]', *asked])}\n```\n"
             yield from self.parameters(command)
             if command.epilog:
                 yield f"{help_of(command.epilog)}\n"
@@ -113,12 +108,12 @@ class Commands(Generated):
     def cells(self, parameter: Any) -> Sequence[str]:
         """A row of one of them."""
         if parameter.param_type_name == "argument":
-            names, value = f"`{parameter.human_readable_name}`", ""
+            names, value = f"`{_argument(parameter)}`", ""
         else:
             names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
-            value = "" if parameter.is_flag else parameter.metavar or _type_name(parameter.type)
+            value = "" if parameter.is_flag else _value(parameter)
         several = parameter.multiple or parameter.nargs == -1
-        again = ", repeatable" if several and value else ""
+        again = ", …" if several and value else ""
         default = parameter.default
         shown = "" if default in (None, False, (), []) or callable(default) else f"`{default}`"
         if parameter.required:
@@ -126,9 +121,20 @@ class Commands(Generated):
         return names, f"{value and f'`{value}`'}{again}", shown, help_of(parameter.help)
 
 
-def _type_name(kind: Any) -> str:
-    choices = getattr(kind, "choices", None)
-    return "|".join(map(str, choices)) if choices else str(kind.name).upper()
+_VALUES = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH"}
+
+
+def _argument(parameter: Any) -> str:
+    """An argument as usage lines have it."""
+    name = (parameter.metavar or parameter.name).upper().strip("[]")
+    return (name if parameter.required else f"[{name}]") + ("..." if parameter.nargs == -1 else "")
+
+
+def _value(parameter: Any) -> str:
+    """What stands after an option."""
+    annotation = parameter.type_descriptor.annotation
+    of_one = get_args(annotation)[0] if get_args(annotation) else annotation
+    return parameter.metavar or _VALUES.get(of_one, "TEXT")
 
 
 def table(rows: Sequence[described.Option], head: str) -> Iterable[str]:
