@@ -73,5 +73,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     def process(_app: Any, _what: str, _name: str, _it: Any, _how: Any, lines: list[str]) -> None:
         lines[:] = as_text(lines)
 
+    def settings(_app: Any, what: str, _name: str, it: Any, *_: Any) -> tuple[str, None] | None:
+        """Settings are in tables of their own: a signature of thirty would say no more."""
+        return ("(**settings)", None) if what == "class" and hasattr(it, "model_fields") else None
+
     app.connect("autodoc-process-docstring", process)
+    app.connect("autodoc-process-signature", settings)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

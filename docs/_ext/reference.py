@@ -4,6 +4,8 @@
 fields of a model, or the keyword arguments of a class; `{commands} module:app` a command line.
 """
 
+import importlib
+import inspect
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -72,6 +74,15 @@ class Settings(Generated):
             known = registry.options_of("service", path, found, ours=left_out)
             rows = described.read(known, described.text_of(found))
         return table([row for row in rows if row.name not in left_out], "setting")
+
+
+class Docstring(Generated):
+    """The docstring of a module, as it stands."""
+
+    def lines(self, argument: str) -> Iterable[str]:
+        """The Markdown."""
+        text = inspect.getdoc(importlib.import_module(argument)) or ""
+        return ["```text", *text.split("\n", 2)[2].splitlines(), "```"]
 
 
 class Commands(Generated):
@@ -177,4 +188,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("options", Options)
     app.add_directive("settings", Settings)
     app.add_directive("commands", Commands)
+    app.add_directive("docstring", Docstring)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
