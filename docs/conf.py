@@ -22,6 +22,7 @@ html_css_files = ["qhyper.css"]
 html_show_sphinx = False
 html_show_copyright = False
 html_copy_source = False
+smartquotes = False  # --option stays what it is
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 
@@ -44,6 +45,7 @@ os.environ |= {"COLUMNS": "80", "TTY_COMPATIBLE": "0"}
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_default_options = {"exclude-members": "model_config"}
 autodoc_preserve_defaults = True
 maximum_signature_line_length = 88
 python_use_unqualified_type_names = True

@@ -1,19 +1,23 @@
 """The documentation: whatever can be set is explained where it is made."""
 
+import importlib
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
+import qhyper
 from qhyper.quantum.cloud.backend import CloudBackend
-from qhyper.registry import options_of
+from qhyper.registry import KINDS, options_of
 from qhyper.run.config import Config, Entry, TrainingSettings
 from qhyper.training.space import Range, Space, Tuning
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "_ext"))
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+sys.path.insert(0, str(DOCS / "_ext"))
 
-import described  # type: ignore[import-not-found]
-import docstrings  # type: ignore[import-not-found]
+described, docstrings = map(importlib.import_module, ("described", "docstrings"))
 
 OF_QUANTUM_COMPUTERS = ("service", "patience", "name", "identity", "formerly")
 """Arguments of a CloudBackend that are no options: `build_backend` gives them."""
@@ -54,3 +58,29 @@ def test_what_is_no_code_in_a_docstring_is_no_markup() -> None:
     assert docstrings.as_text(lines) == [
         r"L\* of `a_b*` and \*:", "", r"- one: \|p\|", "  goes on", "", "Ends.",
     ]  # fmt: skip
+
+
+def test_every_kind_of_thing_with_a_name_has_its_page() -> None:
+    pages = "".join(page.read_text("utf-8") for page in DOCS.glob("reference/options/*.md"))
+    assert [kind for kind in KINDS if f"```{{options}} {kind}\n" not in pages] == []
+    names = (DOCS / "reference" / "names.md").read_text("utf-8")
+    assert [kind for kind in KINDS.values() if f"`{kind.group}`" not in names] == []
+
+
+def test_every_public_name_is_in_the_reference_once() -> None:
+    pages = "".join(page.read_text("utf-8") for page in DOCS.glob("reference/api/*.md"))
+    found = re.findall(r"\.\. auto(?:class|function):: qhyper\.(\w+)\n", pages)
+    assert sorted(found) == sorted(qhyper.__all__)
+
+
+def test_tests_that_are_said_to_show_something_are_there() -> None:
+    file = ""
+    for named in re.findall(r"`([\w/.]*\.py)?(?:::(\w+))?`", _page("exact-or-estimated.md")):
+        file = named[0] or file
+        if not file.startswith("tests/"):
+            continue
+        assert f"def {named[1]}" in (ROOT / file).read_text("utf-8"), named
+
+
+def _page(name: str) -> str:
+    return (DOCS / name).read_text("utf-8")

@@ -6,6 +6,12 @@ from typing import Any
 from sphinx.application import Sphinx
 
 _BULLET = re.compile(r"(\s*)- ")
+_ANY, _ARRAY, _TYPE = r"~?typing\.Any", r"~?numpy\.ndarray", r"~?numpy\.dtype"
+_LONG = (
+    (re.compile(rf"{_ARRAY}\[tuple\[{_ANY}, \.\.\.\], {_TYPE}\[(~?[\w.]+)\]\]"), r"NDArray[\1]"),
+    (re.compile(rf"{_ARRAY}\[tuple\[{_ANY}, \.\.\.\], {_TYPE}\[{_ANY}\]\]"), "NDArray"),
+    (re.compile(r"~?numpy\._typing\.[\w.]*_?ArrayLike|~numpy.typing.ArrayLike"), "ArrayLike"),
+)
 _COLUMNS = re.compile(r"(\S+) {2,}(\S.*)")
 
 
@@ -67,16 +73,26 @@ def _escaped(line: str, code: bool) -> tuple[str, bool]:
     return text, code ^ (len(parts) % 2 == 0)
 
 
+def in_short(signature: str) -> str:
+    """A signature whose arrays are called as they are written: NDArray[float64]."""
+    for long, short in _LONG:
+        signature = long.sub(short, signature)
+    return signature
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Tell Sphinx to pass docstrings through."""
 
     def process(_app: Any, _what: str, _name: str, _it: Any, _how: Any, lines: list[str]) -> None:
         lines[:] = as_text(lines)
 
-    def settings(_app: Any, what: str, _name: str, it: Any, *_: Any) -> tuple[str, None] | None:
-        """Settings are in tables of their own: a signature of thirty would say no more."""
-        return ("(**settings)", None) if what == "class" and hasattr(it, "model_fields") else None
+    def shorten(
+        _app: Any, what: str, _name: str, it: Any, _how: Any, given: str | None, back: str | None
+    ) -> tuple[str | None, str | None]:
+        if what == "class" and hasattr(it, "model_fields"):
+            return "(**settings)", None  # they have tables of their own
+        return given and in_short(given), back and in_short(back)
 
     app.connect("autodoc-process-docstring", process)
-    app.connect("autodoc-process-signature", settings)
+    app.connect("autodoc-process-signature", shorten)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -56,7 +56,7 @@ class Options(Generated):
         if stands:
             yield f"The name stands for {' and '.join(stands)}.\n"
         where = str(registry.where(kind, name)).replace(":", ".")
-        yield f"In Python: `{where}`.\n"
+        yield f"In Python: {{py:class}}`{where}`.\n"
         found = described.options(kind, name)
         yield from table(found, "option") if found else ["No options.\n"]
 
@@ -111,7 +111,7 @@ class Commands(Generated):
             group = getattr(parameter, "rich_help_panel", None) or usual
             groups.setdefault(group, []).append(parameter)
         for group, parameters in groups.items():
-            yield f"| {group} | value | default | meaning |\n|---|---|---|---|"
+            yield f"| {group} | meaning |\n|---|---|"
             for parameter in parameters:
                 yield row(self.cells(parameter))
             yield ""
@@ -119,17 +119,15 @@ class Commands(Generated):
     def cells(self, parameter: Any) -> Sequence[str]:
         """A row of one of them."""
         if parameter.param_type_name == "argument":
-            names, value = f"`{_argument(parameter)}`", ""
+            shown = f"`{_argument(parameter)}`"
         else:
-            names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
-            value = "" if parameter.is_flag else _value(parameter)
-        several = parameter.multiple or parameter.nargs == -1
-        again = ", …" if several and value else ""
+            value = "" if parameter.is_flag else f" {_value(parameter)}"
+            *others, last = (*parameter.opts, *parameter.secondary_opts)
+            shown = ", ".join(f"`{name}`" for name in (*others, f"{last}{value}"))
         default = parameter.default
-        shown = "" if default in (None, False, (), []) or callable(default) else f"`{default}`"
-        if parameter.required:
-            shown = "has to be given"
-        return names, f"{value and f'`{value}`'}{again}", shown, help_of(parameter.help)
+        usual = default not in (None, False, True, (), []) and not callable(default)
+        told = f" (`{default}`)" if usual and str(default) not in parameter.help else ""
+        return shown, f"{help_of(parameter.help)}{told}"
 
 
 _VALUES = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH"}
