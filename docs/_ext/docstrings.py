@@ -3,15 +3,14 @@
 import re
 from typing import Any
 
+import numpy.typing as npt
 from sphinx.application import Sphinx
+from sphinx.util.typing import stringify_annotation
 
 _BULLET = re.compile(r"(\s*)- ")
-_ANY, _ARRAY, _TYPE = r"~?typing\.Any", r"~?numpy\.ndarray", r"~?numpy\.dtype"
-_LONG = (
-    (re.compile(rf"{_ARRAY}\[tuple\[{_ANY}, \.\.\.\], {_TYPE}\[(~?[\w.]+)\]\]"), r"NDArray[\1]"),
-    (re.compile(rf"{_ARRAY}\[tuple\[{_ANY}, \.\.\.\], {_TYPE}\[{_ANY}\]\]"), "NDArray"),
-    (re.compile(r"~?numpy\._typing\.[\w.]*_?ArrayLike|~numpy.typing.ArrayLike"), "ArrayLike"),
-)
+_NAMED = re.compile(r"- (\w+(?:, \w+)*): ")
+_ARRAY = re.compile(r"~numpy\.ndarray\[tuple\[~typing\.Any, \.\.\.\], ~numpy\.dtype\[(~[\w.]+)\]\]")
+_ARRAY_LIKE = stringify_annotation(npt.ArrayLike, "smart")
 _COLUMNS = re.compile(r"(\S+) {2,}(\S.*)")
 
 
@@ -40,6 +39,9 @@ def _bulleted(lines: list[str]) -> list[str]:
         if named := _COLUMNS.fullmatch(line):
             column = named.start(2)
             found.append(f"- `{named[1]}`: {named[2]}")
+        elif bullet := _NAMED.match(line):
+            names = ", ".join(f"`{name}`" for name in bullet[1].split(", "))
+            found.append(f"- {names}: {line[bullet.end() :]}")
         elif column and line.strip() and indent == column:
             found.append(f"  {line.strip()}")
         else:
@@ -75,9 +77,7 @@ def _escaped(line: str, code: bool) -> tuple[str, bool]:
 
 def in_short(signature: str) -> str:
     """A signature whose arrays are called as they are written: NDArray[float64]."""
-    for long, short in _LONG:
-        signature = long.sub(short, signature)
-    return signature
+    return _ARRAY.sub(r"NDArray[\1]", signature).replace(_ARRAY_LIKE, "ArrayLike")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

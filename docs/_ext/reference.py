@@ -8,6 +8,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -57,8 +58,16 @@ class Options(Generated):
             yield f"The name stands for {' and '.join(stands)}.\n"
         where = str(registry.where(kind, name)).replace(":", ".")
         yield f"In Python: {{py:class}}`{where}`.\n"
-        found = described.options(kind, name)
+        found = [self.as_named(name, factory, one) for one in described.options(kind, name)]
         yield from table(found, "option") if found else ["No options.\n"]
+
+    def as_named(self, name: str, factory: Any, one: described.Option) -> described.Option:
+        """An option as a row: what stands after the colon of a name says so."""
+        if one.name != getattr(factory, "after_colon", None):
+            return one
+        return replace(
+            one, meaning=f"after the colon, as `{name}:{one.name.upper()}`; {one.meaning}"
+        )
 
 
 class Settings(Generated):
@@ -82,7 +91,9 @@ class Docstring(Generated):
     def lines(self, argument: str) -> Iterable[str]:
         """The Markdown."""
         text = inspect.getdoc(importlib.import_module(argument)) or ""
-        return ["```text", *text.split("\n", 2)[2].splitlines(), "```"]
+        for paragraph in text.split("\n\n")[1:]:
+            tree = "\n  " in paragraph
+            yield f"```text\n{paragraph}\n```\n" if tree else f"{plain(paragraph)}\n"
 
 
 class Commands(Generated):
