@@ -65,9 +65,8 @@ class Options(Generated):
         """An option as a row: what stands after the colon of a name says so."""
         if one.name != getattr(factory, "after_colon", None):
             return one
-        return replace(
-            one, meaning=f"after the colon, as `{name}:{one.name.upper()}`; {one.meaning}"
-        )
+        where = f"after the colon, as `{name}:{one.name.upper()}`"
+        return replace(one, meaning=f"{where}; {one.meaning}")
 
 
 class Settings(Generated):
@@ -189,7 +188,8 @@ def _paragraph(text: str) -> str:
     lines = [line.rstrip() for line in text.splitlines()]
     if any(line.lstrip().startswith(("qhyper ", "$ qhyper ")) for line in lines):  # examples
         return "\n".join(["```sh", *(line.strip() for line in lines), "```"])
-    return plain(" ".join(line.strip() for line in lines))
+    text = " ".join(line.strip() for line in lines)
+    return plain(re.sub(r"(?<![\w`-])--[a-z][a-z-]*", r"`\g<0>`", text))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
