@@ -10,7 +10,7 @@ import pytest
 import qhyper
 from qhyper.quantum.cloud.backend import CloudBackend
 from qhyper.registry import KINDS, options_of
-from qhyper.run.config import Config, Entry, TrainingSettings
+from qhyper.run.config import COMPARED, FULL_SIZE, Config, Entry, TrainingSettings
 from qhyper.training.space import Range, Space, Tuning
 
 ROOT = Path(__file__).parents[1]
@@ -80,6 +80,20 @@ def test_tests_that_are_said_to_show_something_are_there() -> None:
         if not file.startswith("tests/"):
             continue
         assert f"def {named[1]}" in (ROOT / file).read_text("utf-8"), named
+
+
+def test_the_entries_that_are_compared_unless_told_are_said() -> None:
+    text = _page("reference/options/configuration.md").partition("Entries unless told are ")[2]
+    few, _, full = text.partition("\n\n")[0].partition("of networks of\nfull size")
+    assert tuple(re.findall(r"`([\w-]+)`", few)) == COMPARED
+    assert tuple(re.findall(r"`([\w-]+)`", full)) == FULL_SIZE
+
+
+def test_what_is_said_to_be_somewhere_is_there() -> None:
+    first = re.findall(r"^\| (.*?) \|", _page("reference/source.md"), flags=re.MULTILINE)
+    paths = [path for cell in first for path in re.findall(r"`([\w./]+)`", cell)]
+    assert len(paths) > 15
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 def _page(name: str) -> str:

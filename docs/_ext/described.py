@@ -121,7 +121,7 @@ def default(value: Any) -> str:
         return "has to be given"
     if value is None:
         return "–"
-    return f"`{_toml(value)}`"
+    return f"`{value if isinstance(value, str) else _toml(value)}`"
 
 
 def values(annotation: Any) -> str:
@@ -130,7 +130,7 @@ def values(annotation: Any) -> str:
         several = [values(one) for one in get_args(annotation) if one is not type(None)]
         return " or ".join(dict.fromkeys(one for one in several if one))
     if get_origin(annotation) is Literal:
-        return ", ".join(f"`{_toml(one)}`" for one in get_args(annotation))
+        return ", ".join(default(one) for one in get_args(annotation))
     if annotation in _WORDS:
         return _WORDS[annotation]
     origin, inner = get_origin(annotation) or annotation, get_args(annotation)
@@ -147,7 +147,7 @@ def values(annotation: Any) -> str:
 def _several(item: str) -> str:
     plurals = {"whole number": "whole numbers", "number": "numbers", "text": "texts"}
     plurals |= {"table": "tables", "anything": "values"}
-    return plurals.get(item, item)
+    return plurals.get(item, item.replace("list of", "lists of", 1))
 
 
 def _toml(value: Any) -> str:
@@ -159,7 +159,7 @@ def _toml(value: Any) -> str:
         return f"{{{', '.join(f'{key} = {_toml(one)}' for key, one in value.items())}}}"
     if isinstance(value, float):
         return f"{value:,.10g}".replace(",", "") if value < 1e6 else f"{value:g}"
-    return str(value)
+    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 @cache
