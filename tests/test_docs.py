@@ -73,6 +73,16 @@ def test_every_public_name_is_in_the_reference_once() -> None:
     assert sorted(found) == sorted(qhyper.__all__)
 
 
+def test_what_the_guides_import_is_in_the_reference() -> None:
+    pages = "".join(page.read_text("utf-8") for page in DOCS.glob("reference/api/*.md"))
+    guides = "".join(page.read_text("utf-8") for page in DOCS.glob("guide/*.md"))
+    found = re.findall(r"^from ((?:qhyper|classical)[\w.]*) import ([\w, ]+)$", guides, re.M)
+    paths = {f"{module}.{name.strip()}" for module, names in found for name in names.split(",")}
+    assert len(paths) > 20
+    ours = {f"{getattr(qhyper, name).__module__}.{name}" for name in qhyper.__all__}
+    assert sorted(path for path in paths - ours if f":: {path}\n" not in pages) == []
+
+
 def test_tests_that_are_said_to_show_something_are_there() -> None:
     file = ""
     for named in re.findall(r"`([\w/.]*\.py)?(?:::(\w+))?`", _page("exact-or-estimated.md")):
