@@ -21,7 +21,7 @@ class SimulatedAnnealing:
     """Single flips by the Metropolis rule at a falling temperature (Kirkpatrick et al. 1983).
 
     - t_start: temperature at the first flip, in units of the loss
-    - t_end: temperature at the last, to which it falls geometrically
+    - t_end: temperature at the last, in the same unit of the loss, to which it falls geometrically
 
     Raises ConfigurationError if n_bits < 1 or unless t_start >= t_end > 0.
     """

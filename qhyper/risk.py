@@ -145,7 +145,7 @@ class FreeEnergy(Risk):
     """F = E[L] + T E[log q], whose minimum is the posterior exp(-L/T) / Z of a uniform prior.
 
     - temperature: T, at the start, in units of the loss
-    - end_temperature: T at the end of a training, if it changes
+    - end_temperature: T at the end of a training, if it changes, in the same unit of the loss
     - schedule: how it gets there: by equal factors, `geometric`, or by equal steps, `linear`;
       geometric unless told
 

@@ -48,8 +48,9 @@ class ControlVariate(GradientEstimator):
     - order: the largest number of bits that a term multiplies; a lower one is taken where half of
       the `shots` are fewer than twice the terms
 
-    Baselines are leave-one-out, within a half. For
-    generators with exact probabilities of up to 16 bits. Unbiased.
+    Baselines are leave-one-out, within a half. For generators with exact probabilities of up to 16
+    bits. Unbiased. Raises ConfigurationError unless `order` is 1 or more and `shots` are 2 or more,
+    whole numbers both.
     """
 
     shots: int

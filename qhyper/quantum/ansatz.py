@@ -46,6 +46,8 @@ class Brickwork:
 
     - depth: number of sublayers
     - phase: where the first sublayer's pairs start: 0 at the first qubit, 1 at the second
+
+    Raises ConfigurationError unless `depth` is a whole number of 1 or more and `phase` is 0 or 1.
     """
 
     depth: int = 4
@@ -86,6 +88,9 @@ class HardwareEfficient:
       `ring`, the last and the first besides; `all-to-all`, all j < k; or a list of pairs
     - gate: what entangles a pair
     - rotations: those of every qubit in their order, of `rx`, `ry` and `rz`
+
+    Raises ConfigurationError for a depth below 1, and for gates, rotations or pairs of other names
+    or forms.
     """
 
     depth: int = 4
@@ -265,6 +270,9 @@ class Encoded:
     - pairs: of qubits that are entangled: `linear`, `ring`, `all-to-all` or a list of pairs, as in
       HardwareEfficient
     - scale: of the trained angles, above 0
+
+    Raises ConfigurationError unless `scale` is above 0, and for a depth or pairs that
+    HardwareEfficient refuses.
     """
 
     depth: int = 2

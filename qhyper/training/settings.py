@@ -104,7 +104,7 @@ class TrainingSettings(Limits):
     restarts: int = Field(default=1, ge=1)
     """starts that share the budget; the one with the lowest risk at its end is kept"""
     learning_rate: float = Field(default=0.1, gt=0)
-    """step size at the start"""
+    """of the optimizer's first steps; the schedule changes it"""
     optimizer: str = "Adam"
     """a class of torch.optim"""
     optimizer_options: dict[str, Any] = {}
