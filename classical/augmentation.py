@@ -14,11 +14,11 @@ from qhyper.errors import ConfigurationError
 class Augmentation:
     """Random changes of images, in this order; the default changes nothing.
 
-    crop      pixels of 0 that are put on each side, of which a window of the old size is cut out;
-              all its (2 crop + 1)² places are equally likely
-    flip      left and right are exchanged with probability 1/2
-    rotation  degrees: about the centre by U(-rotation, rotation), counter-clockwise; bilinear,
-              rounded to whole numbers, and 0 where there was no image
+    - crop: pixels of 0 that are put on each side, of which a window of the old size is cut out; all
+      its (2 crop + 1)² places are equally likely
+    - flip: left and right are exchanged with probability 1/2
+    - rotation: degrees: about the centre by U(-rotation, rotation), counter-clockwise; bilinear,
+      rounded to whole numbers, and 0 where there was no image
 
     Raises ConfigurationError for a crop that is not a whole number from 0, a flip that is neither
     True nor False, and a rotation that is not from 0 to 180 degrees.
@@ -44,7 +44,7 @@ class Augmentation:
             )
 
     def __call__(self, images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        """The images changed, uint8 [image, channel, row, column] as they are, on their device.
+        """Changed images, uint8 [image, channel, row, column], in the same shape, on their device.
 
         What is drawn comes from `rng` alone and is the same on every device; a rotation is computed
         in float32, so that devices may round a pixel to one of two neighbouring numbers.

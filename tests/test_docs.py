@@ -54,9 +54,9 @@ def test_defaults_are_written_as_in_a_file() -> None:
 
 
 def test_what_is_no_code_in_a_docstring_is_no_markup() -> None:
-    lines = ["L* of `a_b*` and *:", "- one: |p|", "  goes on", "Ends."]
+    lines = ["L* of `a_b*` and *:", "- one: |p|", "  goes on", "Ends::", "", "  a_ b*"]
     assert docstrings.as_text(lines) == [
-        r"L\* of `a_b*` and \*:", "", r"- `one`: \|p\|", "  goes on", "", "Ends.",
+        r"L\* of `a_b*` and \*:", "", r"- `one`: \|p\|", "  goes on", "", "Ends::", "", "  a_ b*",
     ]  # fmt: skip
 
 

@@ -8,18 +8,21 @@ from sphinx.application import Sphinx
 from sphinx.util.typing import stringify_annotation
 
 _BULLET = re.compile(r"(\s*)- ")
-_NAMED = re.compile(r"- (\w+(?:, \w+)*): ")
+_NAMED = re.compile(r"- ([\w-]+(?:, [\w-]+)*): ")
 _ARRAY = re.compile(r"~numpy\.ndarray\[tuple\[~typing\.Any, \.\.\.\], ~numpy\.dtype\[(~[\w.]+)\]\]")
 _ARRAY_LIKE = stringify_annotation(npt.ArrayLike, "smart")
-_COLUMNS = re.compile(r"(\S+) {2,}(\S.*)")
 
 
 def as_text(lines: list[str]) -> list[str]:
-    """Lines in which nothing but backticks, bullets and columns is markup."""
+    """Lines in which nothing but backticks, bullets and blocks after `::` is markup."""
     found: list[str] = []
-    code = False
-    for line in _bulleted(lines):
-        escaped, code = _escaped(line, code)
+    code = literal = False
+    for line in lines:
+        literal = literal and (not line.strip() or line.startswith(" "))
+        if literal:
+            found.append(line)
+            continue
+        escaped, code = _escaped(_with_code(line), code)
         bullet = _BULLET.match(line)
         last = found[-1] if found else ""
         if bullet and last.strip() and not _in_list(found):
@@ -27,27 +30,17 @@ def as_text(lines: list[str]) -> list[str]:
         if last.strip() and not bullet and _in_list(found) and not line.startswith(" "):
             found.append("")
         found.append(escaped)
+        literal = line.endswith("::")
     return found
 
 
-def _bulleted(lines: list[str]) -> list[str]:
-    """Lines whose columns, a name and what is said of it, are bullets."""
-    found: list[str] = []
-    column = 0
-    for line in lines:
-        indent = len(line) - len(line.lstrip())
-        if named := _COLUMNS.fullmatch(line):
-            column = named.start(2)
-            found.append(f"- `{named[1]}`: {named[2]}")
-        elif bullet := _NAMED.match(line):
-            names = ", ".join(f"`{name}`" for name in bullet[1].split(", "))
-            found.append(f"- {names}: {line[bullet.end() :]}")
-        elif column and line.strip() and indent == column:
-            found.append(f"  {line.strip()}")
-        else:
-            column = 0
-            found.append(line)
-    return found
+def _with_code(line: str) -> str:
+    """A line of a bullet whose names, before the colon, are code."""
+    bullet = _NAMED.match(line)
+    if bullet is None:
+        return line
+    names = ", ".join(f"`{name}`" for name in bullet[1].split(", "))
+    return f"- {names}: {line[bullet.end() :]}"
 
 
 def _in_list(lines: list[str]) -> bool:

@@ -7,6 +7,7 @@ fields of a model, or the keyword arguments of a class; `{commands} module:app` 
 import importlib
 import inspect
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -91,8 +92,9 @@ class Docstring(Generated):
         """The Markdown."""
         text = inspect.getdoc(importlib.import_module(argument)) or ""
         for paragraph in text.split("\n\n")[1:]:
-            tree = "\n  " in paragraph
-            yield f"```text\n{paragraph}\n```\n" if tree else f"{plain(paragraph)}\n"
+            tree = textwrap.dedent(paragraph)
+            is_tree = "\n  " in tree
+            yield f"```text\n{tree}\n```\n" if is_tree else f"{plain(tree).replace('::', ':')}\n"
 
 
 class Commands(Generated):

@@ -27,24 +27,24 @@ def load(
 ) -> Dataset:
     """Load the data set `name`: a registered one, module:function, or your own .npz, .csv or .tsv.
 
-    toy            2x2 grey images of two classes; 80,000 + 20,000 rows
-    digits         scikit-learn's digits 0 and 1 in 2x2 pixels; 288 + 72 rows
-    mnist          MNIST's digits 0 and 1 in 2x2 pixels; 12,665 + 2,115 rows; options: digits (a
-                   list, or "all"), size (1 to 28), pixels ("signed" or "unit")
-    fashion-mnist  Fashion-MNIST's ten classes in 28x28 pixels; 60,000 + 10,000 rows; options:
-                   classes, size, pixels
-    cifar-10       CIFAR-10's ten classes in 32x32 pixels of three channels; 50,000 + 10,000 rows;
-                   options: classes, size (1 to 32), channels ("rgb" or "grey"), pixels
-    cifar-100      the same of CIFAR-100's hundred fine classes, from your own copy of its archive
-    gaussians      the mixture of Carrasquilla et al. (arXiv:2301.08292) in the plane; 10,000 +
-                   2,000 rows
-    PATH.npz       arrays x [row, feature] and y [row], and for testing x_test and y_test
-    PATH.csv       (or .tsv) the features and, in the last column, the label, any whole numbers or
-                   text; commas, semicolons or tabs; a header row may come first. Options: label
-                   (the name or number, from 1, of its column), drop (those of columns to leave
-                   out), missing ("drop" leaves out rows in which a value is missing); and of any
-                   file predict ("classes" or "numbers", for squared_error; unless told, labels
-                   that are not whole, or are many of which some come once, are numbers)
+    - toy: 2x2 grey images of two classes; 80,000 + 20,000 rows
+    - digits: scikit-learn's digits 0 and 1 in 2x2 pixels; 288 + 72 rows
+    - mnist: MNIST's digits 0 and 1 in 2x2 pixels; 12,665 + 2,115 rows; options: digits (a list, or
+      "all"), size (1 to 28), pixels ("signed" or "unit")
+    - fashion-mnist: Fashion-MNIST's ten classes in 28x28 pixels; 60,000 + 10,000 rows; options:
+      classes, size, pixels
+    - cifar-10: CIFAR-10's ten classes in 32x32 pixels of three channels; 50,000 + 10,000 rows;
+      options: classes, size (1 to 32), channels ("rgb" or "grey"), pixels
+    - cifar-100: the same of CIFAR-100's hundred fine classes, from your own copy of its archive
+    - gaussians: the mixture of Carrasquilla et al. (arXiv:2301.08292) in the plane; 10,000 + 2,000
+      rows
+    - `PATH.npz`: arrays x [row, feature] and y [row], and for testing x_test and y_test
+    - `PATH.csv`: (or .tsv) the features and, in the last column, the label, any whole numbers or
+      text; commas, semicolons or tabs; a header row may come first. Options: label (the name or
+      number, from 1, of its column), drop (those of columns to leave out), missing ("drop" leaves
+      out rows in which a value is missing); and of any file predict ("classes" or "numbers", for
+      squared_error; unless told, labels that are not whole, or are many of which some come once,
+      are numbers)
 
     A data set of yours is a function of options that returns a Dataset, named as module:function or
     registered under the entry-point group `qhyper.datasets`. If it takes a keyword `seed`, it is
