@@ -2,7 +2,9 @@
 
 import importlib.metadata
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -39,7 +41,11 @@ nb_execution_timeout = 300
 nb_merge_streams = True
 # Cells call `qhyper` of this environment; its tables are 80 columns of plain text.
 os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
-os.environ |= {"COLUMNS": "80", "TTY_COMPATIBLE": "0"}
+os.environ |= {"COLUMNS": "80", "JUPYTER_COLUMNS": "80", "TTY_COMPATIBLE": "0"}
+os.environ["IPYTHONDIR"] = tempfile.mkdtemp()
+startup = Path(os.environ["IPYTHONDIR"]) / "profile_default" / "startup"
+startup.mkdir(parents=True)
+shutil.copy(HERE / "_ext" / "startup.py", startup)
 
 # Docstrings name code in single backticks.
 default_role = "code"
