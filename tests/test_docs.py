@@ -84,12 +84,11 @@ def test_what_the_guides_import_is_in_the_reference() -> None:
 
 
 def test_tests_that_are_said_to_show_something_are_there() -> None:
-    file = ""
-    for named in re.findall(r"`([\w/.]*\.py)?(?:::(\w+))?`", _page("exact-or-estimated.md")):
-        file = named[0] or file
-        if not file.startswith("tests/"):
-            continue
-        assert f"def {named[1]}" in (ROOT / file).read_text("utf-8"), named
+    linked = re.findall(r"\[([^]]+)\]\(https[^)]*/main/([^)]+)\)", _page("exact-or-estimated.md"))
+    assert len(linked) > 30
+    for words, file in linked:
+        text = (ROOT / file).read_text("utf-8")
+        assert f"def test_{words.replace(' ', '_')}(" in text or file.endswith(words), words
 
 
 def test_the_entries_that_are_compared_unless_told_are_said() -> None:
