@@ -24,6 +24,8 @@ class Autoregressive(HyperNetwork):
     n_bits - 1. Parameters float64: `W1` [replica, bit, hidden], `b1` [replica, hidden],
     `W2` [replica, hidden, bit], `b2` [replica, bit].
 
+    - hidden: units of the hidden layer
+
     Raises ConfigurationError if hidden < 1.
     """
 

@@ -24,6 +24,9 @@ class MLP(HyperNetwork):
     are summed over, so log p is exact. Parameters float64: `W1` [replica, k, hidden],
     `b1` [replica, hidden], `W2` [replica, hidden, bit], `b2` [replica, bit].
 
+    - latent_bits: k, 0 to 8
+    - hidden: units of the hidden layer
+
     With k = 0 the input is constant and the MLP is a Bernoulli in other parameters.
     Raises ConfigurationError unless 0 <= latent_bits <= 8 and hidden >= 1.
     """

@@ -15,7 +15,9 @@ from qhyper.training.search import Evaluated
 class RandomSearch:
     """Bitstrings drawn uniformly and independently, evaluated `together` at a time.
 
-    The result does not depend on `together`. Raises ConfigurationError if n_bits or together < 1.
+    - together: how many are evaluated at once; the result does not depend on it
+
+    Raises ConfigurationError if n_bits or together < 1.
     """
 
     def __init__(self, n_bits: int, *, together: int = 4096) -> None:

@@ -99,6 +99,8 @@ class Expectation(Risk):
 class CVaR(Risk):
     """The mean of the best share `alpha` of the losses (for circuits: Barkoutsos et al., 2020).
 
+    - alpha: share of the best draws, above 0, to 1
+
     CVaR = E[v + min(L - v, 0) / alpha] with v the alpha-quantile (Rockafellar and Uryasev, 2000).
     The quantile of K draws makes value and gradient biased by O(1/K), and their standard error
     leaves out that of the quantile. alpha · K has to be above 1, or no draw would lie below the
@@ -240,6 +242,9 @@ class FreeEnergy(Risk):
 @dataclass(frozen=True)
 class MMD(Risk):
     """E[L] + weight · MMD²(q, uniform), a stand-in for the free energy that needs no log p.
+
+    - weight: of MMD² beside the mean loss, from 0
+    - kappa: the kernel's factor for each bit that differs, between 0 and 1
 
     With the kernel k(w, v) = kappa^Hamming(w, v) over n bits, MMD² = E_{q,q} k -
     ((1 + kappa) / 2)^n, estimated by the U-statistic over pairs of draws (Gretton et al., 2012,

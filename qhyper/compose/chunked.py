@@ -273,7 +273,9 @@ def chunked(
     - chunk: bits of a chunk, a divisor of `n_bits`; unless told the largest one up to its square
       root, 10 at most
     - features: of an embedding; unless told one for each bit of a chunk
+    - embeddings: `learned` with the generator, or `random`, fixed at such a start
     - order: in which order of the bits they are cut into chunks (`Ordered`); as stored unless told
+    - options: those of the generator
 
     Raises ConfigurationError for a chunk that is no divisor, and for what cannot be built.
     """

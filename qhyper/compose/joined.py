@@ -186,8 +186,10 @@ def joined(
 ) -> Joined:
     """`Joined` over generators by their names.
 
-    `parts` maps the name of a block, or several with commas, to the name of a generator, or to
-    `{"generator": name, ...}` with its options. Blocks that are not named have one of `rest` each.
+    - parts: a generator for each name of a block, or several names with commas: its own name, or
+      `{"generator": name, ...}` with its options
+    - rest: the generator that each block has which is not named
+
     Raises UnsuitableError for a target without layout, and ConfigurationError for what cannot be
     built.
     """

@@ -52,8 +52,15 @@ def static(
       `entangled`, the same and then CZ and Ry in turn (`Encoded`, with its options); or a classical
       one that takes `n_inputs`, such as `classical.conditional:InputLogits`, with its options
     - chunk: bits of the generator; the most up to 8 that cut the layout, unless told
-    - kept, each, rest, image: of the `Field`
-    - patch: of the chunks (`patches`)
+    - kept: frequencies along each side of the image that a unit sees, of which a shorter side keeps
+      all it has
+    - each: how many of these a unit has, random ones; all unless told
+    - rest: what the weights of later layers have: `free`, a trained number each; `signs`, fixed
+      random signs times one trained strength a layer
+    - image: (height, width) that the inputs are the pixels of; a square unless told
+    - patch: (height, width) of the patch of pixels that a chunk is; the most square one unless told
+    - options: those of the generator: of circuits `depth`, `pairs`, `scale`, `entangled`, `frozen`,
+      `backend` and `backend_options`; of the classical one of `static-mlp` `hidden` units
 
     Raises UnsuitableError for a layout without a first weight matrix, ConfigurationError for what
     cannot be built, and for `entangled` where only chunks of 1 bit cut the layout.

@@ -21,6 +21,11 @@ def cifar_10(
 ) -> Dataset:
     """CIFAR-10's images (Krizhevsky 2009) of some classes; number k of `classes` has label k.
 
+    - classes: which, in the order of their labels, or `all`
+    - size: pixels in each direction, 1 to 32
+    - channels: `rgb`, all red, then all green, then all blue pixels, or `grey`
+    - pixels: `signed`, (v - 127.5) / 128 of a pixel v from 0 to 255, or `unit`, v / 255
+
     Classes: 0 airplane, 1 automobile, 2 bird, 3 cat, 4 deer, 5 dog, 6 frog, 7 horse, 8 ship,
     9 truck; 5,000 + 1,000 rows of each. Features are the red, then the green, then the blue pixels
     (`rgb`), each row by row, or one channel of their luma 0.299 R + 0.587 G + 0.114 B of ITU-R
@@ -46,6 +51,11 @@ def cifar_100(
     pixels: Scale = "signed",
 ) -> Dataset:
     """CIFAR-100's images of some of its fine classes 0 to 99, as `cifar_10`; 500 + 100 of each.
+
+    - classes: which, in the order of their labels, or `all`
+    - size: pixels in each direction, 1 to 32
+    - channels: `rgb`, all red, then all green, then all blue pixels, or `grey`
+    - pixels: `signed`, (v - 127.5) / 128 of a pixel v from 0 to 255, or `unit`, v / 255
 
     It is not downloaded: the original archive `cifar-100-python.tar.gz`, packed or unpacked, is to
     lie where MissingError says. Raises as `cifar_10` does.

@@ -21,6 +21,10 @@ def mnist(
 ) -> Dataset:
     """MNIST's images of some digits in size × size pixels; digit number k of `digits` has label k.
 
+    - digits: which, in the order of their labels, or `all`
+    - size: pixels in each direction, 1 to 28
+    - pixels: `signed`, (v - 127.5) / 128 of a pixel v from 0 to 255, or `unit`, v / 255
+
     Rows of the default: 12,665 + 2,115; of `digits="all"`: 60,000 + 10,000. The resizing is
     bilinear, with half-pixel centres and no antialiasing: 4 × 4 takes the pixels 3, 10, 17 and 24
     in each direction, and 28 × 28 are the pixels as they are. Pixels v from 0 to 255 are
@@ -49,6 +53,10 @@ def fashion_mnist(
     pixels: Scale = "signed",
 ) -> Dataset:
     """Fashion-MNIST's images of some classes, as `mnist`; class number k of `classes` has label k.
+
+    - classes: which, in the order of their labels, or `all`
+    - size: pixels in each direction, 1 to 28
+    - pixels: `signed`, (v - 127.5) / 128 of a pixel v from 0 to 255, or `unit`, v / 255
 
     Classes: 0 T-shirt, 1 trouser, 2 pullover, 3 dress, 4 coat, 5 sandal, 6 shirt, 7 sneaker,
     8 bag, 9 ankle boot; 6,000 + 1,000 rows of each. Raises as `mnist` does.

@@ -41,8 +41,11 @@ class NaturalGradient(GradientEstimator):
     the measured distribution, not the quantum metric of Stokes et al. (2020). ∇R is the
     score-function gradient with the leave-one-out baseline. The solve is dense, in the smaller of
     parameters and draws; where the scores of all draws would take more than half a GiB it is
-    matrix-free, by conjugate gradients over blocks of draws. Raises ConfigurationError
-    unless shots >= 2 and damping > 0.
+    matrix-free, by conjugate gradients over blocks of draws.
+
+    - damping: added to the Fisher matrix's diagonal
+
+    Raises ConfigurationError unless shots >= 2 and damping > 0.
     """
 
     shots: int

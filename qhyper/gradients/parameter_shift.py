@@ -85,6 +85,8 @@ class ParameterShift(GradientEstimator):
 class StochasticParameterShift(GradientEstimator):
     """Both shifts of `angles` angles drawn anew in each call, without repetition.
 
+    - angles: how many angles are shifted in a step
+
     Their derivatives are scaled by P over `angles`, and those of the others are 0: unbiased. The
     same angles are shifted for all inputs of a replica. (The rule of Banchi and Crooks, 2021, of
     the same name is another one, for gates with G² other than 1.) Raises ConfigurationError unless

@@ -30,6 +30,8 @@ Baseline = Literal["leave-one-out", "none"]
 class ScoreFunction(GradientEstimator):
     """Score function, 1/K Σ (c_k - b_k) ∇ log p(w_k) with the costs c of the risk.
 
+    - baseline: what b_k is: `leave-one-out`, the mean cost of the other draws, or `none`, 0
+
     With the baseline `leave-one-out`, b_k is the mean cost of the other draws, so that the
     estimate stays unbiased (Kool et al., 2019) and varies less; with `none` it is 0. `shots` is K
     for each replica and input, at least 2 with the baseline. Raises ConfigurationError for fewer

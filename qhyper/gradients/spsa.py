@@ -34,8 +34,12 @@ class SPSA(GradientEstimator):
 
     Spall (1992, eq. 2.2); c is `step`, in units of the parameters (radians for a circuit). Two
     circuits for each direction and input, in one call for a circuit, whatever the number of
-    parameters; one more with `value`. Its mean is the gradient up to terms of order step². Raises
-    ConfigurationError unless shots >= 1, step > 0 and directions >= 1.
+    parameters; one more with `value`. Its mean is the gradient up to terms of order step².
+
+    - step: how far along a direction, c, in units of the parameters, radians for a circuit
+    - directions: random directions in a step, whose mean is taken
+
+    Raises ConfigurationError unless shots >= 1, step > 0 and directions >= 1.
     """
 
     shots: int

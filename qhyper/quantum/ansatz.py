@@ -517,7 +517,12 @@ all_to_all = partial(HardwareEfficient, pairs="all-to-all")
 
 
 def mirrored(depth: int = 4, phase: Literal[0, 1] = 0, blocks: int = 1) -> Mirrored:
-    """Mirrored brickwork, `blocks` times."""
+    """Mirrored brickwork, `blocks` times.
+
+    - depth: number of sublayers of the brickwork that is mirrored
+    - phase: where the first sublayer's pairs start: 0 at the first qubit, 1 at the second
+    - blocks: times that the circuit and its mirror image repeat
+    """
     return Mirrored(Brickwork(depth, phase), blocks)
 
 
@@ -531,6 +536,10 @@ def units(
 ) -> HardwareEfficient:
     """Entanglers inside the hidden units of the target, from each bit of a unit to the next.
 
+    - depth: times that entanglers and rotations repeat
+    - gate: what entangles a pair
+    - rotations: those of every qubit in their order, of `rx`, `ry` and `rz`
+
     `order` is the qubit order. Raises ConfigurationError unless `layout` has a hidden layer.
     """
     if layout is None or len(layout.layers) < 3:
@@ -543,7 +552,10 @@ def units(
 
 
 def unit_chain(signs: bool = False, *, layout: Layout | None = None) -> UnitChain:
-    """The UnitChain of a target; ConfigurationError unless it has two outputs and weights alone."""
+    """The UnitChain of a target; ConfigurationError unless it has two outputs and weights alone.
+
+    - signs: whether a unit and its opposite are drawn together
+    """
     if layout is None or layout.layers[2:] != (2,) or len(layout.blocks) != 2:
         raise ConfigurationError(
             "The ansatz 'unit-chain' follows the hidden units of a target with one hidden layer, "

@@ -447,11 +447,22 @@ def quantum(
 ) -> QuantumHyperNetwork:
     """A circuit by the name of its ansatz (`build_ansatz`), whose options come besides.
 
-    `ansatz` is also `module:Class` of an ansatz of one's own, or `module:object` of a circuit: a
-    Circuit, a Qiskit QuantumCircuit or a PennyLane function, which take no options. With `n_inputs`
-    the circuit of an ansatz sees so many features (`Reuploading`). Two ablations: without
-    `entangled` the circuit has the same parameters and no CX or CZ gates (`Unentangled`), and
-    `frozen` is as in QuantumHyperNetwork. Raises ConfigurationError for what cannot be built.
+    - ansatz: its name, `module:Class` of one of your own, or `module:object` of a circuit: a
+      Circuit, a Qiskit QuantumCircuit or a PennyLane function, which take no options
+    - order: which bit each qubit carries: `row`, `unit`, `unit-centre`, `split` or a permutation.
+      Unless told `split` for an ansatz, `row` for a circuit of your own
+    - start: where training starts, or the parameters themselves; the ansatz's own unless told, for
+      most `near-product`, and `uniform` for a circuit of your own
+    - backend: where the circuit runs; chosen by the circuit unless told
+    - backend_options: those of the backend
+    - n_inputs: features that the circuit of an ansatz sees (`Reuploading`)
+    - entangled: whether it has its CX and CZ gates: without, the parameters are the same
+      (`Unentangled`)
+    - frozen: of circuits that see an input, as in `chunked`: whether they stay at their start, and
+      only what surrounds them is trained
+    - ansatz_options: those of the ansatz
+
+    Raises ConfigurationError for what cannot be built.
     """
     for name, value in (("entangled", entangled), ("frozen", frozen)):
         if not isinstance(value, bool):

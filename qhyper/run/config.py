@@ -137,6 +137,7 @@ class Config(Limits):
     bits: int | None = Field(default=None, ge=1)
     """number of bits of the own objective"""
     seeds: list[int] = Field(default=list(range(10)), min_length=1)
+    """each is one replica of every entry"""
     device: str = "cpu"
     """where generators compute: cpu or cuda"""
     paid_shots: int | None = Field(default=None, ge=0)

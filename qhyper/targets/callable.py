@@ -14,6 +14,9 @@ from qhyper.targets.objective import Objective
 class CallableTarget:
     """Any function of bits [draws, bit] to one loss a draw, itself or as `module:function`.
 
+    - function: the setting `objective` of a run
+    - bits: how many bits it takes, the setting `bits`
+
     Its bits have no structure: one block. Raises ConfigurationError if the function cannot be
     loaded or called, or without the number of its bits.
     """

@@ -109,9 +109,11 @@ class TrainingSettings(Limits):
     estimator: str = "score-function"
     """a gradient estimator by name, or module:Class"""
     estimator_options: dict[str, Any] = {}
+    """of the estimator"""
     risk: str = "expectation"
     """what is minimised, by name, or module:Class"""
     risk_options: dict[str, Any] = {}
+    """of the risk"""
     restarts: int = Field(default=1, ge=1)
     """starts that share the budget; the one with the lowest risk at its end is kept"""
     learning_rate: float = Field(default=0.1, gt=0)
@@ -119,10 +121,12 @@ class TrainingSettings(Limits):
     optimizer: str = "Adam"
     """a class of torch.optim"""
     optimizer_options: dict[str, Any] = {}
+    """arguments of the optimizer"""
     schedule: str = "CosineAnnealingLR"
     """a class of torch.optim.lr_scheduler, `linear` (to 0 within each start) or `constant`; the
     cosine falls to 2 % within each start"""
     schedule_options: dict[str, Any] = {}
+    """arguments of the schedule"""
     batch: int | Literal["all"] | None = None
     """rows of a mini-batch, which every step draws anew; all rows, or what suits the data, unless
     told"""

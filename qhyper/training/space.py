@@ -19,10 +19,13 @@ class Range(Strict):
     _name = "range"
 
     low: int | float | None = None
+    """the least"""
     high: int | float | None = None
+    """the most"""
     log: bool = False
     """whether its logarithm is what is spread evenly"""
     choices: list[bool | int | float | str] | None = None
+    """two values or more, in place of a range"""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Range":
@@ -88,7 +91,9 @@ class Space(Strict):
     _name = "search space"
 
     options: dict[str, Range] = Field(default={})
+    """ranges of options, by name"""
     training: dict[str, Range] = Field(default={})
+    """ranges of training settings, by name"""
 
     @field_validator("options", "training", mode="before")
     @classmethod

@@ -52,7 +52,10 @@ class CloudBackend(Named):
     """Circuits on a quantum computer, or on whatever speaks a service's interface.
 
     - service: where jobs are sent
-    - level, layout, avoid: how circuits are transpiled; see `transpiled`
+    - level: Qiskit's optimisation level of transpilation, 0 to 3
+    - layout: the device's qubit for each of ours; by the device's errors unless told
+    - avoid: qubits of the device that are not to be used; those that read out worst are left out by
+      themselves
     - deadline: seconds that a training, or whatever has to wait in this process, waits for a job
       before it ends with PendingError
     - grace: seconds for which a job is looked for whose reply was lost

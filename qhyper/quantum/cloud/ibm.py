@@ -50,6 +50,7 @@ _FULL_NOISE_QUBITS = 10
 class IBMService(Service):
     """A device of IBM Quantum, or a snapshot of one (`fake_torino`) on this machine.
 
+    - name: the device's, or that of a snapshot
     - account: the name of an account saved by `QiskitRuntimeService.save_account`; unless told,
       IBM's own order: the environment (QISKIT_IBM_TOKEN), then the default saved account
     - instance: the instance that pays, its CRN or name; there is no default, because IBM would

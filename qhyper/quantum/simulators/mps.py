@@ -34,7 +34,7 @@ class CompiledProduct(Protocol):
 class MatrixProductBackend(Named):
     """Exact matrix products: sampling, log p and its scores, for circuits of small bonds.
 
-    `device` is `cpu`, where compiled kernels run, or any other torch device, such as `cuda`.
+    - device: `cpu`, where compiled kernels run, or any other torch device, such as `cuda`
     """
 
     capabilities = BackendCapabilities(log_prob=True, probability_bits=20)

@@ -71,6 +71,8 @@ _TEST = Circuit(
 class PennyLaneBackend(Named):
     """The PennyLane device of a name, such as `lightning.qubit` or `default.mixed`.
 
+    - device: the name after the colon
+
     Exact (log p, probabilities of up to 24 qubits, expectations) where the device has adjoint
     derivatives; else for sampling alone. Raises ConfigurationError for an unknown name, and for a
     device that does not measure a test circuit right or does not take a seed; MissingError for

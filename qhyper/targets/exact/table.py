@@ -167,7 +167,8 @@ def tabulate(objective: Objective, *, progress: Share | Literal[False] | None = 
 class TableTarget:
     """A table of costs as a target, which needs no data.
 
-    `path` is a .npy file of 2^n losses, one for each string of n bits; bit 0 changes fastest.
+    - path: a .npy file of 2^n losses, one for each string of n bits; bit 0 changes fastest
+
     Raises MissingError if there is no such file, StorageError if it is no array, and as CostTable.
     """
 

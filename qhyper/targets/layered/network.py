@@ -108,7 +108,9 @@ def layered(
 ) -> BinaryNetwork:
     """The target `layered`: a BinaryNetwork for a data set, (features, 6, classes) unless told.
 
-    `choices` are those of WeightSpace: biases, values, activation, optional.
+    - layers: units of every layer, inputs first
+    - sign_of_zero: what sign(0) is: 1, or 0 for reproducing others
+    - choices: those of WeightSpace: `biases`, `values`, `activation`, `optional`
     """
     sizes = layers or (dataset.n_features, HIDDEN, dataset.n_classes)
     return BinaryNetwork(WeightSpace(sizes, **choices), sign_of_zero=sign_of_zero)

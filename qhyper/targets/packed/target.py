@@ -397,7 +397,16 @@ def packed(
     scale: float = 4.0,
     label_bits: int | None = None,
 ) -> PackedTarget:
-    """The target `packed`: a PackedTarget for a data set, (features, 128, classes) unless told."""
+    """The target `packed`: a PackedTarget for a data set, (features, 128, classes) unless told.
+
+    - layers: units of every layer, inputs first
+    - inputs: what the first layer sees of a feature: `signs`, +1 from 0 up, or `pixels`, whole
+      pixels from 0 to 255
+    - scale: what the sums of the last layer are divided by before the softmax
+    - label_bits: so many units a class, which vote; unless told one, whose sum is its logit
+
+    Raises ConfigurationError as PackedTarget does.
+    """
     outputs = dataset.n_classes * (label_bits or 1)
     sizes = layers or (dataset.n_features, _HIDDEN, outputs)
     return PackedTarget(sizes, inputs=inputs, scale=scale, label_bits=label_bits)
