@@ -47,13 +47,14 @@ class Layout:
             )
 
     def __repr__(self) -> str:
-        first = ", ".join(f"{b.name} {'×'.join(map(str, b.shape))}" for b in self.blocks[:_SHOWN])
-        more = f", … {len(self.blocks) - _SHOWN} more" * (len(self.blocks) > _SHOWN)
-        return f"Layout({counted(self.n_bits, 'bit')}: {first}{more})"
+        return f"Layout({counted(self.n_bits, 'bit')}: {self._shapes()})"
 
     def __str__(self) -> str:
-        shapes = (f"{b.name} {'×'.join(map(str, b.shape))}" for b in self.blocks)
-        return f"layout {', '.join(shapes)}"
+        return f"layout {self._shapes()}"
+
+    def _shapes(self) -> str:
+        first = ", ".join(f"{b.name} {'×'.join(map(str, b.shape))}" for b in self.blocks[:_SHOWN])
+        return first + f", … {len(self.blocks) - _SHOWN} more" * (len(self.blocks) > _SHOWN)
 
     @cached_property
     def n_bits(self) -> int:

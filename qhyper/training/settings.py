@@ -48,6 +48,9 @@ class Strict(BaseModel):
         text = super().__repr__()
         return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 2]}…)"
 
+    def __str__(self) -> str:
+        return repr(self)
+
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_is_a_number(cls, value: Any, info: ValidationInfo) -> Any:
