@@ -272,7 +272,6 @@ class CloudBackend(Named):
     def preview(self, isa: Isa, angles: Float, shots: int) -> str:
         """What the service would be sent for shots at angles [row, angle] in radians.
 
-        By its own account.
         The first job of several, and the first PREVIEWED_ROWS of its rows, in the service's words,
         after how many there are.
         """
@@ -300,9 +299,9 @@ class CloudBackend(Named):
         return ""
 
     def previewed(self, isa: Isa, angles: Float, shots: int) -> None:
-        """Within `first_of`, note what would be sent for shots at the angles, and end.
+        """Within `first_of`, note what would be sent for shots, and end.
 
-        These are [row, angle], in radians.
+        At angles [row, angle] in radians.
         """
         if self._previews is not None:
             self._previews.append(self.preview(isa, angles, shots))
