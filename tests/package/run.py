@@ -31,20 +31,32 @@ def run(*command, **options):
     ).stdout
 
 
-def build():
-    """The wheel, made from the source archive: both are in `DIST` then, and nothing else."""
+def tracked(*where):
+    """The files of the checkout, as git knows them."""
+    names = run("git", "ls-files", "-z", "--", *where, cwd=ROOT).split("\0")
+    return {name: (ROOT / name).read_bytes() for name in names if name}
+
+
+def build(folder):
+    """The wheel, made from the source archive: both are in `DIST` then, and nothing else.
+
+    It is built in a folder of its own: what a build leaves would be seen by what runs beside it.
+    """
+    for name, content in tracked("qhyper", "classical", ":(glob)*").items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
     for old in DIST.glob("*"):
         old.unlink()
-    log = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", DIST, ROOT)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", DIST, folder)
     wheel, archive = [*DIST.glob("*.whl"), *DIST.glob("*.tar.gz")]
-    print(f"{log.splitlines()[-1]}: {wheel.stat().st_size:,} and {archive.stat().st_size:,} bytes")
+    for made in (wheel, archive):
+        print(f"{made.stat().st_size:,} bytes: {made}")
     return wheel
 
 
 def check_files(wheel):
     """Every file of the packages is in the wheel, as it is in the checkout, and no other is."""
-    tracked = run("git", "ls-files", "qhyper", "classical", cwd=ROOT).split()
-    expected = {name: (ROOT / name).read_bytes() for name in tracked}
+    expected = tracked("qhyper", "classical")
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if ".dist-info/" not in name]
         found = {name: archive.read(name) for name in names}
@@ -79,13 +91,12 @@ def use(commands, folder):
 
 def main():
     """Build, look, install, use."""
-    wheel = build()
-    check_files(wheel)
     with tempfile.TemporaryDirectory(prefix="qhyper-package-") as folder:
-        commands = install(wheel, Path(folder, "environment"))
-        empty = Path(folder, "empty")
+        source, environment, empty = (Path(folder, name) for name in ("source", "env", "empty"))
         empty.mkdir()
-        use(commands, empty)
+        wheel = build(source)
+        check_files(wheel)
+        use(install(wheel, environment), empty)
     print(f"{wheel.name} works from an environment of its own")
 
 

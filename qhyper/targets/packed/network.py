@@ -138,13 +138,27 @@ class PackedNetwork:
         return to_torch(self)
 
     def to_onnx(self, path: str | Path) -> None:
-        """Write the network to a new ONNX file, a bit for each weight: see `onnx_file.to_onnx`."""
+        """Write the network to a new ONNX file, a bit for each weight: see `onnx_file.to_onnx`.
+
+        From `x` [row, input], uint8 as `predict` takes it (uint16 for more than 8 planes), to
+        `outputs` [row, class], int32, or float64 of scaled sums.
+
+        Raises StorageError if there is a file of that name, or it cannot be written; MissingError
+        without the extra `onnx`; ConfigurationError if the file's outputs are not the network's.
+        """
         from qhyper.targets.packed.onnx_file import to_onnx
 
         to_onnx(self, path)
 
     def to_c(self, path: str | Path) -> None:
-        """Write the network to a new file in C, of integers alone: see `c_file.to_c`."""
+        """Write the network to a new file in C99, of integers alone: see `c_file.to_c`.
+
+        Its `int qhyper_predict(const uint8_t *x)` takes one row [input] as `predict` does (uint16_t
+        for more than 8 planes), and returns the class that `predict` gives.
+
+        Raises StorageError if there is a file of that name, or it cannot be written;
+        ConfigurationError for scaled sums of a single layer on numbers with too many values.
+        """
         from qhyper.targets.packed.c_file import to_c
 
         to_c(self, path)
