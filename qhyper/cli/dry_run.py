@@ -38,9 +38,12 @@ def print_plan(name: str, made: "Plan", processes: int, as_json: bool) -> None:
     if made.config.tune is not None:
         searched = {key: entries[0][key] for key in made.searched}
         _say(". ".join(f"{key.capitalize()}: {value}" for key, value in searched.items()) + ".")
+    unknown = [entry["entry"] for entry, each in zip(entries, seconds, strict=True) if each is None]
     if whole is not None:
         many = f"{processes} processes" if processes > 1 else "1 process"
-        _say(f"Time: about {in_words(whole)} with {many}, by a moment of each entry; final draws, "
+        without = f", without {', '.join(unknown)}" if unknown else ""
+        about = f"about {in_words(whole)}" if whole >= 1 else "less than 1 s"
+        _say(f"Time: {about} with {many}{without}, by a moment of each entry; final draws, "
              "certificate and page come on top.")  # fmt: skip
     for trial, entry in zip(made.trials, entries, strict=True):
         if trial.paid:

@@ -90,7 +90,9 @@ class Group(TyperGroup):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write it."""
         groups: dict[str, list[tuple[str, str]]] = {}
-        for name, command in self.commands.items():
+        commands: dict[str, Any] = dict(self.commands)
+        params: list[Any] = list(self.params)
+        for name, command in commands.items():
             line = (name, _paragraphs(command.short_help or command.help)[0])
             groups.setdefault(str(command.rich_help_panel), []).append(line)
         lines = [
@@ -100,7 +102,7 @@ class Group(TyperGroup):
         ]
         for heading, rows in groups.items():
             lines += ["", heading, *_rows(rows, formatter.width, column=12)]
-        own = [(_names(param), param.help or "") for param in self.params]
+        own = [(_names(param), param.help or "") for param in params]
         lines += ["", "Options", *_rows([("-h, --help", "This help; of a command: its own."), *own],
                                         formatter.width)]  # fmt: skip
         lines += [*_examples(self), "", f"Documentation: {_documentation()}"]
@@ -141,15 +143,25 @@ def _nearest_named(command: Command | Group, ctx: Any) -> Iterator[None]:
     """Within, an option that there is not is refused in our words."""
     try:
         yield
-    except Exception as error:
+    except Exception as caught:
+        error: Any = caught
         got = getattr(error, "option_name", None)
         if got and hasattr(error, "possibilities"):  # it is typer's NoSuchOption
-            params = command.get_params(ctx)
-            names = [name for p in params for name in (*p.opts, *p.secondary_opts)]
-            near = nearest(got, names) if len(got) > 2 else None
+            near = nearest(got, _options(command.get_params(ctx))) if len(got) > 2 else None
+            group = ctx.find_root().command
+            others = [name for name, each in group.commands.items() if got in _options(each.params)]
             error.possibilities = None
-            error.message = f"No such option: {got}." + f" Did you mean {near}?" * bool(near)
+            error.message = f"No such option: {got}."
+            if near:
+                error.message += f" Did you mean {near}?"
+            if others:
+                error.message += f" It is one of qhyper {', qhyper '.join(others)}."
         raise
+
+
+def _options(params: Iterable[Any]) -> list[str]:
+    """All names of options."""
+    return [name for param in params for name in (*param.opts, *param.secondary_opts)]
 
 
 def heading_of(param: Any) -> str:

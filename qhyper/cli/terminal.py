@@ -77,10 +77,12 @@ def _lines(shown: Mapping[str, str]) -> Callable[[str, int, int], None]:
 
 
 def numbered(config: "Config") -> dict[str, str]:
-    """The titles of entries, and of their searches of settings, each with which one it is."""
+    """The titles of several entries, and of their searches of settings, with which one it is."""
     from qhyper.run.settings_search import title_of
 
     entries = config.entries or []
+    if len(entries) < 2:
+        return {}
     return {
         title: f"{title} ({number} of {len(entries)})"
         for number, entry in enumerate(entries, 1)

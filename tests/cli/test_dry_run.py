@@ -26,8 +26,8 @@ def test_one_table_has_all_entries_their_total_and_a_time(cli, monkeypatch, tmp_
     assert control[1:6] == ["control", "–", "–", "6,400", "–"]
     (total,) = [line for line in lines if line[:1] == ["all,"]]
     assert total[3:5] == ["38,400", "400"]
-    assert "Time: about" in out
-    assert "with 2 processes" in out
+    assert "Time: " in out
+    assert "with 2 processes, by a moment of each entry" in " ".join(out.split())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -43,6 +43,22 @@ def test_what_is_planned_is_what_is_spent(cli) -> None:
         spent = spends[entry["entry"]]
         for unit in ("evaluations", "shots", "circuits"):
             assert entry[unit] == getattr(spent, unit), (entry["entry"], unit)
+
+
+@pytest.mark.parametrize(
+    "training",
+    [{"batch": 32, "watch_every": 7}, {"estimator": "exact"}, {"estimator": "local-expectation"}],
+    ids=str,
+)
+def test_looks_and_what_is_spent_once_are_planned_too(training, tmp_path: Path) -> None:
+    entry = {"name": "product", "training": {"restarts": 2, **training}}
+    config = Config(data="digits", layers=[4, 3, 2], circuits=20, held_out=0.2, seeds=[1, 2],
+                    entries=[entry])  # fmt: skip
+    (trial,) = plan(config).trials
+    planned = trial.spends()
+    result = trial.execute(tmp_path, lambda: False, lambda *told: None, print)
+    spent = (result.evaluations, result.shots, result.circuits, result.rows)
+    assert spent == tuple(vars(planned).values())
 
 
 def test_json_keeps_its_form_and_has_the_seconds(cli) -> None:

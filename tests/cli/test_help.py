@@ -113,6 +113,8 @@ def test_the_version_is_that_of_the_package(screen):
         (["comprae"], "No such command 'comprae'. Did you mean 'compare'?"),
         (["--verison"], "No such option: --verison. Did you mean --version?"),
         (["compare", "-x"], "No such option: -x."),
+        (["compare", "--draws", "9"], "No such option: --draws. Did you mean --rows? It is one of "
+         "qhyper train."),
         (
             ["train", "--generator", "quantum", "--option", "detph=3"],
             "'detph'. Did you mean 'depth'",
@@ -122,7 +124,7 @@ def test_the_version_is_that_of_the_package(screen):
         (["compare", "--set", "evaluatons=3"], "Did you mean 'evaluations'"),
         (["compare", "--data-option", "sise=3", "--data", "mnist"], "Did you mean 'size'"),
     ],
-)
+)  # fmt: skip
 def test_what_is_misspelt_comes_with_the_nearest_name(arguments, said, cli):
     code, out, err = cli(*arguments)
     assert (code, out) == (2, "")

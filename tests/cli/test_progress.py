@@ -17,7 +17,7 @@ def test_entries_and_their_searches_are_numbered():
     assert names["mlp"] == "mlp (2 of 3)"
     assert names["b"] == "b (3 of 3)"
     assert names["tuning b"] == "tuning b (3 of 3)"
-    assert numbered(Config()) == {}
+    assert numbered(Config()) == numbered(Config(entries=THREE.entries[:1])) == {}
 
 
 def test_a_line_says_which_entry_is_done_and_how_long_it_took(capsys, monkeypatch):
