@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qhyper.report.drawing import COLOURS, INK, bare, svg
+from qhyper.report.drawing import COLOURS, INK, bare, ink_on, svg
 from qhyper.report.sweep_effects import MIN_MEMBERS, Effect, groups, mean_shares
 from qhyper.report.sweep_summary import (
     PointSummary,
@@ -222,10 +222,9 @@ def _cells(
     axes.set_xticks(range(len(columns)), labels, rotation=90 * upright, parse_math=False)
     axes.set_yticks(range(len(rows)), [_wrapped(_text(v), 18) for v in rows], parse_math=False)
     if len(columns) <= CELLS // 2 and len(rows) <= CELLS:
-        dark = (low + high) / 2
         for (r, c), loss in np.ndenumerate(grid):
             if np.isfinite(loss):
-                colour = "white" if loss > dark else "black"
+                colour = ink_on(image.cmap(image.norm(loss)))
                 axes.text(
                     c, r, format_loss(loss), ha="center", va="center", fontsize=7, color=colour
                 )
