@@ -109,6 +109,16 @@ def short(name: str) -> str:
     return name if len(name) <= 22 else name[:21] + "…"
 
 
+def ink_on(colour: Sequence[float]) -> str:
+    """Black or white, whichever reads better on red, green and blue from 0 to 1.
+
+    By the relative luminance of WCAG 2.2; either has a contrast of 4.5 to 1 or better.
+    """
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "black" if luminance > 0.179 else "white"
+
+
 def legend(figure: "Figure", marks: Mapping[str, Mapping[str, Any]]) -> None:
     """Below the figure: for each name keyword arguments of a Matplotlib line."""
     from matplotlib.lines import Line2D
@@ -141,7 +151,7 @@ def svg(figure: "Figure", name: str, title: str, description: str = "") -> str:
 
     `title` and `description` are what a screen reader says. Nothing in it has a style that a page
     could see, or that its content security policy could forbid; ids begin with `name` and a digest
-    of what is drawn, so that no two figures of a page or a notebook share one.
+    of what is drawn, so that no two different figures of a page or a notebook share one.
     """
     out = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -154,6 +164,9 @@ def svg(figure: "Figure", name: str, title: str, description: str = "") -> str:
     drawn = re.sub(r' style="([^"]*)"', lambda m: _attributes(m[1]), drawn)
     drawn = re.sub(r' d="([^"]+)"', lambda m: f' d="{_shorter(m[1])}"', drawn)
     drawn = re.sub(r"\n\s*", "\n", drawn)
+    empty = 1
+    while empty:
+        drawn, empty = re.subn(r"<(g|defs)(?:/>|>\n</\1>)\n", "", drawn)
     # Matplotlib's ids are random or count from one in every figure. Those that are referred to
     # get the figure's name, a digest and a number; the others go.
     used = dict.fromkeys(re.findall(r'(?:href="#|url\(#)([^")]+)', drawn))

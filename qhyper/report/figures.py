@@ -1,9 +1,10 @@
 """The figures of a comparison, drawn in the page's text colour."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qhyper.report.drawing import INK, legend, loss_axis, new_figure, short, text
 from qhyper.report.results import Result, Spectrum
@@ -23,6 +24,8 @@ from qhyper.report.words import format_count, format_loss
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+Array = NDArray[Any]
 
 
 def draw(
@@ -94,7 +97,13 @@ def _draws(
     if spectrum is not None:
         top = rows.pop(0)
         counts = np.asarray(spectrum.bitstrings, dtype=np.float64)
-        top.stairs(counts, spectrum.edges, fill=True, color=INK, alpha=0.45, linewidth=0)
+        top.stairs(
+            *_merged(counts, np.asarray(spectrum.edges)),
+            fill=True,
+            color=INK,
+            alpha=0.45,
+            linewidth=0,
+        )
         top.set_yscale("log")
         top.set_ylim(bottom=0.7)
         top.set_ylabel("bitstrings")
@@ -105,8 +114,7 @@ def _draws(
         # Each row to its own height: one row may sit on a plateau, another spread over all bins.
         share = counts / max(1, counts.max())
         axes.stairs(
-            share,
-            edges,
+            *_merged(share, edges),
             fill=True,
             facecolor=(style.colour, 0.45),
             edgecolor=style.colour,
@@ -122,6 +130,12 @@ def _draws(
     text(figure.axes[0], reference, 1.0, _reference_label(summary), va="bottom", side="x")
     bottom.set_xlabel("loss")
     return figure
+
+
+def _merged(values: Array, edges: Array) -> tuple[Array, Array]:
+    """Neighbouring bins of one height as one bin: the same outline of fewer points."""
+    first = np.concatenate([[True], values[1:] != values[:-1]])
+    return values[first], edges[np.append(first, True)]
 
 
 def _hits(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qhyper.report.drawing import COLOURS, INK, bare, svg
+from qhyper.report.drawing import COLOURS, INK, bare, ink_on, svg
 from qhyper.report.sweep_effects import MIN_MEMBERS, Effect, groups, mean_shares
 from qhyper.report.sweep_summary import (
     PointSummary,
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 COLUMNS = 3
 WIDTH = 11.2
 """Inches of a figure, whatever it has of panels: letters are of one size on a page."""
+STEPS = 48
+"""Colours of the bar that tells what they mean."""
+SEAMLESS: Any = {"edgecolors": "face", "linewidth": 0.4}
+"""Of areas side by side: the ground does not shine through between them."""
 CELLS = 12
 """Rows of a heat map whose numbers can still be read, and twice the columns."""
 MAP = "viridis_r"
@@ -104,14 +108,13 @@ def heat_maps(
     low, high = min(losses), max(losses)
     scales = {key: _Scale(values_of(summaries, key)) for key in (across, down)}
     figure, panels = _figure(len(entries), height=2.2 + scales[across].below, bar=0.7)
-    image: Any = None
     for axes, (entry, own) in zip(panels, entries.items(), strict=True):
         columns, rows = (distinct(values_of(own, key)) for key in (across, down))
         if len(columns) * len(rows) <= 2 * len(own):
-            image = _cells(axes, own, (across, columns), (down, rows), low, high)
+            _cells(axes, own, (across, columns), (down, rows), low, high)
         else:
             x, y = ([scales[key].at(e.point[key]) for e in own] for key in (across, down))
-            image = axes.scatter(
+            axes.scatter(
                 x, y, c=[each.final_loss.median for each in own], cmap=MAP, vmin=low, vmax=high,
                 s=22,
             )  # fmt: skip
@@ -119,12 +122,7 @@ def heat_maps(
             scales[down].draw(axes, "y")
         _titled(axes, entry, across)
         axes.set_ylabel(_wrapped(down, 24), color=INK, fontsize=8.5, parse_math=False)
-    inch = 1 / figure.get_figheight()
-    place = figure.add_axes((0.04, 0.42 * inch, 0.3, 0.1 * inch))
-    bar = figure.colorbar(image, cax=place, orientation="horizontal")
-    bar.ax.tick_params(color=INK, labelcolor=INK, labelsize=8)
-    bar.set_label("final mean loss", color=INK, fontsize=8.5)
-    bar.outline.set_edgecolor(INK)  # type: ignore[operator]
+    _bar(figure, low, high)
     return svg(figure, name, f"Final loss over {across} and {down}", seen)
 
 
@@ -204,7 +202,7 @@ def _cells(
     down: tuple[str, Sequence[Any]],
     low: float,
     high: float,
-) -> Any:
+) -> None:
     (x, columns), (y, rows) = across, down
     there: dict[tuple[str, str], list[float]] = {}
     for each in own:
@@ -215,21 +213,36 @@ def _cells(
         for c, column in enumerate(columns):
             found = there.get((repr(row), repr(column)))
             grid[r, c] = np.nan if found is None else np.median(found)
-    image = axes.imshow(grid, cmap=MAP, vmin=low, vmax=high, origin="lower", aspect="auto")
+    image = axes.pcolormesh(
+        np.arange(len(columns) + 1) - 0.5, np.arange(len(rows) + 1) - 0.5,
+        np.ma.masked_invalid(grid), cmap=MAP, vmin=low, vmax=high, **SEAMLESS,
+    )  # fmt: skip
     axes.grid(False)
     labels = [_wrapped(_text(value), 18) for value in columns]
     upright = sum(max(map(len, label.split("\n"))) for label in labels) > 32
     axes.set_xticks(range(len(columns)), labels, rotation=90 * upright, parse_math=False)
     axes.set_yticks(range(len(rows)), [_wrapped(_text(v), 18) for v in rows], parse_math=False)
     if len(columns) <= CELLS // 2 and len(rows) <= CELLS:
-        dark = (low + high) / 2
         for (r, c), loss in np.ndenumerate(grid):
             if np.isfinite(loss):
-                colour = "white" if loss > dark else "black"
+                colour = ink_on(image.cmap(image.norm(loss)))
                 axes.text(
                     c, r, format_loss(loss), ha="center", va="center", fontsize=7, color=colour
                 )
-    return image
+
+
+def _bar(figure: "Figure", low: float, high: float) -> None:
+    """Below all panels, which loss has which colour: in areas, as Matplotlib's own is an image."""
+    inch = 1 / figure.get_figheight()
+    axes = figure.add_axes((0.04, 0.42 * inch, 0.3, 0.1 * inch))
+    edges = np.linspace(low, high if high > low else low + (abs(low) or 1.0), STEPS + 1)
+    middles = (edges[1:] + edges[:-1]) / 2
+    axes.pcolormesh(edges, [0, 1], middles[None], cmap=MAP, vmin=low, vmax=high, **SEAMLESS)
+    axes.set_yticks([])
+    axes.tick_params(color=INK, labelcolor=INK, labelsize=8)
+    axes.set_xlabel("final mean loss", color=INK, fontsize=8.5)
+    for spine in axes.spines.values():
+        spine.set_color(INK)
 
 
 def _figure(n: int, *, height: float, bar: float = 0.0) -> "tuple[Figure, list[Axes]]":

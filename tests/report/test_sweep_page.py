@@ -34,11 +34,11 @@ def names_in(svg):
 
 
 def tables_of(page):
-    """Rows of every table, each the texts of its cells."""
+    """Rows of every ranking, each the texts of its cells."""
     return [
         [[words_of(cell) for cell in re.findall(r"(?s)<t[hd]\b.*?</t[hd]>", line)]
          for line in re.findall(r"(?s)<tr>.*?</tr>", table)]
-        for table in re.findall(r"(?s)<table.*?</table>", page)
+        for table in re.findall(r"(?s)<table class=\"ranking\".*?</table>", page)
     ]  # fmt: skip
 
 
