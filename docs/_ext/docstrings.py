@@ -10,6 +10,7 @@ from sphinx.util.typing import stringify_annotation
 _BULLET = re.compile(r"(\s*)- ")
 _NAMED = re.compile(r"- ([\w-]+(?:, [\w-]+)*): ")
 _ARRAY = re.compile(r"~numpy\.ndarray\[tuple\[~typing\.Any, \.\.\.\], ~numpy\.dtype\[(~[\w.]+)\]\]")
+_OBJECT = re.compile(r"= <(?:[^<>]|<[^<>]*>)*>")
 _ARRAY_LIKE = stringify_annotation(npt.ArrayLike, "smart")
 
 
@@ -69,8 +70,9 @@ def _escaped(line: str, code: bool) -> tuple[str, bool]:
 
 
 def in_short(signature: str) -> str:
-    """A signature whose arrays are called as they are written: NDArray[float64]."""
-    return _ARRAY.sub(r"NDArray[\1]", signature).replace(_ARRAY_LIKE, "ArrayLike")
+    """A signature whose arrays are as they are written, NDArray[float64]; of defaults no address."""
+    arrays = _ARRAY.sub(r"NDArray[\1]", signature).replace(_ARRAY_LIKE, "ArrayLike")
+    return _OBJECT.sub("= ...", arrays)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
