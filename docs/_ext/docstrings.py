@@ -70,7 +70,7 @@ def _escaped(line: str, code: bool) -> tuple[str, bool]:
 
 
 def in_short(signature: str) -> str:
-    """A signature whose arrays are as they are written, NDArray[float64]; of defaults no address."""
+    """A signature with arrays as they are written, NDArray[float64], and no addresses."""
     arrays = _ARRAY.sub(r"NDArray[\1]", signature).replace(_ARRAY_LIKE, "ArrayLike")
     return _OBJECT.sub("= ...", arrays)
 
