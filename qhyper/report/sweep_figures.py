@@ -225,7 +225,7 @@ def _cells(
     if len(columns) <= CELLS // 2 and len(rows) <= CELLS:
         for (r, c), loss in np.ndenumerate(grid):
             if np.isfinite(loss):
-                colour = ink_on(image.cmap(image.norm(loss)))
+                colour = ink_on(tuple(image.cmap(image.norm(loss))))
                 axes.text(
                     c, r, format_loss(loss), ha="center", va="center", fontsize=7, color=colour
                 )
