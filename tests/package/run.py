@@ -6,6 +6,7 @@ environment of its own, and used in an empty folder.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DIST = ROOT / "dist"
+ENVIRONMENT = ROOT / "build" / "package"
+"""It stays, for whoever wants to look, until the next run: its many files take long to remove."""
 
 LOOK = """
 import pathlib, qhyper, classical
@@ -65,12 +68,14 @@ def check_files(wheel):
     print(f"{len(found)} files, as in the checkout")
 
 
-def install(wheel, folder):
-    """The commands of an environment that has the wheel and what it depends on, and no pip."""
-    run(sys.executable, "-m", "venv", "--without-pip", folder)
-    pip = (sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install")
+def install(wheel):
+    """The commands of a new environment: of the wheel and what it depends on, and no pip."""
+    shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+    run(sys.executable, "-m", "venv", "--without-pip", ENVIRONMENT)
+    commands = ENVIRONMENT / "bin"
+    pip = (sys.executable, "-m", "pip", "--python", commands / "python", "install")
     run(*pip, "--quiet", "--no-compile", "-c", ROOT / "constraints.txt", wheel)
-    return folder / "bin"
+    return commands
 
 
 def use(commands, folder):
@@ -92,11 +97,11 @@ def use(commands, folder):
 def main():
     """Build, look, install, use."""
     with tempfile.TemporaryDirectory(prefix="qhyper-package-") as folder:
-        source, environment, empty = (Path(folder, name) for name in ("source", "env", "empty"))
+        source, empty = Path(folder, "source"), Path(folder, "empty")
         empty.mkdir()
         wheel = build(source)
         check_files(wheel)
-        use(install(wheel, environment), empty)
+        use(install(wheel), empty)
     print(f"{wheel.name} works from an environment of its own")
 
 

@@ -145,7 +145,7 @@ class _Graph(Graph):
         windows = np.lib.stride_tricks.sliding_window_view(where, step.kernel)
         windows = windows[:: step.stride[0], :: step.stride[1]]
         places = windows.reshape(-1, step.kernel[0] * step.kernel[1]).T
-        return self.node("Gather", [flat, self.constant(places, np.int64)], axis=2)
+        return self.node("Gather", [flat, self.constant(places, np.int32)], axis=2)
 
     def _binary(self, step: BinaryConvolution, at: str) -> str:
         if step.bits[0].size > EXACT:
