@@ -141,7 +141,7 @@ def _hits(summary: Summary, results: Sequence[Result]) -> Data:
     if never:
         words.append("no seed of any entry" if not most else f"none of {never} others")
     seen = f"Steps up with every seed that hits. Seeds that hit: {'; '.join(words[:NAMED])}."
-    columns = ("entry", "evaluations", "seeds_hit", "seeds", "share", "share_of_uniform_search")
+    columns = ("entry", "evaluations", "seeds_hit", "seeds", "share", "uniform_share")
     return seen, columns, rows
 
 

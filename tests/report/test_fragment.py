@@ -73,7 +73,7 @@ def test_the_data_of_hits_are_those_of_the_results(outcome):
         assert int(last["evaluations"]) == entry.evaluations
         chance = outcome.summary.certificate["uniform_hit_probability"]
         by_uniform = 1 - (1 - chance) ** entry.evaluations
-        assert float(last["share_of_uniform_search"]) == pytest.approx(by_uniform, rel=1e-4)
+        assert float(last["uniform_share"]) == pytest.approx(by_uniform, rel=1e-4)
     assert "“autoregressive” 8 of 10" in hits.description
 
 
