@@ -42,6 +42,7 @@ nb_merge_streams = True
 # Cells call `qhyper` of this environment; its tables are 80 columns of plain text.
 os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
 os.environ |= {"COLUMNS": "80", "JUPYTER_COLUMNS": "80", "TTY_COMPATIBLE": "0"}
+os.environ["OMP_NUM_THREADS"] = "1"  # pages are built side by side
 os.environ["IPYTHONDIR"] = tempfile.mkdtemp()
 startup = Path(os.environ["IPYTHONDIR"]) / "profile_default" / "startup"
 startup.mkdir(parents=True)
