@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from qhyper.errors import ConfigurationError
+from qhyper.errors import ConfigurationError, unknown
 
 Rngs = Sequence[np.random.Generator]
 """One generator a replica."""
@@ -45,7 +45,12 @@ class Streams:
         return f"Streams(seeds={reprlib.repr(self.seeds)})"
 
     def __call__(self, step: int, purpose: Purpose = "draw") -> list[np.random.Generator]:
-        """The generators of a step, one a replica."""
+        """The generators of a step, one a replica.
+
+        Raises ConfigurationError for a purpose that no stream has.
+        """
+        if purpose not in _PURPOSES:
+            raise unknown("purpose of a random stream", str(purpose), _PURPOSES)
         key = (_PURPOSES.index(purpose), step)
         return [
             np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))

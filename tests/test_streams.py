@@ -5,6 +5,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
+from qhyper.errors import ConfigurationError
 from qhyper.streams import Streams
 
 PURPOSES = ("initialise", "draw", "evaluate", "search", "batch")
@@ -65,3 +66,8 @@ def test_neighbouring_streams_are_not_correlated():
     # 0 ± 0.01; 5 sigma, so that chance fails one of them with 6e-5.
     draws = np.stack([rng.random(10_000) for rng in Streams(range(2000, 2100))(0)])
     assert abs(np.diag(np.corrcoef(draws), k=1)).max() < 0.05
+
+
+def test_a_purpose_that_no_stream_has_is_refused():
+    with pytest.raises(ConfigurationError, match="purpose of a random stream 'look'.*initialise"):
+        Streams([1])(0, "look")

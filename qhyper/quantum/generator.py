@@ -68,7 +68,8 @@ class QuantumHyperNetwork(HyperNetwork):
         if not isinstance(ansatz, Circuit) and not hasattr(ansatz, "build"):
             raise ConfigurationError(
                 f"Got ansatz={ansatz!r}; expected a Circuit, or an ansatz such as "
-                "Brickwork(depth=4). By name: build_generator('quantum', n_bits, "
+                "Brickwork(depth=4). A circuit of Qiskit or PennyLane becomes one by "
+                "as_circuit(...). By name: build_generator('quantum', n_bits, "
                 "options={'ansatz': ...})."
             )
         circuit = ansatz if isinstance(ansatz, Circuit) else ansatz.build(n_bits)

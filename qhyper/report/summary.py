@@ -182,7 +182,8 @@ class Summary:
         about = dict.fromkeys((self.data, self.network, self.loss.replace("_", " ")))
         budget = " and ".join(f"{limit:,} {unit}" for unit, limit in self.budget.items())
         setting = (
-            f"{', '.join(about)}; {budget} for each of {counted(len(self.seeds), 'seed')}; "
+            f"{', '.join(about)}; {budget} for "
+            f"{f'each of {len(self.seeds)} seeds' if len(self.seeds) > 1 else 'one seed'}; "
             f"{self.reference.kind} {self.reference.loss:.6g}"
         )
         lines = [f"of {', '.join(names[:_SHOWN])}{more}", setting, "; ".join(best)]

@@ -157,8 +157,8 @@ def setting_line(summary: Summary) -> str:
     return (
         f"{', '.join(dict.fromkeys(named))}; "  # an own objective has one name for all three
         f"{'up to ' * some_less}{counts(budget, list(budget))}"
-        f"{', in whole steps,' * in_steps} for each of {seeds} "
-        f"seed{'s' if seeds > 1 else ''}; {summary.reference.kind} "
+        f"{', in whole steps,' * in_steps} for "
+        f"{f'each of {seeds} seeds' if seeds > 1 else 'one seed'}; {summary.reference.kind} "
         f"{summary.reference.loss:.6f}"
     )
 

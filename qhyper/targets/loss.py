@@ -35,6 +35,12 @@ def check_loss(name: str) -> LossName:
 
     Raises ConfigurationError if there is no such loss, or if it is no function.
     """
+    if not isinstance(name, str):
+        what = getattr(name, "__name__", type(name).__name__)
+        raise ConfigurationError(
+            f"Got the loss {what} itself; expected its name, by which a run finds it again: put it "
+            f"into a file mymodule.py beside you, and say 'mymodule:{what}'."
+        )
     underscored = name.replace("-", "_")
     spelled = ":" in name or is_registered("loss", name) or not is_registered("loss", underscored)
     chosen = name if spelled else underscored

@@ -348,3 +348,11 @@ def test_a_loss_that_fails_is_refused_before_anything_runs(cli, tmp_path):
     assert code == 2
     assert "The loss 'per_class' gave float64 of shape" in err
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_function_in_place_of_its_name_is_refused_with_what_to_do(digits):
+    def mine(logits, labels):
+        return logits[:, 0]
+
+    with pytest.raises(ConfigurationError, match="Got the loss mine itself; .* 'mymodule:mine'"):
+        BinaryNetwork((4, 6, 2)).objective(digits, mine)
