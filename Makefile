@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 CLUSTER := .venv-cluster
+BUILD := .venv-build
 BIN := $(VENV)/bin
 
 # Packages are installed as source and compiled by whoever imports them first, so that much that is
@@ -30,14 +31,14 @@ docs: $(VENV)/dev
 	$(BIN)/python -m sphinx -W --keep-going -n -j auto -q docs docs/_build/html
 	@echo "Documentation: docs/_build/html/index.html"
 
-package: $(VENV)/dev
-	$(BIN)/python tests/package/run.py
+package: $(BUILD)/made
+	$(BUILD)/bin/python tests/package/run.py
 
 bench: $(CLUSTER)/made
 	$(CLUSTER)/bin/python tests/benchmarks/run.py
 
 clean:
-	rm -rf $(VENV) $(CLUSTER) build dist docs/_build *.egg-info
+	rm -rf $(VENV) $(CLUSTER) $(BUILD) build dist docs/_build *.egg-info
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -55,4 +56,10 @@ $(CLUSTER)/made: $(VENV)/dev tests/cluster.txt
 	$(CLUSTER)/bin/python -m pip install --quiet --no-compile --no-deps -r tests/cluster.txt
 	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
 		> $$($(CLUSTER)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/environment.pth
+	touch $@
+
+# what makes a wheel, and nothing else: it need not wait for the tools
+$(BUILD)/made: constraints.txt
+	$(PYTHON) -m venv $(BUILD)
+	$(BUILD)/bin/python -m pip install --quiet --no-compile -c constraints.txt build setuptools
 	touch $@
