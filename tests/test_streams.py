@@ -69,5 +69,5 @@ def test_neighbouring_streams_are_not_correlated():
 
 
 def test_a_purpose_that_no_stream_has_is_refused():
-    with pytest.raises(ConfigurationError, match="purpose of a random stream 'look'.*initialise"):
+    with pytest.raises(ConfigurationError, match=r"purpose of a random stream 'look'.*initialise"):
         Streams([1])(0, "look")

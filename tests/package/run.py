@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DIST = ROOT / "dist"
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 ENVIRONMENT = ROOT / "build" / "package"
 """It stays, for whoever wants to look, until the next run: its many files take long to remove."""
 
@@ -41,17 +42,18 @@ def tracked(*where):
 
 
 def build(folder):
-    """The wheel, made from the source archive: both are in `DIST` then, and nothing else.
+    """The wheel, made from the source archive: both are in `DIST` then, in place of earlier ones.
 
     It is built in a folder of its own: what a build leaves would be seen by what runs beside it.
     """
     for name, content in tracked("qhyper", "classical", ":(glob)*").items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    for old in DIST.glob("*"):
+    for old in DIST.glob(f"qhyper-{VERSION}[-.]*"):
         old.unlink()
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", DIST, folder)
-    wheel, archive = [*DIST.glob("*.whl"), *DIST.glob("*.tar.gz")]
+    (wheel,) = DIST.glob(f"qhyper-{VERSION}-*.whl")
+    (archive,) = DIST.glob(f"qhyper-{VERSION}.tar.gz")
     for made in (wheel, archive):
         print(f"{made.stat().st_size:,} bytes: {made}")
     return wheel
@@ -80,16 +82,15 @@ def install(wheel):
 
 def use(commands, folder):
     """The version, the main comparison, and an import: all in an empty folder."""
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     elsewhere = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     options = {"cwd": folder, "env": elsewhere}
-    assert version in run(commands / "qhyper", "--version", **options)
+    assert VERSION in run(commands / "qhyper", "--version", **options)
     table = run(commands / "qhyper", "compare", "--evaluations", 5000, "--seeds", 2, **options)
     assert "quantum-depth2" in table, table
     (page,) = folder.glob("runs/*/report.html")
     assert "</html>" in page.read_text(encoding="utf-8")
     found, *homes = run(commands / "python", "-c", LOOK, **options).split()
-    assert found == version, found
+    assert found == VERSION, found
     assert all(commands.parent in Path(home).parents for home in homes), homes
     print(table)
 

@@ -354,5 +354,5 @@ def test_a_function_in_place_of_its_name_is_refused_with_what_to_do(digits):
     def mine(logits, labels):
         return logits[:, 0]
 
-    with pytest.raises(ConfigurationError, match="Got the loss mine itself; .* 'mymodule:mine'"):
+    with pytest.raises(ConfigurationError, match=r"Got the loss mine itself; .* 'mymodule:mine'"):
         BinaryNetwork((4, 6, 2)).objective(digits, mine)

@@ -146,5 +146,7 @@ def _distinct(bits: Bits) -> tuple[Bits, npt.NDArray[np.int64]]:
 
     A network of a trained generator is drawn again and again, and costs a pass over all rows.
     """
-    draws, number = np.unique(bits, axis=0, return_inverse=True)
-    return draws, number.reshape(-1)
+    seen: dict[bytes, int] = {}
+    number = [seen.setdefault(draw.tobytes(), len(seen)) for draw in bits]
+    first = np.unique(number, return_index=True)[1]
+    return bits[first], np.array(number, np.int64)

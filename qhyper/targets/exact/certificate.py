@@ -207,12 +207,13 @@ def certify(
 ) -> Certificate:
     """The certificate of `network` on `data`: its mean loss over all bitstrings, exactly.
 
-    `temperature`, of log Z, is in the unit of the loss.
-    `method` is `classes`, `enumeration`, or `auto`: classes if they apply, else enumeration.
-    `progress` is called with the share done, up to 1; unless told, a notebook shows it by itself,
-    and False is silent. `rows` are those of `network.collapse(data)`,
-    where they are known already. Raises ConfigurationError if the data do not
-    fit the network, or if the method (each method, for `auto`) does not apply, with the reason.
+    `temperature`, of log Z, is in the unit of the loss. `method` is `classes`, `enumeration`, or
+    `auto`: classes if they apply, else enumeration. `progress` is called with the share done, up to
+    1; unless told, a notebook shows it by itself, and False is silent. `rows` are those of
+    `network.collapse(data)`, where they are known already.
+
+    Raises ConfigurationError if the data do not fit the network, or if the method (each method, for
+    `auto`) does not apply, with the reason.
     """
     network.check(data)
     loss = check_loss(loss)
@@ -251,10 +252,11 @@ def certify_objective(
 ) -> Certificate:
     """The certificate of any objective, by enumeration; its evaluations count as evaluations.
 
-    It has no accuracies. `chunk` bitstrings are evaluated together; `progress` is as for `certify`.
-    Raises ConfigurationError if
-    there are more than 2^26 bitstrings.
+    It has no accuracies. `chunk` bitstrings are evaluated together; `progress` is as for `certify`;
     `temperature`, of log Z, is in the unit of the loss.
+
+    Raises ConfigurationError for a temperature that is not above 0, and UnsuitableError, which is
+    one, if there are more than 2^26 bitstrings.
     """
     _check_temperature(temperature)
     n_bits = objective.n_bits

@@ -127,7 +127,8 @@ _HEAD = """\
    Returns the class of the row, 0 to {last}: the one with the largest output, the lowest if several
    have it. C99 and integers alone; it keeps nothing, so that threads may call it at once.
 
-   Declare the function where you call it, and compile this file along: cc -std=c99 -O2 ... */
+   Declare the function where you call it, and compile this file along: cc -std=c99 -O2 ...
+   Of several networks in one program give each a name: -Dqhyper_predict=name_of_this_one */
 
 #include <stdint.h>
 

@@ -280,3 +280,19 @@ def test_a_trained_network_takes_pixels_however_it_begins():
         ConfigurationError, match=r"from 0 to \S+; the network takes whole pixels.*'sig"
     ):
         target.objective(Samples(np.vstack([pixels, 0 * pixels[:1]]) / 255, np.append(labels, 0)))
+
+
+def test_draws_of_one_network_are_evaluated_once(monkeypatch):
+    evaluated = made().objective(DATA)
+    bits = np.random.default_rng(3).integers(0, 2, (3, evaluated.n_bits)).astype(np.uint8)
+    expected = [evaluated(bits[k : k + 1])[0] for k in range(3)]
+    outputs, seen = objective.ConvolutionalRows._outputs, []
+
+    def counted(rows, draw):
+        seen.append(draw)
+        return outputs(rows, draw)
+
+    monkeypatch.setattr(objective.ConvolutionalRows, "_outputs", counted)
+    order = [2, 0, 2, 1, 0, 0]
+    np.testing.assert_array_equal(evaluated(bits[order]), np.take(expected, order))
+    assert len(seen) == 3
