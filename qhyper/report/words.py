@@ -35,7 +35,10 @@ CORRELATION_NOTE = (
     "differs little, it is not the entanglement, nor any other correlation"
 )
 RISK_NOTE = "Entries are compared by mean loss, whatever risk they were trained for."
-HELD_OUT_NOTE = "Best networks were chosen on held-out rows, not by training loss."
+HELD_OUT_NOTE = (
+    "Best networks were chosen on held-out rows, by the share of errors there (of numbers that are "
+    "predicted, by the loss), not by training loss."
+)
 NONE = ("–", "")
 
 

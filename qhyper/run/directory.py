@@ -140,8 +140,9 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, path: Path) -> "Run":
+    def open(cls, path: Path | str) -> "Run":
         """The run at `path`; raises StorageError if it is not a run directory."""
+        path = Path(path)
         if (path / SWEEP).is_file():
             raise StorageError(
                 f"{path} is a sweep: its page is {path / 'sweep.html'}, and each folder of "

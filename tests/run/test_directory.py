@@ -111,7 +111,7 @@ def test_what_is_gone_on_with_by_another_source_says_so(tmp_path: Path, monkeypa
 def test_a_run_made_by_hand_is_planned_when_it_is_executed(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "mine", Config(data="digits", seeds=[0, 1], evaluations=300))
     first = execute(run)
-    again = execute(Run.open(run.path))
+    again = execute(Run.open(str(run.path)))
     assert [result.name for result in again.results] == list(COMPARED)
     assert again.summary == first.summary
     with pytest.raises(ConfigurationError, match="'random' is a control"):
