@@ -155,7 +155,7 @@ def kinds_of_object(name: str, found: Any) -> list[str]:
     if not having and inspect.isroutine(found):
         raise ConfigurationError(
             f"'{name}' is a function, which is not called to find out what it makes. Say so with "
-            f"--kind: {', '.join(registry.KINDS)}."
+            f"--kind: {', '.join(registry.KINDS)}. {_AS_USED.format(name)}"
         )
     if not having:
         wanted = "; ".join(
@@ -164,9 +164,17 @@ def kinds_of_object(name: str, found: Any) -> list[str]:
         raise ConfigurationError(
             f"'{name}' is of no kind that can be checked, which have ({wanted}). "
             "Write what is missing, or say with --kind what it is to be: "
-            f"{', '.join(registry.KINDS)}."
+            f"{', '.join(registry.KINDS)}. {_AS_USED.format(name)}"
         )
     return having
+
+
+_AS_USED = (
+    "A circuit is tried as the generator that it makes: qhyper check quantum --option ansatz={0} "
+    "--bits N; a loss of bits as its target: qhyper check callable --kind target --option "
+    "function={0} --option bits=N."
+)
+"""What is of no kind, but used by one."""
 
 
 _HOLDS = {kind: its.holds for kind, its in registry.KINDS.items() if its.holds and not its.has}

@@ -225,7 +225,12 @@ def test_a_name_of_several_kinds_is_tried_as_each():
 @pytest.mark.parametrize(
     ("what", "kind", "message"),
     [
-        ("zoo:NotIt", None, r"'zoo:NotIt' is of no kind .*control: search;.*say with --kind what"),
+        (
+            "zoo:NotIt",
+            None,
+            r"'zoo:NotIt' is of no kind .*control: search;.*say with --kind what.*"
+            r"A circuit is tried as .*: qhyper check quantum --option ansatz=zoo:NotIt --bits N",
+        ),
         ("zoo:Good", "generatr", "Unknown kind 'generatr'. Did you mean 'generator'"),
         ("bernouli", None, "Unknown name 'bernouli'. Did you mean 'bernoulli'"),
         ("zoo:Missing", None, "Cannot load 'zoo:Missing'"),
