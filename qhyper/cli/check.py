@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from qhyper.cli.assignments import assign, counts_of
-from qhyper.cli.completion import registered
+from qhyper.cli.completion import completed
 from qhyper.cli.help import WHAT
 from qhyper.cli.options import KEY_VALUE, NUMBER, Json
 from qhyper.registry import KINDS
@@ -56,7 +56,7 @@ def check(
             metavar="NAME",
             help="Data that a target is made for (toy).",
             rich_help_panel=WHAT,
-            autocompletion=registered("data set"),
+            autocompletion=completed("data set"),
         ),
     ] = "toy",
     as_json: Json = False,

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from qhyper.cli.assignments import assign, counts_of
-from qhyper.cli.completion import registered
+from qhyper.cli.completion import completed
 from qhyper.cli.help import HOW, OUTPUT, WHAT
 from qhyper.cli.numbers import whole_number
 from qhyper.cli.options import (
@@ -51,7 +51,7 @@ def submit(
             help="Quantum computer, such as ibm:NAME.\nOr braket:NAME, ionq:NAME, azure:NAME, "
             "qiskit:module:object of a BackendV2, or module:Class of a service of your own.",
             rich_help_panel=WHAT,
-            autocompletion=registered("service"),
+            autocompletion=completed("service"),
         ),
     ],
     entry: Annotated[

@@ -11,7 +11,7 @@ import typer
 
 from qhyper.cli import cloud
 from qhyper.cli.check import check
-from qhyper.cli.completion import registered
+from qhyper.cli.completion import completed
 from qhyper.cli.doctor import doctor
 from qhyper.cli.export import export
 from qhyper.cli.help import BUDGET, HELP, HOW, WHAT, Command, Group, show_version
@@ -67,7 +67,7 @@ from qhyper.cli.options import (
 from qhyper.cli.runs import runs
 from qhyper.cli.sweep import print_sweep, sweep
 from qhyper.cli.terminal import (
-    numbered,
+    counted_titles,
     output,
     print_comparison,
     print_outcome,
@@ -146,7 +146,7 @@ def compare(
             help="Names with commas between (the usual ones).\nGenerators and controls, which "
             "`qhyper doctor` lists, or module:Class of your own.",
             rich_help_panel=WHAT,
-            autocompletion=registered("generator", "control"),
+            autocompletion=completed("generator", "control"),
         ),
     ] = None,
     config: ConfigFile = None,
@@ -187,7 +187,7 @@ def compare(
             metavar="NAMES",
             help="Run each circuit on each of these.",
             rich_help_panel=HOW,
-            autocompletion=registered("simulator"),
+            autocompletion=completed("simulator"),
         ),
     ] = None,
     estimators: Annotated[
@@ -197,7 +197,7 @@ def compare(
             metavar="NAMES",
             help="Train with each of these gradient estimators.",
             rich_help_panel=HOW,
-            autocompletion=registered("estimator"),
+            autocompletion=completed("estimator"),
         ),
     ] = None,
     risks: Annotated[
@@ -207,7 +207,7 @@ def compare(
             metavar="NAMES",
             help="Train for each of these risks.",
             rich_help_panel=HOW,
-            autocompletion=registered("risk"),
+            autocompletion=completed("risk"),
         ),
     ] = None,
     device: Device = None,
@@ -268,7 +268,7 @@ def train(
             metavar="NAME",
             help="A name, or module:Class (quantum-depth2).",
             rich_help_panel=WHAT,
-            autocompletion=registered("generator", "control"),
+            autocompletion=completed("generator", "control"),
         ),
     ] = None,
     option: Annotated[
@@ -324,7 +324,7 @@ def train(
             "pennylane:DEVICE or aer:METHOD; or a quantum computer, as for submit. Its options are "
             "--option backend_options.KEY=VALUE.",
             rich_help_panel=HOW,
-            autocompletion=registered("simulator", "service"),
+            autocompletion=completed("simulator", "service"),
         ),
     ] = None,
     estimator: Annotated[
@@ -334,7 +334,7 @@ def train(
             metavar="NAME",
             help="Gradient estimator (score-function).",
             rich_help_panel=HOW,
-            autocompletion=registered("estimator"),
+            autocompletion=completed("estimator"),
         ),
     ] = None,
     risk: Annotated[
@@ -344,7 +344,7 @@ def train(
             metavar="NAME",
             help="What is minimised (expectation).\nOr cvar, free-energy, mmd.",
             rich_help_panel=HOW,
-            autocompletion=registered("risk"),
+            autocompletion=completed("risk"),
         ),
     ] = None,
     device: Device = None,
@@ -521,7 +521,7 @@ def work(
 
     together = n_threads() if processes is None else processes
     opened = None if is_sweep(run) else Run.open(run)
-    shown = progress({} if opened is None else numbered(opened.config))
+    shown = progress({} if opened is None else counted_titles(opened.config))
     with stop_on_signals() as stop, shown as show:
         told: dict[str, Any] = {"stop": stop, "progress": show, "warn": warn}
         try:
@@ -723,7 +723,7 @@ def _execute(
         warn(f"{name}={text} is no number of threads from 1 up, and is ignored.")
     together = n_threads() if processes is None else processes
     print(f"Run directory: {run.path}", file=sys.stderr)
-    shown = progress(numbered(run.config))
+    shown = progress(counted_titles(run.config))
     with stop_on_signals() as stop, shown as show, _logged(run, log, show) as (show, end):
         try:
             outcome = execute(
