@@ -1,8 +1,8 @@
 """How long trials take, about: a moment of each is carried out, and the rest of it is like that.
 
 Nothing is stored, and nothing is sent to a quantum computer. The user's own code is tried with the
-rest, for two steps, since nobody knows what a call of it costs or does. The final draws, the certificate and
-the page come on top; they take seconds, as a rule.
+rest, for two steps, since nobody knows what a call of it costs or does. The final draws, the
+certificate and the page come on top; they take seconds, as a rule.
 """
 
 import heapq
