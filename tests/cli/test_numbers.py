@@ -57,7 +57,7 @@ def asked(cli, monkeypatch):
     """The configuration that a command line asks for; nothing is planned."""
     found = {}
     monkeypatch.setattr(
-        "qhyper.cli.main._start", lambda name, values, *_, **__: found.update(values)
+        "qhyper.cli.main.start", lambda name, values, *_, **__: found.update(values)
     )
 
     def given(*arguments):
