@@ -9,7 +9,7 @@ import heapq
 import json
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +28,10 @@ HALF = 0.5
 """Share of a budget after which no other step is tried."""
 STEPS = 2
 """Of each trial, at the most, where the user's own code is tried."""
-EVALUATIONS = 64
-"""Of a control, at the most, where the user's own code is tried: as many as a usual step draws."""
+EVALUATIONS = 32
+"""Of a control, at the most, where the user's own code is tried, in one search or each of two."""
+PARTS = 4
+"""Of the budget of a control; one is tried, or two where it is one step."""
 
 
 def seconds_of(
@@ -97,20 +99,22 @@ def extrapolated(trial: "Trial", stop: Stop, *, own: bool) -> float | None:
 
     With the user's `own` code these are two steps at the most, and None where they would be all.
     """
-    if own and trial.steps == 1:
+    if own and trial.steps < (2 if trial.generator is not None else 2 * PARTS):
         return None
+    evaluations = max(1, min(trial.steps // PARTS, EVALUATIONS if own else trial.steps))
     begun = time.perf_counter()
     try:
-        shares = trial.shares(_tried(trial, own))
+        shares = trial.shares(evaluations)
+        first = next(shares)
     except ConfigurationError:  # too few for a control that needs them together
         if own:
             return None
         shares = trial.shares()
-    first = next(shares)
+        first = next(shares)
     warm = time.perf_counter()
     seconds = (warm - begun) / first
     if warm - begun < LONG and first < HALF:
-        for steps, share in enumerate(shares, 2):
+        for steps, share in enumerate(_after(first, shares, trial, evaluations), 2):
             now = time.perf_counter()
             seconds = (now - warm) / (share - first)
             enough = now - warm > MOMENT or share >= HALF or (own and steps == STEPS)
@@ -119,7 +123,13 @@ def extrapolated(trial: "Trial", stop: Stop, *, own: bool) -> float | None:
     return seconds if trial.most_seconds is None else min(seconds, trial.most_seconds)
 
 
-def _tried(trial: "Trial", own: bool) -> int:
-    """How many evaluations of a control are tried."""
-    half = max(1, trial.steps // 2)
-    return min(half, EVALUATIONS) if own else half
+def _after(
+    first: float, shares: Iterator[float], trial: "Trial", evaluations: int
+) -> Iterator[float]:
+    """The shares after the first one; of a control that has no more, those of a second search."""
+    ended = True
+    for share in shares:
+        ended = False
+        yield share
+    if ended:
+        yield from (first + share for share in trial.shares(evaluations))

@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from qhyper.run.comparison import plan
@@ -123,7 +125,7 @@ def test_of_a_loss_of_ones_own_a_moment_is_tried_and_that_is_said(cli, evaluatio
     assert code == 0, err
     assert "a moment of each entry is tried, your own code with it." in " ".join(out.split())
     calls = [int(line) for line in Path("calls.txt").read_text().split()]
-    # of each seed two steps of 64 draws, and of each of two controls 64 or half of the budget
+    # of each seed two steps of 64 draws, and of each of two controls 64 or fewer
     drawn = 0 if evaluations == 64 else 2 * 64
     planned = 8  # bitstrings or fewer, when the loss is checked
     assert sum(calls) <= 2 * (drawn + 2 * min(64, evaluations // 2)) + planned
@@ -131,10 +133,12 @@ def test_of_a_loss_of_ones_own_a_moment_is_tried_and_that_is_said(cli, evaluatio
     assert len(calls) < 80
 
 
-def test_own_code_whose_budget_is_one_step_is_not_tried(monkeypatch) -> None:
-    config = Config(data="digits", evaluations=64, seeds=[0], entries=[{"name": "bernoulli"}])
+@pytest.mark.parametrize(("name", "evaluations"), [("bernoulli", 64), ("random", 7)])
+def test_own_code_whose_budget_is_hardly_a_step_is_not_tried(
+    monkeypatch, name, evaluations
+) -> None:
+    config = Config(data="digits", evaluations=evaluations, seeds=[0], entries=[{"name": name}])
     (trial,) = plan(config).trials
-    assert trial.steps == 1
     monkeypatch.setattr(trial, "shares", lambda *told: pytest.fail("it was tried"))
     assert extrapolated(trial, lambda: False, own=True) is None
 
@@ -180,6 +184,22 @@ def test_a_long_first_step_is_the_only_one(monkeypatch) -> None:
     (trial,) = plan(config).trials
     assert extrapolated(trial, lambda: False, own=True) == pytest.approx(100 * 1.02)
     assert trial.trainer.step == 1
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_beginning_of_a_control_of_one_step_does_not_count(clock, monkeypatch, own) -> None:
+    config = Config(data="digits", evaluations=4000, seeds=[0], entries=[{"name": "random"}])
+    (trial,) = plan(config).trials
+    begun = []
+
+    def search(objective, *, evaluations, rng):
+        clock.now += 1.0 * (not begun) + 0.001 * evaluations
+        begun.append(evaluations)
+        yield SimpleNamespace(losses=np.zeros((1, evaluations)))
+
+    monkeypatch.setattr(trial, "control", SimpleNamespace(search=search))
+    assert extrapolated(trial, lambda: False, own=own) == pytest.approx(4000 * 0.001)
+    assert sum(begun) <= (64 if own else 2000)
 
 
 SWEEP = """
