@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from qhyper.cli.completion import registered
+from qhyper.cli.assignments import assign, counts_of
+from qhyper.cli.completion import completed
 from qhyper.cli.help import WHAT
 from qhyper.cli.options import KEY_VALUE, NUMBER, Json
-from qhyper.cli.values import assign
+from qhyper.registry import KINDS
 
 
 def check(
@@ -55,7 +56,7 @@ def check(
             metavar="NAME",
             help="Data that a target is made for (toy).",
             rich_help_panel=WHAT,
-            autocompletion=registered("data set"),
+            autocompletion=completed("data set"),
         ),
     ] = "toy",
     as_json: Json = False,
@@ -69,7 +70,7 @@ def check(
 
     options: dict[str, Any] = {}
     for assignment in option or []:
-        assign(options, assignment)
+        assign(options, assignment, counts_of(what, *([kind] if kind in KINDS else KINDS)))
     say = None if as_json else partial(print, flush=True)
     reports = checked(what, kind=kind, options=options, bits=bits, data=data, say=say)
     if as_json:

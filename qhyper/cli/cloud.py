@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from qhyper.cli.completion import registered
+from qhyper.cli.assignments import assign, counts_of
+from qhyper.cli.completion import completed
 from qhyper.cli.help import HOW, OUTPUT, WHAT
-from qhyper.cli.numbers import whole
+from qhyper.cli.numbers import whole_number
 from qhyper.cli.options import (
     KEY_VALUE,
     NUMBER,
@@ -26,7 +27,6 @@ from qhyper.cli.options import (
     Yes,
 )
 from qhyper.cli.terminal import console, print_pairs, warn
-from qhyper.cli.values import assign
 from qhyper.errors import (
     ConfigurationError,
     Interrupted,
@@ -51,7 +51,7 @@ def submit(
             help="Quantum computer, such as ibm:NAME.\nOr braket:NAME, ionq:NAME, azure:NAME, "
             "qiskit:module:object of a BackendV2, or module:Class of a service of your own.",
             rich_help_panel=WHAT,
-            autocompletion=registered("service"),
+            autocompletion=completed("service"),
         ),
     ],
     entry: Annotated[
@@ -142,7 +142,7 @@ def submit(
 
     options: dict[str, Any] = {}
     for assignment in option or []:
-        assign(options, assignment)
+        assign(options, assignment, counts_of(backend, "service", "simulator"))
     opened = Run.open(run)
     chosen = submission.entry_of(opened, entry)
     settings = SubmissionSettings(
@@ -348,7 +348,7 @@ def _seeds(text: str, run: Any, entry: Any) -> tuple[int, ...]:
     if text == "all":
         return tuple(run.config.seeds)
     try:
-        seeds = tuple(whole(part) for part in text.split(","))
+        seeds = tuple(whole_number(part) for part in text.split(","))
     except ValueError:
         seeds = ()
     if not seeds or not set(seeds) <= set(run.config.seeds) or len(set(seeds)) < len(seeds):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from qhyper.registry import names
 
 
-def registered(*kinds: str) -> Callable[[str], list[str]]:
+def completed(*kinds: str) -> Callable[[str], list[str]]:
     """Completes a name of one of these kinds; of several with commas between, the last one."""
 
     def complete(incomplete: str) -> list[str]:

@@ -22,6 +22,8 @@ COLUMN = 28
 """Where the texts of options begin."""
 HELP = ("-h", "--help", "--help-all")
 """Names of the option for help, of every command."""
+MEANT = {("submit", "--draws"): "--shots"}
+"""What an option of other commands is called in one."""
 
 
 class Heading(str):
@@ -147,12 +149,15 @@ def _nearest_named(command: Command | Group, ctx: Any) -> Iterator[None]:
         error: Any = caught
         got = getattr(error, "option_name", None)
         if got and hasattr(error, "possibilities"):  # it is typer's NoSuchOption
+            meant = MEANT.get((str(ctx.info_name), got))
             near = nearest(got, _options(command.get_params(ctx))) if len(got) > 2 else None
             group = ctx.find_root().command
             others = [name for name, each in group.commands.items() if got in _options(each.params)]
             error.possibilities = None
             error.message = f"No such option: {got}."
-            if near:
+            if meant:
+                error.message += f" In {ctx.info_name} it is {meant}."
+            elif near:
                 error.message += f" Did you mean {near}?"
             if others:
                 error.message += f" It is one of qhyper {', qhyper '.join(others)}."

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qhyper.cli.completion import registered
+from qhyper.cli.completion import completed
 from qhyper.cli.help import BUDGET, DEVICES, HOW, NETWORK, OUTPUT, TABLE, WHAT, WHERE
 from qhyper.cli.numbers import count
 
@@ -23,7 +23,7 @@ DataFile = Annotated[
     typer.Argument(
         metavar="DATA",
         help="A name (toy), or your .csv, .tsv or .npz file.\nIn short for --data.",
-        autocompletion=registered("data set"),
+        autocompletion=completed("data set"),
     ),
 ]
 ConfigFile = Annotated[
@@ -53,7 +53,7 @@ Data = Annotated[
         help="toy, digits, mnist, fashion-mnist, cifar-10, cifar-100, gaussians, a path to .npz, "
         ".csv or .tsv, or module:function.",
         rich_help_panel=WHAT.rest,
-        autocompletion=registered("data set"),
+        autocompletion=completed("data set"),
     ),
 ]
 DataOption = Annotated[
@@ -199,7 +199,7 @@ Loss = Annotated[
         help="cross_entropy, squared_error, accuracy, or module:function, your own loss of logits "
         "[row, class] and labels [row].",
         rich_help_panel=NETWORK.rest,
-        autocompletion=registered("loss"),
+        autocompletion=completed("loss"),
     ),
 ]
 Target = Annotated[
@@ -210,7 +210,7 @@ Target = Annotated[
         help="What the bits mean: layered or packed (by size unless told), convolutional, "
         "callable, table, or module:Class.",
         rich_help_panel=NETWORK.rest,
-        autocompletion=registered("target"),
+        autocompletion=completed("target"),
     ),
 ]
 TargetOption = Annotated[
@@ -266,9 +266,10 @@ Tests = Annotated[
     list[str] | None,
     typer.Option(
         "--test",
-        metavar="A:B",
-        help="Test entry A against entry B; repeatable.\n"
-        "In place of the usual pairs. Or a file of test rows for a path as data.",
+        metavar="A:B|FILE",
+        help="A pair of entries to test, or a file of test rows.\n"
+        "Entry A against entry B, in place of the usual pairs; repeatable. A file is for a path as "
+        "data.",
         rich_help_panel=HOW,
     ),
 ]
@@ -377,7 +378,7 @@ DryRun = Annotated[
     typer.Option(
         "--dry-run",
         help="Print what it would take, and how long; no more.\n"
-        "Nothing is written, and nothing paid.",
+        "Nothing is stored or sent; a moment of each entry is tried, your own code with it.",
         rich_help_panel=OUTPUT,
     ),
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qhyper.cli.dry_run import with_time
+from qhyper.cli.dry_run import DONE, with_time
 from qhyper.cli.help import OUTPUT
 from qhyper.cli.options import DryRun, Json, Prepare, Processes, Scheduler
 from qhyper.cli.terminal import console, print_pairs, progress, warn
@@ -68,7 +68,9 @@ def sweep(
         if as_json:
             print(json.dumps(numbers))
         else:
-            print_pairs(f"{folder}: nothing was run", with_time(numbers))
+            print_pairs(f"{folder}: a dry run", with_time(numbers))
+            said = f"{DONE.capitalize()}, your own code with it."
+            console().print(said, markup=False, highlight=False)
         return
     if prepare and (scheduler or processes or as_json):
         raise ConfigurationError(

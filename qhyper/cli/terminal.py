@@ -76,7 +76,7 @@ def _lines(shown: Mapping[str, str]) -> Callable[[str, int, int], None]:
     return show
 
 
-def numbered(config: "Config") -> dict[str, str]:
+def counted_titles(config: "Config") -> dict[str, str]:
     """The titles of several entries, and of their searches of settings, with which one it is."""
     from qhyper.run.settings_search import title_of
 

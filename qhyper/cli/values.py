@@ -1,14 +1,19 @@
 """What the command line says, as the settings and entries of a configuration."""
 
 import copy
-import re
 from collections.abc import Mapping
-from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from qhyper.cli.numbers import whole
+from qhyper.cli.assignments import (
+    Counts,
+    assign,
+    counts_of,
+    counts_of_settings,
+    counts_of_training,
+)
+from qhyper.cli.numbers import whole_number
 from qhyper.cli.terminal import warn
 from qhyper.errors import ConfigurationError
 
@@ -61,30 +66,13 @@ def read_values(
     for name, value in of_table.items():
         if value:
             values.setdefault("data_options", {})[name] = value
-    for part in ("data", "target"):
+    for part, kind in (("data", "data set"), ("target", "target")):
         for assignment in asked.get(f"{part}_option") or []:
-            assign(values.setdefault(f"{part}_options", {}), assignment)
+            options = values.setdefault(f"{part}_options", {})
+            assign(options, assignment, counts_of(values.get(part), kind))
     for assignment in setting or []:
-        assign(values, assignment)
+        assign(values, assignment, counts_of_settings(values))
     return values
-
-
-def assign(values: dict[str, Any], assignment: str) -> None:
-    """As `qhyper.run.config.assign`, with whole numbers as options have them.
-
-    1e5 is one everywhere, 10k where the setting is known to be a whole number.
-    """
-    from qhyper.run.config import Config, TrainingSettings
-    from qhyper.run.config import assign as assigned
-
-    path, equals, text = assignment.partition("=")
-    key = path.strip().rpartition(".")[2]
-    fields = Config.model_fields | TrainingSettings.model_fields
-    counted = key in fields and fields[key].annotation in (int, int | None)
-    if counted or re.fullmatch(r"\s*[+-]?\d+[eE]\+?\d+\s*", text):
-        with suppress(ValueError):  # what is none is said where all settings are checked
-            assignment = f"{path}{equals}{whole(text)}"
-    assigned(values, assignment)
 
 
 def entry_tables(values: dict[str, Any]) -> list[dict[str, Any]]:
@@ -115,15 +103,19 @@ def one_entry(
     entry: dict[str, Any] = dict(entries[0]) if entries else {"name": "quantum-depth2"}
     if generator is not None and generator != entry.get("name"):
         entry = {"name": generator, "training": entry.get("training", {})}
-    parts = (("options", options, {"backend": backend}), ("training", training, given))
-    for part, assignments, choices in parts:
+    of_options = counts_of(entry.get("name"), "generator", "control")
+    parts: tuple[tuple[str, list[str], dict[str, Any], Counts], ...] = (
+        ("options", options, {"backend": backend}, of_options),
+        ("training", training, given, counts_of_training),
+    )
+    for part, assignments, choices, counts in parts:
         asked: dict[str, Any] = {}
         for assignment in assignments:
-            assign(asked, assignment)
+            assign(asked, assignment, counts)
         named = {key: value for key, value in choices.items() if value is not None}
         entry[part] = _without_replaced(entry, part, asked | named)
         for assignment in assignments:
-            assign(entry[part], assignment)
+            assign(entry[part], assignment, counts)
         entry[part] |= named
     return entry
 
@@ -214,12 +206,16 @@ def integers(text: str | None, option: str) -> list[int] | None:
     """
     if text is None:
         return None
-    try:
-        return [whole(part) for part in text.split(",")]
-    except ValueError:
+    parts = [part.strip() for part in text.split(",")]
+    expected = f"Got {option} {text}; expected whole numbers with commas between, such as 3,5,8."
+    if any(len(part) > 1 and part.startswith("0") for part in parts[1:]):  # 000 of 1,000
         raise ConfigurationError(
-            f"Got {option} {text}; expected whole numbers with commas between, such as 3,5,8."
-        ) from None
+            f"{expected} A comma here parts two of them: write a thousand as 1k or 1000."
+        )
+    try:
+        return [whole_number(part) for part in parts]
+    except ValueError:
+        raise ConfigurationError(expected) from None
 
 
 def seeds_of(text: str | None, option: str, *, first: int = 0) -> list[int] | None:

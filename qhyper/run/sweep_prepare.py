@@ -1,7 +1,7 @@
 """What a sweep's folder does not hold yet: every point checked, then run directories made."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ from qhyper.run.comparison import (
 )
 from qhyper.run.config import OF_PROBLEM, Config
 from qhyper.run.directory import SUMMARY, Run, identity, provenance
-from qhyper.run.estimate import seconds_of
 from qhyper.run.lock import FILE as LOCK
 from qhyper.run.lock import alone
 from qhyper.run.own_code import code_of
@@ -33,6 +32,7 @@ from qhyper.run.sweep_file import (
     seeds_name,
 )
 from qhyper.run.sweep_rows import INDEX, Index
+from qhyper.run.sweep_time import Cost, Shapes
 from qhyper.run.sweep_trials import alike, done_in, tasks_of
 from qhyper.run.trials import problem_of
 from qhyper.run.work import Progress, Stop, Warn
@@ -64,6 +64,10 @@ class Prepared:
     """of the data of all of these, by their folders"""
     trials: "Sequence[Trial]"
     """of the largest, which tell what a trial takes of the machine"""
+    shapes: Shapes = field(default_factory=Shapes)
+    """of all trials of these, which tell how long they take"""
+    costs: Mapping[Path, Mapping[str, Cost]] = field(default_factory=dict)
+    """of the trials of a point, by its folder and their titles"""
 
 
 def missing_of(
@@ -83,6 +87,7 @@ def missing_of(
     runs: list[Run] = []
     digests: dict[Path, str | None] = {}
     largest: list[Trial] = []
+    shapes, costs = Shapes(), dict[Path, Mapping[str, Cost]]()
     for number, place in enumerate(all_places, 1):
         if stop():
             raise Interrupted("Stopped by a signal.")
@@ -97,6 +102,7 @@ def missing_of(
             if (run := begun.get(_of_problem(made.config))) is not None:
                 check_same_data(run, made.problem)
             largest = max(largest, made.trials, key=_bytes)
+            costs[place.folder] = shapes.add(made.config, _of_problem(made.config), made.trials)
             more = [
                 New(
                     place.folder / seeds_name(block),
@@ -109,7 +115,7 @@ def missing_of(
             runs += unfinished
             new += more
         progress("points checked", number, len(all_places))
-    return Prepared(all_places, new, runs, digests, largest)
+    return Prepared(all_places, new, runs, digests, largest, shapes, costs)
 
 
 def _in_blocks(seeds: Sequence[int], known: Sequence[tuple[int, ...]]) -> list[list[int]]:
@@ -127,33 +133,34 @@ def outlook(
 ) -> dict[str, Any]:
     """What a sweep would carry out, in numbers; nothing is written.
 
-    The seconds are those of as many trials as there are to carry out, by so many `processes`, if
-    all took as long as those of the largest point, on average; None where that is not known.
+    The seconds are those of all trials that there are to carry out, by so many `processes`; None
+    where that is not known (`qhyper.run.sweep_time`).
     """
     made = missing_of(asked, folder, stop=stop, progress=progress, warn=once(warn))
-    tasks: list[tuple[str, bool]] = []
+    shared: dict[str, tuple[Cost | None, int]] = {}
+    """how long each trial takes, and its seeds, by its digest"""
     for each in made.new:
         digest, code = made.digests[each.path], code_of(each.config)
-        tasks += [(alike(each.config, e, digest, code), False) for e in each.config.entries or []]
+        costs = made.costs[each.path.parent]
+        for entry in each.config.entries or []:
+            cost = costs.get(entry.title), len(each.config.seeds)
+            shared[alike(each.config, entry, digest, code)] = cost
     for run in made.runs:
-        found = tasks_of(run, made.digests[run.path])
-        tasks += [(digest, task.done) for task, digest in found.items()]
-    shared = {digest for digest, _ in tasks}
-    if any(not done for _, done in tasks):
-        for run in runs_of(folder):
-            shared -= done_in(run).keys()
-    each = seconds_of(made.trials, processes=processes, stop=stop, warn=warn)
-    known = [seconds for seconds in each if seconds is not None]
-    whole = None
-    if known and shared:
-        whole = sum(known) / len(known) * len(shared) / min(processes, len(shared))
+        costs = made.costs[run.path.parent]
+        for task, digest in tasks_of(run, made.digests[run.path]).items():
+            shared[digest] = costs.get(task.about[1]), len(run.config.seeds)
+    for run in runs_of(folder) if shared else ():
+        for digest in done_in(run):
+            shared.pop(digest, None)
+    told: dict[str, Any] = {"stop": stop, "warn": warn}
+    seconds = made.shapes.seconds(shared.values(), processes=processes, **told) if shared else 0.0
     return {
         "points": len(made.places),
         "seeds": len(made.places[0].config.seeds),
         "runs to make": len(made.new),
         "runs to end": len(made.runs),
         "trials to carry out": len(shared),
-        "estimated seconds": whole if shared else 0.0,
+        "estimated seconds": seconds,
     }
 
 
@@ -167,7 +174,8 @@ def prepare(asked: Asked, folder: Path, *, stop: Stop, progress: Progress, warn:
             (run.path / SUMMARY).unlink(missing_ok=True)
     about = provenance([])
     runs = [Run.make(each.path, each.config, about, each.data) for each in made.new]
-    return replace(made, new=[], runs=[*made.runs, *runs])
+    runs = [*made.runs, *runs]
+    return replace(made, new=[], runs=runs, shapes=Shapes(), costs={})
 
 
 def _file_of(asked: Asked, folder: Path) -> Path:

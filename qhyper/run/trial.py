@@ -186,13 +186,21 @@ class Trial:
         minutes = None if self.generator is None else self.trainer.settings.minutes
         return None if minutes is None else 60 * minutes
 
-    def shares(self) -> Iterator[float]:
-        """Carry it out, with no record, and say after each step which share of it is done."""
+    @property
+    def steps(self) -> int:
+        """Steps of the training of all starts, or what a control tries: time goes by them."""
+        return self._evaluations if self.generator is None else self.trainer.total_steps
+
+    def shares(self, evaluations: int | None = None) -> Iterator[float]:
+        """Carry it out, with no record, and say after each step which share of it is done.
+
+        A control is carried out with so many `evaluations`, all of them unless told.
+        """
         if self.generator is None:
-            tried, evaluations = 0, self._evaluations
-            for found in self._searched():
+            tried = 0
+            for found in self._searched(evaluations):
                 tried += found.losses.shape[1]
-                yield tried / evaluations
+                yield tried / self._evaluations
             return
         while not self.trainer.done:
             self.trainer.advance()
@@ -330,10 +338,10 @@ class Trial:
         if self.paid:
             self.backend.begin(f"{self.entry.folder}: {purpose}")
 
-    def _searched(self) -> Iterator[Evaluated]:
-        """The control's search, from its beginning."""
-        rng = Streams(self.seeds)(0, "search")
-        return self.control.search(self.objective, evaluations=self._evaluations, rng=rng)
+    def _searched(self, evaluations: int | None = None) -> Iterator[Evaluated]:
+        """The control's search, from its beginning, with all evaluations or so many."""
+        rng, most = Streams(self.seeds)(0, "search"), evaluations or self._evaluations
+        return self.control.search(self.objective, evaluations=most, rng=rng)
 
     def _search(self, stop: Callable[[], bool], progress: Progress) -> dict[str, Any]:
         record = SearchRecord.empty(len(self.seeds), self.objective.n_bits)

@@ -113,6 +113,7 @@ def test_the_version_is_that_of_the_package(screen):
         (["comprae"], "No such command 'comprae'. Did you mean 'compare'?"),
         (["--verison"], "No such option: --verison. Did you mean --version?"),
         (["compare", "-x"], "No such option: -x."),
+        (["submit", "r", "--draws", "9"], "No such option: --draws. In submit it is --shots."),
         (["compare", "--draws", "9"], "No such option: --draws. Did you mean --rows? It is one of "
          "qhyper train."),
         (

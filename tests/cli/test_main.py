@@ -93,7 +93,7 @@ TINY = ["--data", "digits", "--shots", "1000", "--seeds", "2"]
 @pytest.fixture
 def only_planned(monkeypatch) -> None:
     """A run directory is made, and nothing carried out."""
-    monkeypatch.setattr("qhyper.cli.main._execute", lambda *told: None)
+    monkeypatch.setattr("qhyper.cli.carry_out.finish", lambda *told: None)
 
 
 def planned(folder: Path) -> dict[str, dict]:

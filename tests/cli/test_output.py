@@ -76,7 +76,7 @@ def test_memory_that_is_not_there_is_said_in_words(cli, monkeypatch):
     def start(*arguments, **options):
         raise MemoryError("Unable to allocate 8.00 EiB")
 
-    monkeypatch.setattr("qhyper.cli.main._start", start)
+    monkeypatch.setattr("qhyper.cli.main.start", start)
     code, _, err = cli("compare")
     assert code == 2
     assert err.startswith("qhyper: Out of memory: Unable to allocate 8.00 EiB. Lower the number of")

@@ -6,24 +6,24 @@ import sys
 
 import pytest
 
-from qhyper.cli.terminal import in_words, numbered, progress
+from qhyper.cli.terminal import counted_titles, in_words, progress
 from qhyper.run.config import Config, Entry
 
 THREE = Config(entries=[Entry(name="product"), Entry(name="mlp"), Entry(name="mlp", label="b")])
 
 
 def test_entries_and_their_searches_are_numbered():
-    names = numbered(THREE)
+    names = counted_titles(THREE)
     assert names["mlp"] == "mlp (2 of 3)"
     assert names["b"] == "b (3 of 3)"
     assert names["tuning b"] == "tuning b (3 of 3)"
-    assert numbered(Config()) == numbered(Config(entries=THREE.entries[:1])) == {}
+    assert counted_titles(Config()) == counted_titles(Config(entries=THREE.entries[:1])) == {}
 
 
 def test_a_line_says_which_entry_is_done_and_how_long_it_took(capsys, monkeypatch):
     clock = iter([100.0, 112.3])
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    with progress(numbered(THREE)) as show:
+    with progress(counted_titles(THREE)) as show:
         show("mlp", 0, 10)
         monkeypatch.setattr("time.monotonic", lambda: 112.3)
         show("mlp", 5, 10)
@@ -43,7 +43,7 @@ def test_bars_on_a_terminal_say_which_entry_it_is(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("COLUMNS", "80")
-    with progress(numbered(THREE)) as show:
+    with progress(counted_titles(THREE)) as show:
         show("product", 3, 10)
         show("[b]", 1, 10)
     seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())

@@ -665,7 +665,8 @@ def test_the_command(cli, tmp_path) -> None:
     (tmp_path / "mine.toml").write_text(TEXT.format(sweep=RATES))
     code, out, _ = cli("sweep", "mine.toml", "--dry-run")
     assert code == 0
-    assert "runs/mine: nothing was run" in out
+    assert "runs/mine: a dry run" in out
+    assert "Nothing is stored or sent; a moment of each entry is tried" in out
     code, out, _ = cli("sweep", "mine.toml", "--dry-run", "--json")
     found = json.loads(out)
     assert 0 < found.pop("estimated seconds") < 600
