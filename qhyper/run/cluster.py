@@ -256,7 +256,8 @@ def _connected(address: str) -> Any:
     except ImportError as error:
         raise MissingError(
             f"Got --scheduler {address}, which needs dask.distributed. Install it in the "
-            "checkout of qhyper: pip install -e '.[cluster]'. It does not go together with amazon-braket-sdk (cloudpickle), so "
+            "checkout of qhyper: pip install -e '.[cluster]'. It does not go together with "
+            "amazon-braket-sdk (cloudpickle), so "
             "take an environment of its own."
         ) from error
     try:
