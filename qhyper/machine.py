@@ -185,7 +185,7 @@ def needs(extra: str, what: str) -> Iterator[None]:
     except ImportError as error:
         raise MissingError(
             f"{what} needs packages that are not installed, or too old ({error}). Install them "
-            f'with: pip install "qhyper[{extra}]", or in a checkout: pip install -e ".[{extra}]"'
+            f"in the checkout of qhyper: pip install -c constraints.txt -e '.[{extra}]'"
         ) from error
 
 

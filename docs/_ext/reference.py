@@ -10,8 +10,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import described
 from docutils import nodes
@@ -19,6 +18,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from qhyper import registry
+from qhyper.cli import help as cli_help
 
 
 class Generated(SphinxDirective):
@@ -109,53 +109,26 @@ class Commands(Generated):
             yield f"(qhyper-{name})="
             yield f"## `qhyper {name}`\n"
             yield f"{help_of(command.help)}\n"
-            asked = [_argument(p) for p in command.params if p.param_type_name == "argument"]
-            yield f"```text\n{' '.join(['qhyper', name, '[OPTIONS]', *asked])}\n```\n"
+            usage = ["qhyper", name, *command.collect_usage_pieces(None)]
+            yield f"```text\n{' '.join(usage)}\n```\n"
             yield from self.parameters(command)
             if command.epilog:
                 yield f"{help_of(command.epilog)}\n"
 
     def parameters(self, command: Any) -> Iterable[str]:
-        """Its arguments, and its options: a table for each group of the help."""
-        groups: dict[str, list[Any]] = {}
-        for parameter in command.params:
-            usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
-            group = getattr(parameter, "rich_help_panel", None) or usual
-            groups.setdefault(group, []).append(parameter)
-        for group, parameters in groups.items():
-            yield f"| {group} | meaning |\n|---|---|"
+        """Its arguments and options: a table for each group of the help."""
+        for heading, parameters in cli_help._grouped(command.params).items():
+            yield f"| {heading} | meaning |\n|---|---|"
             for parameter in parameters:
                 yield row(self.cells(parameter))
             yield ""
 
     def cells(self, parameter: Any) -> Sequence[str]:
         """A row of one of them."""
-        if parameter.param_type_name == "argument":
-            shown = f"`{_argument(parameter)}`"
-        else:
-            value = "" if parameter.is_flag else f" {_value(parameter)}"
-            *others, last = (*parameter.opts, *parameter.secondary_opts)
-            shown = ", ".join(f"`{name}`" for name in (*others, f"{last}{value}"))
         default = parameter.default
         usual = default not in (None, False, True, (), []) and not callable(default)
         told = f" (`{default}`)" if usual and str(default) not in parameter.help else ""
-        return shown, f"{help_of(parameter.help)}{told}"
-
-
-_VALUES = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH"}
-
-
-def _argument(parameter: Any) -> str:
-    """An argument as usage lines have it."""
-    name = (parameter.metavar or parameter.name).upper().strip("[]")
-    return (name if parameter.required else f"[{name}]") + ("..." if parameter.nargs == -1 else "")
-
-
-def _value(parameter: Any) -> str:
-    """What stands after an option."""
-    annotation = parameter.type_descriptor.annotation
-    of_one = get_args(annotation)[0] if get_args(annotation) else annotation
-    return parameter.metavar or _VALUES.get(of_one, "TEXT")
+        return f"`{cli_help._names(parameter)}`", f"{help_of(parameter.help)}{told}"
 
 
 def table(rows: Sequence[described.Option], head: str) -> Iterable[str]:
@@ -180,9 +153,8 @@ def plain(text: str) -> str:
 
 
 def help_of(text: str | None) -> str:
-    """Help of the command line as Markdown: paragraphs, with rich's markup and marks removed."""
-    bare = (text or "").replace("\b", "").replace("\\[", "[")
-    paragraphs = re.split(r"\n\s*\n", bare.strip())
+    """Help of the command line as Markdown: paragraphs, and examples as code."""
+    paragraphs = re.split(r"\n\s*\n", (text or "").strip())
     return "\n\n".join(_paragraph(one) for one in paragraphs)
 
 

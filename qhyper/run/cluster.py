@@ -255,8 +255,9 @@ def _connected(address: str) -> Any:
         import distributed  # type: ignore[import-not-found]
     except ImportError as error:
         raise MissingError(
-            f"Got --scheduler {address}, which needs dask.distributed: pip install "
-            "'qhyper[cluster]'. It does not go together with amazon-braket-sdk (cloudpickle), so "
+            f"Got --scheduler {address}, which needs dask.distributed. Install it in the "
+            "checkout of qhyper: pip install -e '.[cluster]'. It does not go together with "
+            "amazon-braket-sdk (cloudpickle), so "
             "take an environment of its own."
         ) from error
     try:

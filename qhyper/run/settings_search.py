@@ -49,7 +49,8 @@ def load_optuna() -> Any:
         import optuna
     except ImportError as error:
         raise MissingError(
-            "To search settings needs Optuna, which is not installed: pip install 'qhyper[tune]'."
+            "To search settings needs Optuna, which is not installed. Install it in the checkout "
+            "of qhyper: pip install -c constraints.txt -e '.[tune]'"
         ) from error
     return optuna
 

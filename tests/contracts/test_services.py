@@ -248,8 +248,7 @@ def test_without_a_package_it_says_what_to_install(vendor, name, module, extra, 
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingError) as missing:
         find("service", vendor)(name)
-    assert f'pip install "qhyper[{extra}]"' in str(missing.value)
-    assert f'pip install -e ".[{extra}]"' in str(missing.value)
+    assert f"pip install -c constraints.txt -e '.[{extra}]'" in str(missing.value)
     assert missing.value.exit_code == 3
 
 

@@ -321,5 +321,5 @@ def test_a_scheduler_that_goes_away_is_told_of(tmp_path, tasks) -> None:
 
 def test_without_the_package_it_says_what_to_install(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(MissingError, match=r"pip install 'qhyper\[cluster\]'"):
+    with pytest.raises(MissingError, match=r"pip install -e '\.\[cluster\]'"):
         Cluster("tcp://127.0.0.1:8786", progress=quiet, warn=quiet)

@@ -87,5 +87,5 @@ def test_other_outputs_than_the_networks_are_an_error(tmp_path, monkeypatch):
 
 def test_without_onnx(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingError, match=r'An ONNX file needs.*pip install "qhyper\[onnx\]"'):
+    with pytest.raises(MissingError, match=r"An ONNX file needs.*pip install .* '\.\[onnx\]'"):
         random_network(np.random.default_rng(0), (3, 2)).to_onnx(tmp_path / "network.onnx")
