@@ -121,10 +121,12 @@ def print_comparison(outcome: "Comparison", run: Path, as_json: bool) -> None:
 
 def print_outcome(outcome: "Comparison") -> None:
     """Print the tables of an outcome, and what is to be said of it."""
+    from qhyper.report.answer import answer
     from qhyper.report.table import correlation_table, table, tests_table, tuned_table
     from qhyper.report.words import remarks
 
     console().print(table(outcome.summary))
+    console().print(f"\n{answer(outcome.summary)}\n", markup=False, highlight=False)
     if outcome.summary.tests:
         console().print(tests_table(outcome.summary))
     if (correlations := correlation_table(outcome.summary)) is not None:
