@@ -3,6 +3,7 @@
 import importlib
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,19 @@ def test_the_entries_that_are_compared_unless_told_are_said() -> None:
     few, _, full = text.partition("\n\n")[0].partition("of networks of\nfull size")
     assert tuple(re.findall(r"`([\w-]+)`", few)) == COMPARED
     assert tuple(re.findall(r"`([\w-]+)`", full)) == FULL_SIZE
+
+
+def test_configurations_that_are_shown_can_be_read() -> None:
+    shown = [
+        text
+        for page in DOCS.rglob("*.md")
+        for text in re.findall(r"^```toml\n(data = .*?)^```$", page.read_text("utf-8"), re.M | re.S)
+    ]
+    assert len(shown) >= 4
+    for text in shown:
+        settings = tomllib.loads(text)
+        settings.pop("sweep", None)
+        assert Config.model_validate(settings).entries
 
 
 def test_what_is_said_to_be_somewhere_is_there() -> None:
