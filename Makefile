@@ -61,5 +61,5 @@ $(CLUSTER)/made: $(VENV)/dev tests/cluster.txt
 # what makes a wheel, and nothing else: it need not wait for the tools
 $(BUILD)/made: constraints.txt
 	$(PYTHON) -m venv $(BUILD)
-	$(BUILD)/bin/python -m pip install --quiet --no-compile -c constraints.txt build setuptools
+	$(BUILD)/bin/python -m pip install --quiet --no-compile -c constraints.txt build
 	touch $@

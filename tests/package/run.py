@@ -51,7 +51,7 @@ def build(folder):
         (folder / name).write_bytes(content)
     for old in DIST.glob(f"qhyper-{VERSION}[-.]*"):
         old.unlink()
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", DIST, folder)
+    run(sys.executable, "-m", "build", "--outdir", DIST, folder)
     (wheel,) = DIST.glob(f"qhyper-{VERSION}-*.whl")
     (archive,) = DIST.glob(f"qhyper-{VERSION}.tar.gz")
     for made in (wheel, archive):
