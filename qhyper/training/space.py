@@ -159,9 +159,9 @@ class Tuning(Limits):
     """what is to be low, in the mean over the seeds: what a trained entry draws, or the best that
     it drew on its way. An entry that is sure of one network early may find fewer of the best"""
     space: dict[str, Space] = Field(default={})
-    """by title of an entry, in place of its usual one: learning rate (0.003 to 3), draws (16 to 256)
-    and restarts (1 to 32) of what is trained, all on a log scale, and the options that its class has
-    ranges for in the attribute `tuned`"""
+    """by title of an entry, in place of its usual one: learning rate (0.003 to 3), draws (16 to
+    256) and restarts (1 to 32) of what is trained, all on a log scale, and the options that its
+    class has ranges for in the attribute `tuned`"""
 
     @field_validator("seeds")
     @classmethod
