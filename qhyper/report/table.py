@@ -110,14 +110,11 @@ def tests_table(summary: Summary) -> "Table":
     )
     if too_few_seeds(summary):
         caption += f"; {too_few_seeds(summary)}"
-    shown = Table(box=box.SIMPLE_HEAD, caption=Text(caption), padding=(0, 1, 0, 0), pad_edge=False)
-    # Where it is too narrow, whatever stands beside names of usual length breaks, and they do not.
-    name = min(14, max(len(entry.name) for entry in summary.generators))
+    shown = Table(box=box.SIMPLE_HEAD, caption=Text(caption), padding=0, show_edge=False)
     for index, title in enumerate(TEST_COLUMNS):
         justify = "right" if index in (2, 3, 4) else "left"
-        title = title.replace("Median ", "Median\n")
-        least = name if index < 2 else None
-        shown.add_column(title, justify=justify, overflow="fold", min_width=least)
+        title = title.replace("Median ", "Median\n").replace("mean ", "mean\n")
+        shown.add_column(title, justify=justify, overflow="fold")
     for test in summary.tests:
         shown.add_row(*map(Text, test_cells(test)))
     return shown

@@ -154,7 +154,7 @@ def test_best_networks_of_held_out_rows_have_their_loss_in_place_of_a_regret(res
 def test_tests_table(ten_seeds, certified, result):
     shown = text_of(tables.tests_table(certified(ten_seeds)), width=100)
     numbers = r"−0\.0045 +0\.002 +0\.004 +large \(−1\.00\)"  # 2 / 2^10, and twice that
-    assert re.search(f"(?m)^ quantum +autoregressive +{numbers} +quantum is lower *$", shown)
+    assert re.search(f"(?m)^quantum +autoregressive +{numbers} +quantum is lower *$", shown)
     assert shown.count("not told apart") == 1
     tables.tests_table(certified([result("a", "quantum", [1])]))
 
