@@ -159,6 +159,20 @@ def spectrum() -> Spectrum:
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """Pages with empty figures, where nobody looks at them: drawing takes longer than the rest."""
+    import qhyper.report.plots
+    import qhyper.report.sweep_figures
+    import qhyper.submit.figures
+
+    def svg(figure: Any, name: str, title: str, description: str = "") -> str:
+        return f'<svg role="img" aria-label="{name}"></svg>'
+
+    for module in (qhyper.report.plots, qhyper.report.sweep_figures, qhyper.submit.figures):
+        monkeypatch.setattr(module, "svg", svg)
+
+
+@pytest.fixture
 def cli(monkeypatch, tmp_path, capsys):
     """Run the command in an empty folder: (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)

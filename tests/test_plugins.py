@@ -24,6 +24,8 @@ from qhyper.targets.layered.space import WeightSpace
 from qhyper.targets.loss import check_loss
 from qhyper.training.search import build_control, is_control
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 MODULE = '''
 from dataclasses import dataclass
 

@@ -8,6 +8,8 @@ import pytest
 
 from qhyper.data.sets import availability
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 PYTHON, SHELL = (re.findall(rf"```{kind}\n(.*?)```", README, flags=re.DOTALL) for kind in
                  ("python", "sh"))  # fmt: skip

@@ -9,6 +9,8 @@ import pytest
 
 from qhyper.cli.terminal import output, print_pairs, warn
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def printed_in(encoding: str, monkeypatch, errors: str = "strict") -> tuple[str, str]:
     """What a table and a warning are on streams of an encoding."""

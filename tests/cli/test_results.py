@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SMALL = ["--data", "digits", "--evaluations", "300", "--generators", "bernoulli,random",
          "--processes", "1"]  # fmt: skip
 

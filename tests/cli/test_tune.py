@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SMALL = ["--data", "digits", "--layers", "4,3,2", "--evaluations", "640", "--seeds", "3"]
 TWO = ["--generators", "bernoulli,annealing", "--processes", "1"]
 SEARCH = ["--tuning-seeds", "2", "--tuning-evaluations", "3840", "--sampler", "random"]

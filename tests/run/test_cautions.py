@@ -18,6 +18,8 @@ from qhyper.targets.loss import label_losses
 from qhyper.targets.objective import Objective
 from qhyper.targets.target import ObjectiveCapabilities
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SEARCHES = ["bernoulli", "random"]
 
 

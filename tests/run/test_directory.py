@@ -25,6 +25,8 @@ from qhyper.run.problem import build_problem
 from qhyper.storage import write_whole
 from qhyper.targets.layered.space import WeightSpace
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 TRAINING = {"draws": 16, "checkpoint_every": 7, "restarts": 2}
 
 

@@ -15,6 +15,8 @@ from qhyper.run.config import Config, Entry
 from qhyper.run.directory import Run
 from qhyper.run.merge import merge, merged
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 ENTRIES = [
     Entry(name="quantum-depth2", training={"draws": 16, "restarts": 2}),
     Entry(name="mlp", training={"draws": 16}),

@@ -14,6 +14,8 @@ from qhyper.run.config import read
 from qhyper.run.directory import Run
 from qhyper.run.places import beside
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 ASKED = ("--seeds", "1", "--evaluations", "200", "--generators", "bernoulli")
 
 

@@ -14,6 +14,8 @@ from qhyper.targets.layout import Block, Layout
 from qhyper.targets.objective import Objective
 from qhyper.targets.packed.target import PackedTarget
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def images(rows: int = 600, *, side: int = 8, classes: int = 4, seed: int = 0) -> Samples:
     """Noisy pictures of one of a few patterns of -1 and +1."""

@@ -14,6 +14,8 @@ from qhyper.run.config import Config, Entry
 from qhyper.run.directory import Run
 from qhyper.run.sinks import SINKS, Followed, build_sink, find_sink
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 TRAINING = {"draws": 10, "checkpoint_every": 7}
 ENTRIES = [Entry(name="bernoulli", training=TRAINING), Entry(name="random")]
 

@@ -22,6 +22,8 @@ from qhyper.run.sweep import carry_out_sweep, help_with_sweep
 from qhyper.run.sweep_file import places, read_sweep
 from qhyper.run.trials import Where
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 TEXT = """
 data = "digits"
 layers = [4, 3, 2]

@@ -19,6 +19,8 @@ from qhyper.spending import Spending
 from qhyper.targets.objective import Objective
 from qhyper.training.space import TRAINED, Range, Space, Tuning
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 LINES = '''
 import numpy as np
 from qhyper.training.search import Evaluated

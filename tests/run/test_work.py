@@ -17,6 +17,8 @@ from qhyper.run.directory import Run
 from qhyper.run.lease import Leases
 from qhyper.run.lock import alone, unless_others
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 RESULTS = "*/*/result.json"
 
 

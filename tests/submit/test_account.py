@@ -7,6 +7,8 @@ import pytest
 
 from tests.submit.test_submission import accepted, finished, stub, trained  # noqa: F401
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def listed(cli, *arguments):
     code, out, err = cli("jobs", *arguments, "--json")

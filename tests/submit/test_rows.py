@@ -26,6 +26,8 @@ from qhyper.submit.submission import Submission
 from qhyper.targets.packed.target import PackedTarget
 from tests.submit.test_submission import accepted, stub  # noqa: F401
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SEEDS = (3, 8)
 LAYOUT = PackedTarget((16, 4, 2)).layout
 """72 bits: 16 patches of an image of 4 × 4 pixels, and two chunks of the readout."""

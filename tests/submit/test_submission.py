@@ -15,6 +15,8 @@ from qhyper.run.comparison import execute, load_generator, plan
 from qhyper.run.config import Config, Entry
 from qhyper.run.directory import Run
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 STUB = Path(__file__).parents[1] / "quantum" / "cloud"
 OWN = """
 def loss(bits):
