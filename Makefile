@@ -45,10 +45,11 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e .
 	touch $@
 
-# with the tools, and with every vendor's packages, which the tests run
-$(VENV)/dev: $(VENV)/installed
+# with the tools, and with every vendor's packages, which the tests run: at once, or after the above
+$(VENV)/dev: pyproject.toml constraints.txt $(if $(filter compare,$(MAKECMDGOALS)),$(VENV)/installed)
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".[dev]"
-	touch $@
+	touch $(VENV)/installed $@
 
 # the environment above, with dask in front of it: see tests/cluster.txt
 $(CLUSTER)/made: $(VENV)/dev tests/cluster.txt

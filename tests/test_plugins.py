@@ -24,7 +24,7 @@ from qhyper.targets.layered.space import WeightSpace
 from qhyper.targets.loss import check_loss
 from qhyper.training.search import build_control, is_control
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 MODULE = '''
 from dataclasses import dataclass

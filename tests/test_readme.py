@@ -8,7 +8,7 @@ import pytest
 
 from qhyper.data.sets import availability
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 PYTHON, SHELL = (re.findall(rf"```{kind}\n(.*?)```", README, flags=re.DOTALL) for kind in

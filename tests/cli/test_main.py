@@ -21,7 +21,7 @@ from qhyper.run.directory import Run
 from qhyper.run.problem import build_problem
 from qhyper.targets.layered.space import WeightSpace
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 SMALL = ["--data", "digits", "--evaluations", "2000", "--seeds", "3"]
 

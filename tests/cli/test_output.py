@@ -9,7 +9,7 @@ import pytest
 
 from qhyper.cli.terminal import output, print_pairs, warn
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 
 def printed_in(encoding: str, monkeypatch, errors: str = "strict") -> tuple[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from qhyper.cli.terminal import counted_titles, in_words, progress
 from qhyper.run.config import Config, Entry
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 THREE = Config(entries=[Entry(name="product"), Entry(name="mlp"), Entry(name="mlp", label="b")])
 

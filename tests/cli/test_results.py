@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 SMALL = ["--data", "digits", "--evaluations", "300", "--generators", "bernoulli,random",
          "--processes", "1"]  # fmt: skip

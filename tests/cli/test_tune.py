@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 SMALL = ["--data", "digits", "--layers", "4,3,2", "--evaluations", "640", "--seeds", "3"]
 TWO = ["--generators", "bernoulli,annealing", "--processes", "1"]

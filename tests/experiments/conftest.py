@@ -3,26 +3,18 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from qhyper.targets.layered.objective import NetworkObjective
+from tests.conftest import certified_once
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 
-@pytest.fixture(scope="module")
-def certified_once() -> Iterator[None]:
+@pytest.fixture(scope="module", name="certified_once")
+def _certified_once() -> Iterator[None]:
     """Parts of a study, which are processes of their own elsewhere, share the certificate here."""
-    certify, known = NetworkObjective.certify, {}
-
-    def once(self: NetworkObjective, *, temperature: float, progress: Any = None) -> Any:
-        asked = self.name, self.data.x.tobytes(), self.data.y.tobytes(), temperature
-        if asked not in known:
-            known[asked] = certify(self, temperature=temperature, progress=progress)
-        return known[asked]
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(NetworkObjective, "certify", once)
+        patch.setattr(NetworkObjective, "certify", certified_once)
         yield

@@ -18,7 +18,7 @@ from qhyper.targets.loss import label_losses
 from qhyper.targets.objective import Objective
 from qhyper.targets.target import ObjectiveCapabilities
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 SEARCHES = ["bernoulli", "random"]
 

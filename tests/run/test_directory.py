@@ -25,7 +25,7 @@ from qhyper.run.problem import build_problem
 from qhyper.storage import write_whole
 from qhyper.targets.layered.space import WeightSpace
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 TRAINING = {"draws": 16, "checkpoint_every": 7, "restarts": 2}
 

@@ -24,7 +24,7 @@ from qhyper.targets.objective import Objective
 from tests.run.executor_contracts import *  # noqa: F403 (tests, and their fixture `tasks`)
 from tests.run.executor_contracts import never, quiet, run
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
 

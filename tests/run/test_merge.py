@@ -15,7 +15,7 @@ from qhyper.run.config import Config, Entry
 from qhyper.run.directory import Run
 from qhyper.run.merge import merge, merged
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 ENTRIES = [
     Entry(name="quantum-depth2", training={"draws": 16, "restarts": 2}),

@@ -14,7 +14,7 @@ from qhyper.run.config import read
 from qhyper.run.directory import Run
 from qhyper.run.places import beside
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 ASKED = ("--seeds", "1", "--evaluations", "200", "--generators", "bernoulli")
 

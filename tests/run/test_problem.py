@@ -14,7 +14,7 @@ from qhyper.targets.layout import Block, Layout
 from qhyper.targets.objective import Objective
 from qhyper.targets.packed.target import PackedTarget
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 
 def images(rows: int = 600, *, side: int = 8, classes: int = 4, seed: int = 0) -> Samples:

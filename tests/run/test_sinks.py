@@ -14,7 +14,7 @@ from qhyper.run.config import Config, Entry
 from qhyper.run.directory import Run
 from qhyper.run.sinks import SINKS, Followed, build_sink, find_sink
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 TRAINING = {"draws": 10, "checkpoint_every": 7}
 ENTRIES = [Entry(name="bernoulli", training=TRAINING), Entry(name="random")]

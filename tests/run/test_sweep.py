@@ -22,7 +22,7 @@ from qhyper.run.sweep import carry_out_sweep, help_with_sweep
 from qhyper.run.sweep_file import places, read_sweep
 from qhyper.run.trials import Where
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 TEXT = """
 data = "digits"

@@ -19,7 +19,7 @@ from qhyper.spending import Spending
 from qhyper.targets.objective import Objective
 from qhyper.training.space import TRAINED, Range, Space, Tuning
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 LINES = '''
 import numpy as np

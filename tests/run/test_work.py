@@ -17,7 +17,7 @@ from qhyper.run.directory import Run
 from qhyper.run.lease import Leases
 from qhyper.run.lock import alone, unless_others
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 RESULTS = "*/*/result.json"
 

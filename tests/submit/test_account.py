@@ -7,7 +7,7 @@ import pytest
 
 from tests.submit.test_submission import accepted, finished, stub, trained  # noqa: F401
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 
 def listed(cli, *arguments):

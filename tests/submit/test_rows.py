@@ -26,7 +26,7 @@ from qhyper.submit.submission import Submission
 from qhyper.targets.packed.target import PackedTarget
 from tests.submit.test_submission import accepted, stub  # noqa: F401
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 SEEDS = (3, 8)
 LAYOUT = PackedTarget((16, 4, 2)).layout

@@ -15,7 +15,7 @@ from qhyper.run.comparison import execute, load_generator, plan
 from qhyper.run.config import Config, Entry
 from qhyper.run.directory import Run
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 STUB = Path(__file__).parents[1] / "quantum" / "cloud"
 OWN = """

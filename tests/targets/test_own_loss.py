@@ -19,7 +19,7 @@ from qhyper.targets.loss import is_by_row, label_losses, mean_losses
 from qhyper.targets.own_loss import asked
 from qhyper.targets.packed.target import PackedTarget
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "certified_before")
 
 MODULE = '''
 from dataclasses import dataclass
