@@ -117,7 +117,7 @@ class Commands(Generated):
 
     def parameters(self, command: Any) -> Iterable[str]:
         """Its arguments and options: a table for each group of the help."""
-        for heading, parameters in cli_help._grouped(command.params).items():
+        for heading, parameters in cli_help.grouped(command.params).items():
             yield f"| {heading} | meaning |\n|---|---|"
             for parameter in parameters:
                 yield row(self.cells(parameter))
@@ -128,7 +128,7 @@ class Commands(Generated):
         default = parameter.default
         usual = default not in (None, False, True, (), []) and not callable(default)
         told = f" (`{default}`)" if usual and str(default) not in parameter.help else ""
-        return f"`{cli_help._names(parameter)}`", f"{help_of(parameter.help)}{told}"
+        return f"`{cli_help.names_of(parameter)}`", f"{help_of(parameter.help)}{told}"
 
 
 def table(rows: Sequence[described.Option], head: str) -> Iterable[str]:

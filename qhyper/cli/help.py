@@ -104,7 +104,7 @@ class Group(TyperGroup):
         ]
         for heading, rows in groups.items():
             lines += ["", heading, *_rows(rows, formatter.width, column=12)]
-        own = [(_names(param), param.help or "") for param in params]
+        own = [(names_of(param), param.help or "") for param in params]
         lines += ["", "Options", *_rows([("-h, --help", "This help; of a command: its own."), *own],
                                         formatter.width)]  # fmt: skip
         lines += [*_examples(self), "", f"Documentation: {_documentation()}"]
@@ -118,7 +118,7 @@ def _command(command: Command, ctx: Any, width: int, *, full: bool) -> Iterator[
     for paragraph in paragraphs if full else paragraphs[:1]:
         yield ""
         yield fill(paragraph, width)
-    for heading, params in _grouped(command.params).items():
+    for heading, params in grouped(command.params).items():
         listed = [param for param in params if full or getattr(heading_of(param), "often", True)]
         named = ", ".join(_flags(param) for param in params if param not in listed)
         yield ""
@@ -127,7 +127,7 @@ def _command(command: Command, ctx: Any, width: int, *, full: bool) -> Iterator[
                             break_on_hyphens=False)  # fmt: skip
             continue
         yield heading
-        yield from _rows(((_names(param), _text(param, full)) for param in listed), width)
+        yield from _rows(((names_of(param), _text(param, full)) for param in listed), width)
         if heading == OUTPUT and not full:
             yield from _rows([(HELP[-1], "Every option in full.")], width)
         if named:
@@ -174,7 +174,7 @@ def heading_of(param: Any) -> str:
     return param.rich_help_panel or (WHAT if param.param_type_name == "argument" else OUTPUT)
 
 
-def _grouped(params: Iterable[Any]) -> dict[str, list[Any]]:
+def grouped(params: Iterable[Any]) -> dict[str, list[Any]]:
     """Options by their headings, these in their order."""
     found: dict[str, list[Any]] = {heading: [] for heading in HEADINGS}
     for param in params:
@@ -195,7 +195,7 @@ def _rows(rows: Iterable[tuple[str, str]], width: int, column: int = COLUMN) -> 
             yield " " * column + line
 
 
-def _names(param: Any) -> str:
+def names_of(param: Any) -> str:
     """An option with what it takes, or an argument."""
     if param.param_type_name == "argument":
         return _argument(param)
