@@ -229,7 +229,9 @@ def _adjoint(begin, end, kind, qubits, first, code, angle, angles, states, costs
             else:
                 entangle(psi[0], psi[1], kind[k], qubits[k, 0], qubits[k, 1])
                 entangle(other[0], other[1], kind[k], qubits[k, 0], qubits[k, 1])
-        out[row] = slopes(kind, first, code, angle, angles[row], parts)
+        found = slopes(kind, first, code, angle, angles[row], parts)
+        for k in range(len(found)):  # a slice assigned takes seconds to compile
+            out[row, k] = found[k]
 
 
 # -- real amplitudes [2^n, lane] -------------------------------------------------------------------

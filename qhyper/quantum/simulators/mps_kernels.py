@@ -236,6 +236,14 @@ def _fold_leg(tensor, gradient, code):
     return before, folded
 
 
+@_part
+def _store(tensor, out):
+    """Write a tensor's numbers in their order: a slice assigned takes seconds to compile."""
+    numbers = tensor.ravel()
+    for k in range(len(out)):
+        out[k] = numbers[k]
+
+
 @_jit
 def _build(start, code, angle, bond, offset, angles, tensors):
     for replica in range(len(angles)):
@@ -248,7 +256,7 @@ def _build(start, code, angle, bond, offset, angles, tensors):
                     _rotate(tensor, u00, u01, u10, u11)
                 else:
                     tensor = _append_leg(tensor, code[k])
-            tensors[replica, offset[site] : offset[site + 1]] = tensor.ravel()
+            _store(tensor, tensors[replica, offset[site] : offset[site + 1]])
 
 
 @_jit
@@ -439,7 +447,8 @@ def _log_prob(first_task, last_task, bond, offset, tensors, bits, out):
                 total[k] += -2.0 * np.log(scale[k]) if scale[k] > 0.0 else -np.inf
             real, next_real = next_real, real
             imag, next_imag = next_imag, imag
-        out[replica, first : first + lanes] = total
+        for k in range(lanes):
+            out[replica, first + k] = total[k]
 
 
 @_part
@@ -598,7 +607,7 @@ def _derive(start, code, angle, bond, angles, derivatives, offset):
                     else:
                         u00, u01, u10, u11 = _rotation(code[later], angles[replica, angle[later]])
                         _rotate(tensor, u00, u01, u10, u11)
-                derivatives[replica, offset[k] : offset[k + 1]] = tensor.ravel()
+                _store(tensor, derivatives[replica, offset[k] : offset[k + 1]])
 
 
 @_threaded

@@ -175,7 +175,10 @@ def matrices_of(kind, first, code, angle, angles):
     """The matrix of every operation [operation, 2, 2]; of CX and CZ the identity."""
     out = np.empty((len(kind), 2, 2), np.complex128)
     for k in range(len(kind)):
-        out[k] = _matrix(first[k], first[k + 1], code, angle, angles)
+        matrix = _matrix(first[k], first[k + 1], code, angle, angles)
+        for i in range(2):  # a slice assigned takes seconds to compile
+            for j in range(2):
+                out[k, i, j] = matrix[i, j]
     return out
 
 

@@ -8,6 +8,7 @@ on the image, p of the other m being +1, and c bits that differ, the sum is n + 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +65,11 @@ def packed(step: BinaryConvolution, values: Values) -> PackedConvolution:
         words = pack(by_place).reshape(units, rows, -1)
     full = -(-units // UNITS) * UNITS
     after = step.after(values).shape
-    inside = [_inside(step, values, axis, after[1 + axis]) for axis in (0, 1)]
+    inside = [
+        _inside(values.shape[1 + axis], after[1 + axis], step.kernel[axis], step.stride[axis],
+                step.padding[axis], step.pad == "minus-one")
+        for axis in (0, 1)
+    ]  # fmt: skip
     (row_edges, of_row), (column_edges, of_column) = inside
     bases = np.zeros((len(row_edges) * len(column_edges), full), np.int64)
     bases[:, :units] = _bases(step.bits, row_edges, column_edges)
@@ -86,17 +91,21 @@ def in_blocks(weights: npt.NDArray) -> npt.NDArray:
     return np.ascontiguousarray(found.reshape(-1, UNITS, size).transpose(0, 2, 1)).ravel()
 
 
+@lru_cache
 def _inside(
-    step: BinaryConvolution, values: Values, axis: int, outputs: int
+    inputs: int, outputs: int, kernel: int, stride: int, padding: int, everywhere: bool
 ) -> tuple[npt.NDArray[np.bool_], Whole]:
-    """Which of the kernel's rows (or columns) are on the image: [edge, row], and which edge."""
-    first = np.arange(outputs) * step.stride[axis] - step.padding[axis]
-    places = first[:, None] + np.arange(step.kernel[axis])
-    found = (places >= 0) & (places < values.shape[1 + axis])
-    if step.pad == "minus-one":
-        found[:] = True
+    """Which of the kernel's rows (or columns) are on the image: [edge, row], and which edge.
+
+    It is kept, read-only: networks that differ in their bits alone have the same.
+    """
+    places = np.arange(outputs)[:, None] * stride - padding + np.arange(kernel)
+    found = np.full(places.shape, True) if everywhere else (places >= 0) & (places < inputs)
     edges, number = np.unique(found, axis=0, return_inverse=True)
-    return edges, number.reshape(-1).astype(np.int64)
+    number = number.reshape(-1).astype(np.int64)
+    edges.setflags(write=False)
+    number.setflags(write=False)
+    return edges, number
 
 
 def _bases(

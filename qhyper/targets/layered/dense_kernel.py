@@ -109,7 +109,9 @@ def _activate(name, sign_of_zero, z):
 def _forward(layers, draws, draw, sign_of_zero, x, here, there):
     """The logits [output, row] of one draw on a block of rows x [input, row], in a buffer."""
     n_rows, last = x.shape[1], len(layers) - 2
-    here[: layers[0], :n_rows] = x
+    for i in range(layers[0]):  # a slice assigned takes seconds to compile
+        for row in range(n_rows):
+            here[i, row] = x[i, row]
     at_weight, at_bias, at_unit = 0, 0, 0
     for layer in range(last + 1):
         n_in, n_out = layers[layer], layers[layer + 1]
@@ -123,7 +125,9 @@ def _forward(layers, draws, draw, sign_of_zero, x, here, there):
                 weight, h = draws.weights[draw, at_weight + i * n_out + unit], here[i, :n_rows]
                 for row in range(n_rows):
                     z[row] += h[row] * weight
-            z += draws.biases[draw, at_bias + unit]
+            bias = draws.biases[draw, at_bias + unit]
+            for row in range(n_rows):
+                z[row] += bias
             if layer < last:
                 _activate(draws.activation[draw], sign_of_zero, z)
                 if draws.units[draw, at_unit + unit] == 0:
@@ -143,7 +147,9 @@ def _all_logits(first, stop, layers, draws, sign_of_zero, x, out):
         for begin in range(0, x.shape[1], _BLOCK):
             rows = x[:, begin : begin + _BLOCK]
             z = _forward(layers, draws, draw, sign_of_zero, rows, here, there)
-            out[draw, :, begin : begin + _BLOCK] = z[: layers[-1], : rows.shape[1]]
+            for unit in range(layers[-1]):
+                for row in range(rows.shape[1]):
+                    out[draw, unit, begin + row] = z[unit, row]
 
 
 @_jit

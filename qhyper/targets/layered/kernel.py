@@ -221,7 +221,8 @@ def _logits(bits, net, buffers, out):
     hidden, nonzero, start = _activations(bits, net, buffers)
     for unit in range(net.layers[-1]):
         _output_sums(bits, start, unit, net, hidden, nonzero, buffers)
-        out[:, unit] = buffers[6]
+        for row in range(len(out)):  # a slice assigned takes seconds to compile
+            out[row, unit] = buffers[6][row]
 
 
 @_jit

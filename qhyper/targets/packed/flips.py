@@ -163,7 +163,9 @@ def _changes(
     for number in range(begin, end):
         start = number * _TILE
         size = min(_TILE, n_rows - start)
-        tile[:, :size] = x[:, start : start + size]
+        for word in range(n_words):  # a slice assigned takes seconds to compile
+            for r in range(size):
+                tile[word, r] = x[word, start + r]
         for word in range(n_hidden_words):
             units[word] = 0
             edges[word] = 0
@@ -174,7 +176,9 @@ def _changes(
                     at_edge = (count[r] == most) | (count[r] == more)
                     units[word, r] |= bit if count[r] <= most else none
                     edges[word, r] |= bit if at_edge else none
-        hidden[:, start : start + size] = units[:, :size]
+        for word in range(n_hidden_words):
+            for r in range(size):
+                hidden[word, start + r] = units[word, r]
         for r in range(size):
             row, label = start + r, labels[start + r]
             for c in range(n_classes):
