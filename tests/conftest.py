@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -190,7 +191,9 @@ def undrawn(monkeypatch):
     import qhyper.submit.figures
 
     def svg(figure: Any, name: str, title: str, description: str = "") -> str:
-        return f'<svg role="img" aria-label="{name}"></svg>'
+        told = f'<title id="{name}-title">{escape(title)}</title>'
+        told += f'<desc id="{name}-desc">{escape(description)}</desc>' if description else ""
+        return f'<svg role="img" aria-labelledby="{name}-title {name}-desc">{told}</svg>'
 
     for module in (qhyper.report.plots, qhyper.report.sweep_figures, qhyper.submit.figures):
         monkeypatch.setattr(module, "svg", svg)

@@ -8,6 +8,7 @@ import ast
 import importlib.util
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from inspect import Parameter
 from pathlib import Path
 from typing import Any
@@ -70,20 +71,29 @@ def _check(kind: str, name: str, options: Mapping[str, Any]) -> None:
 
 
 def _check_torch(word: str, name: str, file: str, besides: tuple[str, ...] = ()) -> None:
-    """Refuse a name that a file of torch.optim has no class for; torch itself is not imported."""
+    """Refuse a name that a file of torch.optim has no class for."""
+    in_torch = _torch_classes(file)
+    if in_torch is None:  # torch will say it itself
+        return
+    known = in_torch | set(besides)
+    if name not in known:
+        raise unknown(word, name, known)
+
+
+@cache
+def _torch_classes(file: str) -> frozenset[str] | None:
+    """What can be chosen of a file of torch.optim, None where there is none; torch stays out."""
     found = importlib.util.find_spec("torch")
     places = (found and found.submodule_search_locations) or []
     try:
         body = ast.parse(Path(places[0], "optim", file).read_text(encoding="utf-8")).body
-    except (IndexError, OSError):  # torch will say it itself
-        return
+    except (IndexError, OSError):
+        return None
     known = {node.name for node in body if isinstance(node, ast.ClassDef)}
     for node in body:
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("torch.optim."):
             known |= {alias.name for alias in node.names}
-    known = {name for name in known - _NO_CHOICE if name[0].isupper()} | set(besides)
-    if name not in known:
-        raise unknown(word, name, known)
+    return frozenset(name for name in known - _NO_CHOICE if name[0].isupper())
 
 
 # -- what a source tells ---------------------------------------------------------------------------

@@ -2,10 +2,13 @@
 
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from qhyper.data import idx_files
 from qhyper.targets.layered.objective import NetworkObjective
 from tests.conftest import certified_once
 
@@ -18,3 +21,19 @@ def _certified_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(NetworkObjective, "certify", certified_once)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _files_are_read_once() -> Iterator[None]:
+    """Parts, which are processes of their own elsewhere, share what is in the files of images."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(idx_files, "_content", _content_once)
+        yield
+
+
+@cache
+def _content_once(*of: Any, **which: Any) -> Any:
+    return _content(*of, **which)
+
+
+_content = idx_files._content

@@ -141,6 +141,7 @@ def test_a_training_without_draws_has_dashes(certified, uncertified, result, spe
         assert "Distance" not in words
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_networks_chosen_on_held_out_rows_are_told(certified, uncertified, result, spectrum):
     held = replace(result("held", "quantum", [0, 0]), held_out_loss=[0.2, 0.4])
     other = replace(held, name="other", kind="classical", held_out_loss=[0.1, 0.1])
@@ -196,6 +197,7 @@ def test_page_answers_in_words(ten_seeds, certified, spectrum):
     assert "the start kept at the end is the best one" in words
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_page_shows_how_it_was_run(ten_seeds, certified, spectrum):
     words = read(
         certified(ten_seeds), ten_seeds, spectrum,
@@ -216,6 +218,7 @@ TRAINING = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_page_shows_the_settings_of_each_entry_as_a_row(ten_seeds, certified, spectrum):
     entries = [
         {"name": "product", "options": {"order": "split"}, "training": TRAINING},
@@ -321,6 +324,7 @@ def test_page_of_one_run(seeds, certified, uncertified, result):
     assert ("“product”: 3 of 3 seeds" if seeds == 3 else "one seed cannot tell") in words
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_without_a_proof_entries_are_held_against_the_best_seen(uncertified, result):
     results = [result("a", "quantum", [1] * 6), result("b", "classical", [2] * 6)]
     words = read(uncertified(results), results)
@@ -331,6 +335,7 @@ def test_without_a_proof_entries_are_held_against_the_best_seen(uncertified, res
     assert "Regret is" not in words
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("seeds", "medians"), [(5, False), (6, True)])
 def test_95_per_cent_are_said_where_they_are_true(seeds, medians, certified, uncertified, result):
     results = [result("a", "quantum", [0] * seeds)]
@@ -347,6 +352,7 @@ def test_95_per_cent_are_said_where_they_are_true(seeds, medians, certified, unc
     assert "Wilson" not in words
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_warnings_stand_above_the_results(certified, result):
     results = [result("a", "quantum", [0])]
     warned = replace(certified(results), warnings=["2 < 3 rows: <b>scale</b>."])
@@ -355,6 +361,7 @@ def test_warnings_stand_above_the_results(certified, result):
     assert wording.remarks(warned) == ["Warning: 2 < 3 rows: <b>scale</b>."]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_page_without_reason_or_hits_in_common(certified, uncertified, result):
     results = [result("a", "quantum", [0, 0]), result("b", "classical", [0, 0])]
     words = read(certified(results), results)
