@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 # never used is never compiled. Where nobody may keep what is compiled, each start would take 10 s.
 unexport PYTHONDONTWRITEBYTECODE
 
+# Python 3.11 brings a pip that takes three times as long to find what goes together.
+PIP := "pip>=25"
+
 .PHONY: compare test test-suite test-cluster lint docs package bench clean
 
 compare: $(VENV)/installed
@@ -42,12 +45,14 @@ clean:
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-compile $(PIP)
 	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e .
 	touch $@
 
 # with the tools, and with every vendor's packages, which the tests run: at once, or after the above
 $(VENV)/dev: pyproject.toml constraints.txt $(if $(filter compare,$(MAKECMDGOALS)),$(VENV)/installed)
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-compile $(PIP)
 	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".[dev]"
 	touch $(VENV)/installed $@
 
@@ -62,5 +67,5 @@ $(CLUSTER)/made: $(VENV)/dev tests/cluster.txt
 # what makes a wheel, and nothing else: it need not wait for the tools
 $(BUILD)/made: constraints.txt
 	$(PYTHON) -m venv $(BUILD)
-	$(BUILD)/bin/python -m pip install --quiet --no-compile -c constraints.txt build
+	$(BUILD)/bin/python -m pip install --quiet --no-compile -c constraints.txt $(PIP) build
 	touch $@
