@@ -26,6 +26,8 @@ READINGS: tuple[Reading, ...] = get_args(Reading)
 
 _TOGETHER = 1 << 17
 """Words of rows that are counted together."""
+_FEW = 32
+"""Units whose votes are counted first."""
 
 
 def wrong_weights(
@@ -87,10 +89,14 @@ def wrong_weights(
         if not layer or not len(units):
             break
         if reading == "contributions":
-            wrong = _at_least(votes.of_inputs(), half)
+            wrong = _at_least(votes.of_inputs(_FEW), half)  # votes of some units often suffice
+            if unpack(wrong, n_in).sum() < n_in:
+                wrong = _at_least(votes.of_inputs(), half)
         else:
-            among = n_out if reading == "all-weights" else len(units)
-            wrong = _at_least([masks], among // 2 + 1)
+            most = (n_out if reading == "all-weights" else len(units)) // 2
+            if len(units) <= most:  # no input can have so many
+                break
+            wrong = _at_least([masks], most + 1) if voted else masks[0]
         units = np.flatnonzero(unpack(wrong, n_in))
     numbers, bits = (np.concatenate(part) for part in zip(*found, strict=True))
     return numbers[bits != 0], bits[bits != 0]
@@ -137,18 +143,19 @@ class _Votes:
         counted = np.ones_like(outputs) if errors is None else errors
         self._counts = -counted.astype(np.uint64)
 
-    def of_weights(self) -> Iterator[Words]:
-        """Parts [row, unit, word]."""
-        together = max(1, _TOGETHER // max(1, self._own.size))
+    def of_weights(self, units: int | None = None) -> Iterator[Words]:
+        """Parts [row, unit, word] of the first so many units, or of all."""
+        own = self._own[:units]
+        together = max(1, _TOGETHER // max(1, own.size))
         for first in range(0, len(self._x), together):
             some = slice(first, first + together)
             # an XOR is 1 where input and stored bit are equal, and voted for what equals it
-            agree = self._x[some, None] ^ self._own ^ self._ones[some, :, None]
-            yield agree & self._counts[some, :, None]
+            agree = self._x[some, None] ^ own ^ self._ones[some, :units, None]
+            yield agree & self._counts[some, :units, None]
 
-    def of_inputs(self) -> Iterator[Words]:
-        """Parts [row and unit, word]."""
-        for part in self.of_weights():
+    def of_inputs(self, units: int | None = None) -> Iterator[Words]:
+        """Parts [row and unit, word] of the same."""
+        for part in self.of_weights(units):
             yield part.reshape(-1, part.shape[-1])
 
 

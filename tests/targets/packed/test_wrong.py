@@ -65,6 +65,7 @@ def together(request, monkeypatch):
     """Words of rows that are counted together: nothing depends on it."""
     if request.param:
         monkeypatch.setattr(wrong, "_TOGETHER", request.param)
+        monkeypatch.setattr(wrong, "_FEW", 1)
 
 
 @pytest.mark.usefixtures("together")
