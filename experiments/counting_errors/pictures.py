@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.counting_errors.tables import RULES, by_bits, by_depth
+from experiments.counting_errors.tables import RULES, by_depth
 from experiments.drawing import legend_below, new_panels, save
 from qhyper.report.drawing import COLOURS, INK
 
@@ -44,7 +44,7 @@ def _depth(results: Mapping[str, Any], path: Path) -> None:
 
 def _bits(results: Mapping[str, Any], path: Path) -> None:
     figure, panels = new_panels((6.4, 3.6), 1, 1)
-    axes, found = panels[0][0], by_bits(results)
+    axes, found = panels[0][0], results["bits"]
     bits = [part["bits"] for part in found]
     lines = []
     for key, label, colour, style in (

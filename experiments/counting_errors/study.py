@@ -66,7 +66,7 @@ class Sizes:
     seeds: int
     """of the networks that see signs or whole pixels"""
     rows: int
-    """to train these and the linear machines on, of 50,000"""
+    """to train these and the linear machine on, of 50,000"""
     kernel_rows: int
     """to train the machines with a kernel on"""
     epochs: int
@@ -75,15 +75,15 @@ class Sizes:
     label_bits: tuple[int, ...]
 
 
-FULL = Sizes(1500, 600, 5, 50_000, 5_000, 4, DEPTHS[-1], (1, 2, 5, 10, 20, 50, 100))
-QUICK = Sizes(100, 20, 2, 2_000, 500, 1, 3, (1, 10, 100))
+FULL = Sizes(800, 400, 5, 20_000, 5_000, 3, DEPTHS[-1], (1, 2, 5, 10, 20, 50, 100))
+QUICK = Sizes(60, 20, 2, 2_000, 500, 1, 2, (1, 10, 100))
 
 WIDTH, BITS = 512, 50
 """Units of every hidden layer, and label bits, where depth is what differs."""
 P, ROWS = 0.002, (1, 5)
 """Probability of a flip, as `no-float` found it for one hidden layer; rows of one class, of which
 the better number on rows held out is taken."""
-CHECKS = 20
+CHECKS = 10
 """Looks at the rows held out in a training: the best network of them is kept."""
 
 ELITE = EliteEvolution(p=3 / 13_344, rows=4096, children=16, networks=4, weights=(1, 3))
@@ -107,14 +107,13 @@ def parts(quick: bool) -> dict[str, Callable[[], Any]]:
         if depth <= sizes.deepest
         for rule in reversed(RULES)
     }
-    found["inputs"] = partial(signs_and_pixels, sizes)
-    for seen in ("signs", "pixels"):
-        found[f"svm-{seen}"] = partial(machines, seen, sizes)
-    for on in ("test", "training"):
-        found[f"elite-{on}"] = partial(elite, on, sizes)
-    for bits in reversed(sizes.label_bits):
-        found[f"bits-{bits}"] = partial(label_bits, bits, sizes)
-    return found | {"shares": shares}
+    return found | {
+        "inputs": partial(signs_and_pixels, sizes),
+        "machines": partial(machines, sizes),
+        "elite": partial(elite, sizes),
+        "bits": partial(label_bits, sizes),
+        "shares": shares,
+    }
 
 
 # -- depth, by reading -----------------------------------------------------------------------------
@@ -181,12 +180,15 @@ def _trained(
 # -- label bits and ties ---------------------------------------------------------------------------
 
 
-def label_bits(bits: int, sizes: Sizes) -> dict[str, Any]:
+def label_bits(sizes: Sizes) -> list[dict[str, Any]]:
+    """What each number of label bits comes to, few first."""
+    return [with_label_bits(bits, sizes.generations) for bits in sizes.label_bits]
+
+
+def with_label_bits(bits: int, generations: int) -> dict[str, Any]:
     """Train one hidden layer with so many label bits; ties among the test images."""
     network = MajorityNetwork((784, WIDTH, CLASSES * bits), bits)
-    measured, words = _trained(
-        network, _counting(ROWS[-1], RULES["all-weights"]), sizes.generations
-    )
+    measured, words = _trained(network, _counting(ROWS[-1], RULES["all-weights"]), generations)
     test = _split()[2]
     (counts,) = votes(network.shape, words[None], test.inputs, bits)
     first = counts == counts.max(axis=1, keepdims=True)
@@ -213,7 +215,12 @@ def fair_ties(bits: int, classes: int = CLASSES) -> float:
 # -- the score of elite evolution ------------------------------------------------------------------
 
 
-def elite(on: str, sizes: Sizes) -> dict[str, Any]:
+def elite(sizes: Sizes) -> list[dict[str, Any]]:
+    """The score as it is printed, on test images, and on training images."""
+    return [scored_on(on, sizes.elite_generations) for on in ("test", "training")]
+
+
+def scored_on(on: str, generations: int) -> dict[str, Any]:
     """Elite evolution whose children are scored, and kept, on 10,000 `test` or `training` images.
 
     The rows held out are seen in neither, and the test images only where they are named.
@@ -222,8 +229,8 @@ def elite(on: str, sizes: Sizes) -> dict[str, Any]:
     own = test if on == "test" else training.take(slice(HELD_OUT))
     began = time.perf_counter()
     found = evolve(
-        ELITE_NETWORK, ELITE, own, own, rng=_stream(), generations=sizes.elite_generations,
-        check_every=max(1, sizes.elite_generations // CHECKS),
+        ELITE_NETWORK, ELITE, own, own, rng=_stream(), generations=generations,
+        check_every=max(1, generations // CHECKS),
     )  # fmt: skip
     seconds = time.perf_counter() - began
     return {
@@ -232,22 +239,27 @@ def elite(on: str, sizes: Sizes) -> dict[str, Any]:
         "held_out": _share_right(ELITE_NETWORK, found.words, held_out),
         "test": _share_right(ELITE_NETWORK, found.words, test),
         "seconds": seconds,
-        "generations": sizes.elite_generations,
+        "generations": generations,
     }
 
 
 # -- support vector machines, and what pixels as signs lose ----------------------------------------
 
 
-def machines(seen: str, sizes: Sizes) -> list[dict[str, Any]]:
+def machines(sizes: Sizes) -> list[dict[str, Any]]:
+    """Support vector machines that see signs, and such that see pixels."""
+    return [found for seen in ("signs", "pixels") for found in machines_that_see(seen, sizes)]
+
+
+def machines_that_see(seen: str, sizes: Sizes) -> list[dict[str, Any]]:
     """A linear support vector machine, and one with a Gaussian kernel on fewer rows."""
     from sklearn.svm import SVC, LinearSVC
 
     training, test = (_as_signs(images) if seen == "signs" else images for images in _images())
-    of = [("linear", LinearSVC(C=PENALTY, random_state=SEED), sizes.rows),
+    kinds = [("linear", LinearSVC(C=PENALTY, random_state=SEED), sizes.rows),
           ("Gaussian kernel", SVC(C=5.0), sizes.kernel_rows)]  # fmt: skip
     found = []
-    for kind, machine, rows in of:
+    for kind, machine, rows in kinds:
         began = time.perf_counter()
         machine.fit(_features(training.take(slice(rows))), training.labels[:rows])
         seconds = time.perf_counter() - began

@@ -38,12 +38,6 @@ def by_depth(results: Results) -> dict[str, dict[int, Any]]:
     return {rule: dict(sorted(of.items())) for rule, of in found.items()}
 
 
-def by_bits(results: Results) -> list[Any]:
-    """What label bits gave, few first."""
-    found = [part for name, part in results.items() if name.startswith("bits-")]
-    return sorted(found, key=lambda part: part["bits"])
-
-
 def _shares(results: Results) -> str:
     rows = [
         [RULES[reading], *(f"{share:.2f}" for share in shares)]
@@ -83,7 +77,7 @@ def _bits(results: Results) -> str:
             f"{found['ties']:.3f}", f"{100 * found['test']:.1f} %",
             f"{100 * found['by_lot']:.1f} %", f"{100 * found['held_out']:.1f} %",
         ]
-        for found in by_bits(results)
+        for found in results["bits"]
     ]  # fmt: skip
     head = ["bits a label", "ties of fair bits, checked", "the same, exactly", "ties when trained",
             "test accuracy", "ties by lot", "held out"]  # fmt: skip
@@ -98,7 +92,7 @@ def _elite(results: Results) -> str:
             f"{100 * found['scored']:.2f} %", f"{100 * found['test']:.2f} %",
             f"{100 * found['held_out']:.2f} %", f"{found['generations']:,}",
         ]
-        for found in (results["elite-test"], results["elite-training"])
+        for found in results["elite"]
     ]  # fmt: skip
     head = ["children scored and kept on", "accuracy there", "test images", "rows held out",
             "generations"]  # fmt: skip
@@ -112,8 +106,7 @@ def _machines(results: Results) -> str:
             f"{found['rows']:,}", f"{100 * found['test']:.2f} %", f"{found['seconds']:.1f} s",
             f"{found['predictions']:.1f} s",
         ]
-        for seen in ("signs", "pixels")
-        for found in results[f"svm-{seen}"]
+        for found in results["machines"]
     ]  # fmt: skip
     head = ["machine", "pixels as", "rows", "test accuracy", "training", "10,000 predictions"]
     title = "Support vector machines (printed: near 90 % after some seconds)"
@@ -149,18 +142,15 @@ def measured(results: Results) -> dict[str, float]:
         for name, part in results.items()
         if name.startswith("depth-")
     }
-    for part in by_bits(results):
+    for part in results["bits"]:
         numbers[f"bits-{part['bits']}-accuracy"] = part["test"]
         numbers[f"bits-{part['bits']}-ties"] = part["ties"]
         numbers[f"bits-{part['bits']}-fair"] = part["fair"]
     for reading, shares in results["shares"].items():
         numbers[f"share-{reading}-1"], numbers[f"share-{reading}-100"] = shares
-    for on in ("test", "training"):
-        part = results[f"elite-{on}"]
-        numbers[f"elite-{on}-accuracy"] = part["test"]
-        numbers[f"elite-{on}-optimism"] = part["scored"] - part["held_out"]
-    for seen in ("signs", "pixels"):
-        linear, kernel = results[f"svm-{seen}"]
-        numbers[f"svm-{seen}-linear"] = linear["test"]
-        numbers[f"svm-{seen}-kernel"] = kernel["test"]
+    for part in results["elite"]:
+        numbers[f"elite-{part['on']}-accuracy"] = part["test"]
+        numbers[f"elite-{part['on']}-optimism"] = part["scored"] - part["held_out"]
+    for part in results["machines"]:
+        numbers[f"svm-{part['seen']}-{part['kind'].split()[0].lower()}"] = part["test"]
     return numbers | {"pixels-gain": gain(results)[0]}
