@@ -37,7 +37,7 @@ def _depth(results: Mapping[str, Any], path: Path) -> None:
     axes.set_xticks(sorted({depth for of in by_depth(results).values() for depth in of}))
     axes.set_xlabel("layers of weights")
     axes.set_ylabel("accuracy on test images, %")
-    axes.set_ylim(0, 100)
+    axes.set_ylim(0, 60)
     legend_below(figure, lines, 2)
     save(figure, path, "Accuracy against depth, by reading")
 
