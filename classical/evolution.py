@@ -19,6 +19,7 @@ import numpy.typing as npt
 from classical.majority import MajorityNetwork, PackedSamples, mutate
 from qhyper.bits import Words
 from qhyper.errors import ConfigurationError
+from qhyper.targets.packed.wrong import Reading
 
 ONE = 1 << 20
 """What one row counts in a score: fractions of a row are kept to this part."""
@@ -93,22 +94,25 @@ def elite_step(
 
 def counting_step(
     network: MajorityNetwork, words: Words, batch: PackedSamples, *, p: float, p_all: float,
-    children: int, rng: np.random.Generator,
+    children: int, rng: np.random.Generator, reading: Reading = "all-weights",
+    voters_below: bool = False,
 ) -> Words:  # fmt: skip
     """Appendix .3: the best of children with weights flipped that count as wrong.
 
-    Weights that `network.wrong_weights` finds on the batch flip with probability p. The last line
+    Weights that `network.wrong_weights` finds on the batch, by its `reading` and with its
+    `voters_below`, flip with probability p. The last line
     before sorting, "flip the w with probability p", says neither which w nor whether p is the
     same: here every weight then flips with probability `p_all`, which may be 0. Children are
     compared on the batch; the first of the best is the result, even if the parent was better.
     `words` and the result are one network, uint64 [word].
 
-    Raises ConfigurationError unless p and p_all are from 0 to 1 and children >= 1.
+    Raises ConfigurationError unless p and p_all are from 0 to 1 and children >= 1, and for no
+    reading.
     """
     _check_probability("p", p)
     if children < 1:
         raise ConfigurationError(f"Got children={children}; expected 1 or more.")
-    where, masks = network.wrong_weights(words, batch)
+    where, masks = network.wrong_weights(words, batch, reading=reading, voters_below=voters_below)
     population = np.repeat(words[None], children, axis=0)
     mutate(population, where, masks, p, rng)
     _flip_all(network, population, p_all, rng)
@@ -203,6 +207,10 @@ class CountingErrors(Scheme):
     p_all: float = 0.0
     one_class: bool = False
     """On rows of all classes, a bit that is always 0 is as it should be on nine rows of ten."""
+    reading: Reading = "all-weights"
+    """What makes an input of a layer wrong, as `qhyper.targets.packed.wrong` explains."""
+    voters_below: bool = False
+    """Whether only weights that voted for what a wrong hidden unit was are wrong, and not all."""
 
     def generation(
         self,
@@ -215,7 +223,7 @@ class CountingErrors(Scheme):
         batch = _draw(data, self.rows, rng, one_class=self.one_class)
         words = counting_step(
             network, old.words[0], batch, p=self.p, p_all=self.p_all, children=self.children,
-            rng=rng,
+            rng=rng, reading=self.reading, voters_below=self.voters_below,
         )  # fmt: skip
         return Population(words[None], old.scores)
 

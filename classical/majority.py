@@ -22,7 +22,7 @@ from qhyper.targets.packed.inputs import PackedInputs
 from qhyper.targets.packed.network import PackedNetwork
 from qhyper.targets.packed.population import correct
 from qhyper.targets.packed.shape import PackedShape
-from qhyper.targets.packed.wrong import wrong_weights
+from qhyper.targets.packed.wrong import Reading, wrong_weights
 
 DEPTHS = range(2, 6)
 """How many layers such a network may have."""
@@ -123,15 +123,24 @@ class MajorityNetwork:
         return correct(self.shape, words, batch.inputs, batch.labels, self.label_bits)
 
     def wrong_weights(
-        self, words: Words, batch: PackedSamples
+        self,
+        words: Words,
+        batch: PackedSamples,
+        *,
+        reading: Reading = "all-weights",
+        voters_below: bool = False,
     ) -> tuple[npt.NDArray[np.int64], Words]:
         """The weights of one network, words [word], that the errors of a batch are laid to.
 
         Numbers of words int64 [k] and masks of them uint64 [k], as `qhyper.targets.packed.wrong`
-        gives them; raises ConfigurationError as that does, and for labels that are no classes.
+        gives them, where `reading` and `voters_below` are explained; raises ConfigurationError as
+        that does, and for labels that are no classes.
         """
         self.check(batch)
-        return wrong_weights(self.shape, words, batch.inputs, batch.labels, self.label_bits)
+        return wrong_weights(
+            self.shape, words, batch.inputs, batch.labels, self.label_bits, reading=reading,
+            voters_below=voters_below,
+        )  # fmt: skip
 
     def packed(self, words: Words) -> PackedNetwork:
         """One network, words [word], as it is saved, loaded and asked for predictions."""

@@ -19,6 +19,7 @@ from classical.evolution import (
 from classical.majority import MajorityNetwork, PackedSamples
 from qhyper.errors import ConfigurationError
 from qhyper.targets.packed.inputs import pack_bits
+from qhyper.targets.packed.wrong import READINGS
 
 # The network as it is printed, in plain Python: weights[layer][unit][input].
 
@@ -56,25 +57,39 @@ def count_correct(network, weights, x, labels):
     )
 
 
-def literal_wrong(network, weights, x, labels):
+def literal_wrong(network, weights, x, labels, reading="all-weights", voters_below=False):
     """Wrong weights by loops, in the shape of `weights`, as sections 4.1.5 and .3 have them."""
     wrong = [[[False] * len(unit) for unit in matrix] for matrix in weights]
-    rows = [forward(weights, row) for row in x]
-    for o, unit in enumerate(weights[-1]):
+    rows, half = [forward(weights, row) for row in x], len(x) / 2
+    last = len(weights) - 1
+    blamed = {}  # wrong units, and the rows on which each of them erred
+    for o in range(len(weights[-1])):
         should = [int(label == o // network.label_bits) for label in labels]
-        errors = [r[-1][o] != bit for r, bit in zip(rows, should, strict=True)]
-        if sum(errors) < len(x) / 2:
-            continue
-        for i, w in enumerate(unit):
-            contributed = sum(
-                error and (r[-2][i] ^ w) == r[-1][o] for r, error in zip(rows, errors, strict=True)
-            )
-            wrong[-1][o][i] = contributed >= len(x) / 2
-    for layer in range(len(weights) - 1, 0, -1):
-        for i in range(len(weights[layer][0])):
-            of_input = [unit[i] for unit in wrong[layer]]
-            if sum(of_input) > len(of_input) / 2:
-                wrong[layer - 1][i] = [True] * len(wrong[layer - 1][i])
+        errors = [k for k, row in enumerate(rows) if row[-1][o] != should[k]]
+        if len(errors) >= half:
+            blamed[o] = errors
+    for layer in range(last, -1, -1):
+        inputs, votes_of_input = len(weights[layer][0]), {}
+        for i in range(inputs):
+            votes = {
+                o: sum((rows[k][layer][i] ^ weights[layer][o][i]) == rows[k][layer + 1][o]
+                       for k in errors)
+                for o, errors in blamed.items()
+            }  # fmt: skip
+            votes_of_input[i] = sum(votes.values())
+            for o in blamed:
+                all_of_them = layer < last and not voters_below
+                wrong[layer][o][i] = all_of_them or votes[o] >= half
+        below = {}
+        for i in range(inputs):
+            of_input = sum(unit[i] for unit in wrong[layer])
+            if {
+                "all-weights": of_input > len(weights[layer]) / 2,
+                "wrong-bits": of_input > len(blamed) / 2,
+                "contributions": votes_of_input[i] >= half,
+            }[reading]:
+                below[i] = range(len(x))
+        blamed = below
     return wrong
 
 
@@ -189,13 +204,20 @@ def test_elite_step_is_the_printed_one(layers, label_bits, weights):
 
 @pytest.mark.parametrize(("layers", "label_bits"), SHAPES)
 @pytest.mark.parametrize("p_all", [0.0, 0.05])
-def test_counting_step_is_the_printed_one(layers, label_bits, p_all):
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"reading": "contributions"}, {"reading": "wrong-bits", "voters_below": True}],
+    ids=["default", "contributions", "wrong-bits"],
+)
+def test_counting_step_is_the_printed_one(layers, label_bits, p_all, how):
     network, words, rows, rng, same = start(layers, label_bits, seed=20)
     ours, literal = words[0], printed_weights(network, words[0])
     children = 5
     for _, (x, labels, batch) in zip(range(STEPS), rows, strict=False):
-        ours = counting_step(network, ours, batch, p=0.3, p_all=p_all, children=children, rng=rng)
-        wrong = literal_wrong(network, literal, x, labels)
+        ours = counting_step(
+            network, ours, batch, p=0.3, p_all=p_all, children=children, rng=rng, **how
+        )
+        wrong = literal_wrong(network, literal, x, labels, **how)
         draws = Draws(network, children, words_of(network, wrong), 0.3, same)
         again = Draws(network, children, range(network.shape.n_words), p_all, same)
         population = []
@@ -239,13 +261,15 @@ def problems(draw):
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(problems())
-def test_wrong_weights_are_those_of_the_printed_rule(found):
+@given(problems(), st.sampled_from(READINGS), st.booleans())
+def test_wrong_weights_are_those_of_the_printed_rule(found, reading, voters_below):
     network, population, x, labels = found
     batch = PackedSamples(pack_bits(x), labels)
+    how = {"reading": reading, "voters_below": voters_below}
     for words in population:
-        wrong = as_matrices(network, *network.wrong_weights(words, batch))
-        assert wrong == literal_wrong(network, printed_weights(network, words), x, labels)
+        wrong = as_matrices(network, *network.wrong_weights(words, batch, **how))
+        weights = printed_weights(network, words)
+        assert wrong == literal_wrong(network, weights, x, labels, **how)
 
 
 def test_errors_reach_the_lower_layers_where_they_should():
@@ -278,6 +302,7 @@ SCHEMES = [
     EliteEvolution(p=0.01, rows=100, children=5, networks=4),
     CountingErrors(p=0.02, rows=3, children=1, one_class=True),
     CountingErrors(p=0.02, rows=2, children=4, p_all=0.001),
+    CountingErrors(p=0.02, rows=1, children=1, reading="wrong-bits", voters_below=True),
 ]
 
 

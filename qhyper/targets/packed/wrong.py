@@ -1,23 +1,33 @@
 """Which weights of a packed network the errors of a batch are laid to (Fontana 2022).
 
 A rule on bits alone, of section 4.1.5 and appendix .3: which outputs are wrong, which weights voted
-for that, and what follows for the layers below.
+for that, and what follows for the layers below. The two texts differ in what makes the input of a
+layer wrong, and appendix .3 leaves open what a majority is of; READINGS names what they may mean.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import zip_longest
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from qhyper.bits import Words, n_words, unpack
-from qhyper.errors import ConfigurationError
+from qhyper.bits import Bits, Words, n_words, unpack
+from qhyper.errors import ConfigurationError, unknown
 from qhyper.targets.packed.inputs import PackedInputs
 from qhyper.targets.packed.population import activations, check_groups
 from qhyper.targets.packed.shape import PackedShape
 
+Reading = Literal["all-weights", "contributions", "wrong-bits"]
+"""What makes an input of a layer wrong."""
+
+READINGS: tuple[Reading, ...] = get_args(Reading)
+
 _TOGETHER = 1 << 17
 """Words of rows that are counted together."""
+_FEW = 32
+"""Units whose votes are counted first."""
 
 
 def wrong_weights(
@@ -26,64 +36,127 @@ def wrong_weights(
     inputs: PackedInputs,
     labels: npt.NDArray[np.integer],
     label_bits: int = 1,
+    *,
+    reading: Reading = "all-weights",
+    voters_below: bool = False,
 ) -> tuple[npt.NDArray[np.int64], Words]:
     """The weights that the errors of a batch are laid to, of one network `words` uint64 [word].
 
     An output bit should be 1 in the label's own group of `label_bits` units and 0 elsewhere; it is
     wrong if it is not so on at least half of the rows. A weight of a wrong bit is wrong if, on at
     least half of the rows, the bit was not as it should be and the weight voted for that: its
-    input equalled it where the output is 1, and differed where it is 0. An input of the last layer
-    is wrong if more than half of its weights are. In the layers below, all weights of a wrong unit
-    are wrong, and an input is if more than half of its weights are: there, all inputs or none.
+    input equalled it where the output is 1, and differed where it is 0. Whether an input of a
+    layer, a unit of the layer below, is then wrong depends on the `reading`:
+
+    - "all-weights", of appendix .3: more than half of its weights are wrong;
+    - "contributions", of section 4.1.5: its votes for errors of wrong bits, over rows and bits,
+      are at least half as many as there are rows;
+    - "wrong-bits", of appendix .3: more than half of its weights to wrong bits are wrong.
+
+    In the layers below, all weights of a wrong unit are wrong, as line 6 of appendix .3 has it; or
+    with `voters_below`, as section 4.1.5 ("the same process is continued") may be read, those that
+    voted for what the unit was on at least half of the rows. Inputs are wrong by the same reading,
+    where a vote for what a wrong unit was, on any row, is one for an error. With all weights of
+    wrong units wrong, "all-weights" and "wrong-bits" find all inputs wrong there, or none.
 
     Returns numbers int64 [k] of those of `words` that hold wrong weights, and a mask uint64 [k] of
-    them. Raises ConfigurationError as `activations` does, for inputs of several planes, and unless
-    the last layer is a whole number of groups.
+    them. Raises ConfigurationError as `activations` does, for inputs of several planes, for no
+    reading, and unless the last layer is a whole number of groups.
     """
     check_groups(shape, label_bits)
+    check_reading(reading)
     if inputs.planes != 1:
         raise ConfigurationError(
             f"Got inputs of {inputs.planes} planes; errors are laid to weights by bits alone. Pack "
             "them by pack_bits."
         )
     shape.check(words)
-    n_hidden, n_units = shape.layers[-2:]
-    n_below, rows = shape.n_words - n_units * n_words(n_hidden), len(inputs)
-    below = PackedShape(shape.layers[:-1]) if len(shape.layers) > 2 else None
-    hidden = inputs
-    if below is not None:
-        hidden = PackedInputs(activations(below, words[None, :n_below], inputs), n_hidden)
-    out = activations(PackedShape((n_hidden, n_units)), words[None, n_below:], hidden)[0]
-    predicted = unpack(np.ascontiguousarray(out.T), n_units)
-    should = np.arange(n_units) // label_bits == np.asarray(labels)[:, None]
-    errors = predicted != should
+    rows, ones = len(inputs), shape.ones
+    layers = _forward(shape, words, inputs)
+    should = np.arange(shape.layers[-1]) // label_bits == np.asarray(labels)[:, None]
+    errors = _bits(layers[-1]) != should
     units = np.flatnonzero(2 * errors.sum(axis=0) >= rows)
-
-    where = n_below + np.arange(shape.n_words - n_below).reshape(n_units, -1)[units]
-    own, x = words[where], hidden.words[0].T
-    ones, counts = (-bits[:, units].astype(np.uint64) for bits in (predicted, errors))
-    # an XOR is 1 where input and stored bit are equal, and voted for what equals it
-    together = max(1, _TOGETHER // max(1, own.size))
-    contributed = (
-        (x[some, None] ^ own ^ ones[some, :, None]) & counts[some, :, None]
-        for some in (slice(first, first + together) for first in range(0, rows, together))
-    )
-    masks = _at_least(contributed, (rows + 1) // 2) & shape.ones[where]
-    found = [(where.ravel(), masks.ravel())]
-
-    wrong = np.zeros(n_hidden, bool)
-    if 2 * len(units) > n_units:  # or else no input can have so many
-        n_wrong = unpack(masks, n_hidden).sum(axis=0, dtype=np.int64)
-        wrong = 2 * n_wrong > n_units
-    end = n_below
-    for n_out, n_in in reversed(below.matrices if below is not None else ()):
+    half, end, found = (rows + 1) // 2, shape.n_words, []
+    for layer, (n_out, n_in) in reversed(list(enumerate(shape.matrices))):
         start = end - n_out * n_words(n_in)
-        where = np.arange(start, end).reshape(n_out, -1)[wrong].ravel()
-        found.append((where, shape.ones[where]))
-        wrong = np.full(n_in, 2 * wrong.sum() > n_out)
-        end = start
+        where, end = np.arange(start, end).reshape(n_out, -1)[units], start
+        last = layer == len(shape.matrices) - 1
+        votes = _Votes(layers[layer], words[where], _bits(layers[layer + 1])[:, units],
+                       errors[:, units] if last else None)  # fmt: skip
+        voted = last or voters_below
+        masks = (_at_least(votes.of_weights(), half) if voted else ones[where]) & ones[where]
+        found.append((where.ravel(), masks.ravel()))
+        if not layer or not len(units):
+            break
+        if reading == "contributions":
+            wrong = _at_least(votes.of_inputs(_FEW), half)  # votes of some units often suffice
+            if unpack(wrong, n_in).sum() < n_in:
+                wrong = _at_least(votes.of_inputs(), half)
+        else:
+            most = (n_out if reading == "all-weights" else len(units)) // 2
+            if len(units) <= most:  # no input can have so many
+                break
+            wrong = _at_least([masks], most + 1) if voted else masks[0]
+        units = np.flatnonzero(unpack(wrong, n_in))
     numbers, bits = (np.concatenate(part) for part in zip(*found, strict=True))
     return numbers[bits != 0], bits[bits != 0]
+
+
+def check_reading(reading: str) -> None:
+    """Raise ConfigurationError unless it is one of READINGS."""
+    if reading not in READINGS:
+        raise unknown("reading", reading, READINGS)
+
+
+def _forward(shape: PackedShape, words: Words, inputs: PackedInputs) -> list[PackedInputs]:
+    """The units of every layer of one network, `inputs` first."""
+    layers, end = [inputs], 0
+    for n_out, n_in in shape.matrices:
+        start, end = end, end + n_out * n_words(n_in)
+        out = activations(_one_layer(n_in, n_out), words[None, start:end], layers[-1])
+        layers.append(PackedInputs(out, n_out))
+    return layers
+
+
+@lru_cache(maxsize=16)
+def _one_layer(n_in: int, n_out: int) -> PackedShape:
+    """A shape that is asked for again and again, and keeps its mask."""
+    return PackedShape((n_in, n_out))
+
+
+def _bits(units: PackedInputs) -> Bits:
+    """Bits [row, unit]."""
+    return unpack(np.ascontiguousarray(units.words[0].T), units.n_inputs)
+
+
+class _Votes:
+    """Votes of inputs for what units, weights `own` [unit, word], were: `outputs` [row, unit].
+
+    They count where `errors` [row, unit], or on all rows.
+    """
+
+    def __init__(
+        self, inputs: PackedInputs, own: Words, outputs: Bits, errors: npt.NDArray[np.bool_] | None
+    ) -> None:
+        self._x, self._own = inputs.words[0].T, own
+        self._ones = -outputs.astype(np.uint64)
+        counted = np.ones_like(outputs) if errors is None else errors
+        self._counts = -counted.astype(np.uint64)
+
+    def of_weights(self, units: int | None = None) -> Iterator[Words]:
+        """Parts [row, unit, word] of the first so many units, or of all."""
+        own = self._own[:units]
+        together = max(1, _TOGETHER // max(1, own.size))
+        for first in range(0, len(self._x), together):
+            some = slice(first, first + together)
+            # an XOR is 1 where input and stored bit are equal, and voted for what equals it
+            agree = self._x[some, None] ^ own ^ self._ones[some, :units, None]
+            yield agree & self._counts[some, :units, None]
+
+    def of_inputs(self, units: int | None = None) -> Iterator[Words]:
+        """Parts [row and unit, word] of the same."""
+        for part in self.of_weights(units):
+            yield part.reshape(-1, part.shape[-1])
 
 
 def _at_least(parts: Iterable[Words], threshold: int) -> Words:
