@@ -99,10 +99,11 @@ def scores(first, last, inputs, weights, n_in, out):
 
 @_kernel
 def output_errors(score, labels, margin, plus, minus):
-    """Errors of the outputs: +1 for the true class, -1 for the best other, if it leads by too little.
+    """Errors of the outputs: +1 for the true class and -1 for the best other, or none.
 
-    `score` int32 [row, class], `labels` int64 [row]; `plus` and `minus` uint64 [word of class, row]
-    are set. Of equal others the lowest class is the best.
+    None where the true class leads by `margin`. `score` int32 [row, class], `labels` int64 [row];
+    `plus` and `minus` uint64 [word of class, row] are set. Of equal others the best is the
+    lowest class.
     """
     for row in range(len(labels)):
         for word in range(plus.shape[0]):

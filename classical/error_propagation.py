@@ -4,18 +4,17 @@ Weights and activations are ±1, so that a layer is XNOR and a count of ones, an
 step on a batch of rows:
 
 - The sums of the last layer are scores. If the true class does not lead the best other one by
-  `margin`, the error is +1 for it and -1 for the other: a perceptron of many classes (Crammer and
-  Singer 2003, their ultraconservative updates) with a margin.
+  `margin`, the error is +1 for it and -1 for the other, else there is none: the perceptron of many
+  classes (Crammer and Singer 2003) with a margin.
 - The error of a unit below is the sign of Σ weight × error over the units above, and 0 if its own
   sum is further from 0 than `window`: the straight-through estimator with its window (Courbariaux
-  et al. 2016, BinaryConnect's successor), of which the sign alone is kept.
+  et al. 2016, equation 4), of which the sign alone goes on.
 - Every weight is the sign of a hidden integer, which grows by rate × Σ over rows of error × input,
   and stays within ±`limit`.
 
-Errors of three values that go down in binary layers and hidden integers of weights are close to
-Binary Error Propagation (arXiv:2512.04189); Boolean logic instead of gradients is the idea of BOLD
-(arXiv:2405.16339). Neither is transcribed here: this rule was put together from the three lines
-above and may differ from theirs in any detail.
+To train in depth by Boolean operations and whole numbers alone is the aim of BOLD
+(arXiv:2405.16339) and of Binary Error Propagation (arXiv:2512.04189), to which this is close; it
+transcribes neither.
 
 No number is a float, random ones included. `classical.error_kernels` has the kernels.
 """
@@ -112,7 +111,7 @@ def train_by_errors(
             f"Of {len(inputs)} rows, {held_out} are to be held out, and {batch} are needed for a "
             "batch. Choose a smaller batch, or hold out fewer."
         )
-    rows, unseen = inputs.words[0, :, :n_rows], inputs.words[0, :, n_rows:]
+    rows, unseen = np.split(inputs.words[0], [n_rows], axis=1)
     order, in_epoch = Streams((seed,))(0, "batch")[0], n_rows // batch
     began, done, epoch = time.perf_counter_ns(), 0, 0
     history: list[Look] = []
@@ -190,7 +189,7 @@ class Learner:
         return self._forward(words)[2]
 
     def step(self, words: Words, labels: npt.NDArray[np.int64], rate: int) -> int:
-        """Learn from packed rows uint64 [word, row] with labels [row]; how many rows had an error."""
+        """Learn from packed rows uint64 [word, row] with labels [row]; how many had an error."""
         inputs, near, scores = self._forward(words)
         plus, minus = (_zeros(scores.shape[1], len(labels)) for _ in range(2))
         kernels.output_errors(scores, labels, self.margin, plus, minus)
@@ -219,7 +218,7 @@ class Learner:
     def _forward(self, words: Words) -> tuple[list[Words], list[Words], npt.NDArray[np.int32]]:
         """Inputs of every layer and hidden units within the window, [word, row]; and the scores."""
         n_rows = words.shape[1]
-        inputs, near = [words], []
+        inputs, near = [np.ascontiguousarray(words)], []
         for (n_out, n_in), weights in zip(
             self.shape.matrices[:-1], self._by_input[:-1], strict=True
         ):
@@ -254,9 +253,7 @@ def _zeros(n_bits: int, columns: int) -> Words:
     return np.zeros((n_words(n_bits), columns), np.uint64)
 
 
-def _done(
-    step: int, in_epoch: int, epochs: int | None, began: int, seconds: int | None
-) -> int:
+def _done(step: int, in_epoch: int, epochs: int | None, began: int, seconds: int | None) -> int:
     """Parts of the training that are over, in 2^-20: of its steps or its time."""
     of_steps = 0 if epochs is None else step * _PARTS // (epochs * in_epoch)
     if seconds is None:
