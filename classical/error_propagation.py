@@ -111,7 +111,8 @@ def train_by_errors(
             f"Of {len(inputs)} rows, {held_out} are to be held out, and {batch} are needed for a "
             "batch. Choose a smaller batch, or hold out fewer."
         )
-    rows, unseen = np.split(inputs.words[0], [n_rows], axis=1)
+    words = np.split(inputs.words[0], [n_rows], axis=1)
+    rows, unseen = (np.ascontiguousarray(part) for part in words)  # or `take` copies them whole
     order, in_epoch = Streams((seed,))(0, "batch")[0], n_rows // batch
     began, done, epoch = time.perf_counter_ns(), 0, 0
     history: list[Look] = []

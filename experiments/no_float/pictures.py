@@ -14,6 +14,7 @@ SCHEMES = {
     "elite": COLOURS["classical"][0],
     "counting": COLOURS["quantum"][0],
     "flips": COLOURS["quantum"][2],
+    "errors": COLOURS["classical"][2],
 }
 """By the first word of a part's name."""
 STYLES = {
@@ -23,6 +24,10 @@ STYLES = {
     "free": "-",
     "": "-",
     "free-logits": "--",
+    "first-random": "--",
+    "both-random": ":",
+    "one-hidden": "-.",
+    "one-random": (0, (1, 3)),
 }
 """By the others."""
 
