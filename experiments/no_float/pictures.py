@@ -27,7 +27,6 @@ STYLES = {
     "first-random": "--",
     "both-random": ":",
     "one-hidden": "-.",
-    "one-random": (0, (1, 3)),
 }
 """By the others."""
 

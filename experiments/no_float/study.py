@@ -134,9 +134,6 @@ ERROR_SETTINGS: dict[str, tuple[str, tuple[int, ...], dict[str, int]]] = {
         {"random_layers": 2},
     ),
     "errors-one-hidden": ("errors sent down, one hidden layer", (784, HIDDEN, 10), {}),
-    "errors-one-random": (
-        "errors sent down, one hidden layer, random", (784, HIDDEN, 10), {"random_layers": 1},
-    ),
 }  # fmt: skip
 """Networks without floats that learn in depth, and what depth is worth."""
 ERROR_OPTIONS: dict[str, int] = {"epochs": 100}
