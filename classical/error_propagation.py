@@ -75,11 +75,11 @@ def train_by_errors(
     epochs: int | None = None,
     seconds: int | None = None,
     batch: int = 100,
-    margin: int = 64,
-    window: int = 60,
-    rate: int = 16,
-    limit: int = 16_000,
-    start: int = 8_000,
+    margin: int = 128,
+    window: int = 20,
+    rate: int = 32,
+    limit: int = 32_000,
+    start: int = 16_000,
     random_layers: int = 0,
     progress: Callable[[Look], None] = lambda look: None,
 ) -> TrainedByErrors:
@@ -275,7 +275,7 @@ def _checked(
             f"{shape.layers[0]}. Choose other layers."
         )
     truth = as_array(labels, "labels", "classes, one a row")
-    whole = truth.shape == (len(inputs),) and truth.dtype.kind in "iu"
+    whole = truth.size and truth.shape == (len(inputs),) and truth.dtype.kind in "iu"
     if not whole or truth.min() < 0 or truth.max() >= shape.layers[-1]:
         raise ConfigurationError(
             f"Got labels of {truth.dtype} and shape {truth.shape}; expected whole numbers from 0 "

@@ -121,7 +121,7 @@ FLIP_SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """What differs from the trainer's defaults."""
 
-HIDDEN = 512
+HIDDEN = 1024
 QUICK_EPOCHS = 1
 ERROR_SETTINGS: dict[str, tuple[str, tuple[int, ...], dict[str, int]]] = {
     "errors": ("errors sent down, both hidden layers trained", (784, HIDDEN, HIDDEN, 10), {}),
@@ -136,7 +136,7 @@ ERROR_SETTINGS: dict[str, tuple[str, tuple[int, ...], dict[str, int]]] = {
     "errors-one-hidden": ("errors sent down, one hidden layer", (784, HIDDEN, 10), {}),
 }  # fmt: skip
 """Networks without floats that learn in depth, and what depth is worth."""
-ERROR_OPTIONS: dict[str, int] = {"epochs": 100}
+ERROR_OPTIONS: dict[str, int] = {"epochs": 60}
 """Of all of them, besides the trainer's defaults."""
 
 

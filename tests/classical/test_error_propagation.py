@@ -228,14 +228,14 @@ def test_a_float_would_be_found():
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"held_out": 0}, "Got held_out=0, batch=20, rate=16, epochs=30 and seconds=None"),
+        ({"held_out": 0}, "Got held_out=0, batch=20, rate=32, epochs=30 and seconds=None"),
         ({"epochs": None}, "epochs or seconds, or both, to end training"),
         ({"epochs": 1.5}, "epochs=1.5 and seconds=None; expected whole numbers of 1 or more"),
         ({"seconds": 0}, "seconds=0; expected whole numbers of 1 or more"),
         ({"batch": 401}, "Of 500 rows, 100 are to be held out, and 401 are needed"),
-        ({"margin": 0.5}, "Got margin=0.5, window=10, limit=16000, start=8000 and seed=0"),
+        ({"margin": 0.5}, "Got margin=0.5, window=10, limit=32000, start=16000 and seed=0"),
         ({"start": 20, "limit": 10}, "start at most the limit"),
-        ({"limit": 2**15}, "limit=32768, start=8000 and seed=0; expected whole numbers, start"),
+        ({"limit": 2**15}, "limit=32768, start=16000 and seed=0; expected whole numbers, start"),
         ({"random_layers": 2}, "Got random_layers=2 of 2 layers; expected 0 to 1"),
         ({"layers": (70, 9, 1)}, "expected two outputs or more, one for each class"),
         ({"layers": (71, 9, 3)}, "Got rows of 70 inputs for layers (71, 9, 3); expected 71"),
