@@ -73,7 +73,8 @@ def test_tables_picture_and_numbers_of_a_small_run(monkeypatch, tmp_path):
         assert results[name]["layers"] == list(layers)
         assert [epoch for _, epoch, _ in results[name]["history"]] == [1]
     study.draw(results, tmp_path)
-    ElementTree.parse(tmp_path / "accuracy.svg")
+    for picture in ("accuracy", "depth"):
+        ElementTree.parse(tmp_path / f"{picture}.svg")
     measured = study.measured(results)
     assert np.isfinite(list(measured.values())).all()
     for quick in (True, False):
