@@ -255,7 +255,7 @@ def tables(results: Mapping[str, Any]) -> str:
 
 
 def draw(results: Mapping[str, Any], folder: Path) -> None:
-    """Write accuracy.svg."""
+    """Write accuracy.svg and depth.svg."""
     pictures.draw(results, folder)
 
 
