@@ -4,8 +4,9 @@
 
 Fontana (2022) trained networks of XOR and majority votes on MNIST, each pixel a sign, by three
 evolutionary schemes, and ended every run after 30 minutes. Here each scheme is run as it is printed
-and with what it leaves free chosen anew, beside the trainer of this project that takes no gradient
-through the network. Choices were made, and networks are kept, by the last 10,000 training rows.
+and with what it leaves free chosen anew, beside two trainers of this project: one that takes no
+gradient through the network, and one without floats that learns in depth, with controls that tell
+whether it does. Choices were made, and networks are kept, by the last 10,000 training rows.
 """
 
 import tempfile
@@ -16,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from classical.error_propagation import train_by_errors
 from classical.evolution import CountingErrors, EliteEvolution, NaivePerturbation, Scheme, evolve
 from classical.flips import train_by_flips
 from classical.majority import MajorityNetwork, PackedSamples
@@ -119,12 +121,31 @@ FLIP_SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """What differs from the trainer's defaults."""
 
+HIDDEN = 1024
+QUICK_EPOCHS = 1
+ERROR_SETTINGS: dict[str, tuple[str, tuple[int, ...], dict[str, int]]] = {
+    "errors": ("errors sent down, both hidden layers trained", (784, HIDDEN, HIDDEN, 10), {}),
+    "errors-first-random": (
+        "errors sent down, first hidden layer random", (784, HIDDEN, HIDDEN, 10),
+        {"random_layers": 1},
+    ),
+    "errors-both-random": (
+        "errors sent down, both hidden layers random", (784, HIDDEN, HIDDEN, 10),
+        {"random_layers": 2},
+    ),
+    "errors-one-hidden": ("errors sent down, one hidden layer", (784, HIDDEN, 10), {}),
+}  # fmt: skip
+"""Networks without floats that learn in depth, and what depth is worth."""
+ERROR_OPTIONS: dict[str, int] = {"epochs": 60}
+"""Of all of them, besides the trainer's defaults."""
+
 
 def parts(quick: bool) -> dict[str, Callable[[], Any]]:
-    """Every scheme, and the differences of single flips; long ones first."""
+    """Every scheme, errors that go down, and the differences of single flips; long ones first."""
     found: dict[str, Callable[[], Any]] = {
         name: partial(by_scheme, setting, quick) for name, setting in SETTINGS.items()
     }
+    found |= {name: partial(by_errors, name, quick) for name in ERROR_SETTINGS}
     return found | {name: partial(by_flips, name, quick) for name in FLIP_SETTINGS}
 
 
@@ -161,6 +182,27 @@ def by_flips(name: str, quick: bool) -> dict[str, Any]:
             minutes=MINUTES, every=max(1, options["steps"] // 100), **options,
         )  # fmt: skip
         history = [(point.seconds, point.step, point.accuracy) for point in trained.history]
+        return trained.network, history
+
+    how = ", ".join(f"{option}={value}" for option, value in options.items())
+    about = {"title": title, "printed": None, "how": how}
+    return about | {"label_bits": None} | _measured(work)
+
+
+def by_errors(name: str, quick: bool) -> dict[str, Any]:
+    """Train by errors of -1, 0 and +1 that go down; no number of it is a float."""
+    title, layers, options = ERROR_SETTINGS[name]
+    options = ERROR_OPTIONS | options | ({"epochs": QUICK_EPOCHS} if quick else {})
+
+    def work(data: PackedSamples) -> tuple[PackedNetwork, History]:
+        trained = train_by_errors(
+            layers, data.inputs, data.labels, held_out=HELD_OUT, seed=SEED,
+            seconds=None if quick else 60 * MINUTES, **options,
+        )  # fmt: skip
+        history = [
+            (look.milliseconds / 1000, look.epoch, look.correct / HELD_OUT)
+            for look in trained.history
+        ]
         return trained.network, history
 
     how = ", ".join(f"{option}={value}" for option, value in options.items())
@@ -213,7 +255,7 @@ def tables(results: Mapping[str, Any]) -> str:
 
 
 def draw(results: Mapping[str, Any], folder: Path) -> None:
-    """Write accuracy.svg."""
+    """Write accuracy.svg and depth.svg."""
     pictures.draw(results, folder)
 
 

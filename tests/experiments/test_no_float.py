@@ -34,6 +34,16 @@ def test_every_setting_is_a_network_and_each_scheme_runs_as_printed_and_free():
     assert (len(printed.layers) - 1, printed.label_bits) == (5, 100)
 
 
+def test_depth_has_controls_that_differ_in_nothing_else():
+    _, deep, trained = study.ERROR_SETTINGS["errors"]
+    assert (len(deep), trained) == (4, {})  # two hidden layers, all trained
+    controls = {name: found[1:] for name, found in study.ERROR_SETTINGS.items()}
+    assert controls["errors-first-random"] == (deep, {"random_layers": 1})
+    assert controls["errors-both-random"] == (deep, {"random_layers": 2})
+    assert controls["errors-one-hidden"] == ((deep[0], deep[1], deep[-1]), {})
+    assert study.MINUTES == 5
+
+
 @needs_mnist
 def test_tables_picture_and_numbers_of_a_small_run(monkeypatch, tmp_path):
     small = {
@@ -42,6 +52,11 @@ def test_tables_picture_and_numbers_of_a_small_run(monkeypatch, tmp_path):
     }
     monkeypatch.setattr(study, "SETTINGS", small)
     monkeypatch.setattr(study, "QUICK_STEPS", 3)
+    narrow = {
+        name: (title, (*([784, 9, 8][: len(layers) - 1]), 10), options)
+        for name, (title, layers, options) in study.ERROR_SETTINGS.items()
+    }
+    monkeypatch.setattr(study, "ERROR_SETTINGS", narrow)
     results = {name: work() for name, work in study.parts(quick=True).items()}
     text = study.tables(results)
     assert "nan" not in text
@@ -54,8 +69,12 @@ def test_tables_picture_and_numbers_of_a_small_run(monkeypatch, tmp_path):
             assert [generation for _, generation, _ in found["history"]] == list(range(6))
             weights = 784 * 6 + 6 * 20
             assert weights / 8 < found["bytes"] < weights / 8 + 4000
+    for name, (_, layers, _) in narrow.items():
+        assert results[name]["layers"] == list(layers)
+        assert [epoch for _, epoch, _ in results[name]["history"]] == [1]
     study.draw(results, tmp_path)
-    ElementTree.parse(tmp_path / "accuracy.svg")
+    for picture in ("accuracy", "depth"):
+        ElementTree.parse(tmp_path / f"{picture}.svg")
     measured = study.measured(results)
     assert np.isfinite(list(measured.values())).all()
     for quick in (True, False):
