@@ -61,8 +61,8 @@ def _accuracy(results: Results) -> str:
             [
                 f"784-{row.hidden}-10", WORDS[row.kind], "yes" if row.glorot else "no",
                 f"{ran} of {printed.epochs}", percent(kept), f"{printed.test:.1f}",
-                f"{100 * kept - printed.test:+.1f}", "never" if first is None else f"{first}",
-                f"{chosen(found, epochs)}",
+                "–" if np.isnan(kept) else f"{100 * kept - printed.test:+.1f}",
+                "never" if first is None else f"{first}", f"{chosen(found, epochs)}",
                 "–" if epochs else percent(found["training_accuracy"]), f"{printed.training:.1f}",
             ]
         )  # fmt: skip
