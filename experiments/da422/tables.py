@@ -13,12 +13,6 @@ from experiments.markdown import table
 
 Results = Mapping[str, Any]
 
-PRINTED_SAVINGS = {
-    ("seconds", 128): "28 %", ("seconds", 1024): "42 %",
-    ("memory", 128): "14 %", ("memory", 1024): "26 %",
-}  # fmt: skip
-"""What the deterministic network is said to save, in its section V."""
-
 
 def tables(results: Results) -> str:
     """Accuracy, what an epoch costs, and what the report names without numbers.
@@ -89,16 +83,21 @@ def _epoch(found: Mapping[str, Any] | None) -> list[str]:
             )  # fmt: skip
             if kind == "none":
                 continue
-            real = found[f"none-{hidden}"]
-            words = [f"784-{hidden}-10", WORDS[kind]]
-            for key in ("seconds", "memory"):
-                said = PRINTED_SAVINGS[key, hidden] if kind == "deterministic" else "–"
-                words += [_saving(one[key], real[key]), said]
-            saved.append(words)
+            real, of_real = found[f"none-{hidden}"], PRINTED[f"none-{hidden}"]
+            saved.append(
+                [
+                    f"784-{hidden}-10", WORDS[kind],
+                    _saving(one["seconds"], real["seconds"]),
+                    _saving(printed.seconds, of_real.seconds),
+                    _saving(one["memory"], real["memory"]),
+                    _saving(one["total_memory"], real["total_memory"]),
+                    _saving(printed.memory, of_real.memory),
+                ]
+            )  # fmt: skip
     head = ["network", "binarisation", "s an epoch", "printed", "memory for it, MB",
             "of the process, MB", "printed"]  # fmt: skip
-    of_savings = ["network", "binarisation", "time saved", "printed", "memory saved",
-                  "printed"]  # fmt: skip
+    of_savings = ["network", "binarisation", "time saved", "printed", "memory for it saved",
+                  "of the process saved", "printed"]  # fmt: skip
     return [
         table("What an epoch takes", head, rows, words=2),
         table("Saved in training, against full precision", of_savings, saved, words=2),
@@ -109,8 +108,10 @@ def _megabytes(found: list[float]) -> str:
     return f"{np.median(found):.0f}" if found else "–"
 
 
-def _saving(found: list[float], real: list[float]) -> str:
-    return f"{100 * (1 - np.median(found) / np.median(real)):+.0f} %" if found and real else "–"
+def _saving(found: Any, real: Any) -> str:
+    """What is saved, in percent of `real`: numbers or lists of them, of which medians are taken."""
+    known = all(numbers is not None and np.size(numbers) for numbers in (found, real))
+    return f"{100 * (1 - np.median(found) / np.median(real)):+.0f} %" if known else "–"
 
 
 def _signs(results: Results) -> str:

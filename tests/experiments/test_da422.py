@@ -213,4 +213,4 @@ def test_epochs_that_were_not_tested_and_memory_that_is_not_known_are_dashes():
     text = study.tables({"none-128": found, "epoch": dict.fromkeys(names, epoch)})
     assert "| 784-128-10 | full precision | no | 1 of 1000 | – | 82.5 | – | never |" in text
     assert "| 784-128-10 | full precision | 1.00 | 7 | – | – | 1016.32 |" in text
-    assert "| 784-128-10 | deterministic | +0 % | 28 % | – | 14 % |" in text
+    assert "| 784-128-10 | deterministic | +0 % | +28 % | – | – | +14 % |" in text
