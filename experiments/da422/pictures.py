@@ -17,19 +17,13 @@ Curve = Callable[[Mapping[str, Any]], list[float]]
 
 def draw(results: Mapping[str, Any], folder: Path) -> None:
     """Write cost.svg, error.svg and seconds.svg."""
-    _picture(
-        results,
-        folder / "cost.svg",
-        "Cost by epoch",
-        "training cost",
-        lambda found: found["losses"],
-    )
+    _picture(results, folder / "cost.svg", "Cost by epoch", "training cost", _cost)
     _picture(
         results, folder / "error.svg", "Test error by epoch", "test error, %", _error, printed=True
     )
     _picture(
         results, folder / "seconds.svg", "Seconds by epoch", "seconds of training",
-        lambda found: np.cumsum(found["epoch_seconds"]).tolist(),
+        lambda found: np.cumsum(found["epoch_seconds"]).tolist(), log=False,
     )  # fmt: skip
 
 
@@ -43,7 +37,7 @@ def _error(found: Mapping[str, Any]) -> list[float]:
 
 def _picture(
     results: Mapping[str, Any], path: Path, title: str, what: str, curve: Curve, *,
-    printed: bool = False,
+    printed: bool = False, log: bool = True,
 ) -> None:  # fmt: skip
     """One curve of each training on Fashion-MNIST, a panel a size."""
     from matplotlib.lines import Line2D
@@ -64,8 +58,9 @@ def _picture(
                     100 - PRINTED[f"{kind}-{hidden}"].test, color=colour, linewidth=0.9,
                     linestyle=":",
                 )  # fmt: skip
-        axes.set_xscale("log")
-        axes.set_yscale("log")
+        if log:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("epoch")
         axes.set_title(f"784-{hidden}-10")
     panels[0][0].set_ylabel(what)
