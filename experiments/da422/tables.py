@@ -122,11 +122,13 @@ def _signs(results: Results) -> str:
             continue
         signs, real = (results[name] for name in names)
         epochs = len(signs["held_out"])
+        as_long = len(real["held_out"]) >= epochs
         rows.append(
             [
                 WORDS[kind], f"{epochs}", percent(kept_accuracy(signs)),
-                percent(kept_accuracy(real, epochs)), f"{signs['losses'][-1]:.3f}",
-                f"{real['losses'][min(epochs, len(real['losses'])) - 1]:.3f}",
+                percent(kept_accuracy(real, epochs)) if as_long else "–",
+                f"{signs['losses'][-1]:.3f}",
+                f"{real['losses'][epochs - 1]:.3f}" if as_long else "–",
             ]
         )  # fmt: skip
     head = ["binarisation", "epochs", "test accuracy of mean(\\|g\\|) sign(g), %", "of g, %",
