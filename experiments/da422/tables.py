@@ -1,0 +1,170 @@
+"""The tables of the study, beside the numbers that the report printed."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments.da422.curves import chosen, kept_accuracy, passes
+from experiments.da422.settings import FALLS, KINDS, ROWS, SIZES, Row
+from experiments.fashion.tables import KINDS as WORDS
+from experiments.fashion.tables import PRINTED, SHORTER, Printed
+from experiments.markdown import table
+
+Results = Mapping[str, Any]
+
+
+def tables(results: Results) -> str:
+    """Accuracy, what an epoch costs, and what the report names without numbers.
+
+    Trainings that `results` lacks are left out.
+    """
+    return "\n\n".join(
+        [
+            _accuracy(results),
+            *_epoch(results.get("epoch")),
+            _signs(results),
+            _decays(results),
+            _others(results),
+        ]
+    )
+
+
+def percent(share: float) -> str:
+    """A share in percent; a dash for NaN."""
+    return "–" if np.isnan(share) else f"{100 * share:.2f}"
+
+
+def _rows(results: Results) -> Iterator[tuple[Row, Mapping[str, Any], Printed, int | None]]:
+    """Those that are printed: how, what was found, what was printed, and epochs if fewer."""
+    for hidden in SIZES:
+        for kind in KINDS:
+            for name in (f"{kind}-{hidden}", f"{kind}-{hidden}-glorot"):
+                if name in results:
+                    yield ROWS[name], results[name], PRINTED[f"{kind}-{hidden}"], None
+                    if (kind, hidden) == ("deterministic", 128):
+                        yield ROWS[name], results[name], SHORTER, SHORTER.epochs
+
+
+def _accuracy(results: Results) -> str:
+    rows = []
+    for row, found, printed, epochs in _rows(results):
+        kept, first = kept_accuracy(found, epochs), passes(found, printed.test / 100)
+        ran = len(found["held_out"][:epochs])
+        rows.append(
+            [
+                f"784-{row.hidden}-10", WORDS[row.kind], "yes" if row.glorot else "no",
+                f"{ran} of {printed.epochs}", percent(kept), f"{printed.test:.1f}",
+                "–" if np.isnan(kept) else f"{100 * kept - printed.test:+.1f}",
+                "never" if first is None else f"{first}", f"{chosen(found, epochs)}",
+                "–" if epochs else percent(found["training_accuracy"]), f"{printed.training:.1f}",
+            ]
+        )  # fmt: skip
+    head = ["network", "binarisation", "γ", "epochs, of the report's", "test accuracy, %",
+            "printed", "difference", "at or above it first after epoch", "epoch chosen",
+            "training accuracy, %", "printed"]  # fmt: skip
+    return table("Accuracy, as printed and with its own optimiser", head, rows, words=3)
+
+
+def _epoch(found: Mapping[str, Any] | None) -> list[str]:
+    """What an epoch takes, and what is saved, if that was measured."""
+    if found is None:
+        return []
+    rows, saved = [], []
+    for hidden in SIZES:
+        for kind in KINDS:
+            one, printed = found[f"{kind}-{hidden}"], PRINTED[f"{kind}-{hidden}"]
+            rows.append(
+                [
+                    f"784-{hidden}-10", WORDS[kind], f"{np.median(one['seconds']):.2f}",
+                    printed.epoch_seconds, _megabytes(one["memory"]),
+                    _megabytes(one["total_memory"]), f"{printed.memory:.2f}",
+                ]
+            )  # fmt: skip
+            if kind == "none":
+                continue
+            real, of_real = found[f"none-{hidden}"], PRINTED[f"none-{hidden}"]
+            saved.append(
+                [
+                    f"784-{hidden}-10", WORDS[kind],
+                    _saving(one["seconds"], real["seconds"]),
+                    _saving(printed.seconds, of_real.seconds),
+                    _saving(one["memory"], real["memory"]),
+                    _saving(one["total_memory"], real["total_memory"]),
+                    _saving(printed.memory, of_real.memory),
+                ]
+            )  # fmt: skip
+    head = ["network", "binarisation", "s an epoch", "printed", "memory for it, MB",
+            "of the process, MB", "printed"]  # fmt: skip
+    of_savings = ["network", "binarisation", "time saved", "printed", "memory for it saved",
+                  "of the process saved", "printed"]  # fmt: skip
+    return [
+        table("What an epoch takes", head, rows, words=2),
+        table("Saved in training, against full precision", of_savings, saved, words=2),
+    ]
+
+
+def _megabytes(found: list[float]) -> str:
+    return f"{np.median(found):.0f}" if found else "–"
+
+
+def _saving(found: Any, real: Any) -> str:
+    """What is saved, in percent of `real`: numbers or lists of them, of which medians are taken."""
+    known = all(numbers is not None and np.size(numbers) for numbers in (found, real))
+    return f"{100 * (1 - np.median(found) / np.median(real)):+.0f} %" if known else "–"
+
+
+def _signs(results: Results) -> str:
+    rows = []
+    for kind in ("deterministic", "stochastic"):
+        names = (f"signs-{kind}", f"{kind}-128-glorot")
+        if not all(name in results for name in names):
+            continue
+        signs, real = (results[name] for name in names)
+        epochs = len(signs["held_out"])
+        as_long = len(real["held_out"]) >= epochs
+        rows.append(
+            [
+                WORDS[kind], f"{epochs}", percent(kept_accuracy(signs)),
+                percent(kept_accuracy(real, epochs)) if as_long else "–",
+                f"{signs['losses'][-1]:.3f}",
+                f"{real['losses'][epochs - 1]:.3f}" if as_long else "–",
+            ]
+        )  # fmt: skip
+    head = ["binarisation", "epochs", "test accuracy of mean(\\|g\\|) sign(g), %", "of g, %",
+            "cost of mean(\\|g\\|) sign(g)", "of g"]  # fmt: skip
+    return table("Binarised gradients of the weights, 784-128-10 with γ", head, rows)
+
+
+def _decays(results: Results) -> str:
+    rows = []
+    for fall in FALLS:
+        if (name := f"decay-{fall}") in results:
+            found = results[name]
+            rows.append(
+                [
+                    f"{fall}", f"{ROWS[name].decay:.5f}", f"{len(found['held_out'])}",
+                    percent(max(found["held_out"])), percent(kept_accuracy(found)),
+                ]
+            )  # fmt: skip
+    head = ["η falls by", "λ of a step", "epochs", "held-out accuracy, %",
+            "test accuracy, %"]  # fmt: skip
+    return table("The decay λ, deterministic 784-128-10 with γ", head, rows, words=0)
+
+
+def _others(results: Results) -> str:
+    rows = []
+    for images, words in (("mnist", "MNIST"), ("cifar-10", "CIFAR-10")):
+        for kind in KINDS:
+            if (name := f"{images}-{kind}") in results:
+                found = results[name]
+                rows.append(
+                    [
+                        words, WORDS[kind], f"{len(found['held_out'])}",
+                        percent(kept_accuracy(found)), percent(found["training_accuracy"]),
+                        f"{chosen(found)}", f"{np.median(found['epoch_seconds']):.2f}",
+                    ]
+                )  # fmt: skip
+    head = ["images", "binarisation", "epochs", "test accuracy, %", "training accuracy, %",
+            "epoch chosen", "s an epoch"]  # fmt: skip
+    return table("Other images, 128 units, with γ where binary", head, rows, words=2)
