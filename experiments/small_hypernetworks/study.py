@@ -1,0 +1,319 @@
+"""Small hypernetworks for 36 binary weights: the exact optimum of each, beside the certificate.
+
+    python -m experiments run small-hypernetworks
+
+A hypernetwork here is a map, fixed before the data are seen, of few free parameters to the 36
+weights of a 4-6-2 network. Nothing is trained: of every map the best setting of its parameters is
+found by enumeration, or down the list of all strings in the order of their loss.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from math import ceil, log2
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.small_hypernetworks import maps
+from experiments.small_hypernetworks.codes import AffineCode, random_code, random_tying, tying
+from experiments.small_hypernetworks.landscape import Best, Landscape
+from qhyper import BinaryNetwork, load
+from qhyper.targets.target import SAME_LOSS
+
+TITLE = "Small hypernetworks for 36 binary weights: exact regret against their size"
+
+DATA = ("toy", "mnist")
+NETWORK = BinaryNetwork((4, 6, 2))
+
+Results = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the study is."""
+
+    most: int
+    """free bits of a map that is enumerated"""
+    most_tied: int
+    """free bits of codes, and of tied weights"""
+    hidden: int
+    """latent bits of the generator of two layers, at most"""
+    seeds: int
+    """of codes, tied weights and small maps"""
+    few_seeds: int
+    """of maps whose every setting is enumerated"""
+    real: int
+    """real parameters, at most"""
+
+
+FULL = Size(most=24, most_tied=36, hidden=20, seeds=101, few_seeds=11, real=5)
+QUICK = Size(most=10, most_tied=10, hidden=10, seeds=5, few_seeds=3, real=2)
+
+
+@cache
+def _landscape(data: str) -> Landscape:
+    return Landscape(NETWORK, load(data).train)
+
+
+@cache
+def _on_test(data: str) -> Any:
+    return NETWORK.objective(load(data).test, "accuracy")
+
+
+def _outcome(data: str, sizes: Iterable[int], found: Sequence[Sequence[Best]]) -> dict[str, Any]:
+    """Losses and accuracies [seed][size] of the best strings [seed][size]."""
+    bits = np.array([[best.bits for best in of_seed] for of_seed in found])
+    return {
+        "sizes": list(sizes),
+        "loss": [[best.loss for best in of_seed] for of_seed in found],
+        "accuracy": np.round(1 - _on_test(data)(bits), 6).tolist(),
+    }
+
+
+def _rng(*of: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(of))
+
+
+# -- the target, and what is known without any map -------------------------------------------------
+
+
+def target(data: str, size: Size) -> dict[str, Any]:
+    """The certificate; the null model; and how many bits a map for all data needs."""
+    found = _landscape(data).certificate
+    draws = [2.0**k for k in range(37)]
+    bits = np.stack([found.optimum, found.best_accuracy_bits])
+    return {
+        "minimum": found.minimum_loss,
+        "accuracy": float(1 - _on_test(data)(bits[:1])[0]),
+        "optimal_strings": found.optimal_bitstrings,
+        "functions": found.functions,
+        "losses": len(found.levels),
+        "mean_regret": [expected_regret(found, n) for n in draws],
+        "chance": [float(-np.expm1(n * np.log1p(-found.uniform_hit_probability))) for n in draws],
+    }
+
+
+def expected_regret(certificate: Any, draws: float) -> float:
+    """The mean regret of the best of so many uniform strings, by the spectrum.
+
+    E[min] = l_0 + Σ_i (l_i - l_(i-1)) P(every draw is above l_(i-1)).
+    """
+    counts = certificate.multiplicities
+    below = np.cumsum(counts)[:-1] / certificate.configurations
+    return float(np.diff(certificate.levels) @ np.exp(draws * np.log1p(-below)))
+
+
+# -- families of maps ------------------------------------------------------------------------------
+
+
+def codes(data: str, size: Size) -> dict[str, Any]:
+    """Random affine codes over GF(2): the first k columns of one matrix, for every k."""
+    sizes = range(1, size.most_tied + 1)
+    landscape = _landscape(data)
+    found = [
+        landscape.best_of_prefixes(random_code(36, _rng(1, seed)), sizes)
+        for seed in range(size.seeds)
+    ]
+    return _outcome(data, sizes, found)
+
+
+def tied(data: str, size: Size, *, signs: bool) -> dict[str, Any]:
+    """Random balanced tying of the 36 weights, with or without a random sign of each."""
+    sizes = range(1, size.most_tied + 1)
+    landscape = _landscape(data)
+
+    def best(k: int, seed: int) -> Best:
+        return landscape.best_of_code(random_tying(36, k, _rng(2, k, seed), signs=signs))
+
+    return _outcome(data, sizes, [[best(k, seed) for k in sizes] for seed in range(size.seeds)])
+
+
+def by_structure(data: str, size: Size) -> dict[str, Any]:
+    """Tying by the target's structure: one map each."""
+    codes = {name: code for name, code in structures().items() if code.n_bits <= size.most_tied}
+    found = [_landscape(data).best_of_code(code) for code in codes.values()]
+    sizes = [code.n_bits for code in codes.values()]
+    return {"names": list(codes), **_outcome(data, sizes, [found])}
+
+
+def structures() -> dict[str, AffineCode]:
+    """Codes by what shares a bit: i is an input, j a hidden unit, o an output.
+
+    "Opposite outputs" means that a unit's two output weights are a bit and its opposite.
+    """
+    i, j = (index.ravel() for index in np.indices((4, 6)))
+    unit, o = (index.ravel() for index in np.indices((6, 2)))
+    plain, opposite = np.zeros(36, int), np.r_[np.zeros(24, int), 1 - o]
+
+    def code(first: Any, second: Any, minus: Any = plain) -> AffineCode:
+        """Labels of both layers, made of arrays or single numbers."""
+        label = np.r_[np.broadcast_to(first, 24), np.broadcast_to(second, 12)]
+        return tying(label, minus)
+
+    found = {
+        "all weights": code(0, 0),
+        "all, opposite outputs": code(0, 0, opposite),
+        "a layer": code(0, 1),
+        "a layer, opposite outputs": code(0, 1, opposite),
+        "first layer in one, an output": code(0, 1 + o),
+        "an input; opposite outputs": code(i, 4, opposite),
+        "an input, an output": code(i, 4 + o),
+        "a unit; opposite outputs": code(j, unit, opposite),
+        "a unit in each layer; opposite outputs": code(j, 6 + unit, opposite),
+    }
+    for distinct in (2, 3, 4, 5):
+        which, after = j % distinct, unit % distinct
+        found[f"{distinct} units, each used again; opposite outputs"] = code(
+            5 * which + i, 5 * after + 4, opposite
+        )
+        found[f"{distinct} units, each used again"] = code(6 * which + i, 6 * after + 4 + o)
+    weights = np.arange(24)
+    found["first layer free, outputs fixed at -1, +1"] = code(weights, -1, np.r_[weights * 0, o])
+    found["first layer free, an output"] = code(weights, 24 + o)
+    found["first layer free, opposite outputs"] = code(weights, 24 + unit, opposite)
+    found["all free"] = code(weights, 24 + np.arange(12))
+    return found
+
+
+def fewer_units(data: str, size: Size) -> dict[str, Any]:
+    """The target of fewer hidden units: the others have no effect, whatever their inputs."""
+    units = [j for j in range(1, 7) if 6 * j <= size.most_tied]
+    found, right = [], []
+    for j in units:
+        network = BinaryNetwork((4, j, 2))
+        best = network.objective(load(data).train).certify()
+        found.append(best.minimum_loss)
+        right.append(float(network.accuracy(best.optimum, load(data).test)))
+    return {"sizes": [6 * j for j in units], "loss": [found], "accuracy": [right]}
+
+
+def latent(data: str, size: Size, *, layers: int) -> dict[str, Any]:
+    """Learned latent bits through a fixed random ±1 generator of one layer, or of two."""
+    make, most, number = (
+        (maps.linear, size.most, 3) if layers == 1 else (maps.two_layers, size.hidden, 4)
+    )
+    sizes = range(1, most + 1)
+
+    def best(k: int, seed: int) -> Best:
+        return _landscape(data).best(maps.images(make(36, k, _rng(number, k, seed)), k))
+
+    found = [[best(k, seed) for k in sizes] for seed in range(size.few_seeds)]
+    return _outcome(data, sizes, found)
+
+
+def a_unit(data: str, size: Size, *, learned: str) -> dict[str, Any]:
+    """A generator of one unit's six bits, used for every unit: what is learned of it, and width."""
+    each = {"layer": 6, "embeddings": 6, "both": 12}[learned]
+    widths = [width for width in (1, 2, 3, 4) if each * width <= size.most]
+
+    def best(width: int, seed: int) -> Best:
+        rng = _rng(5, width, seed)
+        if learned == "layer":
+            of = maps.learned_layer(NETWORK, width, rng)
+        elif learned == "embeddings":
+            of = maps.learned_embeddings(NETWORK, width, rng)
+        else:
+            of = maps.both_learned(NETWORK, width)
+        return _landscape(data).best(maps.images(of, each * width))
+
+    seeds = 1 if learned == "both" else size.few_seeds
+    found = [[best(width, seed) for width in widths] for seed in range(seeds)]
+    return _outcome(data, [each * width for width in widths], found)
+
+
+def real(data: str, size: Size) -> dict[str, Any]:
+    """w = sign(A t + b) of p real numbers t, with A and b normal: every cell is tried."""
+    sizes = range(1, size.real + 1)
+
+    def best(p: int, seed: int) -> Best:
+        rng = _rng(6, p, seed)
+        strings = maps.cells(rng.standard_normal((36, p)), rng.standard_normal(36))
+        return _landscape(data).best([strings])
+
+    found = [[best(p, seed) for p in sizes] for seed in range(size.few_seeds)]
+    return _outcome(data, sizes, found)
+
+
+# -- the study -------------------------------------------------------------------------------------
+
+
+def parts(quick: bool) -> dict[str, Callable[[], Any]]:
+    """Every family on both data sets, long ones first."""
+    size = QUICK if quick else FULL
+    families: dict[str, Callable[..., Any]] = {
+        "linear": partial(latent, layers=1),
+        "unit-layer": partial(a_unit, learned="layer"),
+        "unit-embeddings": partial(a_unit, learned="embeddings"),
+        "two-layers": partial(latent, layers=2),
+        "codes": codes,
+        "tied-signs": partial(tied, signs=True),
+        "tied": partial(tied, signs=False),
+        "real": real,
+        "structure": by_structure,
+        "target": target,
+        "fewer-units": fewer_units,
+    }
+    if 12 <= size.most:
+        families["unit-both"] = partial(a_unit, learned="both")
+    return {
+        f"{name}-{data}": partial(family, data, size)
+        for name, family in families.items()
+        for data in DATA
+    }
+
+
+def least_bits(losses: Sequence[float], sizes: Sequence[int], minimum: float) -> int | None:
+    """The least size whose loss is the minimum; None if no size reaches it."""
+    reached = [k for k, loss in zip(sizes, losses, strict=True) if loss <= minimum + SAME_LOSS]
+    return min(reached, default=None)
+
+
+def universal_bits(results: Results) -> tuple[int, int]:
+    """Bits that a map needs, and that suffice, to reach the optimum of every data set.
+
+    Every function of the network is the only optimum of some labels of the images (those that
+    have its own probabilities), and functions of different losses are different.
+    """
+    seen = max(results[f"target-{data}"]["losses"] for data in DATA)
+    return ceil(log2(seen)), ceil(log2(results[f"target-{DATA[0]}"]["functions"]))
+
+
+def tables(results: Results) -> str:
+    """All tables."""
+    from experiments.small_hypernetworks import tables as shown
+
+    return shown.tables(results)
+
+
+def draw(results: Results, folder: Path) -> None:
+    """Write regret.svg and least.svg."""
+    from experiments.small_hypernetworks import pictures
+
+    pictures.draw(results, folder)
+
+
+def measured(results: Results) -> dict[str, float]:
+    """The numbers that `verify` checks, by name: medians over seeds."""
+    numbers: dict[str, float] = {}
+    for data in DATA:
+        known = results[f"target-{data}"]
+        numbers[f"{data}-minimum"] = known["minimum"]
+        for k in (1, 2, 4, 8, 16):
+            numbers[f"{data}-null-{k}-regret"] = known["mean_regret"][k]
+        for part, found in results.items():
+            if not part.endswith(f"-{data}") or "loss" not in found:
+                continue
+            name = part.removesuffix(f"-{data}")
+            regret = np.median(found["loss"], axis=0) - known["minimum"]
+            for k, value in zip(found["sizes"], regret, strict=True):
+                key = f"{data}-{name}-{k}-regret"
+                numbers[key] = min(numbers.get(key, np.inf), float(value))
+            least = [least_bits(of, found["sizes"], known["minimum"]) for of in found["loss"]]
+            numbers[f"{data}-{name}-reach"] = float(np.mean([k is not None for k in least]))
+            numbers[f"{data}-{name}-least"] = float(np.median([k or np.inf for k in least]))
+    numbers["universal-at-least"], numbers["universal-enough"] = map(
+        float, universal_bits(results)
+    )
+    return numbers
