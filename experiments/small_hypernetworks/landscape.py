@@ -111,7 +111,7 @@ class Landscape:
 
         Whole sets of units, so that no string is left out that is better than the last one.
         """
-        inputs, hidden, _ = self.network.layers
+        hidden = self.network.layers[1]
         place = self._places()
         n_effects = place.shape[1]
         sets = combinations_with_replacement(range(n_effects), hidden)

@@ -5,7 +5,7 @@ A map takes free bits z [setting, bit], -1 or +1 as float32, and returns the tar
 """
 
 from collections.abc import Callable, Iterator
-from itertools import combinations
+from itertools import chain, combinations, combinations_with_replacement
 from math import comb
 
 import numpy as np
@@ -60,10 +60,7 @@ def two_layers(n_bits: int, k: int, rng: np.random.Generator) -> Map:
 
     A bias is one constant input; there are two where k is odd, as in `linear`.
     """
-    below, above = (
-        linear(HIDDEN, k, rng),
-        _random_signs(rng, HIDDEN + 1, n_bits),
-    )
+    below, above = linear(HIDDEN, k, rng), _random_signs(rng, HIDDEN + 1, n_bits)
     return lambda z: _sign((2.0 * below(z) - 1) @ above[:HIDDEN] + above[HIDDEN])
 
 
@@ -101,17 +98,28 @@ def learned_layer(network: BinaryNetwork, width: int, rng: np.random.Generator) 
     return of
 
 
-def learned_embeddings(network: BinaryNetwork, width: int, rng: np.random.Generator) -> Map:
-    """A unit's bits are sign(A e): A fixed and random, and e the free bits of every unit."""
+def learned_embeddings(
+    network: BinaryNetwork, width: int, rng: np.random.Generator
+) -> Iterator[Bits]:
+    """A unit's bits are sign(A e): A fixed and random, and e the free bits of every unit.
+
+    Yields the image in blocks [string, bit], in one order of the units.
+    """
+    embedding = all_bitstrings(width).astype(np.float32) * 2 - 1
+    fixed = _random_signs(rng, width, by_unit(network).shape[1])
+    return in_one_order(network, _sign(embedding @ fixed))
+
+
+def in_one_order(network: BinaryNetwork, units: Bits) -> Iterator[Bits]:
+    """All networks of `units` [unit, bit of the unit], in blocks [string, bit].
+
+    In one order of the units only, on which the loss does not depend.
+    """
     index = by_unit(network)
-    n_units, each = index.shape
-    fixed = _random_signs(rng, width, each)
-
-    def of(z: Array) -> Bits:
-        sums = z.reshape(len(z) * n_units, width) @ fixed
-        return _spread(_sign(sums.reshape(len(z), n_units, each)), index)
-
-    return of
+    orders = combinations_with_replacement(range(len(units)), len(index))
+    which = np.fromiter(chain.from_iterable(orders), np.int8).reshape(-1, len(index))
+    for first in range(0, len(which), BLOCK):
+        yield _spread(units[which[first : first + BLOCK]], index)
 
 
 def both_learned(network: BinaryNetwork, width: int) -> Map:
