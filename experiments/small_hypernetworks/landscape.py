@@ -24,6 +24,8 @@ Words = npt.NDArray[np.uint64]
 
 BLOCK = 1 << 16
 """Strings that are evaluated together."""
+HEAVY = 16
+"""Distinct rows on which strings are evaluated first: those of most samples."""
 FORWARD = 18
 """A code of so many bits is enumerated; one of more is looked for among the best strings, of which
 one in 2^(36 - bits) is in it."""
@@ -46,6 +48,11 @@ class Landscape:
     def __init__(self, network: BinaryNetwork, data: Samples) -> None:
         self.network = network
         self.objective = network.objective(data)
+        rows = self.objective.distinct
+        heavy = np.argsort(-rows.counts.sum(axis=1), kind="stable")[:HEAVY]
+        inside = np.isin(rows.member, heavy)
+        self._heavy = network.objective(Samples(data.x[inside], data.y[inside]))
+        self._share = float(inside.mean())
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -53,13 +60,20 @@ class Landscape:
         return self.objective.certify()
 
     def best(self, blocks: Iterable[Bits]) -> Best:
-        """The best string of blocks [string, bit]: every one is evaluated."""
-        found = []
+        """The best string of blocks [string, bit].
+
+        Every one is evaluated on the heaviest rows, and on all of them unless these alone, whose
+        part of the mean is a lower bound as no loss is below 0, are worse than the best so far.
+        """
+        best = Best(np.inf, np.empty(0, np.uint8))
         for bits in blocks:
-            losses = self.objective(bits)
-            first = int(losses.argmin())
-            found.append(Best(float(losses[first]), bits[first]))
-        return min(found, key=lambda best: best.loss)
+            hopeful = bits[self._share * self._heavy(bits) < best.loss]
+            if len(hopeful):
+                losses = self.objective(hopeful)
+                first = int(losses.argmin())
+                if losses[first] < best.loss:
+                    best = Best(float(losses[first]), hopeful[first].copy())
+        return best
 
     def blocks(self, words: Words) -> Iterator[Bits]:
         """Strings [string] of one word each, as blocks of bits."""

@@ -1,11 +1,11 @@
 """Binary hypernetworks as maps of free bits to the bits of a target, and a real one of few numbers.
 
-A map takes free bits z [setting, bit], -1 or +1 as float32, and returns the target's bits
-[setting, bit]. Sums are of few ±1, so float32 is exact; sign(0) = +1, as everywhere.
+Each yields its image, the strings of all settings of its free bits, in blocks [string, bit], which
+are only good until the next one. Sums are of whole numbers; sign(0) = +1, as everywhere.
 """
 
-from collections.abc import Callable, Iterator
-from itertools import chain, combinations, combinations_with_replacement
+from collections.abc import Iterator
+from itertools import chain, combinations, combinations_with_replacement, product
 from math import comb
 
 import numpy as np
@@ -14,27 +14,26 @@ import numpy.typing as npt
 from qhyper import BinaryNetwork
 from qhyper.bits import Bits, all_bitstrings, pack, unpack
 
-Array = npt.NDArray[np.float32]
-Map = Callable[[Array], Bits]
+Signs = npt.NDArray[np.int8]
 
-BLOCK = 1 << 16
+LOW = 16
+"""Free bits that are enumerated together."""
+BLOCK = 1 << LOW
 HIDDEN = 16
 """Hidden units of Oey's hypernetwork."""
-
-
-def images(of: Map, k: int) -> Iterator[Bits]:
-    """The image of all 2^k settings of the free bits, in blocks [setting, bit]."""
-    for first in range(0, 1 << k, BLOCK):
-        bits = all_bitstrings(k, first, min(first + BLOCK, 1 << k))
-        yield of(bits.astype(np.float32) * 2 - 1)
 
 
 def _sign(sums: npt.NDArray) -> Bits:
     return (sums >= 0).astype(np.uint8)
 
 
-def _random_signs(rng: np.random.Generator, *shape: int) -> Array:
-    return rng.integers(0, 2, shape).astype(np.float32) * 2 - 1
+def _random_signs(rng: np.random.Generator, *shape: int) -> Signs:
+    return (2 * rng.integers(0, 2, shape) - 1).astype(np.int8)
+
+
+def _all_signs(k: int) -> Signs:
+    """All of {-1, +1}^k, [setting, bit]."""
+    return (2 * all_bitstrings(k).astype(np.int8) - 1).astype(np.int8)
 
 
 def _constants(k: int) -> int:
@@ -49,19 +48,25 @@ def _constants(k: int) -> int:
 # -- learned latent bits, a fixed map --------------------------------------------------------------
 
 
-def linear(n_bits: int, k: int, rng: np.random.Generator) -> Map:
-    """w = sign(M z), M uniform ±1."""
+def linear(n_bits: int, k: int, rng: np.random.Generator) -> Iterator[Bits]:
+    """w = sign(M z), M uniform ±1, of all z [k]."""
     fixed = _random_signs(rng, k + _constants(k), n_bits)
-    return lambda z: _sign(z @ fixed[:k] + fixed[k:].sum(axis=0))
+    low = min(k, LOW)
+    sums = _all_signs(low) @ fixed[:low]
+    for high in _all_signs(k - low):
+        rest = high @ fixed[low:k] + fixed[k:].sum(axis=0, dtype=np.int8)
+        yield (sums >= -rest).view(np.uint8)
 
 
-def two_layers(n_bits: int, k: int, rng: np.random.Generator) -> Map:
+def two_layers(n_bits: int, k: int, rng: np.random.Generator) -> Iterator[Bits]:
     """w = sign(M2 sign(M1 z)) with 16 hidden units and biases, all fixed: k-16-36 of Oey.
 
     A bias is one constant input; there are two where k is odd, as in `linear`.
     """
     below, above = linear(HIDDEN, k, rng), _random_signs(rng, HIDDEN + 1, n_bits)
-    return lambda z: _sign((2.0 * below(z) - 1) @ above[:HIDDEN] + above[HIDDEN])
+    real = above.astype(np.float32)  # exact, and fast
+    for hidden in below:
+        yield _sign((2.0 * hidden.astype(np.float32) - 1) @ real[:HIDDEN] + real[HIDDEN])
 
 
 # -- by unit: one layer for the six bits of every unit ---------------------------------------------
@@ -80,22 +85,25 @@ def _spread(units: Bits, index: npt.NDArray[np.int64]) -> Bits:
     return bits
 
 
-def learned_layer(network: BinaryNetwork, width: int, rng: np.random.Generator) -> Map:
+def learned_layer(network: BinaryNetwork, width: int, rng: np.random.Generator) -> Iterator[Bits]:
     """A unit's bits are sign(A e): A learned, shared by units, and e a fixed embedding of each.
 
     Embeddings are random and differ as far as there are enough of them; free bits: width x the
-    bits of a unit.
+    bits of a unit. Every bit of the units, over all of them, is one of 2^width choices.
     """
     index = by_unit(network)
     n_units, each = index.shape
-    codes = [rng.permutation(1 << width) for _ in range(-(-n_units >> width))]
-    embedding = all_bitstrings(width)[np.concatenate(codes)[:n_units]].astype(np.float32) * 2 - 1
-
-    def of(z: Array) -> Bits:
-        sums = z.reshape(len(z) * each, width) @ embedding.T
-        return _spread(_sign(sums.reshape(len(z), each, n_units).transpose(0, 2, 1)), index)
-
-    return of
+    codes = 1 << width
+    drawn = [rng.permutation(codes) for _ in range(-(-n_units // codes))]
+    embedding = _all_signs(width)[np.concatenate(drawn)[:n_units]]
+    choices = _sign(_all_signs(width) @ embedding.T)  # [choice, unit]
+    rest = np.indices((codes,) * (each - 2)).reshape(each - 2, -1)
+    bits = np.empty((rest.shape[1], index.size), np.uint8)
+    for bit, choice in enumerate(rest, start=2):
+        bits[:, index[:, bit]] = choices[choice]
+    for one, other in product(choices, repeat=2):
+        bits[:, index[:, 0]], bits[:, index[:, 1]] = one, other
+        yield bits
 
 
 def learned_embeddings(
@@ -105,9 +113,8 @@ def learned_embeddings(
 
     Yields the image in blocks [string, bit], in one order of the units.
     """
-    embedding = all_bitstrings(width).astype(np.float32) * 2 - 1
     fixed = _random_signs(rng, width, by_unit(network).shape[1])
-    return in_one_order(network, _sign(embedding @ fixed))
+    return in_one_order(network, _sign(_all_signs(width) @ fixed))
 
 
 def in_one_order(network: BinaryNetwork, units: Bits) -> Iterator[Bits]:
@@ -122,17 +129,11 @@ def in_one_order(network: BinaryNetwork, units: Bits) -> Iterator[Bits]:
         yield _spread(units[which[first : first + BLOCK]], index)
 
 
-def both_learned(network: BinaryNetwork, width: int) -> Map:
-    """A unit's bits are sign(A e), and A and all e are free."""
-    index = by_unit(network)
-    n_units, each = index.shape
-
-    def of(z: Array) -> Bits:
-        embedding = z[:, : n_units * width].reshape(-1, n_units, width)
-        shared = z[:, n_units * width :].reshape(-1, width, each)
-        return _spread(_sign(embedding @ shared), index)
-
-    return of
+def both_learned(network: BinaryNetwork, width: int) -> Iterator[Bits]:
+    """A unit's bits are sign(A e), and A and all e are free: in one order of the units."""
+    each = by_unit(network).shape[1]
+    for layer in _all_signs(width * each).reshape(-1, width, each):
+        yield from in_one_order(network, _sign(_all_signs(width) @ layer))
 
 
 # -- real parameters -------------------------------------------------------------------------------

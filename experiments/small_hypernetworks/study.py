@@ -35,22 +35,23 @@ Results = Mapping[str, Any]
 class Size:
     """How large the study is."""
 
-    most: int
-    """free bits of a map that is enumerated"""
-    most_tied: int
-    """free bits of codes, and of tied weights"""
-    hidden: int
-    """latent bits of the generator of two layers, at most"""
-    seeds: int
-    """of codes, tied weights and small maps"""
-    few_seeds: int
-    """of maps whose every setting is enumerated"""
+    tied: int
+    """free bits of codes and of tied weights, at most"""
+    latent: int
+    """latent bits of fixed generators, at most"""
+    large: Sequence[int]
+    """the same, of the few that take longest"""
+    width: int
+    """of embeddings of units"""
     real: int
     """real parameters, at most"""
+    seeds: int
+    few: int
+    """seeds of the few that take longest"""
 
 
-FULL = Size(most=24, most_tied=36, hidden=20, seeds=51, few_seeds=5, real=5)
-QUICK = Size(most=10, most_tied=10, hidden=10, seeds=5, few_seeds=3, real=2)
+FULL = Size(tied=36, latent=20, large=range(21, 25), width=4, real=5, seeds=31, few=3)
+QUICK = Size(tied=10, latent=10, large=(11,), width=2, real=2, seeds=5, few=3)
 
 
 @cache
@@ -80,7 +81,7 @@ def _rng(*of: int) -> np.random.Generator:
 # -- the target, and what is known without any map -------------------------------------------------
 
 
-def target(data: str, size: Size) -> dict[str, Any]:
+def target(data: str) -> dict[str, Any]:
     """The certificate; the null model; and how many bits a map for all data needs."""
     found = _landscape(data).certificate
     draws = [2.0**k for k in range(37)]
@@ -110,7 +111,7 @@ def expected_regret(certificate: Any, draws: float) -> float:
 
 def codes(data: str, size: Size) -> dict[str, Any]:
     """Random affine codes over GF(2): the first k columns of one matrix, for every k."""
-    sizes = range(1, size.most_tied + 1)
+    sizes = range(1, size.tied + 1)
     landscape = _landscape(data)
     found = [
         landscape.best_of_prefixes(random_code(36, _rng(1, seed)), sizes)
@@ -121,7 +122,7 @@ def codes(data: str, size: Size) -> dict[str, Any]:
 
 def tied(data: str, size: Size, *, signs: bool) -> dict[str, Any]:
     """Random balanced tying of the 36 weights, with or without a random sign of each."""
-    sizes = range(1, size.most_tied + 1)
+    sizes = range(1, size.tied + 1)
     landscape = _landscape(data)
 
     def best(k: int, seed: int) -> Best:
@@ -132,11 +133,11 @@ def tied(data: str, size: Size, *, signs: bool) -> dict[str, Any]:
 
 def by_structure(data: str, size: Size) -> dict[str, Any]:
     """Tying by the target's structure: one map each."""
-    codes = {name: code for name, code in structures().items() if code.n_bits <= size.most_tied}
+    codes = {name: code for name, code in structures().items() if code.n_bits <= size.tied}
     landscape = _landscape(data)
     names, sizes = list(codes), [code.n_bits for code in codes.values()]
     found = [landscape.best_of_code(code) for code in codes.values()]
-    if size.most_tied >= 30:  # too many to enumerate, but not in one order of the units
+    if size.tied >= 30:  # too many to enumerate, but not in one order of the units
         names.append("first layer free, opposite outputs")
         sizes.append(30)
         units = np.array([[*bits[:5], 1 - bits[4]] for bits in all_bitstrings(5)])
@@ -182,7 +183,7 @@ def structures() -> dict[str, AffineCode]:
 
 def fewer_units(data: str, size: Size) -> dict[str, Any]:
     """The target of fewer hidden units: the others have no effect, whatever their inputs."""
-    units = [j for j in range(1, 7) if 6 * j <= size.most_tied]
+    units = [j for j in range(1, 7) if 6 * j <= size.tied]
     found, right = [], []
     for j in units:
         network = BinaryNetwork((4, j, 2))
@@ -192,53 +193,39 @@ def fewer_units(data: str, size: Size) -> dict[str, Any]:
     return {"sizes": [6 * j for j in units], "loss": [found], "accuracy": [right]}
 
 
-def latent(data: str, size: Size, *, layers: int) -> dict[str, Any]:
+def latent(data: str, sizes: Sequence[int], seeds: int, *, layers: int) -> dict[str, Any]:
     """Learned latent bits through a fixed random ±1 generator of one layer, or of two."""
-    make, most, number = (
-        (maps.linear, size.most, 3) if layers == 1 else (maps.two_layers, size.hidden, 4)
-    )
-    sizes = range(1, most + 1)
+    make, number = (maps.linear, 3) if layers == 1 else (maps.two_layers, 4)
 
     def best(k: int, seed: int) -> Best:
-        return _landscape(data).best(maps.images(make(36, k, _rng(number, k, seed)), k))
+        return _landscape(data).best(make(36, k, _rng(number, k, seed)))
 
-    found = [[best(k, seed) for k in sizes] for seed in range(size.few_seeds)]
-    return _outcome(data, sizes, found)
+    return _outcome(data, sizes, [[best(k, seed) for k in sizes] for seed in range(seeds)])
 
 
-def unit_layer(data: str, size: Size) -> dict[str, Any]:
+def unit_layer(data: str, widths: Sequence[int], seeds: int) -> dict[str, Any]:
     """A generator of a unit's six bits: its ±1 layer is learned, the embeddings of units fixed."""
-    widths = [width for width in (1, 2, 3, 4) if 6 * width <= size.most]
 
     def best(width: int, seed: int) -> Best:
-        of = maps.learned_layer(NETWORK, width, _rng(5, width, seed))
-        return _landscape(data).best(maps.images(of, 6 * width))
+        return _landscape(data).best(maps.learned_layer(NETWORK, width, _rng(5, width, seed)))
 
-    found = [[best(width, seed) for width in widths] for seed in range(size.few_seeds)]
+    found = [[best(width, seed) for width in widths] for seed in range(seeds)]
     return _outcome(data, [6 * width for width in widths], found)
 
 
-def unit_embeddings(data: str, size: Size) -> dict[str, Any]:
-    """The other way round: the layer is fixed and random, and the units' embeddings are learned.
-
-    The order of units does not matter, so that width 5, 30 bits, is exact too.
-    """
-    widths = [width for width in (1, 2, 3, 4, 5) if 6 * width <= size.most_tied]
+def unit_embeddings(data: str, widths: Sequence[int], seeds: int) -> dict[str, Any]:
+    """The other way round: the layer is fixed and random, and the units' embeddings are learned."""
 
     def best(width: int, seed: int) -> Best:
         return _landscape(data).best(maps.learned_embeddings(NETWORK, width, _rng(7, width, seed)))
 
-    found = [[best(width, seed) for width in widths] for seed in range(size.seeds)]
+    found = [[best(width, seed) for width in widths] for seed in range(seeds)]
     return _outcome(data, [6 * width for width in widths], found)
 
 
-def unit_both(data: str, size: Size) -> dict[str, Any]:
+def unit_both(data: str, widths: Sequence[int]) -> dict[str, Any]:
     """Layer and embeddings are both learned, and nothing is fixed: 12 bits times the width."""
-    widths = [width for width in (1, 2) if 12 * width <= size.most]
-    found = [
-        _landscape(data).best(maps.images(maps.both_learned(NETWORK, width), 12 * width))
-        for width in widths
-    ]
+    found = [_landscape(data).best(maps.both_learned(NETWORK, width)) for width in widths]
     return _outcome(data, [12 * width for width in widths], [found])
 
 
@@ -251,7 +238,7 @@ def real(data: str, size: Size) -> dict[str, Any]:
         strings = maps.cells(rng.standard_normal((36, p)), rng.standard_normal(36))
         return _landscape(data).best([strings])
 
-    found = [[best(p, seed) for p in sizes] for seed in range(size.few_seeds)]
+    found = [[best(p, seed) for p in sizes] for seed in range(size.few)]
     return _outcome(data, sizes, found)
 
 
@@ -259,28 +246,40 @@ def real(data: str, size: Size) -> dict[str, Any]:
 
 
 def parts(quick: bool) -> dict[str, Callable[[], Any]]:
-    """Every family on both data sets, long ones first."""
+    """The families on both data sets: those that take longest, and the others."""
     size = QUICK if quick else FULL
-    families: dict[str, Callable[..., Any]] = {
-        "linear": partial(latent, layers=1),
-        "unit-layer": unit_layer,
-        "unit-embeddings": unit_embeddings,
-        "two-layers": partial(latent, layers=2),
-        "codes": codes,
-        "tied-signs": partial(tied, signs=True),
-        "tied": partial(tied, signs=False),
-        "real": real,
-        "structure": by_structure,
-        "target": target,
-        "fewer-units": fewer_units,
-    }
-    if size.most >= 12:
-        families["unit-both"] = unit_both
+    long = {f"{data}-long": partial(long_ones, data, size) for data in DATA}
+    return long | {f"{data}-others": partial(others, data, size) for data in DATA}
+
+
+def long_ones(data: str, size: Size) -> dict[str, Any]:
+    """Families of up to 2^24 settings that are all evaluated, over few maps."""
     return {
-        f"{name}-{data}": partial(family, data, size)
-        for name, family in families.items()
-        for data in DATA
+        "linear-large": latent(data, size.large, size.few, layers=1),
+        "unit-layer": unit_layer(data, range(1, size.width + 1), size.few),
+        "linear": latent(data, range(1, size.latent + 1), size.seeds, layers=1),
     }
+
+
+def others(data: str, size: Size) -> dict[str, Any]:
+    """The target, and all other families."""
+    return {
+        "target": target(data),
+        "structure": by_structure(data, size),
+        "fewer-units": fewer_units(data, size),
+        "unit-both": unit_both(data, [1, 2][: size.width // 2]),
+        "unit-embeddings": unit_embeddings(data, range(1, size.width + 1), size.seeds),
+        "real": real(data, size),
+        "codes": codes(data, size),
+        "tied-signs": tied(data, size, signs=True),
+        "tied": tied(data, size, signs=False),
+        "two-layers": latent(data, range(1, size.latent - 1), size.seeds, layers=2),
+    }
+
+
+def families(results: Results, data: str) -> dict[str, Any]:
+    """What every family came to on a data set, by name."""
+    return {**results[f"{data}-others"], **results[f"{data}-long"]}
 
 
 def least_bits(losses: Sequence[float], sizes: Sequence[int], minimum: float) -> int | None:
@@ -295,8 +294,8 @@ def universal_bits(results: Results) -> tuple[int, int]:
     Every function of the network is the only optimum of some labels of the images (those that
     have its own probabilities), and functions of different losses are different.
     """
-    seen = max(results[f"target-{data}"]["losses"] for data in DATA)
-    return ceil(log2(seen)), ceil(log2(results[f"target-{DATA[0]}"]["functions"]))
+    seen = max(families(results, data)["target"]["losses"] for data in DATA)
+    return ceil(log2(seen)), ceil(log2(families(results, DATA[0])["target"]["functions"]))
 
 
 def tables(results: Results) -> str:
@@ -317,19 +316,17 @@ def measured(results: Results) -> dict[str, float]:
     """The numbers that `verify` checks, by name: medians over seeds."""
     numbers: dict[str, float] = {}
     for data in DATA:
-        known = results[f"target-{data}"]
+        found = families(results, data)
+        known = found.pop("target")
         numbers[f"{data}-minimum"] = known["minimum"]
         for k in (1, 2, 4, 8, 16):
             numbers[f"{data}-null-{k}-regret"] = known["mean_regret"][k]
-        for part, found in results.items():
-            if not part.endswith(f"-{data}") or "loss" not in found:
-                continue
-            name = part.removesuffix(f"-{data}")
-            regret = np.median(found["loss"], axis=0) - known["minimum"]
-            for k, value in zip(found["sizes"], regret, strict=True):
+        for name, of in found.items():
+            regret = np.median(of["loss"], axis=0) - known["minimum"]
+            for k, value in zip(of["sizes"], regret, strict=True):
                 key = f"{data}-{name}-{k}-regret"
                 numbers[key] = min(numbers.get(key, np.inf), float(value))
-            least = [least_bits(of, found["sizes"], known["minimum"]) for of in found["loss"]]
+            least = [least_bits(losses, of["sizes"], known["minimum"]) for losses in of["loss"]]
             numbers[f"{data}-{name}-reach"] = float(np.mean([k is not None for k in least]))
             numbers[f"{data}-{name}-least"] = float(np.median([k or np.inf for k in least]))
     numbers["universal-at-least"], numbers["universal-enough"] = map(float, universal_bits(results))
