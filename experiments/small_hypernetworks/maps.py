@@ -19,6 +19,8 @@ Signs = npt.NDArray[np.int8]
 LOW = 16
 """Free bits that are enumerated together."""
 BLOCK = 1 << LOW
+NEAR = 1e-9
+"""A plane's height over a vertex, by the size of both, that rounding may hide."""
 HIDDEN = 16
 """Hidden units of Oey's hypernetwork."""
 
@@ -63,10 +65,9 @@ def two_layers(n_bits: int, k: int, rng: np.random.Generator) -> Iterator[Bits]:
 
     A bias is one constant input; there are two where k is odd, as in `linear`.
     """
-    below, above = linear(HIDDEN, k, rng), _random_signs(rng, HIDDEN + 1, n_bits)
-    real = above.astype(np.float32)  # exact, and fast
-    for hidden in below:
-        yield _sign((2.0 * hidden.astype(np.float32) - 1) @ real[:HIDDEN] + real[HIDDEN])
+    above = _random_signs(rng, HIDDEN + 1, n_bits).astype(np.float32)  # exact, and fast
+    for hidden in linear(HIDDEN, k, rng):
+        yield _sign((2 * hidden.astype(np.float32) - 1) @ above[:HIDDEN] + above[HIDDEN])
 
 
 # -- by unit: one layer for the six bits of every unit ---------------------------------------------
@@ -146,17 +147,19 @@ def cells(slopes: npt.NDArray[np.float64], offsets: npt.NDArray[np.float64]) -> 
     them (Buck, 1943). Every cell has a vertex, where p planes meet, and lies on one of the 2^p
     sides of these: so all of them are found, and none is missed if their number is right.
 
-    Raises ArithmeticError if it is not.
+    Raises ArithmeticError if it is not, or if a plane nearly goes through a vertex of others.
     """
     n, p = slopes.shape
     planes = np.array(list(combinations(range(n), p)))
     vertices = np.linalg.solve(slopes[planes], -offsets[planes][..., None])[..., 0]
-    found = []
+    found, general = [], True
     for first in range(0, len(planes), BLOCK):
-        some = planes[first : first + BLOCK]
-        above = (vertices[first : first + BLOCK] @ slopes.T + offsets > 0).astype(np.uint8)
-        np.put_along_axis(above, some, np.uint8(0), axis=1)
-        words = pack(above)
+        some, at = planes[first : first + BLOCK], vertices[first : first + BLOCK]
+        heights = at @ slopes.T + offsets
+        np.put_along_axis(heights, some, -np.inf, axis=1)
+        size = 1 + np.abs(at).max(axis=1, keepdims=True)
+        general &= bool((np.abs(heights) > NEAR * size).all())
+        words = pack((heights > 0).astype(np.uint8))
         sides = np.zeros((len(some), 1), np.uint64)
         for plane in some.T:
             bit = np.uint64(1) << plane.astype(np.uint64)[:, None]
@@ -164,7 +167,7 @@ def cells(slopes: npt.NDArray[np.float64], offsets: npt.NDArray[np.float64]) -> 
         found.append(np.unique(words | sides))
     words = np.unique(np.concatenate(found))
     expected = sum(comb(n, i) for i in range(p + 1))
-    if len(words) != expected:
+    if len(words) != expected or not general:
         raise ArithmeticError(
             f"Got {len(words):,} cells of {n} planes in R^{p}, expected {expected:,}. The planes "
             "are not in general position, or nearly so: draw others."

@@ -44,6 +44,13 @@ def test_the_list_has_every_string_in_the_order_of_its_loss():
     assert (np.diff(losses) > -1e-9).all()
 
 
+def test_the_best_is_that_of_every_string():
+    of = small(5)
+    strings = all_bitstrings(12)[rng(5).permutation(1 << 12)]
+    best = of.best(np.array_split(strings, 50))  # most are worse on the heaviest rows alone
+    assert best.loss == pytest.approx(every_loss(of).min())
+
+
 def test_a_code_is_gz_plus_b():
     code = random_code(12, rng(1)).first(5)
     columns = unpack(np.array(code.columns, np.uint64)[:, None], 12)
@@ -111,28 +118,31 @@ def test_labels_of_minus_one_are_fixed():
 # -- maps ------------------------------------------------------------------------------------------
 
 
-def image(of, k):
-    return np.concatenate(list(maps.images(of, k)))
+def image(blocks):
+    return np.concatenate([bits.copy() for bits in blocks])
+
+
+def signs(k):
+    return 2 * all_bitstrings(k).astype(int) - 1
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4])
 def test_a_linear_map_has_no_sum_of_zero_and_no_opposite_half(k):
-    found = image(maps.linear(36, k, rng(k)), k)
+    found = image(maps.linear(36, k, rng(k)))
     constants = 1 if k % 2 == 0 else 2
     matrix = 2 * rng(k).integers(0, 2, (k + constants, 36)) - 1
-    for z, bits in zip(product((-1, 1), repeat=k), found, strict=True):
-        sums = np.array([*z[::-1], *[1] * constants]) @ matrix
+    for z, bits in zip(signs(k), found, strict=True):
+        sums = np.array([*z, *[1] * constants]) @ matrix
         assert (sums != 0).all()
         np.testing.assert_array_equal(bits, sums > 0)
 
 
 def test_two_layers_of_four_latent_bits_are_oeys_4_16_36():
-    found = image(maps.two_layers(36, 4, rng(5)), 4)
+    found = image(maps.two_layers(36, 4, rng(5)))
     draw = rng(5)
-    below = 2 * draw.integers(0, 2, (5, 16)) - 1
     above = 2 * draw.integers(0, 2, (17, 36)) - 1
-    z = 2 * all_bitstrings(4).astype(int) - 1
-    hidden = np.sign(np.c_[z, np.ones(16, int)] @ below)
+    below = 2 * draw.integers(0, 2, (5, 16)) - 1
+    hidden = np.sign(np.c_[signs(4), np.ones(16, int)] @ below)
     np.testing.assert_array_equal(found, np.c_[hidden, np.ones(16, int)] @ above > 0)
 
 
@@ -147,22 +157,33 @@ def test_maps_by_unit_against_loops():
     index = maps.by_unit(SMALL)
     first, second = SMALL.layout.bits.values()
     assert index[1].tolist() == [*first[:, 1], *second[1]]
-    z = 2 * all_bitstrings(8).astype(int) - 1
-    found = image(maps.learned_layer(SMALL, 2, rng(3)), 8)
-    embedding = 2 * all_bitstrings(2)[rng(3).permutation(4)[:3]].astype(int) - 1
-    for setting, bits in zip(z, found, strict=True):
-        layer = setting.reshape(4, 2)
-        expected = [[layer[b] @ embedding[unit] >= 0 for b in range(4)] for unit in range(3)]
-        np.testing.assert_array_equal(bits[index], expected)
-    z = 2 * all_bitstrings(7).astype(int) - 1
-    for setting, bits in zip(z, image(maps.both_learned(SMALL, 1), 7), strict=True):
-        np.testing.assert_array_equal(bits[index], np.outer(setting[:3], setting[3:]) >= 0)
+    found = {tuple(row) for row in image(maps.learned_layer(SMALL, 2, rng(3))).tolist()}
+    embedding = signs(2)[rng(3).permutation(4)[:3]]
+    expected = np.zeros((256, 12), int)
+    for layer, bits in zip(signs(8).reshape(256, 4, 2), expected, strict=True):
+        bits[index] = [[layer[b] @ embedding[unit] >= 0 for b in range(4)] for unit in range(3)]
+    assert found == {tuple(row) for row in expected.tolist()}
+
+
+def test_both_learned_in_one_order_has_the_optimum_of_all_orders():
+    of = small(8)
+    every = np.zeros((128, 12), np.uint8)
+    for setting, bits in zip(signs(7), every, strict=True):
+        bits[maps.by_unit(SMALL)] = np.outer(setting[:3], setting[3:]) >= 0
+    best = of.best(maps.both_learned(SMALL, 1))
+    assert best.loss == pytest.approx(SMALL.losses(every, of.objective.data).min())
+
+
+def test_a_linear_map_is_the_same_in_blocks(monkeypatch):
+    whole = image(maps.linear(36, 5, rng(1)))
+    monkeypatch.setattr(maps, "LOW", 2)
+    np.testing.assert_array_equal(image(maps.linear(36, 5, rng(1))), whole)
 
 
 def test_learned_embeddings_in_one_order_have_the_optimum_of_all_orders():
     of = small(8)
     fixed = 2 * rng(4).integers(0, 2, (2, 4)) - 1
-    strings = (2 * all_bitstrings(2).astype(int) - 1) @ fixed >= 0
+    strings = signs(2) @ fixed >= 0
     every = np.zeros((64, 12), np.uint8)
     for row, units in zip(every, product(range(4), repeat=3), strict=True):
         row[maps.by_unit(SMALL)] = strings[list(units)]
