@@ -13,8 +13,8 @@ Results = Mapping[str, Any]
 
 TITLES = {"toy": "toy", "mnist": "2×2 MNIST"}
 BINARY = {
-    "tied": "weights tied at random",
-    "tied-signs": "the same with random signs",
+    "tied": "tied at random",
+    "tied-signs": "tied at random, with random signs",
     "codes": "random code over GF(2)",
     "linear": "sign(M z)",
     "two-layers": "sign(M₂ sign(M₁ z)), 16 hidden",
