@@ -7,8 +7,15 @@ from typing import Any
 import numpy as np
 
 from experiments.drawing import legend_below, new_panels, save
-from experiments.small_hypernetworks.study import DATA, families, least_bits
-from experiments.small_hypernetworks.tables import BINARY, OTHERS, TITLES, regrets
+from experiments.small_hypernetworks.tables import (
+    BINARY,
+    DATA,
+    OTHERS,
+    TITLES,
+    families,
+    least_bits,
+    regrets,
+)
 from qhyper.report.drawing import COLOURS, INK
 
 Results = Mapping[str, Any]

@@ -10,22 +10,20 @@ found by enumeration, or down the list of all strings in the order of their loss
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from math import ceil, log2
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.small_hypernetworks import maps
+from experiments.small_hypernetworks import maps, pictures
+from experiments.small_hypernetworks import tables as written
 from experiments.small_hypernetworks.codes import AffineCode, random_code, random_tying, tying
 from experiments.small_hypernetworks.landscape import Best, Landscape
+from experiments.small_hypernetworks.tables import DATA, families, least_bits, universal_bits
 from qhyper import BinaryNetwork, load
 from qhyper.bits import all_bitstrings
-from qhyper.targets.target import SAME_LOSS
 
 TITLE = "Small hypernetworks for 36 binary weights: exact regret against their size"
 
-DATA = ("toy", "mnist")
 NETWORK = BinaryNetwork((4, 6, 2))
 
 Results = Mapping[str, Any]
@@ -277,39 +275,8 @@ def others(data: str, size: Size) -> dict[str, Any]:
     }
 
 
-def families(results: Results, data: str) -> dict[str, Any]:
-    """What every family came to on a data set, by name."""
-    return {**results[f"{data}-others"], **results[f"{data}-long"]}
-
-
-def least_bits(losses: Sequence[float], sizes: Sequence[int], minimum: float) -> int | None:
-    """The least size whose loss is the minimum; None if no size reaches it."""
-    reached = [k for k, loss in zip(sizes, losses, strict=True) if loss <= minimum + SAME_LOSS]
-    return min(reached, default=None)
-
-
-def universal_bits(results: Results) -> tuple[int, int]:
-    """Bits that a map needs, and that suffice, to reach the optimum of every data set.
-
-    Every function of the network is the only optimum of some labels of the images (those that
-    have its own probabilities), and functions of different losses are different.
-    """
-    seen = max(families(results, data)["target"]["losses"] for data in DATA)
-    return ceil(log2(seen)), ceil(log2(families(results, DATA[0])["target"]["functions"]))
-
-
-def tables(results: Results) -> str:
-    """All tables."""
-    from experiments.small_hypernetworks import tables as shown
-
-    return shown.tables(results)
-
-
-def draw(results: Results, folder: Path) -> None:
-    """Write regret.svg and least.svg."""
-    from experiments.small_hypernetworks import pictures
-
-    pictures.draw(results, folder)
+tables = written.tables
+draw = pictures.draw
 
 
 def measured(results: Results) -> dict[str, float]:

@@ -1,17 +1,18 @@
 """The tables of the study."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil, log2
 from typing import Any
 
 import numpy as np
 
 from experiments.markdown import table
-from experiments.small_hypernetworks.study import DATA, families, least_bits, universal_bits
 from qhyper.targets.target import SAME_LOSS
 
 Results = Mapping[str, Any]
 
 TITLES = {"toy": "toy", "mnist": "2×2 MNIST"}
+DATA = tuple(TITLES)
 BINARY = {
     "tied": "tied at random",
     "tied-signs": "tied at random, with random signs",
@@ -38,6 +39,27 @@ def tables(results: Results) -> str:
     shown += [_all_sizes(results, data) for data in DATA]
     shown += [_others(results), _structures(results)]
     return "\n\n".join(shown)
+
+
+def families(results: Results, data: str) -> dict[str, Any]:
+    """What every family came to on a data set, by name."""
+    return {**results[f"{data}-others"], **results[f"{data}-long"]}
+
+
+def least_bits(losses: Sequence[float], sizes: Sequence[int], minimum: float) -> int | None:
+    """The least size whose loss is the minimum; None if no size reaches it."""
+    reached = [k for k, loss in zip(sizes, losses, strict=True) if loss <= minimum + SAME_LOSS]
+    return min(reached, default=None)
+
+
+def universal_bits(results: Results) -> tuple[int, int]:
+    """Bits that a map needs, and that suffice, to reach the optimum of every data set.
+
+    Every function of the network is the only optimum of some labels of the images (those that
+    have its own probabilities), and functions of different losses are different.
+    """
+    seen = max(families(results, data)["target"]["losses"] for data in DATA)
+    return ceil(log2(seen)), ceil(log2(families(results, DATA[0])["target"]["functions"]))
 
 
 def regrets(results: Results, name: str, data: str) -> np.ndarray:

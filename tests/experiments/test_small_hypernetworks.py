@@ -236,8 +236,8 @@ def test_structures_have_the_bits_that_they_say():
 
 
 def test_the_least_size():
-    assert study.least_bits([0.5, 0.2, 0.3, 0.2], [1, 2, 3, 4], 0.2) == 2
-    assert study.least_bits([0.5, 0.3], [1, 2], 0.2) is None
+    assert tables.least_bits([0.5, 0.2, 0.3, 0.2], [1, 2, 3, 4], 0.2) == 2
+    assert tables.least_bits([0.5, 0.3], [1, 2], 0.2) is None
 
 
 def known(data):
