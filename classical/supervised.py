@@ -97,11 +97,11 @@ def fit_classifier(
 
     Each epoch visits every row once, in an order that the replica's own stream draws anew; the last
     batch may be smaller. `orders` are the seeds of these streams, one a replica: unless given, the
-    classifier's, which its start is drawn from too. Replicas do not mix: the loss is the sum of their means, and which others
-    are trained beside a replica changes its parameters by rounding alone. Adam (Kingma and Ba 2015)
-    has ε = 1e-7, as in Keras; `learning_rate` is that of all its steps. `progress(epoch, epochs)`
-    is called after every epoch, from 1 on. A second call begins anew with Adam's averages and the
-    order of the rows.
+    classifier's, from which its start was drawn too. Replicas do not mix: the loss is the sum of
+    their means, and which others are trained beside a replica changes its parameters by rounding
+    alone. Adam (Kingma and Ba 2015) has ε = 1e-7, as in Keras; `learning_rate` is that of all its
+    steps. `progress(epoch, epochs)` is called after every epoch, from 1 on. A second call begins
+    anew with Adam's averages and the order of the rows.
 
     Raises ConfigurationError if epochs or batch < 1, unless learning_rate is finite and above 0,
     unless there is one order a replica, if the data do not fit the layers, or once a parameter is

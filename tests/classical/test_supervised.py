@@ -76,7 +76,9 @@ def test_starts_and_orders_are_seeded_apart(kind, digits):
 
     usual = [p.detach() for p in fitted(kind, digits, dtype=torch.float64).parameters()]
     assert all(torch.equal(*pair) for pair in zip(trained((0, 1, 2), None), usual, strict=True))
-    assert all(torch.equal(*pair) for pair in zip(trained((0, 1, 2), (0, 1, 2)), usual, strict=True))
+    assert all(
+        torch.equal(*pair) for pair in zip(trained((0, 1, 2), (0, 1, 2)), usual, strict=True)
+    )
     # replicas 0 and 1 have the same start, and 1 and 2 the same order
     (first, *_) = trained((4, 4, 5), (6, 7, 7))
     assert not torch.equal(first[0], first[1])

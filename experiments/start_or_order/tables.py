@@ -1,0 +1,3 @@
+"""Tables."""
+
+tables = measured = None
