@@ -57,7 +57,7 @@ def _shares(results: Mapping[str, Any]) -> Any:
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.set_ylim(0, 1)
-    panels[0][0].set_ylabel("share of the variance of the test accuracy")
+    panels[0][0].set_ylabel("share of the variance")
     handles = [Line2D([], [], color=colour, label=what) for what, colour in PARTS.values()]
     legend_below(figure, handles, 3)
     return figure
