@@ -90,19 +90,22 @@ def fit_classifier(
     epochs: int,
     batch: int,
     learning_rate: float,
+    orders: Sequence[int] | None = None,
     progress: Callable[[int, int], None] = lambda epoch, epochs: None,
 ) -> None:
     """Train every replica by Adam on the mean cross-entropy of its own batches.
 
     Each epoch visits every row once, in an order that the replica's own stream draws anew; the last
-    batch may be smaller. Replicas do not mix: the loss is the sum of their means, and which others
-    are trained beside a replica changes its parameters by rounding alone. Adam (Kingma and Ba 2015)
-    has ε = 1e-7, as in Keras; `learning_rate` is that of all its steps. `progress(epoch, epochs)`
-    is called after every epoch, from 1 on. A second call begins anew with Adam's averages and the
-    order of the rows.
+    batch may be smaller. `orders` are the seeds of these streams, one a replica: unless given, the
+    classifier's, from which its start was drawn too. Replicas do not mix: the loss is the sum of
+    their means, and which others are trained beside a replica changes its parameters by rounding
+    alone. Adam (Kingma and Ba 2015) has ε = 1e-7, as in Keras; `learning_rate` is that of all its
+    steps. `progress(epoch, epochs)` is called after every epoch, from 1 on. A second call begins
+    anew with Adam's averages and the order of the rows.
 
     Raises ConfigurationError if epochs or batch < 1, unless learning_rate is finite and above 0,
-    if the data do not fit the layers, or once a parameter is no longer finite.
+    unless there is one order a replica, if the data do not fit the layers, or once a parameter is
+    no longer finite.
     """
     if epochs < 1 or batch < 1:
         raise ConfigurationError(
@@ -112,12 +115,18 @@ def fit_classifier(
         raise ConfigurationError(
             f"learning_rate is a finite number above 0, such as 0.01; got {learning_rate}."
         )
+    streams = Streams(classifier.seeds if orders is None else orders)
+    if len(streams.seeds) != classifier.replicas:
+        raise ConfigurationError(
+            f"Got {len(streams.seeds)} orders for {classifier.replicas} replicas; expected a seed "
+            "of the order of batches for each."
+        )
     with one_torch_thread():
         x, y = _tensors(classifier, data)
         parameters = list(classifier.parameters())
         optimiser = torch.optim.Adam(parameters, lr=learning_rate, eps=1e-7, fused=True)
         for epoch in range(epochs):
-            for rows, labels in _batches(x, y, batch, Streams(classifier.seeds)(epoch, "draw")):
+            for rows, labels in _batches(x, y, batch, streams(epoch, "draw")):
                 logits = classifier(rows).flatten(0, 1)
                 loss = cross_entropy(logits, labels, reduction="sum")
                 for parameter in parameters:  # quicker than zero_grad

@@ -69,6 +69,34 @@ def test_the_same_seeds_give_the_same_bits(kind, digits):
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_starts_and_orders_are_seeded_apart(kind, digits):
+    def trained(seeds, orders):
+        found = fitted(kind, digits, seeds=seeds, orders=orders, dtype=torch.float64)
+        return [parameter.detach() for parameter in found.parameters()]
+
+    usual = [p.detach() for p in fitted(kind, digits, dtype=torch.float64).parameters()]
+    assert all(torch.equal(*pair) for pair in zip(trained((0, 1, 2), None), usual, strict=True))
+    assert all(
+        torch.equal(*pair) for pair in zip(trained((0, 1, 2), (0, 1, 2)), usual, strict=True)
+    )
+    # replicas 0 and 1 have the same start, and 1 and 2 the same order
+    (first, *_) = trained((4, 4, 5), (6, 7, 7))
+    assert not torch.equal(first[0], first[1])
+    assert not torch.equal(first[1], first[2])
+    # the order is all that differs from a training whose start is copied from another seed
+    start, other = (kind((4, 6, 2), seeds=(seed,), dtype=torch.float64) for seed in (4, 7))
+    other.load_state_dict(start.state_dict())
+    fit_classifier(other, digits, **SETTINGS)
+    for parameter, expected in zip(trained((4,), (7,)), other.parameters(), strict=True):
+        assert torch.equal(parameter, expected.detach())
+
+
+def test_refuses_orders_that_are_not_one_a_replica(digits):
+    with pytest.raises(ConfigurationError, match="Got 2 orders for 3 replicas; expected a seed of"):
+        fitted(FullPrecisionNetwork, digits, orders=(0, 1))
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_loss_falls_and_accuracy_rises(kind, digits):
     before = kind((4, 6, 2), seeds=range(5))
     after = fitted(kind, digits, seeds=range(5), epochs=20, batch=32)

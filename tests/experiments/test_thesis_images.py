@@ -1,0 +1,93 @@
+"""The study of the thesis' images: counts by brute force, and a quick run end to end."""
+
+import json
+import xml.etree.ElementTree as ElementTree
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+
+from experiments.study import find
+from experiments.thesis_images import study, tables
+from experiments.thesis_images.identical import identical
+from qhyper import Samples, load
+from qhyper.data.sets import availability
+
+needs_mnist = pytest.mark.skipif(
+    not availability()["mnist"].startswith("found"),
+    reason="MNIST: QHYPER_DATA is not set",
+)
+
+
+def by_dictionary(samples):
+    """Labels of every image, counted one image after the other."""
+    labels = defaultdict(Counter)
+    for image, label in zip(samples.x.tolist(), samples.y.tolist(), strict=True):
+        labels[tuple(image)][label] += 1
+    return {
+        "images": sum(count.total() for count in labels.values()),
+        "different": len(labels),
+        "of_both": sum(count.total() for count in labels.values() if len(count) > 1),
+        "wrong": sum(count.total() - max(count.values()) for count in labels.values()),
+    }
+
+
+def test_identical_images_by_hand():
+    x = [[0, 0], [0, 0], [0, 0], [1, 0], [0, 1], [0, 1]]
+    found = identical(Samples(x, [0, 0, 1, 1, 0, 1]))
+    assert (found.images, found.different, found.of_both, found.wrong) == (6, 3, 5, 2)
+    assert found.accuracy == pytest.approx(4 / 6)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_identical_images_by_a_dictionary(classes):
+    rng = np.random.default_rng(0)
+    samples = Samples(rng.integers(0, 4, size=(500, 3)) / 4, rng.integers(classes, size=500))
+    assert vars(identical(samples)) == by_dictionary(samples)
+
+
+@needs_mnist
+def test_the_numbers_of_her_images():
+    data = load("mnist")
+    for samples in (data.train, data.test):
+        assert vars(identical(samples)) == by_dictionary(samples)
+    black = (data.train.x == -127.5 / 128).all(axis=1)
+    assert [int((black & (data.train.y == label)).sum()) for label in (0, 1)] == [396, 5218]
+
+
+@needs_mnist
+def test_pairs_are_those_of_the_data_set():
+    everything = load("mnist", options={"digits": "all", "size": 4})
+    pair = load("mnist", options={"digits": [3, 7], "size": 4})
+    for found, expected in (
+        (study._of(everything.train, (3, 7)), pair.train),
+        (study._of(everything.test, (3, 7)), pair.test),
+    ):
+        assert (found.x == expected.x).all()
+        assert (found.y == expected.y).all()
+
+
+@needs_mnist
+def test_the_quick_setting_gives_tables_pictures_and_numbers(tmp_path):
+    done = {name: work() for name, work in study.parts(quick=True).items()}
+    results = json.loads(json.dumps(done))
+    text = study.tables(results)
+    assert text.count("### ") == 6
+    assert "nan" not in text
+    study.draw(results, tmp_path)
+    drawn = sorted(path.name for path in tmp_path.glob("*.svg"))
+    assert drawn == ["bounds.svg", "images.svg"]
+    for name in drawn:
+        ElementTree.parse(tmp_path / name)
+    numbers = study.measured(results)
+    assert np.isfinite(list(numbers.values())).all()
+    assert set(find("thesis-images").expectations(quick=False)) <= set(numbers)
+    expected = find("thesis-images").expectations(quick=True)
+    assert {name for name, bound in expected.items() if not bound.holds(numbers[name])} == set()
+
+
+def test_both_settings_have_the_same_parts_and_the_tables_know_them():
+    names = list(study.parts(True))
+    assert names == list(study.parts(False))
+    assert (tables.SIDES, tables.DEPTHS) == (study.SIDES, study.DEPTHS)
+    assert list(tables.PAIRS) == ["-".join(map(str, pair)) for pair in study.PAIRS]
