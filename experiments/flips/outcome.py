@@ -25,10 +25,10 @@ Numbers = npt.NDArray[np.float64]
 class Part:
     """One method on one data set: everything as [rate, seed], of the seeds that are reported."""
 
-    def __init__(self, found: Mapping[str, Any], name: str) -> None:
+    def __init__(self, found: Mapping[str, Any], name: str, minimum: float) -> None:
         self.optimiser, self.limit, self.schedule = name.split("-")
         self.rates = RATES[self.optimiser]
-        self.minimum, self.steps = found["minimum"], found["steps"]
+        self.minimum, self.steps = minimum, found["steps"]
         self._found, self._seeds = found, np.array(found["seeds"])
         self._tuning = self._seeds >= FIRST_TUNING_SEED
         end = self._all("end")[:, self._tuning].mean(axis=1)
@@ -59,7 +59,7 @@ class Part:
 
 def part(results: Results, data: str, method: str) -> Part:
     """A part by its data set and method."""
-    return Part(results[f"{data}-{method}"], method)
+    return Part(results[f"{data}-{method}"], method, results[f"{data}-certificate"])
 
 
 def hits(one: Part, rate: int | None = None) -> int:

@@ -100,9 +100,10 @@ def train(
 ) -> npt.NDArray[np.float32]:
     """Train from every seed at every rate, [rate, seed] flattened.
 
-    `told(step, bits)` gets the bits uint8 [replica, 36] of the start, step 0, and after each step. A seed's start and
-    mini-batches, drawn with replacement, are the same at all rates and by all methods. Returns how
-    far the latent weights lie from their start in the end, in the mean, float32 [replica].
+    `told(step, bits)` gets the bits uint8 [replica, 36] of the start, step 0, and after each step.
+    A seed's start and mini-batches, drawn with replacement, are the same at all rates and by all
+    methods. Returns how far the latent weights lie from their start in the end, in the mean,
+    float32 [replica].
     """
     network = _Trained(method.limit, tuple(seeds) * len(rates))
     rate = torch.tensor(rates, dtype=torch.float32).repeat_interleave(len(seeds))[:, None, None]

@@ -11,6 +11,7 @@ from experiments.study import find
 from qhyper import BinaryNetwork
 from qhyper.data.samples import Samples
 from qhyper.data.sets import availability
+from qhyper.threads import one_torch_thread
 from qhyper.targets.packed.target import PackedTarget
 
 needs_mnist = pytest.mark.skipif(
@@ -47,7 +48,8 @@ def test_signs_are_minus_and_plus_one_and_that_of_zero_plus(rows):
 
 @needs_mnist
 def test_tables_picture_and_numbers_of_the_quick_setting(certified_once, tmp_path):
-    results = {name: work() for name, work in study.parts(quick=True).items()}
+    with one_torch_thread():
+        results = {name: work() for name, work in study.parts(quick=True).items()}
     text = study.tables(results)
     lines = text.splitlines()
     for problem, title in outcome.PROBLEMS.items():
