@@ -11,8 +11,8 @@ from experiments.study import find
 from qhyper import BinaryNetwork
 from qhyper.data.samples import Samples
 from qhyper.data.sets import availability
-from qhyper.threads import one_torch_thread
 from qhyper.targets.packed.target import PackedTarget
+from qhyper.threads import one_torch_thread
 
 needs_mnist = pytest.mark.skipif(
     not availability()["mnist"].startswith("found"),
