@@ -30,8 +30,7 @@ def _over_time(results: Results, path: Path) -> None:
                     flips = one.per_step()
                     time = (np.arange(len(flips)) + 0.5) * 100 / len(flips)
                     axes.plot(time, flips, color=COLOUR[one.limit], linestyle=DASH[one.schedule])
-            axes.set_yscale("symlog", linthresh=0.001)
-            axes.set_ylim(0, None)
+            axes.set_yscale("log")
             axes.set_title(f"{title}: {words}")
     for axes in panels[:, 0]:
         axes.set_ylabel("flips a step", color=INK, fontsize=9)
