@@ -1,0 +1,68 @@
+"""Flips over time, and where training ends, by method."""
+
+from pathlib import Path
+
+import numpy as np
+
+from experiments.drawing import legend_below, new_panels, save
+from experiments.flips.outcome import DATA, LIMITS, METHODS, OPTIMISERS, Results, part
+from qhyper.report.drawing import COLOURS, INK
+
+COLOUR = {"clip": INK, "recu": COLOURS["quantum"][0], "quantiles": COLOURS["classical"][0]}
+DASH = {"constant": "-", "cosine": ":"}
+
+
+def draw(results: Results, folder: Path) -> None:
+    """Write flips.svg, flips a step over time, and regret.svg, the loss at the end and the best."""
+    _over_time(results, folder / "flips.svg")
+    _regret(results, folder / "regret.svg")
+
+
+def _over_time(results: Results, path: Path) -> None:
+    from matplotlib.lines import Line2D
+
+    figure, panels = new_panels((8.2, 5.4), 2, 2, sharex=True, sharey=True)
+    for row, (data, title) in zip(panels, DATA.items(), strict=True):
+        for axes, (optimiser, words) in zip(row, OPTIMISERS.items(), strict=True):
+            for method in METHODS:
+                one = part(results, data, method)
+                if one.optimiser == optimiser:
+                    flips = one.per_step()
+                    time = (np.arange(len(flips)) + 0.5) * 100 / len(flips)
+                    axes.plot(time, flips, color=COLOUR[one.limit], linestyle=DASH[one.schedule])
+            axes.set_yscale("log")
+            axes.set_title(f"{title}: {words}")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("flips a step", color=INK, fontsize=9)
+    for axes in panels[1]:
+        axes.set_xlabel("% of the steps")
+    handles = [Line2D([], [], color=COLOUR[k], label=words) for k, words in LIMITS.items()]
+    handles += [Line2D([], [], color=INK, linestyle=d, label=k) for k, d in DASH.items()]
+    legend_below(figure, handles, 5)
+    save(figure, path, "Flips a step over time")
+
+
+def _regret(results: Results, path: Path) -> None:
+    from matplotlib.lines import Line2D
+
+    dot = {"linestyle": "none", "marker": "o", "markersize": 3.5, "clip_on": False}
+    figure, panels = new_panels((8.2, 4.6), 1, 2, sharey=True)
+    for axes, (data, title) in zip(panels[0], DATA.items(), strict=True):
+        for place, method in enumerate(METHODS):
+            one = part(results, data, method)
+            end, best = (100 * one.regret(which) for which in ("end", "best"))
+            spread = place + np.linspace(-0.3, 0.3, len(end))
+            axes.plot(end, spread, markerfacecolor="none", markeredgecolor=INK, alpha=0.5, **dot)
+            axes.plot(best, spread, color=COLOURS["classical"][0], markeredgewidth=0, **dot)
+        axes.set_xscale("symlog", linthresh=0.1)
+        axes.set_xlim(0, None)
+        axes.set_xlabel("loss above the certified minimum, %")
+        axes.set_title(title)
+    panels[0][0].set_yticks(range(len(METHODS)), [m.replace("-", ", ") for m in METHODS])
+    panels[0][0].set_ylim(len(METHODS) - 0.4, -0.6)
+    handles = [
+        Line2D([], [], color=COLOURS["classical"][0], markeredgewidth=0, label="best met", **dot),
+        Line2D([], [], markerfacecolor="none", markeredgecolor=INK, label="at the end", **dot),
+    ]
+    legend_below(figure, handles, 2)
+    save(figure, path, "Regret of every seed")

@@ -1,0 +1,144 @@
+"""Flips of straight-through training: recorded ones against a plain loop, updates against torch."""
+
+import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from classical.recu import rectified
+from experiments.flips import outcome, study, training
+from experiments.flips.recording import PHASES, Record
+from experiments.study import find
+from qhyper import BinaryNetwork
+from qhyper.data.samples import Samples
+from qhyper.data.sets import availability
+from qhyper.threads import one_torch_thread
+
+needs_mnist = pytest.mark.skipif(
+    not availability()["mnist"].startswith("found"),
+    reason="MNIST: QHYPER_DATA is not set",
+)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.default_rng(3)
+    return Samples(rng.uniform(-1, 1, (60, 4)), rng.integers(0, 2, 60))
+
+
+def plain_loss(bits, rows):
+    """Cross-entropy of one network, by the formula."""
+    w1, w2 = (2.0 * bits[:24] - 1).reshape(4, 6), (2.0 * bits[24:] - 1).reshape(6, 2)
+    z = np.where(rows.x @ w1 >= 0, 1, -1) @ w2
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    return -np.log(p[np.arange(len(rows)), rows.y]).mean()
+
+
+def test_recorded_flips_and_their_values_are_those_of_a_plain_loop(rows):
+    rng = np.random.default_rng(0)
+    steps, replicas = 20, 3
+    walk = np.cumsum(rng.random((steps + 1, replicas, 36)) < 0.04, axis=0).astype(np.uint8) % 2
+    record = Record(
+        BinaryNetwork((4, 6, 2)).objective(rows), replicas=replicas, steps=steps, every=2
+    )
+    for step, bits in enumerate(walk):
+        record(step, bits)
+    found = record.to_json()
+    for r in range(replicas):
+        losses = [plain_loss(bits, rows) for bits in walk[:, r]]
+        expected = dict.fromkeys(("asked", "lower", "higher"), 0) | {"alone": 0.0, "chance": 0.0}
+        phases, changes = np.zeros(PHASES), []
+        for step, (old, new) in enumerate(pairwise(walk[:, r]), 1):
+            bits = np.flatnonzero(old != new)
+            phases[(step - 1) // 2] += len(bits)
+            changes += [losses[step] - losses[step - 1]] if len(bits) else []
+            if step % 2:
+                continue
+            flipped = [old ^ (np.arange(36) == b) for b in range(36)]
+            gains = np.array([plain_loss(f, rows) - losses[step - 1] for f in flipped])
+            expected["asked"] += len(bits)
+            expected["lower"] += int((gains[bits] < -1e-9).sum())
+            expected["higher"] += int((gains[bits] > 1e-9).sum())
+            expected["alone"] += gains[bits].sum()
+            expected["chance"] += len(bits) * (gains < -1e-9).mean()
+        for key, value in expected.items():
+            assert found[key][r] == pytest.approx(value, abs=1e-9), key
+        assert found["flips"][r] == phases.tolist()
+        assert found["best"][r] == pytest.approx(min(losses))
+        assert found["end"][r] == pytest.approx(losses[-1])
+        assert found["together"][r] == pytest.approx(losses[-1] - losses[0])
+        assert found["steps_with"][r] == len(changes)
+        assert found["steps_lower"][r] == sum(c < -1e-9 for c in changes)
+        assert found["steps_higher"][r] == sum(c > 1e-9 for c in changes)
+        assert found["never"][r] == (walk[1:, r] == walk[:-1, r]).all(axis=0).sum()
+        assert found["changed_in_the_end"][r] == (walk[0, r] != walk[-1, r]).sum()
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+def test_directions_are_those_of_torch(optimiser):
+    weight = torch.nn.Parameter(torch.linspace(-1, 1, 6).reshape(1, 3, 2).double())
+    ours, moment = weight.detach().clone(), (torch.zeros_like(weight), torch.zeros_like(weight))
+    theirs = (
+        torch.optim.Adam([weight], lr=0.1)
+        if optimiser == "adam"
+        else torch.optim.SGD([weight], lr=0.1, momentum=training.MOMENTUM)
+    )
+    for step in range(7):
+        gradient = torch.sin(weight.detach() * 3 + step)
+        weight.grad = gradient
+        theirs.step()
+        with torch.no_grad():
+            ours -= 0.1 * training.direction(optimiser, gradient, moment, step)
+    torch.testing.assert_close(ours, weight.detach())
+
+
+def test_standardised_is_recu_of_every_replica_and_quantiles_are_numpys():
+    latent = torch.from_numpy(np.random.default_rng(1).normal(size=(3, 4, 6)))
+    for replica, found in zip(latent, training.standardised(latent, 0.9), strict=True):
+        torch.testing.assert_close(found.T, rectified(replica.T[:, :, None, None], 0.9)[..., 0, 0])
+    low, high = np.quantile(latent.flatten(1).numpy(), [0.1, 0.9], axis=1)[:, :, None, None]
+    clamped = np.clip(latent.numpy(), low, high)
+    np.testing.assert_allclose(training.between_quantiles(latent, 0.9).numpy(), clamped)
+
+
+def test_rates_share_starts_and_replicas_do_not_mix(rows):
+    """A seed at a rate is the same beside other rates, and starts where every rate does."""
+    seen = {}
+    for rates in ((0.01,), (0.1, 0.01)):
+        told = []
+        moved = training.train(
+            rows, training.Method("adam", "quantiles", "cosine"), seeds=(0, 4), rates=rates,
+            steps=30, batch=16, told=lambda step, bits, told=told: told.append(bits),
+        )  # fmt: skip
+        seen[rates] = np.array(told), moved
+    (alone, way), (beside, ways) = seen.values()
+    assert alone.shape == (31, 2, 36)
+    assert (alone == beside[:, 2:]).all()
+    np.testing.assert_allclose(way, ways[2:], atol=1e-6)
+    assert (beside[0, :2] == beside[0, 2:]).all()
+    assert (beside[-1, :2] != beside[-1, 2:]).any()
+
+
+@needs_mnist
+def test_tables_pictures_and_numbers_of_the_quick_setting(certified_once, tmp_path):
+    with one_torch_thread():
+        results = {name: work() for name, work in study.parts(quick=True).items()}
+    text = study.tables(results)
+    one = outcome.part(results, "mnist", "sgd-recu-cosine")
+    found = results["mnist-sgd-recu-cosine"]
+    end = np.reshape(found["end"], (5, 5))  # rates, and three seeds and two of tuning
+    assert one.chosen == end[:, 3:].mean(axis=1).argmin()
+    np.testing.assert_allclose(one.of("end"), end[one.chosen, :3])
+    assert f"{100 * np.median(one.regret('end')):.1f} % | " in text
+    assert "| SGD with momentum | ReCU | cosine |" in text
+    assert min(found["best"]) >= one.minimum - 1e-12
+    study.draw(results, tmp_path)
+    for name in ("flips.svg", "regret.svg"):
+        ElementTree.parse(tmp_path / name)
+    measured = study.measured(results)
+    for quick in (True, False):
+        assert set(find("flips").expectations(quick)) <= set(measured)
+    for name, expected in find("flips").expectations(quick=True).items():
+        assert expected.holds(measured[name]), name
