@@ -311,7 +311,11 @@ def kernel(x):
 print(kernel(1), sum(kernel.stats.cache_hits.values()))
 """
     (tmp_path / "kernel.py").write_text(kernel)
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    environment = {
+        **os.environ,
+        "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
+        "PYTHONDONTWRITEBYTECODE": "1",  # Python tells sources of one size and second not apart
+    }
 
     def run(added):
         (tmp_path / "part.py").write_text(part.format(added))
