@@ -8,7 +8,7 @@ are zeros.
 import numpy as np
 
 from qhyper.machine import njit
-from qhyper.targets.packed.popcount import popcount
+from qhyper.targets.packed.popcount import count_differing, popcount
 
 _part = njit(error_model="numpy", forceinline=True)
 _kernel = njit(error_model="numpy", nogil=True)
@@ -52,20 +52,8 @@ def turn(source, out):
 @_part
 def _differing(inputs, row, weights, total):
     """In how many inputs a row and the weights of each unit differ, total int64 [unit]."""
-    n_words, n_units = weights.shape
-    for unit in range(n_units):
-        total[unit] = 0
-    fours = n_words - n_words % 4
-    for k in range(0, fours, 4):
-        a, b, c, d = inputs[k, row], inputs[k + 1, row], inputs[k + 2, row], inputs[k + 3, row]
-        for unit in range(n_units):
-            ab = popcount(a ^ weights[k, unit]) + popcount(b ^ weights[k + 1, unit])
-            cd = popcount(c ^ weights[k + 2, unit]) + popcount(d ^ weights[k + 3, unit])
-            total[unit] += np.int64(ab + cd)
-    for k in range(fours, n_words):
-        a = inputs[k, row]
-        for unit in range(n_units):
-            total[unit] += np.int64(popcount(a ^ weights[k, unit]))
+    total[:] = 0
+    count_differing(weights, inputs[:, row], np.uint64(0), total)
 
 
 @_kernel

@@ -100,11 +100,11 @@ def counting_step(
     """Appendix .3: the best of children with weights flipped that count as wrong.
 
     Weights that `network.wrong_weights` finds on the batch, by its `reading` and with its
-    `voters_below`, flip with probability p. The last line
-    before sorting, "flip the w with probability p", says neither which w nor whether p is the
-    same: here every weight then flips with probability `p_all`, which may be 0. Children are
-    compared on the batch; the first of the best is the result, even if the parent was better.
-    `words` and the result are one network, uint64 [word].
+    `voters_below`, flip with probability p. The last line before sorting, "flip the w with
+    probability p", says neither which w nor whether p is the same: here every weight then flips
+    with probability `p_all`, which may be 0. Children are compared on the batch; the first of the
+    best is the result, even if the parent was better. `words` and the result are one network,
+    uint64 [word].
 
     Raises ConfigurationError unless p and p_all are from 0 to 1 and children >= 1, and for no
     reading.

@@ -31,7 +31,7 @@ from qhyper.bits import Words
 from qhyper.data.images import Images, load_images
 from qhyper.targets.packed.inputs import pack_bits
 from qhyper.targets.packed.population import votes
-from qhyper.targets.packed.wrong import Reading
+from qhyper.targets.packed.wrong import READINGS, Reading
 
 TITLE = "Counting errors: does depth help, by reading, and what of the section's other claims?"
 
@@ -123,7 +123,7 @@ def shares() -> dict[str, list[float]]:
     """Inputs of the last layer that count as wrong in random networks, with 1 row and with 100."""
     training = _samples(_images()[0])
     found: dict[str, list[float]] = {}
-    for reading in ("all-weights", "contributions", "wrong-bits"):
+    for reading in READINGS:
         rng, of_rows = _stream(), []
         for rows in (1, 100):
             counted = []

@@ -19,7 +19,7 @@ from qhyper.targets.packed.network import PackedNetwork
 
 KERNELS = (
     "turn", "hidden", "scores", "output_errors", "errors_below", "update",
-    "_turn_row", "_transpose", "_differing",
+    "_turn_row", "_transpose", "_differing", "count_differing",
 )  # fmt: skip
 OPTIONS: dict[str, Any] = {"margin": 9, "window": 6, "limit": 60, "start": 50}
 

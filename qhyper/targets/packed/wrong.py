@@ -90,7 +90,7 @@ def wrong_weights(
             break
         if reading == "contributions":
             wrong = _at_least(votes.of_inputs(_FEW), half)  # votes of some units often suffice
-            if unpack(wrong, n_in).sum() < n_in:
+            if len(units) > _FEW and unpack(wrong, n_in).sum() < n_in:
                 wrong = _at_least(votes.of_inputs(), half)
         else:
             most = (n_out if reading == "all-weights" else len(units)) // 2
