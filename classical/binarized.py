@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import batch_norm, linear
 
 from classical.image_classifier import ImageClassifier
-from classical.straight_through import sign
+from classical.straight_through import plus_minus, sign, within
 from qhyper.data.images import Images
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.targets.sign import Sign
@@ -30,12 +30,12 @@ class _StochasticSign(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         ctx.save_for_backward(x)
         drawn = torch.rand(x.shape, dtype=x.dtype, generator=generator).to(x.device)
-        return torch.where(2 * drawn - 1 < x, 1.0, -1.0).to(x.dtype)
+        return plus_minus(torch.lt(plus_minus(drawn), x, out=torch.empty_like(x)))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor, None]:
         (x,) = ctx.saved_tensors
-        return gradients[0] * (x.abs() <= 1), None
+        return within(x) * gradients[0], None
 
 
 def stochastic_sign(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -16,13 +16,23 @@ class _Sign(torch.autograd.Function):
         ctx.save_for_backward(x)
         if of_zero == 0:
             return x.sign()
-        above = x >= 0 if of_zero == 1 else x > 0
-        return torch.where(above, 1.0, -1.0).to(x.dtype)
+        compare = torch.ge if of_zero == 1 else torch.gt
+        return plus_minus(compare(x, 0, out=torch.empty_like(x)))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor, None]:
         (x,) = ctx.saved_tensors
-        return gradients[0] * (x.abs() <= 1), None
+        return within(x) * gradients[0], None
+
+
+def plus_minus(holds: torch.Tensor) -> torch.Tensor:
+    """+1 for 1 and -1 for 0, of any shape and dtype; in place: some times as quick as `where`."""
+    return holds.mul_(2).sub_(1)
+
+
+def within(x: torch.Tensor) -> torch.Tensor:
+    """1[|x| <= 1], of the shape and dtype of x."""
+    return torch.le(x.abs(), 1, out=torch.empty_like(x))
 
 
 def sign(x: torch.Tensor, of_zero: int = 1) -> torch.Tensor:

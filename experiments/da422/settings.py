@@ -42,8 +42,9 @@ ROWS: dict[str, Row] = {
     **{
         f"{kind}-{hidden}{'-glorot' if glorot else ''}": _printed(kind, hidden, glorot)
         for hidden in reversed(SIZES)
+        for glorot in (True, False)
         for kind in reversed(KINDS)
-        for glorot in ((True, False) if kind != "none" else (False,))
+        if kind != "none" or not glorot
     },
     **{
         f"{images}-{kind}": Row(kind, 128, SHORT, kind != "none", images=images)
