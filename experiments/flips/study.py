@@ -3,14 +3,13 @@
 python -m experiments run flips
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any, get_args
-
-import numpy as np
 
 from experiments.flips import outcome, pictures
 from experiments.flips import tables as written
@@ -64,20 +63,20 @@ def minimum(data: str) -> float:
 
 
 def measure(data: str, method: Method, size: Size) -> dict[str, Any]:
-    """Counts of flips and their values of all replicas."""
+    """Counts of flips and their values [rate, seed], flattened."""
     rows = _rows(data)
     objective = NETWORK.objective(rows)
     tuning = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + size.tuning_seeds)
-    seeds, rates = [*range(size.seeds), *tuning], RATES[method.optimiser]
-    replicas = len(seeds) * len(rates)
-    record = Record(objective, replicas=replicas, steps=size.steps, every=size.every)
-    moved = train(
-        rows, method, seeds=seeds, rates=rates, steps=size.steps, batch=size.batch, told=record
-    )
-    return {
-        "seeds": seeds, "steps": size.steps,
-        "moved": np.asarray(moved, np.float64).tolist(), **record.to_json(),
-    }  # fmt: skip
+    seeds = [*range(size.seeds), *tuning]
+    found: dict[str, list[Any]] = defaultdict(list)
+    for rate in RATES[method.optimiser]:
+        record = Record(objective, replicas=len(seeds), steps=size.steps, every=size.every)
+        moved = train(
+            rows, method, seeds=seeds, rate=rate, steps=size.steps, batch=size.batch, told=record
+        )
+        for key, counts in {**record.to_json(), "moved": moved.tolist()}.items():
+            found[key] += counts
+    return {"seeds": seeds, "steps": size.steps, **found}
 
 
 @cache

@@ -1,19 +1,16 @@
-"""Straight-through training of many binary networks at once, each step's bits told.
-
-Replicas are seeds times learning rates, and the optimisers are written out, so that every replica
-has a rate of its own: Adam (Kingma and Ba 2015, algorithm 1) and SGD with momentum as torch has it,
-v = 0.9 v + g and w = w - rate v.
-"""
+"""Straight-through training of many binary networks at once, each step's bits told."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from classical.recu import tau_of_epoch, weight_sign
 from classical.straight_through import StraightThroughNetwork, sign
@@ -22,11 +19,15 @@ from qhyper.data.samples import Samples
 from qhyper.streams import Streams
 
 LAYERS = (4, 6, 2)
-MOMENTUM = 0.9
 
 Optimiser = Literal["adam", "sgd"]
 Limit = Literal["clip", "recu", "quantiles"]
 Schedule = Literal["constant", "cosine"]
+
+OPTIMISERS: dict[Optimiser, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "sgd": partial(torch.optim.SGD, momentum=0.9),
+}
 
 
 @dataclass(frozen=True)
@@ -93,56 +94,36 @@ def train(
     method: Method,
     *,
     seeds: Sequence[int],
-    rates: Sequence[float],
+    rate: float,
     steps: int,
     batch: int,
     told: Callable[[int, Bits], None],
 ) -> npt.NDArray[np.float32]:
-    """Train from every seed at every rate, [rate, seed] flattened.
+    """Train from every seed, a replica each.
 
-    `told(step, bits)` gets the bits uint8 [replica, 36] of the start, step 0, and after each step.
-    A seed's start and mini-batches, drawn with replacement, are the same at all rates and by all
+    `told(step, bits)` gets the bits uint8 [seed, 36] of the start, step 0, and after each step. A
+    seed's start and mini-batches, drawn with replacement, are the same at all rates and by all
     methods. Returns how far the latent weights lie from their start in the end, in the mean,
-    float32 [replica].
+    float32 [seed].
     """
-    network = _Trained(method.limit, tuple(seeds) * len(rates))
-    rate = torch.tensor(rates, dtype=torch.float32).repeat_interleave(len(seeds))[:, None, None]
+    network = _Trained(method.limit, seeds)
     rng = Streams(seeds)(0, "batch")
     x, y = torch.tensor(data.x, dtype=torch.float32), torch.tensor(data.y)
     start = [latent.detach().clone() for latent in network.latent]
-    moments = [(torch.zeros_like(latent), torch.zeros_like(latent)) for latent in network.latent]
+    optimiser = OPTIMISERS[method.optimiser](network.parameters(), lr=rate)
+    cosine = CosineAnnealingLR(optimiser, steps) if method.schedule == "cosine" else None
     told(0, network.bits())
     for step in range(steps):
         network.tau = tau_of_epoch(step, steps)
-        drawn = np.stack([r.integers(len(y), size=batch) for r in rng])
-        rows = torch.from_numpy(np.tile(drawn, (len(rates), 1)))
+        rows = torch.from_numpy(np.stack([r.integers(len(y), size=batch) for r in rng]))
         logits = network(x[rows]).flatten(0, 1)
-        loss = cross_entropy(logits, y[rows].flatten(), reduction="sum") / batch
-        gradients = torch.autograd.grad(loss, list(network.latent))
-        now = (
-            rate * (1 + math.cos(math.pi * step / steps)) / 2
-            if method.schedule == "cosine"
-            else rate
-        )
-        for latent, gradient, moment in zip(network.latent, gradients, moments, strict=True):
-            latent.data -= now * direction(method.optimiser, gradient, moment, step)
+        optimiser.zero_grad()
+        # summed over the replicas, so that each has the gradient of its own mean
+        (cross_entropy(logits, y[rows].flatten(), reduction="sum") / batch).backward()
+        optimiser.step()
+        if cosine is not None:
+            cosine.step()
         network.after_step()
         told(step + 1, network.bits())
     moved = [(w.detach() - s).abs().flatten(1) for w, s in zip(network.latent, start, strict=True)]
     return torch.cat(moved, dim=1).mean(1).numpy()
-
-
-def direction(
-    optimiser: Optimiser,
-    gradient: torch.Tensor,
-    moment: tuple[torch.Tensor, torch.Tensor],
-    step: int,
-) -> torch.Tensor:
-    """What a step goes along, downhill at a rate; the moments are updated in place."""
-    first, second = moment
-    if optimiser == "sgd":
-        return first.mul_(MOMENTUM).add_(gradient)
-    first.mul_(0.9).add_(gradient, alpha=0.1)
-    second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-    unbiased = second / (1 - 0.999 ** (step + 1))
-    return first / (1 - 0.9 ** (step + 1)) / (unbiased.sqrt() + 1e-8)

@@ -6,14 +6,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from classical.recu import rectified
+from classical.straight_through import StraightThroughNetwork
 from experiments.flips import outcome, study, training
 from experiments.flips.recording import PHASES, Record
 from experiments.study import find
 from qhyper import BinaryNetwork
 from qhyper.data.samples import Samples
 from qhyper.data.sets import availability
+from qhyper.streams import Streams
 from qhyper.threads import one_torch_thread
 
 needs_mnist = pytest.mark.skipif(
@@ -76,22 +79,28 @@ def test_recorded_flips_and_their_values_are_those_of_a_plain_loop(rows):
         assert found["changed_in_the_end"][r] == (walk[0, r] != walk[-1, r]).sum()
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
-def test_directions_are_those_of_torch(optimiser):
-    weight = torch.nn.Parameter(torch.linspace(-1, 1, 6).reshape(1, 3, 2).double())
-    ours, moment = weight.detach().clone(), (torch.zeros_like(weight), torch.zeros_like(weight))
-    theirs = (
-        torch.optim.Adam([weight], lr=0.1)
-        if optimiser == "adam"
-        else torch.optim.SGD([weight], lr=0.1, momentum=training.MOMENTUM)
-    )
-    for step in range(7):
-        gradient = torch.sin(weight.detach() * 3 + step)
-        weight.grad = gradient
-        theirs.step()
-        with torch.no_grad():
-            ours -= 0.1 * training.direction(optimiser, gradient, moment, step)
-    torch.testing.assert_close(ours, weight.detach())
+def test_a_step_is_that_of_plain_sgd_with_momentum(rows):
+    """v = 0.9 v + g and w = w - rate v, with the gradient of each seed's own mini-batches."""
+    steps, batch, rate, told = 3, 16, 0.05, []
+    training.train(
+        rows, training.Method("sgd", "clip", "constant"), seeds=(5, 2), rate=rate, steps=steps,
+        batch=batch, told=lambda step, bits: told.append(bits),
+    )  # fmt: skip
+    for replica, seed in enumerate((5, 2)):
+        network = StraightThroughNetwork(training.LAYERS, seeds=[seed])
+        (rng,) = Streams([seed])(0, "batch")
+        momenta = [torch.zeros_like(latent) for latent in network.latent]
+        for step in range(steps):
+            np.testing.assert_array_equal(told[step][replica], network.bits()[0])
+            drawn = rng.integers(len(rows), size=batch)
+            x = torch.tensor(rows.x[drawn], dtype=torch.float32)
+            loss = cross_entropy(network(x)[0], torch.tensor(rows.y[drawn]))
+            gradients = torch.autograd.grad(loss, list(network.latent))
+            for latent, momentum, gradient in zip(network.latent, momenta, gradients, strict=True):
+                momentum.mul_(0.9).add_(gradient)
+                latent.data -= rate * momentum
+            network.after_step()
+        np.testing.assert_array_equal(told[steps][replica], network.bits()[0])
 
 
 def test_standardised_is_recu_of_every_replica_and_quantiles_are_numpys():
@@ -103,22 +112,22 @@ def test_standardised_is_recu_of_every_replica_and_quantiles_are_numpys():
     np.testing.assert_allclose(training.between_quantiles(latent, 0.9).numpy(), clamped)
 
 
-def test_rates_share_starts_and_replicas_do_not_mix(rows):
-    """A seed at a rate is the same beside other rates, and starts where every rate does."""
+def test_rates_share_starts_and_seeds_do_not_mix(rows):
+    """A seed is the same beside other seeds, and starts where it does at every rate."""
     seen = {}
-    for rates in ((0.01,), (0.1, 0.01)):
+    for seeds, rate in (((0, 4), 0.01), ((4,), 0.01), ((0, 4), 0.1)):
         told = []
         moved = training.train(
-            rows, training.Method("adam", "quantiles", "cosine"), seeds=(0, 4), rates=rates,
+            rows, training.Method("adam", "quantiles", "cosine"), seeds=seeds, rate=rate,
             steps=30, batch=16, told=lambda step, bits, told=told: told.append(bits),
         )  # fmt: skip
-        seen[rates] = np.array(told), moved
-    (alone, way), (beside, ways) = seen.values()
-    assert alone.shape == (31, 2, 36)
-    assert (alone == beside[:, 2:]).all()
-    np.testing.assert_allclose(way, ways[2:], atol=1e-6)
-    assert (beside[0, :2] == beside[0, 2:]).all()
-    assert (beside[-1, :2] != beside[-1, 2:]).any()
+        seen[seeds, rate] = np.array(told), moved
+    (both, ways), (alone, way), (faster, _) = seen.values()
+    assert both.shape == (31, 2, 36)
+    assert (alone[:, 0] == both[:, 1]).all()
+    np.testing.assert_allclose(way, ways[1:], atol=1e-6)
+    assert (faster[0] == both[0]).all()
+    assert (faster[-1] != both[-1]).any()
 
 
 @needs_mnist
