@@ -30,7 +30,7 @@ class _StochasticSign(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         ctx.save_for_backward(x)
         drawn = torch.rand(x.shape, dtype=x.dtype, generator=generator).to(x.device)
-        return plus_minus(torch.lt(plus_minus(drawn), x, out=torch.empty_like(x)))
+        return plus_minus(plus_minus(drawn).lt_(x))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor, None]:

@@ -1,8 +1,8 @@
 """CountingSearch: children with the bits flipped that the errors of the rows are laid to.
 
 The counting of errors of Fontana (2022), section 4.1.5 and appendix .3, on packed networks that see
-signs: `qhyper.targets.packed.wrong` says which weights count as wrong, and
-`classical.evolution.counting_step` is the same on majority networks alone.
+signs: `qhyper.targets.packed.wrong` says which weights count as wrong, by its reading
+`all-weights`, and `classical.evolution.counting_step` is the same on majority networks alone.
 """
 
 from collections.abc import Iterator, Mapping

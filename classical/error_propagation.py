@@ -1,7 +1,7 @@
 """Training in depth without floating point: errors of -1, 0 and +1 go down through binary layers.
 
-Weights and activations are ±1, so that a layer is XNOR and a count of ones, and so is all else. A
-step on a batch of rows:
+Weights and activations are ±1, so that a layer is XNOR and a count of ones; all else is whole
+numbers. A step on a batch of rows:
 
 - The sums of the last layer are scores. If the true class does not lead the best other one by
   `margin`, the error is +1 for it and -1 for the other, else there is none: the perceptron of many

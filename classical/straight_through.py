@@ -16,8 +16,8 @@ class _Sign(torch.autograd.Function):
         ctx.save_for_backward(x)
         if of_zero == 0:
             return x.sign()
-        compare = torch.ge if of_zero == 1 else torch.gt
-        return plus_minus(compare(x, 0, out=torch.empty_like(x)))
+        holds = x.clone()  # in place, which is some times as quick as torch.where
+        return plus_minus(holds.ge_(0) if of_zero == 1 else holds.gt_(0))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor, None]:
@@ -25,14 +25,14 @@ class _Sign(torch.autograd.Function):
         return within(x) * gradients[0], None
 
 
-def plus_minus(holds: torch.Tensor) -> torch.Tensor:
-    """+1 for 1 and -1 for 0, of any shape and dtype; in place: some times as quick as `where`."""
-    return holds.mul_(2).sub_(1)
+def plus_minus(x: torch.Tensor) -> torch.Tensor:
+    """2x - 1, in place, and returned: 0 and 1 become -1 and +1."""
+    return x.mul_(2).sub_(1)
 
 
 def within(x: torch.Tensor) -> torch.Tensor:
     """1[|x| <= 1], of the shape and dtype of x."""
-    return torch.le(x.abs(), 1, out=torch.empty_like(x))
+    return x.abs().le_(1)
 
 
 def sign(x: torch.Tensor, of_zero: int = 1) -> torch.Tensor:

@@ -29,7 +29,9 @@ class ReportNetwork(BinarizedNetwork):
     """A BinarizedNetwork whose weights get other gradients; batch normalisation's stay.
 
     - glorot: times `glorot_scale`. For plain SGD it is the same as a learning rate γ η
-    - binarised: `binarised_gradient` of each layer, in the place of the gradient
+    - binarised_gradients: `binarised_gradient` of each layer, in the place of the gradient
+    - wide: latent weights start uniform in [-1, 1], as in the code of Courbariaux et al. (2016),
+      by the same draws as Glorot and Bengio's
 
     Raises ConfigurationError as BinarizedNetwork does, and for options that are no flags.
     """
@@ -41,19 +43,23 @@ class ReportNetwork(BinarizedNetwork):
         binarisation: Binarisation,
         glorot: bool = False,
         binarised_gradients: bool = False,
+        wide: bool = False,
         seed: int = 0,
     ) -> None:
-        check_flags(glorot=glorot, binarised_gradients=binarised_gradients)
+        check_flags(glorot=glorot, binarised_gradients=binarised_gradients, wide=wide)
         super().__init__(layers, binarisation=binarisation, seed=seed)
-        self.glorot, self.binarised_gradients = glorot, binarised_gradients
+        self.glorot, self.binarised_gradients, self.wide = glorot, binarised_gradients, wide
         for latent in self.latent:
+            if wide:
+                n_out, n_in = latent.shape
+                latent.data *= glorot_scale(n_in, n_out) / 2  # drawn within ±2/γ
             latent.register_hook(self._changed)
 
     def describe(self) -> str:
         """The network and its options, but the seed, as text."""
         return (
             f"{super().describe()}, glorot={self.glorot}, "
-            f"binarised_gradients={self.binarised_gradients}"
+            f"binarised_gradients={self.binarised_gradients}, wide={self.wide}"
         )
 
     def _changed(self, gradient: torch.Tensor) -> torch.Tensor:
