@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.da422.settings import ROWS, SIZES
+from experiments.da422.settings import ROWS, SIZES, Row
 from experiments.drawing import legend_below, new_panels, save
 from experiments.fashion.pictures import COLOUR
 from experiments.fashion.tables import KINDS, PRINTED
@@ -27,6 +27,12 @@ def draw(results: Mapping[str, Any], folder: Path) -> None:
     )  # fmt: skip
 
 
+def _dash(row: Row) -> str:
+    if row.wide:
+        return "-."
+    return "-" if row.glorot or row.kind == "none" else "--"
+
+
 def _cost(found: Mapping[str, Any]) -> list[float]:
     return found["losses"]
 
@@ -39,18 +45,18 @@ def _picture(
     results: Mapping[str, Any], path: Path, title: str, what: str, curve: Curve, *,
     printed: bool = False, log: bool = True,
 ) -> None:  # fmt: skip
-    """One curve of each training on Fashion-MNIST, a panel a size."""
+    """One curve of each training that the report prints, a panel a size."""
     from matplotlib.lines import Line2D
 
     figure, panels = new_panels((8.2, 3.6), 1, 2)
     for axes, hidden in zip(panels[0], SIZES, strict=True):
         for name, row in ROWS.items():
             if name not in results or row.hidden != hidden or not name.startswith(row.kind):
-                continue
+                continue  # not run, or of another panel, or one of those named by something else
             y = curve(results[name])
             axes.plot(
                 range(1, len(y) + 1), y, color=COLOUR[row.kind], linewidth=1.2,
-                linestyle="--" if row.kind != "none" and not row.glorot else "-",
+                linestyle=_dash(row),
             )  # fmt: skip
         if printed:
             for kind, colour in COLOUR.items():
@@ -65,8 +71,11 @@ def _picture(
         axes.set_title(f"784-{hidden}-10")
     panels[0][0].set_ylabel(what)
     handles = [Line2D([], [], color=COLOUR[kind], label=words) for kind, words in KINDS.items()]
-    handles.append(Line2D([], [], color=INK, linestyle="--", label="without γ"))
+    handles += [
+        Line2D([], [], color=INK, linestyle="--", label="without γ"),
+        Line2D([], [], color=INK, linestyle="-.", label="start in [-1, 1]"),
+    ]
     if printed:
         handles.append(Line2D([], [], color=INK, linestyle=":", label="as printed"))
-    legend_below(figure, handles, len(handles))
+    legend_below(figure, handles, 3)
     save(figure, path, title)

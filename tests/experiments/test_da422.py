@@ -11,7 +11,7 @@ from classical.fit_images import fit_images
 from experiments.da422 import study
 from experiments.da422.curves import chosen, kept_accuracy, passes
 from experiments.da422.network import ReportNetwork, binarised_gradient, glorot_scale
-from experiments.da422.settings import DECAY, ROWS
+from experiments.da422.settings import BEST, DECAY, ROWS, SHORT, WAYS
 from experiments.fashion.tables import PRINTED
 from experiments.study import find
 from qhyper.data.images import Images
@@ -125,7 +125,17 @@ def test_flags_are_flags():
 
 def test_networks_say_what_they_are():
     one = ReportNetwork((4, 2), binarisation="none", glorot=True)
-    assert one.describe().endswith("binarisation=none, glorot=True, binarised_gradients=False")
+    assert one.describe().endswith(
+        "binarisation=none, glorot=True, binarised_gradients=False, wide=False"
+    )
+
+
+def test_a_wide_start_is_uniform_up_to_one_by_the_same_draws():
+    options = {"binarisation": "stochastic", "seed": 3}
+    narrow, wide = (ReportNetwork((30, 40, 10), wide=w, **options).latent for w in (False, True))
+    for one, other, sides in zip(narrow, wide, (70, 50), strict=True):
+        torch.testing.assert_close(other, one / np.sqrt(6 / sides))
+        assert 0.9 < other.abs().max() <= 1
 
 
 # -- the study -------------------------------------------------------------------------------------
@@ -142,12 +152,13 @@ def test_curves():
 
 
 def test_rows_are_the_report_s():
-    printed = {name.removesuffix("-glorot") for name in ROWS} & PRINTED.keys()
-    assert printed == PRINTED.keys()
-    for name, row in ROWS.items():
-        if name.removesuffix("-glorot") in PRINTED:
-            assert row.epochs == PRINTED[name.removesuffix("-glorot")].epochs
-    assert pytest.approx(0.1) == DECAY**10_000
+    for name, printed in PRINTED.items():
+        kind, hidden = name.split("-")
+        assert ROWS[f"{name}{BEST[kind]}"].epochs == printed.epochs
+        ways = WAYS if kind != "none" else [""]
+        epochs = {ROWS[f"{name}{way}"].epochs for way in ways if way != BEST[kind]}
+        assert epochs <= {printed.epochs if hidden == "128" else SHORT}
+    assert pytest.approx(0.5) == DECAY**10_000
     assert set(study.QUICK_ROWS) <= set(ROWS)
 
 
@@ -170,7 +181,7 @@ def test_tables_and_pictures_of_a_small_run(small, tmp_path):
         assert {len(found[key]) for key in ("losses", "held_out", "tested", "epoch_seconds")} == {2}
     text = study.tables(results)
     found = results["deterministic-128-glorot"]
-    lines = [s for s in text.splitlines() if "784-128-10 | deterministic | yes |" in s]
+    lines = [s for s in text.splitlines() if "784-128-10 | deterministic | yes | Glorot |" in s]
     assert len(lines) == 2
     for line, printed in zip(lines, ("67.9", "67.3"), strict=True):
         assert f"| {100 * kept_accuracy(found):.2f} | {printed} |" in line
@@ -184,8 +195,10 @@ def test_tables_and_pictures_of_a_small_run(small, tmp_path):
 
 
 def test_a_training_goes_on_where_it_was_interrupted(small, monkeypatch):
-    whole = study.training("decay-1", ROWS["decay-1"], small)
-    again = study.training("decay-1", ROWS["decay-1"], small)  # all of it is in the checkpoint
+    whole = study.training("whole", ROWS["decay-stochastic-1"], small)
+    again = study.training(
+        "whole", ROWS["decay-stochastic-1"], small
+    )  # all of it is in the checkpoint
     assert again == whole
 
     class StoppedError(Exception):
@@ -199,9 +212,9 @@ def test_a_training_goes_on_where_it_was_interrupted(small, monkeypatch):
     monkeypatch.setattr(study._Tested, "__call__", stop)
     for _ in range(2):
         with pytest.raises(StoppedError):
-            study.training("decay-10", ROWS["decay-1"], small)
+            study.training("parts", ROWS["decay-stochastic-1"], small)
     monkeypatch.setattr(study._Tested, "__call__", after)
-    found = study.training("decay-10", ROWS["decay-1"], small)
+    found = study.training("parts", ROWS["decay-stochastic-1"], small)
     assert {**found, "epoch_seconds": 0} == {**whole, "epoch_seconds": 0}
 
 
@@ -211,6 +224,8 @@ def test_epochs_that_were_not_tested_and_memory_that_is_not_known_are_dashes():
     epoch = {"seconds": [1.0], "memory": [], "total_memory": []}
     names = [f"{kind}-{n}" for n in (128, 1024) for kind in ("none", "deterministic", "stochastic")]
     text = study.tables({"none-128": found, "epoch": dict.fromkeys(names, epoch)})
-    assert "| 784-128-10 | full precision | no | 1 of 1000 | – | 82.5 | – | never |" in text
+    assert (
+        "| 784-128-10 | full precision | no | Glorot | 1 of 1000 | – | 82.5 | – | never |" in text
+    )
     assert "| 784-128-10 | full precision | 1.00 | 7 | – | – | 1016.32 |" in text
-    assert "| 784-128-10 | deterministic | +0 % | +28 % | – | – | +14 % |" in text
+    assert "| 784-128-10 | deterministic | full precision | +0 % | +28 % | – | – | +14 % |" in text
