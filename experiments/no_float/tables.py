@@ -27,7 +27,8 @@ def _results(results: Results) -> str:
                 f"{found['seconds'] / MINUTE:.1f}", f"{generations:,}",
             ]
         )  # fmt: skip
-    head = ["training", "printed, at best", "test accuracy", "held out", "minutes", "generations"]
+    head = ["training", "printed, at best", "test accuracy", "held out", "minutes",
+            "generations, epochs or steps"]  # fmt: skip
     return table("Accuracy on MNIST, pixels as signs", head, rows)
 
 
