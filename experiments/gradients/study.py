@@ -68,7 +68,7 @@ class Size:
 
 
 FULL = Size(200, 40, (1_000, 3_000, SHOWN, 30_000), 40_000, range(100, 104), range(10), 100_000)
-QUICK = Size(20, 10, (SHOWN,), 4_000, range(100, 102), range(2), 5_000)
+QUICK = Size(20, 4, (SHOWN,), 4_000, range(100, 102), range(2), 5_000)
 
 
 def parts(quick: bool) -> dict[str, Callable[[], Any]]:
@@ -90,7 +90,7 @@ def parts(quick: bool) -> dict[str, Callable[[], Any]]:
 RATE = 0.05
 """Of the steps that lead to a start."""
 TOGETHER = 10
-"""Estimates made by replicas of one generator."""
+"""Estimates made by replicas of one generator, at most."""
 
 
 def _errors(
@@ -153,14 +153,14 @@ def _estimates(
     """
     rows, seconds = [], []
     for first in range(0, n, TOGETHER):
-        many = make(range(first, first + TOGETHER))
+        many = make(range(first, min(first + TOGETHER, n)))
         with torch.no_grad():
             for own, same in zip(many.parameters(), one.parameters(), strict=True):
                 own.copy_(same.expand_as(own))
         began = time.process_time()
         with threadpool_limits(1):  # threads that wait would count
             rows.append(_gradient(many, objective, estimator))
-        seconds.append((time.process_time() - began) / TOGETHER)
+        seconds.append((time.process_time() - began) / many.replicas)
     return np.concatenate(rows), float(np.median(seconds))
 
 
