@@ -7,6 +7,7 @@ import torch
 
 from classical.binarized import Binarisation, BinarizedNetwork
 from classical.image_classifier import check_flags
+from classical.straight_through import sign
 
 
 def glorot_scale(n_in: int, n_out: int) -> float:
@@ -30,6 +31,8 @@ class ReportNetwork(BinarizedNetwork):
 
     - glorot: times `glorot_scale`. For plain SGD it is the same as a learning rate γ η
     - binarised_gradients: `binarised_gradient` of each layer, in the place of the gradient
+    - drawn_weights: False takes the signs of latent weights where activations are drawn, as in some
+      experiments of Courbariaux et al. (2016, section 1.1)
     - wide: latent weights start uniform in [-1, 1], as in the code of Courbariaux et al. (2016),
       by the same draws as Glorot and Bengio's
 
@@ -43,12 +46,17 @@ class ReportNetwork(BinarizedNetwork):
         binarisation: Binarisation,
         glorot: bool = False,
         binarised_gradients: bool = False,
+        drawn_weights: bool = True,
         wide: bool = False,
         seed: int = 0,
     ) -> None:
-        check_flags(glorot=glorot, binarised_gradients=binarised_gradients, wide=wide)
+        check_flags(
+            glorot=glorot, binarised_gradients=binarised_gradients, drawn_weights=drawn_weights,
+            wide=wide,
+        )  # fmt: skip
         super().__init__(layers, binarisation=binarisation, seed=seed)
-        self.glorot, self.binarised_gradients, self.wide = glorot, binarised_gradients, wide
+        self.glorot, self.binarised_gradients = glorot, binarised_gradients
+        self.drawn_weights, self.wide = drawn_weights, wide
         for latent in self.latent:
             if wide:
                 n_out, n_in = latent.shape
@@ -59,8 +67,14 @@ class ReportNetwork(BinarizedNetwork):
         """The network and its options, but the seed, as text."""
         return (
             f"{super().describe()}, glorot={self.glorot}, "
-            f"binarised_gradients={self.binarised_gradients}, wide={self.wide}"
+            f"binarised_gradients={self.binarised_gradients}, "
+            f"drawn_weights={self.drawn_weights}, wide={self.wide}"
         )
+
+    def _weight(self, latent: torch.Tensor) -> torch.Tensor:
+        if self.binary and not self.drawn_weights:
+            return sign(latent)
+        return super()._weight(latent)
 
     def _changed(self, gradient: torch.Tensor) -> torch.Tensor:
         """What the optimiser sees of a layer's gradient [out, in]."""

@@ -12,6 +12,8 @@ from experiments.fashion.pictures import COLOUR
 from experiments.fashion.tables import KINDS, PRINTED
 from qhyper.report.drawing import INK
 
+ACTIVATIONS = (0, (6, 1, 1, 1, 1, 1))
+"""Dashes of trainings that draw no weights."""
 Curve = Callable[[Mapping[str, Any]], list[float]]
 
 
@@ -27,7 +29,9 @@ def draw(results: Mapping[str, Any], folder: Path) -> None:
     )  # fmt: skip
 
 
-def _dash(row: Row) -> str:
+def _dash(row: Row) -> Any:
+    if not row.drawn_weights:
+        return ACTIVATIONS
     if row.wide:
         return "-."
     return "-" if row.glorot or row.kind == "none" else "--"
@@ -74,6 +78,7 @@ def _picture(
     handles += [
         Line2D([], [], color=INK, linestyle="--", label="without γ"),
         Line2D([], [], color=INK, linestyle="-.", label="start in [-1, 1]"),
+        Line2D([], [], color=INK, linestyle=ACTIVATIONS, label="activations alone drawn"),
     ]
     if printed:
         handles.append(Line2D([], [], color=INK, linestyle=":", label="as printed"))

@@ -19,6 +19,7 @@ class Row:
     epochs: int
     glorot: bool = False
     wide: bool = False
+    drawn_weights: bool = True
     binarised_gradients: bool = False
     decay: float = DECAY
     images: str = "fashion-mnist"
@@ -27,18 +28,20 @@ class Row:
 KINDS: tuple[Binarisation, ...] = ("none", "deterministic", "stochastic")
 SIZES = (128, 1024)
 """Units of the hidden layer."""
-WAYS: dict[str, dict[str, bool]] = {
+OPTIONS: dict[str, dict[str, bool]] = {
     "": {},
     "-glorot": {"glorot": True},
     "-glorot-wide": {"glorot": True, "wide": True},
+    "-activations": {"glorot": True, "drawn_weights": False},
 }
-"""How binary networks are trained, by the end of a row's name; real ones know the first alone."""
-BEST: dict[Binarisation, str] = {
-    "none": "",
-    "deterministic": "-glorot",
-    "stochastic": "-glorot-wide",
+"""Ways to train, by the end of a row's name."""
+WAYS: dict[Binarisation, tuple[str, ...]] = {
+    "none": ("",),
+    "deterministic": ("-glorot", "", "-glorot-wide"),
+    "stochastic": ("-glorot-wide", "-activations", "", "-glorot"),
 }
-"""Of these ways the best on held-out images, with 128 units."""
+"""Of each binarisation, the best on held-out images first, of those that draw weights too."""
+BEST: dict[Binarisation, str] = {kind: ways[0] for kind, ways in WAYS.items()}
 SHORT = 100
 """Epochs of what the report prints no numbers of, and of other ways than the best with 1,024 units,
 each of which would take half an hour or more."""
@@ -47,8 +50,8 @@ each of which would take half an hour or more."""
 def _printed(kind: Binarisation, hidden: int, way: str) -> Row:
     """A training for as many epochs as the report's, or a short one."""
     whole = 500 if (kind, hidden) == ("stochastic", 128) else 1_000
-    epochs = whole if hidden == 128 or way == BEST[kind] else SHORT
-    return Row(kind, hidden, epochs, **WAYS[way])
+    short = hidden == 1024 and way not in (BEST[kind], "-activations")
+    return Row(kind, hidden, SHORT if short else whole, **OPTIONS[way])
 
 
 FALLS = (1, 10, 100)
@@ -59,21 +62,20 @@ ROWS: dict[str, Row] = {
         f"{kind}-{hidden}{way}": _printed(kind, hidden, way)
         for hidden in reversed(SIZES)
         for kind in reversed(KINDS)
-        for way in sorted(WAYS, key=lambda way: way != BEST[kind])
-        if kind != "none" or way == ""
+        for way in WAYS[kind]
     },
     **{
-        f"{images}-{kind}": Row(kind, 128, SHORT, images=images, **WAYS[BEST[kind]])
+        f"{images}-{kind}": Row(kind, 128, SHORT, images=images, **OPTIONS[BEST[kind]])
         for images in ("cifar-10", "mnist")
         for kind in reversed(KINDS)
     },
     **{
-        f"signs-{kind}": Row(kind, 128, SHORT, binarised_gradients=True, **WAYS[BEST[kind]])
+        f"signs-{kind}": Row(kind, 128, SHORT, binarised_gradients=True, **OPTIONS[BEST[kind]])
         for kind in reversed(KINDS[1:])
     },
     **{
         f"decay-{kind}-{fall}": Row(
-            kind, 128, SHORT, decay=fall ** (-1 / (10 * SHORT)), **WAYS[BEST[kind]]
+            kind, 128, SHORT, decay=fall ** (-1 / (10 * SHORT)), **OPTIONS[BEST[kind]]
         )
         for kind in KINDS[1:]
         for fall in FALLS

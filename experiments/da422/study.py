@@ -149,7 +149,8 @@ def _images(name: str, size: Size) -> tuple[Images, Images, Images]:
 def _network(row: Row, images: Images) -> ReportNetwork:
     return ReportNetwork(
         (images.pixels.shape[1], row.hidden, 10), binarisation=row.kind, glorot=row.glorot,
-        binarised_gradients=row.binarised_gradients, wide=row.wide,
+        binarised_gradients=row.binarised_gradients, drawn_weights=row.drawn_weights,
+        wide=row.wide,
     )  # fmt: skip
 
 

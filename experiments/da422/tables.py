@@ -43,7 +43,7 @@ def _rows(results: Results) -> Iterator[tuple[Row, Mapping[str, Any], Printed, i
     """Those that are printed: how, what was found, what was printed, and epochs if fewer."""
     for hidden in SIZES:
         for kind in KINDS:
-            for name in (f"{kind}-{hidden}{way}" for way in WAYS):
+            for name in (f"{kind}-{hidden}{way}" for way in WAYS[kind]):
                 if name in results:
                     yield ROWS[name], results[name], PRINTED[f"{kind}-{hidden}"], None
                     if (kind, hidden) == ("deterministic", 128):
@@ -57,7 +57,7 @@ def _accuracy(results: Results) -> str:
         ran = len(found["held_out"][:epochs])
         rows.append(
             [
-                f"784-{row.hidden}-10", WORDS[row.kind], "yes" if row.glorot else "no",
+                f"784-{row.hidden}-10", _binarised(row), "yes" if row.glorot else "no",
                 "[-1, 1]" if row.wide else "Glorot",
                 f"{ran} of {printed.epochs}", percent(kept), f"{printed.test:.1f}",
                 "–" if np.isnan(kept) else f"{100 * kept - printed.test:+.1f}",
@@ -69,6 +69,10 @@ def _accuracy(results: Results) -> str:
             "printed", "difference", "at or above it first after epoch", "epoch chosen",
             "training accuracy, %", "printed"]  # fmt: skip
     return table("Accuracy, as printed and with its own optimiser", head, rows, words=4)
+
+
+def _binarised(row: Row) -> str:
+    return f"{WORDS[row.kind]}{'' if row.drawn_weights else ', activations alone'}"
 
 
 def _epoch(found: Mapping[str, Any] | None) -> list[str]:
