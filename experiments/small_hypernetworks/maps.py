@@ -6,7 +6,7 @@ everywhere.
 """
 
 from collections.abc import Iterator
-from itertools import chain, combinations, combinations_with_replacement, product
+from itertools import chain, combinations, combinations_with_replacement, permutations, product
 from math import comb
 
 import numpy as np
@@ -107,22 +107,27 @@ def _spread(units: Bits, index: npt.NDArray[np.int64]) -> Bits:
     return bits
 
 
-def embeddings(n_units: int, width: int) -> Iterator[Signs]:
-    """Every choice of ±1 embeddings [unit, width], of which each is used as often as can be.
+def embeddings(n_units: int, width: int) -> Iterator[tuple[int, Signs]]:
+    """Kinds of embeddings of units, ±1, each used as often as others: choices, and one of them.
 
-    In one order of the units, on which the loss does not depend.
+    One is [unit, width], in one order of the units, on which the loss does not depend. Choices are
+    of a kind if a signed permutation of the numbers turns one into the other: a learned layer of
+    all signs makes up for it.
     """
-    codes = 1 << width
-    each, more = divmod(n_units, codes)
-    for again in combinations(range(codes), more):
-        yield _all_signs(width)[sorted([*range(codes)] * each + [*again])]
-
-
-def random_embedding(n_units: int, width: int, rng: np.random.Generator) -> Signs:
-    """One of `embeddings`, in any order of the units."""
-    codes = 1 << width
-    drawn = [rng.permutation(codes) for _ in range(-(-n_units // codes))]
-    return _all_signs(width)[np.concatenate(drawn)[:n_units]]
+    table = _all_signs(width)
+    number = {tuple(code): i for i, code in enumerate(table.tolist())}
+    turned = [
+        [number[tuple(code)] for code in (table[:, order] * flip).tolist()]
+        for order in permutations(range(width))
+        for flip in table
+    ]
+    each, more = divmod(n_units, len(table))
+    seen: set[tuple[int, ...]] = set()
+    for again in combinations(range(len(table)), more):  # those used once more
+        if again not in seen:
+            kind = {tuple(sorted(codes[i] for i in again)) for codes in turned}
+            seen |= kind
+            yield len(kind), table[[*range(len(table))] * each + [*again]]
 
 
 def learned_layer(network: BinaryNetwork, embedding: Signs) -> Iterator[Bits]:

@@ -39,7 +39,7 @@ class Size:
     latent: int
     """latent bits of fixed generators, at most"""
     large: int
-    """the same of one layer, of the few that take longest"""
+    """the same of few maps"""
     signs: int
     """the same of two layers of signs"""
     width: int
@@ -48,19 +48,17 @@ class Size:
     """real parameters, at most"""
     seeds: int
     few: int
-    """seeds of the few that take longest"""
+    """seeds of those that take longest"""
     many: int
     """codes of each size of which only is asked whether they reach the optimum"""
 
 
 FULL = Size(
-    tied=36, latent=20, large=24, signs=18, width=4, real=5, seeds=31, few=3, many=1000
+    tied=36, latent=22, large=24, signs=18, width=4, real=5, seeds=31, few=3, many=1000
 )  # fmt: skip
-QUICK = Size(tied=10, latent=10, large=11, signs=8, width=2, real=2, seeds=5, few=3, many=20)
+QUICK = Size(tied=10, latent=9, large=10, signs=8, width=2, real=2, seeds=5, few=3, many=20)
 REACH = range(12, 37)
 """Sizes of those codes."""
-EXACT = 3
-"""Of so many numbers a unit all choices of the embeddings are tried; of more, few."""
 
 
 @cache
@@ -270,23 +268,19 @@ def strings(size: Size) -> dict[str, Any]:
     return {"sizes": list(sizes), **found}
 
 
-def unit_layer(data: str, widths: Sequence[int], few: int) -> dict[str, Any]:
+def unit_layer(data: str, widths: Sequence[int]) -> dict[str, Any]:
     """A generator of a unit's six bits: its ±1 layer is learned, the embeddings of units fixed.
 
-    Of small widths for every choice of the embeddings.
+    For every choice of the embeddings: kind by kind, each as often as there are choices.
     """
-    units = NETWORK.layers[1]
 
-    def best(embedding: maps.Signs) -> Best:
-        return _landscape(data).best(maps.learned_layer(NETWORK, embedding))
+    def best(width: int) -> list[Best]:
+        found: list[Best] = []
+        for choices, embedding in maps.embeddings(NETWORK.layers[1], width):
+            found += choices * [_landscape(data).best(maps.learned_layer(NETWORK, embedding))]
+        return found
 
-    def some(width: int) -> Iterable[maps.Signs]:
-        if width <= EXACT:
-            return maps.embeddings(units, width)
-        return (maps.random_embedding(units, width, _rng(5, width, seed)) for seed in range(few))
-
-    found = [[best(embedding) for embedding in some(width)] for width in widths]
-    return _outcome(data, [6 * width for width in widths], found)
+    return _outcome(data, [6 * width for width in widths], [best(width) for width in widths])
 
 
 def unit_embeddings(data: str, widths: Sequence[int], seeds: int) -> dict[str, Any]:
@@ -324,24 +318,19 @@ def real(data: str, size: Size) -> dict[str, Any]:
 def parts(quick: bool) -> dict[str, Callable[[], Any]]:
     """The families on both data sets: those that take longest, and the others."""
     size = QUICK if quick else FULL
-    long = {f"{data}-long": partial(long_ones, data, size) for data in DATA}
-    other = {f"{data}-others": partial(others, data, size) for data in DATA}
-    return long | other | {"strings": partial(strings, size)}
-
-
-def long_ones(data: str, size: Size) -> dict[str, Any]:
-    """Families of up to 2^24 settings that are all evaluated."""
-    seeds = {k: size.seeds if k <= size.latent else size.few for k in range(1, size.large + 1)}
-    some = {k: n for k, n in seeds.items() if k <= size.latent}
-    return {
-        "unit-layer": unit_layer(data, range(1, size.width + 1), size.few),
-        "linear": latent(data, "linear", seeds),
-        "two-layers": latent(data, "two-layers", some),
-    }
+    seeds = dict.fromkeys(range(1, size.latent + 1), size.seeds)
+    seeds |= dict.fromkeys(range(size.latent + 1, size.large + 1), size.few)
+    found: dict[str, Callable[[], Any]] = {}
+    for data in DATA:
+        found[f"{data}-unit-layer"] = partial(unit_layer, data, range(1, size.width + 1))
+        for name in ("linear", "two-layers"):
+            found[f"{data}-{name}"] = partial(latent, data, name, seeds)
+        found[f"{data}-others"] = partial(others, data, size)
+    return found | {"strings": partial(strings, size)}
 
 
 def others(data: str, size: Size) -> dict[str, Any]:
-    """The target, and all other families."""
+    """The target, and the families that are no part of their own."""
     signs = dict.fromkeys(range(1, size.signs + 1), size.seeds)
     return {
         "target": target(data),

@@ -1,7 +1,6 @@
 """The tables of the study."""
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from math import ceil, log2
 from typing import Any
 
@@ -30,6 +29,8 @@ OTHERS = {
     "unit-both": "by unit: both learned",
     "real": "sign(A t + b), t real",
 }
+ALONE = ("linear", "two-layers", "unit-layer")
+"""Families that are a part of their own."""
 SIZES = (1, 2, 4, 8, 16)
 FIRST = 14
 """Bits from which on the shares that reach the optimum are shown: of fewer they are about 0."""
@@ -40,16 +41,14 @@ def tables(results: Results) -> str:
     shown = [_target(results), *(_reach(results, data) for data in DATA)]
     shown += [_some_sizes(results, data) for data in DATA]
     shown += [_all_sizes(results, data) for data in DATA]
-    shown += [_strings(results), _others(results)]
-    if 18 in families(results, DATA[0])["unit-layer"]["sizes"]:
-        shown.append(_left_out(results))
-    shown.append(_structures(results))
+    shown += [_strings(results), _others(results), _structures(results)]
     return "\n\n".join(shown)
 
 
 def families(results: Results, data: str) -> dict[str, Any]:
     """What every family came to on a data set, by name."""
-    return {**results[f"{data}-others"], **results[f"{data}-long"]}
+    alone = {name: results[f"{data}-{name}"] for name in ALONE}
+    return {**results[f"{data}-others"], **alone}
 
 
 def reached(results: Results, name: str, data: str) -> dict[int, tuple[int, int]]:
@@ -201,28 +200,11 @@ def _others(results: Results) -> str:
             cells: list[str] = []
             for data in DATA:
                 regret = regrets(results, name, data)[i]
-                cells += [_range(regret), str((regret <= SAME_LOSS).sum())]
+                cells += [_range(regret), f"{(regret <= SAME_LOSS).sum():,}"]
                 cells += [_accuracy(found[data]["accuracy"][i])]
-            rows.append([title, str(k), str(len(found[DATA[0]]["loss"][i])), *cells])
-    head = ["map", "parameters", "maps", *_columns("regret", "that reach 0", "test accuracy")]
+            rows.append([title, str(k), f"{len(found[DATA[0]]['loss'][i]):,}", *cells])
+    head = ["map", "parameters", "maps", *_columns("regret", "maps that reach 0", "test accuracy")]
     return table("Other maps", head, rows)
-
-
-def _left_out(results: Results) -> str:
-    """The choices of 18 bits, in their order, by how far the two embeddings left out are apart."""
-    chosen = list(combinations(range(8), 6))
-    apart = np.array(
-        [(one ^ other).bit_count() for one, other in (set(range(8)) - set(c) for c in chosen)]
-    )
-    rows = []
-    for distance in (1, 2, 3):
-        cells = [str(distance), str((apart == distance).sum())]
-        for data in DATA:
-            at = families(results, data)["unit-layer"]["sizes"].index(18)
-            cells.append(_range(regrets(results, "unit-layer", data)[at][apart == distance]))
-        rows.append(cells)
-    head = ["the two embeddings left out differ in", "choices", *_columns("regret")]
-    return table("By unit, layer learned, 18 bits: every choice of the embeddings", head, rows)
 
 
 def _structures(results: Results) -> str:

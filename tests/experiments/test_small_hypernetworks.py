@@ -1,7 +1,7 @@
 """Optima of small maps against brute force; the null model and the counts against closed forms."""
 
 from dataclasses import replace
-from itertools import product
+from itertools import chain, combinations, product
 from math import comb
 from types import SimpleNamespace
 
@@ -174,7 +174,6 @@ def test_maps_by_unit_against_loops():
     first, second = SMALL.layout.bits.values()
     assert index[1].tolist() == [*first[:, 1], *second[1]]
     embedding = signs(2)[rng(3).permutation(4)[:3]]
-    np.testing.assert_array_equal(maps.random_embedding(3, 2, rng(3)), embedding)
     found = {tuple(row) for row in strings(maps.learned_layer(SMALL, embedding)).tolist()}
     expected = np.zeros((256, 12), int)
     for layer, bits in zip(signs(8).reshape(256, 4, 2), expected, strict=True):
@@ -182,13 +181,36 @@ def test_maps_by_unit_against_loops():
     assert found == {tuple(row) for row in expected.tolist()}
 
 
-@pytest.mark.parametrize(("width", "number"), [(1, 1), (2, 6), (3, 28), (4, 8008)])
-def test_embeddings_are_all_choices(width, number):
-    chosen = {tuple(sorted(map(tuple, one.tolist()))) for one in maps.embeddings(6, width)}
-    assert len(chosen) == number
-    # every drawn one is among them, seeds 0 to 19
-    drawn = [maps.random_embedding(6, width, rng(seed)).tolist() for seed in range(20)]
-    assert {tuple(sorted(map(tuple, one))) for one in drawn} <= chosen
+@pytest.mark.parametrize(
+    ("width", "choices"), [(1, [1]), (2, [4, 2]), (3, [12, 12, 4])]
+)  # of pairs that are used again, or left out: they differ in 1, 2 or 3 numbers
+def test_kinds_of_embeddings_are_those_of_pairs(width, choices):
+    found = list(maps.embeddings(6, width))
+    assert [number for number, _ in found] == choices
+    for _, embedding in found:
+        times = [(embedding == code).all(axis=1).sum() for code in signs(width)]
+        assert max(times) - min(times) <= 1
+
+
+def test_kinds_of_six_corners_of_four_dimensions():
+    # 50 by Polya's count, of all choices of 6 of 16
+    found = [number for number, _ in maps.embeddings(6, 4)]
+    assert (len(found), sum(found)) == (50, comb(16, 6))
+
+
+def test_choices_of_a_kind_have_the_same_optimum():
+    # XOR, seed 4: of random labels all choices have the optimum ln 2
+    x = rng(4).integers(-2, 3, (40, 2))
+    of = Landscape(SMALL, Samples(x, ((x > 0).sum(axis=1) == 1).astype(int)))
+
+    def least(embedding):
+        return round(of.best(maps.learned_layer(SMALL, embedding.astype(np.int8))).loss, 12)
+
+    kinds = [number * [least(embedding)] for number, embedding in maps.embeddings(3, 3)]
+    every = [least(signs(3)[[*chosen]]) for chosen in combinations(range(8), 3)]
+    assert len(kinds) == 3
+    assert sorted(chain.from_iterable(kinds)) == sorted(every)
+    assert len(set(every)) > 1
 
 
 def test_both_learned_in_one_order_has_the_optimum_of_all_orders():
@@ -269,7 +291,7 @@ def test_the_optimal_strings_are_those_of_least_loss():
 
 
 def test_a_code_reaches_the_optimum_if_it_has_an_optimal_string(monkeypatch):
-    # all 36 bits reach it; and so do, of 12 bits, codes around an optimal string
+    # the offset of the first of two codes is the only optimal string
     optimal = random_code(36, np.random.default_rng(np.random.SeedSequence([1, 0]))).offset
     of = SimpleNamespace(optimal=np.array([optimal], np.uint64))
     monkeypatch.setattr(study, "_landscape", lambda data: of)
@@ -283,8 +305,8 @@ def test_maps_that_reach_the_optimum_are_counted_by_size():
     of = {"sizes": [1, 2], "loss": [[0.5, 0.2, 0.2], [0.3]]}
     many = {"sizes": [2], "maps": 10, "codes": [0.3]}
     results = {
-        "toy-others": {"target": {"minimum": 0.2}, "reach": many, "codes": of, "linear": of},
-        "toy-long": {},
+        "toy-others": {"target": {"minimum": 0.2}, "reach": many, "codes": of},
+        **dict.fromkeys(("toy-linear", "toy-two-layers", "toy-unit-layer"), of),
     }
     assert tables.reached(results, "linear", "toy") == {1: (2, 3), 2: (0, 1)}
     assert tables.reached(results, "codes", "toy") == {1: (2, 3), 2: (3, 10)}
