@@ -318,19 +318,24 @@ def real(data: str, size: Size) -> dict[str, Any]:
 def parts(quick: bool) -> dict[str, Callable[[], Any]]:
     """The families on both data sets: those that take longest, and the others."""
     size = QUICK if quick else FULL
+    long = {f"{data}-long": partial(long_ones, data, size) for data in DATA}
+    other = {f"{data}-others": partial(others, data, size) for data in DATA}
+    return long | other | {"strings": partial(strings, size)}
+
+
+def long_ones(data: str, size: Size) -> dict[str, Any]:
+    """Families of up to 2^24 settings that are all evaluated."""
     seeds = dict.fromkeys(range(1, size.latent + 1), size.seeds)
     seeds |= dict.fromkeys(range(size.latent + 1, size.large + 1), size.few)
-    found: dict[str, Callable[[], Any]] = {}
-    for data in DATA:
-        found[f"{data}-unit-layer"] = partial(unit_layer, data, range(1, size.width + 1))
-        for name in ("linear", "two-layers"):
-            found[f"{data}-{name}"] = partial(latent, data, name, seeds)
-        found[f"{data}-others"] = partial(others, data, size)
-    return found | {"strings": partial(strings, size)}
+    return {
+        "unit-layer": unit_layer(data, range(1, size.width + 1)),
+        "linear": latent(data, "linear", seeds),
+        "two-layers": latent(data, "two-layers", seeds),
+    }
 
 
 def others(data: str, size: Size) -> dict[str, Any]:
-    """The target, and the families that are no part of their own."""
+    """The target, and all other families."""
     signs = dict.fromkeys(range(1, size.signs + 1), size.seeds)
     return {
         "target": target(data),

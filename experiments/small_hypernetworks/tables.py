@@ -29,8 +29,6 @@ OTHERS = {
     "unit-both": "by unit: both learned",
     "real": "sign(A t + b), t real",
 }
-ALONE = ("linear", "two-layers", "unit-layer")
-"""Families that are a part of their own."""
 SIZES = (1, 2, 4, 8, 16)
 FIRST = 14
 """Bits from which on the shares that reach the optimum are shown: of fewer they are about 0."""
@@ -47,8 +45,7 @@ def tables(results: Results) -> str:
 
 def families(results: Results, data: str) -> dict[str, Any]:
     """What every family came to on a data set, by name."""
-    alone = {name: results[f"{data}-{name}"] for name in ALONE}
-    return {**results[f"{data}-others"], **alone}
+    return {**results[f"{data}-others"], **results[f"{data}-long"]}
 
 
 def reached(results: Results, name: str, data: str) -> dict[int, tuple[int, int]]:
