@@ -18,8 +18,8 @@ BINARY = {
     "tied-signs": "tied, with random signs",
     "codes": "random code over GF(2)",
     "linear": "sign(M z)",
-    "two-layers": "sign(M₂ M₁ z), hers",
-    "two-sign-layers": "sign(M₂ sign(M₁ z))",
+    "two-layers": "sign(M₂ M₁ z), 16 linear units",
+    "two-sign-layers": "sign(M₂ sign(M₁ z)), 16 signs",
 }
 """Families of which there are maps of every size."""
 OTHERS = {
