@@ -163,10 +163,11 @@ def test_two_sign_layers_are_the_same_with_signs_between():
 
 
 def test_oeys_generator_with_all_weights_free_reaches_every_string():
-    # 4-16-36, ±1: with any hidden signs h, the row w_i h of the last layer gives the weight w_i
-    hidden = 2 * rng(6).integers(0, 2, 16) - 1
-    weights = 2 * rng(7).integers(0, 2, 36) - 1
-    np.testing.assert_array_equal(np.sign(np.outer(weights, hidden) @ hidden), weights)
+    # 4-16-36, ±1: with hidden sums h, the row w_i sign(h) of the last layer gives the weight w_i
+    hidden = oeys(4, 6)[0]
+    weights, bias = 2 * rng(7).integers(0, 2, (2, 36)) - 1
+    for h in hidden:
+        np.testing.assert_array_equal(np.sign(np.outer(weights, np.sign(h)) @ h + bias), weights)
 
 
 def test_maps_by_unit_against_loops():
