@@ -10,9 +10,11 @@ from experiments.drawing import legend_below, new_panels, save
 from experiments.small_hypernetworks.tables import (
     BINARY,
     DATA,
+    FEW,
     OTHERS,
     TITLES,
     families,
+    half_reach,
     medians,
     reached,
     regrets,
@@ -62,10 +64,14 @@ def _regret(results: Results) -> Any:
         low, high = np.transpose(middle_half)
         axes.fill_between(sizes, low, high, color=LINES[BAND], alpha=0.18, linewidth=0)
         for name, colour in LINES.items():
-            axes.plot(*_points(results, name, data), color=colour, linewidth=1.4)
+            many = {k for k, (_, n) in reached(results, name, data).items() if n > FEW}
+            points = medians(results, name, data).items()
+            axes.plot(*zip(*((k, y) for k, y in points if k in many), strict=True),
+                      color=colour, linewidth=1.4)  # fmt: skip
         for name, (mark, colour) in MARKS.items():
-            points = _points(results, name, data)
-            axes.plot(*points, color=colour, linestyle="none", marker=mark, markersize=5.5)
+            points = medians(results, name, data)
+            axes.plot(list(points), list(points.values()), color=colour, linestyle="none",
+                      marker=mark, markersize=5.5)  # fmt: skip
         axes.set_yscale("symlog", linthresh=LINEAR, linscale=0.4)
         axes.set_yticks([0, *(10.0**e for e in range(-5, 1))])
         axes.set_ylim(-2e-6, 3)
@@ -73,7 +79,7 @@ def _regret(results: Results) -> Any:
         axes.set_xlabel("parameters: free bits, or real numbers (diamonds)")
         axes.text(0.99, 0.99, _words(results, data), transform=axes.transAxes, color=INK,
                   ha="right", va="top", fontsize=8, linespacing=1.4)  # fmt: skip
-    _ticks(panels)
+    _ticks(panels, 0)
     panels[0][0].set_ylabel("exact regret of the best setting, median of maps")
     handles = _lines("random strings (mean)")
     handles += [
@@ -84,22 +90,17 @@ def _regret(results: Results) -> Any:
     return figure
 
 
-def _points(results: Results, name: str, data: str) -> tuple[list[int], list[float]]:
-    """Sizes, and the median regret of each."""
-    found = medians(results, name, data)
-    return list(found), list(found.values())
-
-
 def _words(results: Results, data: str) -> str:
     """Where half of the maps reach the optimum."""
     chance = families(results, data)["target"]["chance"]
-    firsts = {"random strings": [k for k, share in enumerate(chance) if share >= 0.5]}
+    firsts = {"random strings": next(k for k, share in enumerate(chance) if share >= 0.5)}
     titles = {name: BINARY[name] for name in ("codes", "tied")}
     titles |= {name: OTHERS[name] for name in ("unit-layer", "fewer-units")}
     for name, title in titles.items():
-        shares = reached(results, name, data).items()
-        firsts[title] = [k for k, (some, n) in shares if 2 * some >= n]
-    lines = [f"{title}: {min(sizes)}" for title, sizes in firsts.items() if sizes]
+        first, _ = half_reach(reached(results, name, data))
+        if first is not None:
+            firsts[title] = first
+    lines = [f"{title}: {first}" for title, first in firsts.items()]
     return "\n".join(["half of the maps reach 0 at, bits", *lines])
 
 
@@ -109,21 +110,21 @@ def _least(results: Results) -> Any:
         known = families(results, data)["target"]
         axes.plot(range(37), known["chance"], color=INK, linestyle=":", linewidth=1.4)
         for name, colour in LINES.items():
-            shares = {k: some / n for k, (some, n) in reached(results, name, data).items()}
-            sizes = sorted(shares)
-            axes.plot(sizes, [shares[k] for k in sizes], color=colour, linewidth=1.4)
+            shares = reached(results, name, data).items()
+            points = sorted((k, some / n) for k, (some, n) in shares if n > FEW)
+            axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.4)
         axes.set_title(TITLES[data])
         axes.set_xlabel("free bits")
-    _ticks(panels)
+    _ticks(panels, 11.5)
     panels[0][0].set_ylabel("share of maps that reach the optimum")
     legend_below(figure, _lines("random strings (chance)"), 3)
     return figure
 
 
-def _ticks(panels: Any) -> None:
+def _ticks(panels: Any, first: float) -> None:
     for axes in panels[0]:
-        axes.set_xlim(0, 37)
-        axes.set_xticks(TICKS)
+        axes.set_xlim(first, 37)
+        axes.set_xticks([k for k in TICKS if k > first])
 
 
 def _lines(random: str) -> list[Any]:

@@ -30,6 +30,8 @@ OTHERS = {
     "real": "sign(A t + b), t real",
 }
 SIZES = (1, 2, 4, 8, 16)
+FEW = 3
+"""Maps that are too few to tell a half from."""
 FIRST = 14
 """Bits from which on the shares that reach the optimum are shown: of fewer they are about 0."""
 
@@ -72,6 +74,16 @@ def universal_bits(results: Results) -> tuple[int, int]:
     """
     seen = max(families(results, data)["target"]["losses"] for data in DATA)
     return ceil(log2(seen)), ceil(log2(families(results, DATA[0])["target"]["functions"]))
+
+
+def half_reach(shares: Mapping[int, tuple[int, int]]) -> tuple[int | None, int]:
+    """The first size of which half of the maps reach the optimum, if any; and the largest size.
+
+    Of what `reached` gives; sizes of which there are few maps are left out, if others have more.
+    """
+    few = FEW if max(n for _, n in shares.values()) > FEW else 0
+    sizes = {k: 2 * some >= n for k, (some, n) in shares.items() if n > few}
+    return min((k for k, half in sizes.items() if half), default=None), max(sizes)
 
 
 def regrets(results: Results, name: str, data: str) -> list[np.ndarray]:
@@ -130,8 +142,8 @@ def _reach(results: Results, data: str) -> str:
     shares = {name: reached(results, name, data) for name in BINARY}
     half = ["half", str(next(k for k, share in enumerate(chance) if share >= 0.5))]
     for of in shares.values():
-        first = [k for k, (some, n) in of.items() if 2 * some >= n]
-        half.append(str(min(first)) if first else f"above {max(of)}")
+        first, tried = half_reach(of)
+        half.append(f"above {tried}" if first is None else str(first))
     rows = [
         [str(k), f"{chance[k]:.3f}", *(_share(of.get(k)) for of in shares.values())]
         for k in sorted(set().union(*shares.values()))

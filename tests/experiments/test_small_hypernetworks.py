@@ -313,6 +313,12 @@ def test_maps_that_reach_the_optimum_are_counted_by_size():
     assert tables.reached(results, "codes", "toy") == {1: (2, 3), 2: (3, 10)}
 
 
+def test_half_of_the_maps():
+    assert tables.half_reach({1: (9, 20), 2: (10, 20), 3: (20, 20)}) == (2, 3)
+    assert tables.half_reach({1: (9, 20), 2: (3, 3)}) == (None, 1)  # too few
+    assert tables.half_reach({6: (0, 1), 12: (1, 1)}) == (12, 12)  # there is one
+
+
 def known(data):
     """In the place of the certificates of 4-6-2, which take longest."""
     return {
