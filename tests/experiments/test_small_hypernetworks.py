@@ -347,7 +347,7 @@ def test_the_quick_setting_gives_tables_and_pictures(monkeypatch, tmp_path):
     text = tables.tables(results)
     assert "nan" not in text
     assert "needs 21 bits or more, and 21 suffice" in text
-    assert "| half | 25 | 26 | 26 | 26 | above 10 | above 10 | above 8 |" in text
+    assert "| half | 25 | 26 | 26 | 26 | above 9 | above 9 | above 8 |" in text
     pictures.draw(results, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"regret.svg", "least.svg"}
     numbers = study.measured(results)
