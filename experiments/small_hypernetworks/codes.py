@@ -93,7 +93,10 @@ def tying(label: Sequence[int], minus: Sequence[int] | None = None) -> AffineCod
 
 
 def random_tying(n_bits: int, k: int, rng: np.random.Generator, *, signs: bool) -> AffineCode:
-    """k bits tied over n_bits weights, each over as many as the next one or one more."""
+    """k free bits, each shared by n_bits / k weights at random, rounded up or down.
+
+    With `signs`, every weight is its bit or the opposite, at random.
+    """
     label = rng.permutation(np.arange(n_bits) % k)
     return tying(label, rng.integers(0, 2, n_bits) if signs else None)
 

@@ -142,6 +142,11 @@ class Landscape:
                 break
         return np.concatenate(found)
 
+    @cached_property
+    def optimal(self) -> Words:
+        """The strings of least loss: uint64 [string], the first of `in_order`."""
+        return self.in_order[: self.certificate.optimal_bitstrings]
+
     def _places(self) -> Words:
         """The bits of every effect in every unit: uint64 [unit, effect, way].
 

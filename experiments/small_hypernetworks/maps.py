@@ -1,11 +1,12 @@
 """Binary hypernetworks as maps of free bits to the bits of a target, and a real one of few numbers.
 
-Each yields its image, the strings of all settings of its free bits, in blocks [string, bit], which
-are only good until the next one. Sums are of whole numbers; sign(0) = +1, as everywhere.
+Each yields the strings that it reaches, those of all settings of its free bits, in blocks
+[string, bit], which are only good until the next one. Sums are of whole numbers; sign(0) = +1, as
+everywhere.
 """
 
 from collections.abc import Iterator
-from itertools import chain, combinations, combinations_with_replacement, product
+from itertools import chain, combinations, combinations_with_replacement, permutations, product
 from math import comb
 
 import numpy as np
@@ -52,22 +53,42 @@ def _constants(k: int) -> int:
 
 def linear(n_bits: int, k: int, rng: np.random.Generator) -> Iterator[Bits]:
     """w = sign(M z), M uniform ±1, of all z [k]."""
-    fixed = _random_signs(rng, k + _constants(k), n_bits)
-    low = min(k, LOW)
-    sums = _all_signs(low) @ fixed[:low]
-    for high in _all_signs(k - low):
-        rest = high @ fixed[low:k] + fixed[k:].sum(axis=0, dtype=np.int8)
-        yield (sums >= -rest).view(np.uint8)
+    return _signs_of_sums(_random_signs(rng, k + _constants(k), n_bits), k)
 
 
 def two_layers(n_bits: int, k: int, rng: np.random.Generator) -> Iterator[Bits]:
-    """w = sign(M2 sign(M1 z)) with 16 hidden units and biases, all fixed: k-16-36 of Oey.
+    """w = sign(M2 M1 z), uniform ±1, with biases: Oey's k-16-36, whose 16 hidden units are linear.
 
-    A bias is one constant input; there are two where k is odd, as in `linear`.
+    Hers has real weights (2023, section 4.2.3). A bias is one constant input of its layer; the
+    first has two where k is odd, as in `linear`. So hidden units are odd, and no sum is zero.
     """
-    above = _random_signs(rng, HIDDEN + 1, n_bits).astype(np.float32)  # exact, and fast
-    for hidden in linear(HIDDEN, k, rng):
-        yield _sign((2 * hidden.astype(np.float32) - 1) @ above[:HIDDEN] + above[HIDDEN])
+    above, below = _two_layers(n_bits, k, rng)
+    fixed = below.astype(np.int16) @ above[:HIDDEN]
+    fixed[-1] += above[HIDDEN]
+    return _signs_of_sums(fixed, k)
+
+
+def two_sign_layers(n_bits: int, k: int, rng: np.random.Generator) -> Iterator[Bits]:
+    """w = sign(M2 sign(M1 z)): `two_layers` of the same matrices, with signs as hidden units."""
+    above, below = _two_layers(n_bits, k, rng)
+    exact = above.astype(np.float32)  # and faster than whole numbers
+    for hidden in _signs_of_sums(below, k):
+        yield _sign((2 * hidden.astype(np.float32) - 1) @ exact[:HIDDEN] + exact[HIDDEN])
+
+
+def _two_layers(n_bits: int, k: int, rng: np.random.Generator) -> tuple[Signs, Signs]:
+    """M2 and M1 with their constant inputs, [input, output]."""
+    above = _random_signs(rng, HIDDEN + 1, n_bits)
+    return above, _random_signs(rng, k + _constants(k), HIDDEN)
+
+
+def _signs_of_sums(fixed: npt.NDArray[np.int8 | np.int16], k: int) -> Iterator[Bits]:
+    """Signs of z W for all z [k], W = `fixed` [input, bit], whose inputs beyond k are constants."""
+    low = min(k, LOW)
+    sums = _all_signs(low) @ fixed[:low]
+    for high in _all_signs(k - low):
+        rest = high @ fixed[low:k] + fixed[k:].sum(axis=0, dtype=fixed.dtype)
+        yield (sums >= -rest).view(np.uint8)
 
 
 # -- by unit: one layer for the six bits of every unit ---------------------------------------------
@@ -86,19 +107,39 @@ def _spread(units: Bits, index: npt.NDArray[np.int64]) -> Bits:
     return bits
 
 
-def learned_layer(network: BinaryNetwork, width: int, rng: np.random.Generator) -> Iterator[Bits]:
-    """A unit's bits are sign(A e): A learned, shared by units, and e a fixed embedding of each.
+def embeddings(n_units: int, width: int) -> Iterator[tuple[int, Signs]]:
+    """Kinds of embeddings of units, ±1, each used as often as others: choices, and one of them.
 
-    Embeddings are random and differ as far as there are enough of them; free bits: width x the
-    bits of a unit. Every bit of the units, over all of them, is one of 2^width choices.
+    One is [unit, width], in one order of the units, on which the loss does not depend. Choices are
+    of a kind if a signed permutation of the numbers turns one into the other: a learned layer of
+    all signs makes up for it.
+    """
+    table = _all_signs(width)
+    number = {tuple(code): i for i, code in enumerate(table.tolist())}
+    turned = [
+        [number[tuple(code)] for code in (table[:, order] * flip).tolist()]
+        for order in permutations(range(width))
+        for flip in table
+    ]
+    each, more = divmod(n_units, len(table))
+    seen: set[tuple[int, ...]] = set()
+    for again in combinations(range(len(table)), more):  # those used once more
+        if again not in seen:
+            kind = {tuple(sorted(codes[i] for i in again)) for codes in turned}
+            seen |= kind
+            yield len(kind), table[[*range(len(table))] * each + [*again]]
+
+
+def learned_layer(network: BinaryNetwork, embedding: Signs) -> Iterator[Bits]:
+    """A unit's bits are sign(A e): A learned, shared by units; e the unit's row of `embedding`.
+
+    Free bits: the width of embeddings times the bits of a unit. Each bit of the units, over all of
+    them, is one of 2^width choices.
     """
     index = by_unit(network)
-    n_units, each = index.shape
-    codes = 1 << width
-    drawn = [rng.permutation(codes) for _ in range(-(-n_units // codes))]
-    embedding = _all_signs(width)[np.concatenate(drawn)[:n_units]]
+    width, each = embedding.shape[1], index.shape[1]
     choices = _sign(_all_signs(width) @ embedding.T)  # [choice, unit]
-    rest = np.indices((codes,) * (each - 2)).reshape(each - 2, -1)
+    rest = np.indices((1 << width,) * (each - 2)).reshape(each - 2, -1)
     bits = np.empty((rest.shape[1], index.size), np.uint8)
     for bit, choice in enumerate(rest, start=2):
         bits[:, index[:, bit]] = choices[choice]
@@ -112,7 +153,7 @@ def learned_embeddings(
 ) -> Iterator[Bits]:
     """A unit's bits are sign(A e): A fixed and random, and e the free bits of every unit.
 
-    Yields the image in blocks [string, bit], in one order of the units.
+    In one order of the units.
     """
     fixed = _random_signs(rng, width, by_unit(network).shape[1])
     return in_one_order(network, _sign(_all_signs(width) @ fixed))

@@ -18,9 +18,10 @@ from experiments.small_hypernetworks import maps, pictures
 from experiments.small_hypernetworks import tables as written
 from experiments.small_hypernetworks.codes import AffineCode, random_code, random_tying, tying
 from experiments.small_hypernetworks.landscape import Best, Landscape
-from experiments.small_hypernetworks.tables import DATA, families, least_bits, universal_bits
+from experiments.small_hypernetworks.tables import DATA, families, regrets, universal_bits
 from qhyper import BinaryNetwork, load
-from qhyper.bits import all_bitstrings
+from qhyper.bits import all_bitstrings, pack
+from qhyper.targets.target import SAME_LOSS
 
 TITLE = "Small hypernetworks for 36 binary weights: exact regret against their size"
 
@@ -37,19 +38,27 @@ class Size:
     """free bits of codes and of tied weights, at most"""
     latent: int
     """latent bits of fixed generators, at most"""
-    large: Sequence[int]
-    """the same, of the few that take longest"""
+    large: int
+    """the same of few maps"""
+    signs: int
+    """the same of two layers of signs"""
     width: int
     """of embeddings of units"""
     real: int
     """real parameters, at most"""
     seeds: int
     few: int
-    """seeds of the few that take longest"""
+    """seeds of those that take longest"""
+    many: int
+    """codes of each size of which only is asked whether they reach the optimum"""
 
 
-FULL = Size(tied=36, latent=20, large=range(21, 25), width=4, real=5, seeds=31, few=3)
-QUICK = Size(tied=10, latent=10, large=(11,), width=2, real=2, seeds=5, few=3)
+FULL = Size(
+    tied=36, latent=22, large=24, signs=18, width=4, real=5, seeds=31, few=3, many=1000
+)  # fmt: skip
+QUICK = Size(tied=10, latent=9, large=10, signs=8, width=2, real=2, seeds=5, few=3, many=20)
+REACH = range(12, 37)
+"""Sizes of those codes."""
 
 
 @cache
@@ -63,12 +72,15 @@ def _on_test(data: str) -> Any:
 
 
 def _outcome(data: str, sizes: Iterable[int], found: Sequence[Sequence[Best]]) -> dict[str, Any]:
-    """Losses and accuracies [seed][size] of the best strings [seed][size]."""
-    bits = np.array([[best.bits for best in of_seed] for of_seed in found])
+    """Losses and accuracies [size][map] of the best strings [size][map]."""
+    right = _on_test(data)
     return {
         "sizes": list(sizes),
-        "loss": [[best.loss for best in of_seed] for of_seed in found],
-        "accuracy": np.round(1 - _on_test(data)(bits), 6).tolist(),
+        "loss": [[best.loss for best in maps_of_size] for maps_of_size in found],
+        "accuracy": [
+            np.round(1 - right(np.array([best.bits for best in maps_of_size])), 6).tolist()
+            for maps_of_size in found
+        ],
     }
 
 
@@ -115,7 +127,7 @@ def codes(data: str, size: Size) -> dict[str, Any]:
         landscape.best_of_prefixes(random_code(36, _rng(1, seed)), sizes)
         for seed in range(size.seeds)
     ]
-    return _outcome(data, sizes, found)
+    return _outcome(data, sizes, list(zip(*found, strict=True)))
 
 
 def tied(data: str, size: Size, *, signs: bool) -> dict[str, Any]:
@@ -126,7 +138,31 @@ def tied(data: str, size: Size, *, signs: bool) -> dict[str, Any]:
     def best(k: int, seed: int) -> Best:
         return landscape.best_of_code(random_tying(36, k, _rng(2, k, seed), signs=signs))
 
-    return _outcome(data, sizes, [[best(k, seed) for k in sizes] for seed in range(size.seeds)])
+    return _outcome(data, sizes, [[best(k, seed) for seed in range(size.seeds)] for k in sizes])
+
+
+def reach(data: str, size: Size) -> dict[str, Any]:
+    """The share of single codes that have an optimal string, [size] by family.
+
+    Codes of single sizes, as `codes` and `tied` have them, but many: only the optimal strings are
+    looked for.
+    """
+    optimal = _landscape(data).optimal
+
+    def share(code: Callable[[int, int], AffineCode]) -> list[float]:
+        return [
+            float(np.mean([code(k, seed).contains(optimal).any() for seed in range(size.many)]))
+            for k in REACH
+        ]
+
+    whole = [random_code(36, _rng(1, seed)) for seed in range(size.many)]
+    return {
+        "sizes": list(REACH),
+        "maps": size.many,
+        "codes": share(lambda k, seed: whole[seed].first(k)),
+        "tied": share(lambda k, seed: random_tying(36, k, _rng(2, k, seed), signs=False)),
+        "tied-signs": share(lambda k, seed: random_tying(36, k, _rng(2, k, seed), signs=True)),
+    }
 
 
 def by_structure(data: str, size: Size) -> dict[str, Any]:
@@ -140,7 +176,7 @@ def by_structure(data: str, size: Size) -> dict[str, Any]:
         sizes.append(30)
         units = np.array([[*bits[:5], 1 - bits[4]] for bits in all_bitstrings(5)])
         found.append(landscape.best(maps.in_one_order(NETWORK, units)))
-    return {"names": names, **_outcome(data, sizes, [found])}
+    return {"names": names, **_outcome(data, sizes, [[best] for best in found])}
 
 
 def structures() -> dict[str, AffineCode]:
@@ -188,27 +224,63 @@ def fewer_units(data: str, size: Size) -> dict[str, Any]:
         best = network.objective(load(data).train).certify()
         found.append(best.minimum_loss)
         right.append(float(network.accuracy(best.optimum, load(data).test)))
-    return {"sizes": [6 * j for j in units], "loss": [found], "accuracy": [right]}
+    return {
+        "sizes": [6 * j for j in units],
+        "loss": [[loss] for loss in found],
+        "accuracy": [[share] for share in right],
+    }
 
 
-def latent(data: str, sizes: Sequence[int], seeds: int, *, layers: int) -> dict[str, Any]:
-    """Learned latent bits through a fixed random ±1 generator of one layer, or of two."""
-    make, number = (maps.linear, 3) if layers == 1 else (maps.two_layers, 4)
+GENERATORS = {
+    "linear": (maps.linear, 3),
+    "two-layers": (maps.two_layers, 4),
+    "two-sign-layers": (maps.two_sign_layers, 4),
+}
+"""Fixed ±1 generators of latent bits, and the number of their random stream: the last two have the
+same matrices."""
+
+
+def latent(data: str, name: str, seeds: Mapping[int, int]) -> dict[str, Any]:
+    """Learned latent bits through a fixed random ±1 generator: so many `seeds` of each size."""
+    make, stream = GENERATORS[name]
 
     def best(k: int, seed: int) -> Best:
-        return _landscape(data).best(make(36, k, _rng(number, k, seed)))
+        return _landscape(data).best(make(36, k, _rng(stream, k, seed)))
 
-    return _outcome(data, sizes, [[best(k, seed) for k in sizes] for seed in range(seeds)])
+    found = [[best(k, seed) for seed in range(n)] for k, n in seeds.items()]
+    return _outcome(data, seeds, found)
 
 
-def unit_layer(data: str, widths: Sequence[int], seeds: int) -> dict[str, Any]:
-    """A generator of a unit's six bits: its ±1 layer is learned, the embeddings of units fixed."""
+def strings(size: Size) -> dict[str, Any]:
+    """How many strings a fixed ±1 generator reaches, the median of the seeds, [size] by name."""
 
-    def best(width: int, seed: int) -> Best:
-        return _landscape(data).best(maps.learned_layer(NETWORK, width, _rng(5, width, seed)))
+    def reached(name: str, k: int, seed: int) -> int:
+        make, stream = GENERATORS[name]
+        words = [pack(bits)[:, 0] for bits in make(36, k, _rng(stream, k, seed))]
+        return len(np.unique(np.concatenate(words)))
 
-    found = [[best(width, seed) for width in widths] for seed in range(seeds)]
-    return _outcome(data, [6 * width for width in widths], found)
+    sizes = range(2, size.signs + 1, 2)
+    found = {
+        name: [float(np.median([reached(name, k, seed) for seed in range(size.seeds)]))
+               for k in sizes]
+        for name in GENERATORS
+    }  # fmt: skip
+    return {"sizes": list(sizes), **found}
+
+
+def unit_layer(data: str, widths: Sequence[int]) -> dict[str, Any]:
+    """A generator of a unit's six bits: its ±1 layer is learned, the embeddings of units fixed.
+
+    For every choice of the embeddings: kind by kind, each as often as there are choices.
+    """
+
+    def best(width: int) -> list[Best]:
+        found: list[Best] = []
+        for choices, embedding in maps.embeddings(NETWORK.layers[1], width):
+            found += choices * [_landscape(data).best(maps.learned_layer(NETWORK, embedding))]
+        return found
+
+    return _outcome(data, [6 * width for width in widths], [best(width) for width in widths])
 
 
 def unit_embeddings(data: str, widths: Sequence[int], seeds: int) -> dict[str, Any]:
@@ -217,14 +289,14 @@ def unit_embeddings(data: str, widths: Sequence[int], seeds: int) -> dict[str, A
     def best(width: int, seed: int) -> Best:
         return _landscape(data).best(maps.learned_embeddings(NETWORK, width, _rng(7, width, seed)))
 
-    found = [[best(width, seed) for width in widths] for seed in range(seeds)]
+    found = [[best(width, seed) for seed in range(seeds)] for width in widths]
     return _outcome(data, [6 * width for width in widths], found)
 
 
 def unit_both(data: str, widths: Sequence[int]) -> dict[str, Any]:
     """Layer and embeddings are both learned, and nothing is fixed: 12 bits times the width."""
-    found = [_landscape(data).best(maps.both_learned(NETWORK, width)) for width in widths]
-    return _outcome(data, [12 * width for width in widths], [found])
+    found = [[_landscape(data).best(maps.both_learned(NETWORK, width))] for width in widths]
+    return _outcome(data, [12 * width for width in widths], found)
 
 
 def real(data: str, size: Size) -> dict[str, Any]:
@@ -236,7 +308,7 @@ def real(data: str, size: Size) -> dict[str, Any]:
         strings = maps.cells(rng.standard_normal((36, p)), rng.standard_normal(36))
         return _landscape(data).best([strings])
 
-    found = [[best(p, seed) for p in sizes] for seed in range(size.few)]
+    found = [[best(p, seed) for seed in range(size.few)] for p in sizes]
     return _outcome(data, sizes, found)
 
 
@@ -247,20 +319,24 @@ def parts(quick: bool) -> dict[str, Callable[[], Any]]:
     """The families on both data sets: those that take longest, and the others."""
     size = QUICK if quick else FULL
     long = {f"{data}-long": partial(long_ones, data, size) for data in DATA}
-    return long | {f"{data}-others": partial(others, data, size) for data in DATA}
+    other = {f"{data}-others": partial(others, data, size) for data in DATA}
+    return long | other | {"strings": partial(strings, size)}
 
 
 def long_ones(data: str, size: Size) -> dict[str, Any]:
-    """Families of up to 2^24 settings that are all evaluated, over few maps."""
+    """Families of up to 2^24 settings that are all evaluated."""
+    seeds = dict.fromkeys(range(1, size.latent + 1), size.seeds)
+    seeds |= dict.fromkeys(range(size.latent + 1, size.large + 1), size.few)
     return {
-        "linear-large": latent(data, size.large, size.few, layers=1),
-        "unit-layer": unit_layer(data, range(1, size.width + 1), size.few),
-        "linear": latent(data, range(1, size.latent + 1), size.seeds, layers=1),
+        "unit-layer": unit_layer(data, range(1, size.width + 1)),
+        "linear": latent(data, "linear", seeds),
+        "two-layers": latent(data, "two-layers", seeds),
     }
 
 
 def others(data: str, size: Size) -> dict[str, Any]:
     """The target, and all other families."""
+    signs = dict.fromkeys(range(1, size.signs + 1), size.seeds)
     return {
         "target": target(data),
         "structure": by_structure(data, size),
@@ -271,7 +347,8 @@ def others(data: str, size: Size) -> dict[str, Any]:
         "codes": codes(data, size),
         "tied-signs": tied(data, size, signs=True),
         "tied": tied(data, size, signs=False),
-        "two-layers": latent(data, range(1, size.latent - 1), size.seeds, layers=2),
+        "two-sign-layers": latent(data, "two-sign-layers", signs),
+        "reach": reach(data, size),
     }
 
 
@@ -280,21 +357,24 @@ draw = pictures.draw
 
 
 def measured(results: Results) -> dict[str, float]:
-    """The numbers that `verify` checks, by name: medians over seeds."""
+    """The numbers that `verify` checks, by name: medians over maps, and shares of them."""
     numbers: dict[str, float] = {}
     for data in DATA:
         found = families(results, data)
-        known = found.pop("target")
+        known, reached = found.pop("target"), found.pop("reach")
         numbers[f"{data}-minimum"] = known["minimum"]
         for k in (1, 2, 4, 8, 16):
             numbers[f"{data}-null-{k}-regret"] = known["mean_regret"][k]
         for name, of in found.items():
-            regret = np.median(of["loss"], axis=0) - known["minimum"]
-            for k, value in zip(of["sizes"], regret, strict=True):
-                key = f"{data}-{name}-{k}-regret"
-                numbers[key] = min(numbers.get(key, np.inf), float(value))
-            least = [least_bits(losses, of["sizes"], known["minimum"]) for losses in of["loss"]]
-            numbers[f"{data}-{name}-reach"] = float(np.mean([k is not None for k in least]))
-            numbers[f"{data}-{name}-least"] = float(np.median([k or np.inf for k in least]))
+            for k, regret in zip(of["sizes"], regrets(results, name, data), strict=True):
+                key = f"{data}-{name}-{k}-regret"  # of structures of the same size the best
+                numbers[key] = min(numbers.get(key, np.inf), float(np.median(regret)))
+                numbers[f"{data}-{name}-{k}-reach"] = float(np.mean(regret <= SAME_LOSS))
+        for name in ("codes", "tied", "tied-signs"):
+            for k, share in zip(reached["sizes"], reached[name], strict=True):
+                numbers[f"{data}-{name}-{k}-many-reach"] = share
+    for name in GENERATORS:
+        for k, n in zip(results["strings"]["sizes"], results["strings"][name], strict=True):
+            numbers[f"{name}-{k}-strings"] = n
     numbers["universal-at-least"], numbers["universal-enough"] = map(float, universal_bits(results))
     return numbers

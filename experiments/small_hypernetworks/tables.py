@@ -15,14 +15,14 @@ TITLES = {"toy": "toy", "mnist": "2×2 MNIST"}
 DATA = tuple(TITLES)
 BINARY = {
     "tied": "tied at random",
-    "tied-signs": "tied at random, with random signs",
+    "tied-signs": "tied, with random signs",
     "codes": "random code over GF(2)",
     "linear": "sign(M z)",
-    "two-layers": "sign(M₂ sign(M₁ z)), 16 hidden",
+    "two-layers": "sign(M₂ M₁ z), 16 linear units",
+    "two-sign-layers": "sign(M₂ sign(M₁ z)), 16 signs",
 }
-"""Families of which there is a map of every size."""
+"""Families of which there are maps of every size."""
 OTHERS = {
-    "linear-large": "sign(M z), large",
     "fewer-units": "fewer hidden units, 6 bits each",
     "unit-layer": "by unit: layer learned, embeddings fixed",
     "unit-embeddings": "by unit: embeddings learned, layer fixed",
@@ -30,14 +30,18 @@ OTHERS = {
     "real": "sign(A t + b), t real",
 }
 SIZES = (1, 2, 4, 8, 16)
+FEW = 3
+"""Maps that are too few to tell a half from."""
+FIRST = 14
+"""Bits from which on the shares that reach the optimum are shown: of fewer they are about 0."""
 
 
 def tables(results: Results) -> str:
-    """The target, the least bits, regret and accuracy against size, and structures."""
-    shown = [_target(results), _least(results)]
+    """The target, who reaches its optimum, regret and accuracy against size, and structures."""
+    shown = [_target(results), *(_reach(results, data) for data in DATA)]
     shown += [_some_sizes(results, data) for data in DATA]
     shown += [_all_sizes(results, data) for data in DATA]
-    shown += [_others(results), _structures(results)]
+    shown += [_strings(results), _others(results), _structures(results)]
     return "\n\n".join(shown)
 
 
@@ -46,10 +50,20 @@ def families(results: Results, data: str) -> dict[str, Any]:
     return {**results[f"{data}-others"], **results[f"{data}-long"]}
 
 
-def least_bits(losses: Sequence[float], sizes: Sequence[int], minimum: float) -> int | None:
-    """The least size whose loss is the minimum; None if no size reaches it."""
-    reached = [k for k, loss in zip(sizes, losses, strict=True) if loss <= minimum + SAME_LOSS]
-    return min(reached, default=None)
+def reached(results: Results, name: str, data: str) -> dict[int, tuple[int, int]]:
+    """How many of how many maps reach the optimum, by size: of many maps where there are many."""
+    found = {
+        k: (int((regret <= SAME_LOSS).sum()), len(regret))
+        for k, regret in zip(
+            families(results, data)[name]["sizes"], regrets(results, name, data), strict=True
+        )
+    }
+    many = families(results, data)["reach"]
+    if name in many:
+        n = many["maps"]
+        more = zip(many["sizes"], many[name], strict=True)
+        found |= {k: (round(share * n), n) for k, share in more}
+    return found
 
 
 def universal_bits(results: Results) -> tuple[int, int]:
@@ -62,10 +76,27 @@ def universal_bits(results: Results) -> tuple[int, int]:
     return ceil(log2(seen)), ceil(log2(families(results, DATA[0])["target"]["functions"]))
 
 
-def regrets(results: Results, name: str, data: str) -> np.ndarray:
-    """Of the best settings of a family, [seed, size]."""
-    found = np.array(families(results, data)[name]["loss"])
-    return np.maximum(found - families(results, data)["target"]["minimum"], 0)
+def half_reach(shares: Mapping[int, tuple[int, int]]) -> tuple[int | None, int]:
+    """The first size of which half of the maps reach the optimum, if any; and the largest size.
+
+    Of what `reached` gives; sizes of which there are few maps are left out, if others have more.
+    """
+    few = FEW if max(n for _, n in shares.values()) > FEW else 0
+    sizes = {k: 2 * some >= n for k, (some, n) in shares.items() if n > few}
+    return min((k for k, half in sizes.items() if half), default=None), max(sizes)
+
+
+def regrets(results: Results, name: str, data: str) -> list[np.ndarray]:
+    """Of the best settings of a family's maps, [size][map]."""
+    minimum = families(results, data)["target"]["minimum"]
+    return [np.maximum(np.array(of) - minimum, 0) for of in families(results, data)[name]["loss"]]
+
+
+def medians(results: Results, name: str, data: str) -> dict[int, float]:
+    """The median regret of a family's maps, by size."""
+    found = regrets(results, name, data)
+    sizes = families(results, data)[name]["sizes"]
+    return {k: float(np.median(regret)) for k, regret in zip(sizes, found, strict=True)}
 
 
 def _regret(value: float) -> str:
@@ -80,7 +111,7 @@ def _range(values: Sequence[float] | np.ndarray) -> str:
     return f"{_regret(median)} ({_regret(low)} to {_regret(high)})"
 
 
-def _accuracy(values: Sequence[float] | np.ndarray) -> str:
+def _accuracy(values: Sequence[float]) -> str:
     return f"{np.median(values):.4f}"
 
 
@@ -106,27 +137,27 @@ def _target(results: Results) -> str:
     return table("The target", head, rows) + f"\n\n{note}"
 
 
-def _least(results: Results) -> str:
-    rows = []
-    for name, title in {**BINARY, **OTHERS}.items():
-        if name == "real" or name not in families(results, DATA[0]):
-            continue
-        cells: list[str] = []
-        for data in DATA:
-            found = families(results, data)[name]
-            minimum = families(results, data)["target"]["minimum"]
-            least = [least_bits(of, found["sizes"], minimum) for of in found["loss"]]
-            reached = sorted(k for k in least if k is not None)
-            middle = float(np.median([k or np.inf for k in least]))
-            cells += [
-                f"{len(reached)} of {len(least)}", str(reached[0]) if reached else "–",
-                f"{middle:g}" if np.isfinite(middle) else f"above {max(found['sizes'])}",
-            ]  # fmt: skip
-        rows.append([title, str(max(families(results, DATA[0])[name]["sizes"])), *cells])
-    head = ["map, fixed before the data", "bits tried, at most"]
-    for data in DATA:
-        head += [f"{TITLES[data]}: seeds that reach 0", "least", "median"]
-    return table("The least number of bits that reaches the target's optimum", head, rows)
+def _reach(results: Results, data: str) -> str:
+    chance = families(results, data)["target"]["chance"]
+    shares = {name: reached(results, name, data) for name in BINARY}
+    half = ["half", str(next(k for k, share in enumerate(chance) if share >= 0.5))]
+    for of in shares.values():
+        first, tried = half_reach(of)
+        half.append(f"above {tried}" if first is None else str(first))
+    rows = [
+        [str(k), f"{chance[k]:.3f}", *(_share(of.get(k)) for of in shares.values())]
+        for k in sorted(set().union(*shares.values()))
+        if k >= FIRST
+    ]
+    title = f"{TITLES[data]}: share of single maps that reach the target's optimum"
+    return table(title, ["bits", "random strings (chance)", *BINARY.values()], [*rows, half])
+
+
+def _share(some_of: tuple[int, int] | None) -> str:
+    if some_of is None:
+        return "–"
+    some, n = some_of
+    return f"{some} of {n}" if n < 100 else f"{some / n:.3f}"
 
 
 def _some_sizes(results: Results, data: str) -> str:
@@ -137,8 +168,8 @@ def _some_sizes(results: Results, data: str) -> str:
     for name, title in BINARY.items():
         found = families(results, data)[name]
         at = [found["sizes"].index(k) for k in SIZES if k in found["sizes"]]
-        cells = [_range(regrets(results, name, data)[:, i]) for i in at]
-        right = ", ".join(_accuracy(np.array(found["accuracy"])[:, i]) for i in at)
+        cells = [_range(regrets(results, name, data)[i]) for i in at]
+        right = ", ".join(_accuracy(found["accuracy"][i]) for i in at)
         rows.append([title, *cells, *["–"] * (len(SIZES) - len(cells)), right])
     head = ["map", *(f"{k} bit{'s' * (k > 1)}" for k in SIZES), "test accuracy of each, median"]
     title = f"{TITLES[data]}: regret of the best setting, median (least to largest)"
@@ -147,54 +178,59 @@ def _some_sizes(results: Results, data: str) -> str:
 
 def _all_sizes(results: Results, data: str) -> str:
     known = families(results, data)["target"]
-    medians = {
-        name: dict(
-            zip(
-                families(results, data)[name]["sizes"],
-                np.median(regrets(results, name, data), axis=0),
-                strict=True,
-            )
-        )
-        for name in BINARY
-    }
-    sizes = sorted(set().union(*medians.values()))
+    middle = {name: medians(results, name, data) for name in BINARY}
     rows = [
         [
             str(k), _regret(known["mean_regret"][k]),
-            *(_regret(found[k]) if k in found else "–" for found in medians.values()),
+            *(_regret(found[k]) if k in found else "–" for found in middle.values()),
         ]
-        for k in sizes
+        for k in sorted(set().union(*middle.values()))
     ]  # fmt: skip
     head = ["bits", "random strings (mean)", *BINARY.values()]
     return table(f"{TITLES[data]}: median regret of every size", head, rows)
 
 
+def _strings(results: Results) -> str:
+    found = results["strings"]
+    names = [name for name in BINARY if name in found]
+    rows = [
+        [str(k), f"{2**k:,}", *(f"{found[name][i]:,.0f}" for name in names)]
+        for i, k in enumerate(found["sizes"])
+    ]
+    head = ["latent bits", "settings", *(BINARY[name] for name in names)]
+    return table("Different strings that a fixed generator reaches, median of maps", head, rows)
+
+
 def _others(results: Results) -> str:
     rows = []
     for name, title in OTHERS.items():
-        if name not in families(results, DATA[0]):
-            continue
-        for i, k in enumerate(families(results, DATA[0])[name]["sizes"]):
+        found = {data: families(results, data)[name] for data in DATA}
+        for i, k in enumerate(found[DATA[0]]["sizes"]):
             cells: list[str] = []
             for data in DATA:
-                right = np.array(families(results, data)[name]["accuracy"])[:, i]
-                cells += [_range(regrets(results, name, data)[:, i]), _accuracy(right)]
-            rows.append([title, str(k), *cells])
-    return table("Other maps", ["map", "parameters", *_pairs()], rows)
+                regret = regrets(results, name, data)[i]
+                cells += [_range(regret), f"{(regret <= SAME_LOSS).sum():,}"]
+                cells += [_accuracy(found[data]["accuracy"][i])]
+            rows.append([title, str(k), f"{len(found[DATA[0]]['loss'][i]):,}", *cells])
+    head = ["map", "parameters", "maps", *_columns("regret", "maps that reach 0", "test accuracy")]
+    return table("Other maps", head, rows)
 
 
 def _structures(results: Results) -> str:
     names = families(results, DATA[0])["structure"]["names"]
+    sizes = families(results, DATA[0])["structure"]["sizes"]
     rows = []
-    for i in np.argsort(families(results, DATA[0])["structure"]["sizes"], kind="stable"):
+    for i in np.argsort(sizes, kind="stable"):
         cells: list[str] = []
         for data in DATA:
             found = families(results, data)["structure"]
-            cells += [_regret(regrets(results, "structure", data)[0, i])]
-            cells += [f"{found['accuracy'][0][i]:.4f}"]
-        rows.append([names[i], str(found["sizes"][i]), *cells])
-    return table("Tied by structure: one bit for", ["tied", "bits", *_pairs()], rows)
+            cells.append(_regret(regrets(results, "structure", data)[i][0]))
+            cells.append(_regret(medians(results, "tied", data)[sizes[i]]))
+            cells.append(_accuracy(found["accuracy"][i]))
+        rows.append([names[i], str(sizes[i]), *cells])
+    head = ["tied", "bits", *_columns("regret", "tied at random", "test accuracy")]
+    return table("Tied by structure: one bit for", head, rows)
 
 
-def _pairs() -> list[str]:
-    return [f"{TITLES[data]}: {what}" for data in DATA for what in ("regret", "test accuracy")]
+def _columns(*what: str) -> list[str]:
+    return [f"{TITLES[data]}: {one}" for data in DATA for one in what]

@@ -1,7 +1,9 @@
 """Optima of small maps against brute force; the null model and the counts against closed forms."""
 
-from itertools import product
+from dataclasses import replace
+from itertools import chain, combinations, product
 from math import comb
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -118,7 +120,7 @@ def test_labels_of_minus_one_are_fixed():
 # -- maps ------------------------------------------------------------------------------------------
 
 
-def image(blocks):
+def strings(blocks):
     return np.concatenate([bits.copy() for bits in blocks])
 
 
@@ -128,7 +130,7 @@ def signs(k):
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4])
 def test_a_linear_map_has_no_sum_of_zero_and_no_opposite_half(k):
-    found = image(maps.linear(36, k, rng(k)))
+    found = strings(maps.linear(36, k, rng(k)))
     constants = 1 if k % 2 == 0 else 2
     matrix = 2 * rng(k).integers(0, 2, (k + constants, 36)) - 1
     for z, bits in zip(signs(k), found, strict=True):
@@ -137,32 +139,79 @@ def test_a_linear_map_has_no_sum_of_zero_and_no_opposite_half(k):
         np.testing.assert_array_equal(bits, sums > 0)
 
 
-def test_two_layers_of_four_latent_bits_are_oeys_4_16_36():
-    found = image(maps.two_layers(36, 4, rng(5)))
-    draw = rng(5)
+def oeys(k, seed):
+    """Hidden sums [z, 16] of k-16-36 with ±1 weights, and its last layer with the bias [17, 36]."""
+    draw, constants = rng(seed), 1 if k % 2 == 0 else 2
     above = 2 * draw.integers(0, 2, (17, 36)) - 1
-    below = 2 * draw.integers(0, 2, (5, 16)) - 1
-    hidden = np.sign(np.c_[signs(4), np.ones(16, int)] @ below)
-    np.testing.assert_array_equal(found, np.c_[hidden, np.ones(16, int)] @ above > 0)
+    below = 2 * draw.integers(0, 2, (k + constants, 16)) - 1
+    return np.c_[signs(k), np.ones((1 << k, constants), int)] @ below, above
+
+
+@pytest.mark.parametrize("k", [3, 4])
+def test_two_layers_have_oeys_linear_hidden_units(k):
+    hidden, above = oeys(k, 5)
+    sums = np.c_[hidden, np.ones(1 << k, int)] @ above
+    assert (sums != 0).all()
+    np.testing.assert_array_equal(strings(maps.two_layers(36, k, rng(5))), sums > 0)
+
+
+def test_two_sign_layers_are_the_same_with_signs_between():
+    hidden, above = oeys(4, 5)
+    assert (hidden != 0).all()
+    expected = np.c_[np.sign(hidden), np.ones(16, int)] @ above > 0
+    np.testing.assert_array_equal(strings(maps.two_sign_layers(36, 4, rng(5))), expected)
 
 
 def test_oeys_generator_with_all_weights_free_reaches_every_string():
-    # 4-16-36, ±1: with any hidden signs h, the row w_i h of the last layer gives the weight w_i
-    hidden = 2 * rng(6).integers(0, 2, 16) - 1
-    weights = 2 * rng(7).integers(0, 2, 36) - 1
-    np.testing.assert_array_equal(np.sign(np.outer(weights, hidden) @ hidden), weights)
+    # 4-16-36, ±1: with hidden sums h, the row w_i sign(h) of the last layer gives the weight w_i
+    hidden = oeys(4, 6)[0]
+    weights, bias = 2 * rng(7).integers(0, 2, (2, 36)) - 1
+    for h in hidden:
+        np.testing.assert_array_equal(np.sign(np.outer(weights, np.sign(h)) @ h + bias), weights)
 
 
 def test_maps_by_unit_against_loops():
     index = maps.by_unit(SMALL)
     first, second = SMALL.layout.bits.values()
     assert index[1].tolist() == [*first[:, 1], *second[1]]
-    found = {tuple(row) for row in image(maps.learned_layer(SMALL, 2, rng(3))).tolist()}
     embedding = signs(2)[rng(3).permutation(4)[:3]]
+    found = {tuple(row) for row in strings(maps.learned_layer(SMALL, embedding)).tolist()}
     expected = np.zeros((256, 12), int)
     for layer, bits in zip(signs(8).reshape(256, 4, 2), expected, strict=True):
         bits[index] = [[layer[b] @ embedding[unit] >= 0 for b in range(4)] for unit in range(3)]
     assert found == {tuple(row) for row in expected.tolist()}
+
+
+@pytest.mark.parametrize(
+    ("width", "choices"), [(1, [1]), (2, [4, 2]), (3, [12, 12, 4])]
+)  # of pairs that are used again, or left out: they differ in 1, 2 or 3 numbers
+def test_kinds_of_embeddings_are_those_of_pairs(width, choices):
+    found = list(maps.embeddings(6, width))
+    assert [number for number, _ in found] == choices
+    for _, embedding in found:
+        times = [(embedding == code).all(axis=1).sum() for code in signs(width)]
+        assert max(times) - min(times) <= 1
+
+
+def test_kinds_of_six_corners_of_four_dimensions():
+    # 50 by Polya's count, of all choices of 6 of 16
+    found = [number for number, _ in maps.embeddings(6, 4)]
+    assert (len(found), sum(found)) == (50, comb(16, 6))
+
+
+def test_choices_of_a_kind_have_the_same_optimum():
+    # XOR, seed 4: of random labels all choices have the optimum ln 2
+    x = rng(4).integers(-2, 3, (40, 2))
+    of = Landscape(SMALL, Samples(x, ((x > 0).sum(axis=1) == 1).astype(int)))
+
+    def least(embedding):
+        return round(of.best(maps.learned_layer(SMALL, embedding.astype(np.int8))).loss, 12)
+
+    kinds = [number * [least(embedding)] for number, embedding in maps.embeddings(3, 3)]
+    every = [least(signs(3)[[*chosen]]) for chosen in combinations(range(8), 3)]
+    assert len(kinds) == 3
+    assert sorted(chain.from_iterable(kinds)) == sorted(every)
+    assert len(set(every)) > 1
 
 
 def test_both_learned_in_one_order_has_the_optimum_of_all_orders():
@@ -175,9 +224,9 @@ def test_both_learned_in_one_order_has_the_optimum_of_all_orders():
 
 
 def test_a_linear_map_is_the_same_in_blocks(monkeypatch):
-    whole = image(maps.linear(36, 5, rng(1)))
+    whole = strings(maps.linear(36, 5, rng(1)))
     monkeypatch.setattr(maps, "LOW", 2)
-    np.testing.assert_array_equal(image(maps.linear(36, 5, rng(1))), whole)
+    np.testing.assert_array_equal(strings(maps.linear(36, 5, rng(1))), whole)
 
 
 def test_learned_embeddings_in_one_order_have_the_optimum_of_all_orders():
@@ -235,9 +284,39 @@ def test_structures_have_the_bits_that_they_say():
         np.testing.assert_array_equal(bits[:, unit], bits[:, unit % 2])
 
 
-def test_the_least_size():
-    assert tables.least_bits([0.5, 0.2, 0.3, 0.2], [1, 2, 3, 4], 0.2) == 2
-    assert tables.least_bits([0.5, 0.3], [1, 2], 0.2) is None
+def test_the_optimal_strings_are_those_of_least_loss():
+    of = small(6)
+    losses = every_loss(of)
+    expected = np.flatnonzero(losses < losses.min() + 1e-12)
+    assert sorted(of.optimal.tolist()) == expected.tolist()
+
+
+def test_a_code_reaches_the_optimum_if_it_has_an_optimal_string(monkeypatch):
+    # the offset of the first of two codes is the only optimal string
+    optimal = random_code(36, np.random.default_rng(np.random.SeedSequence([1, 0]))).offset
+    of = SimpleNamespace(optimal=np.array([optimal], np.uint64))
+    monkeypatch.setattr(study, "_landscape", lambda data: of)
+    found = study.reach("toy", replace(study.QUICK, many=2))
+    assert found["codes"] == [0.5] * (len(study.REACH) - 1) + [1]
+    assert found["tied"][0] == 0
+    assert (found["tied"][-1], found["tied-signs"][-1]) == (1, 1)
+
+
+def test_maps_that_reach_the_optimum_are_counted_by_size():
+    of = {"sizes": [1, 2], "loss": [[0.5, 0.2, 0.2], [0.3]]}
+    many = {"sizes": [2], "maps": 10, "codes": [0.3]}
+    results = {
+        "toy-others": {"target": {"minimum": 0.2}, "reach": many, "codes": of},
+        "toy-long": {"linear": of},
+    }
+    assert tables.reached(results, "linear", "toy") == {1: (2, 3), 2: (0, 1)}
+    assert tables.reached(results, "codes", "toy") == {1: (2, 3), 2: (3, 10)}
+
+
+def test_half_of_the_maps():
+    assert tables.half_reach({1: (9, 20), 2: (10, 20), 3: (20, 20)}) == (2, 3)
+    assert tables.half_reach({1: (9, 20), 2: (3, 3)}) == (None, 1)  # too few
+    assert tables.half_reach({6: (0, 1), 12: (1, 1)}) == (12, 12)  # there is one
 
 
 def known(data):
@@ -253,13 +332,22 @@ def known(data):
     }
 
 
+def many(data, size):
+    """In the place of the list of the best strings, which takes long as well."""
+    shares = [min(1.0, 2.0 ** (k - 27)) for k in study.REACH]
+    names = ("codes", "tied", "tied-signs")
+    return {"sizes": list(study.REACH), "maps": 1000, **dict.fromkeys(names, shares)}
+
+
 @needs_mnist
 def test_the_quick_setting_gives_tables_and_pictures(monkeypatch, tmp_path):
     monkeypatch.setattr(study, "target", known)
+    monkeypatch.setattr(study, "reach", many)
     results = {name: part() for name, part in study.parts(True).items()}
     text = tables.tables(results)
     assert "nan" not in text
     assert "needs 21 bits or more, and 21 suffice" in text
+    assert "| half | 25 | 26 | 26 | 26 | above 9 | above 9 | above 8 |" in text
     pictures.draw(results, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"regret.svg", "least.svg"}
     numbers = study.measured(results)
