@@ -15,6 +15,11 @@ PROBLEMS = {
     "mnist-signs": "signs of MNIST 0/1 at 2×2",
 }
 
+WRONG, ALL = "counting-errors, wrong weights alone", "counting-errors, all weights alone"
+"""Counting errors without the flips of all weights, and without the counting."""
+SEARCHES = {WRONG: "counting-errors", ALL: "counting-errors"}
+"""Registered names, where they are not those of the rows."""
+
 Settings = Mapping[str, Any]
 GRIDS: Mapping[str, Sequence[Settings]] = {
     "naive-perturbation": [{}, *({"p": p} for p in (0.02, 0.04, 0.1, 0.15, 0.25))],
@@ -26,26 +31,23 @@ GRIDS: Mapping[str, Sequence[Settings]] = {
         {"children": 16, "p": p, "p_all": p_all}
         for p in (0.03, 0.1, 0.3) for p_all in (0.03, 0.07)
     ],
+    WRONG: [{"children": 16, "p": p, "p_all": 0.0} for p in (0.03, 0.1, 0.3)],
+    ALL: [{"children": 16, "p": 0.0, "p_all": p_all} for p_all in (0.03, 0.07)],
     "annealing": [
         {}, *({"t_start": high, "t_end": low} for high, low in
               ((1.43, 0.00196), (0.3, 0.005), (0.3, 0.001), (0.1, 0.002), (0.1, 0.0006))),
     ],
+    "random": [{}],
 }  # fmt: skip
-"""What each search tries, six settings each; {} are its own. Of annealing the second is what
-main-comparison found."""
-ALONE = "counting-errors, wrong weights alone"
-FIXED: Mapping[str, tuple[str, Settings]] = {
-    ALONE: ("counting-errors", {"children": 16, "p": 0.1, "p_all": 0.0}),
-    "random": ("random", {}),
-}
-"""What tries no settings: the registered name and its options."""
+"""What each search tries; {} are its own settings. Of annealing the second is what main-comparison
+found."""
 
 Result = Mapping[str, Any]
 
 
 def entries(problem: str) -> list[str]:
     """Who searches on a problem: counting errors needs networks that see signs."""
-    counting = ("counting-errors", ALONE) if problem.endswith("-signs") else ()
+    counting = ("counting-errors", WRONG, ALL) if problem.endswith("-signs") else ()
     return ["naive-perturbation", "elite-evolution", *counting, "annealing", "random"]
 
 
@@ -57,3 +59,15 @@ def regret(found: Result, which: str, minimum: float) -> npt.NDArray[np.float64]
 def hits(found: Result, minimum: float) -> int:
     """Seeds that met a network with the certified minimum."""
     return int((np.asarray(found["best"]) <= minimum + SAME_LOSS).sum())
+
+
+def measured(results: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers by name, for `verify`."""
+    found = {}
+    for problem in PROBLEMS:
+        minimum = results[problem]["minimum"]
+        found[f"{problem}-minimum"] = minimum
+        for name, one in results[problem]["entries"].items():
+            short = name.split(", ")[-1].replace(" ", "-")
+            found[f"{short}-{problem}-hits"] = float(hits(one, minimum))
+    return found
