@@ -6,6 +6,7 @@ from experiments.flips.outcome import (
     CLAIMS,
     DATA,
     LIMITS,
+    LOSSES,
     METHODS,
     OPTIMISERS,
     PRINTED,
@@ -83,13 +84,14 @@ def _losses(parts: dict[str, Part], title: str) -> str:
             *_name(one), _interval(100 * one.regret("end")), _interval(100 * one.regret("best")),
             f"{hits(one)} of {len(one.loss('best'))}", f"{one.rates[nearest]:g}",
             _interval(100 * one.regret("best", nearest)), f"{hits(one, nearest)}",
-            f"{one.per_step(printed).mean():.3f}", _interval(100 * one.regret("end", printed)),
+            f"{one.per_step(printed).mean():.3f}", f"{one.of('moved', printed).mean():.2f}",
+            _interval(100 * one.regret("end", printed)),
             f"{hits(one, printed)}",
         ])  # fmt: skip
     minimum = next(iter(parts.values())).minimum
     head = [*HEAD, "regret at the end", "of the best met", "hit", "rate for the best met",
-            "its regret", "hit", "at the printed rate: flips a step", "regret at the end",
-            "hit"]  # fmt: skip
+            "its regret", "hit", "at the printed rate: flips a step", "way of latent weights",
+            "regret at the end", "hit"]  # fmt: skip
     return table(f"{title}: above the certified minimum of {minimum:.6f}", head, rows, words=3)
 
 
@@ -98,14 +100,16 @@ def _rates(parts: dict[str, Part], title: str) -> str:
     for one in parts.values():
         cells = []
         for k, rate in enumerate(one.rates):
-            end, best = (100 * np.median(one.regret(which, k)) for which in ("end", "best"))
-            flips = one.per_step(k).mean()
-            cells.append(f"{rate:g}: {flips:.3f}, {end:.0f} %, {best:.1f} %, {hits(one, k)}")
+            end, course, best = (100 * np.median(one.regret(which, k)) for which in LOSSES)
+            cells.append(
+                f"{rate:g}: {one.per_step(k).mean():.3f}, {end:.0f} %, {course:.0f} %, "
+                f"{best:.1f} %, {hits(one, k)}"
+            )
         rows.append([*_name(one), *cells])
     head = [*HEAD, "lowest rate", "second", "third", "fourth", "highest"]
     return table(
-        f"{title}: flips a step, median regret at the end and of the best met, and hits at every "
-        "rate", head, rows, words=3,
+        f"{title}: flips a step, median regret at the end, after the tenths in the mean and of the "
+        "best met, and hits at every rate", head, rows, words=3,
     )  # fmt: skip
 
 
