@@ -1,6 +1,6 @@
 """Flips and losses over time, and where training ends, by method."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,19 +27,21 @@ DASH = {"constant": "-", "cosine": ":"}
 def draw(results: Results, folder: Path) -> None:
     """Write flips.svg and course.svg, flips and loss over time, and regret.svg, of every seed."""
     middle, end = (np.arange(PHASES) + 0.5) * 100 / PHASES, (np.arange(PHASES) + 1) * 100 / PHASES
-    _over_time(results, folder / "flips.svg", middle, Part.per_step, "flips a step")
+    _over_time(results, folder / "flips.svg", middle, Part.per_step, "flips a step", (0.1, 0.3, 1))
     _over_time(
         results, folder / "course.svg", end, lambda one: 100 * one.course(),
-        "mean loss above the minimum, %",
+        "mean loss above the minimum, %", (50, 100, 200, 400),
     )  # fmt: skip
     _regret(results, folder / "regret.svg")
 
 
 def _over_time(
-    results: Results, path: Path, time: Numbers, value: Callable[[Part], Numbers], words: str
-) -> None:
+    results: Results, path: Path, time: Numbers, value: Callable[[Part], Numbers], words: str,
+    ticks: Sequence[float],
+) -> None:  # fmt: skip
     """Of every method `value` [phase] at `time` [phase], in percent of the steps."""
     from matplotlib.lines import Line2D
+    from matplotlib.ticker import NullLocator
 
     figure, panels = new_panels((8.2, 5.4), 2, 2, sharex=True, sharey=True)
     for row, (data, title) in zip(panels, DATA.items(), strict=True):
@@ -47,6 +49,8 @@ def _over_time(
             for one in having(results, data, optimiser):
                 axes.plot(time, value(one), color=COLOUR[one.limit], linestyle=DASH[one.schedule])
             axes.set_yscale("log")
+            axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+            axes.yaxis.set_minor_locator(NullLocator())
             axes.set_title(f"{title}: {name}")
     for axes in panels[:, 0]:
         axes.set_ylabel(words)
