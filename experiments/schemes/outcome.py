@@ -15,11 +15,6 @@ PROBLEMS = {
     "mnist-signs": "signs of MNIST 0/1 at 2×2",
 }
 
-WRONG, ALL = "counting-errors, wrong weights alone", "counting-errors, all weights alone"
-"""Counting errors without the flips of all weights, and without the counting."""
-SEARCHES = {WRONG: "counting-errors", ALL: "counting-errors"}
-"""Registered names, where they are not those of the rows."""
-
 Settings = Mapping[str, Any]
 GRIDS: Mapping[str, Sequence[Settings]] = {
     "naive-perturbation": [{}, *({"p": p} for p in (0.02, 0.04, 0.1, 0.15, 0.25))],
@@ -31,16 +26,17 @@ GRIDS: Mapping[str, Sequence[Settings]] = {
         {"children": 16, "p": p, "p_all": p_all}
         for p in (0.03, 0.1, 0.3) for p_all in (0.03, 0.07)
     ],
-    WRONG: [{"children": 16, "p": p, "p_all": 0.0} for p in (0.03, 0.1, 0.3)],
-    ALL: [{"children": 16, "p": 0.0, "p_all": p_all} for p_all in (0.03, 0.07)],
     "annealing": [
         {}, *({"t_start": high, "t_end": low} for high, low in
               ((1.43, 0.00196), (0.3, 0.005), (0.3, 0.001), (0.1, 0.002), (0.1, 0.0006))),
     ],
-    "random": [{}],
 }  # fmt: skip
-"""What each search tries; {} are its own settings. Of annealing the second is what main-comparison
-found."""
+"""What each search tries, six settings each; {} are its own. Of annealing the second is what
+main-comparison found."""
+WRONG, ALL = "counting-errors, wrong weights alone", "counting-errors, all weights alone"
+HALVES: Mapping[str, Settings] = {WRONG: {"p_all": 0.0}, ALL: {"p": 0.0}}
+"""Counting errors with the settings that it found, but for one: without the flips of all weights,
+and without the counting."""
 
 Result = Mapping[str, Any]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.schemes import outcome, pictures
 from experiments.schemes import tables as written
-from experiments.schemes.outcome import GRIDS, PROBLEMS, SEARCHES, Settings, entries
+from experiments.schemes.outcome import GRIDS, HALVES, PROBLEMS, Settings, entries
 from experiments.schemes.signed import LAYERS, SignedObjective, signs
 from qhyper import BinaryNetwork, certify, load
 from qhyper.report.results import Result
@@ -72,22 +72,24 @@ def search(problem: str, size: Size) -> dict[str, Any]:
 
 def _chosen(objective: Objective, names: Sequence[str], size: Size) -> list[Entry]:
     """The named searches, with the best of their settings on the tuning seeds."""
-    tried = {
-        name: [_entry(name, f"{name} {k}", settings) for k, settings in enumerate(GRIDS[name])]
-        for name in names
-    }
+    tried = [(name, settings) for name in names for settings in GRIDS.get(name, ())]
+    entries = [
+        Entry(name=name, label=f"{name} {k}", options=dict(settings))
+        for k, (name, settings) in enumerate(tried)
+    ]
     seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + size.tuning_seeds)
-    every = [entry for entries in tried.values() if len(entries) > 1 for entry in entries]
-    losses = {
-        result.name: float(np.mean(np.asarray(result.best_loss, np.float64)))
-        for result in _compared(objective, every, seeds, size.tuning_evaluations)
-    }
-    best = {name: np.argmin([losses.get(e.label, 0) for e in each]) for name, each in tried.items()}
-    return [_entry(name, name, GRIDS[name][best[name]]) for name in names]
-
-
-def _entry(name: str, label: str, settings: Settings) -> Entry:
-    return Entry(name=SEARCHES.get(name, name), label=label, options=dict(settings))
+    results = _compared(objective, entries, seeds, size.tuning_evaluations)
+    losses = [float(np.mean(np.asarray(result.best_loss, np.float64))) for result in results]
+    best: dict[str, Settings] = {}
+    for k in reversed(np.argsort(losses, kind="stable")):  # the lowest, and of equal ones the first
+        name, settings = tried[k]
+        best[name] = settings
+    whole = {name: "counting-errors" if name in HALVES else name for name in names}
+    return [
+        Entry(name=whole[name], label=name,
+              options={**best.get(whole[name], {}), **HALVES.get(name, {})})
+        for name in names
+    ]  # fmt: skip
 
 
 def _compared(

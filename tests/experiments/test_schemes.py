@@ -53,7 +53,7 @@ def test_signs_are_minus_and_plus_one_and_that_of_zero_plus(rows):
 def test_wrong_weights_alone_soon_stand_still(data, standing):
     """On all rows, seeds 0 to 19: nothing counts as wrong, or flips of what does lower no loss."""
     objective = SignedObjective(signs(load(data).train))
-    search = CountingSearch(36, **outcome.GRIDS[outcome.WRONG][1])
+    search = CountingSearch(36, children=16, p=0.1, p_all=0.0)
     generations = [
         found.bits[:, 0]
         for found in search.search(
