@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qhyper.report.statistics import PairedTest, paired_tests
+from qhyper.targets.target import SAME_LOSS
 
 DATA = {"toy": "toy", "mnist": "MNIST 0/1 at 2×2"}
 RATES = {"adam": (0.0006, 0.0025, 0.01, 0.04, 0.16), "sgd": (0.0015, 0.006, 0.025, 0.1, 0.4)}
@@ -17,6 +18,9 @@ LIMITS = {"clip": "clip at ±1", "recu": "ReCU", "quantiles": "own quantiles"}
 SCHEDULES = {"constant": "constant", "cosine": "cosine"}
 METHODS = [f"{o}-{limit}-{s}" for o in OPTIMISERS for limit in LIMITS for s in SCHEDULES]
 FIRST_TUNING_SEED = 1000
+LOSSES = ("end", "course", "best")
+"""What a training is judged by: the loss at the end, that after its tenths in the mean, which is
+the lower the quicker it falls, and that of the best network met."""
 
 Results = Mapping[str, Any]
 Numbers = npt.NDArray[np.float64]
@@ -31,28 +35,43 @@ class Part:
         self.minimum, self.steps = minimum, found["steps"]
         self._found, self._seeds = found, np.array(found["seeds"])
         self._tuning = self._seeds >= FIRST_TUNING_SEED
-        end = self._all("end")[:, self._tuning].mean(axis=1)
-        self.chosen = int(end.argmin())
-        """number of the rate with the lowest mean loss at the end on the tuning seeds"""
 
-    def __getitem__(self, key: str) -> Numbers:
-        """Any count [rate, seed, ...]."""
-        return self._all(key)[:, ~self._tuning]
+    def chosen(self, by: str = "end") -> int:
+        """Number of the rate with the lowest mean on the tuning seeds of one of `LOSSES`.
+
+        Of the rate that he prints for `printed`.
+        """
+        if by == "printed":
+            return PRINTED[self.optimiser]
+        return int(self._losses(by)[:, self._tuning].mean(axis=1).argmin())
 
     def of(self, key: str, rate: int | None = None) -> Numbers:
-        """Of one rate, the chosen one unless told: [seed, ...]."""
-        return self[key][self.chosen if rate is None else rate]
+        """A count of one rate, that of the lowest end unless told: [seed, ...]."""
+        return self._all(key)[self.chosen() if rate is None else rate, ~self._tuning]
+
+    def loss(self, which: str, rate: int | None = None) -> Numbers:
+        """One of `LOSSES`, [seed]."""
+        return self._losses(which)[self.chosen() if rate is None else rate, ~self._tuning]
 
     def regret(self, which: str, rate: int | None = None) -> Numbers:
-        """The loss above the certified minimum in units of it, `best` or `end`, [seed]."""
-        return self.of(which, rate) / self.minimum - 1
+        """Such a loss above the certified minimum in units of it, [seed]."""
+        return self.loss(which, rate) / self.minimum - 1
 
     def per_step(self, rate: int | None = None) -> Numbers:
         """Flips a step in every phase, in the mean over the seeds, [phase]."""
         flips = self.of("flips", rate).mean(axis=0)
         return flips / (self.steps / flips.shape[-1])
 
+    def course(self, rate: int | None = None) -> Numbers:
+        """Regret after every phase, in the mean over the seeds, [phase]."""
+        return self.of("course", rate).mean(axis=0) / self.minimum - 1
+
+    def _losses(self, which: str) -> Numbers:
+        """[rate, seed]"""
+        return self._all(which).mean(axis=-1) if which == "course" else self._all(which)
+
     def _all(self, key: str) -> Numbers:
+        """[rate, seed, ...], tuning seeds among them."""
         values = np.asarray(self._found[key], np.float64)
         return values.reshape(len(self.rates), len(self._seeds), *values.shape[1:])
 
@@ -64,7 +83,7 @@ def part(results: Results, data: str, method: str) -> Part:
 
 def hits(one: Part, rate: int | None = None) -> int:
     """Seeds that met a network with the certified minimum."""
-    return int((one.of("best", rate) <= one.minimum + 1e-9).sum())
+    return int((one.loss("best", rate) <= one.minimum + SAME_LOSS).sum())
 
 
 def ratio(one: Part, above: str, below: str, rate: int | None = None) -> float:
@@ -77,16 +96,19 @@ CLAIMS = [("adam", "sgd"), ("recu", "clip"), ("quantiles", "clip"), ("cosine", "
 """What is held against what, the other choices averaged over."""
 
 
-def claims(results: Results, data: str, which: str) -> list[PairedTest]:
-    """Paired tests over the seeds of every claim: `best` or `end` loss, at the chosen rates."""
+def claims(results: Results, data: str, which: str, by: str = "end") -> list[PairedTest]:
+    """Paired tests over the seeds of every claim by one of `LOSSES`; `by` as in `Part.chosen`."""
     losses = {
-        level: np.mean(
-            [part(results, data, m).of(which) for m in METHODS if level in m.split("-")], axis=0
-        )
+        level: np.mean([one.loss(which, one.chosen(by)) for one in having(results, data, level)], 0)
         for pair in CLAIMS
         for level in pair
     }
     return paired_tests(losses, CLAIMS)
+
+
+def having(results: Results, data: str, level: str) -> list[Part]:
+    """The parts of a data set with that optimiser, limit or schedule."""
+    return [part(results, data, method) for method in METHODS if level in method.split("-")]
 
 
 def measured(results: Results) -> dict[str, float]:
@@ -97,7 +119,12 @@ def measured(results: Results) -> dict[str, float]:
         found[f"{data}-minimum"] = parts[METHODS[0]].minimum
         for method, one in parts.items():
             found[f"{data}-{method}-flips"] = float(one.per_step().mean())
+            found[f"{data}-{method}-way"] = float(one.of("moved").mean())
             found[f"{data}-{method}-lower"] = ratio(one, "lower", "asked")
+            found[f"{data}-{method}-chance"] = ratio(one, "chance", "asked")
             found[f"{data}-{method}-end-regret"] = float(np.median(one.regret("end")))
             found[f"{data}-{method}-best-regret"] = float(np.median(one.regret("best")))
+        for which in LOSSES:  # medians, each at the rates that are best for it
+            for test in claims(results, data, which, which):
+                found[f"{data}-{test.one}-{test.other}-{which}"] = test.median_difference
     return found

@@ -9,7 +9,7 @@ from qhyper.bits import Bits
 from qhyper.targets.target import SAME_LOSS, Objective
 
 PHASES = 10
-"""Equal parts of the training for which flips are counted apart."""
+"""Equal parts of the training, tenths of it, for which flips are counted apart."""
 
 
 class Record:
@@ -24,6 +24,8 @@ class Record:
         shape, n_bits = (replicas,), objective.n_bits
         self.flips = np.zeros((replicas, PHASES), np.int64)
         """[replica, phase]"""
+        self.course = np.zeros((replicas, PHASES))
+        """[replica, phase]: the loss at the end of each phase"""
         self.of_weight = np.zeros((replicas, n_bits), np.int64)
         """[replica, bit]: how often it flipped"""
         self.best = np.full(shape, np.inf)
@@ -44,7 +46,8 @@ class Record:
             self.best = self.loss.copy()
             return
         changed = bits != self.bits
-        self.flips[:, (step - 1) * PHASES // self.steps] += changed.sum(axis=1)
+        phase = (step - 1) * PHASES // self.steps
+        self.flips[:, phase] += changed.sum(axis=1)
         self.of_weight += changed
         some = np.flatnonzero(changed.any(axis=1))
         if len(some) and step % self.every == 0:
@@ -57,6 +60,7 @@ class Record:
         self.steps_lower += change < -SAME_LOSS
         self.steps_higher += change > SAME_LOSS
         self.together += change
+        self.course[:, phase] = after  # the last step of a phase stays
         self.bits, self.loss, self.best = bits, after, np.minimum(self.best, after)
 
     def _ask(self, some: npt.NDArray[np.int64], changed: npt.NDArray[np.bool_]) -> None:
@@ -72,6 +76,7 @@ class Record:
         """All counts [replica], as lists."""
         return {
             "flips": self.flips.tolist(),
+            "course": self.course.tolist(),
             "never": (self.of_weight == 0).sum(axis=1).tolist(),
             "changed_in_the_end": (self.bits != self.start).sum(axis=1).tolist(),
             "best": self.best.tolist(),

@@ -4,11 +4,10 @@ python -m experiments run flips
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
-from pathlib import Path
 from typing import Any, get_args
 
 from experiments.flips import outcome, pictures
@@ -39,8 +38,6 @@ class Size:
 
 FULL = Size(seeds=12, tuning_seeds=6, steps=1000, batch=128, every=5)
 QUICK = Size(seeds=3, tuning_seeds=2, steps=20, batch=64, every=2)
-
-Results = Mapping[str, Any]
 
 
 def parts(quick: bool) -> dict[str, Callable[[], Any]]:
@@ -84,16 +81,6 @@ def _rows(data: str) -> Samples:
     return load(data).train
 
 
-def tables(results: Results) -> str:
-    """All tables."""
-    return written.tables(results)
-
-
-def draw(results: Results, folder: Path) -> None:
-    """Write flips.svg and regret.svg."""
-    pictures.draw(results, folder)
-
-
-def measured(results: Results) -> dict[str, float]:
-    """The numbers that `verify` checks, by name."""
-    return outcome.measured(results)
+tables = written.tables
+draw = pictures.draw
+measured = outcome.measured

@@ -1,8 +1,12 @@
 """The tables of flips."""
 
+import numpy as np
+
 from experiments.flips.outcome import (
+    CLAIMS,
     DATA,
     LIMITS,
+    LOSSES,
     METHODS,
     OPTIMISERS,
     PRINTED,
@@ -10,10 +14,12 @@ from experiments.flips.outcome import (
     Part,
     Results,
     claims,
+    having,
     hits,
     part,
     ratio,
 )
+from experiments.flips.recording import PHASES
 from experiments.markdown import table
 from qhyper.report.statistics import median_interval
 
@@ -27,7 +33,7 @@ def tables(results: Results) -> str:
         parts = {method: part(results, data, method) for method in METHODS}
         found += [_flips(parts, title), _values(parts, title), _losses(parts, title),
                   _rates(parts, title)]  # fmt: skip
-    return "\n\n".join([*found, _claims(results)])
+    return "\n\n".join([*found, _course(results), _claims(results)])
 
 
 def _name(one: Part) -> list[str]:
@@ -43,7 +49,7 @@ def _flips(parts: dict[str, Part], title: str) -> str:
         phases, flips = one.per_step(), one.of("flips").sum(axis=1)
         kept = one.of("changed_in_the_end").sum() / max(1, flips.sum())
         rows.append([
-            *_name(one), f"{one.rates[one.chosen]:g}", f"{phases.mean():.3f}", f"{phases[0]:.3f}",
+            *_name(one), f"{one.rates[one.chosen()]:g}", f"{phases.mean():.3f}", f"{phases[0]:.3f}",
             f"{phases[-1]:.4f}", f"{one.of('never').mean():.1f} of 36", f"{100 * (1 - kept):.0f} %",
             f"{one.of('moved').mean():.2f}",
         ])  # fmt: skip
@@ -73,44 +79,80 @@ def _values(parts: dict[str, Part], title: str) -> str:
 def _losses(parts: dict[str, Part], title: str) -> str:
     rows = []
     for one in parts.values():
-        printed = PRINTED[one.optimiser]
+        printed, nearest = PRINTED[one.optimiser], one.chosen("best")
         rows.append([
             *_name(one), _interval(100 * one.regret("end")), _interval(100 * one.regret("best")),
-            f"{hits(one)} of {len(one.of('best'))}", f"{one.per_step(printed).mean():.3f}",
-            _interval(100 * one.regret("end", printed)), f"{hits(one, printed)}",
+            f"{hits(one)} of {len(one.loss('best'))}", f"{one.rates[nearest]:g}",
+            _interval(100 * one.regret("best", nearest)), f"{hits(one, nearest)}",
+            f"{one.per_step(printed).mean():.3f}", f"{one.of('moved', printed).mean():.2f}",
+            _interval(100 * one.regret("end", printed)),
+            f"{hits(one, printed)}",
         ])  # fmt: skip
     minimum = next(iter(parts.values())).minimum
-    head = [*HEAD, "regret at the end", "of the best met", "hit",
-            "at the printed rate: flips a step", "regret at the end", "hit"]  # fmt: skip
+    head = [*HEAD, "regret at the end", "of the best met", "hit", "rate for the best met",
+            "its regret", "hit", "at the printed rate: flips a step", "way of latent weights",
+            "regret at the end", "hit"]  # fmt: skip
     return table(f"{title}: above the certified minimum of {minimum:.6f}", head, rows, words=3)
 
 
 def _rates(parts: dict[str, Part], title: str) -> str:
     rows = []
     for one in parts.values():
-        cells = [
-            f"{rate:g}: {one.per_step(k).mean():.3f}, "
-            f"{100 * float(median_interval(one.regret('end', k)).median):.0f} %, {hits(one, k)}"
-            for k, rate in enumerate(one.rates)
-        ]
+        cells = []
+        for k, rate in enumerate(one.rates):
+            end, course, best = (100 * np.median(one.regret(which, k)) for which in LOSSES)
+            cells.append(
+                f"{rate:g}: {one.per_step(k).mean():.3f}, {end:.0f} %, {course:.0f} %, "
+                f"{best:.1f} %, {hits(one, k)}"
+            )
         rows.append([*_name(one), *cells])
     head = [*HEAD, "lowest rate", "second", "third", "fourth", "highest"]
     return table(
-        f"{title}: flips a step, median regret at the end and hits at every rate", head, rows,
+        f"{title}: flips a step, median regret at the end, after the tenths in the mean and of the "
+        "best met, and hits at every rate", head, rows, words=3,
+    )  # fmt: skip
+
+
+RATES = {"end": "best at the end", "course": "best over the tenths", "printed": "as printed"}
+
+
+def _course(results: Results) -> str:
+    """Of every choice, in the mean over the others and the seeds."""
+    levels = dict.fromkeys(level for pair in CLAIMS for level in pair)
+    rows = []
+    for data, title in DATA.items():
+        for level in levels:
+            for by, words in RATES.items():
+                course = np.mean(
+                    [one.course(one.chosen(by)) for one in having(results, data, level)], axis=0
+                )
+                rows.append([title, WORDS[level], words, *(f"{100 * x:.0f} %" for x in course)])
+    head = ["data", "choice", "rates",
+            *(f"after {100 * k // PHASES} %" for k in range(1, PHASES + 1))]  # fmt: skip
+    return table(
+        "Mean regret after each tenth of the training, the other choices averaged over", head, rows,
         words=3,
     )  # fmt: skip
 
 
 def _claims(results: Results) -> str:
+    columns = [
+        ("end", "end"),
+        ("end", "printed"),
+        *(("course", by) for by in RATES),
+        ("best", "end"),
+        ("best", "best"),
+    ]
     rows = []
     for data, title in DATA.items():
-        end, best = (claims(results, data, which) for which in ("end", "best"))
-        for one, other in zip(end, best, strict=True):
+        for tests in zip(*(claims(results, data, *column) for column in columns), strict=True):
             rows.append([
-                title, f"{WORDS[one.one]} minus {WORDS[one.other]}",
-                *(f"{t.median_difference:+.4f} ({t.p_holm:.2g})" for t in (one, other)),
+                title, f"{WORDS[tests[0].one]} minus {WORDS[tests[0].other]}",
+                *(f"{t.median_difference:+.4f} ({t.p_holm:.2g})" for t in tests),
             ])  # fmt: skip
-    head = ["data", "choice", "loss at the end", "best loss met"]
+    head = ["data", "choice", "loss at the end", "at rates as printed",
+            "mean after the tenths", "at rates best for it",
+            "at rates as printed", "best loss met", "at rates best for it"]  # fmt: skip
     return table(
         "What a choice changes, the other choices averaged over: median (p after Holm)", head, rows,
         words=2,

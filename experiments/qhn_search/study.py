@@ -27,6 +27,7 @@ from qhyper import (
 from qhyper.report.drawing import COLOURS, INK
 from qhyper.report.statistics import median_interval, wilson
 from qhyper.report.words import with_interval
+from qhyper.targets.target import SAME_LOSS
 
 TITLE = "Does an entangled circuit find the best 36 weights reliably, and is it the entanglement?"
 
@@ -103,7 +104,7 @@ def tables(results: Results) -> str:
         rows = []
         for name, (words, _) in CIRCUITS.items():
             one = results[f"{name}-{data}"]
-            n, hits = len(one["final"]), sum(b <= one["minimum"] + 1e-9 for b in one["best"])
+            n, hits = len(one["final"]), sum(b <= one["minimum"] + SAME_LOSS for b in one["best"])
             share, loss = wilson(_within(one), n), median_interval(one["final"])
             rows.append(
                 [

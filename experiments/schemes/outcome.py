@@ -33,19 +33,17 @@ GRIDS: Mapping[str, Sequence[Settings]] = {
 }  # fmt: skip
 """What each search tries, six settings each; {} are its own. Of annealing the second is what
 main-comparison found."""
-ALONE = "counting-errors, wrong weights alone"
-FIXED: Mapping[str, tuple[str, Settings]] = {
-    ALONE: ("counting-errors", {"children": 16, "p": 0.1, "p_all": 0.0}),
-    "random": ("random", {}),
-}
-"""What tries no settings: the registered name and its options."""
+WRONG, ALL = "counting-errors, wrong weights alone", "counting-errors, all weights alone"
+HALVES: Mapping[str, Settings] = {WRONG: {"p_all": 0.0}, ALL: {"p": 0.0}}
+"""Counting errors with the settings that it found, but for one: without the flips of all weights,
+and without the counting."""
 
 Result = Mapping[str, Any]
 
 
 def entries(problem: str) -> list[str]:
     """Who searches on a problem: counting errors needs networks that see signs."""
-    counting = ("counting-errors", ALONE) if problem.endswith("-signs") else ()
+    counting = ("counting-errors", WRONG, ALL) if problem.endswith("-signs") else ()
     return ["naive-perturbation", "elite-evolution", *counting, "annealing", "random"]
 
 
@@ -57,3 +55,15 @@ def regret(found: Result, which: str, minimum: float) -> npt.NDArray[np.float64]
 def hits(found: Result, minimum: float) -> int:
     """Seeds that met a network with the certified minimum."""
     return int((np.asarray(found["best"]) <= minimum + SAME_LOSS).sum())
+
+
+def measured(results: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers by name, for `verify`."""
+    found = {}
+    for problem in PROBLEMS:
+        minimum = results[problem]["minimum"]
+        found[f"{problem}-minimum"] = minimum
+        for name, one in results[problem]["entries"].items():
+            short = name.split(", ")[-1].replace(" ", "-")
+            found[f"{short}-{problem}-hits"] = float(hits(one, minimum))
+    return found

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.drawing import legend_below, new_panels, save
-from experiments.schemes.outcome import ALONE, PROBLEMS, regret
+from experiments.schemes.outcome import PROBLEMS, regret
 from qhyper.report.drawing import COLOURS, INK
 
 DOT = {"linestyle": "none", "markersize": 3.5, "clip_on": False, "marker": "o"}
@@ -27,7 +27,7 @@ def draw(results: Mapping[str, Any], folder: Path) -> None:
                       markeredgecolor=INK, alpha=0.5, **DOT)  # fmt: skip
             axes.plot(100 * regret(one, "best", minimum), spread, color=colour,
                       markeredgewidth=0, **DOT)  # fmt: skip
-        names = ["wrong weights alone" if name == ALONE else name for name in found]
+        names = [name.split(", ")[-1] for name in found]
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_xscale("symlog", linthresh=0.1)

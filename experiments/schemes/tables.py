@@ -1,18 +1,30 @@
 """The tables of the three schemes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from experiments.markdown import table
-from experiments.schemes.outcome import PROBLEMS, hits, regret
+from experiments.schemes.outcome import ALL, PROBLEMS, hits, regret
 from qhyper.report.statistics import median_interval, paired_tests, wilson
 
 
 def tables(results: Mapping[str, Any]) -> str:
-    """A table of shares and regrets of each problem, and one of paired tests of all."""
-    return "\n\n".join([*(_problem(results[name], name) for name in PROBLEMS), _tests(results)])
+    """A table of shares and regrets of each problem, and two of paired tests of all."""
+    against = [
+        (problem, entry, "annealing") for problem in PROBLEMS
+        for entry in results[problem]["entries"] if entry != "annealing"
+    ]  # fmt: skip
+    counting = [
+        (problem, "counting-errors", ALL) for problem in PROBLEMS
+        if ALL in results[problem]["entries"]
+    ]  # fmt: skip
+    return "\n\n".join([
+        *(_problem(results[name], name) for name in PROBLEMS),
+        _tests(results, "Loss minus annealing's on the same seed, median (p after Holm)", against),
+        _tests(results, "What the counting adds: loss minus that of all weights alone", counting),
+    ])  # fmt: skip
 
 
 def _problem(found: Mapping[str, Any], problem: str) -> str:
@@ -43,26 +55,19 @@ def _percent(regrets: Any) -> str:
     return f"{one.median:.2f} %{ends}"
 
 
-def _tests(results: Mapping[str, Any]) -> str:
-    """Each search against annealing, by the best loss and the final one; Holm over all of each."""
-    names = [
-        (problem, entry) for problem in PROBLEMS for entry in results[problem]["entries"]
-        if entry != "annealing"
-    ]  # fmt: skip
+def _tests(results: Mapping[str, Any], title: str, pairs: Sequence[tuple[str, str, str]]) -> str:
+    """On each problem one search against another, by both losses; Holm over all of each."""
     cells = []
     for which in ("best", "final"):
         losses = {
             f"{entry}-{problem}": one[which]
             for problem in PROBLEMS for entry, one in results[problem]["entries"].items()
         }  # fmt: skip
-        pairs = [(f"{entry}-{problem}", f"annealing-{problem}") for problem, entry in names]
-        tests = paired_tests(losses, pairs)
+        names = [(f"{one}-{problem}", f"{other}-{problem}") for problem, one, other in pairs]
+        tests = paired_tests(losses, names)
         cells.append([f"{t.median_difference:+.4f} ({t.p_holm:.2g})" for t in tests])
     rows = [
         [PROBLEMS[problem], entry, best, final]
-        for (problem, entry), best, final in zip(names, *cells, strict=True)
+        for (problem, entry, _), best, final in zip(pairs, *cells, strict=True)
     ]
-    head = ["problem", "search", "best loss", "loss at the end"]
-    return table(
-        "Loss minus annealing's on the same seed, median (p after Holm)", head, rows, words=2
-    )
+    return table(title, ["problem", "search", "best loss", "loss at the end"], rows, words=2)

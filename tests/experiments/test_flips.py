@@ -69,6 +69,7 @@ def test_recorded_flips_and_their_values_are_those_of_a_plain_loop(rows):
         for key, value in expected.items():
             assert found[key][r] == pytest.approx(value, abs=1e-9), key
         assert found["flips"][r] == phases.tolist()
+        assert found["course"][r] == pytest.approx(losses[2::2])
         assert found["best"][r] == pytest.approx(min(losses))
         assert found["end"][r] == pytest.approx(losses[-1])
         assert found["together"][r] == pytest.approx(losses[-1] - losses[0])
@@ -130,6 +131,44 @@ def test_rates_share_starts_and_seeds_do_not_mix(rows):
     assert (faster[-1] != both[-1]).any()
 
 
+def made_up(shift):
+    """Results of three seeds and two of tuning, where every method's losses are drawn alike.
+
+    `shift` is added to the best loss of Adam, and at its fourth rate taken from it on tuning seeds.
+    """
+    rng, results = np.random.default_rng(7), {f"{data}-certificate": 0.1 for data in outcome.DATA}
+    for data in outcome.DATA:
+        for method in outcome.METHODS:
+            end, best = rng.uniform(1, 2, (2, 5, 5))
+            if method.startswith("adam"):
+                best += shift
+                best[3, 3:] = 0.5
+            results[f"{data}-{method}"] = {
+                "seeds": [0, 1, 2, 1000, 1001], "steps": 10, "end": end.ravel().tolist(),
+                "best": best.ravel().tolist(), "course": rng.uniform(1, 2, (25, 10)).tolist(),
+            }  # fmt: skip
+    return results
+
+
+def test_claims_compare_means_over_methods_at_rates_that_tuning_seeds_choose():
+    results = made_up(shift=0.25)
+    for by in ("end", "best"):
+        mean = {"adam": np.zeros(3), "sgd": np.zeros(3)}
+        for method in outcome.METHODS:
+            found = results[f"toy-{method}"]
+            rate = np.reshape(found[by], (5, 5))[:, 3:].mean(axis=1).argmin()
+            assert rate == 3 or by == "end" or method.startswith("sgd")
+            mean[method.split("-")[0]] += np.reshape(found["best"], (5, 5))[rate, :3] / 6
+        first = outcome.claims(results, "toy", "best", by)[0]
+        assert (first.one, first.other) == ("adam", "sgd")
+        assert first.median_difference == pytest.approx(np.median(mean["adam"] - mean["sgd"]))
+    one = outcome.part(results, "toy", "adam-clip-constant")
+    course = np.reshape(results["toy-adam-clip-constant"]["course"], (5, 5, 10))
+    np.testing.assert_allclose(one.course(2), course[2, :3].mean(axis=0) / 0.1 - 1)
+    np.testing.assert_allclose(one.loss("course", 2), course[2, :3].mean(axis=1))
+    assert one.rates[one.chosen("printed")] == 0.0025
+
+
 @needs_mnist
 def test_tables_pictures_and_numbers_of_the_quick_setting(certified_once, tmp_path):
     with one_torch_thread():
@@ -138,13 +177,14 @@ def test_tables_pictures_and_numbers_of_the_quick_setting(certified_once, tmp_pa
     one = outcome.part(results, "mnist", "sgd-recu-cosine")
     found = results["mnist-sgd-recu-cosine"]
     end = np.reshape(found["end"], (5, 5))  # rates, and three seeds and two of tuning
-    assert one.chosen == end[:, 3:].mean(axis=1).argmin()
-    np.testing.assert_allclose(one.of("end"), end[one.chosen, :3])
+    assert one.chosen() == end[:, 3:].mean(axis=1).argmin()
+    np.testing.assert_allclose(one.loss("end"), end[one.chosen(), :3])
+    np.testing.assert_array_equal(np.array(found["course"])[:, -1], found["end"])
     assert f"{100 * np.median(one.regret('end')):.1f} % | " in text
     assert "| SGD with momentum | ReCU | cosine |" in text
     assert min(found["best"]) >= one.minimum - 1e-12
     study.draw(results, tmp_path)
-    for name in ("flips.svg", "regret.svg"):
+    for name in ("flips.svg", "course.svg", "regret.svg"):
         ElementTree.parse(tmp_path / name)
     measured = study.measured(results)
     for quick in (True, False):

@@ -5,12 +5,14 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from classical.counting_search import CountingSearch
 from experiments.schemes import outcome, study
 from experiments.schemes.signed import SignedObjective, signs
 from experiments.study import find
-from qhyper import BinaryNetwork
+from qhyper import BinaryNetwork, load
 from qhyper.data.samples import Samples
 from qhyper.data.sets import availability
+from qhyper.streams import Streams
 from qhyper.targets.packed.target import PackedTarget
 from qhyper.threads import one_torch_thread
 
@@ -44,6 +46,25 @@ def test_the_signed_objective_is_that_of_packed_and_layered_networks(rows, n):
 def test_signs_are_minus_and_plus_one_and_that_of_zero_plus(rows):
     assert (signs(rows).x == np.where(rows.x < 0, -1, 1)).all()
     assert (signs(rows).y == rows.y).all()
+
+
+@needs_mnist
+@pytest.mark.parametrize(("data", "standing"), [("toy", 20), ("mnist", 10)])
+def test_wrong_weights_alone_soon_stand_still(data, standing):
+    """On all rows, seeds 0 to 19: nothing counts as wrong, or flips of what does lower no loss."""
+    objective = SignedObjective(signs(load(data).train))
+    search = CountingSearch(36, children=16, p=0.1, p_all=0.0)
+    generations = [
+        found.bits[:, 0]
+        for found in search.search(
+            objective, evaluations=17 * 40, rng=Streams(range(20))(0, "search")
+        )
+    ]
+    assert all((bits == generations[10]).all() for bits in generations[10:])
+    _losses, wrong = objective.wrong_weights(generations[10])
+    assert (wrong.sum(axis=1) == 0).sum() == standing
+    _, change = objective.flips(generations[10])
+    assert (change[wrong] >= 0).all()
 
 
 @needs_mnist
