@@ -8,6 +8,7 @@ import pytest
 
 from classical.straight_through import StraightThroughNetwork
 from classical.supervised import accuracy, fit_classifier
+from experiments.oey import PRECISION, thinned
 from experiments.start_or_order import study, tables
 from experiments.start_or_order.variance import sums_of_squares, two_way
 from experiments.study import find
@@ -146,9 +147,9 @@ def test_the_quick_setting_gives_tables_pictures_and_numbers(results, tmp_path):
 @needs_mnist
 def test_cells_are_trainings_of_that_start_and_order(results):
     size = study.QUICK
-    data = study._thinned(load("mnist"), size.thinned)
+    data = thinned(load("mnist"), size.thinned)
     for start, order in ((0, 0), (3, 1)):
-        alone = StraightThroughNetwork((4, 6, 2), seeds=(start,), dtype=study.torch.float64)
+        alone = StraightThroughNetwork((4, 6, 2), seeds=(start,), dtype=PRECISION)
         before = accuracy(alone, data.test)
         fit_classifier(
             alone, data.train, epochs=size.epochs, batch=75, learning_rate=size.learning_rate,
@@ -166,7 +167,7 @@ def test_cells_are_trainings_of_that_start_and_order(results):
 @needs_mnist
 def test_shares_of_networks_below(results):
     """Against 20,000 uniform networks, seed 4, within 5 sigma."""
-    data = study._thinned(load("mnist"), study.QUICK.thinned)
+    data = thinned(load("mnist"), study.QUICK.thinned)
     bits = np.random.default_rng(4).integers(2, size=(20_000, 36), dtype=np.uint8)
     uniform = study.NETWORK.objective(data.train)(bits)
     found = results["mnist"]
