@@ -5,7 +5,7 @@ weights, so that the loss of every one of the 2^36 is known from the certificate
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -114,11 +114,16 @@ def train_conditional(
     *,
     evaluations: int,
     scored_on: ScoredOn = "own",
+    training: Mapping[str, Any] | None = None,
 ) -> Trainer:
-    """Train by mini-batches of 32, with so many evaluations a seed."""
+    """Train by mini-batches of 32, with so many evaluations a seed.
+
+    Unless `training` says otherwise, a budget has as many starts as fit, and the best one is kept.
+    """
     batches = network.batches(data, size=32, scored_on=scored_on)
     budget = Budget(evaluations=evaluations)
-    return train(generator, batches, settings_for(generator, {}, budget, n_inputs=batches.size))
+    settings = settings_for(generator, training or {}, budget, n_inputs=batches.size)
+    return train(generator, batches, settings)
 
 
 def own_accuracy(network: BinaryNetwork, data: Samples, bits: Bits) -> npt.NDArray[np.float64]:

@@ -7,7 +7,7 @@ are future work. No classifier tells identical images apart, and that bound is c
     python -m experiments run thesis-images
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from itertools import combinations
@@ -68,14 +68,19 @@ def parts(quick: bool) -> dict[str, Callable[[], Any]]:
         for pair in PAIRS:
             name = f"{pair[0]}-{pair[1]}-{side}"
             found[f"straight-{name}"] = partial(straight, pair, side, size)
-            found[f"classical-{name}"] = partial(drawn, pair, side, size, depth=None)
+            found[f"classical-{name}"] = partial(drawn, pair, side, size)
             found[f"shared-{name}"] = partial(shared_by_all, pair, side, size)
+    found["shared-toy"] = partial(shared_by_all, None, SIDES[0], size)
     found["as-printed"] = partial(as_printed, size)
+    for pair in PAIRS:
+        name = f"circuit-{pair[0]}-{pair[1]}-{SIDES[0]}"
+        found[name] = partial(drawn, pair, SIDES[0], size, depth=DEPTHS[0])
+    long = {"restarts": 1}
     for depth in DEPTHS:
-        found[f"depth-{depth}-toy"] = partial(drawn, None, 2, size, depth=depth)
-        for pair in PAIRS if depth == DEPTHS[0] else PAIRS[:1]:
-            name = f"depth-{depth}-{pair[0]}-{pair[1]}-2"
-            found[name] = partial(drawn, pair, 2, size, depth=depth)
+        for data, pair in (("toy", None), ("mnist", PAIRS[0])):
+            found[f"depth-{depth}-{data}"] = partial(
+                drawn, pair, SIDES[0], size, depth=depth, training=long
+            )
     return found
 
 
@@ -179,30 +184,38 @@ def as_printed(size: Size) -> dict[str, Any]:
 
 
 def drawn(
-    pair: tuple[int, int] | None, side: int, size: Size, *, depth: int | None
+    pair: tuple[int, int] | None,
+    side: int,
+    size: Size,
+    *,
+    depth: int | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The classical conditional generator, or a circuit of `depth`; w(x) scored on x alone.
 
-    Trained as in the study `thesis`, and judged on all test images.
+    Trained as in the study `thesis` unless `training` says otherwise, judged on all test images.
     """
     dataset = _data(pair, side, size)
     network = BinaryNetwork((side**2, HIDDEN, CLASSES))
     generator = conditional(network, depth=depth, seeds=range(size.seeds))
-    trainer = train_conditional(generator, network, dataset.train, evaluations=size.evaluations)
+    trainer = train_conditional(
+        generator, network, dataset.train, evaluations=size.evaluations, training=training
+    )
     rng = Streams(generator.seeds)(2, "evaluate")
     bits = generator.sample(1, rng=rng, inputs=dataset.test.x).bits[:, :, 0]
     return {
         "own_accuracy": own_accuracy(network, dataset.test, bits).tolist(),
         "parameters": generator.n_parameters,
+        "steps": trainer.step,
         "loss": _thirds([point["mean_loss"] for point in trainer.curve]),
         **_identical(dataset),
     }
 
 
 def _thirds(curve: list[list[float]]) -> list[list[float]]:
-    """Mean training loss of each seed before one, two and three thirds are over: [third][seed].
+    """Training loss of each seed at the end of each third of its training: [third][seed].
 
-    The mean over a thirtieth of the training, from means [point][seed].
+    Means over a thirtieth of the training, from those of the points of a curve [point][seed].
     """
     points = np.array(curve)
     width = max(1, len(points) // 30)
@@ -210,7 +223,7 @@ def _thirds(curve: list[list[float]]) -> list[list[float]]:
     return [points[max(0, end - width) : max(1, end)].mean(axis=0).tolist() for end in ends]
 
 
-def shared_by_all(pair: tuple[int, int], side: int, size: Size) -> dict[str, Any]:
+def shared_by_all(pair: tuple[int, int] | None, side: int, size: Size) -> dict[str, Any]:
     """Test accuracy of what every image shares: logistic regression, and constant weights.
 
     The constant weights are those of the certified least training loss, with sign(0) = +1 as drawn
