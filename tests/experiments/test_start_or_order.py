@@ -10,7 +10,7 @@ from classical.straight_through import StraightThroughNetwork
 from classical.supervised import accuracy, fit_classifier
 from experiments.oey import PRECISION, thinned
 from experiments.start_or_order import study, tables
-from experiments.start_or_order.variance import sums_of_squares, two_way
+from experiments.start_or_order.variance import sums_of_squares, two_way, without_one_row
 from experiments.study import find
 from qhyper import load
 from qhyper.data.sets import availability
@@ -64,6 +64,22 @@ def test_turning_the_table_turns_the_answer():
     assert (one.rows.f, one.rows.p) == pytest.approx((other.columns.f, other.columns.p))
     assert one.rows.against_low == pytest.approx(other.columns.against_low)
     assert one.rows.low == pytest.approx(other.columns.low, abs=0.01)  # of 100,000 draws
+
+
+def test_shares_without_one_row_are_those_of_smaller_tables():
+    table = drawn(np.random.default_rng(5), 1, 0.3, 0.5, (4, 5))
+    table[0] += 10  # a single row that makes the effect
+    found = without_one_row(table)
+    for row, share in enumerate(found):
+        fewer = np.array([one for k, one in enumerate(table) if k != row])
+        assert share == pytest.approx(two_way(fewer).rows.share)
+    assert found.argmin() == 0
+
+
+def test_a_row_that_is_left_out_leaves_two():
+    message = r"shape \(1, 3\); expected finite values \[row, column\], two or more of each"
+    with pytest.raises(ConfigurationError, match=message):
+        without_one_row([[1.0, 2.0, 4.0], [2.0, 1.0, 3.0]])
 
 
 def test_components_and_intervals_of_known_effects():
