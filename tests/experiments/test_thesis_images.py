@@ -102,15 +102,11 @@ def test_the_numbers_of_her_images():
 
 
 @needs_mnist
-def test_pairs_are_those_of_the_data_set():
-    everything = load("mnist", options={"digits": "all", "size": 4})
-    pair = load("mnist", options={"digits": [3, 7], "size": 4})
-    for found, expected in (
-        (study._of(everything.train, (3, 7)), pair.train),
-        (study._of(everything.test, (3, 7)), pair.test),
-    ):
-        assert (found.x == expected.x).all()
-        assert (found.y == expected.y).all()
+def test_bounds_of_a_pair_are_those_of_its_own_data_set():
+    pair = load("mnist", options={"digits": [3, 7], "size": 2})
+    found = study.bounds([2])["3-7-2"]
+    for name, samples in (("train", pair.train), ("test", pair.test)):
+        assert {key: found[name][key] for key in by_dictionary(samples)} == by_dictionary(samples)
 
 
 @needs_mnist
