@@ -115,7 +115,7 @@ def _trained(results: Results) -> Iterator[tuple[str, str, int, dict[str, Any]]]
     """Pair, its title, size, and what gives images weights of their own there, by names of OWN."""
     for pair, title in PAIRS.items():
         for side in SIDES:
-            parts = {"hers": "straight", "classical": "classical", "circuit": "circuit"}
+            parts = {"hers": "straight", "classical": "classical", "circuit": "depth-2"}
             found = {name: results.get(f"{part}-{pair}-{side}") for name, part in parts.items()}
             yield pair, title, side, {name: one for name, one in found.items() if one}
 
@@ -132,15 +132,16 @@ def _own_each(results: Results) -> str:
 def _depths(results: Results) -> str:
     rows = []
     for data, title in DATA.items():
+        part = "toy" if data == "toy" else "0-1-2"
         for depth in DEPTHS:
-            found = results[f"depth-{depth}-{data}"]
+            found = results[f"depth-{depth}-{part}"]
             losses = np.mean(found["loss"], axis=1)
             rows.append((
                 title, str(depth), str(depth - 1), f"{found['parameters']}",
                 *(f"{loss:.3f}" for loss in losses), _spread(found["own_accuracy"]),
                 _each(found["own_accuracy"], 3),
             ))  # fmt: skip
-        shared = results["shared-toy" if data == "toy" else "shared-0-1-2"]
+        shared = results[f"shared-{part}"]
         for what, right in (
             ("any classifier", found["test"]["accuracy"]),
             ("logistic regression", shared["logistic"]),
@@ -191,7 +192,7 @@ def measured(results: Results) -> dict[str, float]:
         found[f"bound-{name}"] = one["train"]["accuracy"]
     for name, one in results.items():
         kind = name.split("-")[0]
-        if kind in ("straight", "classical", "circuit", "depth"):
+        if kind in ("straight", "classical", "depth"):
             found[f"{name}-own"] = float(np.mean(one["own_accuracy"]))
             found[f"{name}-below-bound"] = one["test"]["accuracy"] - max(one["own_accuracy"])
         if kind == "shared":
