@@ -121,12 +121,17 @@ def _trained(results: Results) -> Iterator[tuple[str, str, int, dict[str, Any]]]
 
 
 def _own_each(results: Results) -> str:
-    rows = [
-        (title, f"{side}×{side}",
-         *(_each(of[name]["own_accuracy"], 3) if name in of else "–" for name in OWN))
-        for _, title, side, of in _trained(results)
-    ]  # fmt: skip
-    return table("The same, each training", ("digits", "pixels", *OWN.values()), rows, words=2)
+    rows = []
+    for _, title, side, of in _trained(results):
+        for name, one in of.items():
+            loss = _each(one["loss"][-1], 3) if "loss" in one else "–"
+            own = _each(one["own_accuracy"], 3)
+            rows.append((title, f"{side}×{side}", OWN[name], own, loss))
+    head = (
+        "digits", "pixels", "weights from", "test images classified by their own weights",
+        "training loss at the end",
+    )  # fmt: skip
+    return table("The same, each training", head, rows, words=3)
 
 
 def _depths(results: Results) -> str:
