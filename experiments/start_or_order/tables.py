@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.markdown import table
-from experiments.start_or_order.variance import Component, Effect, TwoWay, two_way
+from experiments.start_or_order.variance import Component, Effect, TwoWay, two_way, without_one_row
 from qhyper.targets.target import SAME_LOSS
 
 Results = Mapping[str, Any]
@@ -34,10 +34,11 @@ def tables(results: Results) -> str:
     return "\n\n".join(sections)
 
 
-def _analysed(results: Results) -> Iterator[tuple[str, str, Mapping[str, Any], TwoWay]]:
+def _analysed(results: Results) -> Iterator[tuple[str, str, np.ndarray, TwoWay]]:
     for data, title in DATA.items():
         for what, value in VALUES.values():
-            yield title, what, results[data], two_way(value(results[data]))
+            values = np.array(value(results[data]))
+            yield title, what, values, two_way(values)
 
 
 def _interval(part: Component) -> str:
@@ -46,11 +47,19 @@ def _interval(part: Component) -> str:
 
 def _shares(results: Results) -> str:
     rows = [
-        (title, what, *map(_interval, (found.rows, found.columns, found.remainder)))
-        for title, what, _, found in _analysed(results)
-    ]
-    head = ("data", "of the variance of", "start", "order of batches", "remainder")
+        (title, what, _interval(found.rows), _range(without_one_row(values)),
+         _interval(found.columns), _range(without_one_row(values.T)), _interval(found.remainder))
+        for title, what, values, found in _analysed(results)
+    ]  # fmt: skip
+    head = (
+        "data", "of the variance of", "start", "one start left out", "order of batches",
+        "one order left out", "remainder",
+    )  # fmt: skip
     return table("Shares of the variance, with 95 % intervals", head, rows, words=2)
+
+
+def _range(shares: np.ndarray) -> str:
+    return f"{shares.min():.2f} to {shares.max():.2f}"
 
 
 def _tests(results: Results) -> str:
@@ -58,7 +67,7 @@ def _tests(results: Results) -> str:
         (title, what, *_tested(found.rows), *_tested(found.columns))
         for title, what, _, found in _analysed(results)
     ]
-    of = ("F", "p", "p of permutations", "share beside the remainder alone, exact")
+    of = ("F", "p", "p of permutations", "share beside the remainder alone, if normal")
     head = ("data", "effects on", *(f"{name}: {w}" for name in ("start", "order") for w in of))
     return table("Is there an effect?", head, rows, words=2)
 
@@ -79,18 +88,25 @@ def _deviations(results: Results) -> str:
         within = np.sqrt(np.mean(np.square(found["last_epoch_sd"])))
         mean, sd = PRINTED[data]
         rows.append((
-            title, f"{mean:.4f} ± {sd:.4f}", f"{end.mean():.4f} ± {end.std(ddof=1):.4f}",
+            title, f"{mean:.4f} ± {sd:.4f}", _spread(np.diag(end)), _spread(end),
             f"{np.sqrt(parts.total):.3f}",
             *(f"{np.sqrt(part.variance):.3f}" for part in (parts.rows, parts.columns,
                                                            parts.remainder)),
-            f"{within:.3f}", f"{np.sqrt(settled.remainder.variance):.3f}",
+            f"{within:.3f}", f"{np.sqrt(settled.total):.3f}",
+            f"{np.sqrt(settled.remainder.variance):.3f}",
         ))  # fmt: skip
     head = (
-        "data", "printed, ten trainings", "all trainings here", "sd of a new start and order",
-        "of it start", "order", "remainder", "sd of one training over its last epoch",
-        "remainder between means of the last epoch",
+        "data", "printed, ten trainings", "start k with order k, as in the study thesis",
+        "all trainings here", "sd of a new start and order", "of it start", "order", "remainder",
+        "sd of one training over its last epoch", "sd of means of the last epoch",
+        "of it remainder",
     )  # fmt: skip
     return table("Test accuracy at the end, in standard deviations", head, rows)
+
+
+def _spread(values: np.ndarray) -> str:
+    """Mean and standard deviation, of n and not n - 1 as in the published notebook."""
+    return f"{values.mean():.4f} ± {values.std():.4f}"
 
 
 def by_epoch(found: Mapping[str, Any]) -> list[TwoWay]:
@@ -109,6 +125,13 @@ def _epochs(results: Results) -> str:
                 mean = np.mean(results[data]["epochs"][epoch])
                 rows.append((title, str(epoch), f"{mean:.3f}", f"{np.sqrt(one.total):.3f}",
                              *map(_interval, parts)))  # fmt: skip
+        shares = np.array([
+            [part.share for part in (one.rows, one.columns, one.remainder)]
+            for one in analyses[1:-1]
+        ])  # fmt: skip
+        for what, of in (("mean", shares.mean(axis=0)), ("most", shares.max(axis=0))):
+            name = f"{what} of 1 to {len(shares)}"
+            rows.append((title, name, "–", "–", *(f"{share:.3f}" for share in of)))
     head = ("data", "epoch", "mean test accuracy", "sd", "start", "order", "remainder")
     return table("Shares of the variance of the test accuracy, as training goes on", head, rows)
 
@@ -163,9 +186,12 @@ def measured(results: Results) -> dict[str, float]:
         found[f"{data}-least-regret"] = float(np.min(results[data]["regret"]))
         found[f"{data}-median-regret"] = float(np.median(results[data]["regret"]))
         for name, (_, value) in VALUES.items():
-            analysis = two_way(value(results[data]))
+            values = np.array(value(results[data]))
+            analysis, without = two_way(values), without_one_row(values)
             found[f"{data}-{name}-sd"] = float(np.sqrt(analysis.total))
             found[f"{data}-{name}-share-of-start"] = analysis.rows.share
+            found[f"{data}-{name}-share-of-start-one-left-out-least"] = float(without.min())
+            found[f"{data}-{name}-share-of-start-one-left-out-most"] = float(without.max())
             found[f"{data}-{name}-share-of-order"] = analysis.columns.share
             found[f"{data}-{name}-share-of-remainder"] = analysis.remainder.share
     return found

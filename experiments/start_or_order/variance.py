@@ -46,7 +46,7 @@ class Effect(Component):
     """the same without it: values change places within each level of the other"""
     against_low: float
     against_high: float
-    """exact 95 % interval of variance / (variance + that of the remainder)"""
+    """95 % interval of variance / (variance + the remainder's), exact for normal effects"""
 
 
 @dataclass(frozen=True)
@@ -80,23 +80,14 @@ def two_way(table: npt.ArrayLike, *, seed: int = 0) -> TwoWay:
     88, 899): a sum of squares over its expectation is a χ², so with a drawn χ² in its place the
     expectation is what the sum over the χ² is; components follow, no less than 0, and quantiles of
     their shares over the draws, from `seed`, are the bounds. For a component over itself and the
-    remainder the interval is exact, from the distribution of F (Searle et al. 1992).
+    remainder the interval is exact for normal effects, from the distribution of F (Searle et al.
+    1992).
 
     Raises ConfigurationError unless there are two rows and two columns of finite values at least,
     which differ.
     """
-    y = np.asarray(table, dtype=np.float64)
-    if y.ndim != 2 or min(y.shape) < 2 or not np.isfinite(y).all():
-        raise ConfigurationError(
-            f"Got a table of shape {y.shape}; expected finite values [row, column], two or more of "
-            "each."
-        )
-    if np.ptp(y) == 0:
-        raise ConfigurationError(
-            f"All values of the table are {y[0, 0]:g}: no variance to analyse. Leave it out."
-        )
-    squares, freedom = sums_of_squares(y), _freedom(y.shape)
-    means = {name: squares[name] / freedom[name] for name in squares}
+    y = _checked(table)
+    squares, means = sums_of_squares(y), _mean_squares(y)
     variances = _components(means, y.shape)
     shares = _shares(variances)
     bounds = _share_bounds(squares, y.shape, np.random.default_rng(seed))
@@ -110,6 +101,37 @@ def two_way(table: npt.ArrayLike, *, seed: int = 0) -> TwoWay:
         columns=Effect(**parts["columns"], **_tested("columns", y, means, seed)),
         remainder=Component(**parts["remainder"]),
     )
+
+
+def without_one_row(table: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """The share of rows, each of them left out in turn: float64 [row].
+
+    Takes no distribution for granted, and shows what hangs on a single row. Raises
+    ConfigurationError as `two_way` does, and unless there are three rows.
+    """
+    y = _checked(table)
+    fewer = [_checked(np.delete(y, row, axis=0)) for row in range(len(y))]
+    shares = [_shares(_components(_mean_squares(one), one.shape))["rows"] for one in fewer]
+    return np.array(shares)
+
+
+def _checked(table: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    y = np.asarray(table, dtype=np.float64)
+    if y.ndim != 2 or min(y.shape) < 2 or not np.isfinite(y).all():
+        raise ConfigurationError(
+            f"Got a table of shape {y.shape}; expected finite values [row, column], two or more of "
+            "each."
+        )
+    if np.ptp(y) == 0:
+        raise ConfigurationError(
+            f"All values of the table are {y[0, 0]:g}: no variance to analyse. Leave it out."
+        )
+    return y
+
+
+def _mean_squares(y: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
+    squares, freedom = sums_of_squares(y), _freedom(y.shape)
+    return {name: squares[name] / freedom[name] for name in squares}
 
 
 def _freedom(shape: tuple[int, ...]) -> dict[str, int]:

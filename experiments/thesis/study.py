@@ -12,8 +12,8 @@ Each function below is one piece of that; `parts` puts them together. What was p
 """
 
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, get_args
@@ -21,20 +21,27 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from classical.conditional import ConditionalBernoulli
 from classical.full_precision import FullPrecisionNetwork
 from classical.straight_through import StraightThroughHyperNetwork, StraightThroughNetwork
 from classical.supervised import accuracy, fit_classifier
+from experiments.oey import (
+    NETWORK,
+    PRECISION,
+    Watched,
+    conditional,
+    own_accuracy,
+    proven,
+    standing,
+    thinned,
+    train_conditional,
+)
 from experiments.thesis import pictures
 from experiments.thesis import tables as written
 from qhyper import (
     BinaryNetwork,
-    Brickwork,
     Budget,
     Certificate,
     Dataset,
-    QuantumHyperNetwork,
-    Reuploading,
     Samples,
     Streams,
     build_generator,
@@ -50,11 +57,9 @@ from qhyper.training.trainer import settings_for
 
 TITLE = "The hypernetwork thesis (Oey, 2023): what it found, why, and its quantum hypernetwork"
 
+SHARED = ("oey.py",)
+
 DATA = ("toy", "mnist")
-NETWORK = BinaryNetwork((4, 6, 2))
-PRECISION = torch.float64
-"""Of the straight-through networks: in float32, where a weight is often as near to zero as its
-rounding, a run would end elsewhere on another processor."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +86,7 @@ QUICK = Size(thinned=20, runs=2, epochs=2, inputs=20, seeds=3, evaluations=2_560
 
 @cache
 def _load(data: str, size: Size) -> Dataset:
-    whole = load(data)
-    some = Samples(whole.train.x[:: size.thinned], whole.train.y[:: size.thinned])
-    return Dataset(data, train=some, test=whole.test)
+    return thinned(load(data), size.thinned)
 
 
 @cache
@@ -125,7 +128,7 @@ def straight_through(data: str, size: Size, *, learning_rate: float) -> dict[str
     """
     dataset = _load(data, size)
     steps = -(-len(dataset.train.y) // 75)
-    network = _Watched(NETWORK.layers, seeds=range(size.runs), last=steps)
+    network = Watched(range(size.runs), last=steps)
     begun = time.perf_counter()
     fit_classifier(
         network, dataset.train, epochs=size.epochs, batch=75, learning_rate=learning_rate
@@ -137,20 +140,6 @@ def straight_through(data: str, size: Size, *, learning_rate: float) -> dict[str
         **_standing(network.bits(), data, size),
         "last_epoch": _last_epoch(np.stack(network.seen, axis=1), dataset),
     }
-
-
-class _Watched(StraightThroughNetwork):
-    """Remembers its bits after each of the `last` steps."""
-
-    def __init__(self, layers: Sequence[int], *, seeds: Sequence[int], last: int) -> None:
-        super().__init__(layers, seeds=seeds, dtype=PRECISION)
-        self.seen: deque[Bits] = deque(maxlen=last)
-
-    def after_step(self) -> None:
-        """Clip, and look."""
-        super().after_step()
-        signs = [latent.detach().flatten(1) >= 0 for latent in self.latent]
-        self.seen.append(torch.cat(signs, dim=1).numpy().astype(np.uint8))
 
 
 def _last_epoch(bits: Bits, dataset: Dataset) -> dict[str, Any]:
@@ -169,24 +158,15 @@ def _last_epoch(bits: Bits, dataset: Dataset) -> dict[str, Any]:
 def _standing(bits: Bits, data: str, size: Size) -> dict[str, Any]:
     """Where networks [run, bit] stand among all 2^36."""
     objective = NETWORK.objective(_load(data, size).train)
-    certificate = _certified(data, size)
-    losses = objective(bits)
+    where = standing(bits, objective, _certified(data, size))
     flipped = np.repeat(bits[:, None], NETWORK.n_bits, axis=1)
     each = np.arange(NETWORK.n_bits)
     flipped[:, each, each] ^= 1
-    levels = np.searchsorted(certificate.levels, losses - SAME_LOSS)
-    _, second = NETWORK.space.decode(bits).weights
-    return {
+    better = objective(flipped) < where["loss"][:, None] - SAME_LOSS
+    return {name: values.tolist() for name, values in where.items()} | {
         "bits": [to_string(one) for one in bits],
-        "loss": losses.tolist(),
-        "levels_below": levels.tolist(),
-        "share_below": [
-            float(certificate.multiplicities[:level].sum() / certificate.configurations)
-            for level in levels
-        ],
-        "null_units": (second[..., 0] == second[..., 1]).sum(axis=1).tolist(),
         "patterns": [_patterns(one) for one in bits],
-        "better_flips": (objective(flipped) < losses[:, None] - SAME_LOSS).sum(axis=1).tolist(),
+        "better_flips": better.sum(axis=1).tolist(),
     }
 
 
@@ -274,23 +254,13 @@ def conditioned(data: str, size: Size, *, kind: str, scored_on: ScoredOn) -> dic
     `classical` has the layers of hers, with a draw in the place of rounding; `quantum` is one
     trained circuit, which takes the pixels as angles and is measured once an image.
     """
-    dataset, seeds = _load(data, size), range(size.runs)
-    generator: Any
-    if kind == "classical":
-        generator = ConditionalBernoulli(NETWORK.n_bits, n_inputs=4, hidden=16, seeds=seeds)
-    else:
-        ansatz = Reuploading(Brickwork(depth=2), n_inputs=4)
-        generator = QuantumHyperNetwork(
-            NETWORK.n_bits, ansatz=ansatz, layout=NETWORK.layout, seeds=seeds
-        )
-        # as ConditionalBernoulli's own, tuned on seeds 100 to 109, scored on mini-batches
-        generator.recipe = {"draws": 8, "learning_rate": 0.1, "start_steps": 585}
-    batches = NETWORK.batches(dataset.train, size=32, scored_on=scored_on)
-    settings = settings_for(
-        generator, {}, Budget(evaluations=size.evaluations), n_inputs=batches.size
-    )
+    dataset = _load(data, size)
+    depth = 2 if kind == "quantum" else None
+    generator = conditional(NETWORK, depth=depth, seeds=range(size.runs))
     begun = time.perf_counter()
-    train(generator, batches, settings)
+    train_conditional(
+        generator, NETWORK, dataset.train, evaluations=size.evaluations, scored_on=scored_on
+    )
     seconds = time.perf_counter() - begun
 
     def weights(x: np.ndarray, draw: int) -> Bits:
@@ -328,16 +298,14 @@ def _judged(
     corner = dataset.train.x[images, decisive]
 
     own = _images(dataset.test, size.inputs)
-    own_bits = weights(dataset.test.x[own], 2)[:, :, None]
-    scored = network.batches(dataset.test, size=len(own), scored_on="own", loss="accuracy")
-    wrong = scored.take(np.broadcast_to(own, own_bits.shape[:2]))(own_bits)
+    on_own = Samples(dataset.test.x[own], dataset.test.y[own])
     return {
         "accuracy": np.round(right, 5).tolist(),  # [run][image], class 0 first
         "accuracy_by_corner": [  # dark, middle, bright
             float(right[:, which].mean()) if which.any() else None
             for which in (corner < -1 / 3, abs(corner) <= 1 / 3, corner > 1 / 3)
         ],
-        "own_accuracy": (1 - wrong.mean(axis=(1, 2))).tolist(),
+        "own_accuracy": own_accuracy(network, on_own, weights(on_own.x, 2)).tolist(),
         "at_optimum": (losses <= minimum + SAME_LOSS).mean(axis=1).tolist(),
         "within_5_percent": (losses <= 1.05 * minimum).mean(axis=1).tolist(),
         "hamming_between_images": between.tolist(),
@@ -426,14 +394,10 @@ def landscape(data: str, size: Size) -> dict[str, Any]:
         fewer.append({"loss": best.minimum_loss, "test_accuracy": float(right[0])})
     own = _images(dataset.test, size.inputs)
     on_own = Samples(dataset.test.x[own], dataset.test.y[own])
-    edges, counts = certificate.histogram(1200)
-    low = int(np.searchsorted(edges, 2.0))
     return {
-        "certificate": certificate.to_dict(),
-        "test_accuracy": fewer[-1]["test_accuracy"],
+        **proven(certificate, dataset.test),
         "own_accuracy": float(NETWORK.accuracy(certificate.optimum, on_own)),
         "patterns": _patterns(certificate.optimum),
-        "spectrum": {"edges": edges[: low + 1].tolist(), "bitstrings": counts[:low]},
         "working_units": fewer,
     }
 

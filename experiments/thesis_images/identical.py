@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from qhyper import Samples
 
@@ -31,13 +32,23 @@ def identical(samples: Samples) -> Identical:
     No function of the pixels does better (Duda, Hart and Stork 2001, "Pattern Classification",
     section 2.2, with frequencies in the place of probabilities).
     """
+    return counted(labels(samples))
+
+
+def labels(samples: Samples) -> npt.NDArray[np.int64]:
+    """How often each different image has each label: int64 [image, label]."""
     different, which = np.unique(samples.x, axis=0, return_inverse=True)
     counts = np.zeros((len(different), int(samples.y.max()) + 1), dtype=np.int64)
     np.add.at(counts, (which.ravel(), samples.y), 1)
-    several = (counts > 0).sum(axis=1) > 1
+    return counts
+
+
+def counted(counts: npt.NDArray[np.int64]) -> Identical:
+    """The same from `labels`, or from some of its columns: images without a label do not count."""
+    of_both = (counts > 0).sum(axis=1) > 1
     return Identical(
-        images=len(samples.y),
-        different=len(different),
-        of_both=int(counts[several].sum()),
+        images=int(counts.sum()),
+        different=int((counts > 0).any(axis=1).sum()),
+        of_both=int(counts[of_both].sum()),
         wrong=int(counts.sum() - counts.max(axis=1).sum()),
     )

@@ -65,9 +65,10 @@ def _bounds(results: Mapping[str, Any]) -> Any:
     for (pair, title), colour in zip(PAIRS.items(), COLOURS["quantum"], strict=False):
         axes.plot(across, lines[pair], color=colour, linewidth=1.6, marker="o", markersize=4)
         axes.annotate(
-            title, (across[0], lines[pair][0]), xytext=(5, 2), textcoords="offset points",
-            fontsize=8, color=colour,
+            title, (across[0], lines[pair][0]), xytext=(-7, 0), textcoords="offset points",
+            fontsize=8, color=colour, ha="right", va="center",
         )  # fmt: skip
+    axes.set_xlim(left=across[0] - 0.8)  # all lines begin at the right of their labels
     axes.set_xticks(across)
     axes.set_xlabel("pixels in each direction")
     axes.set_ylabel("wrong for any classifier, %")

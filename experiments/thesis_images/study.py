@@ -7,37 +7,27 @@ are future work. No classifier tells identical images apart, and that bound is c
     python -m experiments run thesis-images
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from scipy.optimize import minimize
+from scipy.special import expit
 
-from classical.conditional import ConditionalBernoulli
 from classical.straight_through import StraightThroughHyperNetwork
 from classical.supervised import accuracy, fit_classifier
+from experiments.oey import PRECISION, conditional, own_accuracy, train_conditional
 from experiments.thesis_images import pictures
 from experiments.thesis_images import tables as written
-from experiments.thesis_images.identical import identical
-from qhyper import (
-    BinaryNetwork,
-    Brickwork,
-    Budget,
-    Dataset,
-    QuantumHyperNetwork,
-    Reuploading,
-    Samples,
-    Streams,
-    load,
-    train,
-)
-from qhyper.training.trainer import settings_for
+from experiments.thesis_images.identical import Identical, counted, identical, labels
+from qhyper import BinaryNetwork, Dataset, Samples, Streams, load
 
 TITLE = "The thesis' images: what can any classifier make of them, and what weights of their own?"
+
+SHARED = ("oey.py",)
 
 HIDDEN, CLASSES = 6, 2
 PAIRS = ((0, 1), (3, 7), (4, 9))
@@ -63,8 +53,8 @@ class Size:
     """of each seed of what is trained without gradients of the target"""
 
 
-FULL = Size(thinned=1, seeds=3, epochs=50, evaluations=100_000)
-QUICK = Size(thinned=20, seeds=2, epochs=2, evaluations=1_024)
+FULL = Size(thinned=1, seeds=3, epochs=50, evaluations=150_000)
+QUICK = Size(thinned=100, seeds=2, epochs=4, evaluations=1_024)
 
 
 def parts(quick: bool) -> dict[str, Callable[[], Any]]:
@@ -79,9 +69,11 @@ def parts(quick: bool) -> dict[str, Callable[[], Any]]:
         for pair in PAIRS:
             name = f"{pair[0]}-{pair[1]}-{side}"
             found[f"straight-{name}"] = partial(straight, pair, side, size)
-            found[f"classical-{name}"] = partial(drawn, pair, side, size, depth=None)
+            found[f"classical-{name}"] = partial(drawn, pair, side, size)
+            found[f"shared-{name}"] = partial(shared_by_all, pair, side, size)
+    found["shared-toy"] = partial(shared_by_all, None, SIDES[0], size)
     found["as-printed"] = partial(as_printed, size)
-    for depth in DEPTHS:
+    for depth in reversed(DEPTHS):
         found[f"depth-{depth}-toy"] = partial(drawn, None, 2, size, depth=depth)
         for pair in PAIRS if depth == DEPTHS[0] else PAIRS[:1]:
             name = f"depth-{depth}-{pair[0]}-{pair[1]}-2"
@@ -113,9 +105,12 @@ def explored(data: str) -> dict[str, Any]:
 
 
 def _identical(dataset: Dataset) -> dict[str, Any]:
-    parts = {"train": dataset.train, "test": dataset.test}
-    counted = {name: identical(samples) for name, samples in parts.items()}
-    return {name: asdict(one) | {"accuracy": one.accuracy} for name, one in counted.items()}
+    return _both(identical(dataset.train), identical(dataset.test))
+
+
+def _both(train: Identical, test: Identical) -> dict[str, Any]:
+    parts = {"train": train, "test": test}
+    return {name: asdict(one) | {"accuracy": one.accuracy} for name, one in parts.items()}
 
 
 def bounds(sides: Sequence[int]) -> dict[str, Any]:
@@ -123,22 +118,18 @@ def bounds(sides: Sequence[int]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for side in sides:
         everything = load("mnist", options={"digits": "all", "size": side})
+        train, test = labels(everything.train), labels(everything.test)
         for pair in combinations(range(10), 2):
-            both = Dataset(
-                "pair", train=_of(everything.train, pair), test=_of(everything.test, pair)
+            found[f"{pair[0]}-{pair[1]}-{side}"] = _both(
+                counted(train[:, pair]), counted(test[:, pair])
             )
-            found[f"{pair[0]}-{pair[1]}-{side}"] = _identical(both)
     return found
-
-
-def _of(samples: Samples, pair: tuple[int, int]) -> Samples:
-    chosen = np.isin(samples.y, pair)
-    return Samples(samples.x[chosen], (samples.y[chosen] == pair[1]).astype(np.int64))
 
 
 # -- weights of an image's own ---------------------------------------------------------------------
 
 
+@cache
 def _data(pair: tuple[int, int] | None, side: int, size: Size) -> Dataset:
     """A pair of digits, or toy."""
     whole = load("mnist", options={"digits": list(pair), "size": side}) if pair else load("toy")
@@ -156,7 +147,7 @@ def straight(pair: tuple[int, int] | None, side: int, size: Size) -> dict[str, A
     """
     dataset = _data(pair, side, size)
     network = StraightThroughHyperNetwork(
-        (side**2, HIDDEN, CLASSES), both_layers=True, seeds=range(size.seeds), dtype=torch.float64
+        (side**2, HIDDEN, CLASSES), both_layers=True, seeds=range(size.seeds), dtype=PRECISION
     )
     fit_classifier(network, dataset.train, epochs=size.epochs, batch=32, learning_rate=1e-4)
     return {"own_accuracy": accuracy(network, dataset.test).tolist(), **_identical(dataset)}
@@ -170,7 +161,7 @@ def as_printed(size: Size) -> dict[str, Any]:
     """
     dataset = _data(None, 2, size)
     network = StraightThroughHyperNetwork(
-        (4, HIDDEN, CLASSES), seeds=range(size.seeds), dtype=torch.float64
+        (4, HIDDEN, CLASSES), seeds=range(size.seeds), dtype=PRECISION
     )
     by_epoch = []
 
@@ -188,50 +179,76 @@ def as_printed(size: Size) -> dict[str, Any]:
 
 
 def drawn(
-    pair: tuple[int, int] | None, side: int, size: Size, *, depth: int | None
+    pair: tuple[int, int] | None, side: int, size: Size, *, depth: int | None = None
 ) -> dict[str, Any]:
     """The classical conditional generator, or a circuit of `depth`; w(x) scored on x alone.
 
-    Trained and judged as in the study `thesis`, on all test images.
+    Trained as in the study `thesis`, but from one start whatever the budget, so that the loss can
+    be followed; judged on all test images.
     """
     dataset = _data(pair, side, size)
     network = BinaryNetwork((side**2, HIDDEN, CLASSES))
-    generator: Any
-    if depth is None:
-        generator = ConditionalBernoulli(
-            network.n_bits, n_inputs=side**2, hidden=16, seeds=range(size.seeds)
-        )
-    else:
-        generator = QuantumHyperNetwork(
-            network.n_bits, ansatz=Reuploading(Brickwork(depth=depth), n_inputs=side**2),
-            layout=network.layout, seeds=range(size.seeds),
-        )  # fmt: skip
-        generator.recipe = {"draws": 8, "learning_rate": 0.1, "start_steps": 585}
-    batches = network.batches(dataset.train, size=32, scored_on="own")
-    budget = Budget(evaluations=size.evaluations)
-    train(generator, batches, settings_for(generator, {}, budget, n_inputs=batches.size))
+    generator = conditional(network, depth=depth, seeds=range(size.seeds))
+    trainer = train_conditional(
+        generator, network, dataset.train, evaluations=size.evaluations, training={"restarts": 1}
+    )
     rng = Streams(generator.seeds)(2, "evaluate")
-    bits = generator.sample(1, rng=rng, inputs=dataset.test.x).bits
-    every = np.broadcast_to(np.arange(len(dataset.test.y)), bits.shape[:2])
-    judged = network.batches(dataset.test, size=every.shape[1], scored_on="own", loss="accuracy")
-    wrong = judged.take(every)(bits)
+    bits = generator.sample(1, rng=rng, inputs=dataset.test.x).bits[:, :, 0]
     return {
-        "own_accuracy": (1 - wrong.mean(axis=(1, 2))).tolist(),
+        "own_accuracy": own_accuracy(network, dataset.test, bits).tolist(),
         "parameters": generator.n_parameters,
+        "steps": trainer.step,
+        "loss": _thirds([point["mean_loss"] for point in trainer.curve]),
         **_identical(dataset),
     }
 
 
-def tables(results: Mapping[str, Any]) -> str:
-    """All tables."""
-    return written.tables(results)
+def _thirds(curve: list[list[float]]) -> list[list[float]]:
+    """Training loss of each seed at the end of each third of its training: [third][seed].
+
+    Means over a thirtieth of the training, from those of the points of a curve [point][seed].
+    """
+    points = np.array(curve)
+    width = max(1, len(points) // 30)
+    ends = [len(points) * third // 3 for third in (1, 2, 3)]
+    return [points[max(0, end - width) : max(1, end)].mean(axis=0).tolist() for end in ends]
 
 
-def draw(results: Mapping[str, Any], folder: Path) -> None:
-    """Write all pictures."""
-    pictures.draw(results, folder)
+def shared_by_all(pair: tuple[int, int] | None, side: int, size: Size) -> dict[str, Any]:
+    """Test accuracy of what every image shares: logistic regression, and constant weights.
+
+    The constant weights are those of the certified least training loss, with sign(0) = +1 as drawn
+    weights are judged, and with 0 as hers are. 4 × 4 pixels make 108 of them, which no certificate
+    counts.
+    """
+    dataset = _data(pair, side, size)
+    found = {
+        "logistic": _logistic_regression(dataset),
+        "one_class": float(max(dataset.test.y.mean(), 1 - dataset.test.y.mean())),
+    }
+    if side == SIDES[0]:
+        for name, sign_of_zero in (("constant", 1), ("constant_0", 0)):
+            network = BinaryNetwork((side**2, HIDDEN, CLASSES), sign_of_zero=sign_of_zero)
+            best = network.objective(dataset.train).certify().optimum
+            found[name] = float(network.accuracy(best, dataset.test))
+    return found
 
 
-def measured(results: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers that `verify` checks, by name."""
-    return written.measured(results)
+def _logistic_regression(dataset: Dataset) -> float:
+    """Test accuracy of the linear classifier of the least mean cross-entropy on training images."""
+    x, test = (
+        np.column_stack([part.x, np.ones(len(part.x))]) for part in (dataset.train, dataset.test)
+    )
+    sign = 2 * dataset.train.y - 1
+
+    def cross_entropy(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        z = -sign * (x @ weights)
+        return np.logaddexp(0, z).mean(), -(sign * expit(z)) @ x / len(x)
+
+    found = minimize(cross_entropy, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B")
+    return float(((test @ found.x > 0) == dataset.test.y).mean())
+
+
+tables = written.tables
+measured = written.measured
+draw = pictures.draw

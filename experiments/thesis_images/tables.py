@@ -1,6 +1,6 @@
 """Counts beside what was printed, bounds, and weights of an image's own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,12 @@ SIDES = (2, 4)
 DEPTHS = (2, 4, 6)
 DATA = {"toy": "toy", "mnist": "MNIST, 0 and 1"}
 CLASSES = {"toy": ("right above white", "left under white"), "mnist": ("digit 0", "digit 1")}
+OWN = {
+    "hers": "hers, through both layers",
+    "classical": "(a) classical, no gradients",
+    "circuit": "(a) circuit of depth 2",
+}
+"""What gives every image weights of its own."""
 PRINTED_TRAINING = 0.9307
 """Accuracy of the hypernetwork's last epoch on toy, in the output of the published notebook."""
 
@@ -21,7 +27,7 @@ PRINTED_TRAINING = 0.9307
 def tables(results: Results) -> str:
     """All tables, in Markdown."""
     sections = [_counts(results), _bounds(results), _hardest(results), _own(results)]
-    return "\n\n".join([*sections, _depths(results), _printed(results)])
+    return "\n\n".join([*sections, _own_each(results), _depths(results), _printed(results)])
 
 
 def _counts(results: Results) -> str:
@@ -90,34 +96,70 @@ def _hardest(results: Results) -> str:
 
 def _own(results: Results) -> str:
     rows = []
-    for pair, title in PAIRS.items():
-        for side in SIDES:
-            name = f"{pair}-{side}"
-            circuit = results.get(f"depth-{DEPTHS[0]}-{name}")
-            straight, classical = results[f"straight-{name}"], results[f"classical-{name}"]
-            rows.append((
-                title, f"{side}×{side}", f"{straight['test']['accuracy']:.4f}",
-                _spread(straight["own_accuracy"]), _spread(classical["own_accuracy"]),
-                _spread(circuit["own_accuracy"]) if circuit else "–",
-            ))  # fmt: skip
+    for pair, title, side, of in _trained(results):
+        shared = results[f"shared-{pair}-{side}"]
+        constant = [f"{shared[name]:.4f}" for name in ("constant", "constant_0") if name in shared]
+        rows.append((
+            title, f"{side}×{side}", f"{of['hers']['test']['accuracy']:.4f}",
+            f"{shared['one_class']:.4f}", f"{shared['logistic']:.4f}", " / ".join(constant) or "–",
+            *(_spread(of[name]["own_accuracy"]) if name in of else "–" for name in OWN),
+        ))  # fmt: skip
     head = (
-        "digits", "pixels", "best of any classifier", "hers, through both layers",
-        "(a) classical, no gradients", "(a) circuit of depth 2",
+        "digits", "pixels", "best of any classifier", "one class for all", "logistic regression",
+        "constant weights of the least loss, sign(0) = +1 / 0", *OWN.values(),
     )  # fmt: skip
     return table("Test images classified by their own weights", head, rows, words=2)
 
 
+def _trained(results: Results) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
+    """Pair, its title, size, and what gives images weights of their own there, by names of OWN."""
+    for pair, title in PAIRS.items():
+        for side in SIDES:
+            parts = {"hers": "straight", "classical": "classical", "circuit": "depth-2"}
+            found = {name: results.get(f"{part}-{pair}-{side}") for name, part in parts.items()}
+            yield pair, title, side, {name: one for name, one in found.items() if one}
+
+
+def _own_each(results: Results) -> str:
+    rows = []
+    for _, title, side, of in _trained(results):
+        for name, one in of.items():
+            loss = _each(one["loss"][-1], 3) if "loss" in one else "–"
+            own = _each(one["own_accuracy"], 3)
+            rows.append((title, f"{side}×{side}", OWN[name], own, loss))
+    head = (
+        "digits", "pixels", "weights from", "test images classified by their own weights",
+        "training loss at the end",
+    )  # fmt: skip
+    return table("The same, each training", head, rows, words=3)
+
+
 def _depths(results: Results) -> str:
     rows = []
-    for depth in DEPTHS:
-        toy, mnist = (results[f"depth-{depth}-{data}"] for data in ("toy", "0-1-2"))
-        rows.append((
-            str(depth), str(depth - 1), f"{toy['parameters']}", _spread(toy["own_accuracy"]),
-            _spread(mnist["own_accuracy"]),
-        ))  # fmt: skip
-    rows.append(("any classifier", "–", "–", "1", f"{mnist['test']['accuracy']:.4f}"))
-    head = ("depth", "layers that the image enters", "parameters", "toy", "MNIST, 0 and 1")
-    return table("Deeper circuits: test images classified by their own weights", head, rows)
+    for data, title in DATA.items():
+        part = "toy" if data == "toy" else "0-1-2"
+        for depth in DEPTHS:
+            found = results[f"depth-{depth}-{part}"]
+            losses = np.mean(found["loss"], axis=1)
+            rows.append((
+                title, str(depth), str(depth - 1), f"{found['parameters']}",
+                *(f"{loss:.3f}" for loss in losses), _spread(found["own_accuracy"]),
+                _each(found["own_accuracy"], 3),
+            ))  # fmt: skip
+        shared = results[f"shared-{part}"]
+        for what, right in (
+            ("any classifier", found["test"]["accuracy"]),
+            ("logistic regression", shared["logistic"]),
+            ("constant weights of the least loss", shared["constant"]),
+        ):
+            rows.append((title, what, *"–––––", f"{right:.4f}", "–"))
+    steps = found["steps"]
+    head = (
+        "data", "depth", "layers that the image enters", "parameters",
+        *(f"training loss at step {steps * third // 3:,}" for third in (1, 2, 3)),
+        "test images classified by their own weights", "each training",
+    )  # fmt: skip
+    return table(f"Deeper circuits, one start of {steps:,} steps", head, rows, words=2)
 
 
 def _printed(results: Results) -> str:
@@ -131,8 +173,8 @@ def _printed(results: Results) -> str:
     return table("The thesis' hypernetwork as it was trained", head, rows)
 
 
-def _each(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:.4f}" for value in values)
+def _each(values: Sequence[float], digits: int = 4) -> str:
+    return ", ".join(f"{value:.{digits}f}" for value in values)
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -154,7 +196,12 @@ def measured(results: Results) -> dict[str, float]:
     for name, one in results["bounds"].items():
         found[f"bound-{name}"] = one["train"]["accuracy"]
     for name, one in results.items():
-        if name.split("-")[0] in ("straight", "classical", "depth"):
+        kind = name.split("-")[0]
+        if kind in ("straight", "classical", "depth"):
             found[f"{name}-own"] = float(np.mean(one["own_accuracy"]))
             found[f"{name}-below-bound"] = one["test"]["accuracy"] - max(one["own_accuracy"])
+        if kind == "shared":
+            for what in ("logistic", "constant"):
+                if what in one:
+                    found[name.replace("shared", what)] = one[what]
     return found

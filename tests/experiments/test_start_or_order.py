@@ -8,8 +8,9 @@ import pytest
 
 from classical.straight_through import StraightThroughNetwork
 from classical.supervised import accuracy, fit_classifier
+from experiments.oey import PRECISION, thinned
 from experiments.start_or_order import study, tables
-from experiments.start_or_order.variance import sums_of_squares, two_way
+from experiments.start_or_order.variance import sums_of_squares, two_way, without_one_row
 from experiments.study import find
 from qhyper import load
 from qhyper.data.sets import availability
@@ -63,6 +64,22 @@ def test_turning_the_table_turns_the_answer():
     assert (one.rows.f, one.rows.p) == pytest.approx((other.columns.f, other.columns.p))
     assert one.rows.against_low == pytest.approx(other.columns.against_low)
     assert one.rows.low == pytest.approx(other.columns.low, abs=0.01)  # of 100,000 draws
+
+
+def test_shares_without_one_row_are_those_of_smaller_tables():
+    table = drawn(np.random.default_rng(5), 1, 0.3, 0.5, (4, 5))
+    table[0] += 10  # a single row that makes the effect
+    found = without_one_row(table)
+    for row, share in enumerate(found):
+        fewer = np.array([one for k, one in enumerate(table) if k != row])
+        assert share == pytest.approx(two_way(fewer).rows.share)
+    assert found.argmin() == 0
+
+
+def test_a_row_that_is_left_out_leaves_two():
+    message = r"shape \(1, 3\); expected finite values \[row, column\], two or more of each"
+    with pytest.raises(ConfigurationError, match=message):
+        without_one_row([[1.0, 2.0, 4.0], [2.0, 1.0, 3.0]])
 
 
 def test_components_and_intervals_of_known_effects():
@@ -146,9 +163,9 @@ def test_the_quick_setting_gives_tables_pictures_and_numbers(results, tmp_path):
 @needs_mnist
 def test_cells_are_trainings_of_that_start_and_order(results):
     size = study.QUICK
-    data = study._thinned(load("mnist"), size.thinned)
+    data = thinned(load("mnist"), size.thinned)
     for start, order in ((0, 0), (3, 1)):
-        alone = StraightThroughNetwork((4, 6, 2), seeds=(start,), dtype=study.torch.float64)
+        alone = StraightThroughNetwork((4, 6, 2), seeds=(start,), dtype=PRECISION)
         before = accuracy(alone, data.test)
         fit_classifier(
             alone, data.train, epochs=size.epochs, batch=75, learning_rate=size.learning_rate,
@@ -166,7 +183,7 @@ def test_cells_are_trainings_of_that_start_and_order(results):
 @needs_mnist
 def test_shares_of_networks_below(results):
     """Against 20,000 uniform networks, seed 4, within 5 sigma."""
-    data = study._thinned(load("mnist"), study.QUICK.thinned)
+    data = thinned(load("mnist"), study.QUICK.thinned)
     bits = np.random.default_rng(4).integers(2, size=(20_000, 36), dtype=np.uint8)
     uniform = study.NETWORK.objective(data.train)(bits)
     found = results["mnist"]

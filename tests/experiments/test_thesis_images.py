@@ -6,11 +6,14 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
+import torch
 
+from classical.straight_through import StraightThroughHyperNetwork
+from experiments.oey import own_accuracy
 from experiments.study import find
 from experiments.thesis_images import study, tables
 from experiments.thesis_images.identical import identical
-from qhyper import Samples, load
+from qhyper import BinaryNetwork, Samples, load
 from qhyper.data.sets import availability
 
 needs_mnist = pytest.mark.skipif(
@@ -46,6 +49,49 @@ def test_identical_images_by_a_dictionary(classes):
     assert vars(identical(samples)) == by_dictionary(samples)
 
 
+@pytest.mark.parametrize("pixels", [4, 16])
+def test_weights_of_an_images_own_make_every_linear_classifier(pixels):
+    """First-layer weights sign(x_i) make x · w = Σ |x_i| > 0, and the output's sign is the answer.
+
+    The hypernetwork's bits are signs of linear functions of the image, so that it is enough to
+    write these down: pixel i for row i of the first layer, ±(a · x + b) for the two outputs.
+    """
+    rng = np.random.default_rng(6)
+    images, slope, offset = rng.normal(size=(300, pixels)), rng.normal(size=pixels), 0.3
+    network = StraightThroughHyperNetwork((pixels, 6, 2), hidden=16, dtype=torch.float64)
+    bits = np.concatenate(
+        [np.repeat(np.eye(pixels), 6, axis=1), np.tile(np.outer(slope, [-1, 1]), 6)], axis=1
+    )
+    with torch.no_grad():
+        network.V1.zero_()[0, :, :pixels] = torch.eye(pixels)
+        network.V2.zero_()[0, :pixels] = torch.from_numpy(bits)
+        network.c2[0, 6 * pixels :] = torch.tensor([-offset, offset] * 6)
+        logits = network(torch.from_numpy(images))[0].numpy()
+    linear = (images @ slope + offset > 0).astype(np.int64)
+    assert 0.2 < linear.mean() < 0.8
+    assert (logits.argmax(axis=1) == linear).all()
+    own = network.weights(torch.from_numpy(images))
+    assert own_accuracy(BinaryNetwork((pixels, 6, 2)), Samples(images, linear), own) == [1.0]
+
+
+def test_own_accuracy_image_by_image():
+    network, rng = BinaryNetwork((4, 6, 2)), np.random.default_rng(7)
+    samples = Samples(rng.normal(size=(30, 4)), rng.integers(2, size=30))
+    bits = rng.integers(2, size=(3, 30, 36), dtype=np.uint8)
+    for run, found in zip(bits, own_accuracy(network, samples, bits), strict=True):
+        one_by_one = [
+            network.accuracy(own, Samples(samples.x[[k]], samples.y[[k]]))
+            for k, own in enumerate(run)
+        ]
+        assert found == pytest.approx(np.mean(one_by_one))
+
+
+def test_losses_at_the_ends_of_thirds():
+    curve = [[float(point), 2.0 * point] for point in range(90)]
+    assert study._thirds(curve) == [[28, 56], [58, 116], [88, 176]]
+    assert study._thirds(curve[:3]) == [[0, 0], [1, 2], [2, 4]]
+
+
 @needs_mnist
 def test_the_numbers_of_her_images():
     data = load("mnist")
@@ -56,23 +102,19 @@ def test_the_numbers_of_her_images():
 
 
 @needs_mnist
-def test_pairs_are_those_of_the_data_set():
-    everything = load("mnist", options={"digits": "all", "size": 4})
-    pair = load("mnist", options={"digits": [3, 7], "size": 4})
-    for found, expected in (
-        (study._of(everything.train, (3, 7)), pair.train),
-        (study._of(everything.test, (3, 7)), pair.test),
-    ):
-        assert (found.x == expected.x).all()
-        assert (found.y == expected.y).all()
+def test_bounds_of_a_pair_are_those_of_its_own_data_set():
+    pair = load("mnist", options={"digits": [3, 7], "size": 2})
+    found = study.bounds([2])["3-7-2"]
+    for name, samples in (("train", pair.train), ("test", pair.test)):
+        assert {key: found[name][key] for key in by_dictionary(samples)} == by_dictionary(samples)
 
 
 @needs_mnist
-def test_the_quick_setting_gives_tables_pictures_and_numbers(tmp_path):
+def test_the_quick_setting_gives_tables_pictures_and_numbers(certified_once, tmp_path):
     done = {name: work() for name, work in study.parts(quick=True).items()}
     results = json.loads(json.dumps(done))
     text = study.tables(results)
-    assert text.count("### ") == 6
+    assert text.count("### ") == 7
     assert "nan" not in text
     study.draw(results, tmp_path)
     drawn = sorted(path.name for path in tmp_path.glob("*.svg"))
