@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import batch_norm, linear
 
 from classical.image_classifier import ImageClassifier
-from classical.straight_through import plus_minus, sign, within
+from classical.straight_through import sign, within
 from qhyper.data.images import Images
 from qhyper.errors import ConfigurationError, unknown
 from qhyper.targets.sign import Sign
@@ -30,7 +30,8 @@ class _StochasticSign(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         ctx.save_for_backward(x)
         drawn = torch.rand(x.shape, dtype=x.dtype, generator=generator).to(x.device)
-        return plus_minus(plus_minus(drawn).lt_(x))
+        # +1 where 2u - 1 < x, in place, which is several times as quick as torch.where
+        return drawn.mul_(2).sub_(1).lt_(x).mul_(2).sub_(1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor, None]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from classical.straight_through import signs
 from qhyper.errors import ConfigurationError
 
 LOWEST, HIGHEST = 0.85, 0.99
@@ -70,11 +71,6 @@ def activation_sign(x: torch.Tensor) -> torch.Tensor:
     it. The sign is -1 below zero and +1 else. The polynomial is Liu et al.'s (2018).
     """
     return _ActivationSign.apply(x)
-
-
-def signs(x: torch.Tensor) -> torch.Tensor:
-    """-1 below zero and +1 else."""
-    return x.sign().add_(0.5).sign_()  # that zero is above zero; quicker than comparing
 
 
 class _WeightSign(torch.autograd.Function):

@@ -9,8 +9,8 @@ import torch
 from torch.nn.functional import avg_pool2d, batch_norm, conv2d, hardtanh, pad
 
 from classical.precision import quantised, round_gradient
-from classical.recu import LOWEST, activation_sign, rectified, signs, weight_sign
-from classical.straight_through import sign
+from classical.recu import LOWEST, activation_sign, rectified, weight_sign
+from classical.straight_through import sign, signs
 from qhyper.targets.convolutional.modules import ChannelScale, Residual
 from qhyper.targets.sign import Sign
 

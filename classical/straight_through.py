@@ -14,10 +14,7 @@ class _Sign(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, of_zero: int) -> torch.Tensor:
         ctx.save_for_backward(x)
-        if of_zero == 0:
-            return x.sign()
-        holds = x.clone()  # in place, which is some times as quick as torch.where
-        return plus_minus(holds.ge_(0) if of_zero == 1 else holds.gt_(0))
+        return signs(x, of_zero)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor, None]:
@@ -25,9 +22,13 @@ class _Sign(torch.autograd.Function):
         return within(x) * gradients[0], None
 
 
-def plus_minus(x: torch.Tensor) -> torch.Tensor:
-    """2x - 1, in place, and returned: 0 and 1 become -1 and +1."""
-    return x.mul_(2).sub_(1)
+def signs(x: torch.Tensor, of_zero: int = 1) -> torch.Tensor:
+    """-1 below zero, +1 above, `of_zero` (-1, 0 or 1) at zero, NaN for NaN; without a gradient.
+
+    Of the shape and dtype of x, and several times as quick as comparing.
+    """
+    found = x.sign()
+    return found.add_(of_zero / 2).sign_() if of_zero else found
 
 
 def within(x: torch.Tensor) -> torch.Tensor:

@@ -65,10 +65,10 @@ class ReportNetwork(BinarizedNetwork):
 
     def describe(self) -> str:
         """The network and its options, but the seed, as text."""
-        drawn = "" if self.drawn_weights else ", drawn_weights=False"
         return (
             f"{super().describe()}, glorot={self.glorot}, "
-            f"binarised_gradients={self.binarised_gradients}, wide={self.wide}{drawn}"
+            f"binarised_gradients={self.binarised_gradients}, "
+            f"drawn_weights={self.drawn_weights}, wide={self.wide}"
         )
 
     def _weight(self, latent: torch.Tensor) -> torch.Tensor:

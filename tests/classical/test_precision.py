@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from classical.precision import bits_of_step, quantised, round_gradient, rounded_at_random
-from classical.recu import signs
+from classical.straight_through import signs
 from qhyper.errors import ConfigurationError
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from classical.recu import activation_sign, rectified, signs, tau_of_epoch, weight_sign
+from classical.recu import activation_sign, rectified, tau_of_epoch, weight_sign
+from classical.straight_through import signs
 from qhyper.errors import ConfigurationError
 
 

