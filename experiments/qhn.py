@@ -6,7 +6,7 @@ Carrasquilla et al. (2023, arXiv:2301.08292).
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -137,6 +137,13 @@ def parts(size: Size) -> dict[str, Callable[[], Any]]:
         for entry in ENTRIES:
             found[f"budget-{entry}-{name}"] = partial(at_equal_budget, name, entry, size.seeds)
     return found
+
+
+def prepare(names: Collection[str]) -> None:
+    """Enumerate the costs that the parts of these names need, on all cores and once for all."""
+    for name in PROBLEMS:
+        if any(part.endswith(f"-{name}") for part in names):
+            cost_table(name)
 
 
 def landscape(name: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import qhyper
 from experiments.study import Study
 from qhyper.errors import Interrupted, QhyperError, StorageError
 from qhyper.run.directory import provenance, stop_on_signals, versions
-from qhyper.run.processes import Processes
+from qhyper.run.processes import METHOD, Processes
 from qhyper.run.work import Failure, Progress, Stop, Task, Warn, carry_out
 from qhyper.storage import storage, write_whole
 from qhyper.threads import one_torch_thread
@@ -231,6 +231,9 @@ def _work_off(
     A part that fails is told of; the others go on, and the first failure is raised at the end.
     """
     began, before, left = time.perf_counter(), record["wall_seconds"], len(missing)
+    if METHOD == "fork" and hasattr(study.module, "prepare"):
+        _say("what parts share: begun")
+        study.module.prepare(missing)
     tasks = [Task(name, out / "claims" / name, _path(out, name)) for name in missing]
     for task in tasks:
         task.retry()

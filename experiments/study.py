@@ -11,6 +11,8 @@ study.py defines
 - measured(results), numbers by name, if expected.toml has some to hold them against
 
 - SHARED, if its parts use modules of experiments/ itself: their file names
+- prepare(names), if parts of these names use something that takes long to make: made and kept
+  here, once, it is there in every worker that is forked
 
 Modules called tables.py and pictures.py beside it may change without making results out of date:
 nothing that a part computes belongs there.

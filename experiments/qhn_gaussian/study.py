@@ -12,6 +12,7 @@ from experiments.qhn import Size
 
 TITLE = "Carrasquilla et al. on a Gaussian mixture: weights and activation from one circuit"
 SHARED = ("qhn.py",)
+prepare = qhn.prepare
 
 RANDOM = {("uniform", depth): 30 for depth in (0, 2, 4, 6, 8)}
 FULL = Size({"gaussian": RANDOM | {("near", 0): 30, ("near", 4): 30}}, seeds=5)

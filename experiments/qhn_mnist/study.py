@@ -12,6 +12,7 @@ from experiments.qhn import Size
 
 TITLE = "Carrasquilla et al. on 4×4 MNIST: does entanglement help to find the best network?"
 SHARED = ("qhn.py",)
+prepare = qhn.prepare
 
 RANDOM = {("uniform", depth): 30 for depth in (0, 2, 4, 6, 8)}
 NEAR = {("near", 0): 100, ("near", 4): 100}

@@ -22,7 +22,7 @@ from experiments import study as studies
 from experiments.__main__ import main
 from experiments.study import Expectation, Study
 from qhyper.errors import ConfigurationError
-from qhyper.run.processes import WorkerError
+from qhyper.run.processes import METHOD, WorkerError
 from qhyper.threads import n_threads
 
 ROOT = Path(__file__).parents[2]
@@ -210,6 +210,20 @@ def test_run_again_it_works_out_what_is_missing_alone(complete) -> None:
     assert after == before
     assert complete.call("run", "some-squares")[:2] == (0, out)
     assert complete.calls() == ["of-four"]
+
+
+def test_what_parts_share_is_made_once_before_them(complete) -> None:
+    with (complete.study / "study.py").open("a") as file:
+        file.write("\n\nMADE = []\n\n\ndef prepare(names):\n    MADE.append(sorted(names))\n")
+    shutil.rmtree(complete.out)
+    made = [["of-four", "of-nine", "of-one"]] if METHOD == "fork" else []
+    for name in ("four", "nine"):
+        complete.hook(name, f"assert MADE == {made}, MADE")
+    code, out, err = complete.call("run", "some-squares", "--workers", "2")
+    assert (code, out.endswith(TABLE)) == (0, True)
+    assert err.startswith("what parts share: begun\n" if made else "of-")
+    _, _, err = complete.call("run", "some-squares")
+    assert "what parts share" not in err  # as nothing is left to work out
 
 
 def test_quick_and_full_runs_have_folders_of_their_own(complete) -> None:
