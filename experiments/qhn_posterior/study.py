@@ -3,7 +3,7 @@
 python -m experiments run qhn-posterior
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -66,6 +66,12 @@ def parts(quick: bool) -> dict[str, Callable[[], Any]]:
             found[f"{data}-{name}-mmd"] = partial(fitted_by_mmd, data, name, size)
         found[f"{data}-posterior"] = partial(posterior, data)
     return found
+
+
+def prepare(names: Iterable[str]) -> None:
+    """Certify the data sets that parts of these names need, once for all of them."""
+    for data in {name.partition("-")[0] for name in names}:
+        _certificate(data)
 
 
 # -- parts -----------------------------------------------------------------------------------------

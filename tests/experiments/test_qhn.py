@@ -68,6 +68,18 @@ def test_tables_pictures_and_numbers_of_a_small_problem(tiny, tmp_path):
     assert numbers["tiny-near-2-within"] == 1.0
 
 
+@pytest.mark.parametrize("study", [gaussian_study, mnist_study])
+def test_costs_that_parts_need_are_enumerated_beforehand(study, monkeypatch):
+    made = []
+    monkeypatch.setattr(qhn, "cost_table", made.append)
+    study.prepare(list(study.parts(quick=False)))
+    assert sorted(made) == sorted(study.FULL.restarts)
+    made.clear()
+    problem, *_ = study.FULL.restarts
+    study.prepare([f"uniform-4-{problem}", f"landscape-{problem}"])
+    assert made == [problem]
+
+
 def test_the_near_product_start_is_near_the_uniform_product_state(monkeypatch):
     monkeypatch.setattr(qhn, "PROBLEMS", {"tiny": TINY})
     for depth in (0, 2, 4):

@@ -130,3 +130,12 @@ def test_a_small_run_gives_tables_and_pictures(monkeypatch, tmp_path):
     numbers = study.measured(results)
     for quick in (True, False):
         assert set(find("qhn-posterior").expectations(quick)) <= set(numbers)
+
+
+def test_data_sets_that_parts_need_are_certified_beforehand(monkeypatch):
+    made = []
+    monkeypatch.setattr(study, "_certificate", made.append)
+    study.prepare(list(study.parts(quick=True)))
+    assert sorted(made) == ["mnist", "toy"]
+    study.prepare(["toy-product", "toy-posterior"])
+    assert made[2:] == ["toy"]
