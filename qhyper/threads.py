@@ -1,7 +1,7 @@
-"""Threads: several for compiled kernels, one for torch's small tensors.
+"""Threads: several for compiled kernels, one for the small arrays of torch and BLAS.
 
 Kernels release the interpreter's lock. Waiting threads sleep, so a busy machine costs no more than
-the cores it takes. Results never depend on the slices.
+the cores it takes; those of OpenBLAS do not: they spin. Results never depend on the slices.
 """
 
 import functools
@@ -19,15 +19,17 @@ _limit: list[int] = []
 
 
 def limit_threads(threads: int, *, forked: bool = False) -> None:
-    """Use no more threads in this process from now on: for a worker beside others.
+    """Use no more threads in this process from now on, in kernels, torch and BLAS: for a worker.
 
     Torch has one where this process was `forked`: if its parent has used several, GNU OpenMP would
     wait for ever for those that did not come along.
     """
     import torch
+    from threadpoolctl import threadpool_limits
 
     _limit[:] = [threads]
     torch.set_num_threads(1 if forked else threads)
+    threadpool_limits(threads, user_api="blas")
 
 
 def n_threads() -> int:
@@ -67,6 +69,19 @@ def one_torch_thread() -> Iterator[None]:
     machine each of them waits for a core.
     """
     with torch_threads(1):
+        yield
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Within, BLAS, which NumPy and SciPy call, uses one thread.
+
+    After a call, however small, OpenBLAS' other threads look out for the next one for some
+    milliseconds, without sleep. Called again and again, they take cores from kernels for nothing.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
         yield
 
 

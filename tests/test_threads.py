@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from classical.binarized import BinarizedNetwork
 from classical.fit_images import accuracy as image_accuracy
@@ -16,6 +17,8 @@ from qhyper import threads
 from qhyper.data.images import Images
 from qhyper.data.samples import Samples
 from qhyper.hypernetwork import build_generator
+from qhyper.targets.exact.table import CostTable
+from qhyper.training.minimise import minimise
 from qhyper.training.settings import TrainingSettings
 from qhyper.training.trainer import Trainer
 
@@ -145,6 +148,22 @@ def test_loops_leave_torch_one_thread_and_give_back_the_users_own(loop):
         torch.set_num_threads(before)
     assert len(seen) >= 2
     assert set(seen) == {1}
+
+
+def blas_threads():
+    """Threads of each BLAS that is loaded: those of NumPy and SciPy may be two."""
+    return {blas["num_threads"] for blas in threadpool_info() if blas["user_api"] == "blas"}
+
+
+def test_minimise_leaves_blas_one_thread_and_gives_back_the_users_own():
+    """Threads of OpenBLAS that wait for more spin, on cores that kernels need."""
+    seen, generator = [], build_generator("bernoulli", 3, seeds=[0, 1])
+    table = CostTable(np.arange(8.0))
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        minimise(generator, table, on_replica=lambda *found: seen.append(blas_threads()))
+        assert blas_threads() == before
+    assert seen == [{1}, {1}]
 
 
 @pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="no fork on this system")

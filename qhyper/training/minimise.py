@@ -18,7 +18,7 @@ from qhyper.hypernetwork import HyperNetwork
 from qhyper.progress import Progress, shown
 from qhyper.risk import Expectation, Risk
 from qhyper.targets.target import Losses
-from qhyper.threads import one_torch_thread
+from qhyper.threads import one_blas_thread, one_torch_thread
 
 Float = npt.NDArray[np.float64]
 
@@ -93,7 +93,7 @@ def minimise(
         "gtol": tolerance,
     }
     functions, results = [], []
-    with one_torch_thread(), shown(progress, "minimise") as show:
+    with one_torch_thread(), one_blas_thread(), shown(progress, "minimise") as show:
         for index in range(generator.replicas):
             function = _RiskOf(generator.replica(index), exact, objective, risk)
             result = scipy.optimize.minimize(
