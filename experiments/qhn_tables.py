@@ -12,6 +12,7 @@ from experiments.qhn import ENTRIES, NEAR, PROBLEMS, Size
 from qhyper.report.drawing import COLOURS, INK
 from qhyper.report.statistics import median_interval, wilson
 from qhyper.report.words import with_interval
+from qhyper.targets.target import SAME_LOSS
 
 Results = Mapping[str, Any]
 
@@ -131,7 +132,7 @@ def equal_budget(results: Results, name: str) -> str:
     for entry in ENTRIES:
         found = results[f"budget-{entry}-{name}"]
         final = np.array(found["final"]) - known["minimum"]
-        hits = sum(best <= known["minimum"] + 1e-9 for best in found["best"])
+        hits = sum(best <= known["minimum"] + SAME_LOSS for best in found["best"])
         rows.append(
             [
                 entry.replace("-", " "), share(int((final <= NEAR).sum()), len(final)),

@@ -24,7 +24,7 @@ from qhyper.run.directory import provenance, stop_on_signals, versions
 from qhyper.run.processes import METHOD, Processes
 from qhyper.run.work import Failure, Progress, Stop, Task, Warn, carry_out
 from qhyper.storage import storage, write_whole
-from qhyper.threads import one_torch_thread
+from qhyper.threads import one_blas_thread, one_torch_thread
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 """Lines of a README.md between which the published tables stand."""
@@ -47,8 +47,9 @@ def run(study: Study, out: Path, *, quick: bool, workers: int) -> dict[str, Any]
     """Results of all parts, by name; those that `out` does not hold yet are worked out.
 
     Raises StorageError if `out` holds anything but results of the same study, setting, sources and
-    packages, or something damaged; Interrupted after a signal; and what a part raised, once all
-    others have ended. Whatever was finished is kept.
+    packages, or something damaged; Interrupted after a signal; what the study's `prepare` raised,
+    before any part; and what a part raised, once all others have ended. Whatever was finished is
+    kept.
     """
     names, record = list(study.parts(quick)), _opened(study, out, quick)
     stored = _stored(out, names)
@@ -76,8 +77,9 @@ def report(study: Study, out: Path) -> str:
         )
     results = {name: parts[name]["result"] for name in names}
     git = record["git"] or {"revision": "unknown", "dirty": False}
+    seconds = record.get("prepare_seconds", 0.0) + sum(part["seconds"] for part in parts.values())
     line = (
-        f"{sum(part['seconds'] for part in parts.values()):,.0f} seconds of work in "
+        f"{seconds:,.0f} seconds of work in "
         f"{record['wall_seconds']:,.0f}{', quick setting' if record['quick'] else ''}; revision "
         f"{git['revision'][:10]}{' with changes' if git['dirty'] else ''}; {record['system']}, "
         f"{record['processor']}, {record['cores']} cores."
@@ -231,9 +233,18 @@ def _work_off(
     A part that fails is told of; the others go on, and the first failure is raised at the end.
     """
     began, before, left = time.perf_counter(), record["wall_seconds"], len(missing)
-    if METHOD == "fork" and hasattr(study.module, "prepare"):
+    stopped = Interrupted(
+        f"Stopped by a signal; finished parts are kept in {out}. Go on with the same command."
+    )
+    if METHOD == "fork" and study.prepare is not None:
         _say("what parts share: begun")
-        study.module.prepare(missing)
+        try:
+            with one_torch_thread(), one_blas_thread():  # as parts have
+                study.prepare(missing)
+        except KeyboardInterrupt:
+            raise stopped from None
+        taken = time.perf_counter() - began
+        record["prepare_seconds"] = record.get("prepare_seconds", 0.0) + taken
     tasks = [Task(name, out / "claims" / name, _path(out, name)) for name in missing]
     for task in tasks:
         task.retry()
@@ -254,10 +265,7 @@ def _work_off(
                 record["wall_seconds"] = before + time.perf_counter() - began
                 _write(out / "provenance.json", record)
         except Interrupted:
-            raise Interrupted(
-                f"Stopped by a signal; finished parts are kept in {out}. Go on with the same "
-                "command."
-            ) from None
+            raise stopped from None
     if failures:
         names = ", ".join(failure.task.name for failure in failures)
         raise failures[0].error or QhyperError(

@@ -11,8 +11,9 @@ study.py defines
 - measured(results), numbers by name, if expected.toml has some to hold them against
 
 - SHARED, if its parts use modules of experiments/ itself: their file names
-- prepare(names), if parts of these names use something that takes long to make: made and kept
-  here, once, it is there in every worker that is forked
+- prepare(names), if parts share what takes long to make: called once with the names of those that
+  are still to be worked out, before workers are forked, and kept (functools.cache), it is there in
+  all of them. Where workers are not forked it is not called, and each part makes it itself.
 
 Modules called tables.py and pictures.py beside it may change without making results out of date:
 nothing that a part computes belongs there.
@@ -29,7 +30,7 @@ import math
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,11 @@ class Study:
     def shared(self) -> list[Path]:
         """The modules of experiments/ that its results depend on."""
         return [FOLDER / name for name in getattr(self.module, "SHARED", ())]
+
+    @property
+    def prepare(self) -> Callable[[Collection[str]], None] | None:
+        """Makes what the parts of these names share; None if study.py does not define it."""
+        return getattr(self.module, "prepare", None)
 
     def check(self) -> None:
         """Raise ConfigurationError unless study.py defines parts."""

@@ -1,7 +1,8 @@
 """Threads: several for compiled kernels, one for the small arrays of torch and BLAS.
 
-Kernels release the interpreter's lock. Waiting threads sleep, so a busy machine costs no more than
-the cores it takes; those of OpenBLAS do not: they spin. Results never depend on the slices.
+Kernels release the interpreter's lock. Their waiting threads sleep, so a busy machine costs no more
+than the cores it takes; OpenBLAS' spin. Results never depend on the slices of kernels, but how BLAS
+rounds depends on its threads.
 """
 
 import functools
@@ -19,17 +20,18 @@ _limit: list[int] = []
 
 
 def limit_threads(threads: int, *, forked: bool = False) -> None:
-    """Use no more threads in this process from now on, in kernels, torch and BLAS: for a worker.
+    """Use no more threads in this process from now on: for a worker.
 
-    Torch has one where this process was `forked`: if its parent has used several, GNU OpenMP would
-    wait for ever for those that did not come along.
+    BLAS, if loaded by now, has one: results are to have the same bytes however many workers there
+    are. Torch has one where this process was `forked`: if its parent has used several, GNU OpenMP
+    would wait for ever for those that did not come along.
     """
     import torch
     from threadpoolctl import threadpool_limits
 
     _limit[:] = [threads]
     torch.set_num_threads(1 if forked else threads)
-    threadpool_limits(threads, user_api="blas")
+    threadpool_limits(1, user_api="blas")
 
 
 def n_threads() -> int:
@@ -74,7 +76,7 @@ def one_torch_thread() -> Iterator[None]:
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Within, BLAS, which NumPy and SciPy call, uses one thread.
+    """Within, BLAS, which NumPy and SciPy call, uses one thread in the whole process.
 
     After a call, however small, OpenBLAS' other threads look out for the next one for some
     milliseconds, without sleep. Called again and again, they take cores from kernels for nothing.

@@ -163,6 +163,9 @@ def test_minimise_leaves_blas_one_thread_and_gives_back_the_users_own():
         before = blas_threads()
         minimise(generator, table, on_replica=lambda *found: seen.append(blas_threads()))
         assert blas_threads() == before
+        with pytest.raises(ZeroDivisionError, match="division by zero"):
+            minimise(generator, table, on_replica=lambda *found: 1 / 0)
+        assert blas_threads() == before
     assert seen == [{1}, {1}]
 
 

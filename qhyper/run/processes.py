@@ -21,7 +21,7 @@ from typing import Any
 
 from qhyper.errors import QhyperError
 from qhyper.run.work import Ended, Executor, Progress, Stop, Task, Warn, Work
-from qhyper.threads import limit_threads, n_threads
+from qhyper.threads import limit_threads, n_threads, one_blas_thread
 
 _STOPPING = 30.0
 """Seconds that workers have for a checkpoint."""
@@ -56,7 +56,8 @@ class Here:
     def start(self, task: Task, work: Work) -> None:
         """Carry it out."""
         try:
-            ended = Ended(task, work(task, *self._told))
+            with one_blas_thread():  # as in a worker
+                ended = Ended(task, work(task, *self._told))
         except Exception as error:
             ended = Ended(task, error=error)
         self._ended.append(ended)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,8 @@ from experiments.study import Expectation, Study
 from qhyper.errors import ConfigurationError
 from qhyper.run.processes import METHOD, WorkerError
 from qhyper.threads import n_threads
+
+forked = pytest.mark.skipif(METHOD != "fork", reason="workers are forked on Linux alone")
 
 ROOT = Path(__file__).parents[2]
 STUDY = """
@@ -85,6 +88,9 @@ class Place:
 
     def part(self, name: str) -> Path:
         return self.out / "parts" / f"of-{name}.json"
+
+    def provenance(self) -> dict[str, Any]:
+        return json.loads((self.out / "provenance.json").read_text())
 
     def calls(self) -> list[str]:
         path = self.study / "calls"
@@ -197,7 +203,7 @@ def test_a_run_stores_its_parts_and_reports_them(finished) -> None:
 def test_run_again_it_works_out_what_is_missing_alone(complete) -> None:
     complete.part("four").unlink()
     kept = complete.part("nine").read_bytes()
-    before = json.loads((complete.out / "provenance.json").read_text())
+    before = complete.provenance()
     code, out, err = complete.call("run", "some-squares")
     assert code == 0
     assert complete.calls() == ["of-four"]
@@ -205,25 +211,77 @@ def test_run_again_it_works_out_what_is_missing_alone(complete) -> None:
     assert "0 left" in err
     assert out.endswith(TABLE)
     assert complete.part("nine").read_bytes() == kept
-    after = json.loads((complete.out / "provenance.json").read_text())
+    after = complete.provenance()
     assert after.pop("wall_seconds") > before.pop("wall_seconds")
     assert after == before
     assert complete.call("run", "some-squares")[:2] == (0, out)
     assert complete.calls() == ["of-four"]
 
 
-def test_what_parts_share_is_made_once_before_them(complete) -> None:
-    with (complete.study / "study.py").open("a") as file:
-        file.write("\n\nMADE = []\n\n\ndef prepare(names):\n    MADE.append(sorted(names))\n")
-    shutil.rmtree(complete.out)
-    made = [["of-four", "of-nine", "of-one"]] if METHOD == "fork" else []
+PREPARE = """
+from qhyper.errors import ConfigurationError
+
+MADE = []
+
+
+def prepare(names):
+    MADE.append(sorted(names))
+    %s
+"""
+
+
+@pytest.fixture
+def preparing(complete) -> Callable[[str], None]:
+    """Lets the study make something that its parts share, by a line of code; no part is done."""
+
+    def define(line: str) -> None:
+        with (complete.study / "study.py").open("a") as file:
+            file.write(PREPARE % line)
+        shutil.rmtree(complete.out)
+
+    return define
+
+
+@forked
+def test_what_parts_share_is_made_once_before_them(complete, preparing) -> None:
+    preparing("pass")
     for name in ("four", "nine"):
-        complete.hook(name, f"assert MADE == {made}, MADE")
+        complete.hook(name, "assert MADE == [['of-four', 'of-nine', 'of-one']], MADE")
     code, out, err = complete.call("run", "some-squares", "--workers", "2")
     assert (code, out.endswith(TABLE)) == (0, True)
-    assert err.startswith("what parts share: begun\n" if made else "of-")
+    assert err.startswith("what parts share: begun\n")
+    before = complete.provenance()["prepare_seconds"]
+    complete.part("four").unlink()
+    complete.hook("four", "assert MADE[1:] == [['of-four']], MADE")
+    assert complete.call("run", "some-squares")[0] == 0
+    assert complete.provenance()["prepare_seconds"] > before > 0
     _, _, err = complete.call("run", "some-squares")
     assert "what parts share" not in err  # as nothing is left to work out
+
+
+def test_where_workers_are_not_forked_parts_make_it_themselves(complete, preparing, monkeypatch):
+    preparing("raise AssertionError('called')")
+    monkeypatch.setattr(runner, "METHOD", "spawn")
+    code, out, err = complete.call("run", "some-squares")
+    assert (code, out.endswith(TABLE)) == (0, True)
+    assert "what parts share" not in err
+
+
+@forked
+def test_what_cannot_be_shared_ends_the_run_before_any_part(complete, preparing) -> None:
+    preparing("raise ConfigurationError('no such data')")
+    code, _, err = complete.call("run", "some-squares")
+    assert (code, err) == (2, "what parts share: begun\nexperiments: no such data\n")
+    assert complete.calls() == []
+
+
+@forked
+def test_ctrl_c_while_it_is_made_says_how_to_go_on(complete, preparing) -> None:
+    preparing("raise KeyboardInterrupt")
+    code, _, err = complete.call("run", "some-squares")
+    assert code == 130
+    assert "Stopped by a signal; finished parts are kept in runs/some-squares." in err
+    assert complete.calls() == []
 
 
 def test_quick_and_full_runs_have_folders_of_their_own(complete) -> None:
